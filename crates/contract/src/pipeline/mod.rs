@@ -1,0 +1,193 @@
+//! The pipeline file: one TOML file for the whole pipeline, of which each stage reads its own tables.
+//!
+//! Unknown keys are refused with the nearest known one, and every message names file, line and key. Relative paths are
+//! relative to the file. Any value can be overridden by its dotted name; elements of lists by their number
+//! (`mode.0.learning_rate=[1e-4]`).
+
+mod settings;
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+pub use settings::{
+    Architecture, BadDocuments, Budget, Canaries, Candidates, Confirmation, Corpus, CorpusFormat, DetectorPreset, Detection,
+    Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model, OneOrMany, Pipeline, Precision, PromptSource, Reporting,
+    Rows, Schedule, Shortage, Strategy, Targets, TextUnit, Tuning,
+};
+
+use crate::Error;
+
+/// A pipeline file as read, and where it lies.
+#[derive(Debug, Clone)]
+pub struct PipelineFile {
+    /// The file.
+    pub path: PathBuf,
+    pipeline: Pipeline,
+}
+
+impl Deref for PipelineFile {
+    type Target = Pipeline;
+
+    fn deref(&self) -> &Pipeline {
+        &self.pipeline
+    }
+}
+
+impl PipelineFile {
+    /// Reads a pipeline file and applies `overrides`, each `dotted.key=value`.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] with file, line, key and nearest known key.
+    pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::Configuration(format!("{}: cannot be read: {error}", path.display())))?;
+        // Reading from the text first lets a message name the line.
+        let mut pipeline: Pipeline =
+            toml::from_str(&text).map_err(|error| Error::Configuration(describe(path, &text, &error)))?;
+        if !overrides.is_empty() {
+            let mut table: toml::Value =
+                toml::from_str(&text).map_err(|error| Error::Configuration(describe(path, &text, &error)))?;
+            for assignment in overrides {
+                pipeline = apply(&mut table, assignment)?;
+            }
+        }
+        let loaded = Self { path: path.to_path_buf(), pipeline };
+        loaded.check()?;
+        Ok(loaded)
+    }
+
+    /// A path of the file, made relative to where the file lies.
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        match self.path.parent() {
+            Some(folder) if Path::new(path).is_relative() => folder.join(path),
+            _ => PathBuf::from(path),
+        }
+    }
+
+    /// The one model and mode of a file that describes a single cell, as `plan` writes them.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] where the file describes none or several.
+    pub fn single_cell(&self) -> Result<(&Model, &Mode, f64), Error> {
+        let rates = self.pipeline.mode.iter().map(|mode| mode.learning_rate.as_slice().len()).sum::<usize>();
+        match (self.pipeline.model.as_slice(), self.pipeline.mode.as_slice(), rates) {
+            ([model], [mode], 1) => Ok((model, mode, mode.learning_rate.as_slice()[0])),
+            (models, modes, rates) => Err(Error::Configuration(format!(
+                "{}: tuning needs one model, one mode and one learning rate; found {} models, {} modes, {rates} learning \
+                 rates. Run `plan --config {0}`: it writes one such file for each combination",
+                self.path.display(),
+                models.len(),
+                modes.len(),
+            ))),
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |key: &str, problem: &str| {
+            Err(Error::Configuration(format!("{}: {key}: {problem}", self.path.display())))
+        };
+        let pipeline = &self.pipeline;
+        if !(0.0..1.0).contains(&pipeline.corpus.held_out) {
+            return wrong("corpus.held_out", "expected a share of at least 0 and less than 1");
+        }
+        if pipeline.duplication.copies.is_empty() || pipeline.duplication.copies.contains(&0) {
+            return wrong("duplication.copies", "expected numbers of copies of at least 1");
+        }
+        let shares = &pipeline.duplication.shares;
+        if !shares.is_empty() && shares.len() != pipeline.duplication.copies.len() {
+            return wrong("duplication.shares", "expected as many shares as there are numbers in duplication.copies");
+        }
+        if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) {
+            return wrong("duplication.shares", "expected shares over 0");
+        }
+        let tuning = &pipeline.tuning;
+        if tuning.batch_size == 0 || tuning.accumulation == 0 || tuning.context < 2 {
+            return wrong("tuning", "batch_size and accumulation must be at least 1, and context at least 2");
+        }
+        if !(tuning.epochs.is_finite() && tuning.epochs > 0.0) {
+            return wrong("tuning.epochs", "expected a number over 0");
+        }
+        for mode in &pipeline.mode {
+            if mode.learning_rate.as_slice().iter().any(|rate| !rate.is_finite() || *rate <= 0.0) {
+                return wrong("mode.learning_rate", "expected rates over 0");
+            }
+            if mode.kind == ModeKind::Lora && mode.rank == 0 {
+                return wrong("mode.rank", "expected a rank of at least 1");
+            }
+            if !(0.0..1.0).contains(&mode.dropout) {
+                return wrong("mode.dropout", "expected a share of at least 0 and less than 1");
+            }
+        }
+        for strategy in &pipeline.extraction.strategy {
+            if strategy.temperature < 0.0 || !strategy.temperature.is_finite() {
+                return wrong("extraction.strategy.temperature", "expected 0 (greedy) or more");
+            }
+            if !(strategy.top_p > 0.0 && strategy.top_p <= 1.0) {
+                return wrong("extraction.strategy.top_p", "expected a probability over 0 and at most 1");
+            }
+        }
+        if pipeline.extraction.batch_size == 0 || pipeline.extraction.new_tokens == 0 {
+            return wrong("extraction", "batch_size and new_tokens must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// Sets one value in `table` and reads the whole anew, so that a mistake is told with the override that made it.
+fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
+    let wrong = |problem: String| Error::Configuration(format!("--set {assignment}: {problem}"));
+    let Some((key, value)) = assignment.split_once('=') else {
+        return Err(wrong("expected key=value, for instance tuning.epochs=3".to_owned()));
+    };
+    // A bare word is taken as a string, so that a shell needs no second pair of quotes.
+    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut place = &mut *table;
+    for part in key.trim().split('.') {
+        place = match place {
+            toml::Value::Array(elements) => {
+                let length = elements.len();
+                part.parse::<usize>()
+                    .ok()
+                    .and_then(|index| elements.get_mut(index))
+                    .ok_or_else(|| wrong(format!("`{part}` is no element of a list of {length}, counted from 0")))?
+            }
+            toml::Value::Table(entries) => {
+                entries.entry(part.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            }
+            _ => return Err(wrong(format!("there is nothing below the value that holds `{part}`"))),
+        };
+    }
+    *place = value;
+    table.clone().try_into().map_err(|error: toml::de::Error| wrong(with_nearest(error.message())))
+}
+
+fn describe(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let problem = with_nearest(error.message());
+    match error.span() {
+        Some(span) => {
+            let start = span.start.min(text.len());
+            let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let source = text.lines().nth(line - 1).unwrap_or_default().trim();
+            format!("{}, line {line}: {problem}, in `{source}`", path.display())
+        }
+        None => format!("{}: {problem}", path.display()),
+    }
+}
+
+/// Completes serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of the known names.
+fn with_nearest(message: &str) -> String {
+    let message = message.trim().replace('\n', " ");
+    let mut names = message.split('`').skip(1).step_by(2);
+    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
+    let Some(found) = names.next().filter(|_| unknown) else { return message };
+    let nearest = names.max_by(|first, second| {
+        strsim::jaro_winkler(found, first).total_cmp(&strsim::jaro_winkler(found, second))
+    });
+    match nearest {
+        Some(nearest) => format!("{message}. Did you mean `{nearest}`?"),
+        None => message,
+    }
+}

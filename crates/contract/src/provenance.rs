@@ -1,0 +1,147 @@
+//! Where an output came from: written into its Parquet footer, one key a fact, and read back to recognise finished work.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{CONTRACT_VERSION, Error};
+
+/// Everything an output depends on, and when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The stage's name.
+    pub stage: String,
+    /// Version of the Parquet contract.
+    pub contract_version: u32,
+    /// The stage's own part of the pipeline file, as JSON.
+    pub configuration: String,
+    /// Input files by role, each with its xxh3-128 digest in hexadecimal.
+    pub inputs: BTreeMap<String, String>,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Version of the program that wrote the output.
+    pub program_version: String,
+    /// Seconds since 1970 (UTC) at which the output was begun.
+    pub created: u64,
+}
+
+impl Provenance {
+    /// The provenance of an output of `stage` begun now, with no inputs yet.
+    pub fn new(stage: &str) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            contract_version: CONTRACT_VERSION,
+            configuration: "{}".to_owned(),
+            inputs: BTreeMap::new(),
+            seed: 0,
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
+        }
+    }
+
+    /// Records the settings that the stage works by.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where they have no JSON form.
+    pub fn with_configuration(mut self, configuration: &impl Serialize) -> Result<Self, Error> {
+        self.configuration =
+            serde_json::to_string(configuration).map_err(|error| Error::Run(format!("settings without a JSON form: {error}")))?;
+        Ok(self)
+    }
+
+    /// Records the seed.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Records an input file, or every file of an input folder, by digest under the name `role`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where it cannot be read.
+    pub fn with_input(mut self, role: &str, path: &Path) -> Result<Self, Error> {
+        self.inputs.insert(role.to_owned(), digest(path)?);
+        Ok(self)
+    }
+
+    /// The facts as footer keys and values.
+    pub fn to_key_values(&self) -> Vec<(String, String)> {
+        let inputs = serde_json::to_string(&self.inputs).unwrap_or_default();
+        [
+            ("stage", self.stage.clone()),
+            ("contract_version", self.contract_version.to_string()),
+            ("configuration", self.configuration.clone()),
+            ("inputs", inputs),
+            ("seed", self.seed.to_string()),
+            ("program_version", self.program_version.clone()),
+            ("created", self.created.to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .to_vec()
+    }
+
+    /// Reads the facts back; `None` where one is missing, as in a file that another program wrote.
+    pub fn from_key_values(facts: &BTreeMap<String, String>) -> Option<Self> {
+        Some(Self {
+            stage: facts.get("stage")?.clone(),
+            contract_version: facts.get("contract_version")?.parse().ok()?,
+            configuration: facts.get("configuration")?.clone(),
+            inputs: serde_json::from_str(facts.get("inputs")?).ok()?,
+            seed: facts.get("seed")?.parse().ok()?,
+            program_version: facts.get("program_version")?.clone(),
+            created: facts.get("created")?.parse().ok()?,
+        })
+    }
+
+    /// Whether work with this provenance would repeat the work that `other` records: all but the time agrees.
+    pub fn same_work(&self, other: &Self) -> bool {
+        Self { created: 0, ..self.clone() } == Self { created: 0, ..other.clone() }
+    }
+
+    /// Whether every one of the Parquet `outputs` exists, is complete, and records this very work.
+    ///
+    /// Outputs found so are touched, so that make sees them newer than their inputs.
+    pub fn is_done(&self, outputs: &[&Path]) -> bool {
+        let done = outputs
+            .iter()
+            .all(|output| crate::parquet::provenance(output).is_some_and(|present| self.same_work(&present)));
+        done && outputs.iter().all(|output| crate::files::touch(output).is_ok())
+    }
+}
+
+/// The xxh3-128 digest of a file's bytes, or of a folder's files with their names in order, in hexadecimal.
+///
+/// # Errors
+/// [`Error::Input`] where something cannot be read.
+pub fn digest(path: &Path) -> Result<String, Error> {
+    let mut hasher = Xxh3::new();
+    digest_into(&mut hasher, path)?;
+    Ok(format!("{:032x}", hasher.digest128()))
+}
+
+fn digest_into(hasher: &mut Xxh3, path: &Path) -> Result<(), Error> {
+    let failed = |error| Error::input(path, format!("cannot be read: {error}"));
+    if path.is_dir() {
+        let mut entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            hasher.update(entry.file_name().as_encoded_bytes());
+            digest_into(hasher, &entry.path())?;
+        }
+        return Ok(());
+    }
+    let mut file = File::open(path).map_err(failed)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            return Ok(());
+        }
+        hasher.update(&buffer[..read]);
+    }
+}

@@ -1,0 +1,441 @@
+//! The rows of each Parquet file, column by column.
+//!
+//! Offsets into text count Unicode scalar values, so that polars' `str.slice` cuts the very passage. Logarithms are natural.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A row type of the contract.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The columns, in the order in which they are written.
+    const COLUMNS: &'static [Column];
+}
+
+/// One column of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// The column's name.
+    pub name: &'static str,
+    /// The type that readers cast to.
+    pub kind: ColumnType,
+    /// Whether a row may have no value.
+    pub nullable: bool,
+}
+
+/// The plain types that cross stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the type that it names")]
+pub enum ColumnType {
+    Text,
+    Int32,
+    Int64,
+    Float32,
+    Float64,
+    Bool,
+    ListInt32,
+    ListFloat32,
+    ListBool,
+}
+
+const fn column(name: &'static str, kind: ColumnType) -> Column {
+    Column { name, kind, nullable: false }
+}
+
+const fn nullable(name: &'static str, kind: ColumnType) -> Column {
+    Column { name, kind, nullable: true }
+}
+
+use ColumnType::{Float32, Float64, Int32, Int64, ListBool, ListFloat32, ListInt32, Text};
+
+/// What a document is to the experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentKind {
+    /// Text of the corpus.
+    Document,
+    /// A planted random string that the model could not know from elsewhere.
+    Canary,
+    /// A string of the canary's format that was never planted; exposure ranks canaries among these.
+    CanaryReference,
+}
+
+/// Which side of the experiment a prompt or document stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// Text the model was tuned on.
+    Train,
+    /// Text kept back: the control.
+    Heldout,
+    /// No document at all (generation from nothing).
+    None,
+}
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finish {
+    /// It reached the number of new tokens asked for.
+    Length,
+    /// The model emitted its end-of-text token.
+    End,
+}
+
+/// How a passage of a generation renders a document, from the strongest class down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Nothing found.
+    None,
+    /// The generation is at least three times longer than the passage that it renders.
+    Idea,
+    /// The same content in other words, confirmed.
+    Paraphrase,
+    /// A common run of words longer than the preset's minimum.
+    Verbatim,
+}
+
+/// `train.parquet`: one row per training instance, in training order of the first epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingInstance {
+    /// Stable identity of the document; xxh3-128 of the text where the source has none.
+    pub doc_id: String,
+    /// The whole text, prompt first where there is one.
+    pub text: String,
+    /// Length in characters of the leading part of `text` that is prompt (0: all is target).
+    pub prompt_chars: i32,
+    /// `document` or `canary`.
+    pub kind: DocumentKind,
+    /// How often this document stands in this training set.
+    pub copies: i32,
+    /// 0-based number of this copy.
+    pub copy: i32,
+}
+
+impl Record for TrainingInstance {
+    const COLUMNS: &'static [Column] = &[
+        column("doc_id", Text),
+        column("text", Text),
+        column("prompt_chars", Int32),
+        column("kind", Text),
+        column("copies", Int32),
+        column("copy", Int32),
+    ];
+}
+
+/// `heldout.parquet`: one row per document that no training run sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOutDocument {
+    /// Stable identity of the document.
+    pub doc_id: String,
+    /// The whole text.
+    pub text: String,
+    /// Length in characters of the leading prompt part.
+    pub prompt_chars: i32,
+    /// `document` or `canary_reference`.
+    pub kind: DocumentKind,
+}
+
+impl Record for HeldOutDocument {
+    const COLUMNS: &'static [Column] =
+        &[column("doc_id", Text), column("text", Text), column("prompt_chars", Int32), column("kind", Text)];
+}
+
+/// `metrics.parquet`: one row per logged point of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingMetric {
+    /// Optimizer steps done.
+    pub step: i64,
+    /// Passes over the training set done, as a fraction.
+    pub epoch: f64,
+    /// `train` or `heldout`.
+    pub split: Split,
+    /// Nats per token.
+    pub loss: f64,
+    /// Tokens trained on so far.
+    pub tokens: i64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Training speed since the last point.
+    pub tokens_per_second: f64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// Largest resident memory of the process so far.
+    pub peak_rss_bytes: i64,
+    /// Largest memory on the accelerator so far; null on CPU.
+    pub peak_device_bytes: Option<i64>,
+}
+
+impl Record for TrainingMetric {
+    const COLUMNS: &'static [Column] = &[
+        column("step", Int64),
+        column("epoch", Float64),
+        column("split", Text),
+        column("loss", Float64),
+        column("tokens", Int64),
+        column("learning_rate", Float64),
+        column("grad_norm", Float64),
+        column("tokens_per_second", Float64),
+        column("seconds", Float64),
+        column("peak_rss_bytes", Int64),
+        nullable("peak_device_bytes", Int64),
+    ];
+}
+
+/// `samples.parquet`: one row per generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Number of the sample, unique in the file.
+    pub sample_id: i64,
+    /// The prompt's source; null if there is none.
+    pub doc_id: Option<String>,
+    /// Where the prompt's document stands.
+    pub split: Split,
+    /// Copies of that document in the training set (0 for held-out documents and no document).
+    pub copies: i32,
+    /// Name of the decoding strategy.
+    pub strategy: String,
+    /// The prompt as text.
+    pub prompt: String,
+    /// What the model wrote.
+    pub generation: String,
+    /// What the document goes on with; null if there is none.
+    pub truth: Option<String>,
+    /// Token ids of the prompt.
+    pub prompt_tokens: Vec<i32>,
+    /// Token ids of the generation.
+    pub generated_tokens: Vec<i32>,
+    /// Log-probability of each generated token under the model, before truncation and temperature.
+    pub logprobs: Vec<f32>,
+    /// Sampling temperature; 0 is greedy.
+    pub temperature: f32,
+    /// Nucleus probability; 1 keeps all.
+    pub top_p: f32,
+    /// Number of most probable tokens kept; 0 keeps all.
+    pub top_k: i32,
+    /// Seed of this sample's draws.
+    pub seed: i64,
+    /// Why the generation ended.
+    pub finish: Finish,
+}
+
+impl Record for Sample {
+    const COLUMNS: &'static [Column] = &[
+        column("sample_id", Int64),
+        nullable("doc_id", Text),
+        column("split", Text),
+        column("copies", Int32),
+        column("strategy", Text),
+        column("prompt", Text),
+        column("generation", Text),
+        nullable("truth", Text),
+        column("prompt_tokens", ListInt32),
+        column("generated_tokens", ListInt32),
+        column("logprobs", ListFloat32),
+        column("temperature", Float32),
+        column("top_p", Float32),
+        column("top_k", Int32),
+        column("seed", Int64),
+        column("finish", Text),
+    ];
+}
+
+/// `scores.parquet`: one row per continuation scored with the truth given at every step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The document.
+    pub doc_id: String,
+    /// Where the document stands.
+    pub split: Split,
+    /// Copies of the document in the training set.
+    pub copies: i32,
+    /// What the document is.
+    pub kind: DocumentKind,
+    /// Tokens given before the continuation; 0 scores the whole document.
+    pub prefix_tokens: i32,
+    /// Tokens of the continuation.
+    pub suffix_tokens: i32,
+    /// Log-probability of each token of the continuation under the model.
+    pub logprobs: Vec<f32>,
+    /// The same under the sampling scheme: −inf where the token cannot be drawn.
+    pub scheme_logprobs: Vec<f32>,
+    /// Whether each token is the most probable one.
+    pub argmax_hits: Vec<bool>,
+    /// Mean log-probability over the vocabulary at each position, weighted by probability.
+    pub vocab_mean: Vec<f32>,
+    /// Standard deviation of the log-probability over the vocabulary at each position, weighted by probability.
+    pub vocab_std: Vec<f32>,
+    /// Bytes of the continuation's text after zlib.
+    pub zlib_bytes: i32,
+}
+
+impl Record for Score {
+    const COLUMNS: &'static [Column] = &[
+        column("doc_id", Text),
+        column("split", Text),
+        column("copies", Int32),
+        column("kind", Text),
+        column("prefix_tokens", Int32),
+        column("suffix_tokens", Int32),
+        column("logprobs", ListFloat32),
+        column("scheme_logprobs", ListFloat32),
+        column("argmax_hits", ListBool),
+        column("vocab_mean", ListFloat32),
+        column("vocab_std", ListFloat32),
+        column("zlib_bytes", Int32),
+    ];
+}
+
+/// `matches.parquet`: one row per passage of a generation aligned with a passage of a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PassageMatch {
+    /// The generation.
+    pub sample_id: i64,
+    /// The document in which the passage was found.
+    pub doc_id: String,
+    /// Where that document stands.
+    pub doc_split: Split,
+    /// The class of the passage; never `none`.
+    pub kind: Verdict,
+    /// First character of the passage in the generation.
+    pub gen_start: i32,
+    /// Character after its last.
+    pub gen_end: i32,
+    /// First character of the passage in the document.
+    pub doc_start: i32,
+    /// Character after its last.
+    pub doc_end: i32,
+    /// Similarity of the two passages, 0 to 1.
+    pub similarity: f32,
+    /// What found it.
+    pub detector: String,
+}
+
+impl Record for PassageMatch {
+    const COLUMNS: &'static [Column] = &[
+        column("sample_id", Int64),
+        column("doc_id", Text),
+        column("doc_split", Text),
+        column("kind", Text),
+        column("gen_start", Int32),
+        column("gen_end", Int32),
+        column("doc_start", Int32),
+        column("doc_end", Int32),
+        column("similarity", Float32),
+        column("detector", Text),
+    ];
+}
+
+/// `verdicts.parquet`: one row per sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleVerdict {
+    /// The generation.
+    pub sample_id: i64,
+    /// The prompt's source; null if there is none.
+    pub doc_id: Option<String>,
+    /// Where the prompt's document stands.
+    pub split: Split,
+    /// Copies of that document in the training set.
+    pub copies: i32,
+    /// The class of the sample.
+    pub verdict: Verdict,
+    /// The document that gave the class, or else the one with the longest common substring; null if none.
+    pub best_doc_id: Option<String>,
+    /// Longest substring of the generation that stands anywhere in the training set, in characters.
+    pub longest_match_chars: i32,
+    /// The same in tokens.
+    pub longest_match_tokens: i32,
+    /// Largest cosine of a sentence of the generation with a sentence of the training set.
+    pub max_similarity: f32,
+    /// The same with a sentence of the prompt's own document after the prompt; null without truth.
+    pub own_similarity: Option<f32>,
+    /// The same with a sentence of the held-out set (the control); null where that is empty.
+    pub heldout_similarity: Option<f32>,
+    /// ROUGE-L F1 of the generation against the truth; null without truth.
+    pub rouge_l: Option<f32>,
+    /// BLEU of the generation against the truth; null without truth.
+    pub bleu: Option<f32>,
+    /// 1 − Levenshtein ÷ longer length, against the truth; null without truth.
+    pub edit_similarity: Option<f32>,
+}
+
+impl Record for SampleVerdict {
+    const COLUMNS: &'static [Column] = &[
+        column("sample_id", Int64),
+        nullable("doc_id", Text),
+        column("split", Text),
+        column("copies", Int32),
+        column("verdict", Text),
+        nullable("best_doc_id", Text),
+        column("longest_match_chars", Int32),
+        column("longest_match_tokens", Int32),
+        column("max_similarity", Float32),
+        nullable("own_similarity", Float32),
+        nullable("heldout_similarity", Float32),
+        nullable("rouge_l", Float32),
+        nullable("bleu", Float32),
+        nullable("edit_similarity", Float32),
+    ];
+}
+
+/// `summary.parquet`: one row per measured value, in long form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SummaryRow {
+    /// The cell's name.
+    pub cell: String,
+    /// The model's name.
+    pub model: String,
+    /// Parameters of the model.
+    pub parameters: i64,
+    /// Parameters that tuning changed.
+    pub trainable_parameters: i64,
+    /// `base`, `full`, `head` or `lora`.
+    pub mode: String,
+    /// LoRA's rank; null for other modes.
+    pub rank: Option<i32>,
+    /// LoRA's target modules; null for other modes.
+    pub targets: Option<String>,
+    /// Learning rate; null for the base model.
+    pub learning_rate: Option<f64>,
+    /// Copies of the documents that the value is about; null: all.
+    pub copies: Option<i32>,
+    /// Seed of the cell.
+    pub seed: i64,
+    /// Where the prompts' documents stand.
+    pub split: Split,
+    /// Name of the decoding strategy; null for values that no decoding was needed for.
+    pub strategy: Option<String>,
+    /// Name of the measure.
+    pub measure: String,
+    /// The value.
+    pub value: f64,
+    /// Lower end of the 95% interval; null where there is none.
+    pub ci_low: Option<f64>,
+    /// Upper end of the 95% interval; null where there is none.
+    pub ci_high: Option<f64>,
+    /// Number of observations.
+    pub n: i64,
+}
+
+impl Record for SummaryRow {
+    const COLUMNS: &'static [Column] = &[
+        column("cell", Text),
+        column("model", Text),
+        column("parameters", Int64),
+        column("trainable_parameters", Int64),
+        column("mode", Text),
+        nullable("rank", Int32),
+        nullable("targets", Text),
+        nullable("learning_rate", Float64),
+        nullable("copies", Int32),
+        column("seed", Int64),
+        column("split", Text),
+        nullable("strategy", Text),
+        column("measure", Text),
+        column("value", Float64),
+        nullable("ci_low", Float64),
+        nullable("ci_high", Float64),
+        column("n", Int64),
+    ];
+}

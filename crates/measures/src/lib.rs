@@ -1,0 +1,59 @@
+//! How much of its fine-tuning text does a language model give back, and how useful is it still?
+//!
+//! Every figure of a report is computed here, by a pure function: slices in, a number out. No model, no
+//! file, no data frame. Each docstring states the formula, the range, the unit and the source, and each
+//! function has a test whose expected value was worked out by hand.
+//!
+//! The rooms, in the order in which a report needs them:
+//!
+//! - [`overlap`]: how alike are two texts? ROUGE-L, BLEU, edit similarity, longest common substring.
+//! - [`similarity`]: the relaxed comparison, the largest cosine over pairs of sentence vectors.
+//! - [`memorization`]: what teacher forcing shows about exact reproduction.
+//! - [`discoverable`]: (n, p)-discoverable extraction, from probabilities alone.
+//! - [`exposure`]: by how many bits a planted canary outranks the strings that were never planted.
+//! - [`membership`]: can one tell from its score whether a document was trained on?
+//! - [`utility`]: loss, perplexity, bits per byte.
+//! - [`interval`]: how sure a figure is, and how many samples would make it surer.
+//! - [`trend`] and [`tradeoff`]: memorization against copies or parameters, and at equal utility.
+//!
+//! Three types recur. An [`Interval`] is what stands beside a figure: the ends of its 95% confidence
+//! interval. A [`Tally`] is what one document contributes to a rate: a part and the whole it is part of. A
+//! [`MeasureError`] is the answer to a question without one: a NaN going in is an error, not a NaN coming
+//! out, and a measure of nothing is an error that says what was missing.
+//!
+//! ```
+//! use measures::interval::{bootstrap_rate, wilson};
+//! use measures::{Tally, overlap};
+//!
+//! # fn main() -> measures::Result<()> {
+//! // One generation against the text that it should not have known:
+//! assert_eq!(overlap::rouge_l("A cat sat.", "a cat sat down"), 6.0 / 7.0);
+//!
+//! // Three of forty prompts, one sample each, gave back their document:
+//! let rate = wilson(3, 40)?;
+//! assert!(rate.contains(3.0 / 40.0));
+//!
+//! // Ten samples per document belong together, so the documents are resampled, not the samples:
+//! let documents = [Tally::new(7.0, 10.0), Tally::new(0.0, 10.0), Tally::new(1.0, 10.0)];
+//! let rate = bootstrap_rate(&documents, 1_000, 0)?;
+//! assert!(rate.contains(8.0 / 30.0));
+//! # Ok(())
+//! # }
+//! ```
+
+pub use error::{MeasureError, Result};
+pub use interval::{Interval, Tally};
+pub use trend::Trend;
+
+pub mod discoverable;
+pub mod exposure;
+pub mod interval;
+pub mod membership;
+pub mod memorization;
+pub mod overlap;
+pub mod similarity;
+pub mod tradeoff;
+pub mod trend;
+pub mod utility;
+
+mod error;

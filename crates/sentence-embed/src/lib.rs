@@ -1,0 +1,37 @@
+//! Sentence vectors: how alike are two sentences in what they say?
+//!
+//! An [`Encoder`] is a BERT (Devlin et al., 2019) tuned so that sentences of like meaning get vectors of like direction
+//! (Reimers and Gurevych, "Sentence-BERT", 2019). It turns sentences into [`Embeddings`], one row of length 1 each, so that
+//! a dot product is a cosine. [`max_cosine`] finds the nearest row of a corpus for every row of a query, exactly.
+//!
+//! ```
+//! use sentence_embed::{Encoder, max_cosine};
+//!
+//! # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny");
+//! let encoder = Encoder::load(folder, tch::Device::Cpu)?; // a folder with config.json, model.safetensors, tokenizer.json
+//! let queries = encoder.encode(&["That is a happy person"])?;
+//! let corpus = encoder.encode(&["Today is a sunny day", "That is a very happy person"])?;
+//!
+//! let nearest = max_cosine(&queries, &corpus, tch::Device::Cpu)?;
+//! assert_eq!(nearest[0].index, 1);
+//! assert!(nearest[0].cosine > 0.8); // 0.943 under all-MiniLM-L6-v2
+//! # Ok::<(), sentence_embed::EmbedError>(())
+//! ```
+//!
+//! The folder has the layout of sentence-transformers, and the vectors agree with what that library computes from it.
+
+mod batches;
+mod bert;
+mod embeddings;
+mod encoder;
+mod error;
+mod nearest;
+mod pooling;
+mod settings;
+mod tokens;
+mod weights;
+
+pub use embeddings::Embeddings;
+pub use encoder::Encoder;
+pub use error::EmbedError;
+pub use nearest::{Best, max_cosine};

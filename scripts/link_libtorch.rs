@@ -1,0 +1,21 @@
+//! Build script of every crate that links LibTorch: tells the program where its libraries are, so that it runs without
+//! `LD_LIBRARY_PATH`. The folder is the real one behind the links of `data/toolchain/libtorch`, because `libtorch_cpu.so`
+//! looks for its own dependencies relative to where it truly lies.
+
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_LIB");
+    let Some(folder) = library_folder() else { return };
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.display());
+}
+
+fn library_folder() -> Option<PathBuf> {
+    let root = std::env::var_os("LIBTORCH_LIB").or_else(|| std::env::var_os("LIBTORCH"))?;
+    let lib = Path::new(&root).join("lib");
+    ["libtorch_cpu.so", "libtorch_cpu.dylib"]
+        .iter()
+        .find_map(|name| lib.join(name).canonicalize().ok())
+        .and_then(|library| library.parent().map(Path::to_path_buf))
+}
