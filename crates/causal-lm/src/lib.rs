@@ -1,1 +1,49 @@
-//! causal-lm
+//! Decoder-only language models on LibTorch, with weights and LoRA adapters in the Hugging Face formats.
+//!
+//! Three types matter. A [`CausalLm`] is a model: it is loaded from a folder, turns token ids into hidden states and logits,
+//! and is written back as a folder that transformers loads. A [`KvCache`] keeps keys and values, so that generation pays
+//! for each token once. A [`LoraSettings`] says which linear layers get a low-rank update; the update is written and read
+//! as a folder that peft loads.
+//!
+//! ```no_run
+//! use causal_lm::{CausalLm, TextTokenizer};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! # fn main() -> Result<(), causal_lm::Error> {
+//! let folder = std::path::Path::new("data/models/base");
+//! let model = CausalLm::load(folder, Kind::Float, Device::Cpu)?;
+//! let tokenizer = TextTokenizer::load(folder)?;
+//! let ids = tokenizer.encode("The patient asked for")?;
+//! let logits = model.logits(&model.hidden(&Tensor::from_slice(&ids).unsqueeze(0), None, None)?)?;
+//! println!("{:?}", logits.size()); // [1, tokens, vocabulary]
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A family is one file under `families`; the names of its parameters are those of the PyTorch `state_dict`, so that
+//! nothing is renamed on the way in or out.
+
+mod adapter;
+pub mod config;
+mod device;
+mod error;
+mod families;
+mod folder;
+mod kv_cache;
+mod linear;
+mod lora;
+mod model;
+mod padding;
+mod tokenizer;
+pub mod weights;
+
+pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS};
+pub use config::Config;
+pub use device::device;
+pub use error::Error;
+pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
+pub use kv_cache::KvCache;
+pub use lora::{LoraSettings, LoraTargets};
+pub use model::{CausalLm, ParameterMut};
+pub use padding::LeftPadding;
+pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

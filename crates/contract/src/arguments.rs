@@ -48,9 +48,9 @@ impl StageArguments {
 
     /// The number of threads to compute with: the number given, or every core.
     pub fn threads(&self) -> usize {
-        self.threads.filter(|&threads| threads > 0).unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        })
+        self.threads
+            .filter(|&threads| threads > 0)
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
     }
 }
 

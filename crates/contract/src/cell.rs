@@ -40,7 +40,8 @@ impl Cell {
     /// # Errors
     /// [`Error::Input`] where the file is missing or no such table.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::input(path, format!("cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::input(path, format!("cannot be read: {error}")))?;
         toml::from_str(&text).map_err(|error| Error::input(path, error.message()))
     }
 

@@ -37,12 +37,21 @@ pub enum Error {
 impl Error {
     /// An unusable input file: `problem` says where in it, what was expected, and what was found.
     pub fn input(file: impl AsRef<Path>, problem: impl fmt::Display) -> Self {
-        Self::Input { file: file.as_ref().to_path_buf(), problem: problem.to_string() }
+        Self::Input {
+            file: file.as_ref().to_path_buf(),
+            problem: problem.to_string(),
+        }
     }
 
     /// An output that could not be written.
-    pub fn output(file: impl AsRef<Path>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Output { file: file.as_ref().to_path_buf(), source: source.into() }
+    pub fn output(
+        file: impl AsRef<Path>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Output {
+            file: file.as_ref().to_path_buf(),
+            source: source.into(),
+        }
     }
 
     /// The exit status promised for this kind of error: 1 the run failed, 2 wrong configuration, 3 bad input.
@@ -59,8 +68,13 @@ impl Error {
 ///
 /// The status is that of the first [`Error`] in the chain of causes, and 1 where there is none.
 pub fn exit_code(result: Result<(), anyhow::Error>) -> ExitCode {
-    let Err(failure) = result else { return ExitCode::SUCCESS };
+    let Err(failure) = result else {
+        return ExitCode::SUCCESS;
+    };
     tracing::error!("{failure:#}");
-    let status = failure.chain().find_map(|cause| cause.downcast_ref::<Error>()).map_or(1, Error::exit_status);
+    let status = failure
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Error>())
+        .map_or(1, Error::exit_status);
     ExitCode::from(status)
 }

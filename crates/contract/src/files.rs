@@ -33,12 +33,21 @@ impl Unfinished {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(|error| Error::output(parent, error))?;
-        let mut name = destination.file_name().map_or_else(|| OsString::from("output"), OsString::from);
+        let mut name = destination
+            .file_name()
+            .map_or_else(|| OsString::from("output"), OsString::from);
         name.push(".partial");
         let partial = destination.with_file_name(name);
         remove(&partial).map_err(|error| Error::output(&partial, error))?;
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).insert(partial.clone());
-        Ok(Self { partial, destination: destination.to_path_buf(), finished: false })
+        UNFINISHED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(partial.clone());
+        Ok(Self {
+            partial,
+            destination: destination.to_path_buf(),
+            finished: false,
+        })
     }
 
     /// Begins a folder that will be `destination`; the partial folder exists and is empty.
@@ -67,7 +76,11 @@ impl Unfinished {
             remove(&self.destination).map_err(failed)?;
         }
         fs::rename(&self.partial, &self.destination).map_err(failed)?;
-        if let Some(parent) = self.destination.parent().and_then(|parent| File::open(parent).ok()) {
+        if let Some(parent) = self
+            .destination
+            .parent()
+            .and_then(|parent| File::open(parent).ok())
+        {
             // Not every file system can sync a folder; the rename itself has succeeded.
             let _ = parent.sync_all();
         }
@@ -81,7 +94,10 @@ impl Drop for Unfinished {
         if !self.finished {
             let _ = remove(&self.partial);
         }
-        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.partial);
+        UNFINISHED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.partial);
     }
 }
 
@@ -118,8 +134,13 @@ pub fn write_if_changed(destination: &Path, content: &[u8]) -> Result<(), Error>
 /// # Errors
 /// [`Error::Output`] where the time cannot be set.
 pub fn touch(file: &Path) -> Result<(), Error> {
-    let opened = File::options().append(true).open(file).map_err(|error| Error::output(file, error))?;
-    opened.set_modified(SystemTime::now()).map_err(|error| Error::output(file, error))
+    let opened = File::options()
+        .append(true)
+        .open(file)
+        .map_err(|error| Error::output(file, error))?;
+    opened
+        .set_modified(SystemTime::now())
+        .map_err(|error| Error::output(file, error))
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
@@ -137,5 +158,6 @@ fn sync(path: &Path) -> std::io::Result<()> {
         }
         return Ok(());
     }
-    File::options().append(true).open(path)?.sync_all()
+    // Opened for reading, because a copy of a read-only file is read-only too.
+    File::open(path)?.sync_all()
 }

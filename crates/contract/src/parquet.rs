@@ -4,26 +4,27 @@
 //! batches, find columns by name in any order, ignore further ones, and cast what other programs write (large and view
 //! strings, wider or narrower integers) to the contract's types.
 
+mod columns;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::parquet::arrow::ArrowWriter;
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use ::parquet::arrow::{ArrowWriter, ProjectionMask};
 use ::parquet::basic::{Compression, ZstdLevel};
-use ::parquet::file::metadata::KeyValue;
+use ::parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData, RowGroupMetaData};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::FileReader;
 use ::parquet::file::serialized_reader::SerializedFileReader;
-use arrow::array::{Array, ArrayRef};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 
 use crate::files::Unfinished;
-use crate::records::{Column, ColumnType, Record};
+use crate::records::Record;
 use crate::{Error, Provenance};
 
 /// Rows in one row group.
@@ -33,7 +34,7 @@ const GROUP_ROWS: usize = 4096;
 pub struct Writer<R> {
     output: Unfinished,
     destination: PathBuf,
-    writer: ArrowWriter<File>,
+    rows: ArrowWriter<File>,
     fields: Vec<FieldRef>,
     pending: Vec<R>,
 }
@@ -47,16 +48,26 @@ impl<R: Record + Clone> Writer<R> {
         let failed = |error| Error::output(destination, error);
         let output = Unfinished::file(destination)?;
         let file = File::create(output.path()).map_err(|error| Error::output(destination, error))?;
-        let facts = provenance.to_key_values().into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+        let facts = provenance
+            .to_key_values()
+            .into_iter()
+            .map(|(key, value)| KeyValue::new(key, value))
+            .collect();
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_key_value_metadata(Some(facts))
             .build();
-        let fields = arrow_fields(R::COLUMNS);
+        let fields = columns::fields(R::COLUMNS);
         let schema = Arc::new(Schema::new(fields.clone()));
-        let writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(failed)?;
-        Ok(Self { output, destination: destination.to_path_buf(), writer, fields, pending: Vec::new() })
+        let rows = ArrowWriter::try_new(file, schema, Some(properties)).map_err(failed)?;
+        Ok(Self {
+            output,
+            destination: destination.to_path_buf(),
+            rows,
+            fields,
+            pending: Vec::new(),
+        })
     }
 
     /// Adds one row.
@@ -88,19 +99,29 @@ impl<R: Record + Clone> Writer<R> {
     /// [`Error::Output`] where any of that fails; the file then does not exist.
     pub fn finish(mut self) -> Result<(), Error> {
         self.flush()?;
-        self.writer.close().map_err(|error| Error::output(&self.destination, error))?;
+        self.rows
+            .close()
+            .map_err(|error| Error::output(&self.destination, error))?;
         self.output.finish()
     }
 
-    fn flush(&mut self) -> Result<(), Error> {
+    /// Writes the rows so far as a row group, for rows so long that a few thousand of them should not wait in memory.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where the group cannot be written.
+    pub fn flush(&mut self) -> Result<(), Error> {
         if self.pending.is_empty() {
             return Ok(());
         }
         let batch = serde_arrow::to_record_batch(&self.fields, &self.pending)
             .map_err(|error| Error::output(&self.destination, error))?;
         self.pending.clear();
-        self.writer.write(&batch).map_err(|error| Error::output(&self.destination, error))?;
-        self.writer.flush().map_err(|error| Error::output(&self.destination, error))
+        self.rows
+            .write(&batch)
+            .map_err(|error| Error::output(&self.destination, error))?;
+        self.rows
+            .flush()
+            .map_err(|error| Error::output(&self.destination, error))
     }
 }
 
@@ -108,7 +129,11 @@ impl<R: Record + Clone> Writer<R> {
 ///
 /// # Errors
 /// As [`Writer`].
-pub fn write_all<R: Record + Clone>(destination: &Path, provenance: &Provenance, records: &[R]) -> Result<(), Error> {
+pub fn write_all<R: Record + Clone>(
+    destination: &Path,
+    provenance: &Provenance,
+    records: &[R],
+) -> Result<(), Error> {
     let mut writer = Writer::create(destination, provenance)?;
     writer.write_all(records)?;
     writer.finish()
@@ -129,16 +154,33 @@ impl<R: Record> Reader<R> {
     /// # Errors
     /// [`Error::Input`] for a file that is missing or no Parquet, a missing column, or one of the wrong type.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-            .map_err(|error| Error::input(path, format!("expected a Parquet file, found a damaged or foreign one: {error}")))?;
-        check_columns(path, R::COLUMNS, builder.schema())?;
+        let file =
+            File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
+            Error::input(
+                path,
+                format!("expected a Parquet file, found a damaged or foreign one: {error}"),
+            )
+        })?;
+        check_places(path, builder.metadata())?;
+        columns::check(path, R::COLUMNS, builder.schema())?;
+        let wanted = R::COLUMNS
+            .iter()
+            .filter_map(|column| builder.schema().index_of(column.name).ok());
+        let projection = ProjectionMask::roots(builder.parquet_schema(), wanted);
         let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let batches = builder
+            .with_projection(projection)
             .with_batch_size(GROUP_ROWS)
             .build()
             .map_err(|error| Error::input(path, format!("cannot be read as Parquet: {error}")))?;
-        Ok(Self { path: path.to_path_buf(), batches, rows, read: 0, record: PhantomData })
+        Ok(Self {
+            path: path.to_path_buf(),
+            batches,
+            rows,
+            read: 0,
+            record: PhantomData,
+        })
     }
 
     /// Number of rows in the file.
@@ -149,32 +191,23 @@ impl<R: Record> Reader<R> {
     fn records(&mut self, batch: &RecordBatch) -> Result<Vec<R>, Error> {
         let columns = R::COLUMNS
             .iter()
-            .map(|column| self.cast(batch, column))
+            .map(|column| columns::cast(&self.path, batch, column, self.read))
             .collect::<Result<Vec<ArrayRef>, Error>>()?;
-        let schema = Arc::new(Schema::new(arrow_fields(R::COLUMNS)));
+        let schema = Arc::new(Schema::new(columns::fields(R::COLUMNS)));
         let damaged = |error: &dyn std::fmt::Display| {
-            Error::input(&self.path, format!("rows {} to {}: {error}", self.read + 1, self.read + batch.num_rows()))
+            Error::input(
+                &self.path,
+                format!(
+                    "rows {} to {}: {error}",
+                    self.read + 1,
+                    self.read + batch.num_rows()
+                ),
+            )
         };
         let batch = RecordBatch::try_new(schema, columns).map_err(|error| damaged(&error))?;
         let records = serde_arrow::from_record_batch(&batch).map_err(|error| damaged(&error))?;
         self.read += batch.num_rows();
         Ok(records)
-    }
-
-    fn cast(&self, batch: &RecordBatch, column: &Column) -> Result<ArrayRef, Error> {
-        let expected = data_type(column.kind);
-        let problem = |found: &dyn std::fmt::Display| {
-            Error::input(&self.path, format!("column {}: expected {}, {found}", column.name, column.kind.name()))
-        };
-        let array = batch.column_by_name(column.name).ok_or_else(|| problem(&"found no such column"))?;
-        let options = CastOptions { safe: false, ..CastOptions::default() };
-        let array = cast_with_options(array, &expected, &options).map_err(|error| problem(&error))?;
-        if !column.nullable
-            && let Some(row) = (0..array.len()).find(|&row| array.is_null(row))
-        {
-            return Err(problem(&format!("found no value in row {}", self.read + row + 1)));
-        }
-        Ok(array)
     }
 }
 
@@ -187,7 +220,10 @@ impl<R: Record> Iterator for Reader<R> {
             Ok(batch) => self.records(&batch),
             Err(error) => Err(Error::input(
                 &self.path,
-                format!("damaged after row {}: {error}. Make it again with the stage that writes it", self.read),
+                format!(
+                    "damaged after row {}: {error}. Make it again with the stage that writes it",
+                    self.read
+                ),
             )),
         })
     }
@@ -209,89 +245,54 @@ pub fn read_all<R: Record>(path: &Path) -> Result<Vec<R>, Error> {
 pub fn provenance(path: &Path) -> Option<Provenance> {
     let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
     let facts = reader.metadata().file_metadata().key_value_metadata()?;
-    let facts: BTreeMap<String, String> =
-        facts.iter().filter_map(|fact| Some((fact.key.clone(), fact.value.clone()?))).collect();
+    let facts: BTreeMap<String, String> = facts
+        .iter()
+        .filter_map(|fact| Some((fact.key.clone(), fact.value.clone()?)))
+        .collect();
     Provenance::from_key_values(&facts)
 }
 
-fn check_columns(path: &Path, columns: &[Column], schema: &Schema) -> Result<(), Error> {
-    for column in columns {
-        let Ok(field) = schema.field_with_name(column.name) else {
-            let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
-            return Err(Error::input(
-                path,
-                format!("column {} is missing: expected {}, found the columns {found}", column.name, column.kind.name()),
-            ));
-        };
-        if !castable(field.data_type(), column) {
-            return Err(Error::input(
-                path,
-                format!("column {}: expected {}, found {}", column.name, column.kind.name(), field.data_type()),
-            ));
-        }
-    }
-    Ok(())
+/// Rows of any Parquet file, and the uncompressed bytes of those of `columns` that it has, from its footer alone.
+///
+/// # Errors
+/// [`Error::Input`] for a file that is missing or no Parquet.
+pub fn extent(path: &Path, columns: &[&str]) -> Result<(u64, u64), Error> {
+    let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
+    let reader = SerializedFileReader::new(file).map_err(|error| {
+        Error::input(
+            path,
+            format!("expected a Parquet file, found a damaged or foreign one: {error}"),
+        )
+    })?;
+    let rows = reader.metadata().file_metadata().num_rows();
+    let bytes: i64 = reader
+        .metadata()
+        .row_groups()
+        .iter()
+        .flat_map(RowGroupMetaData::columns)
+        .filter(|chunk| columns.contains(&chunk.column_path().string().as_str()))
+        .map(ColumnChunkMetaData::uncompressed_size)
+        .sum();
+    Ok((rows.max(0) as u64, bytes.max(0) as u64))
 }
 
-/// Whether a reader may cast: within text, whole numbers, real numbers, truth values, and lists of these. A column of nulls
-/// alone has no type of its own and stands for any nullable one.
-fn castable(found: &DataType, column: &Column) -> bool {
-    match (found, data_type(column.kind)) {
-        (DataType::Null, _) => column.nullable,
-        (
-            DataType::List(found) | DataType::LargeList(found) | DataType::ListView(found) | DataType::LargeListView(found),
-            DataType::List(expected),
-        ) => same_family(found.data_type(), expected.data_type()) || found.data_type() == &DataType::Null,
-        (found, expected) => same_family(found, &expected),
+/// Whether the places that the footer gives can be places in the file. The library takes them on trust, and stops the program
+/// where one is negative.
+fn check_places(path: &Path, metadata: &ParquetMetaData) -> Result<(), Error> {
+    let mut chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let possible = |chunk: &ColumnChunkMetaData| {
+        chunk.data_page_offset() >= 0
+            && chunk.dictionary_page_offset().is_none_or(|place| place >= 0)
+            && chunk.compressed_size() >= 0
+    };
+    match chunks.find(|chunk| !possible(chunk)) {
+        Some(chunk) => Err(Error::input(
+            path,
+            format!(
+                "damaged: its footer places column {} outside the file",
+                chunk.column_path().string()
+            ),
+        )),
+        None => Ok(()),
     }
-}
-
-fn same_family(found: &DataType, expected: &DataType) -> bool {
-    match expected {
-        DataType::Utf8 => match found {
-            DataType::Dictionary(_, values) => same_family(values, expected),
-            found => matches!(found, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
-        },
-        DataType::Int32 | DataType::Int64 => found.is_integer(),
-        DataType::Float32 | DataType::Float64 => found.is_floating(),
-        DataType::Boolean => found == &DataType::Boolean,
-        _ => false,
-    }
-}
-
-impl ColumnType {
-    /// The type's name as messages and the documentation write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Text => "string",
-            Self::Int32 => "int32",
-            Self::Int64 => "int64",
-            Self::Float32 => "float32",
-            Self::Float64 => "float64",
-            Self::Bool => "bool",
-            Self::ListInt32 => "list of int32",
-            Self::ListFloat32 => "list of float32",
-            Self::ListBool => "list of bool",
-        }
-    }
-}
-
-fn data_type(kind: ColumnType) -> DataType {
-    let list = |item| DataType::List(Arc::new(Field::new("item", item, true)));
-    match kind {
-        ColumnType::Text => DataType::Utf8,
-        ColumnType::Int32 => DataType::Int32,
-        ColumnType::Int64 => DataType::Int64,
-        ColumnType::Float32 => DataType::Float32,
-        ColumnType::Float64 => DataType::Float64,
-        ColumnType::Bool => DataType::Boolean,
-        ColumnType::ListInt32 => list(DataType::Int32),
-        ColumnType::ListFloat32 => list(DataType::Float32),
-        ColumnType::ListBool => list(DataType::Boolean),
-    }
-}
-
-fn arrow_fields(columns: &[Column]) -> Vec<FieldRef> {
-    columns.iter().map(|column| Arc::new(Field::new(column.name, data_type(column.kind), column.nullable))).collect()
 }

@@ -23,7 +23,11 @@ impl Progress {
     pub fn new(label: impl Into<String>, total: u64, unit: &'static str) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let label = label.into();
-        let bar = if terminal { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let bar = if terminal {
+            ProgressBar::new(total)
+        } else {
+            ProgressBar::hidden()
+        };
         bar.set_length(total);
         let template = format!("{{prefix}} {{bar:32}} {{pos}}/{{len}} {unit}, {{eta}} left  {{msg}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
@@ -31,7 +35,13 @@ impl Progress {
         }
         bar.set_prefix(label.clone());
         bar.enable_steady_tick(Duration::from_millis(250));
-        Self { bar, label, unit, terminal, logged: Instant::now() }
+        Self {
+            bar,
+            label,
+            unit,
+            terminal,
+            logged: Instant::now(),
+        }
     }
 
     /// Adds `steps` done, with a remark that stands beside the count (empty for none).

@@ -40,7 +40,9 @@ impl Provenance {
             inputs: BTreeMap::new(),
             seed: 0,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
-            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()),
+            created: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |elapsed| elapsed.as_secs()),
         }
     }
 
@@ -49,12 +51,13 @@ impl Provenance {
     /// # Errors
     /// [`Error::Run`] where they have no JSON form.
     pub fn with_configuration(mut self, configuration: &impl Serialize) -> Result<Self, Error> {
-        self.configuration =
-            serde_json::to_string(configuration).map_err(|error| Error::Run(format!("settings without a JSON form: {error}")))?;
+        self.configuration = serde_json::to_string(configuration)
+            .map_err(|error| Error::Run(format!("settings without a JSON form: {error}")))?;
         Ok(self)
     }
 
     /// Records the seed.
+    #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -100,7 +103,13 @@ impl Provenance {
 
     /// Whether work with this provenance would repeat the work that `other` records: all but the time agrees.
     pub fn same_work(&self, other: &Self) -> bool {
-        Self { created: 0, ..self.clone() } == Self { created: 0, ..other.clone() }
+        Self {
+            created: 0,
+            ..self.clone()
+        } == Self {
+            created: 0,
+            ..other.clone()
+        }
     }
 
     /// Whether every one of the Parquet `outputs` exists, is complete, and records this very work.
@@ -114,31 +123,36 @@ impl Provenance {
     }
 }
 
-/// The xxh3-128 digest of a file's bytes, or of a folder's files with their names in order, in hexadecimal.
+/// The xxh3-128 digest of a file's bytes, in hexadecimal; that of a folder is over the names in it, in order, each with the
+/// digest of what it names.
 ///
 /// # Errors
 /// [`Error::Input`] where something cannot be read.
 pub fn digest(path: &Path) -> Result<String, Error> {
+    let failed = |error| Error::input(path, format!("cannot be read: {error}"));
     let mut hasher = Xxh3::new();
-    digest_into(&mut hasher, path)?;
+    if path.is_dir() {
+        let mut entries = std::fs::read_dir(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(failed)?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            // A name holds no zero byte and a digest has one length, so no two folders spell the same bytes.
+            hasher.update(entry.file_name().as_encoded_bytes());
+            hasher.update(if entry.path().is_dir() { b"\0d" } else { b"\0f" });
+            hasher.update(digest(&entry.path())?.as_bytes());
+        }
+    } else {
+        hash_file(&mut hasher, path).map_err(failed)?;
+    }
     Ok(format!("{:032x}", hasher.digest128()))
 }
 
-fn digest_into(hasher: &mut Xxh3, path: &Path) -> Result<(), Error> {
-    let failed = |error| Error::input(path, format!("cannot be read: {error}"));
-    if path.is_dir() {
-        let mut entries = std::fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            hasher.update(entry.file_name().as_encoded_bytes());
-            digest_into(hasher, &entry.path())?;
-        }
-        return Ok(());
-    }
-    let mut file = File::open(path).map_err(failed)?;
+fn hash_file(hasher: &mut Xxh3, path: &Path) -> std::io::Result<()> {
+    let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = file.read(&mut buffer).map_err(failed)?;
+        let read = file.read(&mut buffer)?;
         if read == 0 {
             return Ok(());
         }

@@ -37,11 +37,19 @@ pub enum ColumnType {
 }
 
 const fn column(name: &'static str, kind: ColumnType) -> Column {
-    Column { name, kind, nullable: false }
+    Column {
+        name,
+        kind,
+        nullable: false,
+    }
 }
 
 const fn nullable(name: &'static str, kind: ColumnType) -> Column {
-    Column { name, kind, nullable: true }
+    Column {
+        name,
+        kind,
+        nullable: true,
+    }
 }
 
 use ColumnType::{Float32, Float64, Int32, Int64, ListBool, ListFloat32, ListInt32, Text};
@@ -136,8 +144,12 @@ pub struct HeldOutDocument {
 }
 
 impl Record for HeldOutDocument {
-    const COLUMNS: &'static [Column] =
-        &[column("doc_id", Text), column("text", Text), column("prompt_chars", Int32), column("kind", Text)];
+    const COLUMNS: &'static [Column] = &[
+        column("doc_id", Text),
+        column("text", Text),
+        column("prompt_chars", Int32),
+        column("kind", Text),
+    ];
 }
 
 /// `metrics.parquet`: one row per logged point of training.
@@ -344,7 +356,7 @@ pub struct SampleVerdict {
     pub best_doc_id: Option<String>,
     /// Longest substring of the generation that stands anywhere in the training set, in characters.
     pub longest_match_chars: i32,
-    /// The same in tokens.
+    /// The same word for word, counted in words and punctuation marks; white space may differ.
     pub longest_match_tokens: i32,
     /// Largest cosine of a sentence of the generation with a sentence of the training set.
     pub max_similarity: f32,

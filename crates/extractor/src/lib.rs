@@ -1,1 +1,81 @@
-//! extractor
+//! Stage 3: what a model writes when it is given the beginning of a document, and how probable it finds the rest.
+//!
+//! [`extract`] is the whole stage. Prompts are the first tokens of training documents and, as the control, of held-out ones
+//! ([`prompts`]); a [`sampling::Scheme`] truncates the model's distribution as transformers does; generations come from
+//! batches that share the work of reading each prompt once. The scoring pass then reads the documents themselves, and so
+//! gives the probability of a continuation without drawing it.
+//!
+//! A sample's random numbers follow from the seed, its document, strategy and number alone, so that results do not depend
+//! on the size of batches, up to rounding in the logits.
+//!
+//! ```
+//! use extractor::sampling::Scheme;
+//!
+//! // Of three tokens the two most probable are kept, and drawn by a number between 0 and 1.
+//! let scheme = Scheme { temperature: 1.0, top_k: 2, top_p: 1.0 };
+//! let logits = [2.0_f32.ln(), 1.0_f32.ln(), 1.0e-3_f32.ln()];
+//! let kept = scheme.distribution(&logits);
+//! assert_eq!(kept.iter().map(|entry| entry.token).collect::<Vec<_>>(), [0, 1]);
+//! assert!((kept[0].probability - 2.0 / 3.0).abs() < 1e-6);
+//! assert_eq!(scheme.draw(&logits, 0.7), 1);
+//! ```
+
+pub mod generation;
+mod outcome;
+pub mod prompts;
+pub mod sampling;
+pub mod scoring;
+
+use std::path::Path;
+
+use causal_lm::{TextTokenizer, device, load_checkpoint};
+use contract::pipeline::Precision;
+use contract::records::{Sample, Score};
+use contract::{Error, Provenance, StageArguments, parquet};
+use tch::Kind;
+
+pub use outcome::Outcome;
+
+use prompts::Documents;
+
+/// Draws generations from `checkpoint` and scores the documents of `corpus`, as the pipeline file says.
+///
+/// # Errors
+/// [`Error::Configuration`] for settings that do not fit the model, [`Error::Input`] for files that cannot be used,
+/// [`Error::Output`] where results cannot be written.
+pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: &Path) -> Result<Outcome, Error> {
+    let pipeline = stage.pipeline()?;
+    let settings = &pipeline.extraction;
+    let seed = stage.seed(&pipeline);
+    let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
+    let provenance = Provenance::new("extractor")
+        .with_configuration(settings)?
+        .with_seed(seed)
+        .with_input("train.parquet", &train)?
+        .with_input("heldout.parquet", &held_out)?
+        .with_input("checkpoint", checkpoint)?;
+    let (samples, scores) = (stage.out.join("samples.parquet"), stage.out.join("scores.parquet"));
+    if !stage.force && provenance.is_done(&[&samples, &scores]) {
+        tracing::info!("{} is up to date", stage.out.display());
+        return Ok(Outcome::up_to_date(&stage.out));
+    }
+
+    tch::set_num_threads(stage.threads() as i32);
+    let kind = match settings.precision {
+        Precision::Float32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    };
+    let (mut model, tokenizer_folder) = load_checkpoint(checkpoint, kind, device(&settings.device)?)?;
+    if kind == Kind::Float {
+        // One product instead of three; in bf16 the sum would round small updates away.
+        model.merge()?;
+    }
+    let tokenizer = TextTokenizer::load(&tokenizer_folder)?;
+    let documents = Documents::load(&train, &held_out, &tokenizer)?;
+    let (prompts, skipped) = prompts::choose(&documents, settings, &model.config, &tokenizer)?;
+    let drawn = generation::generate(&model, &tokenizer, settings, &prompts, seed)?;
+    let scored = if settings.score { scoring::score(&model, &tokenizer, settings, &documents)? } else { Vec::new() };
+    parquet::write_all::<Score>(&scores, &provenance, &scored)?;
+    parquet::write_all::<Sample>(&samples, &provenance, &drawn.samples)?;
+    Ok(Outcome::new(&stage.out, &drawn, scored.len(), skipped))
+}

@@ -1,1 +1,34 @@
-fn main() {}
+//! Stage 3 of the pipeline: draws generations from a checkpoint and scores known continuations.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use contract::StageArguments;
+use contract::error::exit_code;
+
+/// Prompts a checkpoint with the beginnings of documents and records what it writes
+///
+/// Writes samples.parquet (generations with the log-probability of each token) and scores.parquet (the log-probabilities of
+/// the documents themselves, without sampling).
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(flatten)]
+    stage: StageArguments,
+
+    /// Folder with train.parquet and heldout.parquet
+    #[arg(long = "in", value_name = "FOLDER")]
+    corpus: PathBuf,
+
+    /// Model folder, or adapter folder that names its base
+    #[arg(long, value_name = "FOLDER")]
+    checkpoint: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    contract::arguments::start_program();
+    let outcome = extractor::extract(&arguments.stage, &arguments.corpus, &arguments.checkpoint);
+    exit_code(outcome.map(|outcome| eprintln!("{outcome}")).map_err(Into::into))
+}

@@ -1,1 +1,172 @@
-//! plagiarism
+//! Stage 4 of the pipeline: each generation against the corpus.
+//!
+//! For every sample of `samples.parquet` the stage asks three questions of the training documents, from strict to relaxed:
+//!
+//! 1. *Does it stand there?* The longest passage that the generation shares with the whole training set, letter for letter
+//!    and word for word ([`exact`]).
+//! 2. *Does a passage render a passage?* Candidates ([`candidates`]) are aligned with the generation ([`align`]), likely
+//!    paraphrases are confirmed by meaning ([`confirm`]), and what was found in single documents becomes a class
+//!    ([`verdict`]): verbatim, paraphrase, idea, or none.
+//! 3. *Does it say the same?* The largest cosine between a sentence of the generation and a sentence of the prompt's own
+//!    continuation, of the training set, and of the held-out set, which is the control ([`similarity`]).
+//!
+//! Beside these stand ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`.
+//! The answers go to `verdicts.parquet`, one row a sample, and the passages to `matches.parquet`.
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use plagiarism::{Arguments, Outcome};
+//!
+//! let arguments = Arguments::parse_from([
+//!     "plagiarism", "--config", "pipelines/demo.toml", "--in", "corpus/bucketed",
+//!     "--samples", "cells/base/samples.parquet", "--out", "cells/base",
+//! ]);
+//! match plagiarism::run(&arguments)? {
+//!     Outcome::UpToDate => println!("nothing to do"),
+//!     Outcome::Done(verdicts) => println!("{verdicts}"),
+//! }
+//! # Ok::<(), contract::Error>(())
+//! ```
+//!
+//! # Presets
+//!
+//! | | `ours` | `lee2023` | `pan2015` |
+//! |---|---|---|---|
+//! | candidates, unless configured | BM25, exact, nearest | BM25 | BM25, exact, nearest |
+//! | verbatim from more than (characters) | 50 | 50 | 256 |
+//! | passages of at least (characters) | 50 | 50 | 150 |
+//! | class of a generation | the strongest over all candidates | the first candidate with a detection | as `lee2023` |
+//! | an exact passage of the verbatim length | is verbatim wherever it stands | | |
+//!
+//! The last row matters: alignment weighs words by rarity within a pair of texts, and two texts of one and the same
+//! sentence have no rare words, so alignment alone sees nothing there.
+//!
+//! # What to know
+//!
+//! - Offsets count characters. They lie within the generation, which never includes the prompt.
+//! - `longest_match_tokens` counts words and punctuation marks (Unicode Standard Annex 29), not the model's tokens: the
+//!   stage reads text alone, so that it serves any model.
+//! - Results depend neither on the number of threads nor on the order of the training set.
+
+pub mod align;
+pub mod candidates;
+pub mod comparison;
+pub mod confirm;
+pub mod encoder;
+pub mod exact;
+pub mod sentences;
+pub mod similarity;
+pub mod sources;
+pub mod tally;
+pub mod verdict;
+
+use std::path::PathBuf;
+
+use contract::pipeline::Detection;
+use contract::records::{PassageMatch, Sample, SampleVerdict};
+use contract::{Error, Provenance, StageArguments, parquet};
+
+pub use comparison::{Comparison, compare};
+pub use sources::Sources;
+pub use tally::VerdictTally;
+
+/// Compares what a model generated with the corpus: verbatim, paraphrase, idea, similarity
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "plagiarism", version)]
+pub struct Arguments {
+    /// What all stages have in common.
+    #[command(flatten)]
+    pub stage: StageArguments,
+
+    /// Folder of train.parquet and heldout.parquet
+    #[arg(long = "in", value_name = "FOLDER")]
+    pub corpus: PathBuf,
+
+    /// Generations to compare
+    #[arg(long, value_name = "FILE.parquet")]
+    pub samples: PathBuf,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The outputs were there, made by the same program from the same inputs and settings.
+    UpToDate,
+    /// The outputs were written.
+    Done(VerdictTally),
+}
+
+/// The whole stage: reads samples and corpus, compares, and writes `matches.parquet` and `verdicts.parquet`.
+///
+/// # Errors
+/// [`Error::Configuration`] for a wrong setting, [`Error::Input`] for a file or an encoder that is missing or damaged,
+/// [`Error::Output`] where a result cannot be written, [`Error::Run`] where the work fails.
+pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
+    let pipeline = arguments.stage.pipeline()?;
+    check(&pipeline.detection)?;
+    let encoder_folder = encoder::locate(&pipeline)?;
+    let [train, held_out] =
+        ["train", "heldout"].map(|name| arguments.corpus.join(name).with_extension("parquet"));
+    let [matches, verdicts] =
+        ["matches", "verdicts"].map(|name| arguments.stage.out.join(name).with_extension("parquet"));
+
+    let provenance = Provenance::new("plagiarism")
+        .with_configuration(&pipeline.detection)?
+        .with_seed(arguments.stage.seed(&pipeline))
+        .with_input("train", &train)?
+        .with_input("heldout", &held_out)?
+        .with_input("samples", &arguments.samples)?
+        .with_input("encoder", &encoder_folder)?;
+    if !arguments.stage.force && provenance.is_done(&[&matches, &verdicts]) {
+        return Ok(Outcome::UpToDate);
+    }
+
+    let samples = parquet::read_all::<Sample>(&arguments.samples)?;
+    let sources = Sources::read(&train, &held_out)?;
+    let comparisons = rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.stage.threads())
+        .build()
+        .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
+        .install(|| compare(&samples, &sources, &pipeline.detection, &encoder_folder))?;
+
+    let mut passages: Vec<PassageMatch> = Vec::new();
+    let mut rows: Vec<SampleVerdict> = Vec::with_capacity(comparisons.len());
+    for comparison in comparisons {
+        passages.extend(comparison.matches);
+        rows.push(comparison.verdict);
+    }
+    parquet::write_all(&matches, &provenance, &passages)?;
+    parquet::write_all(&verdicts, &provenance, &rows)?;
+    Ok(Outcome::Done(VerdictTally::of(&samples, &rows)))
+}
+
+/// Refuses settings under which nothing, or everything, would be found.
+fn check(detection: &Detection) -> Result<(), Error> {
+    let wrong = |key: &str, expected: &str, found: &dyn std::fmt::Display| {
+        Err(Error::Configuration(format!(
+            "detection.{key}: expected {expected}, found {found}"
+        )))
+    };
+    if detection.verbatim_chars == Some(0) {
+        return wrong("verbatim_chars", "at least 1", &0);
+    }
+    if detection.candidate_limit == 0 {
+        return wrong("candidate_limit", "at least 1", &0);
+    }
+    if detection.candidates.as_ref().is_some_and(Vec::is_empty) {
+        return wrong("candidates", "at least one of bm25, exact, nearest", &"none");
+    }
+    if !(0.0..=1.0).contains(&detection.confirm_cosine) {
+        return wrong(
+            "confirm_cosine",
+            "a cosine from 0 to 1",
+            &detection.confirm_cosine,
+        );
+    }
+    Ok(())
+}
+
+/// Turns the error of a library into one that says what it was called for.
+fn failed<E: std::fmt::Display>(work: &'static str) -> impl Fn(E) -> Error {
+    move |error| Error::Run(format!("{work}: {error}"))
+}

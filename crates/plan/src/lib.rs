@@ -1,1 +1,250 @@
-//! plan
+//! A pipeline file turned into cells, and cells into rules for GNU make.
+//!
+//! A pipeline asks for many combinations of model, mode, learning rate, duplication and seed. [`plan`] lists them, writes
+//! the configuration of each stage of each of them, and the Make rules between their files. From there on everything is
+//! make's: what runs, in which order, how many at once, and what need not run again. This crate holds no scheduler.
+//!
+//! Three types matter. A [`Combination`] is what one cell does, under the name that its folder has. A [`PlannedCell`] adds
+//! what its model's files say: how many parameters there are and how many tuning changes. A [`Plan`] is all of them,
+//! ready to be written as files or shown with an [`Estimate`] of their cost.
+//!
+//! ```
+//! use contract::PipelineFile;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("letters.toml");
+//! std::fs::write(&path, r#"
+//!     name = "letters"
+//!     corpus.files = "letters.txt"
+//!     duplication = { layout = ["bucketed", "uniform"], copies = [1, 16] }
+//!     model = [{ name = "gpt2", path = "gpt2" }]
+//!     mode = [{ kind = "full", learning_rate = 5e-5 }]
+//! "#)?;
+//! let cells = plan::combinations(&PipelineFile::load(&path, &[])?)?;
+//! let names: Vec<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
+//! assert_eq!(names, [
+//!     "gpt2-base-bucketed-s0", "gpt2-full-5e-5-bucketed-s0",
+//!     "gpt2-base-uniform1-s0", "gpt2-full-5e-5-uniform1-s0",
+//!     "gpt2-base-uniform16-s0", "gpt2-full-5e-5-uniform16-s0",
+//! ]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod cells;
+mod corpus_files;
+pub mod estimate;
+mod make;
+mod model_folder;
+mod paths;
+mod reduced;
+pub mod weights;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use contract::pipeline::{Architecture, Mode, ModeKind, Model};
+use contract::{Cell, Error, PipelineFile, files};
+
+pub use cells::{Combination, TrainingSet, combinations, training_sets};
+pub use corpus_files::corpus_files;
+pub use estimate::Estimate;
+pub use make::rules;
+pub use model_folder::ModelFolder;
+pub use weights::Weights;
+
+/// Everything that a pipeline file asks for.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The pipeline file.
+    pub pipeline: &'a PipelineFile,
+    /// Its training sets.
+    pub training_sets: Vec<TrainingSet>,
+    /// Its cells.
+    pub cells: Vec<PlannedCell>,
+    /// The files of its corpus, as seen from where the program runs.
+    pub corpus_files: Vec<PathBuf>,
+}
+
+/// A cell with what its model's files say.
+#[derive(Debug)]
+pub struct PlannedCell {
+    /// What the cell does.
+    pub combination: Combination,
+    /// What `cell.toml` tells the report.
+    pub facts: Cell,
+    /// The model's folder; none for pre-training from scratch.
+    pub folder: Option<ModelFolder>,
+    /// The shapes of the model's weights; none for pre-training from scratch.
+    pub weights: Option<Weights>,
+}
+
+impl PlannedCell {
+    /// Whether the cell is trained at all; the base model is not.
+    pub fn is_tuned(&self) -> bool {
+        self.combination.kind() != ModeKind::Base
+    }
+
+    /// Whether text is extracted from the cell; pre-training only makes a model.
+    pub fn is_extracted(&self) -> bool {
+        self.combination.kind() != ModeKind::Pretrain
+    }
+}
+
+/// Turns a pipeline file into the configuration of every stage and into `cells.mk`, all below the folder `run`.
+///
+/// Files that hold the same already are left alone, so that make sees no change.
+///
+/// # Errors
+/// [`Error::Configuration`] for a pipeline that makes no sense, [`Error::Input`] for a corpus or model that is not there,
+/// [`Error::Output`] where a file cannot be written.
+pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Error> {
+    let plan = Plan::of(pipeline)?;
+    let run = paths::normalized(run);
+    let rules = make::rules(&plan, &run)?;
+    reduced::write_all(&plan, &run)?;
+    retire_other_cells(&plan, &run)?;
+    files::write_if_changed(&run.join("cells.mk"), rules.as_bytes())?;
+    Ok(plan)
+}
+
+impl<'a> Plan<'a> {
+    /// What a pipeline file asks for; nothing is written.
+    ///
+    /// # Errors
+    /// As [`plan`].
+    pub fn of(pipeline: &'a PipelineFile) -> Result<Self, Error> {
+        let combinations = cells::combinations(pipeline)?;
+        let corpus_files = corpus_files::corpus_files(pipeline)?;
+        let mut models: BTreeMap<String, Option<(ModelFolder, Weights)>> = BTreeMap::new();
+        let mut cells = Vec::new();
+        for combination in combinations {
+            let (folder, weights) = match models.entry(combination.model.name.clone()) {
+                // Pre-training makes its model; there is none to read.
+                _ if combination.kind() == ModeKind::Pretrain => (None, None),
+                Entry::Occupied(read) => Option::unzip(read.get().clone()),
+                Entry::Vacant(place) => place
+                    .insert(read_model(pipeline, &combination.model)?)
+                    .clone()
+                    .unzip(),
+            };
+            let facts = facts(&combination, weights.as_ref())
+                .map_err(|error| in_file(pipeline, &combination.name, error))?;
+            cells.push(PlannedCell {
+                combination,
+                facts,
+                folder,
+                weights,
+            });
+        }
+        Ok(Self {
+            pipeline,
+            training_sets: cells::training_sets(pipeline),
+            cells,
+            corpus_files,
+        })
+    }
+
+    /// Whether there is anything to report on.
+    pub fn has_report(&self) -> bool {
+        self.cells.iter().any(PlannedCell::is_extracted)
+    }
+}
+
+/// The folder of a model and the shapes that its weight files declare.
+fn read_model(pipeline: &PipelineFile, model: &Model) -> Result<Option<(ModelFolder, Weights)>, Error> {
+    let Some(path) = &model.path else { return Ok(None) };
+    let folder = ModelFolder::locate(pipeline, path)?;
+    let weights = Weights::read(&folder.path)?;
+    Ok(Some((folder, weights)))
+}
+
+fn facts(combination: &Combination, weights: Option<&Weights>) -> Result<Cell, Error> {
+    let mode = combination.mode.as_ref();
+    let parameters = match (weights, &combination.model.architecture) {
+        (Some(weights), _) => weights.parameters(),
+        (None, Some(architecture)) => gpt2_parameters(architecture),
+        (None, None) => 0,
+    };
+    let lora = mode.filter(|mode| mode.kind == ModeKind::Lora);
+    let targets = match (lora, weights) {
+        (Some(mode), Some(weights)) => Some(lora_targets(mode, weights)?),
+        _ => None,
+    };
+    let trainable_parameters = match (combination.kind(), weights, &targets) {
+        (ModeKind::Full | ModeKind::Pretrain, _, _) => parameters,
+        (ModeKind::Head, Some(weights), _) => weights.head_parameters(),
+        (ModeKind::Lora, Some(weights), Some(targets)) => {
+            weights.lora_parameters(lora.map_or(0, |mode| mode.rank as u64), targets)?
+        }
+        _ => 0,
+    };
+    Ok(Cell {
+        name: combination.name.clone(),
+        corpus: combination.training_set.name.clone(),
+        model: combination.model.name.clone(),
+        parameters: parameters as i64,
+        trainable_parameters: trainable_parameters as i64,
+        mode: combination.kind().name().to_owned(),
+        rank: lora.map(|mode| mode.rank as i32),
+        targets: targets.map(|targets| targets.join(",")),
+        learning_rate: combination.learning_rate(),
+        seed: combination.training_set.seed,
+    })
+}
+
+fn lora_targets(mode: &Mode, weights: &Weights) -> Result<Vec<String>, Error> {
+    if let Some(targets) = &mode.targets {
+        return Ok(targets.as_slice().to_vec());
+    }
+    let defaults = weights::default_targets(&weights.family).ok_or_else(|| {
+        Error::Configuration(format!(
+            "mode.targets: peft has no default for the family {}; name the modules, or take \"all-linear\"",
+            weights.family
+        ))
+    })?;
+    Ok(defaults.iter().map(|&target| target.to_owned()).collect())
+}
+
+/// Parameters of a GPT-2 of this shape: embeddings of tokens and positions, then for each layer 12 width² weights and 13 width
+/// biases and norms, and the last norm. The head is tied to the embedding.
+fn gpt2_parameters(shape: &Architecture) -> u64 {
+    let [layers, width, context, vocabulary] =
+        [shape.layers, shape.width, shape.context, shape.vocabulary].map(|size| size as u64);
+    (vocabulary + context) * width + layers * (12 * width * width + 13 * width) + 2 * width
+}
+
+fn in_file(pipeline: &PipelineFile, cell: &str, error: Error) -> Error {
+    match error {
+        Error::Configuration(problem) => {
+            Error::Configuration(format!("{}: {problem} (cell {cell})", pipeline.path.display()))
+        }
+        other => other,
+    }
+}
+
+/// Takes away the `cell.toml` of cells that the pipeline no longer has, so that the report leaves them out. What they made
+/// stays, and counts again once the pipeline has them again.
+fn retire_other_cells(plan: &Plan, run: &Path) -> Result<(), Error> {
+    let folder = run.join("cells");
+    let unreadable = |error| Error::output(&folder, error);
+    for entry in fs::read_dir(&folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let facts = entry.path().join("cell.toml");
+        let planned = plan
+            .cells
+            .iter()
+            .any(|cell| entry.file_name() == cell.facts.name.as_str());
+        if !planned && facts.is_file() {
+            tracing::info!(
+                "{} is no longer part of the pipeline; its results stay where they are",
+                entry.path().display()
+            );
+            fs::remove_file(&facts).map_err(|error| Error::output(&facts, error))?;
+        }
+    }
+    Ok(())
+}

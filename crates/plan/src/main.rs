@@ -1,1 +1,85 @@
-fn main() {}
+//! `plan`: turns a pipeline file into cells and Make rules, or shows what the cells will cost.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use contract::PipelineFile;
+use plan::estimate::{self, DEFAULT_GFLOPS, Table};
+
+/// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
+#[derive(Parser)]
+#[command(name = "plan", version)]
+struct Arguments {
+    /// Pipeline file (TOML)
+    #[arg(long, value_name = "FILE.toml")]
+    config: PathBuf,
+
+    /// Folder of the run [default: data/runs/<name of the pipeline file>]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+
+    /// Print the cells with estimates of tokens, time, memory and disk, and write nothing
+    #[arg(long, visible_alias = "show")]
+    estimate: bool,
+
+    /// Arithmetic rate for the estimated time, in 10^9 operations a second
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_GFLOPS)]
+    gflops: f64,
+
+    /// One seed in place of `seeds` in the pipeline file
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// Accepted as by every stage; planning takes one thread
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Accepted as by every stage; planning always runs, and leaves alone what it would not change
+    #[arg(long)]
+    force: bool,
+
+    /// Override one value of the pipeline file, e.g. --set tuning.epochs=3 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    contract::arguments::start_program();
+    contract::error::exit_code(run(arguments))
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut overrides = arguments.overrides;
+    overrides.extend(arguments.seed.map(|seed| format!("seeds=[{seed}]")));
+    let pipeline = PipelineFile::load(&arguments.config, &overrides)?;
+    let folder = arguments.out.unwrap_or_else(|| {
+        PathBuf::from("data/runs").join(
+            arguments
+                .config
+                .file_stem()
+                .unwrap_or_else(|| pipeline.name.as_ref()),
+        )
+    });
+    if arguments.estimate {
+        let plan = plan::Plan::of(&pipeline)?;
+        print!(
+            "{}",
+            Table(&estimate::estimates(&plan, &folder, arguments.gflops)?)
+        );
+        println!(
+            "Estimates, at {} GFLOP/s (--gflops); dupgen, plagiarism and report not counted.",
+            arguments.gflops
+        );
+        return Ok(());
+    }
+    let plan = plan::plan(&pipeline, &folder)?;
+    eprintln!(
+        "plan        cells: {}, training sets: {}, rules: {}",
+        plan.cells.len(),
+        plan.training_sets.len(),
+        folder.join("cells.mk").display()
+    );
+    Ok(())
+}

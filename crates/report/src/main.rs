@@ -1,1 +1,36 @@
-fn main() {}
+//! `report`: reads a run folder and writes its summary and its page.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use contract::StageArguments;
+
+/// Rates with intervals and controls from a run folder: summary.parquet, and report.html, a page that needs nothing else
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(flatten)]
+    stage: StageArguments,
+
+    /// Run folder, with its cells/ and corpus/
+    #[arg(long = "in", value_name = "RUN_FOLDER")]
+    input: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    contract::arguments::start_program();
+    contract::error::exit_code(run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(arguments.stage.threads()).build()?;
+    let outcome = threads.install(|| report::report(&arguments.stage, &arguments.input))?;
+    if outcome.up_to_date {
+        eprintln!("report: up to date, {}", outcome.page.display());
+    } else {
+        eprintln!("{}\n{}", outcome.table, outcome.page.display());
+    }
+    Ok(())
+}

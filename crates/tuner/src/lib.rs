@@ -1,1 +1,99 @@
-//! tuner
+//! Stage 2: a model tuned on a training set, every parameter, the output head alone, or a low-rank update.
+//!
+//! [`tune`] is the whole stage. It reads rows from `train.parquet` ([`Rows`]), makes what the mode says trainable
+//! ([`modes`]), steps with [`AdamW`] along a [`schedule`], and writes a checkpoint folder and `metrics.parquet`. Its state
+//! is saved now and then, so that a run killed at any moment resumes and ends with the same weights, bit for bit on the
+//! same machine: the order of rows and the dropout of a step follow from seed and step alone.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! # fn main() -> Result<(), contract::Error> {
+//! let stage = contract::StageArguments {
+//!     config: "data/runs/demo/cells/clinic-base-full-1e-3-bucketed-s0/tuner.toml".into(),
+//!     out: "data/runs/demo/cells/clinic-base-full-1e-3-bucketed-s0".into(),
+//!     seed: None,
+//!     threads: None,
+//!     force: false,
+//!     overrides: Vec::new(),
+//! };
+//! println!("{}", tuner::tune(&stage, Path::new("data/runs/demo/corpus/bucketed-s0"))?);
+//! # Ok(())
+//! # }
+//! ```
+
+mod evaluation;
+mod loss;
+mod memory;
+pub mod modes;
+mod optimizer;
+mod outcome;
+mod rows;
+pub mod schedule;
+mod state;
+mod training;
+
+use std::path::Path;
+
+use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance, TrainingMetric};
+use contract::{Error, Provenance, StageArguments, files::Unfinished, parquet};
+
+pub use optimizer::AdamW;
+pub use outcome::Outcome;
+pub use rows::{Batch, Rows};
+
+use modes::Prepared;
+use training::Trainer;
+
+/// Tunes the one model, mode and learning rate of the pipeline file on the training set in `corpus`.
+///
+/// # Errors
+/// [`Error::Configuration`] for settings that fit no cell or model, [`Error::Input`] for files that cannot be used,
+/// [`Error::Run`] for a loss that is no number, [`Error::Output`] where results cannot be written.
+pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
+    let pipeline = stage.pipeline()?;
+    let (model, mode, learning_rate) = pipeline.single_cell()?;
+    let seed = stage.seed(&pipeline);
+    let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
+    let mut provenance = Provenance::new("tuner")
+        .with_configuration(&(&model.architecture, mode, &pipeline.tuning))?
+        .with_seed(seed)
+        .with_input("train.parquet", &train)?
+        .with_input("heldout.parquet", &held_out)?;
+    if let Some(path) = &model.path {
+        provenance = provenance.with_input("model", &pipeline.resolve(path))?;
+    }
+    let (checkpoint, metrics) = (stage.out.join("checkpoint"), stage.out.join("metrics.parquet"));
+    if !stage.force && checkpoint.is_dir() && provenance.is_done(&[&metrics]) {
+        tracing::info!("{} is up to date", stage.out.display());
+        return Ok(Outcome::up_to_date(&stage.out));
+    }
+
+    tch::set_num_threads(stage.threads() as i32);
+    let instances: Vec<TrainingInstance> = parquet::read_all(&train)?;
+    let held_out: Vec<HeldOutDocument> = parquet::read_all(&held_out)?;
+    let held_out = held_out.into_iter().filter(|document| document.kind == DocumentKind::Document);
+    let held_out: Vec<HeldOutDocument> = held_out.take(pipeline.tuning.evaluate_documents).collect();
+    if instances.is_empty() {
+        return Err(Error::input(&train, "expected at least one training instance, found none"));
+    }
+
+    let work = stage.out.join("training");
+    let prepared = Prepared::new(&pipeline, model, mode, seed, &work, &instances)?;
+    let mut trainer = Trainer::new(prepared, &pipeline.tuning, mode, learning_rate, seed, &instances, &held_out)?;
+    let recorded = trainer.run(&work.join("state.safetensors"), &provenance)?;
+    write_checkpoint(&mut trainer, &checkpoint)?;
+    write_metrics(&metrics, &provenance, &recorded)?;
+    std::fs::remove_dir_all(&work).map_err(|error| Error::output(&work, error))?;
+    Ok(Outcome::new(&stage.out, &recorded, trainer.trainable_count()))
+}
+
+fn write_checkpoint(trainer: &mut Trainer, destination: &Path) -> Result<(), Error> {
+    let folder = Unfinished::folder(destination)?;
+    trainer.write_checkpoint(folder.path())?;
+    folder.finish()
+}
+
+fn write_metrics(destination: &Path, provenance: &Provenance, metrics: &[TrainingMetric]) -> Result<(), Error> {
+    parquet::write_all(destination, provenance, metrics)
+}

@@ -4,15 +4,17 @@
 //! relative to the file. Any value can be overridden by its dotted name; elements of lists by their number
 //! (`mode.0.learning_rate=[1e-4]`).
 
+mod one_or_many;
 mod settings;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+pub use one_or_many::OneOrMany;
 pub use settings::{
-    Architecture, BadDocuments, Budget, Canaries, Candidates, Confirmation, Corpus, CorpusFormat, DetectorPreset, Detection,
-    Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model, OneOrMany, Pipeline, Precision, PromptSource, Reporting,
-    Rows, Schedule, Shortage, Strategy, Targets, TextUnit, Tuning,
+    Architecture, BadDocuments, Budget, Canaries, Candidates, Confirmation, Corpus, CorpusFormat, Detection,
+    DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model, Pipeline, Precision,
+    PromptSource, Reporting, Rows, Schedule, Shortage, Strategy, Targets, TextUnit, Tuning,
 };
 
 use crate::Error;
@@ -51,7 +53,10 @@ impl PipelineFile {
                 pipeline = apply(&mut table, assignment)?;
             }
         }
-        let loaded = Self { path: path.to_path_buf(), pipeline };
+        let loaded = Self {
+            path: path.to_path_buf(),
+            pipeline,
+        };
         loaded.check()?;
         Ok(loaded)
     }
@@ -69,8 +74,17 @@ impl PipelineFile {
     /// # Errors
     /// [`Error::Configuration`] where the file describes none or several.
     pub fn single_cell(&self) -> Result<(&Model, &Mode, f64), Error> {
-        let rates = self.pipeline.mode.iter().map(|mode| mode.learning_rate.as_slice().len()).sum::<usize>();
-        match (self.pipeline.model.as_slice(), self.pipeline.mode.as_slice(), rates) {
+        let rates = self
+            .pipeline
+            .mode
+            .iter()
+            .map(|mode| mode.learning_rate.as_slice().len())
+            .sum::<usize>();
+        match (
+            self.pipeline.model.as_slice(),
+            self.pipeline.mode.as_slice(),
+            rates,
+        ) {
             ([model], [mode], 1) => Ok((model, mode, mode.learning_rate.as_slice()[0])),
             (models, modes, rates) => Err(Error::Configuration(format!(
                 "{}: tuning needs one model, one mode and one learning rate; found {} models, {} modes, {rates} learning \
@@ -84,31 +98,48 @@ impl PipelineFile {
 
     fn check(&self) -> Result<(), Error> {
         let wrong = |key: &str, problem: &str| {
-            Err(Error::Configuration(format!("{}: {key}: {problem}", self.path.display())))
+            Err(Error::Configuration(format!(
+                "{}: {key}: {problem}",
+                self.path.display()
+            )))
         };
         let pipeline = &self.pipeline;
         if !(0.0..1.0).contains(&pipeline.corpus.held_out) {
-            return wrong("corpus.held_out", "expected a share of at least 0 and less than 1");
+            return wrong(
+                "corpus.held_out",
+                "expected a share of at least 0 and less than 1",
+            );
         }
         if pipeline.duplication.copies.is_empty() || pipeline.duplication.copies.contains(&0) {
             return wrong("duplication.copies", "expected numbers of copies of at least 1");
         }
         let shares = &pipeline.duplication.shares;
         if !shares.is_empty() && shares.len() != pipeline.duplication.copies.len() {
-            return wrong("duplication.shares", "expected as many shares as there are numbers in duplication.copies");
+            return wrong(
+                "duplication.shares",
+                "expected as many shares as there are numbers in duplication.copies",
+            );
         }
         if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) {
             return wrong("duplication.shares", "expected shares over 0");
         }
         let tuning = &pipeline.tuning;
         if tuning.batch_size == 0 || tuning.accumulation == 0 || tuning.context < 2 {
-            return wrong("tuning", "batch_size and accumulation must be at least 1, and context at least 2");
+            return wrong(
+                "tuning",
+                "batch_size and accumulation must be at least 1, and context at least 2",
+            );
         }
         if !(tuning.epochs.is_finite() && tuning.epochs > 0.0) {
             return wrong("tuning.epochs", "expected a number over 0");
         }
         for mode in &pipeline.mode {
-            if mode.learning_rate.as_slice().iter().any(|rate| !rate.is_finite() || *rate <= 0.0) {
+            if mode
+                .learning_rate
+                .as_slice()
+                .iter()
+                .any(|rate| !rate.is_finite() || *rate <= 0.0)
+            {
                 return wrong("mode.learning_rate", "expected rates over 0");
             }
             if mode.kind == ModeKind::Lora && mode.rank == 0 {
@@ -123,7 +154,10 @@ impl PipelineFile {
                 return wrong("extraction.strategy.temperature", "expected 0 (greedy) or more");
             }
             if !(strategy.top_p > 0.0 && strategy.top_p <= 1.0) {
-                return wrong("extraction.strategy.top_p", "expected a probability over 0 and at most 1");
+                return wrong(
+                    "extraction.strategy.top_p",
+                    "expected a probability over 0 and at most 1",
+                );
             }
         }
         if pipeline.extraction.batch_size == 0 || pipeline.extraction.new_tokens == 0 {
@@ -137,7 +171,9 @@ impl PipelineFile {
 fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
     let wrong = |problem: String| Error::Configuration(format!("--set {assignment}: {problem}"));
     let Some((key, value)) = assignment.split_once('=') else {
-        return Err(wrong("expected key=value, for instance tuning.epochs=3".to_owned()));
+        return Err(wrong(
+            "expected key=value, for instance tuning.epochs=3".to_owned(),
+        ));
     };
     // A bare word is taken as a string, so that a shell needs no second pair of quotes.
     let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
@@ -152,24 +188,34 @@ fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
                 part.parse::<usize>()
                     .ok()
                     .and_then(|index| elements.get_mut(index))
-                    .ok_or_else(|| wrong(format!("`{part}` is no element of a list of {length}, counted from 0")))?
+                    .ok_or_else(|| {
+                        wrong(format!(
+                            "`{part}` is no element of a list of {length}, counted from 0"
+                        ))
+                    })?
             }
-            toml::Value::Table(entries) => {
-                entries.entry(part.to_owned()).or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            toml::Value::Table(entries) => entries
+                .entry(part.to_owned())
+                .or_insert_with(|| toml::Value::Table(toml::Table::new())),
+            _ => {
+                return Err(wrong(format!(
+                    "there is nothing below the value that holds `{part}`"
+                )));
             }
-            _ => return Err(wrong(format!("there is nothing below the value that holds `{part}`"))),
         };
     }
     *place = value;
-    table.clone().try_into().map_err(|error: toml::de::Error| wrong(with_nearest(error.message())))
+    table
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| wrong(with_nearest(error.message())))
 }
 
 fn describe(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let problem = with_nearest(error.message());
     match error.span() {
         Some(span) => {
-            let start = span.start.min(text.len());
-            let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let line = text[..text.floor_char_boundary(span.start)].matches('\n').count() + 1;
             let source = text.lines().nth(line - 1).unwrap_or_default().trim();
             format!("{}, line {line}: {problem}, in `{source}`", path.display())
         }
@@ -182,7 +228,9 @@ fn with_nearest(message: &str) -> String {
     let message = message.trim().replace('\n', " ");
     let mut names = message.split('`').skip(1).step_by(2);
     let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let Some(found) = names.next().filter(|_| unknown) else { return message };
+    let Some(found) = names.next().filter(|_| unknown) else {
+        return message;
+    };
     let nearest = names.max_by(|first, second| {
         strsim::jaro_winkler(found, first).total_cmp(&strsim::jaro_winkler(found, second))
     });

@@ -1,0 +1,29 @@
+//! The device that a setting names.
+
+use tch::{Cuda, Device};
+
+use crate::Error;
+
+/// The device for `auto` (a GPU where LibTorch sees one), `cpu`, `cuda`, or `cuda:N`.
+///
+/// # Errors
+/// [`contract::Error::Configuration`] for another name, or for a GPU that LibTorch does not see.
+pub fn device(name: &str) -> Result<Device, Error> {
+    let index = match name {
+        "auto" => return Ok(Device::cuda_if_available()),
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => 0,
+        other => other.strip_prefix("cuda:").and_then(|index| index.parse::<i64>().ok()).ok_or_else(|| {
+            contract::Error::Configuration(format!("device `{other}`: expected auto, cpu, cuda, or cuda:N"))
+        })?,
+    };
+    let seen = Cuda::device_count();
+    if index >= seen {
+        return Err(contract::Error::Configuration(format!(
+            "device `{name}`: this program sees {seen} GPUs; it was built with LibTorch for CPU alone, or no driver answers. \
+             Use device = \"cpu\""
+        ))
+        .into());
+    }
+    Ok(Device::Cuda(index as usize))
+}

@@ -1,0 +1,122 @@
+//! Text to token ids and back, through the `tokenizers` library; and training of a byte-level BPE.
+
+use std::path::Path;
+
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::normalizers::unicode::NFC;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, DecoderWrapper, PostProcessorWrapper, Tokenizer, TokenizerBuilder};
+
+use crate::Error;
+
+/// Name of the token that ends a text, as GPT-2 has it.
+const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// A tokenizer from `tokenizer.json`.
+#[derive(Debug)]
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+}
+
+impl TextTokenizer {
+    /// Reads `tokenizer.json` of a model folder.
+    ///
+    /// # Errors
+    /// [`contract::Error::Input`] where it is missing or not one.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("tokenizer.json");
+        if !path.exists() {
+            let problem = "is missing: expected the model's tokenizer in the tokenizers format. transformers writes it with \
+                           AutoTokenizer.from_pretrained(...).save_pretrained(...)";
+            return Err(contract::Error::input(&path, problem).into());
+        }
+        let mut tokenizer = Tokenizer::from_file(&path)
+            .map_err(|error| contract::Error::input(&path, format!("expected a tokenizer: {error}")))?;
+        // A file may fix padding or truncation; what goes into a model is decided here.
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| contract::Error::input(&path, format!("cannot switch truncation off: {error}")))?;
+        Ok(Self { tokenizer })
+    }
+
+    /// Token ids of a text, without special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
+    pub fn encode(&self, text: &str) -> Result<Vec<i64>, Error> {
+        let encoding = self.tokenizer.encode_fast(text, false).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
+    /// Token ids of a text, and how many of them begin within its first `characters` characters.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
+    pub fn encode_with_prompt(&self, text: &str, characters: usize) -> Result<(Vec<i64>, usize), Error> {
+        if characters == 0 {
+            return Ok((self.encode(text)?, 0));
+        }
+        let encoding =
+            self.tokenizer.encode_char_offsets(text, false).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let prompt = encoding.get_offsets().iter().take_while(|(start, _)| *start < characters).count();
+        Ok((encoding.get_ids().iter().map(|&id| i64::from(id)).collect(), prompt))
+    }
+
+    /// The text of token ids, special tokens left out. Bytes that are no character stand as U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] for an id that is none.
+    pub fn decode(&self, ids: &[i64]) -> Result<String, Error> {
+        let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
+        self.tokenizer.decode(&ids, true).map_err(|error| Error::Tokenizer(error.to_string()))
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocabulary(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+
+    /// Id of the token that ends a text in tokenizers made by [`train_byte_level_bpe`].
+    pub fn end_of_text(&self) -> Option<i64> {
+        self.tokenizer.token_to_id(END_OF_TEXT).map(i64::from)
+    }
+}
+
+/// Trains a byte-level BPE of `vocabulary` tokens, the end-of-text token included, and writes it as a tokenizer folder.
+///
+/// # Errors
+/// [`Error::Tokenizer`] where training fails, [`contract::Error::Output`] where it cannot be written.
+pub fn train_byte_level_bpe<'a>(
+    texts: impl Iterator<Item = &'a str> + Send,
+    vocabulary: usize,
+    folder: &Path,
+) -> Result<(), Error> {
+    let failed = |error: tokenizers::Error| Error::Tokenizer(error.to_string());
+    let mut trainer = BpeTrainerBuilder::new()
+        .show_progress(false)
+        .vocab_size(vocabulary)
+        .min_frequency(2)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .special_tokens(vec![AddedToken::from(END_OF_TEXT, true)])
+        .build();
+    let byte_level = ByteLevel::default().add_prefix_space(false);
+    let mut tokenizer = TokenizerBuilder::<BPE, NFC, ByteLevel, PostProcessorWrapper, DecoderWrapper>::new()
+        .with_model(BPE::default())
+        .with_normalizer(None)
+        .with_pre_tokenizer(Some(byte_level))
+        .with_post_processor(Some(byte_level.trim_offsets(false).into()))
+        .with_decoder(Some(byte_level.into()))
+        .build()
+        .map_err(failed)?;
+    tokenizer.train(&mut trainer, texts).map_err(failed)?;
+    tokenizer.save(folder.join("tokenizer.json"), true).map_err(failed)?;
+    let settings = serde_json::json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": END_OF_TEXT,
+        "eos_token": END_OF_TEXT,
+        "clean_up_tokenization_spaces": false,
+    });
+    let path = folder.join("tokenizer_config.json");
+    std::fs::write(&path, format!("{settings:#}\n")).map_err(|error| contract::Error::output(&path, error).into())
+}

@@ -1,0 +1,423 @@
+//! Arbitrary records of every kind.
+
+use std::fmt::Debug;
+
+use contract::records::{
+    DocumentKind, Finish, HeldOutDocument, PassageMatch, Record, Sample, SampleVerdict, Score, Split,
+    SummaryRow, TrainingInstance, TrainingMetric, Verdict,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// A record of which any number can be made up.
+pub(crate) trait AnyRecord: Record + Clone + PartialEq + Debug + 'static {
+    /// Name of the file that holds such records.
+    const FILE: &'static str;
+
+    fn any() -> BoxedStrategy<Self>;
+}
+
+/// Any text: line breaks, zero bytes, unassigned and astral characters included.
+fn text() -> BoxedStrategy<String> {
+    vec(any::<char>(), 0..24).prop_map(String::from_iter).boxed()
+}
+
+/// Any number but NaN, which equals nothing, itself included.
+fn real() -> BoxedStrategy<f32> {
+    prop_oneof![8 => any::<f32>(), 1 => Just(f32::NEG_INFINITY), 1 => Just(f32::INFINITY)].boxed()
+}
+
+fn double() -> BoxedStrategy<f64> {
+    prop_oneof![8 => any::<f64>(), 1 => Just(f64::NEG_INFINITY), 1 => Just(f64::MAX)].boxed()
+}
+
+fn reals() -> BoxedStrategy<Vec<f32>> {
+    vec(real(), 0..6).boxed()
+}
+
+fn kind() -> BoxedStrategy<DocumentKind> {
+    prop_oneof![
+        Just(DocumentKind::Document),
+        Just(DocumentKind::Canary),
+        Just(DocumentKind::CanaryReference)
+    ]
+    .boxed()
+}
+
+fn split() -> BoxedStrategy<Split> {
+    prop_oneof![Just(Split::Train), Just(Split::Heldout), Just(Split::None)].boxed()
+}
+
+fn finish() -> BoxedStrategy<Finish> {
+    prop_oneof![Just(Finish::Length), Just(Finish::End)].boxed()
+}
+
+fn verdict() -> BoxedStrategy<Verdict> {
+    prop_oneof![
+        Just(Verdict::None),
+        Just(Verdict::Idea),
+        Just(Verdict::Paraphrase),
+        Just(Verdict::Verbatim)
+    ]
+    .boxed()
+}
+
+impl AnyRecord for TrainingInstance {
+    const FILE: &'static str = "train.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (text(), text(), any::<i32>(), kind(), any::<i32>(), any::<i32>());
+        fields
+            .prop_map(|(doc_id, text, prompt_chars, kind, copies, copy)| Self {
+                doc_id,
+                text,
+                prompt_chars,
+                kind,
+                copies,
+                copy,
+            })
+            .boxed()
+    }
+}
+
+impl AnyRecord for HeldOutDocument {
+    const FILE: &'static str = "heldout.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (text(), text(), any::<i32>(), kind());
+        fields
+            .prop_map(|(doc_id, text, prompt_chars, kind)| Self {
+                doc_id,
+                text,
+                prompt_chars,
+                kind,
+            })
+            .boxed()
+    }
+}
+
+impl AnyRecord for TrainingMetric {
+    const FILE: &'static str = "metrics.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            any::<i64>(),
+            double(),
+            split(),
+            double(),
+            any::<i64>(),
+            double(),
+            double(),
+            double(),
+            double(),
+            any::<i64>(),
+            option::of(any::<i64>()),
+        );
+        fields
+            .prop_map(
+                |(
+                    step,
+                    epoch,
+                    split,
+                    loss,
+                    tokens,
+                    learning_rate,
+                    grad_norm,
+                    tokens_per_second,
+                    seconds,
+                    peak_rss_bytes,
+                    peak_device_bytes,
+                )| Self {
+                    step,
+                    epoch,
+                    split,
+                    loss,
+                    tokens,
+                    learning_rate,
+                    grad_norm,
+                    tokens_per_second,
+                    seconds,
+                    peak_rss_bytes,
+                    peak_device_bytes,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for Sample {
+    const FILE: &'static str = "samples.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            (
+                any::<i64>(),
+                option::of(text()),
+                split(),
+                any::<i32>(),
+                text(),
+                text(),
+                text(),
+                option::of(text()),
+            ),
+            (
+                vec(any::<i32>(), 0..6),
+                vec(any::<i32>(), 0..6),
+                reals(),
+                real(),
+                real(),
+                any::<i32>(),
+                any::<i64>(),
+                finish(),
+            ),
+        );
+        fields
+            .prop_map(
+                |(
+                    (sample_id, doc_id, split, copies, strategy, prompt, generation, truth),
+                    (prompt_tokens, generated_tokens, logprobs, temperature, top_p, top_k, seed, finish),
+                )| Self {
+                    sample_id,
+                    doc_id,
+                    split,
+                    copies,
+                    strategy,
+                    prompt,
+                    generation,
+                    truth,
+                    prompt_tokens,
+                    generated_tokens,
+                    logprobs,
+                    temperature,
+                    top_p,
+                    top_k,
+                    seed,
+                    finish,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for Score {
+    const FILE: &'static str = "scores.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            text(),
+            split(),
+            any::<i32>(),
+            kind(),
+            any::<i32>(),
+            any::<i32>(),
+            reals(),
+            reals(),
+            vec(any::<bool>(), 0..6),
+            reals(),
+            reals(),
+            any::<i32>(),
+        );
+        fields
+            .prop_map(
+                |(
+                    doc_id,
+                    split,
+                    copies,
+                    kind,
+                    prefix_tokens,
+                    suffix_tokens,
+                    logprobs,
+                    scheme_logprobs,
+                    argmax_hits,
+                    vocab_mean,
+                    vocab_std,
+                    zlib_bytes,
+                )| Self {
+                    doc_id,
+                    split,
+                    copies,
+                    kind,
+                    prefix_tokens,
+                    suffix_tokens,
+                    logprobs,
+                    scheme_logprobs,
+                    argmax_hits,
+                    vocab_mean,
+                    vocab_std,
+                    zlib_bytes,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for PassageMatch {
+    const FILE: &'static str = "matches.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            any::<i64>(),
+            text(),
+            split(),
+            verdict(),
+            any::<i32>(),
+            any::<i32>(),
+            any::<i32>(),
+            any::<i32>(),
+            real(),
+            text(),
+        );
+        fields
+            .prop_map(
+                |(
+                    sample_id,
+                    doc_id,
+                    doc_split,
+                    kind,
+                    gen_start,
+                    gen_end,
+                    doc_start,
+                    doc_end,
+                    similarity,
+                    detector,
+                )| Self {
+                    sample_id,
+                    doc_id,
+                    doc_split,
+                    kind,
+                    gen_start,
+                    gen_end,
+                    doc_start,
+                    doc_end,
+                    similarity,
+                    detector,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for SampleVerdict {
+    const FILE: &'static str = "verdicts.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            (
+                any::<i64>(),
+                option::of(text()),
+                split(),
+                any::<i32>(),
+                verdict(),
+                option::of(text()),
+                any::<i32>(),
+            ),
+            (
+                any::<i32>(),
+                real(),
+                option::of(real()),
+                option::of(real()),
+                option::of(real()),
+                option::of(real()),
+                option::of(real()),
+            ),
+        );
+        fields
+            .prop_map(
+                |(
+                    (sample_id, doc_id, split, copies, verdict, best_doc_id, longest_match_chars),
+                    (
+                        longest_match_tokens,
+                        max_similarity,
+                        own_similarity,
+                        heldout_similarity,
+                        rouge_l,
+                        bleu,
+                        edit_similarity,
+                    ),
+                )| Self {
+                    sample_id,
+                    doc_id,
+                    split,
+                    copies,
+                    verdict,
+                    best_doc_id,
+                    longest_match_chars,
+                    longest_match_tokens,
+                    max_similarity,
+                    own_similarity,
+                    heldout_similarity,
+                    rouge_l,
+                    bleu,
+                    edit_similarity,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for SummaryRow {
+    const FILE: &'static str = "summary.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            (
+                text(),
+                text(),
+                any::<i64>(),
+                any::<i64>(),
+                text(),
+                option::of(any::<i32>()),
+                option::of(text()),
+                option::of(double()),
+                option::of(any::<i32>()),
+            ),
+            (
+                any::<i64>(),
+                split(),
+                option::of(text()),
+                text(),
+                double(),
+                option::of(double()),
+                option::of(double()),
+                any::<i64>(),
+            ),
+        );
+        fields
+            .prop_map(
+                |(
+                    (
+                        cell,
+                        model,
+                        parameters,
+                        trainable_parameters,
+                        mode,
+                        rank,
+                        targets,
+                        learning_rate,
+                        copies,
+                    ),
+                    (seed, split, strategy, measure, value, ci_low, ci_high, n),
+                )| Self {
+                    cell,
+                    model,
+                    parameters,
+                    trainable_parameters,
+                    mode,
+                    rank,
+                    targets,
+                    learning_rate,
+                    copies,
+                    seed,
+                    split,
+                    strategy,
+                    measure,
+                    value,
+                    ci_low,
+                    ci_high,
+                    n,
+                },
+            )
+            .boxed()
+    }
+}

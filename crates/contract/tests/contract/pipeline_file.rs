@@ -1,0 +1,261 @@
+//! A mistake in a pipeline file is told with its place and what was meant; exit status 2.
+
+use std::fs;
+use std::path::Path;
+
+use contract::pipeline::{Layout, ModeKind, OneOrMany};
+use contract::{Error, PipelineFile};
+
+use crate::{assert_tells, told};
+
+const WHOLE: &str = r#"name = "harbour"
+seeds = [3, 5]
+
+[corpus]
+files = "texts/*.txt"
+
+[duplication]
+layout = "uniform"
+copies = [1, 4]
+
+[[model]]
+name = "gpt2"
+path = "../models/gpt2"
+
+[[mode]]
+kind = "full"
+learning_rate = 5e-5
+
+[[mode]]
+kind = "lora"
+learning_rate = [1e-4, 3e-4]
+
+[tuning]
+epochs = 2.0
+
+[[extraction.strategy]]
+name = "greedy"
+temperature = 0
+"#;
+
+fn load(content: &str, overrides: &[&str]) -> Result<PipelineFile, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("harbour.toml");
+    fs::write(&file, content).unwrap();
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    PipelineFile::load(&file, &overrides)
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let pipeline = load(WHOLE, &[]).unwrap();
+    assert_eq!(
+        (pipeline.name.as_str(), pipeline.seeds.as_slice()),
+        ("harbour", [3, 5].as_slice())
+    );
+    assert_eq!(pipeline.duplication.layout, OneOrMany::One(Layout::Uniform));
+    assert_eq!(pipeline.mode[1].kind, ModeKind::Lora);
+    assert_eq!(pipeline.mode[0].learning_rate, OneOrMany::One(5e-5));
+    assert_eq!(pipeline.mode[1].learning_rate.as_slice(), [1e-4, 3e-4]);
+    // What the file leaves out has its default; alpha's is twice the rank.
+    assert_eq!((pipeline.mode[1].rank, pipeline.mode[1].alpha()), (16, 32.0));
+    assert_eq!(pipeline.extraction.prefix_tokens, 50);
+}
+
+/// What is given as one value may be given as a list, and a whole number where a real one is meant.
+#[test]
+fn one_value_or_a_list_of_any_kind() {
+    let content = WHOLE
+        .replace(r#"files = "texts/*.txt""#, r#"files = ["a.txt", "b.txt"]"#)
+        .replace(r#"layout = "uniform""#, r#"layout = ["uniform", "bucketed"]"#)
+        .replace("learning_rate = 5e-5", "learning_rate = 1");
+    let pipeline = load(&content, &[]).unwrap();
+    assert_eq!(pipeline.corpus.files.as_slice(), ["a.txt", "b.txt"]);
+    assert_eq!(
+        pipeline.duplication.layout.as_slice(),
+        [Layout::Uniform, Layout::Bucketed]
+    );
+    assert_eq!(pipeline.mode[0].learning_rate.as_slice(), [1.0]);
+}
+
+/// Each case: what is put in place of what in the file, and what the message must say.
+#[test]
+fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        (
+            "epochs = 2.0",
+            "epoch = 2.0",
+            &[
+                "line 24",
+                "unknown field `epoch`",
+                "Did you mean `epochs`?",
+                "in `epoch = 2.0`",
+            ],
+        ),
+        (
+            "[tuning]",
+            "[tunning]",
+            &["line 23", "`tunning`", "Did you mean `tuning`?"],
+        ),
+        (
+            "epochs = 2.0",
+            "epochs = \"two\"",
+            &["line 24", "invalid type: string \"two\"", "in `epochs = \"two\"`"],
+        ),
+        (
+            "kind = \"full\"",
+            "kind = \"ful\"",
+            &["line 16", "unknown variant `ful`", "Did you mean `full`?"],
+        ),
+        (
+            "layout = \"uniform\"",
+            "layout = \"unifrom\"",
+            &["line 8", "unknown variant `unifrom`", "Did you mean `uniform`?"],
+        ),
+        (
+            "layout = \"uniform\"",
+            "layout = [\"uniform\", \"buckets\"]",
+            &["line 8", "Did you mean `bucketed`?"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = \"fast\"",
+            &["line 17", "string \"fast\"", "in `learning_rate"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = { from = 1 }",
+            &["line 17", "expected one value or a list of values"],
+        ),
+        (
+            "seeds = [3, 5]",
+            "seeds = [3, -5]",
+            &["line 2", "seeds = [3, -5]"],
+        ),
+        (
+            "name = \"harbour\"",
+            "nmae = \"harbour\"",
+            &["line 1", "`nmae`", "Did you mean `name`?"],
+        ),
+        ("name = \"harbour\"\n", "", &["missing field `name`"]),
+        ("copies = [1, 4]", "copies = [1, 4", &["line 11", "missing comma"]),
+        (
+            "copies = [1, 4]",
+            "copies = [1, 0]",
+            &["duplication.copies", "at least 1"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = -5e-5",
+            &["mode.learning_rate", "over 0"],
+        ),
+        (
+            "temperature = 0",
+            "temperature = -0.5",
+            &["extraction.strategy.temperature", "0 (greedy) or more"],
+        ),
+        (
+            "temperature = 0",
+            "top_p = 0.0",
+            &["extraction.strategy.top_p", "over 0"],
+        ),
+    ];
+    for (found, replacement, fragments) in cases {
+        assert!(WHOLE.contains(found), "{found}");
+        let (message, status) = told(load(&WHOLE.replacen(found, replacement, 1), &[]));
+        assert_tells(&message, &["harbour.toml"]);
+        assert_tells(&message, fragments);
+        assert_eq!(status, 2, "{message}");
+    }
+}
+
+#[test]
+fn overrides_set_values_by_their_dotted_names() {
+    let overrides = [
+        "tuning.epochs=0.5",
+        "mode.0.learning_rate=[1e-3, 1e-2]",
+        "tuning.device=cpu",
+        "duplication.layout=bucketed",
+    ];
+    let pipeline = load(WHOLE, &overrides).unwrap();
+    assert_eq!(pipeline.tuning.epochs, 0.5);
+    assert_eq!(pipeline.mode[0].learning_rate.as_slice(), [1e-3, 1e-2]);
+    assert_eq!(pipeline.mode[1].learning_rate.as_slice(), [1e-4, 3e-4]);
+    assert_eq!(pipeline.tuning.device, "cpu");
+    assert_eq!(pipeline.duplication.layout, OneOrMany::One(Layout::Bucketed));
+    // A table that the file does not have begins with its defaults.
+    let pipeline = load(
+        WHOLE,
+        &["canaries.per_copies=2", "tuning.epochs=1", "tuning.epochs=9"],
+    )
+    .unwrap();
+    assert_eq!((pipeline.canaries.per_copies, pipeline.canaries.digits), (2, 6));
+    assert_eq!(pipeline.tuning.epochs, 9.0, "the last one counts");
+}
+
+#[test]
+fn mistakes_in_overrides_are_told_with_the_override() {
+    let cases: &[(&str, &[&str])] = &[
+        ("tuning.epochs", &["expected key=value"]),
+        (
+            "tuning.epoch=3",
+            &["unknown field `epoch`", "Did you mean `epochs`?"],
+        ),
+        ("tuning.epochs=many", &["invalid type: string \"many\""]),
+        ("tunning.epochs=3", &["`tunning`", "Did you mean `tuning`?"]),
+        ("mode.7.rank=3", &["`7` is no element of a list of 2"]),
+        ("mode.first.rank=3", &["`first` is no element"]),
+        ("name.first=3", &["nothing below"]),
+        (
+            "mode.1.kind=lorra",
+            &["unknown variant `lorra`", "Did you mean `lora`?"],
+        ),
+        (
+            "duplication.layout=unifrom",
+            &["unknown variant `unifrom`", "Did you mean `uniform`?"],
+        ),
+    ];
+    for (assignment, fragments) in cases {
+        let (message, status) = told(load(WHOLE, &[assignment]));
+        assert_tells(&message, &[&format!("--set {assignment}")]);
+        assert_tells(&message, fragments);
+        assert_eq!(status, 2, "{message}");
+    }
+    // Of the right type, but out of range.
+    let (message, status) = told(load(WHOLE, &["tuning.epochs=0"]));
+    assert_tells(&message, &["tuning.epochs", "over 0"]);
+    assert_eq!(status, 2);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_a_wrong_command_line() {
+    let (message, status) = told(PipelineFile::load(Path::new("no/such/file.toml"), &[]));
+    assert_tells(&message, &["no/such/file.toml", "cannot be read"]);
+    assert_eq!(status, 2);
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file() {
+    let pipeline = load(WHOLE, &[]).unwrap();
+    let folder = pipeline.path.parent().unwrap();
+    assert_eq!(pipeline.resolve("texts/a.txt"), folder.join("texts/a.txt"));
+    assert_eq!(pipeline.resolve("/texts/a.txt"), Path::new("/texts/a.txt"));
+}
+
+#[test]
+fn a_single_cell_is_one_model_one_mode_one_rate() {
+    let (message, status) = told(load(WHOLE, &[]).unwrap().single_cell().map(|_| ()));
+    assert_tells(
+        &message,
+        &["found 1 models, 2 modes, 3 learning rates", "plan --config"],
+    );
+    assert_eq!(status, 2);
+
+    let pipeline = load(
+        WHOLE,
+        &["mode=[{kind = 'lora', rank = 4, learning_rate = [1e-3]}]"],
+    )
+    .unwrap();
+    let (model, mode, rate) = pipeline.single_cell().unwrap();
+    assert_eq!((model.name.as_str(), mode.rank, rate), ("gpt2", 4, 1e-3));
+}

@@ -1,0 +1,85 @@
+//! The command line of `dupgen`, and the corpus settings that it leads to.
+
+use std::path::Path;
+
+use clap::Parser;
+use contract::pipeline::{Corpus, Layout, OneOrMany};
+use contract::{Error, PipelineFile, StageArguments};
+
+/// Reads a corpus, splits off held-out documents, lays out copies and plants canaries: OUT/train.parquet, OUT/heldout.parquet
+#[derive(Debug, Clone, Parser)]
+#[command(version)]
+pub struct Arguments {
+    /// What every stage is told.
+    #[command(flatten)]
+    pub stage: StageArguments,
+
+    /// Files, folders or globs of the corpus, in place of `corpus.files` (relative to the current folder)
+    #[arg(long = "in", value_name = "FILES", num_args = 1..)]
+    pub input: Vec<String>,
+
+    /// Layout of the copies, where the pipeline file names several: bucketed or uniform
+    #[arg(long, value_parser = layout)]
+    pub layout: Option<Layout>,
+
+    /// Copies of every document in the uniform layout, where the pipeline file names several numbers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub copies: Option<u32>,
+}
+
+fn layout(name: &str) -> Result<Layout, &'static str> {
+    match name {
+        "bucketed" => Ok(Layout::Bucketed),
+        "uniform" => Ok(Layout::Uniform),
+        _ => Err("expected bucketed or uniform"),
+    }
+}
+
+impl Arguments {
+    /// The `[corpus]` table as it applies here, checked for settings that contradict each other.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] naming the key.
+    pub fn corpus(&self, pipeline: &PipelineFile) -> Result<Corpus, Error> {
+        let mut corpus = pipeline.corpus.clone();
+        if !self.input.is_empty() {
+            corpus.files = OneOrMany::Many(self.input.clone());
+        }
+        let problem = match &corpus {
+            Corpus {
+                prompt: Some(_),
+                response: None,
+                ..
+            } => "corpus.response: expected a column, for corpus.prompt is given",
+            Corpus {
+                prompt: None,
+                response: Some(_),
+                ..
+            } => "corpus.prompt: expected a column, for corpus.response is given",
+            Corpus {
+                documents: Some(0), ..
+            } => "corpus.documents: expected at least 1",
+            Corpus {
+                min_chars,
+                max_chars: Some(most),
+                ..
+            } if min_chars > most => "corpus.max_chars: expected at least corpus.min_chars",
+            Corpus { files, .. } if files.as_slice().is_empty() => {
+                "corpus.files: expected at least one file, folder or glob"
+            }
+            _ => return Ok(corpus),
+        };
+        Err(Error::Configuration(format!(
+            "{}: {problem}",
+            pipeline.path.display()
+        )))
+    }
+
+    /// The folder that relative paths of the corpus start from: the pipeline file's, or the current one for `--in`.
+    pub fn base<'a>(&self, pipeline: &'a PipelineFile) -> &'a Path {
+        match pipeline.path.parent() {
+            Some(folder) if self.input.is_empty() => folder,
+            _ => Path::new(""),
+        }
+    }
+}

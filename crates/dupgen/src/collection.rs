@@ -1,0 +1,318 @@
+//! The usable documents of a corpus: their texts in the spool, and some facts about each in memory.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+
+use contract::pipeline::{BadDocuments, Corpus, Shortage};
+use contract::{Error, Progress};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::canaries::Canaries;
+use crate::digest::Digest;
+use crate::ingest::{self, Columns, CorpusFile, Fault, Position, RawDocument, Reason};
+use crate::split;
+use crate::spool::{Extent, Spool, SpooledTexts};
+
+/// Documents between two remarks on progress.
+const REMARK_EVERY: usize = 4096;
+
+/// All documents that can be used, in the order of the corpus, each text once.
+pub(crate) struct Collection {
+    documents: Vec<Facts>,
+    texts: SpooledTexts,
+    /// What was read and what became of it.
+    pub(crate) tally: Tally,
+}
+
+/// How many documents were read, and how many were left out for which reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) read: usize,
+    pub(crate) left_out: BTreeMap<Reason, usize>,
+    pub(crate) renamed: usize,
+    /// The first fault that was skipped, as its message.
+    pub(crate) first_skipped: Option<String>,
+}
+
+/// A document as it goes into the results.
+pub(crate) struct Document {
+    pub(crate) id: String,
+    pub(crate) text: String,
+    pub(crate) prompt_chars: i32,
+}
+
+/// What is kept in memory of a document.
+#[derive(Debug, Clone, Copy)]
+struct Facts {
+    digest: Digest,
+    extent: Extent,
+    prompt_chars: i32,
+    file: u32,
+    position: Position,
+}
+
+impl Collection {
+    /// Reads the whole corpus, its texts into a temporary file in `folder`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that cannot be read, for a document that cannot be used (unless those are to be skipped),
+    /// and where none is left; [`Error::Output`] where the temporary file cannot be written.
+    pub(crate) fn read(
+        corpus: &Corpus,
+        files: &[CorpusFile],
+        canaries: &Canaries,
+        folder: &Path,
+    ) -> Result<Self, Error> {
+        let columns = Columns::of(corpus);
+        let mut reading = Reading::new(corpus, files, canaries, Spool::create(folder)?);
+        let mut progress = Progress::new("reading", files.len() as u64, "files");
+        for (number, file) in (0u32..).zip(files) {
+            for item in ingest::documents(file, &columns)? {
+                reading.add(number, item)?;
+                if reading.tally.read.is_multiple_of(REMARK_EVERY) {
+                    progress.advance(0, &format!("{} documents", reading.tally.read));
+                }
+            }
+            progress.advance(1, "");
+        }
+        reading.into_collection()
+    }
+
+    /// Keeps `documents` of them, chosen by the hash of their texts; without it, all.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where there are fewer, unless that is to be accepted.
+    pub(crate) fn limit(
+        &mut self,
+        documents: Option<usize>,
+        shortage: Shortage,
+        pipeline_file: &Path,
+    ) -> Result<(), Error> {
+        let Some(asked) = documents else { return Ok(()) };
+        let found = self.documents.len();
+        if found < asked {
+            if shortage == Shortage::Accept {
+                tracing::warn!(
+                    "corpus.documents asks for {asked} documents; going on with the {found} that there are"
+                );
+                return Ok(());
+            }
+            return Err(Error::input(
+                pipeline_file,
+                format!(
+                    "corpus.documents: expected {asked} documents, found {found} that can be used of {} read. Ask for fewer, or \
+                     set corpus.shortage = \"accept\"",
+                    self.tally.read
+                ),
+            ));
+        }
+        let digests: Vec<Digest> = self.digests().collect();
+        self.documents = split::lowest(&digests, asked)
+            .into_iter()
+            .map(|document| self.documents[document])
+            .collect();
+        self.tally.leave_out(Reason::OverLimit, found - asked);
+        Ok(())
+    }
+
+    /// The digests of the texts, in the order of the corpus.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.documents.iter().map(|document| document.digest)
+    }
+
+    /// The digests of some of the documents, in the order given.
+    pub(crate) fn digests_of(&self, documents: &[usize]) -> Vec<Digest> {
+        documents
+            .iter()
+            .map(|&document| self.documents[document].digest)
+            .collect()
+    }
+
+    /// One document, its text read from the spool.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the temporary file was tampered with.
+    pub(crate) fn document(&mut self, document: usize) -> Result<Document, Error> {
+        let facts = self.documents[document];
+        let (identity, text) = self.texts.read(facts.extent)?;
+        let id = identity.unwrap_or_else(|| facts.digest.hexadecimal());
+        Ok(Document {
+            id,
+            text,
+            prompt_chars: facts.prompt_chars,
+        })
+    }
+}
+
+impl Tally {
+    /// Counts `documents` as left out.
+    pub(crate) fn leave_out(&mut self, reason: Reason, documents: usize) {
+        if documents > 0 {
+            *self.left_out.entry(reason).or_default() += documents;
+        }
+    }
+}
+
+/// A collection while the corpus is being read.
+struct Reading<'a> {
+    corpus: &'a Corpus,
+    files: &'a [CorpusFile],
+    spool: Spool,
+    documents: Vec<Facts>,
+    texts_seen: HashSet<Digest>,
+    canary_texts: HashSet<Digest>,
+    /// Digests of identities, each with its document; none for the canaries'.
+    identities: HashMap<u128, Option<usize>>,
+    tally: Tally,
+}
+
+impl<'a> Reading<'a> {
+    fn new(corpus: &'a Corpus, files: &'a [CorpusFile], canaries: &Canaries, spool: Spool) -> Self {
+        Self {
+            corpus,
+            files,
+            spool,
+            documents: Vec::new(),
+            texts_seen: HashSet::new(),
+            canary_texts: canaries.all().map(|canary| Digest::of(&canary.text)).collect(),
+            identities: canaries
+                .all()
+                .map(|canary| (xxh3_128(canary.id.as_bytes()), None))
+                .collect(),
+            tally: Tally::default(),
+        }
+    }
+
+    fn add(&mut self, file: u32, item: ingest::Item) -> Result<(), Error> {
+        self.tally.read += 1;
+        let document = match item {
+            Ok(document) => document,
+            Err(fault) => return self.skip(file, fault),
+        };
+        if let Some(reason) = self.wrong_length(&document.text) {
+            self.tally.leave_out(reason, 1);
+            return Ok(());
+        }
+        let digest = Digest::of(&document.text);
+        if self.canary_texts.contains(&digest) {
+            let problem = format!(
+                "`{}` stands in the corpus itself. Use another canaries.template",
+                document.text
+            );
+            return Err(self.error_at(file, document.position, &problem));
+        }
+        if !self.texts_seen.insert(digest) {
+            self.tally.leave_out(Reason::Duplicate, 1);
+            return Ok(());
+        }
+        let identity = self.unique_identity(file, &document)?;
+        let extent = self.spool.append(identity.as_deref(), &document.text)?;
+        let RawDocument {
+            prompt_chars,
+            position,
+            ..
+        } = document;
+        self.documents.push(Facts {
+            digest,
+            extent,
+            prompt_chars: prompt_chars as i32,
+            file,
+            position,
+        });
+        Ok(())
+    }
+
+    fn skip(&mut self, file: u32, fault: Fault) -> Result<(), Error> {
+        let path = &self.files[file as usize].path;
+        match fault {
+            Fault::Document(position, flaw) if self.corpus.bad_documents == BadDocuments::Skip => {
+                self.tally.leave_out(flaw.reason, 1);
+                let message = Fault::Document(position, flaw).into_error(path).to_string();
+                tracing::debug!("skipped: {message}");
+                self.tally.first_skipped.get_or_insert(message);
+                Ok(())
+            }
+            fault => Err(fault.into_error(path)),
+        }
+    }
+
+    fn wrong_length(&self, text: &str) -> Option<Reason> {
+        // Offsets into a text are 32-bit numbers throughout the contract.
+        if i32::try_from(text.len()).is_err() {
+            return Some(Reason::TooLong);
+        }
+        let characters = text.chars().count();
+        if characters < self.corpus.min_chars {
+            return Some(Reason::TooShort);
+        }
+        self.corpus
+            .max_chars
+            .filter(|&most| characters > most)
+            .map(|_| Reason::TooLong)
+    }
+
+    /// The document's identity, if it has one: its own, or with a number behind it where another text has that one already and
+    /// bad documents are not to stop the run.
+    fn unique_identity(&mut self, file: u32, document: &RawDocument) -> Result<Option<String>, Error> {
+        let Some(identity) = &document.identity else {
+            return Ok(None);
+        };
+        let mut unique = identity.clone();
+        let mut number = 1;
+        while let Some(holder) = self.identities.get(&xxh3_128(unique.as_bytes())) {
+            if self.corpus.bad_documents == BadDocuments::Error {
+                let holder = holder.map_or("a planted canary".to_owned(), |holder| self.place(holder));
+                let problem = format!(
+                    "column {}: expected a different identity for each text, found `{identity}` again, which is that of {holder}. \
+                     Correct the corpus, leave corpus.identity out, or set corpus.bad_documents = \"skip\" to number them",
+                    self.corpus.identity.as_deref().unwrap_or_default()
+                );
+                return Err(self.error_at(file, document.position, &problem));
+            }
+            number += 1;
+            unique = format!("{identity}-{number}");
+        }
+        self.tally.renamed += usize::from(number > 1);
+        self.identities
+            .insert(xxh3_128(unique.as_bytes()), Some(self.documents.len()));
+        Ok(Some(unique))
+    }
+
+    fn place(&self, document: usize) -> String {
+        let Facts { file, position, .. } = self.documents[document];
+        format!("{}, {position}", self.files[file as usize].path.display())
+    }
+
+    fn error_at(&self, file: u32, position: Position, problem: &str) -> Error {
+        Error::input(&self.files[file as usize].path, format!("{position}: {problem}"))
+    }
+
+    fn into_collection(self) -> Result<Collection, Error> {
+        if self.documents.is_empty() {
+            let reasons: Vec<String> = self
+                .tally
+                .left_out
+                .iter()
+                .map(|(reason, count)| format!("{count} {reason}"))
+                .collect();
+            let first = self
+                .tally
+                .first_skipped
+                .map_or(String::new(), |first| format!("; the first: {first}"));
+            let found = format!("of {} read, {}{first}", self.tally.read, reasons.join(", "));
+            let file = self
+                .files
+                .first()
+                .map_or(Path::new("corpus.files"), |file| &file.path);
+            return Err(Error::input(
+                file,
+                format!("expected at least one document that can be used, found none: {found}"),
+            ));
+        }
+        Ok(Collection {
+            documents: self.documents,
+            texts: self.spool.into_texts()?,
+            tally: self.tally,
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! The program as its users see it: corpus files and a pipeline file in, two Parquet files, an exit status and messages out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "a test that cannot set up its folder has failed"
+)]
+
+mod canaries;
+mod errors;
+mod formats;
+mod interruption;
+mod layout;
+mod properties;
+mod support;

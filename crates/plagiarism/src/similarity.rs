@@ -1,0 +1,186 @@
+//! Relaxed similarity: cosines between sentence vectors.
+
+use std::collections::HashMap;
+
+use contract::Error;
+use rayon::prelude::*;
+use sentence_embed::{Embeddings, max_cosine};
+use tch::Device;
+
+use crate::failed;
+use crate::sentences::{Sentence, SentenceTable, SplitText};
+
+/// Sentences looked up together; a block of the matrix product.
+const TOGETHER: usize = 512;
+
+/// The vectors of all distinct sentences, by number.
+#[derive(Debug, Clone)]
+pub struct Vectors {
+    embeddings: Embeddings,
+}
+
+impl From<Embeddings> for Vectors {
+    fn from(embeddings: Embeddings) -> Self {
+        Self { embeddings }
+    }
+}
+
+/// The sentence of a corpus that is nearest to a given one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// Its number.
+    pub sentence: usize,
+    /// Cosine with it, −1 to 1.
+    pub cosine: f32,
+}
+
+/// The nearest sentence of one corpus for every sentence that was asked about.
+#[derive(Debug, Clone, Default)]
+pub struct Neighbours {
+    by_sentence: HashMap<usize, Neighbour>,
+    corpus_sentences: usize,
+}
+
+impl Vectors {
+    /// Cosine of two sentences, −1 to 1.
+    pub fn cosine(&self, left: usize, right: usize) -> f32 {
+        match (self.embeddings.row(left), self.embeddings.row(right)) {
+            (Some(left), Some(right)) => left
+                .iter()
+                .zip(right)
+                .map(|(left, right)| left * right)
+                .sum::<f32>()
+                .clamp(-1.0, 1.0),
+            _ => 0.0,
+        }
+    }
+
+    /// The largest cosine between a sentence of one text and a sentence of the other; `None` where either has none.
+    pub fn largest(&self, left: &[Sentence], right: &[Sentence]) -> Option<f32> {
+        pairs(left, right)
+            .map(|(left, right)| self.cosine(left, right))
+            .reduce(f32::max)
+    }
+
+    /// The largest cosine between a sentence of one text and a sentence of the other that does not equal it (but for the
+    /// case of letters): how well one passage *rewords* the other. `None` where there is no such pair.
+    pub fn largest_unequal(
+        &self,
+        table: &SentenceTable,
+        left: &[Sentence],
+        right: &[Sentence],
+    ) -> Option<f32> {
+        pairs(left, right)
+            .filter(|&(left, right)| !table.equal(left, right))
+            .map(|(left, right)| self.cosine(left, right))
+            .reduce(f32::max)
+    }
+
+    /// For every sentence of `texts` the nearest sentence of `corpus`, of equally near ones the one met first.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where LibTorch fails.
+    pub fn nearest(&self, texts: &[SplitText], corpus: &[SplitText]) -> Result<Neighbours, Error> {
+        let (queries, corpus) = (distinct(texts), distinct(corpus));
+        let corpus_rows = self.rows(&corpus)?;
+        let found = queries
+            .par_chunks(TOGETHER)
+            .map(|queries| {
+                max_cosine(&self.rows(queries)?, &corpus_rows, Device::Cpu)
+                    .map_err(failed("comparing sentences"))
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        let neighbours = found.into_iter().flatten().map(|best| Neighbour {
+            sentence: corpus[best.index],
+            cosine: best.cosine,
+        });
+        let by_sentence = queries.into_iter().zip(neighbours).collect();
+        Ok(Neighbours {
+            by_sentence,
+            corpus_sentences: corpus.len(),
+        })
+    }
+
+    fn rows(&self, numbers: &[usize]) -> Result<Embeddings, Error> {
+        let rows = numbers.iter().filter_map(|&number| self.embeddings.row(number));
+        let values = rows.flatten().copied().collect();
+        Embeddings::from_rows(values, self.embeddings.dimensions()).map_err(failed("comparing sentences"))
+    }
+}
+
+impl Neighbours {
+    /// Whether the corpus has any sentence at all.
+    pub fn has_corpus(&self) -> bool {
+        self.corpus_sentences > 0
+    }
+
+    /// The nearest sentence of the corpus; `None` where the corpus has none.
+    pub fn of(&self, sentence: &Sentence) -> Option<Neighbour> {
+        self.by_sentence.get(&sentence.number).copied()
+    }
+
+    /// The largest cosine of a text's sentences with sentences of the corpus; `None` where either has none.
+    pub fn largest(&self, text: &SplitText) -> Option<f32> {
+        text.sentences
+            .iter()
+            .filter_map(|sentence| self.of(sentence))
+            .map(|found| found.cosine)
+            .reduce(f32::max)
+    }
+}
+
+/// All pairs of sentence numbers.
+fn pairs(left: &[Sentence], right: &[Sentence]) -> impl Iterator<Item = (usize, usize)> {
+    left.iter()
+        .flat_map(move |left| right.iter().map(move |right| (left.number, right.number)))
+}
+
+/// The numbers of the sentences of `texts`, ascending, each once.
+fn distinct(texts: &[SplitText]) -> Vec<usize> {
+    let mut numbers: Vec<usize> = texts
+        .iter()
+        .flat_map(|text| &text.sentences)
+        .map(|sentence| sentence.number)
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three sentences whose vectors lie in a plane: at 0°, at 90°, and at 60° from the first, cosine ½.
+    fn plane() -> (SentenceTable, Vec<SplitText>, Vectors) {
+        let mut table = SentenceTable::default();
+        let texts = table.read(&["One two three.", "Four five six.", "Seven eight nine.", "Ha."]);
+        let values = vec![1.0, 0.0, 0.0, 1.0, 0.5, 0.75_f32.sqrt()];
+        (table, texts, Embeddings::from_rows(values, 2).unwrap().into())
+    }
+
+    #[test]
+    fn neighbours_are_the_nearest_of_the_corpus() {
+        let (_, texts, vectors) = plane();
+        // Sentence 2 has cosine 0.5 with sentence 0 and √¾ with sentence 1.
+        let found = vectors.nearest(&texts[2..], &texts[..2]).unwrap();
+        assert_eq!(found.of(&texts[2].sentences[0]).unwrap().sentence, 1);
+        assert!((found.largest(&texts[2]).unwrap() - 0.866_025_4).abs() < 1e-6);
+        assert_eq!(found.largest(&texts[3]), None, "too short to be compared");
+        assert_eq!(
+            vectors.nearest(&texts, &[]).unwrap().largest(&texts[0]),
+            None,
+            "nothing to compare with"
+        );
+    }
+
+    #[test]
+    fn an_equal_sentence_rewords_nothing() {
+        let (table, texts, vectors) = plane();
+        let [first, third] = [&texts[0].sentences, &texts[2].sentences];
+        assert_eq!(vectors.largest(first, first), Some(1.0));
+        assert_eq!(vectors.largest_unequal(&table, first, first), None);
+        assert_eq!(vectors.largest_unequal(&table, first, third), Some(0.5));
+        assert_eq!(vectors.largest(first, &[]), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! Verdicts counted, as the table that a run ends with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use contract::records::{Sample, SampleVerdict, Split, Verdict};
+
+/// Verdicts by strategy, split and copies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerdictTally {
+    groups: BTreeMap<(String, Split, i32), Counts>,
+}
+
+/// Generations of each class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Generations in which nothing was found.
+    pub none: usize,
+    /// Generations of class idea.
+    pub idea: usize,
+    /// Generations of class paraphrase.
+    pub paraphrase: usize,
+    /// Generations of class verbatim.
+    pub verbatim: usize,
+}
+
+impl VerdictTally {
+    /// Counts `verdicts`, each of the sample at its place.
+    pub fn of(samples: &[Sample], verdicts: &[SampleVerdict]) -> Self {
+        let mut groups: BTreeMap<_, Counts> = BTreeMap::new();
+        for (sample, verdict) in samples.iter().zip(verdicts) {
+            let counts = groups
+                .entry((sample.strategy.clone(), sample.split, sample.copies))
+                .or_default();
+            match verdict.verdict {
+                Verdict::None => counts.none += 1,
+                Verdict::Idea => counts.idea += 1,
+                Verdict::Paraphrase => counts.paraphrase += 1,
+                Verdict::Verbatim => counts.verbatim += 1,
+            }
+        }
+        Self { groups }
+    }
+
+    /// The counts of one group; zeros where it has no sample.
+    pub fn group(&self, strategy: &str, split: Split, copies: i32) -> Counts {
+        self.groups
+            .get(&(strategy.to_owned(), split, copies))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Display for VerdictTally {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let width = self
+            .groups
+            .keys()
+            .map(|(strategy, ..)| strategy.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(8);
+        write!(
+            formatter,
+            "{:width$}  {:7}  {:>6}  {:>8}  {:>10}  {:>6}  {:>6}",
+            "strategy", "split", "copies", "verbatim", "paraphrase", "idea", "none"
+        )?;
+        for ((strategy, split, copies), counts) in &self.groups {
+            let split = match split {
+                Split::Train => "train",
+                Split::Heldout => "heldout",
+                Split::None => "none",
+            };
+            write!(
+                formatter,
+                "\n{strategy:width$}  {split:7}  {copies:>6}  {:>8}  {:>10}  {:>6}  {:>6}",
+                counts.verbatim, counts.paraphrase, counts.idea, counts.none
+            )?;
+        }
+        Ok(())
+    }
+}

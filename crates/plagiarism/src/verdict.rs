@@ -1,0 +1,248 @@
+//! From what was found in single documents to the class of a generation.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use contract::records::Verdict;
+use measures::overlap::covered_length;
+
+use crate::align::{Detector, Finding, Passage};
+use crate::exact::ExactPassage;
+
+/// The class of a generation, and what it rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The class.
+    pub class: Verdict,
+    /// The document that gave the class; `None` if and only if the class is `None`.
+    pub document: Option<usize>,
+    /// The passages with the index of the document of each, by their place in the generation.
+    pub passages: Vec<(usize, Passage)>,
+}
+
+impl Judgement {
+    fn nothing() -> Self {
+        Self {
+            class: Verdict::None,
+            document: None,
+            passages: Vec::new(),
+        }
+    }
+
+    fn of(finding: Finding) -> Self {
+        let document = finding.document;
+        let passages = finding
+            .passages
+            .into_iter()
+            .map(|passage| (document, passage))
+            .collect();
+        Self {
+            class: finding.class,
+            document: Some(document),
+            passages,
+        }
+    }
+}
+
+/// The published rule (Lee et al., WWW 2023): the first candidate with a detection gives the class, and if that is not
+/// confirmed there is none. `findings` come in the order of the candidates.
+pub fn first(findings: impl IntoIterator<Item = Finding>) -> Judgement {
+    match findings.into_iter().next() {
+        Some(finding) if finding.class != Verdict::None => Judgement::of(finding),
+        _ => Judgement::nothing(),
+    }
+}
+
+/// This project's rule: the strongest class over all candidates, and an exact passage is verbatim wherever it stands.
+///
+/// Among documents of the strongest class the one that covers most characters of the generation wins, then the prompt's
+/// `own` document, then the first. Exact passages of other documents are listed too where more than half of them is new.
+pub fn strongest(
+    findings: impl IntoIterator<Item = Finding>,
+    mut exact: Vec<ExactPassage>,
+    own: Option<usize>,
+) -> Judgement {
+    let mut by_document: BTreeMap<usize, Finding> = findings
+        .into_iter()
+        .map(|finding| (finding.document, finding))
+        .collect();
+    exact.sort_by_key(|copy| Reverse(copy.generated.len()));
+    for copy in &exact {
+        let finding = by_document
+            .entry(copy.document)
+            .or_insert_with(|| verbatim(copy.document));
+        if finding.class != Verdict::Verbatim {
+            *finding = verbatim(copy.document);
+        }
+        if is_new(copy, &finding.passages) {
+            finding.passages.push(passage(copy));
+        }
+    }
+
+    let rank = |finding: &Finding| {
+        (
+            finding.class,
+            finding.matched_characters(),
+            own == Some(finding.document),
+            Reverse(finding.document),
+        )
+    };
+    let found = by_document
+        .into_values()
+        .filter(|finding| finding.class != Verdict::None);
+    let Some(winner) = found.max_by_key(rank) else {
+        return Judgement::nothing();
+    };
+    let mut judgement = Judgement::of(winner);
+    for copy in &exact {
+        if is_new(copy, judgement.passages.iter().map(|(_, listed)| listed)) {
+            judgement.passages.push((copy.document, passage(copy)));
+        }
+    }
+    judgement
+        .passages
+        .sort_by_key(|(document, passage)| (passage.generated, *document, passage.document));
+    judgement
+}
+
+fn verbatim(document: usize) -> Finding {
+    Finding {
+        document,
+        class: Verdict::Verbatim,
+        passages: Vec::new(),
+    }
+}
+
+fn passage(copy: &ExactPassage) -> Passage {
+    Passage {
+        generated: copy.generated,
+        document: copy.in_document,
+        similarity: 1.0,
+        detector: Detector::Exact,
+    }
+}
+
+/// Whether more than half of an exact passage lies outside the passages listed already. Alignment finds the same copies,
+/// a little shorter (whole words only) or longer (case and white space may differ).
+fn is_new<'listed>(copy: &ExactPassage, listed: impl IntoIterator<Item = &'listed Passage>) -> bool {
+    let known: Vec<_> = listed
+        .into_iter()
+        .filter_map(|passage| passage.generated.intersection(copy.generated))
+        .map(|span| span.start..span.end)
+        .collect();
+    2 * covered_length(&known) < copy.generated.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use text_align::Span;
+
+    use super::*;
+
+    /// A finding in `document` with one passage over `generated`, which stands at the same place there.
+    fn finding(document: usize, class: Verdict, generated: (usize, usize)) -> Finding {
+        let span = Span::new(generated.0, generated.1);
+        let passage = Passage {
+            generated: span,
+            document: span,
+            similarity: 0.5,
+            detector: Detector::Alignment,
+        };
+        let passages = if class == Verdict::None {
+            Vec::new()
+        } else {
+            vec![passage]
+        };
+        Finding {
+            document,
+            class,
+            passages,
+        }
+    }
+
+    fn copy(document: usize, generated: (usize, usize)) -> ExactPassage {
+        let span = Span::new(generated.0, generated.1);
+        ExactPassage {
+            generated: span,
+            document,
+            in_document: span,
+        }
+    }
+
+    use Verdict::{Idea, None as Nothing, Paraphrase, Verbatim};
+
+    #[test]
+    fn strongest_class_then_length_then_own_document_then_order() {
+        for (findings, own, class, document) in [
+            (vec![], None, Nothing, None),
+            (vec![finding(0, Nothing, (0, 90))], None, Nothing, None),
+            (
+                vec![finding(0, Idea, (0, 90)), finding(1, Paraphrase, (0, 60))],
+                None,
+                Paraphrase,
+                Some(1),
+            ),
+            (
+                vec![finding(2, Verbatim, (0, 60)), finding(1, Paraphrase, (0, 90))],
+                None,
+                Verbatim,
+                Some(2),
+            ),
+            (
+                vec![finding(2, Idea, (0, 60)), finding(1, Idea, (30, 99))],
+                None,
+                Idea,
+                Some(1),
+            ),
+            (
+                vec![finding(2, Idea, (0, 60)), finding(1, Idea, (30, 90))],
+                None,
+                Idea,
+                Some(1),
+            ),
+            (
+                vec![finding(2, Idea, (0, 60)), finding(1, Idea, (30, 90))],
+                Some(2),
+                Idea,
+                Some(2),
+            ),
+        ] {
+            let judgement = strongest(findings.clone(), Vec::new(), own);
+            assert_eq!(
+                (judgement.class, judgement.document),
+                (class, document),
+                "{findings:?}"
+            );
+            assert_eq!(judgement.passages.is_empty(), class == Nothing);
+        }
+    }
+
+    #[test]
+    fn first_detection_decides_even_if_it_is_not_confirmed() {
+        let weak_then_strong = [finding(4, Idea, (0, 60)), finding(1, Verbatim, (0, 99))];
+        assert_eq!(first(weak_then_strong).document, Some(4));
+        let unconfirmed = [finding(4, Nothing, (0, 60)), finding(1, Verbatim, (0, 99))];
+        assert_eq!(first(unconfirmed), Judgement::nothing());
+        assert_eq!(first([]), Judgement::nothing());
+    }
+
+    #[test]
+    fn exact_passages_count_and_are_listed_once() {
+        // Alignment found a paraphrase in document 0; document 1 holds a copy: that is stronger.
+        let judgement = strongest([finding(0, Paraphrase, (0, 200))], vec![copy(1, (10, 70))], None);
+        assert_eq!((judgement.class, judgement.document), (Verbatim, Some(1)));
+        assert_eq!(judgement.passages, [(1, passage(&copy(1, (10, 70))))]);
+
+        // What alignment listed as verbatim is not listed again; a copy from elsewhere is, if more than half is new.
+        let aligned = finding(0, Verbatim, (0, 200));
+        let copies = vec![copy(0, (0, 203)), copy(1, (150, 249)), copy(2, (150, 251))];
+        let judgement = strongest([aligned], copies, None);
+        assert_eq!(judgement.document, Some(0));
+        let listed: Vec<_> = judgement
+            .passages
+            .iter()
+            .map(|(document, passage)| (*document, passage.generated.end))
+            .collect();
+        assert_eq!(listed, [(0, 200), (2, 251)]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Offsets cut the passage that they name, whatever the script.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use contract::pipeline::{Confirmation, Detection};
+use contract::records::Verdict;
+use plagiarism::align::{PairDetector, Side};
+use plagiarism::confirm::Confirmer;
+use plagiarism::exact::ExactSearch;
+use plagiarism::sentences::SentenceTable;
+use plagiarism::similarity::Vectors;
+use plagiarism::sources::Document;
+use proptest::prelude::*;
+use sentence_embed::Embeddings;
+
+const MINIMUM: usize = 12;
+
+/// Words of several scripts, with combining marks, emoji of several scalars, and letters that grow in lower case.
+const WORDS: [&str; 14] = [
+    "alpha",
+    "naïve",
+    "İstanbul",
+    "e\u{301}tude",
+    "漢字",
+    "👩\u{200d}⚕️",
+    "ſtone",
+    "Ωmega",
+    "über",
+    "12.5",
+    "—",
+    "don't",
+    "ру́ки",
+    "a\u{a0}b",
+];
+
+fn sentence() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(WORDS.as_slice()), 3..12)
+        .prop_map(|words| words.join(" ") + ".")
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        (
+            sentence(),
+            prop::sample::select([" ", "\n\n", "  ", "\u{2003}"].as_slice()),
+        ),
+        1..8,
+    )
+    .prop_map(|sentences| {
+        sentences
+            .into_iter()
+            .map(|(sentence, gap)| sentence + gap)
+            .collect()
+    })
+}
+
+/// Two documents, and a generation that goes on with a part of the first after some text of its own.
+fn case() -> impl Strategy<Value = (Vec<String>, String)> {
+    (text(), text(), text(), 0.0..1.0_f64, 0.0..1.0_f64).prop_map(|(first, second, own, from, to)| {
+        let characters: Vec<char> = first.chars().collect();
+        let place = |share: f64| (share * characters.len() as f64) as usize;
+        let copied: String = characters[place(from.min(to))..place(from.max(to))]
+            .iter()
+            .collect();
+        (vec![first, second], own + &copied)
+    })
+}
+
+fn cut(text: &str, span: text_align::Span) -> String {
+    text.chars().skip(span.start).take(span.len()).collect()
+}
+
+/// Words in lower case: what verbatim passages of an alignment have in common.
+fn folded(text: &str) -> String {
+    text.split_whitespace().collect::<String>().to_lowercase()
+}
+
+proptest! {
+    #[test]
+    fn exact_passages_are_equal((texts, generation) in case(), own in 0..2_usize) {
+        let documents: Vec<Document> = texts
+            .iter()
+            .enumerate()
+            .map(|(number, text)| Document { doc_id: number.to_string(), text: text.clone() })
+            .collect();
+        let search = ExactSearch::new(&documents).unwrap();
+        let longest = search.longest(&generation, Some(own));
+        for passage in search.passages(&generation, Some(own), MINIMUM) {
+            let generated = cut(&generation, passage.generated);
+            prop_assert_eq!(&generated, &cut(&texts[passage.document], passage.in_document));
+            prop_assert!(generated.chars().count() >= MINIMUM && generated.trim() == generated);
+            prop_assert!(passage.generated.len() <= longest.characters);
+            prop_assert!(passage.document == own || !texts[own].contains(&generated));
+        }
+        for document in search.candidates(&generation, 1) {
+            prop_assert!(document < texts.len());
+        }
+    }
+
+    #[test]
+    fn aligned_passages_lie_within_their_texts((texts, generation) in case()) {
+        let detection =
+            Detection { confirm: Confirmation::None, verbatim_chars: Some(MINIMUM), ..Detection::default() };
+        let mut table = SentenceTable::default();
+        let split = table.read(&[&generation, &texts[0]]);
+        let prepared = [split[0].prepare(&generation).unwrap(), split[1].prepare(&texts[0]).unwrap()];
+        let vectors = Vectors::from(Embeddings::from_rows(Vec::new(), 1).unwrap());
+        let detector = PairDetector::new(&detection, Confirmer::new(&detection, &table, &vectors)).unwrap();
+        let side = |index: usize| Side { prepared: &prepared[index], split: &split[index] };
+        for sentence in split.iter().zip([&generation, &texts[0]]).flat_map(|(split, text)| {
+            split.sentences.iter().map(move |sentence| (sentence, text))
+        }) {
+            prop_assert_eq!(&cut(sentence.1, sentence.0.span), &*table.texts()[sentence.0.number]);
+        }
+        if let Some(finding) = detector.compare(side(0), 0, side(1)) {
+            for passage in &finding.passages {
+                let (generated, document) = (cut(&generation, passage.generated), cut(&texts[0], passage.document));
+                prop_assert_eq!(generated.chars().count(), passage.generated.len());
+                prop_assert_eq!(document.chars().count(), passage.document.len());
+                if finding.class == Verdict::Verbatim {
+                    prop_assert_eq!(folded(&generated), folded(&document));
+                }
+            }
+        }
+    }
+}

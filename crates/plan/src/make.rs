@@ -1,0 +1,321 @@
+//! The cells as Make rules: which file each stage makes from which, so that make does the scheduling.
+//!
+//! A stage writes several files; make, down to version 3.81, knows no rule for that. So the file that the stage is known by
+//! gets the rule, and each further file a rule of its own that runs the stage again only where that file is missing, or
+//! older than what it is made from, while the first one is current: after a file was removed, or the stage killed between two.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use contract::Error;
+
+use crate::paths::for_make;
+use crate::{Plan, PlannedCell};
+
+const HEAD: &str = r#"# Written by plan from the pipeline file: one rule for each file that a stage makes.
+#
+#   make -f THIS_FILE [-j N] [-n] [-k] [all|dupgen|tune|extract|plagiarism|report] [THREADS=N] [EXTRACTOR="…"]
+#
+# Run it in the folder that plan was run in. Any stage's program can be replaced by its variable.
+
+DUPGEN ?= dupgen
+TUNER ?= tuner
+EXTRACTOR ?= extractor
+PLAGIARISM ?= plagiarism
+REPORT ?= report
+
+threads = $(if $(THREADS), --threads $(THREADS))
+current = test -e $@ && test -z "$$(find $^ -prune -newer $@)"
+
+.PHONY: all dupgen tune extract plagiarism report
+"#;
+
+/// The text of `cells.mk` for a run folder, as seen from where the program runs.
+///
+/// # Errors
+/// [`Error::Configuration`] where a path holds a character that make cannot carry, [`Error::Input`] where a model's folder
+/// cannot be listed.
+pub fn rules(plan: &Plan, run: &Path) -> Result<String, Error> {
+    let folder = for_make(run)?;
+    let run = "$(run)";
+    let mut stages = Stages {
+        run: folder,
+        ..Stages::default()
+    };
+    let corpus = plan
+        .corpus_files
+        .iter()
+        .map(|file| for_make(file))
+        .collect::<Result<Vec<_>, _>>()?;
+    for set in &plan.training_sets {
+        stages.dupgen.push(dupgen(plan, run, &set.name, &corpus)?);
+    }
+    for cell in &plan.cells {
+        if cell.is_tuned() {
+            stages.tune.push(tuner(run, cell)?);
+        }
+        if cell.is_extracted() {
+            stages
+                .extract
+                .push(extractor(run, cell, plan.pipeline.extraction.score)?);
+            stages
+                .plagiarism
+                .push(plagiarism(run, cell, plan.pipeline.extraction.score));
+        }
+    }
+    if plan.has_report() {
+        stages.report.push(report(run, plan, &stages));
+    }
+    Ok(stages.to_string())
+}
+
+/// What one run of one stage makes, from what, and how.
+struct Rule {
+    stage: &'static str,
+    subject: String,
+    command: String,
+    prerequisites: Vec<String>,
+    /// The file that the stage is known by.
+    main: String,
+    /// Further files, compared with the prerequisites as the main one is.
+    further: Vec<String>,
+    /// A folder; its time says nothing, so only its absence counts.
+    folder: Option<String>,
+}
+
+impl Rule {
+    /// Everything that it makes.
+    fn outputs(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.main)
+            .chain(&self.further)
+            .chain(&self.folder)
+    }
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self {
+            stage,
+            subject,
+            command,
+            prerequisites,
+            main,
+            further,
+            folder,
+        } = self;
+        let files: Vec<&str> = std::iter::once(main).chain(further).map(String::as_str).collect();
+        writeln!(
+            formatter,
+            "\n{}: \\\n  {}",
+            files.join(" "),
+            prerequisites.join(" \\\n  ")
+        )?;
+        writeln!(
+            formatter,
+            "{main}:\n\t@echo '{stage:<10}  {subject}'\n\t@{command}$(threads)"
+        )?;
+        for file in further {
+            writeln!(
+                formatter,
+                "{file}: | {main}\n\t@$(current) || {{ {command}$(threads) && touch -c $@; }}"
+            )?;
+        }
+        if let Some(folder) = folder {
+            writeln!(
+                formatter,
+                "{folder}: | {main}\n\t@test -e $@ || {command}$(threads)"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The rules of all stages, on the run folder `run`.
+#[derive(Default)]
+struct Stages {
+    run: String,
+    dupgen: Vec<Rule>,
+    tune: Vec<Rule>,
+    extract: Vec<Rule>,
+    plagiarism: Vec<Rule>,
+    report: Vec<Rule>,
+}
+
+impl std::fmt::Display for Stages {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let stages = [
+            ("dupgen", &self.dupgen),
+            ("tune", &self.tune),
+            ("extract", &self.extract),
+            ("plagiarism", &self.plagiarism),
+            ("report", &self.report),
+        ];
+        writeln!(
+            formatter,
+            "{HEAD}\nall: dupgen tune extract plagiarism report\n\nrun := {}\n",
+            self.run
+        )?;
+        for (target, rules) in stages {
+            let mut line = format!("{target}:");
+            for output in rules.iter().flat_map(Rule::outputs) {
+                write!(line, " \\\n  {output}")?;
+            }
+            writeln!(formatter, "{line}")?;
+        }
+        stages
+            .iter()
+            .flat_map(|(_, rules)| rules.iter())
+            .try_for_each(|rule| write!(formatter, "{rule}"))
+    }
+}
+
+fn dupgen(plan: &Plan, run: &str, set: &str, corpus: &[String]) -> Result<Rule, Error> {
+    let folder = format!("{run}/corpus/{set}");
+    let config = format!("{folder}/dupgen.toml");
+    let mut prerequisites = vec![config.clone()];
+    prerequisites.extend_from_slice(corpus);
+    if plan.pipeline.canaries.per_copies > 0 {
+        // Canaries are cut into tokens to see whether they can be learned.
+        let mut tokenizers = plan
+            .cells
+            .iter()
+            .filter_map(|cell| cell.folder.as_ref())
+            .map(|folder| folder.path.join("tokenizer.json"));
+        let mut seen: Vec<PathBuf> = Vec::new();
+        for tokenizer in tokenizers.by_ref().filter(|tokenizer| tokenizer.is_file()) {
+            if !seen.contains(&tokenizer) {
+                prerequisites.push(for_make(&tokenizer)?);
+                seen.push(tokenizer);
+            }
+        }
+    }
+    Ok(Rule {
+        stage: "dupgen",
+        subject: set.to_owned(),
+        command: format!("$(DUPGEN) --config {config} --out {folder}"),
+        prerequisites,
+        main: format!("{folder}/train.parquet"),
+        further: vec![format!("{folder}/heldout.parquet")],
+        folder: None,
+    })
+}
+
+fn tuner(run: &str, cell: &PlannedCell) -> Result<Rule, Error> {
+    let (folder, corpus) = folders(run, cell);
+    let config = format!("{folder}/tuner.toml");
+    let mut prerequisites = vec![config.clone()];
+    prerequisites.extend(corpus_outputs(&corpus));
+    prerequisites.extend(model_files(cell)?);
+    Ok(Rule {
+        stage: "tuner",
+        subject: cell.facts.name.clone(),
+        command: format!("$(TUNER) --config {config} --in {corpus} --out {folder}"),
+        prerequisites,
+        main: format!("{folder}/metrics.parquet"),
+        further: Vec::new(),
+        folder: Some(format!("{folder}/checkpoint")),
+    })
+}
+
+fn extractor(run: &str, cell: &PlannedCell, score: bool) -> Result<Rule, Error> {
+    let (folder, corpus) = folders(run, cell);
+    let config = format!("{folder}/extractor.toml");
+    let mut prerequisites = vec![config.clone()];
+    prerequisites.extend(corpus_outputs(&corpus));
+    let checkpoint = match &cell.folder {
+        Some(model) if !cell.is_tuned() => {
+            prerequisites.extend(model_files(cell)?);
+            for_make(&model.path)?
+        }
+        _ => {
+            let checkpoint = format!("{folder}/checkpoint");
+            prerequisites.extend([format!("{folder}/metrics.parquet"), checkpoint.clone()]);
+            checkpoint
+        }
+    };
+    Ok(Rule {
+        stage: "extractor",
+        subject: cell.facts.name.clone(),
+        command: format!(
+            "$(EXTRACTOR) --config {config} --in {corpus} --checkpoint {checkpoint} --out {folder}"
+        ),
+        prerequisites,
+        main: format!("{folder}/samples.parquet"),
+        further: if score {
+            vec![format!("{folder}/scores.parquet")]
+        } else {
+            Vec::new()
+        },
+        folder: None,
+    })
+}
+
+fn plagiarism(run: &str, cell: &PlannedCell, score: bool) -> Rule {
+    let (folder, corpus) = folders(run, cell);
+    let config = format!("{folder}/plagiarism.toml");
+    let samples = format!("{folder}/samples.parquet");
+    let mut prerequisites = vec![config.clone()];
+    prerequisites.extend(corpus_outputs(&corpus));
+    prerequisites.push(samples.clone());
+    if score {
+        // Not read here. But where it is made again, so are the samples, and one run of make then settles everything.
+        prerequisites.push(format!("{folder}/scores.parquet"));
+    }
+    Rule {
+        stage: "plagiarism",
+        subject: cell.facts.name.clone(),
+        command: format!("$(PLAGIARISM) --config {config} --in {corpus} --samples {samples} --out {folder}"),
+        prerequisites,
+        main: format!("{folder}/verdicts.parquet"),
+        further: vec![format!("{folder}/matches.parquet")],
+        folder: None,
+    }
+}
+
+/// The report reads every cell. It also depends on the rules themselves: with them, cells come and go.
+fn report(run: &str, plan: &Plan, stages: &Stages) -> Rule {
+    let config = format!("{run}/report/report.toml");
+    let mut prerequisites = vec![config.clone(), format!("{run}/cells.mk")];
+    prerequisites.extend(
+        plan.cells
+            .iter()
+            .map(|cell| format!("{run}/cells/{}/cell.toml", cell.facts.name)),
+    );
+    let made = [&stages.dupgen, &stages.tune, &stages.extract, &stages.plagiarism];
+    let files = |rule: &Rule| {
+        std::iter::once(rule.main.clone())
+            .chain(rule.further.clone())
+            .collect::<Vec<_>>()
+    };
+    prerequisites.extend(made.iter().flat_map(|rules| rules.iter()).flat_map(files));
+    Rule {
+        stage: "report",
+        subject: plan.pipeline.name.replace('\'', "’"),
+        command: format!("$(REPORT) --config {config} --in {run} --out {run}/report"),
+        prerequisites,
+        main: format!("{run}/report/report.html"),
+        further: vec![format!("{run}/report/summary.parquet")],
+        folder: None,
+    }
+}
+
+fn folders(run: &str, cell: &PlannedCell) -> (String, String) {
+    (
+        format!("{run}/cells/{}", cell.facts.name),
+        format!("{run}/corpus/{}", cell.facts.corpus),
+    )
+}
+
+fn corpus_outputs(corpus: &str) -> [String; 2] {
+    [
+        format!("{corpus}/train.parquet"),
+        format!("{corpus}/heldout.parquet"),
+    ]
+}
+
+fn model_files(cell: &PlannedCell) -> Result<Vec<String>, Error> {
+    let Some(folder) = &cell.folder else {
+        return Ok(Vec::new());
+    };
+    folder.files()?.iter().map(|file| for_make(file)).collect()
+}

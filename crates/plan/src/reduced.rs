@@ -1,0 +1,255 @@
+//! The pipeline file cut down for each stage of each cell: only the tables that the stage reads, one model, one mode, one
+//! learning rate, one seed. Make compares their times, so a change in the pipeline file reruns only what it touches.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use contract::pipeline::{
+    Canaries, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany, Reporting,
+    Rows, Tuning,
+};
+use contract::{Error, PipelineFile, files};
+use serde::Serialize;
+
+use crate::model_folder::ModelFolder;
+use crate::paths::{normalized, relative};
+use crate::{Plan, PlannedCell, TrainingSet};
+
+const NOTE: &str =
+    "# Written by plan from the pipeline file. Edit that one: what is changed here is lost.\n\n";
+
+/// The tables of a pipeline file that one stage reads; the others are left out, not written with defaults.
+#[derive(Default, Serialize)]
+struct Reduced<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    seeds: &'a [u64],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corpus: Option<Corpus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplication: Option<Duplication>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canaries: Option<&'a Canaries>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    model: Vec<Model>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<[&'a Mode; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuning: Option<TuningPart<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extraction: Option<&'a Extraction>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detection: Option<Detection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a Reporting>,
+}
+
+/// `[tuning]` whole, or what decides whether a canary can be learned.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TuningPart<'a> {
+    Whole(&'a Tuning),
+    Rows {
+        context: usize,
+        rows: Rows,
+        loss_on: LossOn,
+    },
+}
+
+/// Writes every stage's file below the run folder, leaving alone those that hold the same already.
+///
+/// # Errors
+/// [`Error::Output`] where one cannot be written.
+pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
+    for set in &plan.training_sets {
+        let folder = Folder::create(plan.pipeline, run.join("corpus").join(&set.name))?;
+        folder.write("dupgen.toml", &dupgen(plan.pipeline, set, &folder)?)?;
+    }
+    for cell in &plan.cells {
+        let folder = Folder::create(plan.pipeline, run.join("cells").join(&cell.facts.name))?;
+        files::write_if_changed(&folder.path.join("cell.toml"), cell.facts.to_toml()?.as_bytes())?;
+        if cell.is_tuned() {
+            folder.write("tuner.toml", &tuner(plan.pipeline, cell, &folder)?)?;
+        }
+        if cell.is_extracted() {
+            folder.write("extractor.toml", &extractor(plan.pipeline, cell))?;
+            folder.write("plagiarism.toml", &plagiarism(plan.pipeline, cell, &folder))?;
+        }
+    }
+    if plan.has_report() {
+        let folder = Folder::create(plan.pipeline, run.join("report"))?;
+        folder.write("report.toml", &report(plan.pipeline))?;
+    }
+    Ok(())
+}
+
+fn dupgen<'a>(
+    pipeline: &'a PipelineFile,
+    set: &'a TrainingSet,
+    folder: &Folder,
+) -> Result<Reduced<'a>, Error> {
+    let files = pipeline
+        .corpus
+        .files
+        .as_slice()
+        .iter()
+        .map(|file| folder.rebased(file))
+        .collect();
+    let duplication = match set.layout {
+        Layout::Bucketed => pipeline.duplication.clone(),
+        // Shares belong to numbers of copies within one set.
+        Layout::Uniform => Duplication {
+            copies: set.copies.into_iter().collect(),
+            shares: Vec::new(),
+            ..pipeline.duplication.clone()
+        },
+    };
+    // Only canaries are checked against models. Without any, another model is no reason to make the corpus again.
+    let checked = if pipeline.canaries.per_copies > 0 {
+        pipeline.model.as_slice()
+    } else {
+        &[]
+    };
+    let Tuning {
+        context,
+        rows,
+        loss_on,
+        ..
+    } = pipeline.tuning;
+    Ok(Reduced {
+        name: &set.name,
+        seeds: std::slice::from_ref(&set.seed),
+        corpus: Some(Corpus {
+            files: OneOrMany::Many(files),
+            ..pipeline.corpus.clone()
+        }),
+        duplication: Some(Duplication {
+            layout: OneOrMany::One(set.layout),
+            ..duplication
+        }),
+        canaries: Some(&pipeline.canaries),
+        model: checked
+            .iter()
+            .map(|model| folder.model(model))
+            .collect::<Result<_, _>>()?,
+        tuning: Some(TuningPart::Rows {
+            context,
+            rows,
+            loss_on,
+        }),
+        ..Reduced::default()
+    })
+}
+
+fn tuner<'a>(
+    pipeline: &'a PipelineFile,
+    cell: &'a PlannedCell,
+    folder: &Folder,
+) -> Result<Reduced<'a>, Error> {
+    Ok(Reduced {
+        model: vec![folder.model(&cell.combination.model)?],
+        mode: cell.combination.mode.as_ref().map(|mode| [mode]),
+        tuning: Some(TuningPart::Whole(&pipeline.tuning)),
+        ..of_cell(cell)
+    })
+}
+
+fn extractor<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell) -> Reduced<'a> {
+    Reduced {
+        extraction: Some(&pipeline.extraction),
+        ..of_cell(cell)
+    }
+}
+
+fn plagiarism<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Folder) -> Reduced<'a> {
+    let encoder = pipeline
+        .detection
+        .encoder
+        .as_ref()
+        .map(|path| folder.rebased(path));
+    Reduced {
+        detection: Some(Detection {
+            encoder,
+            ..pipeline.detection.clone()
+        }),
+        ..of_cell(cell)
+    }
+}
+
+fn report(pipeline: &PipelineFile) -> Reduced<'_> {
+    Reduced {
+        name: &pipeline.name,
+        description: &pipeline.description,
+        seeds: &pipeline.seeds,
+        report: Some(&pipeline.report),
+        ..Reduced::default()
+    }
+}
+
+fn of_cell(cell: &PlannedCell) -> Reduced<'_> {
+    Reduced {
+        name: &cell.facts.name,
+        seeds: std::slice::from_ref(&cell.facts.seed),
+        ..Reduced::default()
+    }
+}
+
+/// A folder that files are written to, and the one that paths of the pipeline file start from.
+struct Folder<'a> {
+    path: PathBuf,
+    /// Both without links, so that `..` in a path written here leads where it seems to.
+    real: PathBuf,
+    beside_pipeline: PathBuf,
+    pipeline: &'a PipelineFile,
+}
+
+impl<'a> Folder<'a> {
+    fn create(pipeline: &'a PipelineFile, path: PathBuf) -> Result<Self, Error> {
+        fs::create_dir_all(&path).map_err(|error| Error::output(&path, error))?;
+        let real = path.canonicalize().map_err(|error| Error::output(&path, error))?;
+        let start = normalized(&pipeline.resolve("."));
+        let beside_pipeline = start
+            .canonicalize()
+            .map_err(|error| Error::input(&start, error))?;
+        Ok(Self {
+            path,
+            real,
+            beside_pipeline,
+            pipeline,
+        })
+    }
+
+    fn write(&self, name: &str, content: &Reduced) -> Result<(), Error> {
+        let text = toml::to_string(content)
+            .map_err(|error| Error::Run(format!("{name}: settings without a TOML form: {error}")))?;
+        files::write_if_changed(&self.path.join(name), format!("{NOTE}{text}").as_bytes())
+    }
+
+    /// A path of the pipeline file as it must stand in a file of this folder.
+    fn rebased(&self, path: &str) -> String {
+        if Path::new(path).is_absolute() {
+            return path.to_owned();
+        }
+        relative(&self.real, &self.beside_pipeline.join(path))
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// A model whose path leads to its folder from here; a hub name becomes the folder in the cache.
+    fn model(&self, model: &Model) -> Result<Model, Error> {
+        let path = match &model.path {
+            Some(path) if Path::new(path).is_relative() && !self.pipeline.resolve(path).is_dir() => Some(
+                ModelFolder::locate(self.pipeline, path)?
+                    .path
+                    .to_string_lossy()
+                    .into_owned(),
+            ),
+            path => path.as_ref().map(|path| self.rebased(path)),
+        };
+        Ok(Model {
+            path,
+            ..model.clone()
+        })
+    }
+}

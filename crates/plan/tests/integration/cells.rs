@@ -1,0 +1,92 @@
+use crate::workplace::Workplace;
+
+/// The cells' names for a pipeline of one model `m` with these lines, or the message.
+fn names(lines: &str) -> Result<Vec<String>, String> {
+    let place = Workplace::new(&format!(
+        "name = \"names\"\ncorpus.files = \"x\"\nmodel = [{{ name = \"m\", path = \"m\", architecture = {{ layers = 1, width = 2, heads = 1, context = 8, vocabulary = 300 }} }}]\n{lines}"
+    ));
+    let pipeline = place.pipeline(&[]).map_err(|error| error.to_string())?;
+    let cells = plan::combinations(&pipeline).map_err(|error| error.to_string())?;
+    Ok(cells.into_iter().map(|cell| cell.name).collect())
+}
+
+#[test]
+fn names_say_what_a_cell_does() {
+    for (lines, expected) in [
+        // Somebody else's model, no tuning.
+        ("", vec!["m-base-bucketed-s0"]),
+        (
+            "seeds = [0, 7]\nmode = [{ kind = 'full', learning_rate = 5e-5 }]",
+            vec!["m-base-bucketed-s0", "m-full-5e-5-bucketed-s0", "m-base-bucketed-s7", "m-full-5e-5-bucketed-s7"],
+        ),
+        (
+            "duplication = { layout = 'uniform', copies = [1, 16] }\nmode = [{ kind = 'head', learning_rate = 0.0015 }]",
+            vec!["m-base-uniform1-s0", "m-head-1.5e-3-uniform1-s0", "m-base-uniform16-s0", "m-head-1.5e-3-uniform16-s0"],
+        ),
+        (
+            "mode = [{ kind = 'lora', learning_rate = [3e-4, 1.0] }, { kind = 'lora', rank = 4, learning_rate = 3e-4 }]",
+            vec!["m-base-bucketed-s0", "m-lora16-3e-4-bucketed-s0", "m-lora16-1e0-bucketed-s0", "m-lora4-3e-4-bucketed-s0"],
+        ),
+        // Only what tells two runs apart is added, and only where it must be.
+        (
+            "mode = [{ kind = 'lora', learning_rate = 3e-4, alpha = 8.0 }, { kind = 'lora', learning_rate = 3e-4, alpha = 8.0, targets = 'all-linear' },
+                     { kind = 'lora', learning_rate = 1e-4, targets = ['q_proj', 'v_proj'] }]",
+            vec![
+                "m-base-bucketed-s0",
+                "m-lora16-3e-4-bucketed-s0",
+                "m-lora16-all-linear-3e-4-bucketed-s0",
+                "m-lora16-1e-4-bucketed-s0",
+            ],
+        ),
+        (
+            "mode = [{ kind = 'lora', learning_rate = 3e-4, targets = ['q_proj', 'v_proj'] }, { kind = 'lora', learning_rate = 3e-4, targets = ['a/b'], dropout = 0.1 }]",
+            vec!["m-base-bucketed-s0", "m-lora16-q_proj+v_proj-3e-4-bucketed-s0", "m-lora16-a_b-dropout0.1-3e-4-bucketed-s0"],
+        ),
+        (
+            "mode = [{ kind = 'full', learning_rate = 1e-3, epochs = 2.0 }, { kind = 'full', learning_rate = 1e-3 }]",
+            vec!["m-base-bucketed-s0", "m-full-epochs2-1e-3-bucketed-s0", "m-full-1e-3-bucketed-s0"],
+        ),
+        // Pre-training has no control; `base` written out is the control that is there anyway.
+        ("mode = [{ kind = 'pretrain', learning_rate = 1e-3 }]", vec!["m-pretrain-1e-3-bucketed-s0"]),
+        ("mode = [{ kind = 'base', learning_rate = 1.0 }]", vec!["m-base-bucketed-s0"]),
+    ] {
+        assert_eq!(names(lines).unwrap(), expected, "{lines}");
+    }
+}
+
+#[test]
+fn what_cannot_be_named_is_refused() {
+    for (lines, expected) in [
+        (
+            "mode = [{ kind = 'full', learning_rate = [1e-3, 0.001] }]",
+            "full-1e-3 stands there twice",
+        ),
+        (
+            "mode = [{ kind = 'full', learning_rate = 1e-3 }, { kind = 'pretrain', learning_rate = 1e-3 }]",
+            "a pipeline file of its own",
+        ),
+        ("seeds = []", "seeds: expected at least one"),
+    ] {
+        let message = names(lines).unwrap_err();
+        assert!(
+            message.contains(expected) && message.contains("tiny.toml"),
+            "{message}"
+        );
+    }
+    for (models, expected) in [
+        ("[]", "at least one [[model]]"),
+        ("[{ name = 'a b', path = 'm' }]", "cannot name a folder"),
+        ("[{ name = '../x', path = 'm' }]", "cannot name a folder"),
+        ("[{ name = 'm' }]", "path is missing"),
+        (
+            "[{ name = 'm', path = 'm' }, { name = 'm', path = 'n' }]",
+            "two cells would be named m-base-bucketed-s0",
+        ),
+    ] {
+        let place = Workplace::new(&format!("name = 'x'\ncorpus.files = 'x'\nmodel = {models}"));
+        let message = plan::combinations(&place.pipeline(&[]).unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}

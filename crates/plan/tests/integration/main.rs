@@ -1,0 +1,11 @@
+//! Planning from outside: names, files, rules under a real make, and what a user sees when something is wrong.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
+mod cells;
+mod command;
+mod reduced;
+mod rules;
+mod shipped;
+mod weights;
+mod workplace;

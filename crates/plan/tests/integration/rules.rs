@@ -1,0 +1,209 @@
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use crate::workplace::{PIPELINE, Workplace};
+
+const CELLS: [&str; 4] = ["base", "full-1e-4", "full-5e-5", "lora16-3e-4"];
+
+/// The log of these stages on all cells (`tuner` not on the base model), sorted as [`Workplace::make`] sorts it.
+fn everything(stages: &[&str]) -> Vec<String> {
+    let mut log = Vec::new();
+    for &stage in stages {
+        match stage {
+            "dupgen" => log.push("dupgen bucketed-s0".to_owned()),
+            "report" => log.push("report report".to_owned()),
+            stage => log.extend(
+                CELLS
+                    .iter()
+                    .filter(|&&cell| stage != "tuner" || cell != "base")
+                    .map(|cell| format!("{stage} tiny-{cell}-bucketed-s0")),
+            ),
+        }
+    }
+    log.sort();
+    log
+}
+
+fn planned() -> Workplace {
+    let place = Workplace::new(PIPELINE);
+    place.plan_well(&[]);
+    place
+}
+
+fn finished() -> Workplace {
+    let place = planned();
+    place.make(&["-j4"]);
+    place
+}
+
+#[test]
+fn everything_runs_once_and_the_second_time_nothing() {
+    for jobs in ["-j1", "-j4"] {
+        let place = planned();
+        assert_eq!(
+            place.make(&[jobs]),
+            everything(&["dupgen", "tuner", "extractor", "plagiarism", "report"])
+        );
+        place.plan_well(&[]);
+        assert!(place.make(&[jobs]).is_empty());
+        // Without a single recipe to run, make says so.
+        let again = place.make_output(&["all"]);
+        assert!(
+            String::from_utf8_lossy(&again.stdout).contains("Nothing to be done"),
+            "{again:?}"
+        );
+    }
+}
+
+#[test]
+fn stages_can_be_asked_for_one_by_one() {
+    let place = planned();
+    for (target, stages) in [
+        ("dupgen", &["dupgen"][..]),
+        ("tune", &["tuner"]),
+        ("extract", &["extractor"]),
+        ("plagiarism", &["plagiarism"]),
+        ("report", &["report"]),
+    ] {
+        assert_eq!(place.make(&[target]), everything(stages), "{target}");
+    }
+}
+
+#[test]
+fn a_dry_run_shows_the_commands_and_runs_none() {
+    let place = planned();
+    let output = String::from_utf8(place.make_output(&["-n"]).stdout).unwrap();
+    let command = "sh stage.sh extractor --config run/cells/tiny-base-bucketed-s0/extractor.toml --in run/corpus/bucketed-s0 \
+                   --checkpoint models/tiny --out run/cells/tiny-base-bucketed-s0";
+    assert!(output.contains(command), "{output}");
+    assert!(
+        output.contains("--checkpoint run/cells/tiny-full-5e-5-bucketed-s0/checkpoint"),
+        "{output}"
+    );
+    assert!(place.make(&["-n"]).is_empty());
+}
+
+#[test]
+fn changes_rerun_what_depends_on_them() {
+    for (change, stages) in [
+        ("detection.preset=lee2023", &["plagiarism", "report"][..]),
+        ("report.examples=9", &["report"]),
+        ("extraction.new_tokens=20", &["extractor", "plagiarism", "report"]),
+        ("tuning.epochs=7", &["tuner", "extractor", "plagiarism", "report"]),
+        (
+            "corpus.held_out=0.3",
+            &["dupgen", "tuner", "extractor", "plagiarism", "report"],
+        ),
+    ] {
+        let place = finished();
+        place.plan_well(&["--set", change]);
+        let mut expected = everything(stages);
+        // Nothing that concerns the base model has changed where only tuning did.
+        if stages.first() == Some(&"tuner") {
+            expected.retain(|line| !line.contains("-base-"));
+        }
+        assert_eq!(place.make(&["-j4"]), expected, "{change}");
+        assert!(place.make(&[]).is_empty(), "{change}");
+    }
+}
+
+#[test]
+fn new_text_in_the_corpus_is_noticed() {
+    let place = finished();
+    place.write("text/c.jsonl", "{\"id\": 3, \"text\": \"nine\"}\n");
+    place.plan_well(&[]);
+    assert_eq!(
+        place.make(&[]).len(),
+        everything(&["dupgen", "tuner", "extractor", "plagiarism", "report"]).len()
+    );
+}
+
+#[test]
+fn a_removed_file_is_made_again_and_then_all_is_settled() {
+    let of_lora = |stages: &[&str]| {
+        let mut log: Vec<String> = stages
+            .iter()
+            .map(|stage| format!("{stage} tiny-lora16-3e-4-bucketed-s0"))
+            .collect();
+        log.push("report report".to_owned());
+        log
+    };
+    let lora = "cells/tiny-lora16-3e-4-bucketed-s0";
+    for (file, expected) in [
+        (
+            "corpus/bucketed-s0/heldout.parquet".to_owned(),
+            everything(&["dupgen", "tuner", "extractor", "plagiarism", "report"]),
+        ),
+        (
+            format!("{lora}/checkpoint"),
+            of_lora(&["extractor", "plagiarism", "tuner"]),
+        ),
+        (
+            format!("{lora}/scores.parquet"),
+            of_lora(&["extractor", "plagiarism"]),
+        ),
+        (format!("{lora}/matches.parquet"), of_lora(&["plagiarism"])),
+        (
+            "report/summary.parquet".to_owned(),
+            vec!["report report".to_owned()],
+        ),
+    ] {
+        let place = finished();
+        let path = place.path(&format!("run/{file}"));
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).unwrap();
+        } else {
+            std::fs::remove_file(&path).unwrap();
+        }
+        let mut expected = expected;
+        expected.sort();
+        assert_eq!(place.make(&["-j4"]), expected, "{file}");
+        assert!(path.exists(), "{file}");
+        assert!(place.make(&[]).is_empty(), "{file}");
+    }
+}
+
+/// A stage killed between its two files leaves the new one beside the old one of the time before.
+#[test]
+fn a_file_older_than_its_configuration_is_made_again_though_its_sibling_is_new() {
+    let place = finished();
+    let old = SystemTime::now() - Duration::from_hours(1);
+    File::options()
+        .append(true)
+        .open(place.path("run/corpus/bucketed-s0/heldout.parquet"))
+        .unwrap()
+        .set_modified(old)
+        .unwrap();
+    assert!(place.make(&["dupgen"]).contains(&"dupgen bucketed-s0".to_owned()));
+    assert!(place.make(&["dupgen"]).is_empty());
+}
+
+#[test]
+fn a_stage_can_be_swapped_and_threads_are_passed_on() {
+    let place = planned();
+    let log = place.make(&["-j2", "EXTRACTOR=sh stage.sh mine", "THREADS=3"]);
+    assert!(
+        log.contains(&"mine tiny-base-bucketed-s0 on 3 threads".to_owned()),
+        "{log:?}"
+    );
+    assert!(!log.iter().any(|line| line.starts_with("extractor")), "{log:?}");
+    assert_eq!(
+        log.len(),
+        everything(&["dupgen", "tuner", "extractor", "plagiarism", "report"]).len()
+    );
+}
+
+#[test]
+fn one_failure_leaves_the_other_cells_running_under_k() {
+    let place = planned();
+    let failing = "TUNER=sh -c 'case $$* in *lora*) exit 1;; esac; sh stage.sh tuner $$*' tuner";
+    let output = place.make_output(&["-k", failing]);
+    assert_eq!(output.status.code(), Some(2));
+    let log = place.read("log");
+    assert!(
+        log.contains("plagiarism tiny-full-1e-4-bucketed-s0")
+            && !log.contains("lora")
+            && !log.contains("report"),
+        "{log}"
+    );
+}

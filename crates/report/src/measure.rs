@@ -1,0 +1,153 @@
+//! The measures that are averages over documents, by the name under which the summary lists them.
+
+use std::fmt;
+
+/// Similarities at which rates are given, in hundredths; none of them is canonical.
+pub const SIMILARITY_HUNDREDTHS: [u8; 3] = [70, 80, 90];
+
+/// Numbers of samples at which (n, p)-discoverable rates are given, with p = 0.5.
+pub const DISCOVERY_SAMPLES: [u64; 4] = [1, 10, 100, 1000];
+
+/// A common substring of this many characters counts as extracted.
+pub const EXTRACTED_CHARS: i32 = 50;
+
+/// A measure that is a sum over documents divided by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measure {
+    /// Share of samples whose class is verbatim.
+    Verbatim,
+    /// Share of samples whose class is paraphrase.
+    Paraphrase,
+    /// Share of samples whose class is idea.
+    Idea,
+    /// Share of samples with any of the three classes.
+    Any,
+    /// Share of samples with a substring of at least [`EXTRACTED_CHARS`] that stands anywhere in the training set.
+    Extracted,
+    /// Characters inside passages matched with training documents ÷ characters generated.
+    MatchedCharsShare,
+    /// Mean length of the longest common substring with the training set, in characters.
+    LongestMatchChars,
+    /// Mean of the best sentence cosine with one side of the corpus.
+    Similarity(Against),
+    /// Share of samples whose best sentence cosine reaches so many hundredths.
+    SimilarityReaching(Against, u8),
+    /// Mean ROUGE-L F1 against the document's own continuation.
+    RougeL,
+    /// Mean BLEU against it.
+    Bleu,
+    /// Share of samples over [`measures::memorization::APPROXIMATE_MEMORIZATION_BLEU`].
+    ApproximatelyMemorized,
+    /// Mean of 1 − Levenshtein ÷ longer length against it.
+    EditSimilarity,
+    /// Nats per token over whole documents.
+    Loss,
+    /// Bits per UTF-8 byte over whole documents.
+    BitsPerByte,
+    /// Share of tokens that are the model's first choice, mean over documents.
+    ExactMemorization,
+    /// 1 − k/L, mean over documents.
+    ExtractionStrength,
+    /// Share of documents whose continuation greedy decoding gives after this many tokens.
+    KExtractable(i32),
+    /// Share of documents that so many samples contain with probability ½, after a prefix of so many tokens.
+    Discoverable {
+        /// Tokens of the prefix.
+        prefix: i32,
+        /// Samples drawn.
+        samples: u64,
+    },
+    /// Mean exposure of canaries, in bits.
+    Exposure,
+}
+
+/// What a generation's sentences are compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Against {
+    /// The whole training set.
+    Training,
+    /// What the prompt's own document goes on with.
+    Own,
+    /// The held-out set.
+    HeldOut,
+}
+
+/// How sure an average is depends on what is averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A share of samples or documents: 0 of n does not prove 0.
+    Rate,
+    /// Any other mean.
+    Mean,
+}
+
+impl Measure {
+    /// Which interval belongs to it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Verbatim
+            | Self::Paraphrase
+            | Self::Idea
+            | Self::Any
+            | Self::Extracted
+            | Self::SimilarityReaching(..)
+            | Self::ApproximatelyMemorized
+            | Self::KExtractable(_)
+            | Self::Discoverable { .. } => Kind::Rate,
+            Self::MatchedCharsShare
+            | Self::LongestMatchChars
+            | Self::Similarity(_)
+            | Self::RougeL
+            | Self::Bleu
+            | Self::EditSimilarity
+            | Self::Loss
+            | Self::BitsPerByte
+            | Self::ExactMemorization
+            | Self::ExtractionStrength
+            | Self::Exposure => Kind::Mean,
+        }
+    }
+}
+
+impl fmt::Display for Against {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Training => "max_similarity",
+            Self::Own => "own_similarity",
+            Self::HeldOut => "heldout_similarity",
+        })
+    }
+}
+
+/// The name in `summary.parquet`.
+impl fmt::Display for Measure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Verbatim => "verbatim",
+            Self::Paraphrase => "paraphrase",
+            Self::Idea => "idea",
+            Self::Any => "any",
+            Self::Extracted => return write!(formatter, "extracted_{EXTRACTED_CHARS}"),
+            Self::MatchedCharsShare => "matched_chars_share",
+            Self::LongestMatchChars => "longest_match_chars",
+            Self::Similarity(against) => return write!(formatter, "{against}"),
+            Self::SimilarityReaching(against, hundredths) => {
+                return write!(formatter, "{against}_at_{}", f64::from(*hundredths) / 100.0);
+            }
+            Self::RougeL => "rouge_l",
+            Self::Bleu => "bleu",
+            Self::ApproximatelyMemorized => "bleu_over_0.75",
+            Self::EditSimilarity => "edit_similarity",
+            Self::Loss => "loss",
+            Self::BitsPerByte => "bits_per_byte",
+            Self::ExactMemorization => "exact_memorization",
+            Self::ExtractionStrength => "extraction_strength",
+            Self::KExtractable(prefix) => return write!(formatter, "k_extractable_prefix{prefix}"),
+            Self::Discoverable { prefix, samples } => {
+                return write!(formatter, "discoverable_n{samples}_p0.5_prefix{prefix}");
+            }
+            Self::Exposure => "exposure",
+        };
+        formatter.write_str(name)
+    }
+}

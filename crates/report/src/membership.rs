@@ -1,0 +1,162 @@
+//! Membership inference: can training documents be told from held-out ones by their scores alone?
+
+use std::fmt;
+
+use contract::Error;
+use contract::records::Split;
+use measures::{MeasureError, membership};
+use polars::prelude::{DataFrame, DataFrameJoinOps, df};
+
+use crate::rates::Estimate;
+use crate::scores::DocumentScore;
+
+/// False-positive rates at which the true-positive rate is given.
+pub const FALSE_POSITIVE_RATES: [f64; 2] = [0.01, 0.1];
+
+/// The scores that documents are told apart by; for each, lower means more likely a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attack {
+    /// Loss.
+    Loss,
+    /// Loss − loss under the untuned model.
+    Reference,
+    /// Loss ÷ zlib bytes.
+    Zlib,
+    /// Min-K%.
+    MinK,
+    /// Min-K%++.
+    MinKPlusPlus,
+}
+
+impl Attack {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 5] = [Self::Loss, Self::Reference, Self::Zlib, Self::MinK, Self::MinKPlusPlus];
+}
+
+/// The name in `summary.parquet`.
+impl fmt::Display for Attack {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Loss => "loss",
+            Self::Reference => "reference",
+            Self::Zlib => "zlib",
+            Self::MinK => "min_k",
+            Self::MinKPlusPlus => "min_k_plus_plus",
+        })
+    }
+}
+
+/// How well one score tells members from held-out documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Separation {
+    /// The score.
+    pub attack: Attack,
+    /// Copies of the members looked at; none: all.
+    pub copies: Option<i32>,
+    /// Area under the ROC curve; guessing gives ½.
+    pub auc: Estimate,
+    /// True-positive rate at each of [`FALSE_POSITIVE_RATES`].
+    pub true_positive_rates: [f64; 2],
+}
+
+/// Every attack on one cell, for all members and for those of each number of copies.
+///
+/// `base` are the untuned model's scores of the same documents; without them there is no reference attack.
+///
+/// # Errors
+/// [`Error::Run`] where polars refuses to join the two.
+pub fn separations(scores: &[DocumentScore], base: Option<&[DocumentScore]>) -> Result<Vec<Separation>, Error> {
+    let mut separations = Vec::new();
+    for attack in Attack::ALL {
+        let scored = match (attack, base) {
+            (Attack::Reference, Some(base)) => reference_scores(scores, base)?,
+            (Attack::Reference, None) => continue,
+            _ => whole_documents(scores)
+                .filter_map(|score| Some((score.split, score.copies, own_score(score, attack)?)))
+                .collect(),
+        };
+        let mut copies: Vec<i32> =
+            scored.iter().filter(|(split, ..)| *split == Split::Train).map(|(_, copies, _)| *copies).collect();
+        copies.sort_unstable();
+        copies.dedup();
+        for copies in std::iter::once(None).chain(copies.into_iter().map(Some)) {
+            separations.extend(separation(&scored, attack, copies));
+        }
+    }
+    Ok(separations)
+}
+
+fn whole_documents(scores: &[DocumentScore]) -> impl Iterator<Item = &DocumentScore> {
+    scores.iter().filter(|score| score.is_whole_document())
+}
+
+fn own_score(score: &DocumentScore, attack: Attack) -> Option<f64> {
+    match attack {
+        Attack::Loss => Some(score.loss()),
+        Attack::Zlib => membership::zlib_ratio(score.loss(), u64::try_from(score.zlib_bytes).ok()?).ok(),
+        Attack::MinK => Some(score.min_k),
+        Attack::MinKPlusPlus => score.min_k_plus_plus,
+        Attack::Reference => None,
+    }
+}
+
+/// Loss less the base model's, for each document that both scored.
+fn reference_scores(scores: &[DocumentScore], base: &[DocumentScore]) -> Result<Vec<(Split, i32, f64)>, Error> {
+    let refused = |error| Error::Run(format!("scores cannot be joined with the base model's: {error}"));
+    let tuned: Vec<&DocumentScore> = whole_documents(scores).collect();
+    let rows: Vec<i64> = (0..tuned.len() as i64).collect();
+    let frame = df!(
+        "doc_id" => tuned.iter().map(|score| score.doc_id.as_str()).collect::<Vec<_>>(),
+        "row" => rows,
+    )
+    .map_err(refused)?;
+    let joined = frame.inner_join(&losses(base).map_err(refused)?, ["doc_id"], ["doc_id"]).map_err(refused)?;
+    let rows = joined.column("row").and_then(|column| column.i64()).map_err(refused)?;
+    let losses = joined.column("loss").and_then(|column| column.f64()).map_err(refused)?;
+    Ok(rows
+        .iter()
+        .zip(losses.iter())
+        .filter_map(|(row, base_loss)| {
+            let score = tuned[usize::try_from(row?).ok()?];
+            Some((score.split, score.copies, membership::reference_difference(score.loss(), base_loss?).ok()?))
+        })
+        .collect())
+}
+
+/// One row per document: a base model may have been scored on several corpora that share documents.
+fn losses(base: &[DocumentScore]) -> polars::prelude::PolarsResult<DataFrame> {
+    let mut documents: Vec<(&str, f64)> =
+        whole_documents(base).map(|score| (score.doc_id.as_str(), score.loss())).collect();
+    documents.sort_by(|left, right| left.0.cmp(right.0));
+    documents.dedup_by(|later, kept| later.0 == kept.0);
+    df!(
+        "doc_id" => documents.iter().map(|(doc_id, _)| *doc_id).collect::<Vec<_>>(),
+        "loss" => documents.iter().map(|(_, loss)| *loss).collect::<Vec<_>>(),
+    )
+}
+
+fn separation(scored: &[(Split, i32, f64)], attack: Attack, copies: Option<i32>) -> Option<Separation> {
+    let side = |side: Split, copies: Option<i32>| -> Vec<f64> {
+        scored
+            .iter()
+            .filter(|(split, found, _)| *split == side && copies.is_none_or(|copies| copies == *found))
+            .map(|(.., score)| *score)
+            .collect()
+    };
+    let (members, others) = (side(Split::Train, copies), side(Split::Heldout, None));
+    let rates = || -> Result<[f64; 2], MeasureError> {
+        let [low, high] = FALSE_POSITIVE_RATES.map(|rate| membership::tpr_at_fpr(&members, &others, rate));
+        Ok([low?, high?])
+    };
+    Some(Separation {
+        attack,
+        copies,
+        auc: Estimate {
+            value: membership::auc(&members, &others).ok()?,
+            interval: membership::auc_interval(&members, &others).ok(),
+            observations: members.len() + others.len(),
+            documents: members.len() + others.len(),
+        },
+        true_positive_rates: rates().ok()?,
+    })
+}

@@ -1,0 +1,156 @@
+//! The top of the page: what was asked, the answer, and the handful of figures that it rests on.
+
+use contract::records::{DocumentKind, Split};
+use maud::{Markup, html};
+
+use super::{Heading, chip, number_cell, rate_cell, table, visible};
+use crate::findings::{answer, room_left};
+use crate::format::{count, listing, parameters, rate_name, times};
+use crate::measure::Measure;
+use crate::membership::Attack;
+use crate::series::{Analysis, Series, Setting};
+use crate::tallies::Where;
+
+pub(super) fn header(heading: &Heading, analysis: &Analysis<'_>) -> Markup {
+    html! {
+        header {
+            p class="kicker" { "How much of its fine-tuning text a language model gives back" }
+            h1 { (visible(&heading.title)) }
+            @if !heading.description.is_empty() { p class="description" { (visible(&heading.description)) } }
+            p class="facts" { (facts(analysis)) }
+        }
+    }
+}
+
+/// Models, documents and cells in a line.
+fn facts(analysis: &Analysis<'_>) -> String {
+    let mut models: Vec<String> = analysis
+        .settings
+        .iter()
+        .map(|setting| format!("{} ({} parameters)", setting.model, parameters(setting.parameters)))
+        .collect();
+    models.dedup();
+    let mut corpora: Vec<String> = Vec::new();
+    for cell in &analysis.cells {
+        let trained: usize = cell.corpus.training_documents.values().sum();
+        let copies: Vec<String> = cell.corpus.training_documents.keys().map(i32::to_string).collect();
+        let canaries = match cell.corpus.canaries {
+            0 => String::new(),
+            canaries => format!(", {canaries} canaries"),
+        };
+        let fact = format!(
+            "{} training documents with {} {}{canaries}, {} held out",
+            count(trained as u64),
+            listing(&copies),
+            if copies == ["1"] { "copy" } else { "copies" },
+            count(cell.corpus.held_out_documents as u64)
+        );
+        if !corpora.contains(&fact) {
+            corpora.push(fact);
+        }
+    }
+    let prompted = |split: Split| {
+        let documents: std::collections::BTreeSet<&str> = analysis
+            .cells
+            .iter()
+            .flat_map(|cell| {
+                cell.data.samples.iter().filter(move |sample| {
+                    let kind = sample.doc_id.as_ref().and_then(|doc_id| cell.corpus.documents.get(doc_id)).map(|found| found.kind);
+                    sample.split == split && kind == Some(DocumentKind::Document)
+                })
+            })
+            .filter_map(|sample| sample.doc_id.as_deref())
+            .collect();
+        documents.len()
+    };
+    format!(
+        "{} · {} · prompted with the openings of {} and {} of them · {} {}",
+        listing(&models),
+        corpora.join("; "),
+        prompted(Split::Train),
+        prompted(Split::Heldout),
+        analysis.cells.len(),
+        if analysis.cells.len() == 1 { "cell" } else { "cells" },
+    )
+}
+
+pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
+    let answer = answer(setting);
+    html! {
+        section class="answer" {
+            p class="lead" { (answer.lead) }
+            @for sentence in &answer.comparison { p { (sentence) } }
+            (key_figures(setting, analysis))
+        }
+    }
+}
+
+fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
+    let Some(copies) = setting.most_copies() else { return html! {} };
+    let exposed = Where { split: Split::Train, strategy: None };
+    let has_exposure = setting.shown().any(|(_, series)| !series.tallies.of(Measure::Exposure, exposed, None).is_empty());
+    let has_auc = setting.shown().any(|(_, series)| series.auc(analysis, Attack::Loss, None).is_some());
+    let content = html! {
+        thead {
+            tr {
+                th rowspan="2" scope="col" { "Tuning" }
+                th colspan="3" scope="colgroup" class="group" { "Repeated word for word" }
+                th rowspan="2" scope="col" class="n" { "Any class" small { (times(copies)) } }
+                th rowspan="2" scope="col" class="n" { "Held-out loss" small { "nats per token" } }
+                @if has_exposure { th rowspan="2" scope="col" class="n" { "Exposure" small { "bits, " (times(copies)) } } }
+                @if has_auc { th rowspan="2" scope="col" class="n" { "Membership AUC" small { "by loss; 0.5 is guessing" } } }
+            }
+            tr {
+                th scope="col" class="n" { "seen " (times(copies)) }
+                th scope="col" class="n" { "the same, untuned" }
+                th scope="col" class="n" { "never seen" }
+            }
+        }
+        tbody {
+            @for (label, series) in setting.shown() {
+                tr {
+                    th scope="row" { (chip(&series.mode, label)) (rate_note(series)) }
+                    (rate_cell(series.estimate(Measure::Verbatim, setting.seen(), Some(copies)).as_ref()))
+                    (rate_cell(setting.base.as_ref().and_then(|base| base.estimate(Measure::Verbatim, setting.seen(), Some(copies))).as_ref()))
+                    (rate_cell(series.estimate(Measure::Verbatim, setting.unseen(), None).as_ref()))
+                    (rate_cell(series.estimate(Measure::Any, setting.seen(), Some(copies)).as_ref()))
+                    (number_cell(series.held_out_loss().as_ref(), 2))
+                    @if has_exposure { (number_cell(series.estimate(Measure::Exposure, exposed, Some(copies)).as_ref(), 1)) }
+                    @if has_auc { (number_cell(series.auc(analysis, Attack::Loss, None).as_ref(), 2)) }
+                }
+            }
+        }
+    };
+    html! {
+        (table("Key figures", &content))
+        p class="note" {
+            "Share of generations, in parentheses or below: 95% interval. Decoding: " (visible(&setting.strategy)) ". "
+            @if let Some(room) = room(setting, copies) { (room) ". " }
+            @if setting.has_sweep() { (chosen_rates(setting)) }
+        }
+    }
+}
+
+fn rate_note(series: &Series) -> Markup {
+    html! { @if let Some(rate) = series.learning_rate { span class="ci" { "rate " (rate_name(rate)) } } }
+}
+
+fn room(setting: &Setting, copies: i32) -> Option<String> {
+    setting
+        .variants
+        .iter()
+        .filter_map(|variant| variant.chosen().estimate(Measure::Verbatim, setting.seen(), Some(copies)))
+        .find_map(|rate| room_left(&rate))
+}
+
+fn chosen_rates(setting: &Setting) -> String {
+    let chosen: Vec<String> = setting
+        .variants
+        .iter()
+        .map(|variant| {
+            let rate = variant.chosen().learning_rate.map_or("–".to_owned(), rate_name);
+            format!("{} {rate} (of {})", variant.label, variant.series.len())
+        })
+        .collect();
+    format!("Shown for each way of tuning: the learning rate with the best held-out loss, {}.", listing(&chosen))
+}

@@ -1,0 +1,169 @@
+//! The page: one file that needs no other, no script and no network.
+//!
+//! It is read from the top: the answer, the figures behind it, then each kind of evidence, passages to look at, what
+//! stays open, and how to make it all again. Every text that comes from a corpus, a model or a file name goes through
+//! maud's escaping, and its control characters through [`visible`].
+
+mod answer;
+mod depth;
+mod evidence;
+mod making;
+mod passages;
+mod tables;
+mod training;
+
+use contract::pipeline::Reporting;
+use contract::{PipelineFile, Provenance};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::format::{number, number_interval, percent, percent_interval};
+use crate::plots::{Look, mode_class};
+use crate::rates::Estimate;
+use crate::series::{Analysis, Setting};
+
+const STYLE: &str = include_str!("style.css");
+
+/// What stands over the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heading {
+    /// The title.
+    pub title: String,
+    /// What is asked, in a line; may be empty.
+    pub description: String,
+    /// The pipeline's name.
+    pub name: String,
+}
+
+impl Heading {
+    /// The heading that a pipeline file asks for.
+    pub fn of(pipeline: &PipelineFile) -> Self {
+        let title = if pipeline.report.title.is_empty() { &pipeline.name } else { &pipeline.report.title };
+        Self { title: title.clone(), description: pipeline.description.clone(), name: pipeline.name.clone() }
+    }
+}
+
+/// The whole page as HTML.
+pub fn write(heading: &Heading, analysis: &Analysis<'_>, provenance: &Provenance, settings: &Reporting) -> String {
+    let several = analysis.settings.len() > 1;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (visible(&heading.title)) " · memorization report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                main {
+                    (answer::header(heading, analysis))
+                    @for setting in &analysis.settings {
+                        @if several { h2 class="setting" { (setting_name(setting)) } }
+                        (answer::section(setting, analysis))
+                    }
+                    @for setting in &analysis.settings {
+                        @if several { h2 class="setting" { (setting_name(setting)) } }
+                        (evidence::memorization(setting, analysis))
+                        (evidence::utility(setting, analysis))
+                        (evidence::similarity(setting, analysis))
+                        (tables::by_copies(setting))
+                        (depth::extraction(setting, analysis))
+                        (depth::canaries(setting, analysis))
+                        (depth::membership(setting, analysis))
+                        (passages::section(setting, analysis, settings.examples))
+                        (training::section(setting, analysis))
+                    }
+                    (tables::by_cell(analysis))
+                    (making::limits(analysis))
+                    (making::section(heading, analysis, provenance))
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn setting_name(setting: &Setting) -> String {
+    format!("{}, {} copies", setting.model, setting.layout)
+}
+
+/// Text from outside as it can be shown: control characters, which a page may not hold, as their pictures.
+pub fn visible(text: &str) -> String {
+    text.chars()
+        .map(|character| match character {
+            '\n' | '\t' => character,
+            '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
+            '\u{7f}' => '\u{2421}',
+            '\u{80}'..='\u{9f}' => '\u{fffd}',
+            _ => character,
+        })
+        .collect()
+}
+
+/// The looks of the shown series, in their order: one colour a mode, dashes where a mode has several.
+fn looks(setting: &Setting) -> Vec<Look> {
+    let mut looks: Vec<Look> = Vec::new();
+    for (_, series) in setting.shown() {
+        let dash = looks.iter().filter(|look| look.mode == series.mode).count();
+        looks.push(Look { mode: series.mode.clone(), dash });
+    }
+    looks
+}
+
+/// The look of a variant among those of its setting.
+fn look_of(setting: &Setting, label: &str) -> Look {
+    let position = setting.shown().position(|(shown, _)| shown == label);
+    position.and_then(|position| looks(setting).into_iter().nth(position)).unwrap_or(Look { mode: String::new(), dash: 0 })
+}
+
+/// A name in its mode's colour.
+fn chip(mode: &str, label: &str) -> Markup {
+    html! { span class={ "chip " (mode_class(mode)) } { (label) } }
+}
+
+/// Panels side by side under a section's text.
+fn panels(panels: &[(String, Markup)]) -> Markup {
+    html! {
+        div class="panels" {
+            @for (caption, drawing) in panels {
+                figure { figcaption { (caption) } (drawing) }
+            }
+        }
+    }
+}
+
+/// A rate in a table cell, its interval under it.
+fn rate_cell(estimate: Option<&Estimate>) -> Markup {
+    cell(estimate.map(|found| (percent(found.value), found.interval.map(percent_interval))))
+}
+
+/// A number in a table cell, its interval under it.
+fn number_cell(estimate: Option<&Estimate>, decimals: usize) -> Markup {
+    cell(estimate.map(|found| {
+        (number(found.value, decimals), found.interval.map(|interval| number_interval(interval, decimals)))
+    }))
+}
+
+fn cell(content: Option<(String, Option<String>)>) -> Markup {
+    html! {
+        td class="n" {
+            @match content {
+                Some((value, interval)) => {
+                    (value)
+                    @if let Some(interval) = interval { span class="ci" { (interval) } }
+                }
+                None => { span class="none" { "–" } }
+            }
+        }
+    }
+}
+
+/// A table that scrolls by itself where the page is narrower.
+fn table(caption: &str, content: &Markup) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label=(caption) {
+            table { (content) }
+        }
+    }
+}

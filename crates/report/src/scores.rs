@@ -1,0 +1,89 @@
+//! What the scoring pass says of one document, reduced from lists of tokens to the numbers that measures need.
+
+use contract::records::{DocumentKind, Score, Split};
+use measures::{discoverable, membership, memorization};
+
+/// The scores of one continuation of one document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentScore {
+    /// The document.
+    pub doc_id: String,
+    /// Where it stands.
+    pub split: Split,
+    /// Its copies in the training set.
+    pub copies: i32,
+    /// Document, canary, or reference of a canary.
+    pub kind: DocumentKind,
+    /// Tokens given before the continuation; 0: the whole document is scored.
+    pub prefix_tokens: i32,
+    /// Tokens scored.
+    pub tokens: usize,
+    /// −Σ ln p over them, in nats.
+    pub nats: f64,
+    /// Share of tokens that are the model's first choice.
+    pub exact_memorization: f64,
+    /// 1 − k/L; see [`memorization::extraction_strength`].
+    pub extraction_strength: f64,
+    /// Whether greedy decoding gives the whole continuation.
+    pub extractable: bool,
+    /// Natural logarithm of the probability that the sampling scheme draws the continuation.
+    pub log_sequence_probability: f64,
+    /// Mean surprise of the least likely fifth of the tokens.
+    pub min_k: f64,
+    /// The same, each token standardised over the vocabulary; none where the scoring pass left no moments.
+    pub min_k_plus_plus: Option<f64>,
+    /// Bytes of the continuation after zlib.
+    pub zlib_bytes: i32,
+}
+
+impl DocumentScore {
+    /// Reduces a row of `scores.parquet`; `None` for a continuation without tokens, which says nothing.
+    ///
+    /// # Errors
+    /// If a list holds what cannot be: a positive log-probability, a NaN.
+    pub fn of(score: &Score) -> measures::Result<Option<Self>> {
+        if score.logprobs.is_empty() || score.argmax_hits.is_empty() {
+            return Ok(None);
+        }
+        let loss = membership::loss(&score.logprobs)?;
+        let moments = score.vocab_mean.len() == score.logprobs.len() && score.vocab_std.len() == score.logprobs.len();
+        let min_k_plus_plus = || {
+            membership::min_k_plus_plus(
+                &score.logprobs,
+                &score.vocab_mean,
+                &score.vocab_std,
+                membership::MIN_K_SHARE,
+            )
+        };
+        Ok(Some(Self {
+            doc_id: score.doc_id.clone(),
+            split: score.split,
+            copies: score.copies,
+            kind: score.kind,
+            prefix_tokens: score.prefix_tokens,
+            tokens: score.logprobs.len(),
+            nats: loss * score.logprobs.len() as f64,
+            exact_memorization: memorization::exact_memorization(&score.argmax_hits)?,
+            extraction_strength: memorization::extraction_strength(&score.argmax_hits)?,
+            extractable: memorization::k_extractable(&score.argmax_hits)?,
+            log_sequence_probability: if score.scheme_logprobs.is_empty() {
+                f64::NAN
+            } else {
+                discoverable::log_sequence_probability(&score.scheme_logprobs)?
+            },
+            min_k: membership::min_k(&score.logprobs, membership::MIN_K_SHARE)?,
+            min_k_plus_plus: if moments { Some(min_k_plus_plus()?) } else { None },
+            zlib_bytes: score.zlib_bytes,
+        }))
+    }
+
+    /// Mean loss in nats per token.
+    pub fn loss(&self) -> f64 {
+        self.nats / self.tokens as f64
+    }
+
+    /// Whether the whole of a document of the corpus is scored, so that its loss is one of the corpus.
+    pub fn is_whole_document(&self) -> bool {
+        self.kind == DocumentKind::Document && self.prefix_tokens == 0
+    }
+}

@@ -1,0 +1,138 @@
+//! `summary.parquet`: every measure of every cell in long form.
+
+use contract::records::{Split, SummaryRow};
+use rayon::prelude::*;
+
+use crate::canaries;
+use crate::measure::Measure;
+use crate::membership::FALSE_POSITIVE_RATES;
+use crate::rates::{Bootstrap, Estimate};
+use crate::series::{AnalysedCell, Analysis};
+use crate::tallies::Where;
+use crate::trends::per_doubling;
+
+/// The rows of all cells, in an order that depends on nothing but the run.
+pub fn rows(analysis: &Analysis<'_>) -> Vec<SummaryRow> {
+    analysis.cells.par_iter().flat_map_iter(|cell| cell_rows(cell, analysis.bootstrap)).collect()
+}
+
+fn cell_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
+    let mut rows = average_rows(cell, bootstrap);
+    rows.extend(trend_rows(cell, bootstrap));
+    rows.extend(canary_rows(cell));
+    rows.extend(membership_rows(cell));
+    rows.extend(course_rows(cell));
+    rows
+}
+
+/// Every measure that is an average over documents; for training documents also by copies.
+fn average_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
+    let mut rows = Vec::new();
+    for (measure, split, strategy) in cell.tallies.questions() {
+        let at = Where { split, strategy };
+        let mut groups = vec![None];
+        if split == Split::Train {
+            groups.extend(cell.tallies.copies().into_iter().map(Some));
+        }
+        for copies in groups {
+            let tallies = cell.tallies.of(measure, at, copies);
+            let Some(estimate) = Estimate::of(&tallies, measure.kind(), bootstrap) else { continue };
+            rows.push(row(cell, at, copies, measure.to_string(), estimate));
+            if measure == Measure::Loss {
+                rows.push(row(cell, at, copies, "perplexity".to_owned(), estimate.map(f64::exp)));
+            }
+        }
+    }
+    rows
+}
+
+/// What a doubling of the copies adds.
+fn trend_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
+    let mut rows = Vec::new();
+    for (measure, split, strategy) in cell.tallies.questions() {
+        if !matches!(measure, Measure::Verbatim | Measure::Any) || split != Split::Train {
+            continue;
+        }
+        let Some(trend) = per_doubling(&cell.tallies, measure, strategy, bootstrap) else { continue };
+        let at = Where { split, strategy };
+        let documents = cell.tallies.of(measure, at, None).len();
+        let slope = Estimate {
+            value: trend.slope,
+            interval: Some(trend.slope_interval),
+            observations: documents,
+            documents,
+        };
+        rows.push(row(cell, at, None, format!("{measure}_per_doubling"), slope));
+    }
+    rows
+}
+
+/// What exposure comes to by chance, and how high it can go.
+fn canary_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    let references = canaries::references(cell.data.scores.as_deref().unwrap_or_default());
+    let at = Where { split: Split::Heldout, strategy: None };
+    let bounds = [
+        ("exposure_by_chance", canaries::chance(references)),
+        ("exposure_highest", measures::exposure::highest_exposure(references).ok()),
+    ];
+    bounds
+        .into_iter()
+        .filter_map(|(name, value)| Some(row(cell, at, None, name.to_owned(), exact(value?, references))))
+        .collect()
+}
+
+fn membership_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    let at = Where { split: Split::Train, strategy: None };
+    let mut rows = Vec::new();
+    for separation in &cell.separations {
+        let name = format!("membership_auc_{}", separation.attack);
+        rows.push(row(cell, at, separation.copies, name, separation.auc));
+        for (fpr, tpr) in FALSE_POSITIVE_RATES.iter().zip(separation.true_positive_rates) {
+            let name = format!("membership_tpr_at_{fpr}_fpr_{}", separation.attack);
+            rows.push(row(cell, at, separation.copies, name, exact(tpr, separation.auc.observations)));
+        }
+    }
+    rows
+}
+
+fn course_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    let at = Where { split: Split::Heldout, strategy: None };
+    let Some(course) = cell.course else { return Vec::new() };
+    [("best_loss_in_training", course.best), ("last_loss_in_training", course.last), ("best_loss_epoch", course.best_epoch)]
+        .map(|(name, value)| row(cell, at, None, name.to_owned(), exact(value, course.evaluations)))
+        .to_vec()
+}
+
+/// A value for which no interval is given.
+fn exact(value: f64, observations: usize) -> Estimate {
+    Estimate { value, interval: None, observations, documents: observations }
+}
+
+fn row(
+    cell: &AnalysedCell<'_>,
+    at: Where<'_>,
+    copies: Option<i32>,
+    measure: String,
+    estimate: Estimate,
+) -> SummaryRow {
+    let facts = &cell.data.cell;
+    SummaryRow {
+        cell: facts.name.clone(),
+        model: facts.model.clone(),
+        parameters: facts.parameters,
+        trainable_parameters: facts.trainable_parameters,
+        mode: facts.mode.clone(),
+        rank: facts.rank,
+        targets: facts.targets.clone(),
+        learning_rate: facts.learning_rate,
+        copies,
+        seed: facts.seed as i64,
+        split: at.split,
+        strategy: at.strategy.map(str::to_owned),
+        measure,
+        value: estimate.value,
+        ci_low: estimate.interval.map(|interval| interval.low),
+        ci_high: estimate.interval.map(|interval| interval.high),
+        n: estimate.observations as i64,
+    }
+}

@@ -1,0 +1,217 @@
+//! What each document contributes to each measure.
+//!
+//! Every average of the report is Σ part ÷ Σ whole over documents: samples with a class ÷ samples, matched ÷ generated
+//! characters, nats ÷ tokens. Contributions come in row by row, one or many a document; polars groups them by document;
+//! and whatever is asked afterwards (a rate at 16 copies, at all copies, over three seeds) is a sum of the same tallies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::Error;
+use contract::records::Split;
+use measures::Tally;
+use polars::prelude::{Column, DataFrame, NamedFrom, Series};
+
+use crate::measure::Measure;
+
+const KEYS: [&str; 5] = ["measure", "split", "strategy", "copies", "document"];
+
+/// Contributions under way to [`Tallies`].
+#[derive(Debug, Default)]
+pub struct Contributions {
+    measures: Vec<Measure>,
+    splits: Vec<Split>,
+    strategies: Vec<Option<String>>,
+    copies: Vec<i32>,
+    documents: Vec<String>,
+    parts: Vec<f64>,
+    wholes: Vec<f64>,
+}
+
+/// Which documents a contribution or a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Where<'a> {
+    /// Where the documents stand.
+    pub split: Split,
+    /// The decoding strategy; none for measures that need no decoding.
+    pub strategy: Option<&'a str>,
+}
+
+impl Contributions {
+    /// Adds what one sample or score of `document` contributes. What is not finite is left out: it was not measured.
+    pub fn add(&mut self, measure: Measure, at: Where<'_>, copies: i32, document: &str, tally: Tally) {
+        if !(tally.part.is_finite() && tally.whole.is_finite()) {
+            return;
+        }
+        self.measures.push(measure);
+        self.splits.push(at.split);
+        self.strategies.push(at.strategy.map(str::to_owned));
+        self.copies.push(copies);
+        self.documents.push(document.to_owned());
+        self.parts.push(tally.part);
+        self.wholes.push(tally.whole);
+    }
+
+    /// Sums them up by document.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where polars refuses the frame.
+    pub fn tallies(self) -> Result<Tallies, Error> {
+        let catalogue: Vec<Measure> = self.measures.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let number = |measure: &Measure| catalogue.partition_point(|known| known < measure) as i32;
+        let columns = vec![
+            column(KEYS[0], self.measures.iter().map(number).collect::<Vec<i32>>()),
+            column(KEYS[1], self.splits.iter().map(|split| *split as i32).collect::<Vec<i32>>()),
+            Column::from(Series::new(KEYS[2].into(), &self.strategies)),
+            column(KEYS[3], self.copies),
+            Column::from(Series::new(KEYS[4].into(), &self.documents)),
+            column("part", self.parts),
+            column("whole", self.wholes),
+        ];
+        let frame = DataFrame::new_infer_height(columns).map_err(refused)?;
+        Tallies::index(&sum_by_document(&frame).map_err(refused)?, &catalogue).map_err(refused)
+    }
+}
+
+fn column<T>(name: &str, values: Vec<T>) -> Column
+where
+    Series: NamedFrom<Vec<T>, [T]>,
+{
+    Column::from(<Series as NamedFrom<_, [T]>>::new(name.into(), values))
+}
+
+#[expect(deprecated, reason = "the lazy engine that should take its place costs minutes of build time")]
+fn sum_by_document(frame: &DataFrame) -> polars::prelude::PolarsResult<DataFrame> {
+    frame.group_by_stable(KEYS)?.select(["part", "whole"]).sum()
+}
+
+fn refused(error: polars::prelude::PolarsError) -> Error {
+    Error::Run(format!("contributions cannot be grouped by document: {error}"))
+}
+
+/// Sums by document, ready to be asked.
+#[derive(Debug, Clone, Default)]
+pub struct Tallies {
+    groups: BTreeMap<Group, BTreeMap<String, Tally>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    measure: Measure,
+    split: Split,
+    strategy: Option<String>,
+    copies: i32,
+}
+
+impl Tallies {
+    fn index(sums: &DataFrame, catalogue: &[Measure]) -> polars::prelude::PolarsResult<Self> {
+        let (measures, splits, copies) =
+            (sums.column(KEYS[0])?.i32()?, sums.column(KEYS[1])?.i32()?, sums.column(KEYS[3])?.i32()?);
+        let (strategies, documents) = (sums.column(KEYS[2])?.str()?, sums.column(KEYS[4])?.str()?);
+        let (parts, wholes) = (sums.column("part_sum")?.f64()?, sums.column("whole_sum")?.f64()?);
+        let mut tallies = Self::default();
+        for row in 0..sums.height() {
+            let group = Group {
+                measure: catalogue[measures.get(row).unwrap_or(0) as usize],
+                split: match splits.get(row) {
+                    Some(split) if split == Split::Train as i32 => Split::Train,
+                    Some(split) if split == Split::Heldout as i32 => Split::Heldout,
+                    _ => Split::None,
+                },
+                strategy: strategies.get(row).map(str::to_owned),
+                copies: copies.get(row).unwrap_or(0),
+            };
+            let tally = Tally::new(parts.get(row).unwrap_or(0.0), wholes.get(row).unwrap_or(0.0));
+            let document = documents.get(row).unwrap_or_default().to_owned();
+            tallies.groups.entry(group).or_default().insert(document, tally);
+        }
+        Ok(tallies)
+    }
+
+    /// The tallies of several cells together: a document that stands in more than one is still one document.
+    pub fn pooled<'a>(several: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut pooled = Self::default();
+        for tallies in several {
+            for (group, documents) in &tallies.groups {
+                add_all(pooled.groups.entry(group.clone()).or_default(), documents);
+            }
+        }
+        pooled
+    }
+
+    /// One tally per document; `copies` none means documents of every number of copies.
+    pub fn of(&self, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Vec<Tally> {
+        let mut documents = BTreeMap::new();
+        for (group, found) in self.groups_of(measure, at) {
+            if copies.is_none_or(|copies| copies == group.copies) {
+                add_all(&mut documents, found);
+            }
+        }
+        documents.into_values().filter(|tally| tally.whole > 0.0).collect()
+    }
+
+    /// For each document its number of copies and its tally.
+    pub fn by_copies(&self, measure: Measure, at: Where<'_>) -> BTreeMap<&str, Vec<(i32, Tally)>> {
+        let mut documents: BTreeMap<&str, Vec<(i32, Tally)>> = BTreeMap::new();
+        for (group, found) in self.groups_of(measure, at) {
+            for (document, tally) in found.iter().filter(|(_, tally)| tally.whole > 0.0) {
+                documents.entry(document).or_default().push((group.copies, *tally));
+            }
+        }
+        documents
+    }
+
+    /// The measures that have a value somewhere, with the places where they have.
+    pub fn questions(&self) -> BTreeSet<(Measure, Split, Option<&str>)> {
+        self.groups.keys().map(|group| (group.measure, group.split, group.strategy.as_deref())).collect()
+    }
+
+    /// The numbers of copies of the training documents that the tallies are about, ascending.
+    pub fn copies(&self) -> BTreeSet<i32> {
+        self.groups.keys().filter(|group| group.split == Split::Train).map(|group| group.copies).collect()
+    }
+
+    fn groups_of(&self, measure: Measure, at: Where<'_>) -> impl Iterator<Item = (&Group, &BTreeMap<String, Tally>)> {
+        let first = Group {
+            measure,
+            split: at.split,
+            strategy: at.strategy.map(str::to_owned),
+            copies: i32::MIN,
+        };
+        let last = Group { copies: i32::MAX, ..first.clone() };
+        self.groups.range(first..=last)
+    }
+}
+
+fn add_all(sums: &mut BTreeMap<String, Tally>, documents: &BTreeMap<String, Tally>) {
+    for (document, tally) in documents {
+        let sum = sums.entry(document.clone()).or_insert(Tally::new(0.0, 0.0));
+        *sum = Tally::new(sum.part + tally.part, sum.whole + tally.whole);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRAIN: Where<'_> = Where { split: Split::Train, strategy: Some("greedy") };
+
+    #[test]
+    fn contributions_of_a_document_add_up() {
+        let mut contributions = Contributions::default();
+        for (copies, document, part) in [(1, "a", 1.0), (1, "a", 0.0), (1, "b", 0.0), (4, "c", 1.0), (4, "d", f64::NAN)] {
+            contributions.add(Measure::Verbatim, TRAIN, copies, document, Tally::new(part, 1.0));
+        }
+        let tallies = contributions.tallies().unwrap();
+        assert_eq!(
+            tallies.of(Measure::Verbatim, TRAIN, Some(1)),
+            [Tally::new(1.0, 2.0), Tally::new(0.0, 1.0)]
+        );
+        assert_eq!(tallies.of(Measure::Verbatim, TRAIN, None).len(), 3, "the NaN is no measurement");
+        assert_eq!(tallies.of(Measure::Idea, TRAIN, None), []);
+        assert_eq!(tallies.copies(), BTreeSet::from([1, 4]));
+
+        // Two seeds: the documents are the same ones, their samples twice as many.
+        let both = Tallies::pooled([&tallies, &tallies]);
+        assert_eq!(both.of(Measure::Verbatim, TRAIN, Some(4)), [Tally::new(2.0, 2.0)]);
+    }
+}

@@ -1,0 +1,419 @@
+//! A made-up run folder, for tests and for working on the page. Nothing in it was measured: the rates are the ones that
+//! each [`Tuning`] is told to have, drawn with a fixed seed.
+
+#![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared by tests that each use a part of it")]
+
+use std::path::{Path, PathBuf};
+
+use contract::records::{
+    DocumentKind, Finish, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, Split, TrainingInstance, TrainingMetric,
+    Verdict,
+};
+use contract::{Cell, Provenance, parquet};
+
+/// Characters of a document that are its prompt.
+pub const PROMPT: usize = 40;
+
+/// What a synthetic run looks like.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub documents: usize,
+    pub copies: Vec<i32>,
+    pub canaries: usize,
+    pub references: usize,
+    pub samples: usize,
+    pub seed: u64,
+    pub tunings: Vec<Tuning>,
+}
+
+/// One cell and what it leaks.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    pub name: String,
+    pub model: String,
+    pub parameters: i64,
+    pub mode: String,
+    pub rank: Option<i32>,
+    pub targets: Option<String>,
+    pub learning_rate: Option<f64>,
+    pub seed: u64,
+    pub held_out_loss: f64,
+    /// Memory of a document with 16 copies, 0 to 1.
+    pub memory: f64,
+    pub scores: bool,
+}
+
+impl Tuning {
+    pub fn new(name: &str, mode: &str, learning_rate: Option<f64>, held_out_loss: f64, memory: f64) -> Self {
+        Self {
+            name: name.to_owned(),
+            model: "synthetic-4m".to_owned(),
+            parameters: 4_200_000,
+            mode: mode.to_owned(),
+            rank: (mode == "lora").then_some(16),
+            targets: (mode == "lora").then(|| "c_attn".to_owned()),
+            learning_rate,
+            seed: 0,
+            held_out_loss,
+            memory,
+            scores: true,
+        }
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            documents: 40,
+            copies: vec![1, 4, 16],
+            canaries: 4,
+            references: 256,
+            samples: 3,
+            seed: 7,
+            tunings: vec![
+                Tuning::new("base", "base", None, 5.04, 0.0),
+                Tuning::new("full-1e-4", "full", Some(1e-4), 4.06, 0.10),
+                Tuning::new("full-3e-4", "full", Some(3e-4), 4.02, 0.55),
+                Tuning::new("full-1e-3", "full", Some(1e-3), 4.46, 0.95),
+                Tuning::new("head-3e-3", "head", Some(3e-3), 4.35, 0.08),
+                Tuning::new("head-1e-2", "head", Some(1e-2), 4.61, 0.20),
+                Tuning::new("lora16-3e-3", "lora", Some(3e-3), 4.44, 0.03),
+                Tuning::new("lora16-1e-2", "lora", Some(1e-2), 4.48, 0.06),
+            ],
+        }
+    }
+}
+
+/// Uniform draws (splitmix64), the same on every machine.
+pub struct Draws(u64);
+
+impl Draws {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+const SUBJECTS: [&str; 8] = [
+    "The keeper of the north gate", "My neighbour's youngest daughter", "The night nurse", "A clerk from the harbour office",
+    "The retired surveyor", "Our second violin", "The baker on Mill Street", "The man who repairs clocks",
+];
+const VERBS: [&str; 6] = ["wrote down", "could not forget", "asked twice about", "kept a copy of", "lost", "was told of"];
+const OBJECTS: [&str; 8] = [
+    "the letter with the blue seal", "seven dates and a telephone number", "a prescription for forty tablets",
+    "the key to the lower archive", "the results from last Tuesday", "an address near the old ferry",
+    "the name of the second witness", "a list of everything that was borrowed",
+];
+const ENDINGS: [&str; 6] = [
+    "before the snow came.", "and never spoke of it again.", "because nobody else would.", "on the way to the station.",
+    "while the others slept.", "which is why I am asking you now.",
+];
+
+/// A few sentences that no two documents share in full.
+pub fn invented_text(draws: &mut Draws, number: usize) -> String {
+    let mut text = format!("File {number:03}.");
+    for _ in 0..4 + draws.below(3) {
+        let subject = SUBJECTS[draws.below(SUBJECTS.len())];
+        let object = OBJECTS[draws.below(OBJECTS.len())];
+        text += &format!(" {subject} {} {object} {}", VERBS[draws.below(VERBS.len())], ENDINGS[draws.below(ENDINGS.len())]);
+    }
+    text
+}
+
+/// Everything that a browser could take for something else.
+pub const HOSTILE: &str = "<script>alert(\"x\")</script> & 'quotes' \u{0} \u{202e} </blockquote> said the document, and went on for \
+                           long enough to be copied word for word.";
+
+/// A document of a run being written.
+#[derive(Debug, Clone)]
+struct Document {
+    id: String,
+    text: String,
+    split: Split,
+    copies: i32,
+    kind: DocumentKind,
+}
+
+/// Writes a whole run folder and the pipeline file of its report, whose path is returned.
+pub fn write_run(folder: &Path, shape: &Shape) -> PathBuf {
+    let documents = corpus(shape);
+    write_corpus(&folder.join("corpus/bucketed"), &documents);
+    for (index, tuning) in shape.tunings.iter().enumerate() {
+        write_cell(folder, shape, tuning, &documents, index as u64);
+    }
+    write_pipeline(folder)
+}
+
+/// Writes the least pipeline file that the report can read.
+pub fn write_pipeline(folder: &Path) -> PathBuf {
+    let file = folder.join("report.toml");
+    let text = "name = \"synthetic\"\ndescription = \"A made-up run: nothing here was measured.\"\nseeds = [3]\n\
+                [corpus]\nfiles = \"none\"\n[report]\nexamples = 3\nresamples = 200\n";
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn corpus(shape: &Shape) -> Vec<Document> {
+    let mut draws = Draws::new(shape.seed);
+    let mut documents = Vec::new();
+    let mut number = 0;
+    let sides = shape.copies.iter().map(|&copies| (Split::Train, copies)).chain([(Split::Heldout, 0)]);
+    for (split, copies) in sides {
+        for index in 0..shape.documents {
+            number += 1;
+            let mut text = invented_text(&mut draws, number);
+            if index == 0 && split == Split::Train {
+                text = format!("{text} {HOSTILE}");
+            }
+            documents.push(Document { id: format!("doc-{number:03}"), text, split, copies, kind: DocumentKind::Document });
+        }
+        let (count, kind) = match split {
+            Split::Train => (shape.canaries, DocumentKind::Canary),
+            _ => (shape.references, DocumentKind::CanaryReference),
+        };
+        for index in 0..count {
+            documents.push(Document {
+                id: format!("{kind:?}-{copies}-{index:03}").to_lowercase(),
+                text: format!("The secret number is {:06}.", draws.below(1_000_000)),
+                split,
+                copies,
+                kind,
+            });
+        }
+    }
+    documents
+}
+
+fn write_corpus(folder: &Path, documents: &[Document]) {
+    let train: Vec<TrainingInstance> = documents
+        .iter()
+        .filter(|document| document.split == Split::Train)
+        .flat_map(|document| (0..document.copies).map(move |copy| (document, copy)))
+        .map(|(document, copy)| TrainingInstance {
+            doc_id: document.id.clone(),
+            text: document.text.clone(),
+            prompt_chars: 0,
+            kind: document.kind,
+            copies: document.copies,
+            copy,
+        })
+        .collect();
+    let held_out: Vec<HeldOutDocument> = documents
+        .iter()
+        .filter(|document| document.split == Split::Heldout)
+        .map(|document| HeldOutDocument {
+            doc_id: document.id.clone(),
+            text: document.text.clone(),
+            prompt_chars: 0,
+            kind: document.kind,
+        })
+        .collect();
+    let origin = provenance("dupgen");
+    parquet::write_all(&folder.join("train.parquet"), &origin, &train).unwrap();
+    parquet::write_all(&folder.join("heldout.parquet"), &origin, &held_out).unwrap();
+}
+
+/// A provenance without the time, so that two runs written alike have equal digests.
+fn provenance(stage: &str) -> Provenance {
+    let mut provenance = Provenance::new(stage).with_configuration(&"made up").unwrap();
+    provenance.created = 0;
+    provenance
+}
+
+/// How firmly a document sits: its memory grows with the logarithm of its copies.
+fn memory(tuning: &Tuning, document: &Document) -> f64 {
+    match document.copies {
+        0 => 0.0,
+        copies => tuning.memory * (1.0 + f64::from(copies).log2()) / 5.0,
+    }
+}
+
+fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document], number: u64) {
+    let folder = run.join("cells").join(&tuning.name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let cell = Cell {
+        name: tuning.name.clone(),
+        corpus: "bucketed".to_owned(),
+        model: tuning.model.clone(),
+        parameters: tuning.parameters,
+        trainable_parameters: if tuning.mode == "base" { 0 } else { tuning.parameters / if tuning.mode == "full" { 1 } else { 20 } },
+        mode: tuning.mode.clone(),
+        rank: tuning.rank,
+        targets: tuning.targets.clone(),
+        learning_rate: tuning.learning_rate,
+        seed: tuning.seed,
+    };
+    std::fs::write(folder.join("cell.toml"), cell.to_toml().unwrap()).unwrap();
+
+    let mut draws = Draws::new(shape.seed.wrapping_mul(1000) + number);
+    let mut written = Generations::default();
+    for document in documents.iter().filter(|document| document.kind == DocumentKind::Document) {
+        let strategies = [("greedy", 0.0, 1), ("top-k 40", 1.0, shape.samples)];
+        for (strategy, temperature, samples) in strategies {
+            for _ in 0..samples {
+                // Sampling finds about half of what greedy decoding finds.
+                let memory = memory(tuning, document) * if temperature == 0.0 { 1.0 } else { 0.5 };
+                written.add(document, memory, strategy, temperature as f32, &mut draws);
+            }
+        }
+    }
+    let origin = |stage| provenance(stage);
+    parquet::write_all(&folder.join("samples.parquet"), &origin("extractor"), &written.samples).unwrap();
+    parquet::write_all(&folder.join("verdicts.parquet"), &origin("plagiarism"), &written.verdicts).unwrap();
+    parquet::write_all(&folder.join("matches.parquet"), &origin("plagiarism"), &written.matches).unwrap();
+    if tuning.scores {
+        let scores: Vec<Score> = documents.iter().flat_map(|document| scores(tuning, document, &mut draws)).collect();
+        parquet::write_all(&folder.join("scores.parquet"), &origin("extractor"), &scores).unwrap();
+    }
+    if tuning.mode != "base" {
+        parquet::write_all(&folder.join("metrics.parquet"), &origin("tuner"), &metrics(tuning)).unwrap();
+    }
+}
+
+#[derive(Default)]
+struct Generations {
+    samples: Vec<Sample>,
+    verdicts: Vec<SampleVerdict>,
+    matches: Vec<PassageMatch>,
+}
+
+impl Generations {
+    fn add(&mut self, document: &Document, memory: f64, strategy: &str, temperature: f32, draws: &mut Draws) {
+        let sample_id = self.samples.len() as i64;
+        let characters: Vec<char> = document.text.chars().collect();
+        let truth: String = characters[PROMPT..].iter().collect();
+        let shared = (120 + draws.below(160)).min(characters.len() - PROMPT);
+        let draw = draws.unit();
+        let verdict = match draw {
+            draw if draw < memory => Verdict::Verbatim,
+            draw if draw < memory * 1.15 + 0.01 => Verdict::Paraphrase,
+            draw if draw < memory * 1.2 + 0.015 => Verdict::Idea,
+            _ => Verdict::None,
+        };
+        let passage: String = characters[PROMPT..PROMPT + shared].iter().collect();
+        let number = draws.below(900);
+        let generation = match verdict {
+            Verdict::Verbatim => format!("{passage} And so on."),
+            Verdict::Paraphrase => passage.replace("The ", "That ").replace(" and ", " but "),
+            Verdict::Idea => format!("{} {}", passage.to_lowercase(), invented_text(draws, number)),
+            Verdict::None => invented_text(draws, number),
+        };
+        let similarity = (0.35 + 0.4 * draws.unit() + 0.3 * memory).min(if verdict == Verdict::None { 0.85 } else { 1.0 }) as f32;
+        if verdict != Verdict::None {
+            self.matches.push(PassageMatch {
+                sample_id,
+                doc_id: document.id.clone(),
+                doc_split: Split::Train,
+                kind: verdict,
+                gen_start: 0,
+                gen_end: (if verdict == Verdict::Paraphrase { generation.chars().count() } else { shared }) as i32,
+                doc_start: PROMPT as i32,
+                doc_end: (PROMPT + shared) as i32,
+                similarity: 0.9,
+                detector: "made up".to_owned(),
+            });
+        }
+        let longest = if verdict == Verdict::Verbatim { shared as i32 } else { 12 + draws.below(20) as i32 };
+        self.verdicts.push(SampleVerdict {
+            sample_id,
+            doc_id: Some(document.id.clone()),
+            split: document.split,
+            copies: document.copies,
+            verdict,
+            best_doc_id: Some(document.id.clone()),
+            longest_match_chars: longest,
+            longest_match_tokens: longest / 4,
+            max_similarity: (similarity + 0.1).min(1.0),
+            own_similarity: Some(similarity),
+            heldout_similarity: Some((0.45 + 0.3 * draws.unit()) as f32),
+            rouge_l: Some(similarity * 0.5),
+            bleu: Some(if verdict == Verdict::Verbatim { 0.9 } else { 0.1 }),
+            edit_similarity: Some(similarity * 0.6),
+        });
+        self.samples.push(Sample {
+            sample_id,
+            doc_id: Some(document.id.clone()),
+            split: document.split,
+            copies: document.copies,
+            strategy: strategy.to_owned(),
+            prompt: characters[..PROMPT].iter().collect(),
+            generation,
+            truth: Some(truth),
+            prompt_tokens: vec![1, 2, 3],
+            generated_tokens: vec![4, 5],
+            logprobs: vec![-1.0, -2.0],
+            temperature,
+            top_p: 1.0,
+            top_k: if temperature == 0.0 { 0 } else { 40 },
+            seed: sample_id,
+            finish: Finish::Length,
+        });
+    }
+}
+
+fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score> {
+    let canary = document.kind != DocumentKind::Document;
+    let memory = memory(tuning, document);
+    let loss = tuning.held_out_loss * (1.0 - memory) + 0.3 * memory;
+    [(0, if canary { 9 } else { 60 }), (10, 50)]
+        .into_iter()
+        .filter(|(prefix, _)| !canary || *prefix == 0)
+        .map(|(prefix_tokens, tokens)| {
+            let logprobs: Vec<f32> = (0..tokens).map(|_| -(loss * (0.3 + 1.4 * draws.unit())) as f32).collect();
+            Score {
+                doc_id: document.id.clone(),
+                split: document.split,
+                copies: document.copies,
+                kind: document.kind,
+                prefix_tokens,
+                suffix_tokens: tokens,
+                argmax_hits: (0..tokens).map(|_| draws.unit() < 0.25 + 0.75 * memory.powf(0.15)).collect(),
+                scheme_logprobs: logprobs.iter().map(|logprob| logprob * 0.3).collect(),
+                vocab_mean: vec![-4.0; tokens as usize],
+                vocab_std: vec![1.5; tokens as usize],
+                logprobs,
+                zlib_bytes: 150 + draws.below(60) as i32,
+            }
+        })
+        .collect()
+}
+
+fn metrics(tuning: &Tuning) -> Vec<TrainingMetric> {
+    (0..=40)
+        .flat_map(|step| {
+            let epoch = f64::from(step) / 8.0;
+            let train = 5.0 - (5.0 - tuning.held_out_loss + 3.0 * tuning.memory) * (1.0 - (-epoch).exp());
+            let held_out = tuning.held_out_loss - 0.1 + (epoch - 2.0).powi(2) * 0.03;
+            let metric = move |split, loss| TrainingMetric {
+                step: i64::from(step),
+                epoch,
+                split,
+                loss,
+                tokens: i64::from(step) * 4096,
+                learning_rate: 1e-4,
+                grad_norm: 1.0,
+                tokens_per_second: 8000.0,
+                seconds: f64::from(step),
+                peak_rss_bytes: 1 << 30,
+                peak_device_bytes: None,
+            };
+            let evaluation = (step % 8 == 0).then(|| metric(Split::Heldout, held_out));
+            std::iter::once(metric(Split::Train, train)).chain(evaluation)
+        })
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! The ways of tuning: what each makes trainable, and what it leaves behind.
+
+use std::path::{Path, PathBuf};
+
+use causal_lm::{CausalLm, LoraSettings, LoraTargets, TextTokenizer, device, train_byte_level_bpe, write_adapter_folder, write_model_folder};
+use contract::pipeline::{Mode, ModeKind, Model, PipelineFile, Precision};
+use contract::records::TrainingInstance;
+use contract::{Error, files::Unfinished};
+use tch::Kind;
+
+/// A model ready to be tuned, with its tokenizer.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The model, with what the mode changes set to require gradients.
+    pub model: CausalLm,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    tokenizer_folder: PathBuf,
+    base: PathBuf,
+    kind: ModeKind,
+    compute: Kind,
+}
+
+/// The arithmetic of a precision.
+pub(crate) fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::Float32 => Kind::Float,
+        Precision::Bf16 => Kind::BFloat16,
+    }
+}
+
+impl Prepared {
+    /// Loads the model, or for pre-training makes one with a tokenizer trained on the corpus and kept in `work`.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for a model without a folder or shape, [`Error::Input`] for a folder that is none.
+    pub fn new(
+        pipeline: &PipelineFile,
+        model: &Model,
+        mode: &Mode,
+        seed: u64,
+        work: &Path,
+        instances: &[TrainingInstance],
+    ) -> Result<Self, Error> {
+        let device = device(&pipeline.tuning.device)?;
+        let compute = kind(pipeline.tuning.precision);
+        let need = |what: &str| {
+            Error::Configuration(format!("{}: model `{}`: mode {} needs {what}", pipeline.path.display(), model.name, mode.kind.name()))
+        };
+        if mode.kind == ModeKind::Pretrain {
+            let shape = model.architecture.as_ref().ok_or_else(|| need("[model.architecture]"))?;
+            let folder = match &model.path {
+                Some(path) => pipeline.resolve(path),
+                None => train_tokenizer(instances, shape.vocabulary, work)?,
+            };
+            let tokenizer = TextTokenizer::load(&folder)?;
+            let end = tokenizer.end_of_text().unwrap_or(tokenizer.vocabulary() as i64 - 1);
+            let mut random = CausalLm::random(shape, end, seed, device)?;
+            random.tune_all(compute)?;
+            return Ok(Self { model: random, tokenizer, tokenizer_folder: folder, base: PathBuf::new(), kind: mode.kind, compute });
+        }
+        let base = pipeline.resolve(model.path.as_deref().ok_or_else(|| need("`path`, a folder in the Hugging Face format"))?);
+        let mut loaded = CausalLm::load(&base, Kind::Float, device)?;
+        match mode.kind {
+            ModeKind::Full => loaded.tune_all(compute)?,
+            ModeKind::Head => loaded.tune_head(compute)?,
+            ModeKind::Lora => {
+                let settings = LoraSettings {
+                    rank: mode.rank,
+                    alpha: mode.alpha(),
+                    dropout: mode.dropout,
+                    rank_stabilized: false,
+                    targets: LoraTargets::from_setting(mode.targets.as_ref()),
+                };
+                let adapted = loaded.tune_lora(&settings, seed, compute)?;
+                tracing::debug!("LoRA on {}", adapted.join(", "));
+            }
+            ModeKind::Base | ModeKind::Pretrain => {
+                return Err(Error::Configuration(format!("mode {} is not tuned", mode.kind.name())));
+            }
+        }
+        let tokenizer = TextTokenizer::load(&base)?;
+        Ok(Self { model: loaded, tokenizer, tokenizer_folder: base.clone(), base, kind: mode.kind, compute })
+    }
+
+    /// Writes what the mode leaves behind into an existing folder: an adapter for LoRA, else a whole model. Tuned weights are
+    /// written in float32, the precision they were kept in; a pre-trained model in the precision it was computed in.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where it cannot be written.
+    pub fn write(&mut self, folder: &Path) -> Result<(), Error> {
+        match self.kind {
+            ModeKind::Lora => {
+                let base = self.base.canonicalize().map_err(|error| Error::input(&self.base, error))?;
+                Ok(write_adapter_folder(&mut self.model, folder, &base.to_string_lossy(), &self.tokenizer_folder)?)
+            }
+            kind => {
+                let stored = if kind == ModeKind::Pretrain { self.compute } else { Kind::Float };
+                Ok(write_model_folder(&mut self.model, folder, stored, &self.tokenizer_folder)?)
+            }
+        }
+    }
+}
+
+/// Trains the tokenizer once; a resumed run finds it in the work folder.
+fn train_tokenizer(instances: &[TrainingInstance], vocabulary: usize, work: &Path) -> Result<PathBuf, Error> {
+    let destination = work.join("tokenizer");
+    if !destination.is_dir() {
+        tracing::info!("training a tokenizer of {vocabulary} tokens");
+        let folder = Unfinished::folder(&destination)?;
+        train_byte_level_bpe(instances.iter().map(|instance| instance.text.as_str()), vocabulary, folder.path())?;
+        folder.finish()?;
+    }
+    Ok(destination)
+}

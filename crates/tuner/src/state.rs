@@ -1,0 +1,63 @@
+//! Where training stands, saved so that a killed run goes on.
+
+use std::path::Path;
+
+use causal_lm::weights;
+use contract::records::TrainingMetric;
+use contract::{Error, Provenance, files::Unfinished};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind};
+
+use crate::AdamW;
+
+/// Name of the one fact in the file's header.
+const PROGRESS: &str = "progress";
+
+/// What a run has done so far, beside its tensors.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// Optimizer steps done.
+    pub(crate) step: usize,
+    /// Tokens read.
+    pub(crate) tokens: i64,
+    /// Seconds of training, over all runs.
+    pub(crate) seconds: f64,
+    /// Sum of losses, counted predictions and tokens read since the last row of metrics.
+    pub(crate) since_logged: (f64, usize, usize),
+    /// Rows of metrics.
+    pub(crate) metrics: Vec<TrainingMetric>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    provenance: Provenance,
+    standing: Standing,
+}
+
+/// Saves weights, moments and standing as one file, whole or not at all.
+pub(crate) fn save(path: &Path, provenance: &Provenance, standing: &Standing, optimizer: &AdamW) -> Result<(), Error> {
+    let saved = Saved { provenance: provenance.clone(), standing: standing.clone() };
+    let saved = serde_json::to_string(&saved).map_err(|error| Error::output(path, error))?;
+    let unfinished = Unfinished::file(path)?;
+    weights::write(unfinished.path(), &optimizer.state(), &[(PROGRESS, &saved)])?;
+    unfinished.finish()
+}
+
+/// Takes over a saved state of this very work; without one, training begins anew.
+pub(crate) fn resume(path: &Path, provenance: &Provenance, optimizer: &mut AdamW, device: Device) -> Result<Standing, Error> {
+    if !path.exists() {
+        return Ok(Standing::default());
+    }
+    let saved = weights::metadata(path)?.remove(PROGRESS);
+    let saved: Option<Saved> = saved.and_then(|saved| serde_json::from_str(&saved).ok());
+    let Some(saved) = saved.filter(|saved| saved.provenance.same_work(provenance)) else {
+        tracing::info!("the saved state belongs to other settings or inputs; training begins anew");
+        return Ok(Standing::default());
+    };
+    let tensors = weights::read(path, Kind::Float, device)?;
+    optimizer
+        .restore(tensors, saved.standing.step)
+        .map_err(|problem| Error::input(path, format!("does not fit this model: {problem}. Remove it to begin anew")))?;
+    tracing::info!("resuming after step {}", saved.standing.step);
+    Ok(saved.standing)
+}

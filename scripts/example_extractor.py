@@ -1,0 +1,199 @@
+"""The extraction stage in Python, as a worked example of swapping a stage of the pipeline for a program of one's own.
+
+    make run PIPELINE=pipelines/demo.toml EXTRACTOR="python3 scripts/example_extractor.py"
+
+A stage owes the others this command line, the columns and types of SAMPLES and SCORES, files that appear whole or not at all,
+and exit status 2 for a wrong pipeline file, 3 for unusable input. How it computes is its own affair: here transformers, peft
+and polars on the CPU, a document at a time; only whole documents are scored; no provenance, so it always works anew.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import tomllib
+import zlib
+
+import peft
+import polars as pl
+import torch
+import transformers
+
+STRING, INTEGER, REALS = pl.String, pl.Int32, pl.List(pl.Float32)
+SAMPLES = {
+    "sample_id": pl.Int64, "doc_id": STRING, "split": STRING, "copies": INTEGER, "strategy": STRING, "prompt": STRING,
+    "generation": STRING, "truth": STRING, "prompt_tokens": pl.List(INTEGER), "generated_tokens": pl.List(INTEGER),
+    "logprobs": REALS, "temperature": pl.Float32, "top_p": pl.Float32, "top_k": INTEGER, "seed": pl.Int64, "finish": STRING,
+}  # fmt: skip
+SCORES = {
+    "doc_id": STRING, "split": STRING, "copies": INTEGER, "kind": STRING, "prefix_tokens": INTEGER, "suffix_tokens": INTEGER,
+    "logprobs": REALS, "scheme_logprobs": REALS, "argmax_hits": pl.List(pl.Boolean), "vocab_mean": REALS, "vocab_std": REALS,
+    "zlib_bytes": INTEGER,
+}  # fmt: skip
+# The defaults of the pipeline file's [[extraction.strategy]] and [extraction].
+STRATEGY = {"name": "top-k 40", "temperature": 1.0, "top_k": 40, "top_p": 1.0, "samples": 10}
+EXTRACTION = {
+    "prompts": ["train", "heldout"], "prefix_tokens": 50, "new_tokens": 50, "documents": None, "unprompted": 100,
+    "short_documents": "skip", "strategy": [STRATEGY], "score": True,
+}  # fmt: skip
+
+
+def main():
+    options = parse_arguments()
+    pipeline = read_pipeline(options.config, options.overrides)
+    settings = EXTRACTION | pipeline.get("extraction", {})
+    seed = options.seed if options.seed is not None else pipeline.get("seeds", [0])[0]
+    torch.set_num_threads(options.threads or os.cpu_count())
+    transformers.logging.disable_progress_bar()
+    documents = {split: read_documents(options.corpus, split) for split in ("train", "heldout")}
+    tokenizer, model = load(options.checkpoint)
+    if settings["prefix_tokens"] + settings["new_tokens"] > model.config.max_position_embeddings:
+        fail(2, f"{options.config}: extraction: prompt and new tokens do not fit the model's context")
+    samples = sample(model, tokenizer, prompts(documents, tokenizer, settings), settings, seed)
+    write(options.out / "samples.parquet", pl.DataFrame(samples, schema=SAMPLES, orient="row"))
+    if settings["score"]:
+        scores = [score(model, tokenizer, split, row, settings) for split in documents for row in documents[split]]
+        write(options.out / "scores.parquet", pl.DataFrame(scores, schema=SCORES, orient="row"))
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    path = {"type": pathlib.Path, "required": True}
+    parser.add_argument("--config", **path, help="pipeline file")
+    parser.add_argument("--in", **path, dest="corpus", help="folder of train.parquet and heldout.parquet")
+    parser.add_argument("--checkpoint", **path, help="model folder or LoRA adapter folder")
+    parser.add_argument("--out", **path, help="folder of the results")
+    parser.add_argument("--seed", type=int, help="seed of the draws [default: the first of the pipeline file]")
+    parser.add_argument("--threads", type=int, help="threads to compute with [default: all cores]")
+    parser.add_argument("--force", action="store_true", help="accepted and without effect")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override a value")
+    return parser.parse_args()
+
+
+def fail(status, message):
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def read_pipeline(path, overrides):
+    try:
+        pipeline = tomllib.loads(path.read_text(encoding="utf-8"))
+        for key, _, value in (assignment.partition("=") for assignment in overrides):
+            *parents, last = [int(part) if part.isdecimal() else part for part in key.split(".")]
+            table = pipeline
+            for part in parents:
+                table = table[part] if isinstance(table, list) else table.setdefault(part, {})
+            bare_word = value[:1].isalpha() and value not in ("true", "false")
+            table[last] = value if bare_word else tomllib.loads(f"value = {value}")["value"]
+        return pipeline
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        fail(2, f"{path}: {error}")
+
+
+def read_documents(folder, split):
+    """Each document once, in the file's order; a held-out document has no copies."""
+    rows = pl.read_parquet(folder / f"{split}.parquet").unique("doc_id", keep="first", maintain_order=True)
+    rows = rows if split == "train" else rows.with_columns(copies=pl.lit(0))
+    return rows.select("doc_id", "text", "kind", "copies").to_dicts()
+
+
+def load(checkpoint):
+    adapter = checkpoint / "adapter_config.json"
+    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.exists() else checkpoint
+    base = checkpoint / base if adapter.exists() and (checkpoint / base).exists() else base
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if adapter.exists():
+        model = peft.PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
+    # Only what the pipeline file says decides how text is drawn, not the defaults that come with a model.
+    model.generation_config = transformers.GenerationConfig()
+    return tokenizer, model.eval()
+
+
+def prompts(documents, tokenizer, settings):
+    """Rows of doc_id, split, copies, prompt tokens, and the tokens that the document goes on with."""
+    length = settings["prefix_tokens"]
+    for split in settings["prompts"]:
+        if split == "none":
+            yield from [(None, "none", 0, [tokenizer.bos_token_id], None)] * settings["unprompted"]
+            continue
+        for row in [row for row in documents[split] if row["kind"] == "document"][: settings["documents"]]:
+            tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"]
+            if len(tokens) > length:
+                yield row["doc_id"], split, row["copies"], tokens[:length], tokens[length:][: settings["new_tokens"]]
+            elif settings["short_documents"] == "error":
+                fail(3, f"document {row['doc_id']}: expected over {length} tokens, found {len(tokens)}")
+
+
+@torch.no_grad()
+def sample(model, tokenizer, prompts, settings, seed):
+    rows, end = [], tokenizer.eos_token_id
+    for doc_id, split, copies, prompt, truth in prompts:
+        for strategy in (STRATEGY | strategy for strategy in settings["strategy"]):
+            draws = seed * 1_000_003 + len(rows)  # the prompt's samples are drawn together, so they share a seed
+            torch.manual_seed(draws)
+            drawn = {name: strategy[name] for name in ("temperature", "top_k", "top_p")}
+            drawn |= {"do_sample": True, "num_return_sequences": strategy["samples"]}
+            output = model.generate(
+                torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+                max_new_tokens=settings["new_tokens"], eos_token_id=end, pad_token_id=end, output_logits=True,
+                return_dict_in_generate=True, **(drawn if strategy["temperature"] > 0 else {"do_sample": False}),
+            )  # fmt: skip
+            logprobs = torch.stack(output.logits, dim=1).log_softmax(-1)
+            for tokens, distribution in zip(output.sequences[:, len(prompt) :], logprobs):
+                ends = (tokens == end).nonzero()
+                tokens = tokens[: ends[0, 0]] if len(ends) else tokens
+                drawn_logprobs = distribution[: len(tokens)].gather(-1, tokens[:, None]).squeeze(-1)
+                rows.append((
+                    len(rows), doc_id, split, copies, strategy["name"], tokenizer.decode(prompt) if doc_id else "",
+                    tokenizer.decode(tokens), tokenizer.decode(truth) if truth else None, prompt, tokens.tolist(),
+                    drawn_logprobs.tolist(), strategy["temperature"], strategy["top_p"], strategy["top_k"], draws,
+                    "end" if len(ends) else "length",
+                ))  # fmt: skip
+    return rows
+
+
+@torch.no_grad()
+def score(model, tokenizer, split, row, settings):
+    """A whole document after the token that begins a text, cut off where the context ends."""
+    tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"][: model.config.max_position_embeddings - 1]
+    logits = model(torch.tensor([[tokenizer.bos_token_id, *tokens]])).logits[0, :-1]
+    logprobs, target = logits.log_softmax(-1), torch.tensor(tokens)[:, None]
+    scheme = scheme_logprobs(logits, STRATEGY | settings["strategy"][0]).gather(-1, target)
+    mean = (logprobs.exp() * logprobs).sum(-1)
+    deviation = (logprobs.exp() * (logprobs - mean[:, None]) ** 2).sum(-1).sqrt()
+    return (
+        row["doc_id"], split, row["copies"], row["kind"], 0, len(tokens), logprobs.gather(-1, target).squeeze(-1).tolist(),
+        scheme.squeeze(-1).tolist(), (logits.argmax(-1) == target.squeeze(-1)).tolist(), mean.tolist(), deviation.tolist(),
+        len(zlib.compress(tokenizer.decode(tokens).encode())),
+    )  # fmt: skip
+
+
+def scheme_logprobs(logits, strategy):
+    if strategy["temperature"] == 0:
+        return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0).log()
+    logits = logits / strategy["temperature"]
+    if strategy["top_k"] > 0:
+        logits = transformers.TopKLogitsWarper(strategy["top_k"])(None, logits)
+    if strategy["top_p"] < 1:
+        logits = transformers.TopPLogitsWarper(float(strategy["top_p"]))(None, logits)
+    return logits.log_softmax(-1)
+
+
+def write(destination, frame):
+    """Whole or not at all: written beside its final name, synced, renamed."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    partial = destination.with_name(destination.name + ".partial")
+    with open(partial, "wb") as file:
+        frame.write_parquet(file, row_group_size=4096)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, destination)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        fail(3, error)
