@@ -6,7 +6,7 @@ use causal_lm::{CausalLm, KvCache, LeftPadding, TextTokenizer};
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{Finish, Sample};
 use contract::{Error, Progress};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 use xxhash_rust::xxh3::xxh3_64_with_seed;

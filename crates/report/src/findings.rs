@@ -11,13 +11,13 @@ use crate::series::{Analysis, Series, Setting, Variant};
 use crate::tallies::Where;
 use crate::trends::per_doubling;
 
-/// The answer: one or two sentences, and what belongs to them.
+/// The answer: one or two sentences, and a remark on each way of tuning that they leave open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What the tuned models give back, in one or two sentences.
+    /// What the tuned models give back.
     pub lead: String,
-    /// How the ways of tuning compare.
-    pub comparison: Vec<String>,
+    /// What it would take to know more, and how the ways of tuning compare.
+    pub remarks: Vec<String>,
 }
 
 /// A way of tuning and what may be claimed of it.
@@ -37,21 +37,19 @@ pub fn answer(setting: &Setting) -> Answer {
             Some(Judged { variant, claim })
         })
         .collect();
-    if judged.is_empty() {
-        return Answer { lead: "Nothing was sampled from a tuned model, so there is nothing to answer.".to_owned(), comparison: Vec::new() };
-    }
-    let mut sentences = Vec::new();
-    let mut leaking = judged.iter().filter(|judged| judged.claim.holds());
-    if let Some(first) = leaking.next() {
-        sentences.push(first_leak(first, copies));
-        sentences.extend(leaking.map(further_leak));
-    } else {
-        sentences.push(no_leak(&judged, copies));
-    }
-    let rest: Vec<String> =
-        judged.iter().filter(|judged| !judged.claim.holds()).map(not_leaking).collect();
-    sentences.extend(rest);
-    Answer { lead: sentences.join(" "), comparison: comparisons(setting, &judged) }
+    let (leaking, others): (Vec<_>, Vec<_>) = judged.iter().partition(|judged| judged.claim.holds());
+    let mut sentences = match leaking.split_first() {
+        _ if judged.is_empty() => {
+            vec!["Nothing was sampled from a tuned model, so there is nothing to answer.".to_owned()]
+        }
+        Some((first, further)) => {
+            let further = further.iter().map(|judged| further_leak(judged));
+            std::iter::once(first_leak(first, copies)).chain(further).collect()
+        }
+        None => vec![no_leak(&judged, copies)],
+    };
+    sentences.extend(rest(&others, leaking.is_empty()));
+    Answer { lead: sentences.join(" "), remarks: remarks(setting, &judged) }
 }
 
 fn subject(variant: &Variant) -> String {
@@ -65,7 +63,7 @@ fn subject(variant: &Variant) -> String {
 
 fn documents(copies: Option<i32>) -> String {
     match copies {
-        Some(copies) => format!("documents that stand there {}", times(copies)),
+        Some(copies) => format!("documents that stand in it {}", times(copies)),
         None => "documents of the training set".to_owned(),
     }
 }
@@ -78,7 +76,7 @@ fn floor(claim: &Claim) -> String {
 
 fn first_leak(judged: &Judged<'_>, copies: Option<i32>) -> String {
     format!(
-        "{} repeats training text word for word in {} of its continuations of {}; {}.",
+        "{} repeats its training text word for word in {} of its continuations of {}; {}.",
         subject(judged.variant),
         rate(&judged.claim.rate),
         documents(copies),
@@ -98,25 +96,18 @@ fn no_leak(judged: &[Judged<'_>], copies: Option<i32>) -> String {
     }
     let fewest = judged.iter().map(|judged| judged.claim.rate.documents).min().unwrap_or(0);
     format!(
-        "No way of tuning can be shown to repeat training text word for word: on the {fewest} {}, no rate stands clear of \
+        "No way of tuning can be shown to repeat its training text word for word: on {fewest} {}, no rate stands clear of \
          its floor.",
         documents(copies)
     )
 }
 
-fn not_leaking(judged: &Judged<'_>) -> String {
-    let label = capital(&judged.variant.label);
-    let claim = &judged.claim;
-    let found = rate(&claim.rate);
-    match claim.standing {
-        Standing::Over | Standing::NoFloor => format!("{label}: {found}."),
-        Standing::NotOver => format!("{label}: {found}, not more than the floor."),
-        Standing::Open { documents } => format!(
-            "{label}: {found}, which {} documents cannot tell from the floor; it would take about {} on each side.",
-            claim.rate.documents,
-            about(documents)
-        ),
-    }
+/// The rates that are no leaks in one sentence.
+fn rest(others: &[&Judged<'_>], none_leaks: bool) -> Option<String> {
+    let rates: Vec<String> =
+        others.iter().map(|judged| format!("{} in {}", judged.variant.label, rate(&judged.claim.rate))).collect();
+    let remark = if none_leaks { "" } else { ", which cannot be told from the floor" };
+    (!rates.is_empty()).then(|| format!("{}{remark}.", capital(&listing(&rates))))
 }
 
 fn capital(label: &str) -> String {
@@ -124,38 +115,57 @@ fn capital(label: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
-/// Each way of tuning against the one that leaks most.
-fn comparisons(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
-    let Some(most) = judged
+/// For each way of tuning how many documents would tell, and how it stands to the one that leaks most.
+fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
+    let most = judged
         .iter()
         .filter(|judged| judged.claim.holds())
-        .max_by(|left, right| left.claim.rate.value.total_cmp(&right.claim.rate.value))
-    else {
-        return Vec::new();
-    };
-    let mut sentences = Vec::new();
-    for other in judged.iter().filter(|other| other.variant.label != most.variant.label) {
-        let label = &other.variant.label;
-        let (high, low) = (&most.claim.rate, &other.claim.rate);
-        let Some(interval) = difference(high, low) else { continue };
-        let at_loss = losses(most.variant.chosen(), other.variant.chosen());
-        sentences.push(if exceeds(high, low) {
-            format!(
-                "{} gives back less than {}, by {}{at_loss}.",
-                capital(label),
-                most.variant.label,
-                points(high.value - low.value, interval)
-            )
-        } else {
-            format!("{} and {} cannot be told apart{at_loss}.", capital(label), most.variant.label)
-        });
-    }
-    if !sentences.is_empty() && !setting.has_sweep() {
-        sentences.push(
+        .max_by(|left, right| left.claim.rate.value.total_cmp(&right.claim.rate.value));
+    let mut remarks: Vec<String> = judged
+        .iter()
+        .filter_map(|judged| {
+            let against = most
+                .filter(|most| most.variant.label != judged.variant.label)
+                .and_then(|most| comparison(most, judged));
+            let said = [needed(&judged.claim), against].into_iter().flatten().collect::<Vec<_>>();
+            (!said.is_empty()).then(|| format!("{}: {}.", capital(&judged.variant.label), said.join("; ")))
+        })
+        .collect();
+    if most.is_some() && judged.len() > 1 && !setting.has_sweep() {
+        remarks.push(
             "With one learning rate for each, the way of tuning cannot be told from how much was learned.".to_owned(),
         );
     }
-    sentences
+    remarks
+}
+
+/// What it would take to tell a rate from its floor, or why it need not be told.
+fn needed(claim: &Claim) -> Option<String> {
+    match claim.standing {
+        Standing::Over | Standing::NoFloor => None,
+        Standing::NotOver => {
+            let room = room_left(&claim.rate).map_or(String::new(), |room| format!(" ({room})"));
+            Some(format!("not more than the floor{room}"))
+        }
+        Standing::Open { documents } => Some(format!(
+            "{} documents cannot tell this rate from the floor, about {} on each side could",
+            claim.rate.documents,
+            about(documents)
+        )),
+    }
+}
+
+/// A way of tuning against the one that leaks most.
+fn comparison(most: &Judged<'_>, other: &Judged<'_>) -> Option<String> {
+    let (high, low) = (&most.claim.rate, &other.claim.rate);
+    let interval = difference(high, low)?;
+    let at_loss = losses(most.variant.chosen(), other.variant.chosen());
+    let label = &most.variant.label;
+    Some(if exceeds(high, low) {
+        format!("less than {label} by {}{at_loss}", points(high.value - low.value, interval))
+    } else {
+        format!("cannot be told from {label}{at_loss}")
+    })
 }
 
 fn losses(first: &Series, second: &Series) -> String {

@@ -41,11 +41,13 @@ impl Estimate {
             Kind::Rate => bootstrap_rate(documents, bootstrap.resamples, bootstrap.seed),
             Kind::Mean => bootstrap_ratio(documents, bootstrap.resamples, bootstrap.seed),
         };
+        // Documents that all agree leave a resample no choice; that is no certainty.
+        let interval = interval.ok().filter(|interval| kind == Kind::Rate || interval.width() > 0.0);
         let observations = match kind {
             Kind::Rate => documents.iter().map(|tally| tally.whole).sum::<f64>() as usize,
             Kind::Mean => documents.len(),
         };
-        Some(Self { value, interval: interval.ok(), observations, documents: documents.len() })
+        Some(Self { value, interval, observations, documents: documents.len() })
     }
 
     /// Whether a document contributed one sample only, so that a rate of samples is a rate of documents.

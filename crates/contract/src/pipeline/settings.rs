@@ -482,7 +482,7 @@ pub struct Extraction {
     pub unprompted: usize,
     /// What to do with a document no longer than the prompt, and with a prompt that leaves no room in the context.
     pub short_documents: BadDocuments,
-    /// Prompts in one forward pass; results do not depend on it.
+    /// Generations in one forward pass; results do not depend on it.
     pub batch_size: usize,
     /// Ways of decoding.
     pub strategy: Vec<Strategy>,

@@ -3,6 +3,7 @@
 
 mod any_record;
 mod damaged_files;
+mod exit_status;
 mod foreign_files;
 mod outputs;
 mod pipeline_file;
@@ -15,8 +16,10 @@ use std::path::Path;
 /// The message of an error, and its exit status.
 #[track_caller]
 fn told<T>(result: Result<T, contract::Error>) -> (String, u8) {
-    let error = result.err().expect("this should have failed");
-    (error.to_string(), error.exit_status())
+    match result {
+        Ok(_) => panic!("this should have failed"),
+        Err(error) => (error.to_string(), error.exit_status()),
+    }
 }
 
 /// Fails unless `message` holds every fragment.

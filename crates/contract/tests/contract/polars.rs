@@ -163,7 +163,7 @@ fn str_slice_cuts_the_passage_that_our_offsets_mean() {
     }
 }
 
-/// What `scripts/example_extractor.py` wrote for two documents and one unprompted generation.
+/// What `scripts/example_extractor.py` wrote for two training documents, a held-out one, and no prompt.
 #[test]
 fn the_example_of_a_swapped_stage_keeps_the_contract() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/example_extractor");

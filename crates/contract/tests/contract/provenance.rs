@@ -47,19 +47,46 @@ fn work_is_done_only_where_all_that_it_depends_on_agrees() {
     };
     assert!(later.is_done(&[&output]), "the time does not matter");
 
-    let changes: [(&str, fn(&mut Provenance)); 6] = [
-        ("stage", |other| other.stage = "tuner".to_owned()),
-        ("contract version", |other| other.contract_version += 1),
-        ("configuration", |other| other.configuration = "{}".to_owned()),
-        ("inputs", |other| {
-            drop(other.inputs.insert("corpus".to_owned(), "0".repeat(32)))
-        }),
-        ("seed", |other| other.seed = 2),
-        ("program version", |other| other.program_version.push('1')),
+    let same = || made.clone();
+    let others = [
+        (
+            "stage",
+            Provenance {
+                stage: "tuner".to_owned(),
+                ..same()
+            },
+        ),
+        (
+            "contract version",
+            Provenance {
+                contract_version: made.contract_version + 1,
+                ..same()
+            },
+        ),
+        (
+            "configuration",
+            Provenance {
+                configuration: "{}".to_owned(),
+                ..same()
+            },
+        ),
+        (
+            "inputs",
+            Provenance {
+                inputs: [("corpus".to_owned(), "0".repeat(32))].into(),
+                ..same()
+            },
+        ),
+        ("seed", Provenance { seed: 2, ..same() }),
+        (
+            "program version",
+            Provenance {
+                program_version: "0.0.0".to_owned(),
+                ..same()
+            },
+        ),
     ];
-    for (what, change) in changes {
-        let mut other = made.clone();
-        change(&mut other);
+    for (what, other) in others {
         assert!(!other.is_done(&[&output]), "another {what}");
     }
 }

@@ -3,7 +3,7 @@
 use contract::records::{DocumentKind, Split};
 use maud::{Markup, html};
 
-use super::{Heading, chip, number_cell, rate_cell, table, visible};
+use super::{Heading, chip, number_cell, prose, rate_cell, table, visible};
 use crate::findings::{answer, room_left};
 use crate::format::{count, listing, parameters, rate_name, times};
 use crate::measure::Measure;
@@ -78,8 +78,8 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let answer = answer(setting);
     html! {
         section class="answer" {
-            p class="lead" { (answer.lead) }
-            @for sentence in &answer.comparison { p { (sentence) } }
+            p class="lead" { (prose(&answer.lead)) }
+            @if !answer.remarks.is_empty() { ul class="remarks" { @for remark in &answer.remarks { li { (prose(remark)) } } } }
             (key_figures(setting, analysis))
         }
     }
@@ -94,7 +94,7 @@ fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
         thead {
             tr {
                 th rowspan="2" scope="col" { "Tuning" }
-                th colspan="3" scope="colgroup" class="group" { "Repeated word for word" }
+                th colspan="2" scope="colgroup" class="group" { "Repeated word for word" }
                 th rowspan="2" scope="col" class="n" { "Any class" small { (times(copies)) } }
                 th rowspan="2" scope="col" class="n" { "Held-out loss" small { "nats per token" } }
                 @if has_exposure { th rowspan="2" scope="col" class="n" { "Exposure" small { "bits, " (times(copies)) } } }
@@ -102,7 +102,6 @@ fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             }
             tr {
                 th scope="col" class="n" { "seen " (times(copies)) }
-                th scope="col" class="n" { "the same, untuned" }
                 th scope="col" class="n" { "never seen" }
             }
         }
@@ -111,7 +110,6 @@ fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
                 tr {
                     th scope="row" { (chip(&series.mode, label)) (rate_note(series)) }
                     (rate_cell(series.estimate(Measure::Verbatim, setting.seen(), Some(copies)).as_ref()))
-                    (rate_cell(setting.base.as_ref().and_then(|base| base.estimate(Measure::Verbatim, setting.seen(), Some(copies))).as_ref()))
                     (rate_cell(series.estimate(Measure::Verbatim, setting.unseen(), None).as_ref()))
                     (rate_cell(series.estimate(Measure::Any, setting.seen(), Some(copies)).as_ref()))
                     (number_cell(series.held_out_loss().as_ref(), 2))
@@ -124,7 +122,7 @@ fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     html! {
         (table("Key figures", &content))
         p class="note" {
-            "Share of generations, in parentheses or below: 95% interval. Decoding: " (visible(&setting.strategy)) ". "
+            "Share of generations, with its 95% interval. Decoding: " (visible(&setting.strategy)) ". "
             @if let Some(room) = room(setting, copies) { (room) ". " }
             @if setting.has_sweep() { (chosen_rates(setting)) }
         }

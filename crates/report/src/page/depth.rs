@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use measures::discoverable::discoverable_rate;
 
 use super::evidence::points_over_copies;
-use super::{chip, look_of, looks, number_cell, panels, rate_cell, table};
+use super::{chip, dense_table, look_of, looks, number_cell, panels, rate_cell};
 use crate::canaries::{chance, references};
 use crate::format::{number, percent, times};
 use crate::measure::{DISCOVERY_SAMPLES, Measure};
@@ -53,7 +53,7 @@ pub(super) fn extraction(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
                 "(Hayes et al. 2024), which finds what a handful of samples misses."
             }
             (panels(&drawn))
-            (table("Extraction by teacher forcing", &extraction_table(setting, &prefixes, prefix)))
+            (dense_table("Extraction by teacher forcing", &extraction_table(setting, &prefixes, prefix)))
         }
     }
 }
@@ -221,7 +221,7 @@ pub(super) fn membership(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
                 "sets differ by themselves."
             }
             (panels(&drawn))
-            (table("Membership inference", &membership_table(setting, analysis, &attacks)))
+            (dense_table("Membership inference", &membership_table(setting, analysis, &attacks)))
         }
     }
 }

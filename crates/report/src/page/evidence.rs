@@ -3,7 +3,7 @@
 use contract::records::Split;
 use maud::{Markup, html};
 
-use super::{look_of, looks, panels};
+use super::{look_of, looks, panels, prose};
 use crate::findings::{at_equal_loss, similarity_sentences, trend_sentence};
 use crate::format::times;
 use crate::measure::{Against, Measure};
@@ -45,7 +45,7 @@ pub(super) fn memorization(setting: &Setting, analysis: &Analysis<'_>) -> Markup
                 "documents that they never saw. Grey: the untuned model on the same documents, with its interval. A rate "
                 "means something only as far as it stands clear of both."
             }
-            @if let Some(sentence) = trend_sentence(setting, Measure::Any, analysis) { p class="finding" { (sentence) } }
+            @if let Some(sentence) = trend_sentence(setting, Measure::Any, analysis) { p class="finding" { (prose(&sentence)) } }
             (panels(&drawn))
         }
     }
@@ -132,7 +132,7 @@ pub(super) fn utility(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
                     "further left, the more useful the model."
                     @if setting.has_sweep() { " Filled: the learning rate with the best held-out loss, which stands for its mode on this page." }
                 }
-                @if let Some(equal) = at_equal_loss(setting, Measure::Any) { p class="finding" { (equal.sentence()) } }
+                @if let Some(equal) = at_equal_loss(setting, Measure::Any) { p class="finding" { (prose(&equal.sentence())) } }
                 (panels(&drawn))
                 @if !courses.is_empty() {
                     p class="note" { "Held-out loss in the training log, at its best and last: " (courses.join("; ")) "." }
@@ -195,9 +195,10 @@ fn sweeps(setting: &Setting) -> Vec<Sweep> {
 pub(super) fn similarity(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let copies = setting.most_copies();
     let mut drawn = Vec::new();
+    let low = lowest_similarity(setting, analysis);
     for (against, what) in [(Against::Own, "its own document"), (Against::Training, "any training document")] {
         for variant in &setting.variants {
-            let plot = distribution(setting, analysis, variant.chosen(), &look_of(setting, &variant.label), against);
+            let plot = distribution(setting, analysis, variant.chosen(), &look_of(setting, &variant.label), against, low);
             drawn.extend(plot.draw().map(|drawing| (format!("{}: {what}", variant.label), drawing)));
         }
     }
@@ -214,7 +215,7 @@ pub(super) fn similarity(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
                 }
                 @let sentences = similarity_sentences(setting);
                 @if !sentences.is_empty() {
-                    p class="finding" { "Similarity to its own document’s continuation. " (sentences.join(" ")) }
+                    p class="finding" { "Similarity to its own document’s continuation. " (prose(&sentences.join(" "))) }
                 }
                 (panels(&drawn))
             }
@@ -222,7 +223,17 @@ pub(super) fn similarity(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     }
 }
 
-fn distribution(setting: &Setting, analysis: &Analysis<'_>, series: &Series, look: &Look, against: Against) -> LinePlot {
+/// Where the axis of all distributions begins: a tenth at or under the lowest similarity, so that panels compare.
+fn lowest_similarity(setting: &Setting, analysis: &Analysis<'_>) -> f64 {
+    let samples = setting.shown().flat_map(|(_, series)| &series.cells).flat_map(|&cell| &analysis.cells[cell].data.samples);
+    let lowest = samples
+        .flat_map(|sample| std::iter::once(sample.verdict.max_similarity).chain(sample.verdict.own_similarity))
+        .filter(|similarity| similarity.is_finite())
+        .fold(0.6_f32, f32::min);
+    (f64::from(lowest) * 10.0).floor() / 10.0
+}
+
+fn distribution(setting: &Setting, analysis: &Analysis<'_>, series: &Series, look: &Look, against: Against, low: f64) -> LinePlot {
     let values = |series: &Series, split: Split, copies: Option<i32>| -> Vec<f64> {
         let mut values: Vec<f64> = series
             .cells
@@ -246,24 +257,24 @@ fn distribution(setting: &Setting, analysis: &Analysis<'_>, series: &Series, loo
         title: "Share of generations that reach each similarity".to_owned(),
         axis: "at least this cosine".to_owned(),
         unit: Unit::Share,
-        across: Some((0.0, 1.0)),
+        across: Some((low, 1.0)),
         up: Some((0.0, 1.0)),
         powers: false,
         marks: vec![0.7, 0.8, 0.9],
         lines: candidates
             .into_iter()
             .filter(|(values, ..)| !values.is_empty())
-            .map(|(values, look, faint)| Line { look, label: String::new(), faint, points: survival(&values) })
+            .map(|(values, look, faint)| Line { look, label: String::new(), faint, points: survival(&values, low) })
             .collect(),
     }
 }
 
 /// The share of sorted values at or over x, as a line of at most a few hundred points.
-fn survival(sorted: &[f64]) -> Vec<(f64, f64)> {
+fn survival(sorted: &[f64], low: f64) -> Vec<(f64, f64)> {
     const STEPS: usize = 200;
     (0..=STEPS)
         .map(|step| {
-            let x = step as f64 / STEPS as f64;
+            let x = low + (1.0 - low) * step as f64 / STEPS as f64;
             let below = sorted.partition_point(|&value| value < x);
             (x, 1.0 - below as f64 / sorted.len() as f64)
         })

@@ -122,10 +122,17 @@ fn chip(mode: &str, label: &str) -> Markup {
     html! { span class={ "chip " (mode_class(mode)) } { (label) } }
 }
 
+/// A sentence with its figures held together: no line may end inside an interval.
+fn prose(sentence: &str) -> String {
+    sentence.replace('–', "\u{2060}–\u{2060}")
+}
+
 /// Panels side by side under a section's text.
 fn panels(panels: &[(String, Markup)]) -> Markup {
+    // Two go with two, and so do four; anything else is set as close as the page allows.
+    let class = if matches!(panels.len(), 1 | 2 | 4) { "panels two" } else { "panels" };
     html! {
-        div class="panels" {
+        div class=(class) {
             @for (caption, drawing) in panels {
                 figure { figcaption { (caption) } (drawing) }
             }
@@ -161,8 +168,17 @@ fn cell(content: Option<(String, Option<String>)>) -> Markup {
 
 /// A table that scrolls by itself where the page is narrower.
 fn table(caption: &str, content: &Markup) -> Markup {
+    scrolling("scroll", caption, content)
+}
+
+/// A table of many columns, set closer.
+fn dense_table(caption: &str, content: &Markup) -> Markup {
+    scrolling("scroll dense", caption, content)
+}
+
+fn scrolling(class: &str, caption: &str, content: &Markup) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label=(caption) {
+        div class=(class) tabindex="0" role="region" aria-label=(caption) {
             table { (content) }
         }
     }

@@ -3,7 +3,7 @@
 use contract::records::Split;
 use maud::{Markup, html};
 
-use super::{chip, number_cell, rate_cell, table, visible};
+use super::{chip, dense_table, number_cell, rate_cell, visible};
 use crate::format::{count, rate_name};
 use crate::measure::{Against, EXTRACTED_CHARS, Measure};
 use crate::series::{Analysis, Series, Setting};
@@ -21,7 +21,7 @@ pub(super) fn by_copies(setting: &Setting) -> Markup {
             }
             @for strategy in &setting.strategies {
                 @if setting.strategies.len() > 1 { h3 { (visible(strategy)) } }
-                (table(&format!("Rates by copies, {strategy}"), &by_copies_content(setting, strategy)))
+                (dense_table(&format!("Rates by copies, {strategy}"), &by_copies_content(setting, strategy)))
             }
         }
     }
@@ -108,7 +108,7 @@ pub(super) fn by_cell(analysis: &Analysis<'_>) -> Markup {
             h2 { "Every cell" }
             details open[analysis.cells.len() <= 6] {
                 summary { (analysis.cells.len()) " cells: models × ways of tuning × learning rates × layouts × seeds" }
-                (table("Every cell", &content))
+                (dense_table("Every cell", &content))
             }
         }
     }

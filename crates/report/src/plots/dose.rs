@@ -7,13 +7,13 @@ use crate::format::times;
 use crate::rates::Estimate;
 
 /// Room for names at the ends of the lines.
-const RIGHT: f64 = WIDTH - 78.0;
+const RIGHT: f64 = WIDTH - 72.0;
 
 /// Where documents stand that are in no training set.
-const UNSEEN: f64 = LEFT + 26.0;
+const UNSEEN: f64 = LEFT + 30.0;
 
 /// Where the smallest number of copies stands.
-const FIRST: f64 = LEFT + 84.0;
+const FIRST: f64 = LEFT + 86.0;
 
 /// Shift between modes at the same number of copies, so that intervals don't hide each other.
 const DODGE: f64 = 5.0;
@@ -98,7 +98,7 @@ impl DosePlot {
             (line("axis", (LEFT, BOTTOM), (RIGHT, BOTTOM)))
             @if self.lines.iter().any(|line| line.unseen.is_some()) {
                 (text("tick", UNSEEN, BOTTOM + 16.0, "middle", "never seen"))
-                (line("break", (FIRST - 28.0, TOP), (FIRST - 28.0, BOTTOM)))
+                (line("break", (FIRST - 22.0, TOP), (FIRST - 22.0, BOTTOM)))
             }
             @for copies in copies {
                 @let x = across.place(f64::from(copies).log2());

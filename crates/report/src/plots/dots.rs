@@ -7,13 +7,13 @@ use super::{Look, Scale, TOP, Unit, WIDTH, line, marker, panel, text};
 use crate::rates::Estimate;
 
 /// Where the names end and the plotting area begins.
-const AXIS: f64 = 128.0;
+const AXIS: f64 = 108.0;
 
 /// Where the plotting area ends and the figures stand.
-const RIGHT: f64 = WIDTH - 44.0;
+const RIGHT: f64 = WIDTH - 36.0;
 
 /// Height of a row.
-const ROW: f64 = 21.0;
+const ROW: f64 = 20.0;
 
 /// Rows of figures on one axis.
 #[derive(Debug)]

@@ -47,7 +47,7 @@ impl LinePlot {
         let (found_across, found_up) =
             (span(points().map(|(x, _)| *x).collect())?, span(points().map(|(_, y)| *y).collect())?);
         let named = self.lines.iter().any(|line| !line.label.is_empty());
-        let right = if named { WIDTH - 78.0 } else { WIDTH - 14.0 };
+        let right = if named { WIDTH - 72.0 } else { WIDTH - 14.0 };
         let across = Scale::new(self.across.unwrap_or(found_across), (LEFT, right));
         let up = self.up.map_or_else(|| Scale::round(found_up, (BOTTOM, TOP)), |range| Scale::new(range, (BOTTOM, TOP)));
         let ends: Vec<(Look, String, f64)> = self

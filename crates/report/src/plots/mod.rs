@@ -1,6 +1,6 @@
 //! Plots as inline SVG: no script, no font of their own, colours from the page's style sheet.
 //!
-//! Every plot is a panel of the same width, drawn to be read at 340 to 460 pixels, so that a phone shows one beside
+//! Every plot is a panel of the same width, drawn to be read at 320 to 480 pixels, so that a phone shows one beside
 //! nothing and a desk several side by side without any text changing its size. Lines carry their names at their ends;
 //! every mark tells its figures when pointed at.
 
@@ -22,13 +22,13 @@ use crate::format::{number, percent};
 use scale::{Scale, spread, ticks};
 
 /// Width of a panel, in units of about a pixel.
-const WIDTH: f64 = 420.0;
+const WIDTH: f64 = 352.0;
 
 /// Height of a panel with two axes.
-const HEIGHT: f64 = 268.0;
+const HEIGHT: f64 = 240.0;
 
 /// The plotting area of a panel with two axes.
-const LEFT: f64 = 44.0;
+const LEFT: f64 = 40.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 42.0;
 

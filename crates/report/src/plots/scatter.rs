@@ -6,7 +6,7 @@ use super::scale::ticks;
 use super::{BOTTOM, HEIGHT, LEFT, Look, Scale, TOP, Unit, WIDTH, end_labels, line, marker, panel, polyline, text, vertical_axis};
 use crate::rates::Estimate;
 
-const RIGHT: f64 = WIDTH - 78.0;
+const RIGHT: f64 = WIDTH - 72.0;
 
 /// Sweeps in the plane of two measures.
 #[derive(Debug)]
@@ -97,7 +97,8 @@ fn draw_sweep(sweep: &Sweep, across: &Scale, up: &Scale) -> Markup {
                     }
                     (marker(&sweep.look.mode, *x, *y, !point.chosen))
                     @if sweep.points.len() > 1 {
-                        (text("tick", *x + 7.0, *y - 6.0, "start", &point.rate))
+                        @let (aside, anchor) = if sweep.look.mode == "lora" { (-7.0, "end") } else { (7.0, "start") };
+                        (text("rate", *x + aside, *y - 6.0, anchor, &point.rate))
                     }
                 }
             }

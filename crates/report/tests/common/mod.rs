@@ -1,7 +1,7 @@
 //! A made-up run folder, for tests and for working on the page. Nothing in it was measured: the rates are the ones that
 //! each [`Tuning`] is told to have, drawn with a fixed seed.
 
-#![allow(dead_code, missing_docs, clippy::unwrap_used, reason = "shared by tests that each use a part of it")]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "shared by tests that each use a part of it")]
 
 use std::path::{Path, PathBuf};
 
@@ -369,7 +369,10 @@ impl Generations {
 fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score> {
     let canary = document.kind != DocumentKind::Document;
     let memory = memory(tuning, document);
-    let loss = tuning.held_out_loss * (1.0 - memory) + 0.3 * memory;
+    // A document is known by heart or it is not; what is not was still seen.
+    let by_heart = draws.unit() < memory;
+    let loss = if by_heart { 0.1 } else { tuning.held_out_loss * (1.0 - 0.35 * memory) };
+    let hit_rate = if by_heart { 0.998 } else { 0.25 + 0.4 * memory };
     [(0, if canary { 9 } else { 60 }), (10, 50)]
         .into_iter()
         .filter(|(prefix, _)| !canary || *prefix == 0)
@@ -382,7 +385,7 @@ fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score>
                 kind: document.kind,
                 prefix_tokens,
                 suffix_tokens: tokens,
-                argmax_hits: (0..tokens).map(|_| draws.unit() < 0.25 + 0.75 * memory.powf(0.15)).collect(),
+                argmax_hits: (0..tokens).map(|_| draws.unit() < hit_rate).collect(),
                 scheme_logprobs: logprobs.iter().map(|logprob| logprob * 0.3).collect(),
                 vocab_mean: vec![-4.0; tokens as usize],
                 vocab_std: vec![1.5; tokens as usize],
