@@ -71,10 +71,11 @@ pub fn exit_code(result: Result<(), anyhow::Error>) -> ExitCode {
     let Err(failure) = result else {
         return ExitCode::SUCCESS;
     };
-    tracing::error!("{failure:#}");
-    let status = failure
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Error>())
-        .map_or(1, Error::exit_status);
-    ExitCode::from(status)
+    let known = failure.chain().find_map(|cause| cause.downcast_ref::<Error>());
+    match known {
+        // Its message holds its cause already.
+        Some(error) => tracing::error!("{error}"),
+        None => tracing::error!("{failure:#}"),
+    }
+    ExitCode::from(known.map_or(1, Error::exit_status))
 }

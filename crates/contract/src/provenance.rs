@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -123,7 +123,7 @@ impl Provenance {
     }
 }
 
-/// The xxh3-128 digest of a file's bytes, in hexadecimal; that of a folder is over the names in it, in order, each with the
+/// The xxh3-128 digest of a file's bytes (of Parquet, without the footer), in hexadecimal; that of a folder is over the names in it, in order, each with the
 /// digest of what it names.
 ///
 /// # Errors
@@ -150,12 +150,30 @@ pub fn digest(path: &Path) -> Result<String, Error> {
 
 fn hash_file(hasher: &mut Xxh3, path: &Path) -> std::io::Result<()> {
     let mut file = File::open(path)?;
+    let length = content_length(&mut file)?;
+    let mut content = file.take(length);
     let mut buffer = vec![0; 1 << 20];
     loop {
-        let read = file.read(&mut buffer)?;
+        let read = content.read(&mut buffer)?;
         if read == 0 {
             return Ok(());
         }
         hasher.update(&buffer[..read]);
     }
+}
+
+/// Bytes of a file that say what is in it: all, but for Parquet without the footer, which also says when it was written. The
+/// same rows written anew are the same input, and nothing made from them needs to be made again.
+fn content_length(file: &mut File) -> std::io::Result<u64> {
+    let length = file.metadata()?.len();
+    let mut ending = [0; 8];
+    if length < 12 {
+        return Ok(length);
+    }
+    file.seek(SeekFrom::End(-8))?;
+    file.read_exact(&mut ending)?;
+    file.rewind()?;
+    let [first, second, third, fourth, magic @ ..] = ending;
+    let footer = u64::from(u32::from_le_bytes([first, second, third, fourth])) + 8;
+    Ok(if magic == *b"PAR1" { length.saturating_sub(footer) } else { length })
 }
