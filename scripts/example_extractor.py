@@ -45,10 +45,10 @@ def main():
     settings = EXTRACTION | pipeline.get("extraction", {})
     seed = options.seed if options.seed is not None else pipeline.get("seeds", [0])[0]
     torch.set_num_threads(options.threads or os.cpu_count())
-    transformers.logging.disable_progress_bar()
+    torch.set_grad_enabled(False)
     documents = {split: read_documents(options.corpus, split) for split in ("train", "heldout")}
     tokenizer, model = load(options.checkpoint)
-    if settings["prefix_tokens"] + settings["new_tokens"] > model.config.max_position_embeddings:
+    if 1 + settings["prefix_tokens"] + settings["new_tokens"] > model.config.max_position_embeddings:
         fail(2, f"{options.config}: extraction: prompt and new tokens do not fit the model's context")
     samples = sample(model, tokenizer, prompts(documents, tokenizer, settings), settings, seed)
     write(options.out / "samples.parquet", pl.DataFrame(samples, schema=SAMPLES, orient="row"))
@@ -113,71 +113,71 @@ def load(checkpoint):
 
 def prompts(documents, tokenizer, settings):
     """Rows of doc_id, split, copies, prompt tokens, and the tokens that the document goes on with."""
-    length = settings["prefix_tokens"]
+    length, new = settings["prefix_tokens"], settings["new_tokens"]
     for split in settings["prompts"]:
         if split == "none":
-            yield from [(None, "none", 0, [tokenizer.bos_token_id], None)] * settings["unprompted"]
-            continue
-        for row in [row for row in documents[split] if row["kind"] == "document"][: settings["documents"]]:
+            yield from [(None, "none", 0, [], None)] * settings["unprompted"]
+        for row in [row for row in documents.get(split, []) if row["kind"] == "document"][: settings["documents"]]:
             tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"]
             if len(tokens) > length:
-                yield row["doc_id"], split, row["copies"], tokens[:length], tokens[length:][: settings["new_tokens"]]
+                yield row["doc_id"], split, row["copies"], tokens[:length], tokens[length : length + new]
             elif settings["short_documents"] == "error":
                 fail(3, f"document {row['doc_id']}: expected over {length} tokens, found {len(tokens)}")
 
 
-@torch.no_grad()
 def sample(model, tokenizer, prompts, settings, seed):
     rows, end = [], tokenizer.eos_token_id
     for doc_id, split, copies, prompt, truth in prompts:
+        given = torch.tensor([[tokenizer.bos_token_id, *prompt]])
         for strategy in (STRATEGY | strategy for strategy in settings["strategy"]):
             draws = seed * 1_000_003 + len(rows)  # the prompt's samples are drawn together, so they share a seed
             torch.manual_seed(draws)
-            drawn = {name: strategy[name] for name in ("temperature", "top_k", "top_p")}
-            drawn |= {"do_sample": True, "num_return_sequences": strategy["samples"]}
+            drawn = {"do_sample": True, "num_return_sequences": strategy["samples"]}
+            drawn |= {name: strategy[name] for name in ("temperature", "top_k", "top_p")}
             output = model.generate(
-                torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+                given, attention_mask=torch.ones_like(given),
                 max_new_tokens=settings["new_tokens"], eos_token_id=end, pad_token_id=end, output_logits=True,
                 return_dict_in_generate=True, **(drawn if strategy["temperature"] > 0 else {"do_sample": False}),
             )  # fmt: skip
             logprobs = torch.stack(output.logits, dim=1).log_softmax(-1)
-            for tokens, distribution in zip(output.sequences[:, len(prompt) :], logprobs):
+            for tokens, distribution in zip(output.sequences[:, given.shape[1] :], logprobs):
                 ends = (tokens == end).nonzero()
-                tokens = tokens[: ends[0, 0]] if len(ends) else tokens
+                tokens = tokens[: ends[0, 0] + 1] if len(ends) else tokens
                 drawn_logprobs = distribution[: len(tokens)].gather(-1, tokens[:, None]).squeeze(-1)
                 rows.append((
-                    len(rows), doc_id, split, copies, strategy["name"], tokenizer.decode(prompt) if doc_id else "",
-                    tokenizer.decode(tokens), tokenizer.decode(truth) if truth else None, prompt, tokens.tolist(),
-                    drawn_logprobs.tolist(), strategy["temperature"], strategy["top_p"], strategy["top_k"], draws,
-                    "end" if len(ends) else "length",
+                    len(rows), doc_id, split, copies, strategy["name"], tokenizer.decode(prompt),
+                    tokenizer.decode(tokens, skip_special_tokens=True), tokenizer.decode(truth) if truth else None, prompt,
+                    tokens.tolist(), drawn_logprobs.tolist(), strategy["temperature"], strategy["top_p"], strategy["top_k"],
+                    draws, "end" if len(ends) else "length",
                 ))  # fmt: skip
     return rows
 
 
-@torch.no_grad()
 def score(model, tokenizer, split, row, settings):
     """A whole document after the token that begins a text, cut off where the context ends."""
     tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"][: model.config.max_position_embeddings - 1]
     logits = model(torch.tensor([[tokenizer.bos_token_id, *tokens]])).logits[0, :-1]
     logprobs, target = logits.log_softmax(-1), torch.tensor(tokens)[:, None]
-    scheme = scheme_logprobs(logits, STRATEGY | settings["strategy"][0]).gather(-1, target)
-    mean = (logprobs.exp() * logprobs).sum(-1)
-    deviation = (logprobs.exp() * (logprobs - mean[:, None]) ** 2).sum(-1).sqrt()
+    scheme = scheme_logprobs(logits, settings["strategy"]).gather(-1, target)
+    mean = (logprobs.exp() * logprobs).sum(-1, keepdim=True)
+    deviation = (logprobs.exp() * (logprobs - mean) ** 2).sum(-1).sqrt()
     return (
         row["doc_id"], split, row["copies"], row["kind"], 0, len(tokens), logprobs.gather(-1, target).squeeze(-1).tolist(),
-        scheme.squeeze(-1).tolist(), (logits.argmax(-1) == target.squeeze(-1)).tolist(), mean.tolist(), deviation.tolist(),
-        len(zlib.compress(tokenizer.decode(tokens).encode())),
+        scheme.squeeze(-1).tolist(), (logits.argmax(-1) == target.squeeze(-1)).tolist(), mean.squeeze(-1).tolist(),
+        deviation.tolist(), len(zlib.compress(tokenizer.decode(tokens).encode())),
     )  # fmt: skip
 
 
-def scheme_logprobs(logits, strategy):
-    if strategy["temperature"] == 0:
+def scheme_logprobs(logits, strategies):
+    """Under the first strategy that samples, or else greedy decoding."""
+    sampling = [strategy for strategy in (STRATEGY | given for given in strategies) if strategy["temperature"] > 0]
+    if not sampling:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0).log()
-    logits = logits / strategy["temperature"]
-    if strategy["top_k"] > 0:
-        logits = transformers.TopKLogitsWarper(strategy["top_k"])(None, logits)
-    if strategy["top_p"] < 1:
-        logits = transformers.TopPLogitsWarper(float(strategy["top_p"]))(None, logits)
+    logits = logits / sampling[0]["temperature"]
+    if sampling[0]["top_k"] > 0:
+        logits = transformers.TopKLogitsWarper(sampling[0]["top_k"])(None, logits)
+    if sampling[0]["top_p"] < 1:
+        logits = transformers.TopPLogitsWarper(float(sampling[0]["top_p"]))(None, logits)
     return logits.log_softmax(-1)
 
 

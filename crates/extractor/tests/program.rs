@@ -196,9 +196,8 @@ fn the_seed_decides_and_finished_work_is_not_done_again() {
 
 #[test]
 fn mistakes_are_told() {
-    let cases: [(&str, &[&str], i32, &[&str]); 5] = [
+    let cases: [(&str, &[&str], i32, &[&str]); 4] = [
         ("tiny-gpt2", &["--set", "extraction.prefix_tokens=60"], 2, &["prefix_tokens = 60", "context is 64"]),
-        ("tiny-gpt2", &["--set", "extraction.prefix_tokens=50"], 2, &["prefix_tokens = 50", "longest has"]),
         (
             "tiny-gpt2",
             &["--set", "extraction.prefix_tokens=20", "--set", "extraction.short_documents=error"],

@@ -10,8 +10,9 @@ use crate::scores::DocumentScore;
 /// A string's score is its log-perplexity, −Σ ln p over all of its tokens (Carlini et al. 2019), with as short a prefix
 /// as it was scored with.
 pub fn exposures(scores: &[DocumentScore]) -> Vec<(&DocumentScore, f64)> {
-    let references: Vec<f64> =
-        shortest_prefix(scores, DocumentKind::CanaryReference).map(|score| score.nats).collect();
+    let references: Vec<f64> = shortest_prefix(scores, DocumentKind::CanaryReference)
+        .map(|score| score.nats)
+        .collect();
     shortest_prefix(scores, DocumentKind::Canary)
         .filter_map(|canary| Some((canary, exposure(canary.nats, &references).ok()?)))
         .collect()
@@ -33,8 +34,14 @@ pub fn chance(references: usize) -> Option<f64> {
 }
 
 fn shortest_prefix(scores: &[DocumentScore], kind: DocumentKind) -> impl Iterator<Item = &DocumentScore> {
-    let shortest = scores.iter().filter(move |score| score.kind == kind).map(|score| score.prefix_tokens).min();
-    scores.iter().filter(move |score| score.kind == kind && Some(score.prefix_tokens) == shortest)
+    let shortest = scores
+        .iter()
+        .filter(move |score| score.kind == kind)
+        .map(|score| score.prefix_tokens)
+        .min();
+    scores
+        .iter()
+        .filter(move |score| score.kind == kind && Some(score.prefix_tokens) == shortest)
 }
 
 #[cfg(test)]

@@ -39,14 +39,34 @@ pub enum Standing {
 
 impl Claim {
     /// The claim about a measure at so many copies; `None` where nothing was sampled.
-    pub fn of(setting: &Setting, series: &Series, measure: Measure, strategy: &str, copies: Option<i32>) -> Option<Self> {
-        let seen = Where { split: Split::Train, strategy: Some(strategy) };
-        let unseen = Where { split: Split::Heldout, strategy: Some(strategy) };
+    pub fn of(
+        setting: &Setting,
+        series: &Series,
+        measure: Measure,
+        strategy: &str,
+        copies: Option<i32>,
+    ) -> Option<Self> {
+        let seen = Where {
+            split: Split::Train,
+            strategy: Some(strategy),
+        };
+        let unseen = Where {
+            split: Split::Heldout,
+            strategy: Some(strategy),
+        };
         let rate = series.estimate(measure, seen, copies)?;
-        let untuned = setting.base.as_ref().and_then(|base| base.estimate(measure, seen, copies));
+        let untuned = setting
+            .base
+            .as_ref()
+            .and_then(|base| base.estimate(measure, seen, copies));
         let unseen = series.estimate(measure, unseen, None);
         let standing = Standing::of(&rate, &[untuned, unseen]);
-        Some(Self { rate, untuned, unseen, standing })
+        Some(Self {
+            rate,
+            untuned,
+            unseen,
+            standing,
+        })
     }
 
     /// Whether the rate lies over its floor.
@@ -62,7 +82,10 @@ impl Standing {
         if controls.is_empty() {
             return Self::NoFloor;
         }
-        let unseparated: Vec<&&Estimate> = controls.iter().filter(|control| !exceeds(rate, control)).collect();
+        let unseparated: Vec<&&Estimate> = controls
+            .iter()
+            .filter(|control| !exceeds(rate, control))
+            .collect();
         if unseparated.is_empty() {
             return Self::Over;
         }
@@ -86,25 +109,45 @@ mod tests {
     use crate::rates::Bootstrap;
 
     fn rate(successes: usize, trials: usize) -> Estimate {
-        let tallies: Vec<Tally> =
-            (0..trials).map(|trial| Tally::new(f64::from(u8::from(trial < successes)), 1.0)).collect();
-        Estimate::of(&tallies, Kind::Rate, Bootstrap { resamples: 100, seed: 0 }).unwrap()
+        let tallies: Vec<Tally> = (0..trials)
+            .map(|trial| Tally::new(f64::from(u8::from(trial < successes)), 1.0))
+            .collect();
+        Estimate::of(
+            &tallies,
+            Kind::Rate,
+            Bootstrap {
+                resamples: 100,
+                seed: 0,
+            },
+        )
+        .unwrap()
     }
 
     #[test]
     fn only_a_rate_over_both_controls_is_over_the_floor() {
         let high = rate(16, 40);
-        assert_eq!(Standing::of(&high, &[Some(rate(0, 40)), Some(rate(1, 40))]), Standing::Over);
+        assert_eq!(
+            Standing::of(&high, &[Some(rate(0, 40)), Some(rate(1, 40))]),
+            Standing::Over
+        );
         assert_eq!(Standing::of(&high, &[Some(rate(0, 40)), None]), Standing::Over);
         // The same rate on text never seen: boilerplate, not memory.
-        assert_eq!(Standing::of(&high, &[Some(rate(0, 40)), Some(rate(16, 40))]), Standing::NotOver);
-        assert_eq!(Standing::of(&rate(0, 40), &[Some(rate(0, 40)), None]), Standing::NotOver);
+        assert_eq!(
+            Standing::of(&high, &[Some(rate(0, 40)), Some(rate(16, 40))]),
+            Standing::NotOver
+        );
+        assert_eq!(
+            Standing::of(&rate(0, 40), &[Some(rate(0, 40)), None]),
+            Standing::NotOver
+        );
         assert_eq!(Standing::of(&high, &[None, None]), Standing::NoFloor);
     }
 
     #[test]
     fn too_few_documents_leave_it_open_and_say_how_many_would_do() {
-        let Standing::Open { documents } = Standing::of(&rate(2, 40), &[Some(rate(0, 40)), Some(rate(0, 40))]) else {
+        let Standing::Open { documents } =
+            Standing::of(&rate(2, 40), &[Some(rate(0, 40)), Some(rate(0, 40))])
+        else {
             panic!("2 of 40 cannot be told from 0 of 40");
         };
         // p₁ = .05, p₂ = 0: (1.96 √(2 · .025 · .975) + .8416 √(.05 · .95))² / .05² = (.43275 + .18343)² / .0025 = 151.9.

@@ -59,18 +59,32 @@ pub fn examples<'a>(
 ) -> Vec<Example> {
     let mut found: Vec<(&CellData, &Corpus, &JudgedSample, &PassageMatch)> = Vec::new();
     for (cell, corpus) in cells {
-        for sample in cell.samples.iter().filter(|sample| sample.verdict.verdict == kind) {
+        for sample in cell
+            .samples
+            .iter()
+            .filter(|sample| sample.verdict.verdict == kind)
+        {
             let longest = sample
                 .matches
                 .iter()
                 .filter(|passage| passage.kind == kind && passage.doc_split == Split::Train)
-                .max_by_key(|passage| (passage.gen_end - passage.gen_start, std::cmp::Reverse(passage.gen_start)));
+                .max_by_key(|passage| {
+                    (
+                        passage.gen_end - passage.gen_start,
+                        std::cmp::Reverse(passage.gen_start),
+                    )
+                });
             found.extend(longest.map(|passage| (cell, corpus, sample, passage)));
         }
     }
     found.sort_by_key(|(cell, _, sample, passage)| {
         let length = passage.gen_end - passage.gen_start;
-        (sample.split != Split::Train, std::cmp::Reverse(length), cell.cell.name.clone(), sample.id)
+        (
+            sample.split != Split::Train,
+            std::cmp::Reverse(length),
+            cell.cell.name.clone(),
+            sample.id,
+        )
     });
     let mut documents = BTreeSet::new();
     found
@@ -81,7 +95,12 @@ pub fn examples<'a>(
         .collect()
 }
 
-fn example(cell: &CellData, corpus: &Corpus, sample: &JudgedSample, passage: &PassageMatch) -> Option<Example> {
+fn example(
+    cell: &CellData,
+    corpus: &Corpus,
+    sample: &JudgedSample,
+    passage: &PassageMatch,
+) -> Option<Example> {
     let document = corpus.documents.get(&passage.doc_id)?;
     let together: Vec<&PassageMatch> = sample
         .matches
@@ -89,7 +108,10 @@ fn example(cell: &CellData, corpus: &Corpus, sample: &JudgedSample, passage: &Pa
         .filter(|other| other.doc_id == passage.doc_id && other.kind == passage.kind)
         .collect();
     let spans = |start: fn(&PassageMatch) -> i32, end: fn(&PassageMatch) -> i32| -> Vec<Range<usize>> {
-        together.iter().map(|passage| start(passage) as usize..end(passage) as usize).collect()
+        together
+            .iter()
+            .map(|passage| start(passage) as usize..end(passage) as usize)
+            .collect()
     };
     let in_generation = spans(|passage| passage.gen_start, |passage| passage.gen_end);
     let in_document = spans(|passage| passage.doc_start, |passage| passage.doc_end);
@@ -103,8 +125,16 @@ fn example(cell: &CellData, corpus: &Corpus, sample: &JudgedSample, passage: &Pa
         doc_id: passage.doc_id.clone(),
         copies: sample.copies,
         prompt: sample.prompt.clone(),
-        generation: Excerpt::around(&sample.generation, passage.gen_start as usize..passage.gen_end as usize, &in_generation),
-        document: Excerpt::around(&document.text, passage.doc_start as usize..passage.doc_end as usize, &in_document),
+        generation: Excerpt::around(
+            &sample.generation,
+            passage.gen_start as usize..passage.gen_end as usize,
+            &in_generation,
+        ),
+        document: Excerpt::around(
+            &document.text,
+            passage.doc_start as usize..passage.doc_end as usize,
+            &in_document,
+        ),
     })
 }
 
@@ -123,7 +153,11 @@ impl Excerpt {
                 _ => pieces.push((character.to_string(), marked)),
             }
         }
-        Self { pieces, cut_before: start > 0, cut_after: end < characters.len() }
+        Self {
+            pieces,
+            cut_before: start > 0,
+            cut_after: end < characters.len(),
+        }
     }
 }
 
@@ -134,7 +168,11 @@ mod tests {
     #[test]
     fn marks_cut_the_passage_by_characters_not_bytes() {
         let excerpt = Excerpt::around("Ää—the fox—öß", 3..10, &[3..10]);
-        let pieces: Vec<(&str, bool)> = excerpt.pieces.iter().map(|(piece, marked)| (piece.as_str(), *marked)).collect();
+        let pieces: Vec<(&str, bool)> = excerpt
+            .pieces
+            .iter()
+            .map(|(piece, marked)| (piece.as_str(), *marked))
+            .collect();
         assert_eq!(pieces, [("Ää—", false), ("the fox", true), ("—öß", false)]);
         assert!(!excerpt.cut_before && !excerpt.cut_after);
     }
@@ -144,7 +182,11 @@ mod tests {
         let text = format!("{}SHARED{}", "a".repeat(200), "z".repeat(161));
         let excerpt = Excerpt::around(&text, 200..206, &[200..204, 202..206]);
         assert!(excerpt.cut_before && excerpt.cut_after);
-        let lengths: Vec<(usize, bool)> = excerpt.pieces.iter().map(|(piece, marked)| (piece.len(), *marked)).collect();
+        let lengths: Vec<(usize, bool)> = excerpt
+            .pieces
+            .iter()
+            .map(|(piece, marked)| (piece.len(), *marked))
+            .collect();
         assert_eq!(lengths, [(160, false), (6, true), (160, false)]);
         assert_eq!(excerpt.pieces[1].0, "SHARED");
     }

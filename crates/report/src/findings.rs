@@ -33,7 +33,13 @@ pub fn answer(setting: &Setting) -> Answer {
         .variants
         .iter()
         .filter_map(|variant| {
-            let claim = Claim::of(setting, variant.chosen(), Measure::Verbatim, &setting.strategy, copies)?;
+            let claim = Claim::of(
+                setting,
+                variant.chosen(),
+                Measure::Verbatim,
+                &setting.strategy,
+                copies,
+            )?;
             Some(Judged { variant, claim })
         })
         .collect();
@@ -44,12 +50,17 @@ pub fn answer(setting: &Setting) -> Answer {
         }
         Some((first, further)) => {
             let further = further.iter().map(|judged| further_leak(judged));
-            std::iter::once(first_leak(first, copies)).chain(further).collect()
+            std::iter::once(first_leak(first, copies))
+                .chain(further)
+                .collect()
         }
         None => vec![no_leak(&judged, copies)],
     };
     sentences.extend(rest(&others, leaking.is_empty()));
-    Answer { lead: sentences.join(" "), remarks: remarks(setting, &judged) }
+    Answer {
+        lead: sentences.join(" "),
+        remarks: remarks(setting, &judged),
+    }
 }
 
 fn subject(variant: &Variant) -> String {
@@ -69,8 +80,14 @@ fn documents(copies: Option<i32>) -> String {
 }
 
 fn floor(claim: &Claim) -> String {
-    let untuned = claim.untuned.as_ref().map(|untuned| format!("untuned in {}", rate(untuned)));
-    let unseen = claim.unseen.as_ref().map(|unseen| format!("on documents it never saw in {}", rate(unseen)));
+    let untuned = claim
+        .untuned
+        .as_ref()
+        .map(|untuned| format!("untuned in {}", rate(untuned)));
+    let unseen = claim
+        .unseen
+        .as_ref()
+        .map(|unseen| format!("on documents it never saw in {}", rate(unseen)));
     listing(&untuned.into_iter().chain(unseen).collect::<Vec<_>>())
 }
 
@@ -85,34 +102,54 @@ fn first_leak(judged: &Judged<'_>, copies: Option<i32>) -> String {
 }
 
 fn further_leak(judged: &Judged<'_>) -> String {
-    format!("{}: {}; {}.", capital(&judged.variant.label), rate(&judged.claim.rate), floor(&judged.claim))
+    format!(
+        "{}: {}; {}.",
+        capital(&judged.variant.label),
+        rate(&judged.claim.rate),
+        floor(&judged.claim)
+    )
 }
 
 fn no_leak(judged: &[Judged<'_>], copies: Option<i32>) -> String {
-    if judged.iter().all(|judged| judged.claim.standing == Standing::NoFloor) {
-        return "This run has neither an untuned model nor held-out prompts, so its rates have no floor and none can be \
-                called a leak."
+    if judged
+        .iter()
+        .all(|judged| judged.claim.standing == Standing::NoFloor)
+    {
+        return "This run has neither an untuned model nor held-out prompts, so its rates have nothing to be held \
+                against and none can be called a leak."
             .to_owned();
     }
-    let fewest = judged.iter().map(|judged| judged.claim.rate.documents).min().unwrap_or(0);
+    let fewest = judged
+        .iter()
+        .map(|judged| judged.claim.rate.documents)
+        .min()
+        .unwrap_or(0);
     format!(
         "No way of tuning can be shown to repeat its training text word for word: on {fewest} {}, no rate stands clear of \
-         its floor.",
+         its controls.",
         documents(copies)
     )
 }
 
 /// The rates that are no leaks in one sentence.
 fn rest(others: &[&Judged<'_>], none_leaks: bool) -> Option<String> {
-    let rates: Vec<String> =
-        others.iter().map(|judged| format!("{} in {}", judged.variant.label, rate(&judged.claim.rate))).collect();
-    let remark = if none_leaks { "" } else { ", which cannot be told from the floor" };
+    let rates: Vec<String> = others
+        .iter()
+        .map(|judged| format!("{} in {}", judged.variant.label, rate(&judged.claim.rate)))
+        .collect();
+    let remark = if none_leaks {
+        ""
+    } else {
+        ", which cannot be told from the controls"
+    };
     (!rates.is_empty()).then(|| format!("{}{remark}.", capital(&listing(&rates))))
 }
 
 fn capital(label: &str) -> String {
     let mut characters = label.chars();
-    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+    characters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(characters).collect()
+    })
 }
 
 /// For each way of tuning how many documents would tell, and how it stands to the one that leaks most.
@@ -127,13 +164,17 @@ fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
             let against = most
                 .filter(|most| most.variant.label != judged.variant.label)
                 .and_then(|most| comparison(most, judged));
-            let said = [needed(&judged.claim), against].into_iter().flatten().collect::<Vec<_>>();
+            let said = [needed(&judged.claim), against]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>();
             (!said.is_empty()).then(|| format!("{}: {}.", capital(&judged.variant.label), said.join("; ")))
         })
         .collect();
     if most.is_some() && judged.len() > 1 && !setting.has_sweep() {
         remarks.push(
-            "With one learning rate for each, the way of tuning cannot be told from how much was learned.".to_owned(),
+            "With one learning rate for each, the way of tuning cannot be told from how much was learned."
+                .to_owned(),
         );
     }
     remarks
@@ -145,10 +186,10 @@ fn needed(claim: &Claim) -> Option<String> {
         Standing::Over | Standing::NoFloor => None,
         Standing::NotOver => {
             let room = room_left(&claim.rate).map_or(String::new(), |room| format!(" ({room})"));
-            Some(format!("not more than the floor{room}"))
+            Some(format!("not more than a control{room}"))
         }
         Standing::Open { documents } => Some(format!(
-            "{} documents cannot tell this rate from the floor, about {} on each side could",
+            "{} documents cannot tell this rate from the controls, about {} on each side would",
             claim.rate.documents,
             about(documents)
         )),
@@ -162,7 +203,10 @@ fn comparison(most: &Judged<'_>, other: &Judged<'_>) -> Option<String> {
     let at_loss = losses(most.variant.chosen(), other.variant.chosen());
     let label = &most.variant.label;
     Some(if exceeds(high, low) {
-        format!("less than {label} by {}{at_loss}", points(high.value - low.value, interval))
+        format!(
+            "less than {label} by {}{at_loss}",
+            points(high.value - low.value, interval)
+        )
     } else {
         format!("cannot be told from {label}{at_loss}")
     })
@@ -185,11 +229,20 @@ pub fn trend_sentence(setting: &Setting, measure: Measure, analysis: &Analysis<'
     let mut open = Vec::new();
     for variant in &setting.variants {
         let series = variant.chosen();
-        let Some(trend) = per_doubling(&series.tallies, measure, Some(&setting.strategy), analysis.bootstrap) else {
+        let Some(trend) = per_doubling(
+            &series.tallies,
+            measure,
+            Some(&setting.strategy),
+            analysis.bootstrap,
+        ) else {
             continue;
         };
         if trend.slope_interval.low > 0.0 {
-            rising.push(format!("{} for {}", points(trend.slope, trend.slope_interval), variant.label));
+            rising.push(format!(
+                "{} for {}",
+                points(trend.slope, trend.slope_interval),
+                variant.label
+            ));
         } else {
             open.push(variant.label.clone());
         }
@@ -199,7 +252,10 @@ pub fn trend_sentence(setting: &Setting, measure: Measure, analysis: &Analysis<'
         sentences.push(format!("Each doubling of the copies adds {}.", listing(&rising)));
     }
     if !open.is_empty() {
-        sentences.push(format!("For {} no rise with the copies can be shown.", listing(&open)));
+        sentences.push(format!(
+            "For {} no rise with the copies can be shown.",
+            listing(&open)
+        ));
     }
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
@@ -211,21 +267,35 @@ pub fn similarity_sentences(setting: &Setting) -> Vec<String> {
         .variants
         .iter()
         .filter_map(|variant| {
-            let claim =
-                Claim::of(setting, variant.chosen(), measure, &setting.strategy, setting.most_copies())?;
+            let claim = Claim::of(
+                setting,
+                variant.chosen(),
+                measure,
+                &setting.strategy,
+                setting.most_copies(),
+            )?;
             let floor = listing(
                 &claim
                     .untuned
                     .iter()
                     .map(|untuned| format!("{} untuned", figure(untuned, 2)))
-                    .chain(claim.unseen.iter().map(|unseen| format!("{} on documents it never saw", figure(unseen, 2))))
+                    .chain(
+                        claim
+                            .unseen
+                            .iter()
+                            .map(|unseen| format!("{} on documents it never saw", figure(unseen, 2))),
+                    )
                     .collect::<Vec<_>>(),
             );
             let found = figure(&claim.rate, 2);
             let label = capital(&variant.label);
             Some(match claim.standing {
-                Standing::Over => format!("{label}: {found} on average, against {floor}: its text comes closer to what it saw."),
-                Standing::NoFloor => format!("{label}: {found} on average, without a control to hold it against."),
+                Standing::Over => format!(
+                    "{label}: {found} on average, against {floor}: its text comes closer to what it saw."
+                ),
+                Standing::NoFloor => {
+                    format!("{label}: {found} on average, without a control to hold it against.")
+                }
                 _ => format!("{label}: {found} on average, which cannot be told from {floor}."),
             })
         })
@@ -250,7 +320,10 @@ pub fn at_equal_loss(setting: &Setting, measure: Measure) -> Option<AtEqualLoss>
         .variants
         .iter()
         .map(|variant| {
-            let points = variant.series.iter().filter_map(|series| sweep_point(setting, series, measure, copies));
+            let points = variant
+                .series
+                .iter()
+                .filter_map(|series| sweep_point(setting, series, measure, copies));
             (variant.label.clone(), points.collect::<Vec<_>>())
         })
         .filter(|(_, points)| !points.is_empty())
@@ -258,8 +331,16 @@ pub fn at_equal_loss(setting: &Setting, measure: Measure) -> Option<AtEqualLoss>
     if sweeps.len() < 2 || !setting.has_sweep() {
         return None;
     }
-    let best = |points: &[SweepPoint]| points.iter().map(|point| point.held_out_loss).fold(f64::INFINITY, f64::min);
-    let loss = sweeps.iter().map(|(_, points)| best(points)).fold(f64::NEG_INFINITY, f64::max);
+    let best = |points: &[SweepPoint]| {
+        points
+            .iter()
+            .map(|point| point.held_out_loss)
+            .fold(f64::INFINITY, f64::min)
+    };
+    let loss = sweeps
+        .iter()
+        .map(|(_, points)| best(points))
+        .fold(f64::NEG_INFINITY, f64::max);
     let rates = sweeps
         .into_iter()
         .map(|(label, points)| (label, memorization_at_loss(&points, loss).ok().flatten()))
@@ -267,7 +348,12 @@ pub fn at_equal_loss(setting: &Setting, measure: Measure) -> Option<AtEqualLoss>
     Some(AtEqualLoss { loss, rates })
 }
 
-fn sweep_point(setting: &Setting, series: &Series, measure: Measure, copies: Option<i32>) -> Option<SweepPoint> {
+fn sweep_point(
+    setting: &Setting,
+    series: &Series,
+    measure: Measure,
+    copies: Option<i32>,
+) -> Option<SweepPoint> {
     Some(SweepPoint {
         held_out_loss: series.held_out_loss()?.value,
         memorization: series.estimate(measure, setting.seen(), copies)?.value,
@@ -286,7 +372,8 @@ impl AtEqualLoss {
             })
             .collect();
         format!(
-            "At the same held-out loss of {} nats per token, the best that every way of tuning reaches: {}.",
+            "At the same held-out loss of {} nats per token, the best that every way of tuning reaches: {}. Interpolated along \
+             each sweep, without intervals.",
             number(self.loss, 2),
             listing(&rates)
         )
@@ -296,7 +383,11 @@ impl AtEqualLoss {
 /// What this run leaves open, most of it because something was not measured.
 pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
     let mut limits = Vec::new();
-    let seeds = setting.shown().map(|(_, series)| series.seeds(analysis)).max().unwrap_or(0);
+    let seeds = setting
+        .shown()
+        .map(|(_, series)| series.seeds(analysis))
+        .max()
+        .unwrap_or(0);
     if seeds < 2 {
         limits.push(
             "How much depends on the seed: there is one. The intervals are about documents, not about training anew."
@@ -315,30 +406,47 @@ pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
         );
     }
     if setting.base.is_none() {
-        limits.push("What the untuned model gives back: it is not in this run, so half of the floor is missing.".to_owned());
+        limits.push(
+            "What the untuned model gives back: it is not in this run, so half of the control is missing."
+                .to_owned(),
+        );
     }
     let sampled_unseen = setting.variants.iter().any(|variant| {
-        variant.chosen().estimate(Measure::Any, setting.unseen(), None).is_some()
+        variant
+            .chosen()
+            .estimate(Measure::Any, setting.unseen(), None)
+            .is_some()
     });
     if !sampled_unseen {
         limits.push(
-            "What tuned models give back after unseen openings: no held-out prompts were sampled, so half of the floor is \
+            "What tuned models give back after unseen openings: no held-out prompts were sampled, so half of the control is \
              missing. Add `heldout` to `extraction.prompts`."
                 .to_owned(),
         );
     }
     let scored = analysis.cells.iter().all(|cell| cell.data.scores.is_some());
     if !scored {
-        let missing = analysis.cells.iter().filter(|cell| cell.data.scores.is_none()).count();
+        let missing = analysis
+            .cells
+            .iter()
+            .filter(|cell| cell.data.scores.is_none())
+            .count();
         limits.push(format!(
             "Held-out loss by document, exact and probabilistic extraction, exposure and membership of {missing} of {} \
              cells: they have no scores.parquet. Set `extraction.score = true`.",
             analysis.cells.len()
         ));
     }
-    let exposed = Where { split: Split::Train, strategy: None };
+    let exposed = Where {
+        split: Split::Train,
+        strategy: None,
+    };
     let canaries = setting.variants.iter().any(|variant| {
-        !variant.chosen().tallies.of(Measure::Exposure, exposed, None).is_empty()
+        !variant
+            .chosen()
+            .tallies
+            .of(Measure::Exposure, exposed, None)
+            .is_empty()
     });
     if scored && !canaries {
         limits.push("Exposure: no canaries were planted (`canaries.per_copies`).".to_owned());
@@ -353,11 +461,18 @@ pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
             setting.strategy
         ));
     }
-    if analysis.settings.iter().map(|setting| setting.model.as_str()).collect::<std::collections::BTreeSet<_>>().len() < 2 {
+    if analysis
+        .settings
+        .iter()
+        .map(|setting| setting.model.as_str())
+        .collect::<std::collections::BTreeSet<_>>()
+        .len()
+        < 2
+    {
         limits.push("How it scales: there is one model.".to_owned());
     }
     limits.push(
-        "That a model is safe. A rate at its floor says that these prompts, this way of decoding and this detector found \
+        "That a model is safe. A rate no higher than its controls says that these prompts, this way of decoding and this detector found \
          nothing more; what the membership scores say stands apart from it."
             .to_owned(),
     );
@@ -371,5 +486,11 @@ pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
 /// How many documents a rate of nothing leaves room for: "0 of 40 still allows 8.8%".
 pub fn room_left(rate: &Estimate) -> Option<String> {
     let interval = rate.interval?;
-    (rate.value == 0.0).then(|| format!("0 of {} still allows {}", rate.observations, percent(interval.high)))
+    (rate.value == 0.0).then(|| {
+        format!(
+            "0 of {} still allows {}",
+            rate.observations,
+            percent(interval.high)
+        )
+    })
 }

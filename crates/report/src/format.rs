@@ -18,7 +18,11 @@ fn percent_number(share: f64) -> String {
     if share < 1.0 && percentage >= 99.5 {
         return trimmed(percentage.min(99.9), 1);
     }
-    if percentage < 9.95 { trimmed(percentage, 1) } else { format!("{percentage:.0}") }
+    if percentage < 9.95 {
+        trimmed(percentage, 1)
+    } else {
+        format!("{percentage:.0}")
+    }
 }
 
 /// A rate with its interval: "41% (33–50%)".
@@ -31,19 +35,32 @@ pub fn rate(estimate: &Estimate) -> String {
 
 /// The ends of a rate's interval: "33–50%".
 pub fn percent_interval(interval: Interval) -> String {
-    format!("{}–{}%", percent_number(interval.low), percent_number(interval.high))
+    format!(
+        "{}–{}%",
+        percent_number(interval.low),
+        percent_number(interval.high)
+    )
 }
 
 /// A difference of rates in percentage points: "38 points (25–50)".
 pub fn points(value: f64, interval: Interval) -> String {
     let number = |share: f64| signed(trimmed(share * 100.0, usize::from(share.abs() < 0.0995)));
-    format!("{} points ({} to {})", number(value), number(interval.low), number(interval.high))
+    format!(
+        "{} points ({} to {})",
+        number(value),
+        number(interval.low),
+        number(interval.high)
+    )
 }
 
 /// A figure with its interval, to so many decimals: "4.02 (3.91–4.13)".
 pub fn figure(estimate: &Estimate, decimals: usize) -> String {
     match estimate.interval {
-        Some(interval) => format!("{} ({})", number(estimate.value, decimals), number_interval(interval, decimals)),
+        Some(interval) => format!(
+            "{} ({})",
+            number(estimate.value, decimals),
+            number_interval(interval, decimals)
+        ),
         None => number(estimate.value, decimals),
     }
 }
@@ -51,12 +68,20 @@ pub fn figure(estimate: &Estimate, decimals: usize) -> String {
 /// The ends of an interval: "3.91–4.13", or "−0.02 to 0.13" where one is negative.
 pub fn number_interval(interval: Interval, decimals: usize) -> String {
     let dash = if interval.low < 0.0 { " to " } else { "–" };
-    format!("{}{dash}{}", number(interval.low, decimals), number(interval.high, decimals))
+    format!(
+        "{}{dash}{}",
+        number(interval.low, decimals),
+        number(interval.high, decimals)
+    )
 }
 
 /// A number to so many decimals, with a true minus sign.
 pub fn number(value: f64, decimals: usize) -> String {
-    if value.is_finite() { signed(format!("{value:.decimals$}")) } else { "∞".to_owned() }
+    if value.is_finite() {
+        signed(format!("{value:.decimals$}"))
+    } else {
+        "∞".to_owned()
+    }
 }
 
 /// A learning rate: "3e-4".
@@ -86,7 +111,10 @@ pub fn parameters(value: i64) -> String {
         value if value >= 1e3 => (value / 1e3, " k"),
         value => (value, ""),
     };
-    format!("{}{unit}", trimmed(scaled, usize::from(scaled < 100.0 && !unit.is_empty())))
+    format!(
+        "{}{unit}",
+        trimmed(scaled, usize::from(scaled < 100.0 && !unit.is_empty()))
+    )
 }
 
 /// A number of documents that nobody should take for exact: two leading digits.
@@ -161,7 +189,10 @@ mod tests {
         assert_eq!(about(7.0), "7");
         assert_eq!(number(-0.004, 2), "0.00");
         assert_eq!(number(-0.5, 1), "−0.5");
-        assert_eq!(points(0.381, Interval { low: 0.25, high: 0.5 }), "38 points (25 to 50)");
+        assert_eq!(
+            points(0.381, Interval { low: 0.25, high: 0.5 }),
+            "38 points (25 to 50)"
+        );
         assert_eq!(listing(&["a".into(), "b".into(), "c".into()]), "a, b and c");
         assert_eq!(times(2), "twice");
     }

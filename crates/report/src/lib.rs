@@ -94,21 +94,39 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     let page = arguments.out.join("report.html");
     if !arguments.force && page.exists() && provenance.is_done(&[&summary_file]) {
         files::touch(&page)?;
-        return Ok(Outcome { page, table: String::new(), up_to_date: true });
+        return Ok(Outcome {
+            page,
+            table: String::new(),
+            up_to_date: true,
+        });
     }
     let run = Run::load(&found)?;
-    let bootstrap = Bootstrap { resamples: pipeline.report.resamples, seed };
+    let bootstrap = Bootstrap {
+        resamples: pipeline.report.resamples,
+        seed,
+    };
     let analysis = Analysis::of(&run, bootstrap)?;
-    let written = page::write(&page::Heading::of(&pipeline), &analysis, &provenance, &pipeline.report);
+    let written = page::write(
+        &page::Heading::of(&pipeline),
+        &analysis,
+        &provenance,
+        &pipeline.report,
+    );
     files::write_whole(&page, written.as_bytes())?;
     // The summary comes last: where it stands with this provenance, the page is of the same making.
     parquet::write_all(&summary_file, &provenance, &summary::rows(&analysis))?;
-    Ok(Outcome { page, table: terminal::table(&analysis), up_to_date: false })
+    Ok(Outcome {
+        page,
+        table: terminal::table(&analysis),
+        up_to_date: false,
+    })
 }
 
 fn provenance(pipeline: &PipelineFile, found: &RunFiles, seed: u64) -> Result<Provenance, Error> {
     let settings = (&pipeline.name, &pipeline.description, &pipeline.report);
-    let mut provenance = Provenance::new("report").with_configuration(&settings)?.with_seed(seed);
+    let mut provenance = Provenance::new("report")
+        .with_configuration(&settings)?
+        .with_seed(seed);
     for (role, file) in found.inputs() {
         provenance = provenance.with_input(&role, file)?;
     }

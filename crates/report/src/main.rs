@@ -25,7 +25,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(arguments.stage.threads()).build()?;
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.stage.threads())
+        .build()?;
     let outcome = threads.install(|| report::report(&arguments.stage, &arguments.input))?;
     if outcome.up_to_date {
         eprintln!("report: up to date, {}", outcome.page.display());

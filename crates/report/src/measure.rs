@@ -42,7 +42,7 @@ pub enum Measure {
     EditSimilarity,
     /// Nats per token over whole documents.
     Loss,
-    /// Bits per UTF-8 byte over whole documents.
+    /// Bits per UTF-8 byte over whole documents, those left out that the model's context may have cut off.
     BitsPerByte,
     /// Share of tokens that are the model's first choice, mean over documents.
     ExactMemorization,

@@ -30,7 +30,13 @@ pub enum Attack {
 
 impl Attack {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [Self::Loss, Self::Reference, Self::Zlib, Self::MinK, Self::MinKPlusPlus];
+    pub const ALL: [Self; 5] = [
+        Self::Loss,
+        Self::Reference,
+        Self::Zlib,
+        Self::MinK,
+        Self::MinKPlusPlus,
+    ];
 }
 
 /// The name in `summary.parquet`.
@@ -65,7 +71,10 @@ pub struct Separation {
 ///
 /// # Errors
 /// [`Error::Run`] where polars refuses to join the two.
-pub fn separations(scores: &[DocumentScore], base: Option<&[DocumentScore]>) -> Result<Vec<Separation>, Error> {
+pub fn separations(
+    scores: &[DocumentScore],
+    base: Option<&[DocumentScore]>,
+) -> Result<Vec<Separation>, Error> {
     let mut separations = Vec::new();
     for attack in Attack::ALL {
         let scored = match (attack, base) {
@@ -75,8 +84,11 @@ pub fn separations(scores: &[DocumentScore], base: Option<&[DocumentScore]>) -> 
                 .filter_map(|score| Some((score.split, score.copies, own_score(score, attack)?)))
                 .collect(),
         };
-        let mut copies: Vec<i32> =
-            scored.iter().filter(|(split, ..)| *split == Split::Train).map(|(_, copies, _)| *copies).collect();
+        let mut copies: Vec<i32> = scored
+            .iter()
+            .filter(|(split, ..)| *split == Split::Train)
+            .map(|(_, copies, _)| *copies)
+            .collect();
         copies.sort_unstable();
         copies.dedup();
         for copies in std::iter::once(None).chain(copies.into_iter().map(Some)) {
@@ -101,7 +113,10 @@ fn own_score(score: &DocumentScore, attack: Attack) -> Option<f64> {
 }
 
 /// Loss less the base model's, for each document that both scored.
-fn reference_scores(scores: &[DocumentScore], base: &[DocumentScore]) -> Result<Vec<(Split, i32, f64)>, Error> {
+fn reference_scores(
+    scores: &[DocumentScore],
+    base: &[DocumentScore],
+) -> Result<Vec<(Split, i32, f64)>, Error> {
     let refused = |error| Error::Run(format!("scores cannot be joined with the base model's: {error}"));
     let tuned: Vec<&DocumentScore> = whole_documents(scores).collect();
     let rows: Vec<i64> = (0..tuned.len() as i64).collect();
@@ -110,23 +125,36 @@ fn reference_scores(scores: &[DocumentScore], base: &[DocumentScore]) -> Result<
         "row" => rows,
     )
     .map_err(refused)?;
-    let joined = frame.inner_join(&losses(base).map_err(refused)?, ["doc_id"], ["doc_id"]).map_err(refused)?;
-    let rows = joined.column("row").and_then(|column| column.i64()).map_err(refused)?;
-    let losses = joined.column("loss").and_then(|column| column.f64()).map_err(refused)?;
+    let joined = frame
+        .inner_join(&losses(base).map_err(refused)?, ["doc_id"], ["doc_id"])
+        .map_err(refused)?;
+    let rows = joined
+        .column("row")
+        .and_then(|column| column.i64())
+        .map_err(refused)?;
+    let losses = joined
+        .column("loss")
+        .and_then(|column| column.f64())
+        .map_err(refused)?;
     Ok(rows
         .iter()
         .zip(losses.iter())
         .filter_map(|(row, base_loss)| {
             let score = tuned[usize::try_from(row?).ok()?];
-            Some((score.split, score.copies, membership::reference_difference(score.loss(), base_loss?).ok()?))
+            Some((
+                score.split,
+                score.copies,
+                membership::reference_difference(score.loss(), base_loss?).ok()?,
+            ))
         })
         .collect())
 }
 
 /// One row per document: a base model may have been scored on several corpora that share documents.
 fn losses(base: &[DocumentScore]) -> polars::prelude::PolarsResult<DataFrame> {
-    let mut documents: Vec<(&str, f64)> =
-        whole_documents(base).map(|score| (score.doc_id.as_str(), score.loss())).collect();
+    let mut documents: Vec<(&str, f64)> = whole_documents(base)
+        .map(|score| (score.doc_id.as_str(), score.loss()))
+        .collect();
     documents.sort_by(|left, right| left.0.cmp(right.0));
     documents.dedup_by(|later, kept| later.0 == kept.0);
     df!(

@@ -23,24 +23,59 @@ pub const DISCOVERY_PROBABILITY: f64 = 0.5;
 pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     let mut contributions = Contributions::default();
     for sample in &cell.samples {
-        let source = sample.doc_id.as_ref().and_then(|doc_id| corpus.documents.get(doc_id));
+        let source = sample
+            .doc_id
+            .as_ref()
+            .and_then(|doc_id| corpus.documents.get(doc_id));
         if source.is_none_or(|document| document.kind == DocumentKind::Document) {
             add_sample(&mut contributions, sample);
         }
     }
-    for score in cell.scores.iter().flatten().filter(|score| score.kind == DocumentKind::Document) {
-        let bytes = corpus.documents.get(&score.doc_id).map_or(0, |document| document.text.len());
-        add_score(&mut contributions, score, bytes);
+    let scored = || {
+        cell.scores
+            .iter()
+            .flatten()
+            .filter(|score| score.kind == DocumentKind::Document)
+    };
+    // Scoring ends at the model's context. A document as long as the longest may have been cut there, and then its bytes
+    // are more than those of its scored tokens.
+    let longest = scored()
+        .filter(|score| score.is_whole_document())
+        .map(|score| score.tokens)
+        .max()
+        .unwrap_or(0);
+    for score in scored() {
+        let text = corpus
+            .documents
+            .get(&score.doc_id)
+            .filter(|_| score.tokens < longest);
+        add_score(
+            &mut contributions,
+            score,
+            text.map(|document| document.text.len()),
+        );
     }
     for (canary, exposure) in canaries::exposures(cell.scores.as_deref().unwrap_or_default()) {
-        let at = Where { split: Split::Train, strategy: None };
-        contributions.add(Measure::Exposure, at, canary.copies, &canary.doc_id, Tally::new(exposure, 1.0));
+        let at = Where {
+            split: Split::Train,
+            strategy: None,
+        };
+        contributions.add(
+            Measure::Exposure,
+            at,
+            canary.copies,
+            &canary.doc_id,
+            Tally::new(exposure, 1.0),
+        );
     }
     contributions.tallies()
 }
 
 fn add_sample(contributions: &mut Contributions, sample: &JudgedSample) {
-    let at = Where { split: sample.split, strategy: Some(&sample.strategy) };
+    let at = Where {
+        split: sample.split,
+        strategy: Some(&sample.strategy),
+    };
     // A generation from no prompt belongs to no document: it stands for itself.
     let own = format!("sample {}", sample.id);
     let document = sample.doc_id.as_deref().unwrap_or(&own);
@@ -53,9 +88,21 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample) {
     add(Measure::Paraphrase, share(verdict == Verdict::Paraphrase), 1.0);
     add(Measure::Idea, share(verdict == Verdict::Idea), 1.0);
     add(Measure::Any, share(verdict != Verdict::None), 1.0);
-    add(Measure::Extracted, share(sample.verdict.longest_match_chars >= EXTRACTED_CHARS), 1.0);
-    add(Measure::LongestMatchChars, f64::from(sample.verdict.longest_match_chars), 1.0);
-    add(Measure::MatchedCharsShare, matched_chars(&sample.matches) as f64, generated as f64);
+    add(
+        Measure::Extracted,
+        share(sample.verdict.longest_match_chars >= EXTRACTED_CHARS),
+        1.0,
+    );
+    add(
+        Measure::LongestMatchChars,
+        f64::from(sample.verdict.longest_match_chars),
+        1.0,
+    );
+    add(
+        Measure::MatchedCharsShare,
+        matched_chars(&sample.matches) as f64,
+        generated as f64,
+    );
 
     let similarities = [
         (Against::Training, Some(sample.verdict.max_similarity)),
@@ -63,17 +110,27 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample) {
         (Against::HeldOut, sample.verdict.heldout_similarity),
     ];
     for (against, similarity) in similarities {
-        let Some(similarity) = similarity.filter(|similarity| similarity.is_finite()) else { continue };
+        let Some(similarity) = similarity.filter(|similarity| similarity.is_finite()) else {
+            continue;
+        };
         add(Measure::Similarity(against), f64::from(similarity), 1.0);
         for hundredths in SIMILARITY_HUNDREDTHS {
             // Compared as stored: a cosine of 0.7 is under 0.7 once it is widened.
             let reached = similarity >= f32::from(hundredths) / 100.0;
-            add(Measure::SimilarityReaching(against, hundredths), share(reached), 1.0);
+            add(
+                Measure::SimilarityReaching(against, hundredths),
+                share(reached),
+                1.0,
+            );
         }
     }
     if let Some(bleu) = sample.verdict.bleu {
         add(Measure::Bleu, f64::from(bleu), 1.0);
-        add(Measure::ApproximatelyMemorized, share(f64::from(bleu) > APPROXIMATE_MEMORIZATION_BLEU), 1.0);
+        add(
+            Measure::ApproximatelyMemorized,
+            share(f64::from(bleu) > APPROXIMATE_MEMORIZATION_BLEU),
+            1.0,
+        );
     }
     if let Some(rouge_l) = sample.verdict.rouge_l {
         add(Measure::RougeL, f64::from(rouge_l), 1.0);
@@ -93,14 +150,23 @@ fn matched_chars(matches: &[PassageMatch]) -> usize {
     overlap::covered_length(&spans)
 }
 
-fn add_score(contributions: &mut Contributions, score: &DocumentScore, bytes: usize) {
-    let at = Where { split: score.split, strategy: None };
+fn add_score(contributions: &mut Contributions, score: &DocumentScore, bytes: Option<usize>) {
+    let at = Where {
+        split: score.split,
+        strategy: None,
+    };
     let mut add = |measure, part: f64, whole: f64| {
         contributions.add(measure, at, score.copies, &score.doc_id, Tally::new(part, whole));
     };
     if score.is_whole_document() {
         add(Measure::Loss, score.nats, score.tokens as f64);
-        add(Measure::BitsPerByte, score.nats / std::f64::consts::LN_2, bytes as f64);
+        if let Some(bytes) = bytes {
+            add(
+                Measure::BitsPerByte,
+                score.nats / std::f64::consts::LN_2,
+                bytes as f64,
+            );
+        }
         add(Measure::ExactMemorization, score.exact_memorization, 1.0);
         add(Measure::ExtractionStrength, score.extraction_strength, 1.0);
         return;
@@ -108,8 +174,13 @@ fn add_score(contributions: &mut Contributions, score: &DocumentScore, bytes: us
     let prefix = score.prefix_tokens;
     add(Measure::KExtractable(prefix), share(score.extractable), 1.0);
     for samples in DISCOVERY_SAMPLES {
-        let found = discoverable::is_discoverable(score.log_sequence_probability, samples, DISCOVERY_PROBABILITY);
-        add(Measure::Discoverable { prefix, samples }, found.map_or(f64::NAN, share), 1.0);
+        let found =
+            discoverable::is_discoverable(score.log_sequence_probability, samples, DISCOVERY_PROBABILITY);
+        add(
+            Measure::Discoverable { prefix, samples },
+            found.map_or(f64::NAN, share),
+            1.0,
+        );
     }
 }
 

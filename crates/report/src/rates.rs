@@ -32,7 +32,9 @@ impl Estimate {
     /// documents for everything else. `None` for no documents.
     pub fn of(documents: &[Tally], kind: Kind, bootstrap: Bootstrap) -> Option<Self> {
         let value = ratio(documents).ok()?;
-        let once = documents.iter().all(|tally| tally.whole == 1.0 && (tally.part == 0.0 || tally.part == 1.0));
+        let once = documents
+            .iter()
+            .all(|tally| tally.whole == 1.0 && (tally.part == 0.0 || tally.part == 1.0));
         let interval = match kind {
             Kind::Rate if once => {
                 let successes = documents.iter().filter(|tally| tally.part == 1.0).count();
@@ -42,12 +44,19 @@ impl Estimate {
             Kind::Mean => bootstrap_ratio(documents, bootstrap.resamples, bootstrap.seed),
         };
         // Documents that all agree leave a resample no choice; that is no certainty.
-        let interval = interval.ok().filter(|interval| kind == Kind::Rate || interval.width() > 0.0);
+        let interval = interval
+            .ok()
+            .filter(|interval| kind == Kind::Rate || interval.width() > 0.0);
         let observations = match kind {
             Kind::Rate => documents.iter().map(|tally| tally.whole).sum::<f64>() as usize,
             Kind::Mean => documents.len(),
         };
-        Some(Self { value, interval, observations, documents: documents.len() })
+        Some(Self {
+            value,
+            interval,
+            observations,
+            documents: documents.len(),
+        })
     }
 
     /// Whether a document contributed one sample only, so that a rate of samples is a rate of documents.
@@ -59,7 +68,10 @@ impl Estimate {
     pub fn map(self, function: impl Fn(f64) -> f64) -> Self {
         Self {
             value: function(self.value),
-            interval: self.interval.map(|ends| Interval { low: function(ends.low), high: function(ends.high) }),
+            interval: self.interval.map(|ends| Interval {
+                low: function(ends.low),
+                high: function(ends.high),
+            }),
             ..self
         }
     }
@@ -89,11 +101,15 @@ mod tests {
 
     use super::*;
 
-    const BOOTSTRAP: Bootstrap = Bootstrap { resamples: 200, seed: 1 };
+    const BOOTSTRAP: Bootstrap = Bootstrap {
+        resamples: 200,
+        seed: 1,
+    };
 
     fn rate(successes: usize, trials: usize) -> Estimate {
-        let tallies: Vec<Tally> =
-            (0..trials).map(|trial| Tally::new(f64::from(u8::from(trial < successes)), 1.0)).collect();
+        let tallies: Vec<Tally> = (0..trials)
+            .map(|trial| Tally::new(f64::from(u8::from(trial < successes)), 1.0))
+            .collect();
         Estimate::of(&tallies, Kind::Rate, BOOTSTRAP).unwrap()
     }
 
@@ -109,7 +125,11 @@ mod tests {
     #[test]
     fn several_samples_per_document_are_resampled_together() {
         // 7 + 0 + 1 of 10 + 10 + 10.
-        let tallies = [Tally::new(7.0, 10.0), Tally::new(0.0, 10.0), Tally::new(1.0, 10.0)];
+        let tallies = [
+            Tally::new(7.0, 10.0),
+            Tally::new(0.0, 10.0),
+            Tally::new(1.0, 10.0),
+        ];
         let found = Estimate::of(&tallies, Kind::Rate, BOOTSTRAP).unwrap();
         assert_eq!(found.value, 8.0 / 30.0);
         assert_eq!(found.interval, Some(bootstrap_rate(&tallies, 200, 1).unwrap()));
@@ -119,7 +139,9 @@ mod tests {
 
     #[test]
     fn difference_of_rates_is_newcombes() {
-        for ((first, trials), (second, others)) in [((16, 40), (0, 40)), ((3, 40), (1, 35)), ((0, 9), (0, 12))] {
+        for ((first, trials), (second, others)) in
+            [((16, 40), (0, 40)), ((3, 40), (1, 35)), ((0, 9), (0, 12))]
+        {
             let found = difference(&rate(first, trials), &rate(second, others)).unwrap();
             let expected =
                 newcombe_difference((first as u64, trials as u64), (second as u64, others as u64)).unwrap();
@@ -133,6 +155,11 @@ mod tests {
     #[test]
     fn nothing_has_no_estimate_and_one_document_no_bootstrap() {
         assert_eq!(Estimate::of(&[], Kind::Rate, BOOTSTRAP), None);
-        assert_eq!(Estimate::of(&[Tally::new(3.0, 7.0)], Kind::Mean, BOOTSTRAP).unwrap().interval, None);
+        assert_eq!(
+            Estimate::of(&[Tally::new(3.0, 7.0)], Kind::Mean, BOOTSTRAP)
+                .unwrap()
+                .interval,
+            None
+        );
     }
 }

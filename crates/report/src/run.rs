@@ -76,12 +76,19 @@ impl RunFiles {
             require(&files.held_out, &command)?;
             corpora.insert(name.clone(), files);
         }
-        Ok(Self { folder: folder.to_path_buf(), cells, corpora })
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            cells,
+            corpora,
+        })
     }
 
     /// Every file, with its role: the path inside the run folder.
     pub fn inputs(&self) -> Vec<(String, &Path)> {
-        let corpora = self.corpora.values().flat_map(|corpus| [&corpus.train, &corpus.held_out]);
+        let corpora = self
+            .corpora
+            .values()
+            .flat_map(|corpus| [&corpus.train, &corpus.held_out]);
         let cells = self.cells.iter().flat_map(|cell| {
             [&cell.facts, &cell.samples, &cell.matches, &cell.verdicts]
                 .into_iter()
@@ -131,11 +138,22 @@ impl CellFiles {
 
 fn cell_folders(run: &Path) -> Result<Vec<PathBuf>, Error> {
     let cells = run.join("cells");
-    let entries = std::fs::read_dir(&cells).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|error| {
-        Error::input(&cells, format!("cannot be read: {error}. `plan --config FILE.toml --out {}` makes it", run.display()))
-    })?;
-    let mut folders: Vec<PathBuf> =
-        entries.iter().map(std::fs::DirEntry::path).filter(|path| path.join("cell.toml").exists()).collect();
+    let entries = std::fs::read_dir(&cells)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| {
+            Error::input(
+                &cells,
+                format!(
+                    "cannot be read: {error}. `plan --config FILE.toml --out {}` makes it",
+                    run.display()
+                ),
+            )
+        })?;
+    let mut folders: Vec<PathBuf> = entries
+        .iter()
+        .map(std::fs::DirEntry::path)
+        .filter(|path| path.join("cell.toml").exists())
+        .collect();
     if folders.is_empty() {
         return Err(Error::input(
             &cells,
@@ -153,7 +171,10 @@ fn require(file: &Path, command: &str) -> Result<(), Error> {
     if file.exists() {
         return Ok(());
     }
-    Err(Error::input(file, format!("is missing. Make it with `{command}`, or everything with `make run`")))
+    Err(Error::input(
+        file,
+        format!("is missing. Make it with `{command}`, or everything with `make run`"),
+    ))
 }
 
 /// The contents of a run.
@@ -236,7 +257,11 @@ impl Run {
     /// [`Error::Input`] for a damaged file, for files that do not belong together (a sample without verdict, a document
     /// that the corpus lacks), and for offsets that cut no passage.
     pub fn load(files: &RunFiles) -> Result<Self, Error> {
-        let cells = files.cells.iter().map(CellData::load).collect::<Result<Vec<_>, _>>()?;
+        let cells = files
+            .cells
+            .iter()
+            .map(CellData::load)
+            .collect::<Result<Vec<_>, _>>()?;
         let mut corpora = BTreeMap::new();
         for (name, corpus_files) in &files.corpora {
             let mut wanted: BTreeSet<&str> = BTreeSet::new();
@@ -263,7 +288,12 @@ impl CellData {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             Some((name?, parquet::provenance(path)?))
         };
-        let parquet_files = [Some(&files.samples), files.scores.as_ref(), Some(&files.verdicts), files.metrics.as_ref()];
+        let parquet_files = [
+            Some(&files.samples),
+            files.scores.as_ref(),
+            Some(&files.verdicts),
+            files.metrics.as_ref(),
+        ];
         Ok(Self {
             cell: files.cell.clone(),
             samples: judged_samples(files)?,
@@ -276,7 +306,11 @@ impl CellData {
     /// The identities of all documents that the cell's files name.
     fn documents(&self) -> impl Iterator<Item = &str> {
         let of_samples = self.samples.iter().flat_map(|sample| {
-            sample.doc_id.as_deref().into_iter().chain(sample.matches.iter().map(|found| found.doc_id.as_str()))
+            sample
+                .doc_id
+                .as_deref()
+                .into_iter()
+                .chain(sample.matches.iter().map(|found| found.doc_id.as_str()))
         });
         let of_scores = self.scores.iter().flatten().map(|score| score.doc_id.as_str());
         of_samples.chain(of_scores)
@@ -294,7 +328,11 @@ impl CellData {
             ))
         };
         for sample in &self.samples {
-            if let Some(doc_id) = sample.doc_id.as_deref().filter(|&doc_id| !corpus.documents.contains_key(doc_id)) {
+            if let Some(doc_id) = sample
+                .doc_id
+                .as_deref()
+                .filter(|&doc_id| !corpus.documents.contains_key(doc_id))
+            {
                 return unknown(&files.samples, format!("sample {}", sample.id), doc_id);
             }
             let generation = sample.generation.chars().count();
@@ -304,13 +342,21 @@ impl CellData {
                 };
                 let sides = [
                     ("generation", found.gen_start, found.gen_end, generation),
-                    ("document", found.doc_start, found.doc_end, document.text.chars().count()),
+                    (
+                        "document",
+                        found.doc_start,
+                        found.doc_end,
+                        document.text.chars().count(),
+                    ),
                 ];
                 for (side, start, end, length) in sides {
                     if start < 0 || start > end || usize::try_from(end).is_ok_and(|end| end > length) {
                         return Err(Error::input(
                             &files.matches,
-                            format!("sample {}: passage {start}..{end} does not lie in the {side} of {length} characters", sample.id),
+                            format!(
+                                "sample {}: passage {start}..{end} does not lie in the {side} of {length} characters",
+                                sample.id
+                            ),
                         ));
                     }
                 }
@@ -339,7 +385,9 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
     let apart = |problem: String| {
         Error::input(
             &files.verdicts,
-            format!("{problem}: the two files come from different runs. `plagiarism --force`, or `make run`, makes it again"),
+            format!(
+                "{problem}: the two files come from different runs. `plagiarism --force`, or `make run`, makes it again"
+            ),
         )
     };
     let mut samples = Vec::new();
@@ -364,7 +412,9 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
         }
     }
     if let Some(id) = verdicts.keys().chain(matches.keys()).next() {
-        return Err(apart(format!("samples.parquet has no sample {id} that a verdict or match is about")));
+        return Err(apart(format!(
+            "samples.parquet has no sample {id} that a verdict or match is about"
+        )));
     }
     samples.sort_by_key(|sample| sample.id);
     Ok(samples)
@@ -389,11 +439,17 @@ impl Corpus {
         for batch in parquet::Reader::<TrainingInstance>::open(&files.train)? {
             for instance in batch?.into_iter().filter(|instance| instance.copy == 0) {
                 match instance.kind {
-                    DocumentKind::Document => *corpus.training_documents.entry(instance.copies).or_default() += 1,
+                    DocumentKind::Document => {
+                        *corpus.training_documents.entry(instance.copies).or_default() += 1
+                    }
                     DocumentKind::Canary | DocumentKind::CanaryReference => corpus.canaries += 1,
                 }
                 if wanted.contains(instance.doc_id.as_str()) {
-                    let document = CorpusDocument { text: instance.text, kind: instance.kind, split: Split::Train };
+                    let document = CorpusDocument {
+                        text: instance.text,
+                        kind: instance.kind,
+                        split: Split::Train,
+                    };
                     corpus.documents.insert(instance.doc_id, document);
                 }
             }
@@ -402,7 +458,11 @@ impl Corpus {
             for held_out in batch? {
                 corpus.held_out_documents += usize::from(held_out.kind == DocumentKind::Document);
                 if wanted.contains(held_out.doc_id.as_str()) {
-                    let document = CorpusDocument { text: held_out.text, kind: held_out.kind, split: Split::Heldout };
+                    let document = CorpusDocument {
+                        text: held_out.text,
+                        kind: held_out.kind,
+                        split: Split::Heldout,
+                    };
                     corpus.documents.insert(held_out.doc_id, document);
                 }
             }

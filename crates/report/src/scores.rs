@@ -46,7 +46,8 @@ impl DocumentScore {
             return Ok(None);
         }
         let loss = membership::loss(&score.logprobs)?;
-        let moments = score.vocab_mean.len() == score.logprobs.len() && score.vocab_std.len() == score.logprobs.len();
+        let moments =
+            score.vocab_mean.len() == score.logprobs.len() && score.vocab_std.len() == score.logprobs.len();
         let min_k_plus_plus = || {
             membership::min_k_plus_plus(
                 &score.logprobs,

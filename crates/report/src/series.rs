@@ -101,27 +101,45 @@ pub struct Series {
 impl Series {
     /// The estimate of a measure; `copies` none means all.
     pub fn estimate(&self, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Option<Estimate> {
-        Estimate::of(&self.tallies.of(measure, at, copies), measure.kind(), self.bootstrap)
+        Estimate::of(
+            &self.tallies.of(measure, at, copies),
+            measure.kind(),
+            self.bootstrap,
+        )
     }
 
     /// The held-out loss after tuning: scored if there was a scoring pass, else the last one logged.
     pub fn held_out_loss(&self) -> Option<Estimate> {
-        let at = Where { split: Split::Heldout, strategy: None };
+        let at = Where {
+            split: Split::Heldout,
+            strategy: None,
+        };
         self.estimate(Measure::Loss, at, None).or_else(|| {
             let value = self.course?.last;
-            Some(Estimate { value, interval: None, observations: 0, documents: 0 })
+            Some(Estimate {
+                value,
+                interval: None,
+                observations: 0,
+                documents: 0,
+            })
         })
     }
 
     /// Seeds that it was run with.
     pub fn seeds(&self, analysis: &Analysis<'_>) -> usize {
-        self.cells.iter().map(|&cell| analysis.cells[cell].data.cell.seed).collect::<BTreeSet<_>>().len()
+        self.cells
+            .iter()
+            .map(|&cell| analysis.cells[cell].data.cell.seed)
+            .collect::<BTreeSet<_>>()
+            .len()
     }
 
     /// The area under the ROC curve of an attack: of the one cell with its interval, of several their mean without.
     pub fn auc(&self, analysis: &Analysis<'_>, attack: Attack, copies: Option<i32>) -> Option<Estimate> {
-        let found: Vec<Estimate> =
-            self.separations(analysis, attack, copies).map(|separation| separation.auc).collect();
+        let found: Vec<Estimate> = self
+            .separations(analysis, attack, copies)
+            .map(|separation| separation.auc)
+            .collect();
         match found.as_slice() {
             [] => None,
             [only] => Some(*only),
@@ -157,12 +175,18 @@ impl Variant {
 impl Setting {
     /// Training documents under the setting's own strategy.
     pub fn seen(&self) -> Where<'_> {
-        Where { split: Split::Train, strategy: Some(&self.strategy) }
+        Where {
+            split: Split::Train,
+            strategy: Some(&self.strategy),
+        }
     }
 
     /// Held-out documents under the same strategy.
     pub fn unseen(&self) -> Where<'_> {
-        Where { split: Split::Heldout, strategy: Some(&self.strategy) }
+        Where {
+            split: Split::Heldout,
+            strategy: Some(&self.strategy),
+        }
     }
 
     /// The largest number of copies.
@@ -173,7 +197,11 @@ impl Setting {
     /// The untuned model, if it is there, and the chosen series of each variant, each with its label.
     pub fn shown(&self) -> impl Iterator<Item = (&str, &Series)> {
         let base = self.base.iter().map(|base| ("untuned", base));
-        base.chain(self.variants.iter().map(|variant| (variant.label.as_str(), variant.chosen())))
+        base.chain(
+            self.variants
+                .iter()
+                .map(|variant| (variant.label.as_str(), variant.chosen())),
+        )
     }
 
     /// Whether some variant was run at more than one learning rate.
@@ -188,11 +216,25 @@ impl<'run> Analysis<'run> {
     /// # Errors
     /// [`Error::Run`] where polars refuses to group or join.
     pub fn of(run: &'run Run, bootstrap: Bootstrap) -> Result<Self, Error> {
-        let cells =
-            run.cells.par_iter().map(|data| analyse(data, run)).collect::<Result<Vec<AnalysedCell<'run>>, Error>>()?;
+        let cells = run
+            .cells
+            .par_iter()
+            .map(|data| analyse(data, run))
+            .collect::<Result<Vec<AnalysedCell<'run>>, Error>>()?;
         let mut groups: BTreeMap<(std::cmp::Reverse<i64>, &str, &str), Vec<usize>> = BTreeMap::new();
-        for (index, AnalysedCell { data: CellData { cell, .. }, .. }) in cells.iter().enumerate() {
-            let setting = (std::cmp::Reverse(cell.parameters), cell.model.as_str(), layout(&cell.corpus));
+        for (
+            index,
+            AnalysedCell {
+                data: CellData { cell, .. },
+                ..
+            },
+        ) in cells.iter().enumerate()
+        {
+            let setting = (
+                std::cmp::Reverse(cell.parameters),
+                cell.model.as_str(),
+                layout(&cell.corpus),
+            );
             groups.entry(setting).or_default().push(index);
         }
         let settings = groups
@@ -201,7 +243,11 @@ impl<'run> Analysis<'run> {
                 setting(&cells, &members, (model, parameters, layout), bootstrap)
             })
             .collect();
-        Ok(Self { cells, settings, bootstrap })
+        Ok(Self {
+            cells,
+            settings,
+            bootstrap,
+        })
     }
 }
 
@@ -223,9 +269,15 @@ fn analyse<'run>(data: &'run CellData, run: &'run Run) -> Result<AnalysedCell<'r
     })
 }
 
-/// `uniform16` and `uniform1` are the same layout with different numbers of copies.
+/// The layout that a corpus folder is one of: `uniform1-s0` and `uniform16-s1` are both `uniform`, with other copies and
+/// another seed.
 fn layout(corpus: &str) -> &str {
-    corpus.trim_end_matches(|character: char| character.is_ascii_digit()).trim_end_matches(['-', '_'])
+    let digits = |character: char| character.is_ascii_digit();
+    let without_seed = match corpus.rsplit_once("-s") {
+        Some((layout, seed)) if !seed.is_empty() && seed.chars().all(digits) => layout,
+        _ => corpus,
+    };
+    without_seed.trim_end_matches(digits).trim_end_matches(['-', '_'])
 }
 
 fn setting(
@@ -235,33 +287,64 @@ fn setting(
     bootstrap: Bootstrap,
 ) -> Setting {
     let facts = |index: usize| &cells[index].data.cell;
-    let mut kinds: BTreeMap<(usize, &str, Option<i32>, Option<&str>), BTreeMap<u64, Vec<usize>>> = BTreeMap::new();
+    let mut kinds: BTreeMap<(usize, &str, Option<i32>, Option<&str>), BTreeMap<u64, Vec<usize>>> =
+        BTreeMap::new();
     for &index in members {
         let cell = facts(index);
-        let kind = (mode_order(&cell.mode), cell.mode.as_str(), cell.rank, cell.targets.as_deref());
+        let kind = (
+            mode_order(&cell.mode),
+            cell.mode.as_str(),
+            cell.rank,
+            cell.targets.as_deref(),
+        );
         // Learning rates are positive, and the bits of positive floats are in their order.
         let rate = cell.learning_rate.unwrap_or(0.0).to_bits();
-        kinds.entry(kind).or_default().entry(rate).or_default().push(index);
+        kinds
+            .entry(kind)
+            .or_default()
+            .entry(rate)
+            .or_default()
+            .push(index);
     }
     let names: Vec<(&str, Option<i32>)> = kinds.keys().map(|&(_, mode, rank, _)| (mode, rank)).collect();
     let mut base = None;
     let mut variants = Vec::new();
     for ((_, mode, rank, targets), rates) in kinds {
-        let mut series: Vec<Series> =
-            rates.into_values().map(|indices| pooled_series(cells, indices, bootstrap)).collect();
+        let mut series: Vec<Series> = rates
+            .into_values()
+            .map(|indices| pooled_series(cells, indices, bootstrap))
+            .collect();
         if mode == "base" {
             base = series.pop();
             continue;
         }
         let twins = names.iter().filter(|(other, _)| *other == mode).count();
-        let same_rank = names.iter().filter(|(other, other_rank)| *other == mode && *other_rank == rank).count();
-        let label = variant_label(mode, rank.filter(|_| twins > 1), targets.filter(|_| same_rank > 1));
+        let same_rank = names
+            .iter()
+            .filter(|(other, other_rank)| *other == mode && *other_rank == rank)
+            .count();
+        let label = variant_label(
+            mode,
+            rank.filter(|_| twins > 1),
+            targets.filter(|_| same_rank > 1),
+        );
         let chosen = best(&series);
-        variants.push(Variant { label, mode: mode.to_owned(), series, chosen });
+        variants.push(Variant {
+            label,
+            mode: mode.to_owned(),
+            series,
+            chosen,
+        });
     }
     let strategies = strategies(cells, members);
-    let greedy = strategies.iter().find(|(_, greedy)| *greedy).or(strategies.first());
-    let copies: BTreeSet<i32> = members.iter().flat_map(|&index| cells[index].tallies.copies()).collect();
+    let greedy = strategies
+        .iter()
+        .find(|(_, greedy)| *greedy)
+        .or(strategies.first());
+    let copies: BTreeSet<i32> = members
+        .iter()
+        .flat_map(|&index| cells[index].tallies.copies())
+        .collect();
     Setting {
         model: model.to_owned(),
         parameters,
@@ -277,7 +360,8 @@ fn setting(
 fn pooled_series(cells: &[AnalysedCell<'_>], indices: Vec<usize>, bootstrap: Bootstrap) -> Series {
     let first: &Cell = &cells[indices[0]].data.cell;
     let courses: Vec<HeldOutCourse> = indices.iter().filter_map(|&index| cells[index].course).collect();
-    let mean = |field: fn(&HeldOutCourse) -> f64| courses.iter().map(field).sum::<f64>() / courses.len() as f64;
+    let mean =
+        |field: fn(&HeldOutCourse) -> f64| courses.iter().map(field).sum::<f64>() / courses.len() as f64;
     let course = (!courses.is_empty()).then(|| HeldOutCourse {
         best: mean(|course| course.best),
         best_epoch: mean(|course| course.best_epoch),
@@ -297,8 +381,13 @@ fn pooled_series(cells: &[AnalysedCell<'_>], indices: Vec<usize>, bootstrap: Boo
 
 /// The series with the lowest held-out loss; the first where none is known.
 fn best(series: &[Series]) -> usize {
-    let losses = series.iter().map(|series| series.held_out_loss().map_or(f64::INFINITY, |loss| loss.value));
-    losses.enumerate().min_by(|left, right| left.1.total_cmp(&right.1)).map_or(0, |(index, _)| index)
+    let losses = series
+        .iter()
+        .map(|series| series.held_out_loss().map_or(f64::INFINITY, |loss| loss.value));
+    losses
+        .enumerate()
+        .min_by(|left, right| left.1.total_cmp(&right.1))
+        .map_or(0, |(index, _)| index)
 }
 
 /// The strategies of some cells in the order in which they appear, each with whether it is greedy.
@@ -313,7 +402,10 @@ fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<(String, boo
 }
 
 fn mode_order(mode: &str) -> usize {
-    ["base", "full", "head", "lora"].iter().position(|known| *known == mode).unwrap_or(4)
+    ["base", "full", "head", "lora"]
+        .iter()
+        .position(|known| *known == mode)
+        .unwrap_or(4)
 }
 
 fn variant_label(mode: &str, rank: Option<i32>, targets: Option<&str>) -> String {
@@ -327,7 +419,11 @@ fn variant_label(mode: &str, rank: Option<i32>, targets: Option<&str>) -> String
     }
     if let Some(targets) = targets {
         let count = targets.split(',').count();
-        label = if count > 1 { format!("{label}, {count} modules") } else { format!("{label}, {targets}") };
+        label = if count > 1 {
+            format!("{label}, {count} modules")
+        } else {
+            format!("{label}, {targets}")
+        };
     }
     label
 }
@@ -337,5 +433,38 @@ pub fn series_label(variant: &str, series: &Series) -> String {
     match series.learning_rate {
         Some(rate) => format!("{variant}, {}", rate_name(rate)),
         None => variant.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corpora_of_one_layout_go_together() {
+        let cases = [
+            ("bucketed", "bucketed"),
+            ("bucketed-s0", "bucketed"),
+            ("uniform16-s0", "uniform"),
+            ("uniform-1", "uniform"),
+            ("my-set", "my-set"),
+        ];
+        for (corpus, expected) in cases {
+            assert_eq!(layout(corpus), expected);
+        }
+    }
+
+    #[test]
+    fn variants_are_named_by_what_tells_them_apart() {
+        assert_eq!(variant_label("lora", None, None), "LoRA");
+        assert_eq!(
+            variant_label("lora", Some(16), Some("c_attn")),
+            "LoRA r16, c_attn"
+        );
+        assert_eq!(
+            variant_label("lora", Some(16), Some("c_attn,c_fc,c_proj")),
+            "LoRA r16, 3 modules"
+        );
+        assert_eq!(variant_label("head", None, None), "head-only");
     }
 }

@@ -18,10 +18,15 @@ pub fn similarities(
         .samples
         .iter()
         .filter(|sample| {
-            sample.split == split && sample.strategy == strategy && copies.is_none_or(|copies| copies == sample.copies)
+            sample.split == split
+                && sample.strategy == strategy
+                && copies.is_none_or(|copies| copies == sample.copies)
         })
         .filter(|sample| {
-            let source = sample.doc_id.as_ref().and_then(|doc_id| corpus.documents.get(doc_id));
+            let source = sample
+                .doc_id
+                .as_ref()
+                .and_then(|doc_id| corpus.documents.get(doc_id));
             source.is_none_or(|document| document.kind == DocumentKind::Document)
         })
         .filter_map(|sample| match against {

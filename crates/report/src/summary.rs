@@ -13,7 +13,11 @@ use crate::trends::per_doubling;
 
 /// The rows of all cells, in an order that depends on nothing but the run.
 pub fn rows(analysis: &Analysis<'_>) -> Vec<SummaryRow> {
-    analysis.cells.par_iter().flat_map_iter(|cell| cell_rows(cell, analysis.bootstrap)).collect()
+    analysis
+        .cells
+        .par_iter()
+        .flat_map_iter(|cell| cell_rows(cell, analysis.bootstrap))
+        .collect()
 }
 
 fn cell_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
@@ -36,10 +40,18 @@ fn average_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow
         }
         for copies in groups {
             let tallies = cell.tallies.of(measure, at, copies);
-            let Some(estimate) = Estimate::of(&tallies, measure.kind(), bootstrap) else { continue };
+            let Some(estimate) = Estimate::of(&tallies, measure.kind(), bootstrap) else {
+                continue;
+            };
             rows.push(row(cell, at, copies, measure.to_string(), estimate));
             if measure == Measure::Loss {
-                rows.push(row(cell, at, copies, "perplexity".to_owned(), estimate.map(f64::exp)));
+                rows.push(row(
+                    cell,
+                    at,
+                    copies,
+                    "perplexity".to_owned(),
+                    estimate.map(f64::exp),
+                ));
             }
         }
     }
@@ -53,7 +65,9 @@ fn trend_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> 
         if !matches!(measure, Measure::Verbatim | Measure::Any) || split != Split::Train {
             continue;
         }
-        let Some(trend) = per_doubling(&cell.tallies, measure, strategy, bootstrap) else { continue };
+        let Some(trend) = per_doubling(&cell.tallies, measure, strategy, bootstrap) else {
+            continue;
+        };
         let at = Where { split, strategy };
         let documents = cell.tallies.of(measure, at, None).len();
         let slope = Estimate {
@@ -70,10 +84,16 @@ fn trend_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> 
 /// What exposure comes to by chance, and how high it can go.
 fn canary_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
     let references = canaries::references(cell.data.scores.as_deref().unwrap_or_default());
-    let at = Where { split: Split::Heldout, strategy: None };
+    let at = Where {
+        split: Split::Heldout,
+        strategy: None,
+    };
     let bounds = [
         ("exposure_by_chance", canaries::chance(references)),
-        ("exposure_highest", measures::exposure::highest_exposure(references).ok()),
+        (
+            "exposure_highest",
+            measures::exposure::highest_exposure(references).ok(),
+        ),
     ];
     bounds
         .into_iter()
@@ -82,30 +102,53 @@ fn canary_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
 }
 
 fn membership_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
-    let at = Where { split: Split::Train, strategy: None };
+    let at = Where {
+        split: Split::Train,
+        strategy: None,
+    };
     let mut rows = Vec::new();
     for separation in &cell.separations {
         let name = format!("membership_auc_{}", separation.attack);
         rows.push(row(cell, at, separation.copies, name, separation.auc));
         for (fpr, tpr) in FALSE_POSITIVE_RATES.iter().zip(separation.true_positive_rates) {
             let name = format!("membership_tpr_at_{fpr}_fpr_{}", separation.attack);
-            rows.push(row(cell, at, separation.copies, name, exact(tpr, separation.auc.observations)));
+            rows.push(row(
+                cell,
+                at,
+                separation.copies,
+                name,
+                exact(tpr, separation.auc.observations),
+            ));
         }
     }
     rows
 }
 
 fn course_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
-    let at = Where { split: Split::Heldout, strategy: None };
-    let Some(course) = cell.course else { return Vec::new() };
-    [("best_loss_in_training", course.best), ("last_loss_in_training", course.last), ("best_loss_epoch", course.best_epoch)]
-        .map(|(name, value)| row(cell, at, None, name.to_owned(), exact(value, course.evaluations)))
-        .to_vec()
+    let at = Where {
+        split: Split::Heldout,
+        strategy: None,
+    };
+    let Some(course) = cell.course else {
+        return Vec::new();
+    };
+    [
+        ("best_loss_in_training", course.best),
+        ("last_loss_in_training", course.last),
+        ("best_loss_epoch", course.best_epoch),
+    ]
+    .map(|(name, value)| row(cell, at, None, name.to_owned(), exact(value, course.evaluations)))
+    .to_vec()
 }
 
 /// A value for which no interval is given.
 fn exact(value: f64, observations: usize) -> Estimate {
-    Estimate { value, interval: None, observations, documents: observations }
+    Estimate {
+        value,
+        interval: None,
+        observations,
+        documents: observations,
+    }
 }
 
 fn row(

@@ -56,11 +56,23 @@ impl Contributions {
     /// # Errors
     /// [`Error::Run`] where polars refuses the frame.
     pub fn tallies(self) -> Result<Tallies, Error> {
-        let catalogue: Vec<Measure> = self.measures.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let catalogue: Vec<Measure> = self
+            .measures
+            .iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         let number = |measure: &Measure| catalogue.partition_point(|known| known < measure) as i32;
         let columns = vec![
             column(KEYS[0], self.measures.iter().map(number).collect::<Vec<i32>>()),
-            column(KEYS[1], self.splits.iter().map(|split| *split as i32).collect::<Vec<i32>>()),
+            column(
+                KEYS[1],
+                self.splits
+                    .iter()
+                    .map(|split| *split as i32)
+                    .collect::<Vec<i32>>(),
+            ),
             Column::from(Series::new(KEYS[2].into(), &self.strategies)),
             column(KEYS[3], self.copies),
             Column::from(Series::new(KEYS[4].into(), &self.documents)),
@@ -79,7 +91,10 @@ where
     Column::from(<Series as NamedFrom<_, [T]>>::new(name.into(), values))
 }
 
-#[expect(deprecated, reason = "the lazy engine that should take its place costs minutes of build time")]
+#[expect(
+    deprecated,
+    reason = "the lazy engine that should take its place costs minutes of build time"
+)]
 fn sum_by_document(frame: &DataFrame) -> polars::prelude::PolarsResult<DataFrame> {
     frame.group_by_stable(KEYS)?.select(["part", "whole"]).sum()
 }
@@ -104,8 +119,11 @@ struct Group {
 
 impl Tallies {
     fn index(sums: &DataFrame, catalogue: &[Measure]) -> polars::prelude::PolarsResult<Self> {
-        let (measures, splits, copies) =
-            (sums.column(KEYS[0])?.i32()?, sums.column(KEYS[1])?.i32()?, sums.column(KEYS[3])?.i32()?);
+        let (measures, splits, copies) = (
+            sums.column(KEYS[0])?.i32()?,
+            sums.column(KEYS[1])?.i32()?,
+            sums.column(KEYS[3])?.i32()?,
+        );
         let (strategies, documents) = (sums.column(KEYS[2])?.str()?, sums.column(KEYS[4])?.str()?);
         let (parts, wholes) = (sums.column("part_sum")?.f64()?, sums.column("whole_sum")?.f64()?);
         let mut tallies = Self::default();
@@ -146,7 +164,10 @@ impl Tallies {
                 add_all(&mut documents, found);
             }
         }
-        documents.into_values().filter(|tally| tally.whole > 0.0).collect()
+        documents
+            .into_values()
+            .filter(|tally| tally.whole > 0.0)
+            .collect()
     }
 
     /// For each document its number of copies and its tally.
@@ -154,7 +175,10 @@ impl Tallies {
         let mut documents: BTreeMap<&str, Vec<(i32, Tally)>> = BTreeMap::new();
         for (group, found) in self.groups_of(measure, at) {
             for (document, tally) in found.iter().filter(|(_, tally)| tally.whole > 0.0) {
-                documents.entry(document).or_default().push((group.copies, *tally));
+                documents
+                    .entry(document)
+                    .or_default()
+                    .push((group.copies, *tally));
             }
         }
         documents
@@ -162,22 +186,36 @@ impl Tallies {
 
     /// The measures that have a value somewhere, with the places where they have.
     pub fn questions(&self) -> BTreeSet<(Measure, Split, Option<&str>)> {
-        self.groups.keys().map(|group| (group.measure, group.split, group.strategy.as_deref())).collect()
+        self.groups
+            .keys()
+            .map(|group| (group.measure, group.split, group.strategy.as_deref()))
+            .collect()
     }
 
     /// The numbers of copies of the training documents that the tallies are about, ascending.
     pub fn copies(&self) -> BTreeSet<i32> {
-        self.groups.keys().filter(|group| group.split == Split::Train).map(|group| group.copies).collect()
+        self.groups
+            .keys()
+            .filter(|group| group.split == Split::Train)
+            .map(|group| group.copies)
+            .collect()
     }
 
-    fn groups_of(&self, measure: Measure, at: Where<'_>) -> impl Iterator<Item = (&Group, &BTreeMap<String, Tally>)> {
+    fn groups_of(
+        &self,
+        measure: Measure,
+        at: Where<'_>,
+    ) -> impl Iterator<Item = (&Group, &BTreeMap<String, Tally>)> {
         let first = Group {
             measure,
             split: at.split,
             strategy: at.strategy.map(str::to_owned),
             copies: i32::MIN,
         };
-        let last = Group { copies: i32::MAX, ..first.clone() };
+        let last = Group {
+            copies: i32::MAX,
+            ..first.clone()
+        };
         self.groups.range(first..=last)
     }
 }
@@ -193,12 +231,21 @@ fn add_all(sums: &mut BTreeMap<String, Tally>, documents: &BTreeMap<String, Tall
 mod tests {
     use super::*;
 
-    const TRAIN: Where<'_> = Where { split: Split::Train, strategy: Some("greedy") };
+    const TRAIN: Where<'_> = Where {
+        split: Split::Train,
+        strategy: Some("greedy"),
+    };
 
     #[test]
     fn contributions_of_a_document_add_up() {
         let mut contributions = Contributions::default();
-        for (copies, document, part) in [(1, "a", 1.0), (1, "a", 0.0), (1, "b", 0.0), (4, "c", 1.0), (4, "d", f64::NAN)] {
+        for (copies, document, part) in [
+            (1, "a", 1.0),
+            (1, "a", 0.0),
+            (1, "b", 0.0),
+            (4, "c", 1.0),
+            (4, "d", f64::NAN),
+        ] {
             contributions.add(Measure::Verbatim, TRAIN, copies, document, Tally::new(part, 1.0));
         }
         let tallies = contributions.tallies().unwrap();
@@ -206,7 +253,11 @@ mod tests {
             tallies.of(Measure::Verbatim, TRAIN, Some(1)),
             [Tally::new(1.0, 2.0), Tally::new(0.0, 1.0)]
         );
-        assert_eq!(tallies.of(Measure::Verbatim, TRAIN, None).len(), 3, "the NaN is no measurement");
+        assert_eq!(
+            tallies.of(Measure::Verbatim, TRAIN, None).len(),
+            3,
+            "the NaN is no measurement"
+        );
         assert_eq!(tallies.of(Measure::Idea, TRAIN, None), []);
         assert_eq!(tallies.copies(), BTreeSet::from([1, 4]));
 

@@ -17,10 +17,14 @@ pub struct HeldOutCourse {
 
 /// The course of held-out loss in a training log; `None` where it was never evaluated.
 pub fn held_out_course(metrics: &[TrainingMetric]) -> Option<HeldOutCourse> {
-    let evaluations: Vec<&TrainingMetric> =
-        metrics.iter().filter(|metric| metric.split == Split::Heldout && metric.loss.is_finite()).collect();
+    let evaluations: Vec<&TrainingMetric> = metrics
+        .iter()
+        .filter(|metric| metric.split == Split::Heldout && metric.loss.is_finite())
+        .collect();
     let last = evaluations.last()?;
-    let best = evaluations.iter().min_by(|left, right| left.loss.total_cmp(&right.loss))?;
+    let best = evaluations
+        .iter()
+        .min_by(|left, right| left.loss.total_cmp(&right.loss))?;
     Some(HeldOutCourse {
         best: best.loss,
         best_epoch: best.epoch,

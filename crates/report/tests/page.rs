@@ -46,7 +46,10 @@ fn made(shape: &Shape) -> (tempfile::TempDir, String, Vec<SummaryRow>) {
 fn outputs(run: &Path) -> (String, Vec<SummaryRow>) {
     report::report(&arguments(run), run).unwrap();
     let page = std::fs::read_to_string(run.join("report/report.html")).unwrap();
-    (page, parquet::read_all(&run.join("report/summary.parquet")).unwrap())
+    (
+        page,
+        parquet::read_all(&run.join("report/summary.parquet")).unwrap(),
+    )
 }
 
 fn find<'a>(
@@ -67,7 +70,11 @@ fn find<'a>(
                 && row.copies == copies
         })
         .collect();
-    assert_eq!(found.len(), 1, "{cell} {measure} {split:?} {strategy:?} {copies:?}");
+    assert_eq!(
+        found.len(),
+        1,
+        "{cell} {measure} {split:?} {strategy:?} {copies:?}"
+    );
     found[0]
 }
 
@@ -79,15 +86,27 @@ fn set_verdicts(run: &Path, cell: &str, copies: i32, count: usize, class: Verdic
     let mut verdicts: Vec<SampleVerdict> = parquet::read_all(&folder.join("verdicts.parquet")).unwrap();
     let chosen: Vec<i64> = samples
         .iter()
-        .filter(|sample| sample.strategy == "greedy" && sample.copies == copies && sample.split == Split::Train)
+        .filter(|sample| {
+            sample.strategy == "greedy" && sample.copies == copies && sample.split == Split::Train
+        })
         .map(|sample| sample.sample_id)
         .take(count)
         .collect();
     for verdict in &mut verdicts {
-        verdict.verdict = if chosen.contains(&verdict.sample_id) { class } else { Verdict::None };
+        verdict.verdict = if chosen.contains(&verdict.sample_id) {
+            class
+        } else {
+            Verdict::None
+        };
     }
-    parquet::write_all(&folder.join("verdicts.parquet"), &Provenance::new("test"), &verdicts).unwrap();
-    parquet::write_all::<PassageMatch>(&folder.join("matches.parquet"), &Provenance::new("test"), &[]).unwrap();
+    parquet::write_all(
+        &folder.join("verdicts.parquet"),
+        &Provenance::new("test"),
+        &verdicts,
+    )
+    .unwrap();
+    parquet::write_all::<PassageMatch>(&folder.join("matches.parquet"), &Provenance::new("test"), &[])
+        .unwrap();
 }
 
 #[test]
@@ -98,25 +117,68 @@ fn rates_are_those_counted_by_hand() {
     let (_, rows) = outputs(folder.path());
 
     // Three of eight documents with 16 copies, one greedy sample each.
-    let verbatim = find(&rows, "full-3e-4", "verbatim", Split::Train, Some("greedy"), Some(16));
+    let verbatim = find(
+        &rows,
+        "full-3e-4",
+        "verbatim",
+        Split::Train,
+        Some("greedy"),
+        Some(16),
+    );
     let interval = wilson(3, 8).unwrap();
     assert_eq!(
         (verbatim.value, verbatim.ci_low, verbatim.ci_high, verbatim.n),
         (0.375, Some(interval.low), Some(interval.high), 8)
     );
-    assert_eq!(find(&rows, "full-3e-4", "any", Split::Train, Some("greedy"), Some(16)).value, 0.375);
-    assert_eq!(find(&rows, "full-3e-4", "idea", Split::Train, Some("greedy"), Some(16)).value, 0.0);
+    assert_eq!(
+        find(&rows, "full-3e-4", "any", Split::Train, Some("greedy"), Some(16)).value,
+        0.375
+    );
+    assert_eq!(
+        find(&rows, "full-3e-4", "idea", Split::Train, Some("greedy"), Some(16)).value,
+        0.0
+    );
     // All copies: 3 of 24. Eight documents each at log₂ copies 0, 2, 4 with means 0, 0, 3/8: slope (3/8)/4.
-    assert_eq!(find(&rows, "full-3e-4", "verbatim", Split::Train, Some("greedy"), None).value, 0.125);
-    let slope = find(&rows, "full-3e-4", "verbatim_per_doubling", Split::Train, Some("greedy"), None);
+    assert_eq!(
+        find(&rows, "full-3e-4", "verbatim", Split::Train, Some("greedy"), None).value,
+        0.125
+    );
+    let slope = find(
+        &rows,
+        "full-3e-4",
+        "verbatim_per_doubling",
+        Split::Train,
+        Some("greedy"),
+        None,
+    );
     assert!((slope.value - 0.375 / 4.0).abs() < 1e-12);
     // Two samples a document: sixteen samples of eight documents, and 0 still has room above it.
-    let sampled = find(&rows, "full-3e-4", "verbatim", Split::Train, Some("top-k 40"), Some(16));
+    let sampled = find(
+        &rows,
+        "full-3e-4",
+        "verbatim",
+        Split::Train,
+        Some("top-k 40"),
+        Some(16),
+    );
     assert_eq!((sampled.value, sampled.n), (0.0, 16));
     assert_eq!(sampled.ci_high, Some(wilson(0, 8).unwrap().high));
     // Held-out prompts have one row, for all copies.
-    assert_eq!(find(&rows, "full-3e-4", "verbatim", Split::Heldout, Some("greedy"), None).n, 8);
-    let held_out = rows.iter().filter(|row| row.split == Split::Heldout && row.copies.is_some());
+    assert_eq!(
+        find(
+            &rows,
+            "full-3e-4",
+            "verbatim",
+            Split::Heldout,
+            Some("greedy"),
+            None
+        )
+        .n,
+        8
+    );
+    let held_out = rows
+        .iter()
+        .filter(|row| row.split == Split::Heldout && row.copies.is_some());
     assert_eq!(held_out.count(), 0);
 }
 
@@ -131,34 +193,72 @@ fn losses_and_exposures_are_those_of_the_scores() {
             && score.kind == contract::records::DocumentKind::Document
     });
     let (nats, tokens) = whole.fold((0.0, 0), |(nats, tokens), score| {
-        (nats - score.logprobs.iter().map(|&logprob| f64::from(logprob)).sum::<f64>(), tokens + score.logprobs.len())
+        (
+            nats - score
+                .logprobs
+                .iter()
+                .map(|&logprob| f64::from(logprob))
+                .sum::<f64>(),
+            tokens + score.logprobs.len(),
+        )
     });
     let loss = find(&rows, "full-3e-4", "loss", Split::Heldout, None, None);
     assert!((loss.value - nats / tokens as f64).abs() < 1e-9);
     assert!(loss.ci_low.unwrap() < loss.value && loss.value < loss.ci_high.unwrap());
     let perplexity = find(&rows, "full-3e-4", "perplexity", Split::Heldout, None, None);
     assert!((perplexity.value - loss.value.exp()).abs() < 1e-9);
+    // Documents as long as the longest may have been cut off, so their bytes are not counted.
+    assert!(find(&rows, "full-3e-4", "bits_per_byte", Split::Heldout, None, None).n <= loss.n);
     // Sixteen references: at most log₂ 17 bits.
-    assert_eq!(find(&rows, "full-3e-4", "exposure_highest", Split::Heldout, None, None).value, 17_f64.log2());
-    assert_eq!(find(&rows, "full-3e-4", "exposure", Split::Train, None, Some(16)).n, 2);
+    assert_eq!(
+        find(&rows, "full-3e-4", "exposure_highest", Split::Heldout, None, None).value,
+        17_f64.log2()
+    );
+    assert_eq!(
+        find(&rows, "full-3e-4", "exposure", Split::Train, None, Some(16)).n,
+        2
+    );
     // Canaries are no documents.
-    assert_eq!(find(&rows, "full-3e-4", "loss", Split::Train, None, Some(16)).n, 8);
+    assert_eq!(
+        find(&rows, "full-3e-4", "loss", Split::Train, None, Some(16)).n,
+        8
+    );
     // The untuned model is a reference for others, not for itself.
-    find(&rows, "full-3e-4", "membership_auc_reference", Split::Train, None, None);
-    assert!(!rows.iter().any(|row| row.cell == "base" && row.measure == "membership_auc_reference"));
+    find(
+        &rows,
+        "full-3e-4",
+        "membership_auc_reference",
+        Split::Train,
+        None,
+        None,
+    );
+    assert!(
+        !rows
+            .iter()
+            .any(|row| row.cell == "base" && row.measure == "membership_auc_reference")
+    );
 }
 
 #[test]
 fn text_from_outside_is_escaped_and_the_page_reaches_nowhere() {
-    let (_folder, page, _) = made(&Shape { documents: 3, ..small() });
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &small());
+    let every_passage = StageArguments {
+        overrides: vec!["report.examples=99".to_owned()],
+        ..arguments(folder.path())
+    };
+    let written = report::report(&every_passage, folder.path()).unwrap();
+    let page = std::fs::read_to_string(written.page).unwrap();
     assert!(HOSTILE.contains("<script>") && HOSTILE.contains('\0'));
     assert!(page.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; 'quotes' \u{2400}"));
     assert!(!page.contains("<script"), "no script, neither ours nor theirs");
     assert!(!page.contains('\0'));
-    assert_eq!(page.matches("<blockquote").count(), page.matches("</blockquote>").count());
+    assert_eq!(
+        page.matches("<blockquote").count(),
+        page.matches("</blockquote>").count()
+    );
     for reach in ["http:", "https:", "//", "url(", "@import", "src=", "<link"] {
-        let outside_text = page.replace("&lt;/", "");
-        assert!(!outside_text.contains(reach), "{reach}");
+        assert!(!page.contains(reach), "{reach}");
     }
 }
 
@@ -173,9 +273,15 @@ fn marks_cut_the_shared_passage() {
         .filter(|passage| passage.kind == Verdict::Verbatim)
         .max_by_key(|passage| (passage.gen_end, std::cmp::Reverse(passage.sample_id)))
         .unwrap();
-    let sample = samples.iter().find(|sample| sample.sample_id == longest.sample_id).unwrap();
+    let sample = samples
+        .iter()
+        .find(|sample| sample.sample_id == longest.sample_id)
+        .unwrap();
     let passage: String = sample.generation.chars().take(longest.gen_end as usize).collect();
-    let marked = format!("<mark>{}</mark>", maud::html! { (report::page::visible(&passage)) }.into_string());
+    let marked = format!(
+        "<mark>{}</mark>",
+        maud::html! { (report::page::visible(&passage)) }.into_string()
+    );
     // Once in the generation and once in the document, which goes on after its prompt.
     assert_eq!(longest.doc_start as usize, PROMPT);
     assert!(page.matches(&marked).count() >= 2, "{marked}");
@@ -187,7 +293,13 @@ fn the_answer_claims_only_what_the_sample_carries() {
         let folder = tempfile::tempdir().unwrap();
         write_run(folder.path(), &Shape { documents, ..small() });
         for cell in ["base", "full-3e-4", "lora16-3e-3"] {
-            set_verdicts(folder.path(), cell, 16, if cell == "full-3e-4" { count } else { 0 }, Verdict::Verbatim);
+            set_verdicts(
+                folder.path(),
+                cell,
+                16,
+                if cell == "full-3e-4" { count } else { 0 },
+                Verdict::Verbatim,
+            );
         }
         outputs(folder.path()).0.replace('\u{2060}', "")
     };
@@ -195,18 +307,26 @@ fn the_answer_claims_only_what_the_sample_carries() {
     let clear = leaking(10, 12);
     assert!(clear.contains("Fully tuned, the model repeats its training text word for word in 83% (55–95%)"));
     assert!(clear.contains("untuned in 0% (0–24%) and on documents it never saw in 0% (0–24%)"));
-    assert!(clear.contains("LoRA in 0% (0–24%), which cannot be told from the floor"));
+    assert!(clear.contains("LoRA in 0% (0–24%), which cannot be told from the controls"));
     // 1 of 12 against 0 of 12: samples_to_separate(1/12, 0) is 90.
     let thin = leaking(1, 12);
     assert!(thin.contains("No way of tuning can be shown to repeat its training text word for word"));
-    assert!(thin.contains("12 documents cannot tell this rate from the floor, about 90 on each side could"));
+    assert!(
+        thin.contains("12 documents cannot tell this rate from the controls, about 90 on each side would")
+    );
     assert!(!thin.contains("Fully tuned, the model repeats"));
 }
 
 #[test]
 fn a_rate_that_unseen_documents_share_is_no_leak() {
     let folder = tempfile::tempdir().unwrap();
-    write_run(folder.path(), &Shape { documents: 12, ..small() });
+    write_run(
+        folder.path(),
+        &Shape {
+            documents: 12,
+            ..small()
+        },
+    );
     let verdicts = folder.path().join("cells/full-3e-4/verdicts.parquet");
     let mut boilerplate: Vec<SampleVerdict> = parquet::read_all(&verdicts).unwrap();
     for verdict in &mut boilerplate {
@@ -215,7 +335,7 @@ fn a_rate_that_unseen_documents_share_is_no_leak() {
     parquet::write_all(&verdicts, &Provenance::new("test"), &boilerplate).unwrap();
     let (page, _) = outputs(folder.path());
     assert!(page.contains("No way of tuning can be shown"));
-    assert!(page.contains("not more than the floor"));
+    assert!(page.contains("not more than a control"));
 }
 
 #[test]
@@ -226,7 +346,7 @@ fn a_run_without_controls_or_scores_says_what_is_missing() {
         tuning.scores = false;
     }
     let (_folder, page, rows) = made(&shape);
-    assert!(page.contains("it is not in this run, so half of the floor is missing"));
+    assert!(page.contains("it is not in this run, so half of the control is missing"));
     assert!(page.contains("they have no scores.parquet"));
     assert!(!rows.iter().any(|row| row.measure == "loss"));
     // The training log still knows a held-out loss.
@@ -235,21 +355,41 @@ fn a_run_without_controls_or_scores_says_what_is_missing() {
 
 #[test]
 fn seeds_models_and_variants_stand_side_by_side() {
-    let mut shape = Shape { documents: 5, ..small() };
+    let mut shape = Shape {
+        documents: 5,
+        ..small()
+    };
     let mut more = Vec::new();
     for tuning in &shape.tunings {
         for (seed, model, parameters) in [(1, "synthetic-4m", 4_200_000), (0, "synthetic-16m", 16_000_000)] {
             let name = format!("{}-{model}-s{seed}", tuning.name);
-            more.push(Tuning { name, seed, model: model.to_owned(), parameters, ..tuning.clone() });
+            more.push(Tuning {
+                name,
+                seed,
+                model: model.to_owned(),
+                parameters,
+                ..tuning.clone()
+            });
         }
     }
     let wide = Tuning::new("lora64", "lora", Some(3e-3), 4.3, 0.5);
-    more.push(Tuning { rank: Some(64), targets: Some("c_attn,c_fc,c_proj".to_owned()), ..wide });
+    more.push(Tuning {
+        rank: Some(64),
+        targets: Some("c_attn,c_fc,c_proj".to_owned()),
+        ..wide
+    });
     shape.tunings.extend(more);
     let (_folder, page, rows) = made(&shape);
-    for expected in ["synthetic-16m, bucketed copies", "LoRA r16", "LoRA r64", "beyond the 2 that are pooled here"] {
+    for expected in [
+        "synthetic-16m, bucketed copies",
+        "LoRA r16",
+        "LoRA r64",
+        "beyond the 2 that are pooled here",
+    ] {
         assert!(page.contains(expected), "{expected}");
     }
+    // Documents of both sizes are the same ones, so the slope against size is about them.
+    assert!(page.contains("Across sizes") && page.contains("Tenfold size"));
     // The larger model comes first.
     assert!(page.find("synthetic-16m, bucketed") < page.find("synthetic-4m, bucketed"));
     let cells: std::collections::BTreeSet<&str> = rows.iter().map(|row| row.cell.as_str()).collect();
@@ -268,12 +408,31 @@ fn the_same_run_gives_the_same_bytes_and_is_not_done_twice() {
     // A page that is gone, a changed input, other settings, a changed verdict: each is work.
     let done = |change: &dyn Fn(), overrides: &[&str]| {
         change();
-        let overrides = overrides.iter().map(|&assignment| assignment.to_owned()).collect();
-        report::report(&StageArguments { overrides, ..arguments(first.path()) }, first.path()).unwrap().up_to_date
+        let overrides = overrides
+            .iter()
+            .map(|&assignment| assignment.to_owned())
+            .collect();
+        report::report(
+            &StageArguments {
+                overrides,
+                ..arguments(first.path())
+            },
+            first.path(),
+        )
+        .unwrap()
+        .up_to_date
     };
-    assert!(!done(&|| std::fs::remove_file(first.path().join("report/report.html")).unwrap(), &[]));
+    assert!(!done(
+        &|| std::fs::remove_file(first.path().join("report/report.html")).unwrap(),
+        &[]
+    ));
     assert!(!done(&|| (), &["report.examples=1"]));
-    assert!(!done(&|| set_verdicts(first.path(), "base", 1, 1, Verdict::Idea), &[]));
+    assert!(!done(&|| (), &[]));
+    assert!(done(&|| (), &[]));
+    assert!(!done(
+        &|| set_verdicts(first.path(), "base", 1, 1, Verdict::Idea),
+        &[]
+    ));
 }
 
 #[test]
@@ -287,7 +446,13 @@ fn a_missing_file_names_the_command_that_makes_it() {
     ];
     for (file, command) in missing {
         let folder = tempfile::tempdir().unwrap();
-        write_run(folder.path(), &Shape { documents: 2, ..small() });
+        write_run(
+            folder.path(),
+            &Shape {
+                documents: 2,
+                ..small()
+            },
+        );
         std::fs::remove_file(folder.path().join(file)).unwrap();
         let error = report::report(&arguments(folder.path()), folder.path()).unwrap_err();
         let message = error.to_string();
@@ -301,13 +466,28 @@ fn files_that_do_not_belong_together_are_refused() {
     type Change = fn(&mut Vec<SampleVerdict>, &mut Vec<PassageMatch>);
     let cases: [(Change, &str); 4] = [
         (|verdicts, _| drop(verdicts.remove(0)), "no verdict on sample 0"),
-        (|verdicts, _| verdicts.iter_mut().for_each(|verdict| verdict.sample_id += 1), "no verdict on sample 0"),
-        (|_, matches| matches[0].gen_end = 100_000, "does not lie in the generation"),
-        (|_, matches| matches[0].doc_id = "elsewhere".to_owned(), "document elsewhere is in neither"),
+        (
+            |verdicts, _| verdicts.iter_mut().for_each(|verdict| verdict.sample_id += 1),
+            "no verdict on sample 0",
+        ),
+        (
+            |_, matches| matches[0].gen_end = 100_000,
+            "does not lie in the generation",
+        ),
+        (
+            |_, matches| matches[0].doc_id = "elsewhere".to_owned(),
+            "document elsewhere is in neither",
+        ),
     ];
     for (change, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
-        write_run(folder.path(), &Shape { documents: 4, ..small() });
+        write_run(
+            folder.path(),
+            &Shape {
+                documents: 4,
+                ..small()
+            },
+        );
         let cell = folder.path().join("cells/full-3e-4");
         let (verdicts_file, matches_file) = (cell.join("verdicts.parquet"), cell.join("matches.parquet"));
         let mut verdicts = parquet::read_all(&verdicts_file).unwrap();
@@ -324,7 +504,13 @@ fn files_that_do_not_belong_together_are_refused() {
 #[test]
 fn the_program_ends_with_the_status_of_its_error() {
     let folder = tempfile::tempdir().unwrap();
-    write_run(folder.path(), &Shape { documents: 2, ..small() });
+    write_run(
+        folder.path(),
+        &Shape {
+            documents: 2,
+            ..small()
+        },
+    );
     let run = |extra: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_report"))
             .arg("--config")
@@ -341,7 +527,10 @@ fn the_program_ends_with_the_status_of_its_error() {
     assert_eq!(first.status.code(), Some(0));
     assert!(first.stdout.is_empty());
     let said = String::from_utf8_lossy(&first.stderr).into_owned();
-    assert!(said.contains("held-out loss") && said.contains("report.html"), "{said}");
+    assert!(
+        said.contains("held-out loss") && said.contains("report.html"),
+        "{said}"
+    );
     assert!(String::from_utf8_lossy(&run(&[]).stderr).contains("up to date"));
     assert_eq!(run(&["--set", "report.resamples=3"]).status.code(), Some(2));
     std::fs::write(folder.path().join("cells/base/verdicts.parquet"), "PAR1").unwrap();

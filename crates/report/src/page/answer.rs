@@ -27,13 +27,24 @@ fn facts(analysis: &Analysis<'_>) -> String {
     let mut models: Vec<String> = analysis
         .settings
         .iter()
-        .map(|setting| format!("{} ({} parameters)", setting.model, parameters(setting.parameters)))
+        .map(|setting| {
+            format!(
+                "{} ({} parameters)",
+                setting.model,
+                parameters(setting.parameters)
+            )
+        })
         .collect();
     models.dedup();
     let mut corpora: Vec<String> = Vec::new();
     for cell in &analysis.cells {
         let trained: usize = cell.corpus.training_documents.values().sum();
-        let copies: Vec<String> = cell.corpus.training_documents.keys().map(i32::to_string).collect();
+        let copies: Vec<String> = cell
+            .corpus
+            .training_documents
+            .keys()
+            .map(i32::to_string)
+            .collect();
         let canaries = match cell.corpus.canaries {
             0 => String::new(),
             canaries => format!(", {canaries} canaries"),
@@ -55,7 +66,11 @@ fn facts(analysis: &Analysis<'_>) -> String {
             .iter()
             .flat_map(|cell| {
                 cell.data.samples.iter().filter(move |sample| {
-                    let kind = sample.doc_id.as_ref().and_then(|doc_id| cell.corpus.documents.get(doc_id)).map(|found| found.kind);
+                    let kind = sample
+                        .doc_id
+                        .as_ref()
+                        .and_then(|doc_id| cell.corpus.documents.get(doc_id))
+                        .map(|found| found.kind);
                     sample.split == split && kind == Some(DocumentKind::Document)
                 })
             })
@@ -70,7 +85,11 @@ fn facts(analysis: &Analysis<'_>) -> String {
         prompted(Split::Train),
         prompted(Split::Heldout),
         analysis.cells.len(),
-        if analysis.cells.len() == 1 { "cell" } else { "cells" },
+        if analysis.cells.len() == 1 {
+            "cell"
+        } else {
+            "cells"
+        },
     )
 }
 
@@ -86,10 +105,19 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
 }
 
 fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
-    let Some(copies) = setting.most_copies() else { return html! {} };
-    let exposed = Where { split: Split::Train, strategy: None };
-    let has_exposure = setting.shown().any(|(_, series)| !series.tallies.of(Measure::Exposure, exposed, None).is_empty());
-    let has_auc = setting.shown().any(|(_, series)| series.auc(analysis, Attack::Loss, None).is_some());
+    let Some(copies) = setting.most_copies() else {
+        return html! {};
+    };
+    let exposed = Where {
+        split: Split::Train,
+        strategy: None,
+    };
+    let has_exposure = setting
+        .shown()
+        .any(|(_, series)| !series.tallies.of(Measure::Exposure, exposed, None).is_empty());
+    let has_auc = setting
+        .shown()
+        .any(|(_, series)| series.auc(analysis, Attack::Loss, None).is_some());
     let content = html! {
         thead {
             tr {
@@ -137,7 +165,11 @@ fn room(setting: &Setting, copies: i32) -> Option<String> {
     setting
         .variants
         .iter()
-        .filter_map(|variant| variant.chosen().estimate(Measure::Verbatim, setting.seen(), Some(copies)))
+        .filter_map(|variant| {
+            variant
+                .chosen()
+                .estimate(Measure::Verbatim, setting.seen(), Some(copies))
+        })
         .find_map(|rate| room_left(&rate))
 }
 
@@ -150,5 +182,8 @@ fn chosen_rates(setting: &Setting) -> String {
             format!("{} {rate} (of {})", variant.label, variant.series.len())
         })
         .collect();
-    format!("Shown for each way of tuning: the learning rate with the best held-out loss, {}.", listing(&chosen))
+    format!(
+        "Shown for each way of tuning: the learning rate with the best held-out loss, {}.",
+        listing(&chosen)
+    )
 }

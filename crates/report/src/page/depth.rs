@@ -20,7 +20,10 @@ use crate::series::{Analysis, Series, Setting};
 use crate::tallies::Where;
 
 /// Scores come from teacher forcing; no decoding stands between them and the model.
-const SCORED: Where<'_> = Where { split: Split::Train, strategy: None };
+const SCORED: Where<'_> = Where {
+    split: Split::Train,
+    strategy: None,
+};
 
 pub(super) fn extraction(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let prefixes: BTreeSet<i32> = setting
@@ -31,11 +34,19 @@ pub(super) fn extraction(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             _ => None,
         })
         .collect();
-    let Some(&prefix) = prefixes.first() else { return html! {} };
+    let Some(&prefix) = prefixes.first() else {
+        return html! {};
+    };
     let mut drawn = Vec::new();
     let curve = discovery_curve(setting, analysis, prefix);
-    let at = setting.most_copies().map_or(String::new(), |copies| format!(", documents seen {}", times(copies)));
-    drawn.extend(curve.draw().map(|drawing| (format!("Found with probability ½ after n draws{at}"), drawing)));
+    let at = setting.most_copies().map_or(String::new(), |copies| {
+        format!(", documents seen {}", times(copies))
+    });
+    drawn.extend(
+        curve
+            .draw()
+            .map(|drawing| (format!("Found with probability ½ after n draws{at}"), drawing)),
+    );
     let strength = DosePlot {
         title: "Exact memorization against copies".to_owned(),
         unit: Unit::Share,
@@ -43,14 +54,18 @@ pub(super) fn extraction(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
         references: Vec::new(),
         lines: scored_doses(setting, Measure::ExactMemorization),
     };
-    drawn.extend(strength.draw().map(|drawing| ("Tokens that are the model’s first choice".to_owned(), drawing)));
+    drawn.extend(
+        strength
+            .draw()
+            .map(|drawing| ("Tokens that are the model’s first choice".to_owned(), drawing)),
+    );
     html! {
         section {
             h2 { "Exact and probabilistic extraction" }
             p {
                 "Read off one pass over the true text, with no sampling in between. k-extractable: after k tokens, greedy decoding "
                 "gives the whole continuation (Carlini et al. 2023). (n, ½)-discoverable: n draws contain it with probability ½ "
-                "(Hayes et al. 2024), which finds what a handful of samples misses."
+                "(Hayes et al. 2024), drawn by the first strategy that samples: this finds what a handful of samples misses."
             }
             (panels(&drawn))
             (dense_table("Extraction by teacher forcing", &extraction_table(setting, &prefixes, prefix)))
@@ -89,17 +104,28 @@ fn extraction_table(setting: &Setting, prefixes: &BTreeSet<i32>, prefix: i32) ->
 }
 
 fn discovery_curve(setting: &Setting, analysis: &Analysis<'_>, prefix: i32) -> LinePlot {
-    let lines = setting.shown().zip(looks(setting)).filter_map(|((label, series), look)| {
-        let log_probabilities = log_probabilities(setting, analysis, series, prefix);
-        let points: Vec<(f64, f64)> = (0..=32)
-            .filter_map(|quarter| {
-                let exponent = f64::from(quarter) / 4.0;
-                let samples = 10_f64.powf(exponent).round() as u64;
-                Some((exponent, discoverable_rate(&log_probabilities, samples, DISCOVERY_PROBABILITY).ok()?))
+    let lines = setting
+        .shown()
+        .zip(looks(setting))
+        .filter_map(|((label, series), look)| {
+            let log_probabilities = log_probabilities(setting, analysis, series, prefix);
+            let points: Vec<(f64, f64)> = (0..=32)
+                .filter_map(|quarter| {
+                    let exponent = f64::from(quarter) / 4.0;
+                    let samples = 10_f64.powf(exponent).round() as u64;
+                    Some((
+                        exponent,
+                        discoverable_rate(&log_probabilities, samples, DISCOVERY_PROBABILITY).ok()?,
+                    ))
+                })
+                .collect();
+            (!points.is_empty()).then(|| Line {
+                look,
+                label: label.to_owned(),
+                faint: false,
+                points,
             })
-            .collect();
-        (!points.is_empty()).then(|| Line { look, label: label.to_owned(), faint: false, points })
-    });
+        });
     LinePlot {
         title: "Share of documents discoverable against the number of draws".to_owned(),
         axis: "draws n".to_owned(),
@@ -130,7 +156,10 @@ fn log_probabilities(setting: &Setting, analysis: &Analysis<'_>, series: &Series
 }
 
 fn scored_doses(setting: &Setting, measure: Measure) -> Vec<DoseLine> {
-    let unseen = Where { split: Split::Heldout, strategy: None };
+    let unseen = Where {
+        split: Split::Heldout,
+        strategy: None,
+    };
     setting
         .shown()
         .zip(looks(setting))
@@ -144,8 +173,10 @@ fn scored_doses(setting: &Setting, measure: Measure) -> Vec<DoseLine> {
 }
 
 pub(super) fn canaries(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
-    let lines: Vec<DoseLine> =
-        scored_doses(setting, Measure::Exposure).into_iter().filter(|line| !line.points.is_empty()).collect();
+    let lines: Vec<DoseLine> = scored_doses(setting, Measure::Exposure)
+        .into_iter()
+        .filter(|line| !line.points.is_empty())
+        .collect();
     if lines.is_empty() {
         return html! {};
     }
@@ -162,7 +193,10 @@ pub(super) fn canaries(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
         title: "Exposure of canaries against copies".to_owned(),
         unit: Unit::Number(0),
         range: Some((0.0, highest.map_or(1.0, |highest| highest * 1.08))),
-        references: references.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?))).collect(),
+        references: references
+            .iter()
+            .filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?)))
+            .collect(),
         lines,
     };
     let caption = "Mean exposure in bits".to_owned();
@@ -183,14 +217,25 @@ pub(super) fn canaries(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
 pub(super) fn membership(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let attacks: Vec<Attack> = Attack::ALL
         .into_iter()
-        .filter(|attack| setting.shown().any(|(_, series)| series.auc(analysis, *attack, None).is_some()))
+        .filter(|attack| {
+            setting
+                .shown()
+                .any(|(_, series)| series.auc(analysis, *attack, None).is_some())
+        })
         .collect();
     if attacks.is_empty() {
         return html! {};
     }
-    let best = if attacks.contains(&Attack::Reference) { Attack::Reference } else { Attack::Loss };
+    let best = if attacks.contains(&Attack::Reference) {
+        Attack::Reference
+    } else {
+        Attack::Loss
+    };
     let mut drawn = Vec::new();
-    for (attack, caption) in [(best, attack_name(best)), (Attack::Loss, attack_name(Attack::Loss))] {
+    for (attack, caption) in [
+        (best, attack_name(best)),
+        (Attack::Loss, attack_name(Attack::Loss)),
+    ] {
         if attack == Attack::Loss && !drawn.is_empty() && best == Attack::Loss {
             continue;
         }

@@ -18,15 +18,26 @@ use crate::similarity::similarities;
 use crate::tallies::Where;
 
 pub(super) fn memorization(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
-    let strategies = std::iter::once(&setting.strategy)
-        .chain(setting.strategies.iter().filter(|strategy| **strategy != setting.strategy));
+    let strategies = std::iter::once(&setting.strategy).chain(
+        setting
+            .strategies
+            .iter()
+            .filter(|strategy| **strategy != setting.strategy),
+    );
     let mut drawn = Vec::new();
     for strategy in strategies {
         let pair = [Measure::Any, Measure::Verbatim];
-        let lines: Vec<Vec<DoseLine>> = pair.iter().map(|&measure| doses(setting, measure, strategy)).collect();
+        let lines: Vec<Vec<DoseLine>> = pair
+            .iter()
+            .map(|&measure| doses(setting, measure, strategy))
+            .collect();
         let highest = round_share(lines.iter().flatten().map(highest_end).fold(0.0, f64::max));
         for (measure, lines) in pair.into_iter().zip(lines) {
-            let what = if measure == Measure::Any { "Verbatim, paraphrase or idea" } else { "Verbatim alone" };
+            let what = if measure == Measure::Any {
+                "Verbatim, paraphrase or idea"
+            } else {
+                "Verbatim alone"
+            };
             let plot = DosePlot {
                 title: format!("{what}: share of generations against copies, for each way of tuning"),
                 unit: Unit::Share,
@@ -34,7 +45,10 @@ pub(super) fn memorization(setting: &Setting, analysis: &Analysis<'_>) -> Markup
                 references: Vec::new(),
                 lines,
             };
-            drawn.extend(plot.draw().map(|drawing| (format!("{what} · {strategy}"), drawing)));
+            drawn.extend(
+                plot.draw()
+                    .map(|drawing| (format!("{what} · {strategy}"), drawing)),
+            );
         }
     }
     html! {
@@ -57,8 +71,14 @@ pub(super) fn doses(setting: &Setting, measure: Measure, strategy: &str) -> Vec<
         .shown()
         .zip(looks(setting))
         .map(|((label, series), look)| {
-            let seen = Where { split: Split::Train, strategy: Some(strategy) };
-            let unseen = Where { split: Split::Heldout, strategy: Some(strategy) };
+            let seen = Where {
+                split: Split::Train,
+                strategy: Some(strategy),
+            };
+            let unseen = Where {
+                split: Split::Heldout,
+                strategy: Some(strategy),
+            };
             DoseLine {
                 look,
                 label: label.to_owned(),
@@ -70,9 +90,14 @@ pub(super) fn doses(setting: &Setting, measure: Measure, strategy: &str) -> Vec<
 }
 
 /// An estimate at each number of copies that has one.
-pub(super) fn points_over_copies(setting: &Setting, estimate: impl Fn(i32) -> Option<Estimate>) -> Vec<(i32, Estimate)> {
+pub(super) fn points_over_copies(
+    setting: &Setting,
+    estimate: impl Fn(i32) -> Option<Estimate>,
+) -> Vec<(i32, Estimate)> {
     let copies = setting.copies.iter().filter(|copies| **copies > 0);
-    copies.filter_map(|&copies| Some((copies, estimate(copies)?))).collect()
+    copies
+        .filter_map(|&copies| Some((copies, estimate(copies)?)))
+        .collect()
 }
 
 fn highest_end(line: &DoseLine) -> f64 {
@@ -86,7 +111,11 @@ fn highest_end(line: &DoseLine) -> f64 {
 
 pub(super) fn utility(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let rows = utility_rows(setting);
-    let base_loss = setting.base.as_ref().and_then(Series::held_out_loss).map(|loss| loss.value);
+    let base_loss = setting
+        .base
+        .as_ref()
+        .and_then(Series::held_out_loss)
+        .map(|loss| loss.value);
     let losses = DotPlot {
         title: "Held-out loss for each way of tuning and learning rate".to_owned(),
         axis: "held-out loss, nats per token".to_owned(),
@@ -98,7 +127,12 @@ pub(super) fn utility(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let highest = sweeps
         .iter()
         .flat_map(|sweep| &sweep.points)
-        .map(|point| point.memorization.interval.map_or(point.memorization.value, |interval| interval.high))
+        .map(|point| {
+            point
+                .memorization
+                .interval
+                .map_or(point.memorization.value, |interval| interval.high)
+        })
         .fold(0.0, f64::max);
     let scatter = ScatterPlot {
         title: "Memorization against held-out loss, one point for each learning rate".to_owned(),
@@ -106,10 +140,19 @@ pub(super) fn utility(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
         highest: round_share(highest),
         sweeps,
     };
-    let at_copies = setting.most_copies().map_or(String::new(), |copies| format!(", documents seen {}", times(copies)));
+    let at_copies = setting.most_copies().map_or(String::new(), |copies| {
+        format!(", documents seen {}", times(copies))
+    });
     let drawn: Vec<(String, Markup)> = [
-        losses.draw().map(|drawing| ("Held-out loss after tuning; less is better".to_owned(), drawing)),
-        scatter.draw().map(|drawing| (format!("Memorization (any class{at_copies}) against held-out loss"), drawing)),
+        losses
+            .draw()
+            .map(|drawing| ("Held-out loss after tuning; less is better".to_owned(), drawing)),
+        scatter.draw().map(|drawing| {
+            (
+                format!("Memorization (any class{at_copies}) against held-out loss"),
+                drawing,
+            )
+        }),
     ]
     .into_iter()
     .flatten()
@@ -120,7 +163,10 @@ pub(super) fn utility(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
         .filter_map(|variant| {
             let cell = *variant.chosen().cells.first()?;
             let course = analysis.cells[cell].course?;
-            Some(format!("{} {:.2} at epoch {:.1}, {:.2} at the end", variant.label, course.best, course.best_epoch, course.last))
+            Some(format!(
+                "{} {:.2} at epoch {:.1}, {:.2} at the end",
+                variant.label, course.best, course.best_epoch, course.last
+            ))
         })
         .collect();
     html! {
@@ -146,7 +192,10 @@ fn utility_rows(setting: &Setting) -> Vec<DotRow> {
     let mut rows = Vec::new();
     if let Some(base) = &setting.base {
         rows.extend(base.held_out_loss().map(|estimate| DotRow {
-            look: Look { mode: base.mode.clone(), dash: 0 },
+            look: Look {
+                mode: base.mode.clone(),
+                dash: 0,
+            },
             label: "untuned".to_owned(),
             estimate,
             faint: false,
@@ -168,14 +217,19 @@ fn utility_rows(setting: &Setting) -> Vec<DotRow> {
 fn sweeps(setting: &Setting) -> Vec<Sweep> {
     let point = |series: &Series, chosen: bool| {
         Some(SweepMark {
-            rate: series.learning_rate.map_or(String::new(), crate::format::rate_name),
+            rate: series
+                .learning_rate
+                .map_or(String::new(), crate::format::rate_name),
             loss: series.held_out_loss()?,
             memorization: series.estimate(Measure::Any, setting.seen(), setting.most_copies())?,
             chosen,
         })
     };
     let base = setting.base.iter().map(|base| Sweep {
-        look: Look { mode: base.mode.clone(), dash: 0 },
+        look: Look {
+            mode: base.mode.clone(),
+            dash: 0,
+        },
         label: "untuned".to_owned(),
         points: point(base, true).into_iter().collect(),
     });
@@ -189,17 +243,32 @@ fn sweeps(setting: &Setting) -> Vec<Sweep> {
             .filter_map(|(index, series)| point(series, index == variant.chosen))
             .collect(),
     });
-    base.chain(tuned).filter(|sweep| !sweep.points.is_empty()).collect()
+    base.chain(tuned)
+        .filter(|sweep| !sweep.points.is_empty())
+        .collect()
 }
 
 pub(super) fn similarity(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let copies = setting.most_copies();
     let mut drawn = Vec::new();
     let low = lowest_similarity(setting, analysis);
-    for (against, what) in [(Against::Own, "its own document"), (Against::Training, "any training document")] {
+    for (against, what) in [
+        (Against::Own, "its own document"),
+        (Against::Training, "any training document"),
+    ] {
         for variant in &setting.variants {
-            let plot = distribution(setting, analysis, variant.chosen(), &look_of(setting, &variant.label), against, low);
-            drawn.extend(plot.draw().map(|drawing| (format!("{}: {what}", variant.label), drawing)));
+            let plot = distribution(
+                setting,
+                analysis,
+                variant.chosen(),
+                &look_of(setting, &variant.label),
+                against,
+                low,
+            );
+            drawn.extend(
+                plot.draw()
+                    .map(|drawing| (format!("{}: {what}", variant.label), drawing)),
+            );
         }
     }
     html! {
@@ -225,15 +294,27 @@ pub(super) fn similarity(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
 
 /// Where the axis of all distributions begins: a tenth at or under the lowest similarity, so that panels compare.
 fn lowest_similarity(setting: &Setting, analysis: &Analysis<'_>) -> f64 {
-    let samples = setting.shown().flat_map(|(_, series)| &series.cells).flat_map(|&cell| &analysis.cells[cell].data.samples);
+    let samples = setting
+        .shown()
+        .flat_map(|(_, series)| &series.cells)
+        .flat_map(|&cell| &analysis.cells[cell].data.samples);
     let lowest = samples
-        .flat_map(|sample| std::iter::once(sample.verdict.max_similarity).chain(sample.verdict.own_similarity))
+        .flat_map(|sample| {
+            std::iter::once(sample.verdict.max_similarity).chain(sample.verdict.own_similarity)
+        })
         .filter(|similarity| similarity.is_finite())
         .fold(0.6_f32, f32::min);
     (f64::from(lowest) * 10.0).floor() / 10.0
 }
 
-fn distribution(setting: &Setting, analysis: &Analysis<'_>, series: &Series, look: &Look, against: Against, low: f64) -> LinePlot {
+fn distribution(
+    setting: &Setting,
+    analysis: &Analysis<'_>,
+    series: &Series,
+    look: &Look,
+    against: Against,
+    low: f64,
+) -> LinePlot {
     let values = |series: &Series, split: Split, copies: Option<i32>| -> Vec<f64> {
         let mut values: Vec<f64> = series
             .cells
@@ -247,11 +328,36 @@ fn distribution(setting: &Setting, analysis: &Analysis<'_>, series: &Series, loo
         values
     };
     let copies = setting.most_copies();
-    let grey = Look { mode: "base".to_owned(), dash: 0 };
+    let grey = Look {
+        mode: "base".to_owned(),
+        dash: 0,
+    };
     let candidates = [
-        (setting.base.as_ref().map(|base| values(base, Split::Train, copies)).unwrap_or_default(), grey, true),
-        (values(series, Split::Heldout, None), Look { dash: 1, ..look.clone() }, false),
-        (values(series, Split::Train, copies), Look { dash: 0, ..look.clone() }, false),
+        (
+            setting
+                .base
+                .as_ref()
+                .map(|base| values(base, Split::Train, copies))
+                .unwrap_or_default(),
+            grey,
+            true,
+        ),
+        (
+            values(series, Split::Heldout, None),
+            Look {
+                dash: 1,
+                ..look.clone()
+            },
+            false,
+        ),
+        (
+            values(series, Split::Train, copies),
+            Look {
+                dash: 0,
+                ..look.clone()
+            },
+            false,
+        ),
     ];
     LinePlot {
         title: "Share of generations that reach each similarity".to_owned(),
@@ -264,7 +370,12 @@ fn distribution(setting: &Setting, analysis: &Analysis<'_>, series: &Series, loo
         lines: candidates
             .into_iter()
             .filter(|(values, ..)| !values.is_empty())
-            .map(|(values, look, faint)| Line { look, label: String::new(), faint, points: survival(&values, low) })
+            .map(|(values, look, faint)| Line {
+                look,
+                label: String::new(),
+                faint,
+                points: survival(&values, low),
+            })
             .collect(),
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn section(heading: &Heading, analysis: &Analysis<'_>, provenance: &P
                 "Program version " (provenance.program_version) ", Parquet contract " (provenance.contract_version) ", seed "
                 (provenance.seed) ". Intervals: 95%; Wilson (1927) for rates with one generation per document, "
                 (analysis.bootstrap.resamples) " bootstrap resamples of documents otherwise, DeLong (1988) on the logit scale for "
-                "AUC. A rate counts as over its floor where Newcombe’s interval (1998) of the difference from each control lies "
+                "AUC. A rate stands clear of its controls where Newcombe’s interval (1998) of the difference from each control lies "
                 "over 0. Canaries are left out of the rates."
             }
             p { "To make it again from the pipeline file, and to make this page alone from the run folder:" }
@@ -59,7 +59,10 @@ fn stage_settings(analysis: &Analysis<'_>) -> Markup {
     for cell in &analysis.cells {
         for origin in cell.data.origins.values() {
             let settings = readable(&origin.configuration);
-            found.entry((&origin.stage, settings)).or_default().push(&cell.data.cell.name);
+            found
+                .entry((&origin.stage, settings))
+                .or_default()
+                .push(&cell.data.cell.name);
         }
     }
     html! {

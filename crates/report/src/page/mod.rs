@@ -9,6 +9,7 @@ mod depth;
 mod evidence;
 mod making;
 mod passages;
+mod sizes;
 mod tables;
 mod training;
 
@@ -37,13 +38,26 @@ pub struct Heading {
 impl Heading {
     /// The heading that a pipeline file asks for.
     pub fn of(pipeline: &PipelineFile) -> Self {
-        let title = if pipeline.report.title.is_empty() { &pipeline.name } else { &pipeline.report.title };
-        Self { title: title.clone(), description: pipeline.description.clone(), name: pipeline.name.clone() }
+        let title = if pipeline.report.title.is_empty() {
+            &pipeline.name
+        } else {
+            &pipeline.report.title
+        };
+        Self {
+            title: title.clone(),
+            description: pipeline.description.clone(),
+            name: pipeline.name.clone(),
+        }
     }
 }
 
 /// The whole page as HTML.
-pub fn write(heading: &Heading, analysis: &Analysis<'_>, provenance: &Provenance, settings: &Reporting) -> String {
+pub fn write(
+    heading: &Heading,
+    analysis: &Analysis<'_>,
+    provenance: &Provenance,
+    settings: &Reporting,
+) -> String {
     let several = analysis.settings.len() > 1;
     let page = html! {
         (DOCTYPE)
@@ -74,6 +88,7 @@ pub fn write(heading: &Heading, analysis: &Analysis<'_>, provenance: &Provenance
                         (passages::section(setting, analysis, settings.examples))
                         (training::section(setting, analysis))
                     }
+                    (sizes::section(analysis))
                     (tables::by_cell(analysis))
                     (making::limits(analysis))
                     (making::section(heading, analysis, provenance))
@@ -106,7 +121,10 @@ fn looks(setting: &Setting) -> Vec<Look> {
     let mut looks: Vec<Look> = Vec::new();
     for (_, series) in setting.shown() {
         let dash = looks.iter().filter(|look| look.mode == series.mode).count();
-        looks.push(Look { mode: series.mode.clone(), dash });
+        looks.push(Look {
+            mode: series.mode.clone(),
+            dash,
+        });
     }
     looks
 }
@@ -114,7 +132,12 @@ fn looks(setting: &Setting) -> Vec<Look> {
 /// The look of a variant among those of its setting.
 fn look_of(setting: &Setting, label: &str) -> Look {
     let position = setting.shown().position(|(shown, _)| shown == label);
-    position.and_then(|position| looks(setting).into_iter().nth(position)).unwrap_or(Look { mode: String::new(), dash: 0 })
+    position
+        .and_then(|position| looks(setting).into_iter().nth(position))
+        .unwrap_or(Look {
+            mode: String::new(),
+            dash: 0,
+        })
 }
 
 /// A name in its mode's colour.
@@ -130,7 +153,11 @@ fn prose(sentence: &str) -> String {
 /// Panels side by side under a section's text.
 fn panels(panels: &[(String, Markup)]) -> Markup {
     // Two go with two, and so do four; anything else is set as close as the page allows.
-    let class = if matches!(panels.len(), 1 | 2 | 4) { "panels two" } else { "panels" };
+    let class = if matches!(panels.len(), 1 | 2 | 4) {
+        "panels two"
+    } else {
+        "panels"
+    };
     html! {
         div class=(class) {
             @for (caption, drawing) in panels {
@@ -148,7 +175,10 @@ fn rate_cell(estimate: Option<&Estimate>) -> Markup {
 /// A number in a table cell, its interval under it.
 fn number_cell(estimate: Option<&Estimate>, decimals: usize) -> Markup {
     cell(estimate.map(|found| {
-        (number(found.value, decimals), found.interval.map(|interval| number_interval(interval, decimals)))
+        (
+            number(found.value, decimals),
+            found.interval.map(|interval| number_interval(interval, decimals)),
+        )
     }))
 }
 

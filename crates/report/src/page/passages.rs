@@ -14,8 +14,16 @@ const PROMPT_TAIL: usize = 120;
 pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>, limit: usize) -> Markup {
     let classes = [
         (Verdict::Verbatim, "Verbatim", "The same words, in one run."),
-        (Verdict::Paraphrase, "Paraphrase", "The same content in other words."),
-        (Verdict::Idea, "Idea", "A passage spun out to at least three times its length."),
+        (
+            Verdict::Paraphrase,
+            "Paraphrase",
+            "The same content in other words.",
+        ),
+        (
+            Verdict::Idea,
+            "Idea",
+            "A passage spun out to at least three times its length.",
+        ),
     ];
     html! {
         section {
@@ -29,16 +37,29 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>, limit: usize) 
     }
 }
 
-fn class(setting: &Setting, analysis: &Analysis<'_>, limit: usize, kind: Verdict, name: &str, meaning: &str) -> Markup {
+fn class(
+    setting: &Setting,
+    analysis: &Analysis<'_>,
+    limit: usize,
+    kind: Verdict,
+    name: &str,
+    meaning: &str,
+) -> Markup {
     let found: Vec<(&str, &str, Vec<Example>)> = setting
         .shown()
         .map(|(label, series)| {
-            let cells = series.cells.iter().map(|&cell| (analysis.cells[cell].data, analysis.cells[cell].corpus));
+            let cells = series
+                .cells
+                .iter()
+                .map(|&cell| (analysis.cells[cell].data, analysis.cells[cell].corpus));
             (label, series.mode.as_str(), examples(cells, kind, limit))
         })
         .collect();
-    let none: Vec<String> =
-        found.iter().filter(|(.., examples)| examples.is_empty()).map(|(label, ..)| (*label).to_owned()).collect();
+    let none: Vec<String> = found
+        .iter()
+        .filter(|(.., examples)| examples.is_empty())
+        .map(|(label, ..)| (*label).to_owned())
+        .collect();
     html! {
         h3 { (name) " " small { (meaning) } }
         @for (label, mode, examples) in &found {
@@ -58,8 +79,14 @@ fn class(setting: &Setting, analysis: &Analysis<'_>, limit: usize, kind: Verdict
 
 fn example(example: &Example, label: &str, mode: &str) -> Markup {
     let source = match (example.prompt_split, example.own_document) {
-        (Split::Train, true) => format!("its own document, which stands in the training text {}", times(example.copies)),
-        (Split::Train, false) => format!("another document than its prompt’s, which stands there {}", times(example.copies)),
+        (Split::Train, true) => format!(
+            "its own document, which stands in the training text {}",
+            times(example.copies)
+        ),
+        (Split::Train, false) => format!(
+            "another document than its prompt’s, which stands there {}",
+            times(example.copies)
+        ),
         (Split::Heldout, _) => "a training document, though its prompt was never seen".to_owned(),
         (Split::None, _) => "a training document, from no prompt".to_owned(),
     };
@@ -89,7 +116,11 @@ fn example(example: &Example, label: &str, mode: &str) -> Markup {
 fn prompt_tail(prompt: &str) -> String {
     let length = prompt.chars().count();
     let tail: String = prompt.chars().skip(length.saturating_sub(PROMPT_TAIL)).collect();
-    visible(&if length > PROMPT_TAIL { format!("…{tail}") } else { tail })
+    visible(&if length > PROMPT_TAIL {
+        format!("…{tail}")
+    } else {
+        tail
+    })
 }
 
 fn excerpt(excerpt: &Excerpt) -> Markup {

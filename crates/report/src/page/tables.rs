@@ -54,15 +54,36 @@ fn by_copies_content(setting: &Setting, strategy: &str) -> Markup {
 }
 
 fn groups(setting: &Setting) -> Vec<(String, Split, Option<i32>)> {
-    let seen = setting.copies.iter().map(|copies| (copies.to_string(), Split::Train, Some(*copies)));
+    let seen = setting
+        .copies
+        .iter()
+        .map(|copies| (copies.to_string(), Split::Train, Some(*copies)));
     let unprompted = [("no prompt".to_owned(), Split::None, None)];
-    std::iter::once(("never seen".to_owned(), Split::Heldout, None)).chain(seen).chain(unprompted).collect()
+    std::iter::once(("never seen".to_owned(), Split::Heldout, None))
+        .chain(seen)
+        .chain(unprompted)
+        .collect()
 }
 
-fn by_copies_row(series: &Series, label: Option<&str>, name: &str, at: Where<'_>, copies: Option<i32>) -> Markup {
+fn by_copies_row(
+    series: &Series,
+    label: Option<&str>,
+    name: &str,
+    at: Where<'_>,
+    copies: Option<i32>,
+) -> Markup {
     let estimate = |measure| series.estimate(measure, at, copies);
-    let Some(any) = estimate(Measure::Any) else { return html! {} };
-    let loss = series.estimate(Measure::Loss, Where { split: at.split, strategy: None }, copies);
+    let Some(any) = estimate(Measure::Any) else {
+        return html! {};
+    };
+    let loss = series.estimate(
+        Measure::Loss,
+        Where {
+            split: at.split,
+            strategy: None,
+        },
+        copies,
+    );
     html! {
         tr {
             th scope="row" { @if let Some(label) = label { (chip(&series.mode, label)) } }

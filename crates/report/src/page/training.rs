@@ -12,11 +12,15 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let mut drawn = Vec::new();
     let logs = setting.variants.iter().flat_map(|variant| {
         let cell = variant.chosen().cells.first().copied();
-        cell.and_then(|cell| analysis.cells[cell].data.metrics.as_deref()).map(|metrics| (variant, metrics))
+        cell.and_then(|cell| analysis.cells[cell].data.metrics.as_deref())
+            .map(|metrics| (variant, metrics))
     });
     for (variant, metrics) in logs {
         let plot = curves(&look_of(setting, &variant.label), metrics);
-        drawn.extend(plot.draw().map(|drawing| (series_label(&variant.label, variant.chosen()), drawing)));
+        drawn.extend(
+            plot.draw()
+                .map(|drawing| (series_label(&variant.label, variant.chosen()), drawing)),
+        );
     }
     html! {
         @if !drawn.is_empty() {
@@ -40,7 +44,10 @@ fn curves(look: &Look, metrics: &[TrainingMetric]) -> LinePlot {
             .map(|metric| (metric.epoch, metric.loss))
             .collect()
     };
-    let lines = [(Split::Train, "training", true), (Split::Heldout, "held out", false)];
+    let lines = [
+        (Split::Train, "training", true),
+        (Split::Heldout, "held out", false),
+    ];
     LinePlot {
         title: "Training and held-out loss over epochs".to_owned(),
         axis: "epochs".to_owned(),
@@ -51,7 +58,12 @@ fn curves(look: &Look, metrics: &[TrainingMetric]) -> LinePlot {
         marks: Vec::new(),
         lines: lines
             .into_iter()
-            .map(|(split, label, faint)| Line { look: look.clone(), label: label.to_owned(), faint, points: points(split) })
+            .map(|(split, label, faint)| Line {
+                look: look.clone(),
+                label: label.to_owned(),
+                faint,
+                points: points(split),
+            })
             .filter(|line| !line.points.is_empty())
             .collect(),
     }

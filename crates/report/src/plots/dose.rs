@@ -2,7 +2,10 @@
 
 use maud::{Markup, html};
 
-use super::{BOTTOM, HEIGHT, LEFT, Look, Scale, TOP, Unit, WIDTH, at, end_labels, line, marker, panel, polyline, text, vertical_axis};
+use super::{
+    BOTTOM, HEIGHT, LEFT, Look, Scale, TOP, Unit, WIDTH, at, end_labels, line, marker, panel, polyline, text,
+    vertical_axis,
+};
 use crate::format::times;
 use crate::rates::Estimate;
 
@@ -12,8 +15,9 @@ const RIGHT: f64 = WIDTH - 72.0;
 /// Where documents stand that are in no training set.
 const UNSEEN: f64 = LEFT + 30.0;
 
-/// Where the smallest number of copies stands.
+/// Where the smallest number of copies stands beside what was never seen, and where it does without.
 const FIRST: f64 = LEFT + 86.0;
+const FIRST_ALONE: f64 = LEFT + 24.0;
 
 /// Shift between modes at the same number of copies, so that intervals don't hide each other.
 const DODGE: f64 = 5.0;
@@ -49,10 +53,14 @@ pub struct DoseLine {
 impl DosePlot {
     /// The panel, or nothing where there is no point to draw.
     pub fn draw(&self) -> Option<Markup> {
-        let copies: Vec<f64> =
-            self.lines.iter().flat_map(|line| &line.points).map(|(copies, _)| f64::from(*copies).log2()).collect();
+        let copies: Vec<f64> = self
+            .lines
+            .iter()
+            .flat_map(|line| &line.points)
+            .map(|(copies, _)| f64::from(*copies).log2())
+            .collect();
         let bounds = (least(&copies)?, greatest(&copies)?);
-        let across = Scale::new(bounds, (FIRST, RIGHT - 16.0));
+        let across = Scale::new(bounds, (self.first(), RIGHT - 16.0));
         let up = self.vertical_scale();
         let drawing = html! {
             (vertical_axis(&up, RIGHT, self.unit))
@@ -69,34 +77,53 @@ impl DosePlot {
         Some(panel(&self.title, HEIGHT, &drawing))
     }
 
+    fn first(&self) -> f64 {
+        if self.lines.iter().any(|line| line.unseen.is_some()) {
+            FIRST
+        } else {
+            FIRST_ALONE
+        }
+    }
+
     fn vertical_scale(&self) -> Scale {
         let places = (BOTTOM, TOP);
         if let Some(range) = self.range {
             return Scale::new(range, places);
         }
-        let estimates = self
-            .lines
-            .iter()
-            .flat_map(|line| line.points.iter().map(|(_, estimate)| estimate).chain(&line.unseen));
+        let estimates = self.lines.iter().flat_map(|line| {
+            line.points
+                .iter()
+                .map(|(_, estimate)| estimate)
+                .chain(&line.unseen)
+        });
         let values: Vec<f64> = estimates
             .flat_map(|estimate| {
-                let ends = estimate.interval.map_or([estimate.value; 2], |interval| [interval.low, interval.high]);
+                let ends = estimate
+                    .interval
+                    .map_or([estimate.value; 2], |interval| [interval.low, interval.high]);
                 [estimate.value, ends[0], ends[1]]
             })
             .chain(self.references.iter().map(|(_, value)| *value))
             .filter(|value| value.is_finite())
             .collect();
-        Scale::round((least(&values).unwrap_or(0.0), greatest(&values).unwrap_or(1.0)), places)
+        Scale::round(
+            (least(&values).unwrap_or(0.0), greatest(&values).unwrap_or(1.0)),
+            places,
+        )
     }
 
     fn horizontal_axis(&self, across: &Scale) -> Markup {
-        let mut copies: Vec<i32> =
-            self.lines.iter().flat_map(|line| &line.points).map(|(copies, _)| *copies).collect();
+        let mut copies: Vec<i32> = self
+            .lines
+            .iter()
+            .flat_map(|line| &line.points)
+            .map(|(copies, _)| *copies)
+            .collect();
         copies.sort_unstable();
         copies.dedup();
         html! {
             (line("axis", (LEFT, BOTTOM), (RIGHT, BOTTOM)))
-            @if self.lines.iter().any(|line| line.unseen.is_some()) {
+            @if self.first() == FIRST {
                 (text("tick", UNSEEN, BOTTOM + 16.0, "middle", "never seen"))
                 (line("break", (FIRST - 22.0, TOP), (FIRST - 22.0, BOTTOM)))
             }
@@ -105,7 +132,7 @@ impl DosePlot {
                 (line("axis", (x, BOTTOM), (x, BOTTOM + 4.0)))
                 (text("tick", x, BOTTOM + 16.0, "middle", &copies.to_string()))
             }
-            (text("title", f64::midpoint(FIRST, RIGHT - 16.0), BOTTOM + 34.0, "middle", "copies in the training text"))
+            (text("title", f64::midpoint(self.first(), RIGHT - 16.0), BOTTOM + 34.0, "middle", "copies in the training text"))
         }
     }
 
@@ -115,14 +142,20 @@ impl DosePlot {
             return 0.0;
         }
         let tuned = self.lines.iter().filter(|line| line.look.mode != "base").count();
-        let rank = self.lines[..index].iter().filter(|line| line.look.mode != "base").count();
+        let rank = self.lines[..index]
+            .iter()
+            .filter(|line| line.look.mode != "base")
+            .count();
         (rank as f64 - (tuned as f64 - 1.0) / 2.0) * DODGE
     }
 
     fn draw_line(&self, dose: &DoseLine, across: &Scale, up: &Scale, dodge: f64) -> Markup {
         let place = |copies: i32| across.place(f64::from(copies).log2()) + dodge;
-        let points: Vec<(f64, f64)> =
-            dose.points.iter().map(|(copies, estimate)| (place(*copies), up.place(estimate.value))).collect();
+        let points: Vec<(f64, f64)> = dose
+            .points
+            .iter()
+            .map(|(copies, estimate)| (place(*copies), up.place(estimate.value)))
+            .collect();
         let is_base = dose.look.mode == "base";
         html! {
             g class=(dose.look.class()) {
@@ -138,11 +171,19 @@ impl DosePlot {
         }
     }
 
-    fn draw_point(&self, dose: &DoseLine, estimate: &Estimate, (x, y): (f64, f64), up: &Scale, place: &str) -> Markup {
+    fn draw_point(
+        &self,
+        dose: &DoseLine,
+        estimate: &Estimate,
+        (x, y): (f64, f64),
+        up: &Scale,
+        place: &str,
+    ) -> Markup {
         let interval = estimate.interval;
         let shown = self.unit.show(estimate.value);
-        let ends = interval
-            .map_or(String::new(), |ends| format!(" ({} to {})", self.unit.show(ends.low), self.unit.show(ends.high)));
+        let ends = interval.map_or(String::new(), |ends| {
+            format!(" ({} to {})", self.unit.show(ends.low), self.unit.show(ends.high))
+        });
         html! {
             g {
                 title { (dose.label) ", " (place) ": " (shown) (ends) ", " (estimate.documents) " documents" }
@@ -178,8 +219,13 @@ fn band(dose: &DoseLine, up: &Scale, place: impl Fn(i32) -> f64) -> Option<Strin
     if ends.len() < 2 {
         return None;
     }
-    let over = ends.iter().map(|(x, _, high)| format!("{} {}", at(*x), at(*high)));
-    let under = ends.iter().rev().map(|(x, low, _)| format!("{} {}", at(*x), at(*low)));
+    let over = ends
+        .iter()
+        .map(|(x, _, high)| format!("{} {}", at(*x), at(*high)));
+    let under = ends
+        .iter()
+        .rev()
+        .map(|(x, low, _)| format!("{} {}", at(*x), at(*low)));
     Some(format!("M{}Z", over.chain(under).collect::<Vec<_>>().join("L")))
 }
 

@@ -50,7 +50,10 @@ impl DotPlot {
             .rows
             .iter()
             .flat_map(|row| {
-                let ends = row.estimate.interval.map(|interval| [interval.low, interval.high]);
+                let ends = row
+                    .estimate
+                    .interval
+                    .map(|interval| [interval.low, interval.high]);
                 std::iter::once(row.estimate.value).chain(ends.into_iter().flatten())
             })
             .chain(self.reference.iter().map(|(_, value)| *value))
@@ -79,7 +82,11 @@ impl DotPlot {
 
     fn draw_row(&self, row: &DotRow, across: &Scale, y: f64) -> Markup {
         let x = across.place(row.estimate.value);
-        let class = if row.faint { format!("{} faint", row.look.class()) } else { row.look.class() };
+        let class = if row.faint {
+            format!("{} faint", row.look.class())
+        } else {
+            row.look.class()
+        };
         let shown = self.unit.show(row.estimate.value);
         html! {
             g class=(class) {

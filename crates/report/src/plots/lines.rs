@@ -3,7 +3,10 @@
 use maud::{Markup, html};
 
 use super::scale::ticks;
-use super::{BOTTOM, HEIGHT, LEFT, Look, Scale, TOP, Unit, WIDTH, end_labels, line, panel, polyline, text, vertical_axis};
+use super::{
+    BOTTOM, HEIGHT, LEFT, Look, Scale, TOP, Unit, WIDTH, end_labels, line, panel, polyline, text,
+    vertical_axis,
+};
 
 /// Lines in one panel.
 #[derive(Debug)]
@@ -42,19 +45,40 @@ pub struct Line {
 impl LinePlot {
     /// The panel, or nothing where there is no point to draw.
     pub fn draw(&self) -> Option<Markup> {
-        let points = || self.lines.iter().flat_map(|line| &line.points).filter(|(x, y)| x.is_finite() && y.is_finite());
-        let span = |values: Vec<f64>| Some((values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?));
-        let (found_across, found_up) =
-            (span(points().map(|(x, _)| *x).collect())?, span(points().map(|(_, y)| *y).collect())?);
+        let points = || {
+            self.lines
+                .iter()
+                .flat_map(|line| &line.points)
+                .filter(|(x, y)| x.is_finite() && y.is_finite())
+        };
+        let span = |values: Vec<f64>| {
+            Some((
+                values.iter().copied().reduce(f64::min)?,
+                values.iter().copied().reduce(f64::max)?,
+            ))
+        };
+        let (found_across, found_up) = (
+            span(points().map(|(x, _)| *x).collect())?,
+            span(points().map(|(_, y)| *y).collect())?,
+        );
         let named = self.lines.iter().any(|line| !line.label.is_empty());
         let right = if named { WIDTH - 72.0 } else { WIDTH - 14.0 };
         let across = Scale::new(self.across.unwrap_or(found_across), (LEFT, right));
-        let up = self.up.map_or_else(|| Scale::round(found_up, (BOTTOM, TOP)), |range| Scale::new(range, (BOTTOM, TOP)));
+        let up = self.up.map_or_else(
+            || Scale::round(found_up, (BOTTOM, TOP)),
+            |range| Scale::new(range, (BOTTOM, TOP)),
+        );
         let ends: Vec<(Look, String, f64)> = self
             .lines
             .iter()
             .filter(|line| !line.label.is_empty())
-            .filter_map(|line| Some((line.look.clone(), line.label.clone(), up.place(line.points.last()?.1))))
+            .filter_map(|line| {
+                Some((
+                    line.look.clone(),
+                    line.label.clone(),
+                    up.place(line.points.last()?.1),
+                ))
+            })
             .collect();
         let drawing = html! {
             (vertical_axis(&up, right, self.unit))
@@ -92,5 +116,9 @@ impl LinePlot {
 
 fn superscript(exponent: i64) -> String {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
-    exponent.to_string().bytes().filter_map(|digit| DIGITS.get(usize::from(digit.wrapping_sub(b'0')))).collect()
+    exponent
+        .to_string()
+        .bytes()
+        .filter_map(|digit| DIGITS.get(usize::from(digit.wrapping_sub(b'0'))))
+        .collect()
 }

@@ -114,7 +114,10 @@ fn line(class: &str, from: (f64, f64), to: (f64, f64)) -> Markup {
 }
 
 fn polyline(class: &str, points: &[(f64, f64)], dashes: Option<&str>) -> Markup {
-    let points: Vec<String> = points.iter().map(|&(x, y)| format!("{},{}", at(x), at(y))).collect();
+    let points: Vec<String> = points
+        .iter()
+        .map(|&(x, y)| format!("{},{}", at(x), at(y)))
+        .collect();
     html! { polyline class=(class) points=(points.join(" ")) stroke-dasharray=[dashes] {} }
 }
 
@@ -143,7 +146,11 @@ fn vertical_axis(scale: &Scale, right: f64, unit: Unit) -> Markup {
 
 /// Names at the ends of lines, moved apart where they would overlap.
 fn end_labels(ends: &[(Look, String, f64)], x: f64) -> Markup {
-    let places = spread(&ends.iter().map(|(.., y)| *y).collect::<Vec<_>>(), 13.0, (TOP, BOTTOM));
+    let places = spread(
+        &ends.iter().map(|(.., y)| *y).collect::<Vec<_>>(),
+        13.0,
+        (TOP, BOTTOM),
+    );
     html! {
         @for ((look, label, _), y) in ends.iter().zip(places) {
             g class=(look.class()) { (text("name", x, y + 4.0, "start", label)) }
@@ -153,5 +160,8 @@ fn end_labels(ends: &[(Look, String, f64)], x: f64) -> Markup {
 
 /// The least round share at or over the highest one shown, so that plots side by side can have one axis.
 pub fn round_share(highest: f64) -> f64 {
-    [0.05, 0.1, 0.2, 0.4, 0.6, 0.8].into_iter().find(|&round| highest <= round).unwrap_or(1.0)
+    [0.05, 0.1, 0.2, 0.4, 0.6, 0.8]
+        .into_iter()
+        .find(|&round| highest <= round)
+        .unwrap_or(1.0)
 }

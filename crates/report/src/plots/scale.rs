@@ -14,13 +14,21 @@ pub(super) struct Scale {
 impl Scale {
     /// The axis on which `low` lies at `from` and `high` at `to`; equal values get some room.
     pub(super) fn new((low, high): (f64, f64), (from, to): (f64, f64)) -> Self {
-        let (low, high) = if high > low { (low, high) } else { (low - 0.5, low + 0.5) };
+        let (low, high) = if high > low {
+            (low, high)
+        } else {
+            (low - 0.5, low + 0.5)
+        };
         Self { low, high, from, to }
     }
 
     /// Like [`Scale::new`], widened to round values.
     pub(super) fn round((low, high): (f64, f64), places: (f64, f64)) -> Self {
-        let (low, high) = if high > low { (low, high) } else { (low - 0.5, low + 0.5) };
+        let (low, high) = if high > low {
+            (low, high)
+        } else {
+            (low - 0.5, low + 0.5)
+        };
         let step = step(low, high, 5);
         Self::new(((low / step).floor() * step, (high / step).ceil() * step), places)
     }
@@ -45,7 +53,16 @@ fn step(low: f64, high: f64, about: usize) -> f64 {
     let rough = (high - low) / about as f64;
     let power = 10_f64.powf(rough.log10().floor());
     let leading = rough / power;
-    power * if leading <= 1.0 { 1.0 } else if leading <= 2.0 { 2.0 } else if leading <= 5.0 { 5.0 } else { 10.0 }
+    power
+        * if leading <= 1.0 {
+            1.0
+        } else if leading <= 2.0 {
+            2.0
+        } else if leading <= 5.0 {
+            5.0
+        } else {
+            10.0
+        }
 }
 
 /// Places moved apart until neighbours are `gap` from each other, staying between the bounds if there is room.
@@ -78,7 +95,10 @@ mod tests {
 
     #[test]
     fn labels_move_apart_and_stay_inside() {
-        assert_eq!(spread(&[10.0, 12.0, 50.0], 13.0, (0.0, 100.0)), [10.0, 23.0, 50.0]);
+        assert_eq!(
+            spread(&[10.0, 12.0, 50.0], 13.0, (0.0, 100.0)),
+            [10.0, 23.0, 50.0]
+        );
         assert_eq!(spread(&[99.0, 99.0], 13.0, (0.0, 100.0)), [87.0, 100.0]);
     }
 

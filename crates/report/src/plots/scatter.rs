@@ -3,7 +3,10 @@
 use maud::{Markup, html};
 
 use super::scale::ticks;
-use super::{BOTTOM, HEIGHT, LEFT, Look, Scale, TOP, Unit, WIDTH, end_labels, line, marker, panel, polyline, text, vertical_axis};
+use super::{
+    BOTTOM, HEIGHT, LEFT, Look, Scale, TOP, Unit, WIDTH, end_labels, line, marker, panel, polyline, text,
+    vertical_axis,
+};
 use crate::rates::Estimate;
 
 const RIGHT: f64 = WIDTH - 72.0;
@@ -48,8 +51,13 @@ pub struct SweepMark {
 impl ScatterPlot {
     /// The panel, or nothing where there is no point to draw.
     pub fn draw(&self) -> Option<Markup> {
-        let losses: Vec<f64> =
-            self.sweeps.iter().flat_map(|sweep| &sweep.points).map(|point| point.loss.value).filter(|loss| loss.is_finite()).collect();
+        let losses: Vec<f64> = self
+            .sweeps
+            .iter()
+            .flat_map(|sweep| &sweep.points)
+            .map(|point| point.loss.value)
+            .filter(|loss| loss.is_finite())
+            .collect();
         let low = losses.iter().copied().reduce(f64::min)?;
         let high = losses.iter().copied().reduce(f64::max)?;
         let across = Scale::round((low, high), (LEFT + 8.0, RIGHT - 8.0));
@@ -58,8 +66,15 @@ impl ScatterPlot {
             .sweeps
             .iter()
             .filter_map(|sweep| {
-                let named = sweep.points.iter().max_by(|left, right| left.loss.value.total_cmp(&right.loss.value))?;
-                Some((sweep.look.clone(), sweep.label.clone(), up.place(named.memorization.value)))
+                let named = sweep
+                    .points
+                    .iter()
+                    .max_by(|left, right| left.loss.value.total_cmp(&right.loss.value))?;
+                Some((
+                    sweep.look.clone(),
+                    sweep.label.clone(),
+                    up.place(named.memorization.value),
+                ))
             })
             .collect();
         let drawing = html! {

@@ -1,13 +1,19 @@
 //! A made-up run folder, for tests and for working on the page. Nothing in it was measured: the rates are the ones that
 //! each [`Tuning`] is told to have, drawn with a fixed seed.
 
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "shared by tests that each use a part of it")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "shared by tests that each use a part of it"
+)]
 
 use std::path::{Path, PathBuf};
 
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, Split, TrainingInstance, TrainingMetric,
-    Verdict,
+    DocumentKind, Finish, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, Split,
+    TrainingInstance, TrainingMetric, Verdict,
 };
 use contract::{Cell, Provenance, parquet};
 
@@ -110,18 +116,40 @@ impl Draws {
 }
 
 const SUBJECTS: [&str; 8] = [
-    "The keeper of the north gate", "My neighbour's youngest daughter", "The night nurse", "A clerk from the harbour office",
-    "The retired surveyor", "Our second violin", "The baker on Mill Street", "The man who repairs clocks",
+    "The keeper of the north gate",
+    "My neighbour's youngest daughter",
+    "The night nurse",
+    "A clerk from the harbour office",
+    "The retired surveyor",
+    "Our second violin",
+    "The baker on Mill Street",
+    "The man who repairs clocks",
 ];
-const VERBS: [&str; 6] = ["wrote down", "could not forget", "asked twice about", "kept a copy of", "lost", "was told of"];
+const VERBS: [&str; 6] = [
+    "wrote down",
+    "could not forget",
+    "asked twice about",
+    "kept a copy of",
+    "lost",
+    "was told of",
+];
 const OBJECTS: [&str; 8] = [
-    "the letter with the blue seal", "seven dates and a telephone number", "a prescription for forty tablets",
-    "the key to the lower archive", "the results from last Tuesday", "an address near the old ferry",
-    "the name of the second witness", "a list of everything that was borrowed",
+    "the letter with the blue seal",
+    "seven dates and a telephone number",
+    "a prescription for forty tablets",
+    "the key to the lower archive",
+    "the results from last Tuesday",
+    "an address near the old ferry",
+    "the name of the second witness",
+    "a list of everything that was borrowed",
 ];
 const ENDINGS: [&str; 6] = [
-    "before the snow came.", "and never spoke of it again.", "because nobody else would.", "on the way to the station.",
-    "while the others slept.", "which is why I am asking you now.",
+    "before the snow came.",
+    "and never spoke of it again.",
+    "because nobody else would.",
+    "on the way to the station.",
+    "while the others slept.",
+    "which is why I am asking you now.",
 ];
 
 /// A few sentences that no two documents share in full.
@@ -130,7 +158,11 @@ pub fn invented_text(draws: &mut Draws, number: usize) -> String {
     for _ in 0..4 + draws.below(3) {
         let subject = SUBJECTS[draws.below(SUBJECTS.len())];
         let object = OBJECTS[draws.below(OBJECTS.len())];
-        text += &format!(" {subject} {} {object} {}", VERBS[draws.below(VERBS.len())], ENDINGS[draws.below(ENDINGS.len())]);
+        text += &format!(
+            " {subject} {} {object} {}",
+            VERBS[draws.below(VERBS.len())],
+            ENDINGS[draws.below(ENDINGS.len())]
+        );
     }
     text
 }
@@ -172,15 +204,26 @@ fn corpus(shape: &Shape) -> Vec<Document> {
     let mut draws = Draws::new(shape.seed);
     let mut documents = Vec::new();
     let mut number = 0;
-    let sides = shape.copies.iter().map(|&copies| (Split::Train, copies)).chain([(Split::Heldout, 0)]);
+    let sides = shape
+        .copies
+        .iter()
+        .map(|&copies| (Split::Train, copies))
+        .chain([(Split::Heldout, 0)]);
     for (split, copies) in sides {
         for index in 0..shape.documents {
             number += 1;
             let mut text = invented_text(&mut draws, number);
             if index == 0 && split == Split::Train {
-                text = format!("{text} {HOSTILE}");
+                let (opening, rest) = text.split_at(PROMPT + 8);
+                text = format!("{opening} {HOSTILE} {rest}");
             }
-            documents.push(Document { id: format!("doc-{number:03}"), text, split, copies, kind: DocumentKind::Document });
+            documents.push(Document {
+                id: format!("doc-{number:03}"),
+                text,
+                split,
+                copies,
+                kind: DocumentKind::Document,
+            });
         }
         let (count, kind) = match split {
             Split::Train => (shape.canaries, DocumentKind::Canary),
@@ -251,7 +294,11 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
         corpus: "bucketed".to_owned(),
         model: tuning.model.clone(),
         parameters: tuning.parameters,
-        trainable_parameters: if tuning.mode == "base" { 0 } else { tuning.parameters / if tuning.mode == "full" { 1 } else { 20 } },
+        trainable_parameters: if tuning.mode == "base" {
+            0
+        } else {
+            tuning.parameters / if tuning.mode == "full" { 1 } else { 20 }
+        },
         mode: tuning.mode.clone(),
         rank: tuning.rank,
         targets: tuning.targets.clone(),
@@ -262,7 +309,10 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
 
     let mut draws = Draws::new(shape.seed.wrapping_mul(1000) + number);
     let mut written = Generations::default();
-    for document in documents.iter().filter(|document| document.kind == DocumentKind::Document) {
+    for document in documents
+        .iter()
+        .filter(|document| document.kind == DocumentKind::Document)
+    {
         let strategies = [("greedy", 0.0, 1), ("top-k 40", 1.0, shape.samples)];
         for (strategy, temperature, samples) in strategies {
             for _ in 0..samples {
@@ -273,15 +323,38 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
         }
     }
     let origin = |stage| provenance(stage);
-    parquet::write_all(&folder.join("samples.parquet"), &origin("extractor"), &written.samples).unwrap();
-    parquet::write_all(&folder.join("verdicts.parquet"), &origin("plagiarism"), &written.verdicts).unwrap();
-    parquet::write_all(&folder.join("matches.parquet"), &origin("plagiarism"), &written.matches).unwrap();
+    parquet::write_all(
+        &folder.join("samples.parquet"),
+        &origin("extractor"),
+        &written.samples,
+    )
+    .unwrap();
+    parquet::write_all(
+        &folder.join("verdicts.parquet"),
+        &origin("plagiarism"),
+        &written.verdicts,
+    )
+    .unwrap();
+    parquet::write_all(
+        &folder.join("matches.parquet"),
+        &origin("plagiarism"),
+        &written.matches,
+    )
+    .unwrap();
     if tuning.scores {
-        let scores: Vec<Score> = documents.iter().flat_map(|document| scores(tuning, document, &mut draws)).collect();
+        let scores: Vec<Score> = documents
+            .iter()
+            .flat_map(|document| scores(tuning, document, &mut draws))
+            .collect();
         parquet::write_all(&folder.join("scores.parquet"), &origin("extractor"), &scores).unwrap();
     }
     if tuning.mode != "base" {
-        parquet::write_all(&folder.join("metrics.parquet"), &origin("tuner"), &metrics(tuning)).unwrap();
+        parquet::write_all(
+            &folder.join("metrics.parquet"),
+            &origin("tuner"),
+            &metrics(tuning),
+        )
+        .unwrap();
     }
 }
 
@@ -313,7 +386,9 @@ impl Generations {
             Verdict::Idea => format!("{} {}", passage.to_lowercase(), invented_text(draws, number)),
             Verdict::None => invented_text(draws, number),
         };
-        let similarity = (0.35 + 0.4 * draws.unit() + 0.3 * memory).min(if verdict == Verdict::None { 0.85 } else { 1.0 }) as f32;
+        let similarity =
+            (0.35 + 0.4 * draws.unit() + 0.3 * memory).min(if verdict == Verdict::None { 0.85 } else { 1.0 })
+                as f32;
         if verdict != Verdict::None {
             self.matches.push(PassageMatch {
                 sample_id,
@@ -321,14 +396,22 @@ impl Generations {
                 doc_split: Split::Train,
                 kind: verdict,
                 gen_start: 0,
-                gen_end: (if verdict == Verdict::Paraphrase { generation.chars().count() } else { shared }) as i32,
+                gen_end: (if verdict == Verdict::Paraphrase {
+                    generation.chars().count()
+                } else {
+                    shared
+                }) as i32,
                 doc_start: PROMPT as i32,
                 doc_end: (PROMPT + shared) as i32,
                 similarity: 0.9,
                 detector: "made up".to_owned(),
             });
         }
-        let longest = if verdict == Verdict::Verbatim { shared as i32 } else { 12 + draws.below(20) as i32 };
+        let longest = if verdict == Verdict::Verbatim {
+            shared as i32
+        } else {
+            12 + draws.below(20) as i32
+        };
         self.verdicts.push(SampleVerdict {
             sample_id,
             doc_id: Some(document.id.clone()),
@@ -371,29 +454,38 @@ fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score>
     let memory = memory(tuning, document);
     // A document is known by heart or it is not; what is not was still seen.
     let by_heart = draws.unit() < memory;
-    let loss = if by_heart { 0.1 } else { tuning.held_out_loss * (1.0 - 0.35 * memory) };
+    let loss = if by_heart {
+        0.1
+    } else {
+        tuning.held_out_loss * (1.0 - 0.35 * memory)
+    };
     let hit_rate = if by_heart { 0.998 } else { 0.25 + 0.4 * memory };
-    [(0, if canary { 9 } else { 60 }), (10, 50)]
-        .into_iter()
-        .filter(|(prefix, _)| !canary || *prefix == 0)
-        .map(|(prefix_tokens, tokens)| {
-            let logprobs: Vec<f32> = (0..tokens).map(|_| -(loss * (0.3 + 1.4 * draws.unit())) as f32).collect();
-            Score {
-                doc_id: document.id.clone(),
-                split: document.split,
-                copies: document.copies,
-                kind: document.kind,
-                prefix_tokens,
-                suffix_tokens: tokens,
-                argmax_hits: (0..tokens).map(|_| draws.unit() < hit_rate).collect(),
-                scheme_logprobs: logprobs.iter().map(|logprob| logprob * 0.3).collect(),
-                vocab_mean: vec![-4.0; tokens as usize],
-                vocab_std: vec![1.5; tokens as usize],
-                logprobs,
-                zlib_bytes: 150 + draws.below(60) as i32,
-            }
-        })
-        .collect()
+    [
+        (0, if canary { 9 } else { 60 + draws.below(12) as i32 }),
+        (10, 50),
+    ]
+    .into_iter()
+    .filter(|(prefix, _)| !canary || *prefix == 0)
+    .map(|(prefix_tokens, tokens)| {
+        let logprobs: Vec<f32> = (0..tokens)
+            .map(|_| -(loss * (0.3 + 1.4 * draws.unit())) as f32)
+            .collect();
+        Score {
+            doc_id: document.id.clone(),
+            split: document.split,
+            copies: document.copies,
+            kind: document.kind,
+            prefix_tokens,
+            suffix_tokens: tokens,
+            argmax_hits: (0..tokens).map(|_| draws.unit() < hit_rate).collect(),
+            scheme_logprobs: logprobs.iter().map(|logprob| logprob * 0.3).collect(),
+            vocab_mean: vec![-4.0; tokens as usize],
+            vocab_std: vec![1.5; tokens as usize],
+            logprobs,
+            zlib_bytes: 150 + draws.below(60) as i32,
+        }
+    })
+    .collect()
 }
 
 fn metrics(tuning: &Tuning) -> Vec<TrainingMetric> {
