@@ -99,10 +99,16 @@ pub(crate) fn read(model: &mut CausalLm, folder: &Path) -> Result<(), Error> {
     for (name, factor) in model.adapter_mut() {
         let expected = factor.size();
         let found = stored.remove(&name).ok_or_else(|| {
-            contract::Error::input(&file, format!("tensor {PREFIX}{name}: expected shape {expected:?}, found no such tensor"))
+            contract::Error::input(
+                &file,
+                format!("tensor {PREFIX}{name}: expected shape {expected:?}, found no such tensor"),
+            )
         })?;
         if found.size() != expected {
-            let problem = format!("tensor {PREFIX}{name}: expected shape {expected:?}, found {:?}", found.size());
+            let problem = format!(
+                "tensor {PREFIX}{name}: expected shape {expected:?}, found {:?}",
+                found.size()
+            );
             return Err(contract::Error::input(&file, problem).into());
         }
         *factor = found.to_device(device);
@@ -120,39 +126,62 @@ pub(crate) fn read(model: &mut CausalLm, folder: &Path) -> Result<(), Error> {
 pub(crate) fn base(folder: &Path) -> Result<String, Error> {
     let path = folder.join(ADAPTER_CONFIG);
     let config = config(&path)?;
-    let base = config.get("base_model_name_or_path").and_then(Value::as_str).filter(|base| !base.is_empty());
-    base.map(str::to_owned)
-        .ok_or_else(|| contract::Error::input(&path, "base_model_name_or_path: expected a folder, found nothing").into())
+    let base = config
+        .get("base_model_name_or_path")
+        .and_then(Value::as_str)
+        .filter(|base| !base.is_empty());
+    base.map(str::to_owned).ok_or_else(|| {
+        contract::Error::input(&path, "base_model_name_or_path: expected a folder, found nothing").into()
+    })
 }
 
 fn config(path: &Path) -> Result<Value, Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| contract::Error::input(path, format!("cannot be read: {error}")))?;
-    Ok(serde_json::from_str(&text).map_err(|error| contract::Error::input(path, format!("expected JSON: {error}")))?)
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| contract::Error::input(path, format!("cannot be read: {error}")))?;
+    Ok(serde_json::from_str(&text)
+        .map_err(|error| contract::Error::input(path, format!("expected JSON: {error}")))?)
 }
 
 fn settings(path: &Path) -> Result<LoraSettings, Error> {
     let config = config(path)?;
     let bad = |problem: String| Error::from(contract::Error::input(path, problem));
-    let kind = config.get("peft_type").and_then(Value::as_str).unwrap_or("(none)");
+    let kind = config
+        .get("peft_type")
+        .and_then(Value::as_str)
+        .unwrap_or("(none)");
     if kind != "LORA" {
         return Err(bad(format!("peft_type: expected LORA, found {kind}")));
     }
     for key in UNSUPPORTED {
         if let Some(value) = config.get(key).filter(|value| is_active(value)) {
-            return Err(bad(format!("{key}: this feature is not supported, found {value}")));
+            return Err(bad(format!(
+                "{key}: this feature is not supported, found {value}"
+            )));
         }
     }
-    if let Some(bias) = config.get("bias").and_then(Value::as_str).filter(|bias| *bias != "none") {
+    if let Some(bias) = config
+        .get("bias")
+        .and_then(Value::as_str)
+        .filter(|bias| *bias != "none")
+    {
         return Err(bad(format!("bias: only none is supported, found {bias}")));
     }
     let rank = config.get("r").and_then(Value::as_u64).filter(|&rank| rank > 0);
     let alpha = config.get("lora_alpha").and_then(Value::as_f64);
     let targets = match config.get("target_modules") {
         Some(Value::String(name)) if name == "all-linear" => LoraTargets::AllLinear,
-        Some(Value::Array(names)) => {
-            LoraTargets::Names(names.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        Some(Value::Array(names)) => LoraTargets::Names(
+            names
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+        ),
+        other => {
+            return Err(bad(format!(
+                "target_modules: expected a list of names or all-linear, found {other:?}"
+            )));
         }
-        other => return Err(bad(format!("target_modules: expected a list of names or all-linear, found {other:?}"))),
     };
     Ok(LoraSettings {
         rank: rank.ok_or_else(|| bad("r: expected a rank of at least 1".to_owned()))? as usize,

@@ -41,8 +41,9 @@ impl Config {
     /// and a setting that would change the arithmetic in a way not supported here.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| contract::Error::input(&path, format!("cannot be read: {error}; expected a model folder")))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            contract::Error::input(&path, format!("cannot be read: {error}; expected a model folder"))
+        })?;
         let json = serde_json::from_str(&text)
             .map_err(|error| contract::Error::input(&path, format!("expected JSON: {error}")))?;
         Self::from_json(json).map_err(|problem| contract::Error::input(&path, problem).into())
@@ -62,40 +63,70 @@ impl Config {
                 .and_then(Value::as_u64)
                 .filter(|&value| value > 0)
                 .map(|value| value as usize)
-                .ok_or_else(|| format!("{key}: expected a whole number over 0, found {}", found(&json, key)))
+                .ok_or_else(|| {
+                    format!(
+                        "{key}: expected a whole number over 0, found {}",
+                        found(&json, key)
+                    )
+                })
         };
         let flag = |key: &str, default: bool| json.get(key).and_then(Value::as_bool).unwrap_or(default);
         let token = |key: &str| {
-            json.get(key).map_or(Some(50256), |value| value.as_array().map_or(value.as_i64(), |ids| ids.first()?.as_i64()))
+            json.get(key).map_or(Some(50256), |value| {
+                value
+                    .as_array()
+                    .map_or(value.as_i64(), |ids| ids.first()?.as_i64())
+            })
         };
-        let activation = json.get("activation_function").and_then(Value::as_str).unwrap_or("gelu_new");
+        let activation = json
+            .get("activation_function")
+            .and_then(Value::as_str)
+            .unwrap_or("gelu_new");
         if !["gelu_new", "gelu_pytorch_tanh"].contains(&activation) {
-            return Err(format!("activation_function: expected gelu_new, found {activation}"));
+            return Err(format!(
+                "activation_function: expected gelu_new, found {activation}"
+            ));
         }
-        for (key, usual) in
-            [("scale_attn_weights", true), ("scale_attn_by_inverse_layer_idx", false), ("add_cross_attention", false)]
-        {
+        for (key, usual) in [
+            ("scale_attn_weights", true),
+            ("scale_attn_by_inverse_layer_idx", false),
+            ("add_cross_attention", false),
+        ] {
             if flag(key, usual) != usual {
                 return Err(format!("{key}: only {usual} is supported, found {}", !usual));
             }
         }
         let (width, heads, vocabulary) = (size("n_embd")?, size("n_head")?, size("vocab_size")?);
         if width % heads != 0 {
-            return Err(format!("n_head: expected a divisor of n_embd {width}, found {heads}"));
+            return Err(format!(
+                "n_head: expected a divisor of n_embd {width}, found {heads}"
+            ));
         }
         let within = |key: &str, default: i64| {
             let id = token(key).unwrap_or(default);
-            if (0..vocabulary as i64).contains(&id) { Ok(id) } else { Err(format!("{key}: expected a token below vocab_size {vocabulary}, found {id}")) }
+            if (0..vocabulary as i64).contains(&id) {
+                Ok(id)
+            } else {
+                Err(format!(
+                    "{key}: expected a token below vocab_size {vocabulary}, found {id}"
+                ))
+            }
         };
         let end_token = within("eos_token_id", vocabulary as i64 - 1)?;
         Ok(Self {
             layers: size("n_layer")?,
             heads,
             width,
-            inner_width: json.get("n_inner").and_then(Value::as_u64).map_or(4 * width, |inner| inner as usize),
+            inner_width: json
+                .get("n_inner")
+                .and_then(Value::as_u64)
+                .map_or(4 * width, |inner| inner as usize),
             context: size("n_positions").or_else(|problem| size("n_ctx").map_err(|_| problem))?,
             vocabulary,
-            norm_epsilon: json.get("layer_norm_epsilon").and_then(Value::as_f64).unwrap_or(1e-5),
+            norm_epsilon: json
+                .get("layer_norm_epsilon")
+                .and_then(Value::as_f64)
+                .unwrap_or(1e-5),
             tied_head: flag("tie_word_embeddings", true),
             begin_token: within("bos_token_id", end_token)?,
             end_token,
@@ -138,10 +169,14 @@ impl Config {
 
     /// The family, as `model_type` names it.
     pub fn model_type(&self) -> &str {
-        self.json.get("model_type").and_then(Value::as_str).unwrap_or_default()
+        self.json
+            .get("model_type")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 }
 
 fn found(json: &Value, key: &str) -> String {
-    json.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string)
+    json.get(key)
+        .map_or_else(|| "nothing".to_owned(), Value::to_string)
 }

@@ -13,9 +13,14 @@ pub fn device(name: &str) -> Result<Device, Error> {
         "auto" => return Ok(Device::cuda_if_available()),
         "cpu" => return Ok(Device::Cpu),
         "cuda" => 0,
-        other => other.strip_prefix("cuda:").and_then(|index| index.parse::<i64>().ok()).ok_or_else(|| {
-            contract::Error::Configuration(format!("device `{other}`: expected auto, cpu, cuda, or cuda:N"))
-        })?,
+        other => other
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse::<i64>().ok())
+            .ok_or_else(|| {
+                contract::Error::Configuration(format!(
+                    "device `{other}`: expected auto, cpu, cuda, or cuda:N"
+                ))
+            })?,
     };
     let seen = Cuda::device_count();
     if index >= seen {

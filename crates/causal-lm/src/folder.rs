@@ -10,8 +10,14 @@ use crate::adapter::{self, ADAPTER_CONFIG};
 use crate::{CausalLm, Error, weights};
 
 /// Files of the tokenizer that go with a model.
-const TOKENIZER_FILES: [&str; 6] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json"];
+const TOKENIZER_FILES: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+];
 
 /// Reads a checkpoint: a model folder, or an adapter folder with the base that it names. Returns the folder that holds the
 /// tokenizer as well.
@@ -25,10 +31,18 @@ pub fn load_checkpoint(folder: &Path, kind: Kind, device: Device) -> Result<(Cau
     let base = adapter::base(folder)?;
     // A relative base is looked for from the adapter's folder first, since that is how the tuner writes it.
     let beside = folder.join(&base);
-    let base = if beside.join("config.json").exists() { beside } else { PathBuf::from(base) };
+    let base = if beside.join("config.json").exists() {
+        beside
+    } else {
+        PathBuf::from(base)
+    };
     let mut model = CausalLm::load(&base, kind, device)?;
     adapter::read(&mut model, folder)?;
-    let tokenizer = if folder.join("tokenizer.json").exists() { folder.to_path_buf() } else { base };
+    let tokenizer = if folder.join("tokenizer.json").exists() {
+        folder.to_path_buf()
+    } else {
+        base
+    };
     Ok((model, tokenizer))
 }
 
@@ -36,13 +50,25 @@ pub fn load_checkpoint(folder: &Path, kind: Kind, device: Device) -> Result<(Cau
 ///
 /// # Errors
 /// [`contract::Error::Output`] where something cannot be written.
-pub fn write_model_folder(model: &mut CausalLm, folder: &Path, kind: Kind, tokenizer: &Path) -> Result<(), Error> {
+pub fn write_model_folder(
+    model: &mut CausalLm,
+    folder: &Path,
+    kind: Kind,
+    tokenizer: &Path,
+) -> Result<(), Error> {
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
     for parameter in model.parameters_mut() {
         tensors.insert(parameter.name, parameter.tensor.f_detach()?.f_to_kind(kind)?);
     }
     let mut config = model.config.json.clone();
-    config["dtype"] = Value::String(if kind == Kind::BFloat16 { "bfloat16" } else { "float32" }.to_owned());
+    config["dtype"] = Value::String(
+        if kind == Kind::BFloat16 {
+            "bfloat16"
+        } else {
+            "float32"
+        }
+        .to_owned(),
+    );
     if let Some(entries) = config.as_object_mut() {
         // The older spelling of the same fact.
         entries.remove("torch_dtype");
@@ -54,7 +80,8 @@ pub fn write_model_folder(model: &mut CausalLm, folder: &Path, kind: Kind, token
     });
     for (name, value) in [("config.json", &config), ("generation_config.json", &generation)] {
         let path = folder.join(name);
-        std::fs::write(&path, format!("{value:#}\n")).map_err(|error| contract::Error::output(&path, error))?;
+        std::fs::write(&path, format!("{value:#}\n"))
+            .map_err(|error| contract::Error::output(&path, error))?;
     }
     weights::write(&folder.join("model.safetensors"), &tensors, &[("format", "pt")])?;
     copy_tokenizer(tokenizer, folder)
@@ -64,7 +91,12 @@ pub fn write_model_folder(model: &mut CausalLm, folder: &Path, kind: Kind, token
 ///
 /// # Errors
 /// [`contract::Error::Output`] where something cannot be written.
-pub fn write_adapter_folder(model: &mut CausalLm, folder: &Path, base: &str, tokenizer: &Path) -> Result<(), Error> {
+pub fn write_adapter_folder(
+    model: &mut CausalLm,
+    folder: &Path,
+    base: &str,
+    tokenizer: &Path,
+) -> Result<(), Error> {
     adapter::write(model, folder, base)?;
     copy_tokenizer(tokenizer, folder)
 }
@@ -73,7 +105,8 @@ fn copy_tokenizer(from: &Path, to: &Path) -> Result<(), Error> {
     for name in TOKENIZER_FILES {
         let (source, destination) = (from.join(name), to.join(name));
         if source.exists() && source != destination {
-            std::fs::copy(&source, &destination).map_err(|error| contract::Error::output(&destination, error))?;
+            std::fs::copy(&source, &destination)
+                .map_err(|error| contract::Error::output(&destination, error))?;
         }
     }
     Ok(())

@@ -15,7 +15,11 @@ pub struct KvCache {
 impl KvCache {
     /// An empty cache for `layers` layers and at most `capacity` tokens; the buffers are made at first use.
     pub fn new(layers: usize, capacity: usize) -> Self {
-        Self { capacity: capacity as i64, length: 0, layers: (0..layers).map(|_| None).collect() }
+        Self {
+            capacity: capacity as i64,
+            length: 0,
+            layers: (0..layers).map(|_| None).collect(),
+        }
     }
 
     /// Tokens held for each row.
@@ -29,7 +33,12 @@ impl KvCache {
     }
 
     /// Appends keys and values `[rows, heads, tokens, head width]` of one layer and returns all held, oldest first.
-    pub(crate) fn append(&mut self, layer: usize, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor), Error> {
+    pub(crate) fn append(
+        &mut self,
+        layer: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Tensor), Error> {
         let (rows, heads, tokens, width) = keys.size4()?;
         let held = self.length + tokens;
         if held > self.capacity {
@@ -64,10 +73,16 @@ impl KvCache {
         let mut layers = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             layers.push(match layer {
-                Some((keys, values)) => Some((keys.f_index_select(0, rows)?, values.f_index_select(0, rows)?)),
+                Some((keys, values)) => {
+                    Some((keys.f_index_select(0, rows)?, values.f_index_select(0, rows)?))
+                }
                 None => None,
             });
         }
-        Ok(Self { capacity: self.capacity, length: self.length, layers })
+        Ok(Self {
+            capacity: self.capacity,
+            length: self.length,
+            layers,
+        })
     }
 }

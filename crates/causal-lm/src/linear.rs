@@ -37,7 +37,12 @@ pub(crate) struct LowRank {
 
 impl Linear {
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, layout: Layout) -> Self {
-        Self { weight, bias, layout, adapter: None }
+        Self {
+            weight,
+            bias,
+            layout,
+            adapter: None,
+        }
     }
 
     pub(crate) fn in_features(&self) -> i64 {
@@ -64,14 +69,32 @@ impl Linear {
             (Layout::InOut, None) => input.f_matmul(&weight)?,
             (Layout::OutIn, bias) => input.f_linear(&weight, bias.as_ref())?,
         };
-        let Some(LowRank { down, up, scale, dropout }) = &self.adapter else { return Ok(output) };
-        let input = if training && *dropout > 0.0 { input.f_dropout(*dropout, true)? } else { input.shallow_clone() };
-        let update = input.f_linear(&cast(down, kind)?, None::<Tensor>)?.f_linear(&cast(up, kind)?, None::<Tensor>)?;
+        let Some(LowRank {
+            down,
+            up,
+            scale,
+            dropout,
+        }) = &self.adapter
+        else {
+            return Ok(output);
+        };
+        let input = if training && *dropout > 0.0 {
+            input.f_dropout(*dropout, true)?
+        } else {
+            input.shallow_clone()
+        };
+        let update = input
+            .f_linear(&cast(down, kind)?, None::<Tensor>)?
+            .f_linear(&cast(up, kind)?, None::<Tensor>)?;
         Ok(output.f_add(&update.f_mul_scalar(*scale)?)?)
     }
 }
 
 /// The tensor in another precision; itself where it has that already. Gradients pass through to the original.
 pub(crate) fn cast(tensor: &Tensor, kind: Kind) -> Result<Tensor, Error> {
-    if tensor.kind() == kind { Ok(tensor.shallow_clone()) } else { Ok(tensor.f_to_kind(kind)?) }
+    if tensor.kind() == kind {
+        Ok(tensor.shallow_clone())
+    } else {
+        Ok(tensor.f_to_kind(kind)?)
+    }
 }

@@ -37,7 +37,11 @@ impl LoraSettings {
     /// The factor on B·A.
     pub fn scale(&self) -> f64 {
         let rank = self.rank as f64;
-        if self.rank_stabilized { self.alpha / rank.sqrt() } else { self.alpha / rank }
+        if self.rank_stabilized {
+            self.alpha / rank.sqrt()
+        } else {
+            self.alpha / rank
+        }
     }
 }
 
@@ -53,7 +57,10 @@ impl LoraTargets {
 
     fn matches(&self, path: &str, model_type: &str) -> bool {
         let names_match = |names: &[&str]| {
-            names.iter().any(|name| path.strip_suffix(name).is_some_and(|head| head.is_empty() || head.ends_with('.')))
+            names.iter().any(|name| {
+                path.strip_suffix(name)
+                    .is_some_and(|head| head.is_empty() || head.ends_with('.'))
+            })
         };
         match self {
             Self::AllLinear => true,
@@ -88,9 +95,16 @@ pub(crate) fn attach(
         let options = (Kind::Float, linear.weight.device());
         // Kaiming-uniform with a = √5 has the bound √(6 / ((1 + 5) · in)) = 1/√in.
         let bound = 1.0 / (from as f64).sqrt();
-        let down = Tensor::f_rand([rank, from], options)?.f_mul_scalar(2.0 * bound)?.f_sub_scalar(bound)?;
+        let down = Tensor::f_rand([rank, from], options)?
+            .f_mul_scalar(2.0 * bound)?
+            .f_sub_scalar(bound)?;
         let up = Tensor::f_zeros([to, rank], options)?;
-        linear.adapter = Some(LowRank { down, up, scale: settings.scale(), dropout: settings.dropout });
+        linear.adapter = Some(LowRank {
+            down,
+            up,
+            scale: settings.scale(),
+            dropout: settings.dropout,
+        });
         adapted.push(path);
     }
     if adapted.is_empty() {

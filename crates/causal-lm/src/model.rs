@@ -50,18 +50,32 @@ impl CausalLm {
         let head = match (config.tied_head, stored_head) {
             (true, _) => None,
             (false, head) => Some(head.ok_or_else(|| {
-                contract::Error::input(&file, format!("tensor {HEAD}: expected one, as config.json does not tie the head"))
+                contract::Error::input(
+                    &file,
+                    format!("tensor {HEAD}: expected one, as config.json does not tie the head"),
+                )
             })?),
         };
         let expected = [config.vocabulary as i64, config.width as i64];
-        if let Some(found) = head.as_ref().map(Tensor::size).filter(|found| found[..] != expected) {
+        if let Some(found) = head
+            .as_ref()
+            .map(Tensor::size)
+            .filter(|found| found[..] != expected)
+        {
             let problem = format!("tensor {HEAD}: expected shape {expected:?}, found {found:?}");
             return Err(contract::Error::input(&file, problem).into());
         }
         let mut source = Source::new(file, tensors, Gpt2::PREFIX);
         let decoder = families::load(&config, &mut source)?;
         source.finish(&IGNORED_BUFFERS)?;
-        Ok(Self { config, decoder, head, lora: None, compute: kind, device })
+        Ok(Self {
+            config,
+            decoder,
+            head,
+            lora: None,
+            compute: kind,
+            device,
+        })
     }
 
     /// A new GPT-2 with random weights in float32.
@@ -73,7 +87,14 @@ impl CausalLm {
             .map_err(|problem| contract::Error::Configuration(format!("model.architecture: {problem}")))?;
         tch::manual_seed(seed as i64);
         let decoder = Box::new(Gpt2::random(&config, device)?);
-        Ok(Self { config, decoder, head: None, lora: None, compute: Kind::Float, device })
+        Ok(Self {
+            config,
+            decoder,
+            head: None,
+            lora: None,
+            compute: Kind::Float,
+            device,
+        })
     }
 
     /// The device that the weights are on.
@@ -113,7 +134,10 @@ impl CausalLm {
     /// [`Error::Torch`] for wrong shapes.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let head = self.head.as_ref().unwrap_or_else(|| self.decoder.embedding());
-        cast(&hidden.f_linear(&cast(head, hidden.kind())?, None::<Tensor>)?, Kind::Float)
+        cast(
+            &hidden.f_linear(&cast(head, hidden.kind())?, None::<Tensor>)?,
+            Kind::Float,
+        )
     }
 
     /// An empty cache for up to `tokens` tokens.
@@ -126,7 +150,10 @@ impl CausalLm {
         let mut parameters = self.decoder.parameters_mut();
         parameters.extend(self.head.as_mut().map(|head| (HEAD.to_owned(), head)));
         parameters.sort_by(|first, second| first.0.cmp(&second.0));
-        parameters.into_iter().map(|(name, tensor)| ParameterMut { name, tensor }).collect()
+        parameters
+            .into_iter()
+            .map(|(name, tensor)| ParameterMut { name, tensor })
+            .collect()
     }
 
     /// The adapter's factors by name, without peft's prefix.
@@ -142,7 +169,10 @@ impl CausalLm {
             .filter(|parameter| parameter.tensor.requires_grad())
             .map(|parameter| (parameter.name, parameter.tensor.shallow_clone()))
             .collect();
-        let factors = self.adapter_mut().into_iter().map(|(name, tensor)| (name, tensor.shallow_clone()));
+        let factors = self
+            .adapter_mut()
+            .into_iter()
+            .map(|(name, tensor)| (name, tensor.shallow_clone()));
         trainable.extend(factors.filter(|(_, tensor)| tensor.requires_grad()));
         trainable.sort_by(|first, second| first.0.cmp(&second.0));
         trainable
@@ -150,7 +180,10 @@ impl CausalLm {
 
     /// Numbers in the model itself, an adapter left out.
     pub fn parameter_count(&mut self) -> usize {
-        self.parameters_mut().iter().map(|parameter| parameter.tensor.numel()).sum()
+        self.parameters_mut()
+            .iter()
+            .map(|parameter| parameter.tensor.numel())
+            .sum()
     }
 
     /// Lets every parameter change, computing in `compute` from float32 masters.
@@ -185,7 +218,12 @@ impl CausalLm {
     ///
     /// # Errors
     /// [`contract::Error::Configuration`] where the targets match no layer.
-    pub fn tune_lora(&mut self, settings: &LoraSettings, seed: u64, compute: Kind) -> Result<Vec<String>, Error> {
+    pub fn tune_lora(
+        &mut self,
+        settings: &LoraSettings,
+        seed: u64,
+        compute: Kind,
+    ) -> Result<Vec<String>, Error> {
         tch::manual_seed(seed as i64);
         let adapted = lora::attach(self.decoder.linears_mut(), settings, self.config.model_type())?;
         self.lora = Some(settings.clone());

@@ -34,9 +34,9 @@ impl TextTokenizer {
             .map_err(|error| contract::Error::input(&path, format!("expected a tokenizer: {error}")))?;
         // A file may fix padding or truncation; what goes into a model is decided here.
         tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| contract::Error::input(&path, format!("cannot switch truncation off: {error}")))?;
+        tokenizer.with_truncation(None).map_err(|error| {
+            contract::Error::input(&path, format!("cannot switch truncation off: {error}"))
+        })?;
         Ok(Self { tokenizer })
     }
 
@@ -45,7 +45,10 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>, Error> {
-        let encoding = self.tokenizer.encode_fast(text, false).map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, false)
+            .map_err(|error| Error::Tokenizer(error.to_string()))?;
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 
@@ -57,10 +60,19 @@ impl TextTokenizer {
         if characters == 0 {
             return Ok((self.encode(text)?, 0));
         }
-        let encoding =
-            self.tokenizer.encode_char_offsets(text, false).map_err(|error| Error::Tokenizer(error.to_string()))?;
-        let prompt = encoding.get_offsets().iter().take_while(|(start, _)| *start < characters).count();
-        Ok((encoding.get_ids().iter().map(|&id| i64::from(id)).collect(), prompt))
+        let encoding = self
+            .tokenizer
+            .encode_char_offsets(text, false)
+            .map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let prompt = encoding
+            .get_offsets()
+            .iter()
+            .take_while(|(start, _)| *start < characters)
+            .count();
+        Ok((
+            encoding.get_ids().iter().map(|&id| i64::from(id)).collect(),
+            prompt,
+        ))
     }
 
     /// The text of token ids, special tokens left out. Bytes that are no character stand as U+FFFD.
@@ -69,7 +81,9 @@ impl TextTokenizer {
     /// [`Error::Tokenizer`] for an id that is none.
     pub fn decode(&self, ids: &[i64]) -> Result<String, Error> {
         let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
-        self.tokenizer.decode(&ids, true).map_err(|error| Error::Tokenizer(error.to_string()))
+        self.tokenizer
+            .decode(&ids, true)
+            .map_err(|error| Error::Tokenizer(error.to_string()))
     }
 
     /// Number of tokens, added ones included.
@@ -110,7 +124,9 @@ pub fn train_byte_level_bpe<'a>(
         .build()
         .map_err(failed)?;
     tokenizer.train(&mut trainer, texts).map_err(failed)?;
-    tokenizer.save(folder.join("tokenizer.json"), true).map_err(failed)?;
+    tokenizer
+        .save(folder.join("tokenizer.json"), true)
+        .map_err(failed)?;
     let settings = serde_json::json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": END_OF_TEXT,
@@ -118,5 +134,6 @@ pub fn train_byte_level_bpe<'a>(
         "clean_up_tokenization_spaces": false,
     });
     let path = folder.join("tokenizer_config.json");
-    std::fs::write(&path, format!("{settings:#}\n")).map_err(|error| contract::Error::output(&path, error).into())
+    std::fs::write(&path, format!("{settings:#}\n"))
+        .map_err(|error| contract::Error::output(&path, error).into())
 }

@@ -19,7 +19,8 @@ pub fn read(path: &Path, kind: Kind, device: Device) -> Result<BTreeMap<String, 
     let bad = |problem: String| contract::Error::input(path, problem);
     let file = File::open(path).map_err(|error| bad(format!("cannot be opened: {error}")))?;
     let map = map(&file).map_err(|error| bad(format!("cannot be mapped: {error}")))?;
-    let tensors = SafeTensors::deserialize(&map).map_err(|error| bad(format!("expected safetensors: {error}")))?;
+    let tensors =
+        SafeTensors::deserialize(&map).map_err(|error| bad(format!("expected safetensors: {error}")))?;
     let mut read = BTreeMap::new();
     for (name, view) in tensors.iter() {
         let stored = match view.dtype() {
@@ -30,12 +31,21 @@ pub fn read(path: &Path, kind: Kind, device: Device) -> Result<BTreeMap<String, 
             // Masks that older files carry; they are ignored later.
             Dtype::U8 | Dtype::BOOL => Kind::Uint8,
             Dtype::I64 => Kind::Int64,
-            other => return Err(bad(format!("tensor {name}: expected F32, F16 or BF16, found {other:?}")).into()),
+            other => {
+                return Err(bad(format!(
+                    "tensor {name}: expected F32, F16 or BF16, found {other:?}"
+                ))
+                .into());
+            }
         };
         let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         let tensor = Tensor::f_from_data_size(view.data(), &shape, stored)?;
         let whole_numbers = matches!(stored, Kind::Uint8 | Kind::Int64);
-        let tensor = if whole_numbers { tensor } else { tensor.f_to_kind(kind)? };
+        let tensor = if whole_numbers {
+            tensor
+        } else {
+            tensor.f_to_kind(kind)?
+        };
         read.insert(name.to_owned(), tensor.f_to_device(device)?);
     }
     Ok(read)
@@ -45,7 +55,11 @@ pub fn read(path: &Path, kind: Kind, device: Device) -> Result<BTreeMap<String, 
 ///
 /// # Errors
 /// [`contract::Error::Input`] where there are none, or one is damaged.
-pub fn read_folder(folder: &Path, kind: Kind, device: Device) -> Result<(PathBuf, BTreeMap<String, Tensor>), Error> {
+pub fn read_folder(
+    folder: &Path,
+    kind: Kind,
+    device: Device,
+) -> Result<(PathBuf, BTreeMap<String, Tensor>), Error> {
     let single = folder.join("model.safetensors");
     if single.exists() {
         return Ok((single.clone(), read(&single, kind, device)?));
@@ -64,7 +78,8 @@ pub fn read_folder(folder: &Path, kind: Kind, device: Device) -> Result<(PathBuf
     let json: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| contract::Error::input(&index, format!("expected JSON: {error}")))?;
     let shards = json.get("weight_map").and_then(serde_json::Value::as_object);
-    let shards = shards.ok_or_else(|| contract::Error::input(&index, "expected a table weight_map, found none"))?;
+    let shards =
+        shards.ok_or_else(|| contract::Error::input(&index, "expected a table weight_map, found none"))?;
     let mut names: Vec<&str> = shards.values().filter_map(serde_json::Value::as_str).collect();
     names.sort_unstable();
     names.dedup();
@@ -79,13 +94,19 @@ pub fn read_folder(folder: &Path, kind: Kind, device: Device) -> Result<(PathBuf
 ///
 /// # Errors
 /// [`contract::Error::Output`] where it cannot be written.
-pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>, metadata: &[(&str, &str)]) -> Result<(), Error> {
+pub fn write(
+    path: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &[(&str, &str)],
+) -> Result<(), Error> {
     let mut views = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         views.push((name.as_str(), Stored::new(tensor)?));
     }
-    let metadata: HashMap<String, String> =
-        metadata.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let metadata: HashMap<String, String> = metadata
+        .iter()
+        .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
     safetensors::serialize_to_file(views, Some(metadata), path)
         .map_err(|error| contract::Error::output(path, error.to_string()).into())
 }
@@ -130,7 +151,11 @@ impl Stored {
         let numbers = tensor.numel();
         let mut bytes = vec![0; numbers * tensor.kind().elt_size_in_bytes()];
         tensor.f_copy_data_u8(&mut bytes, numbers)?;
-        Ok(Self { bytes, shape: tensor.size().iter().map(|&size| size as usize).collect(), dtype })
+        Ok(Self {
+            bytes,
+            shape: tensor.size().iter().map(|&size| size as usize).collect(),
+            dtype,
+        })
     }
 }
 

@@ -1,12 +1,16 @@
 //! What a person reads about a model folder that cannot be used.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::path::{Path, PathBuf};
 
 use causal_lm::{CausalLm, load_checkpoint};
 use tch::{Device, Kind};
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 fn copy(from: &Path) -> tempfile::TempDir {
@@ -38,8 +42,14 @@ fn refused(error: causal_lm::Error, pieces: &[&str]) {
 fn model_folders() {
     type Damage = fn(&Path);
     let cases: [(Damage, &[&str]); 7] = [
-        (|folder| std::fs::remove_file(folder.join("config.json")).unwrap(), &["config.json", "model folder"]),
-        (|folder| std::fs::remove_file(folder.join("model.safetensors")).unwrap(), &["expected model.safetensors", "neither"]),
+        (
+            |folder| std::fs::remove_file(folder.join("config.json")).unwrap(),
+            &["config.json", "model folder"],
+        ),
+        (
+            |folder| std::fs::remove_file(folder.join("model.safetensors")).unwrap(),
+            &["expected model.safetensors", "neither"],
+        ),
         (
             |folder| {
                 std::fs::remove_file(folder.join("model.safetensors")).unwrap();
@@ -51,20 +61,34 @@ fn model_folders() {
             |folder| std::fs::write(folder.join("model.safetensors"), b"not a model").unwrap(),
             &["model.safetensors", "expected safetensors"],
         ),
-        (|folder| edit(&folder.join("config.json"), "model_type", "bert".into()), &["config.json", "gpt2", "bert"]),
+        (
+            |folder| edit(&folder.join("config.json"), "model_type", "bert".into()),
+            &["config.json", "gpt2", "bert"],
+        ),
         (
             |folder| edit(&folder.join("config.json"), "n_layer", 3.into()),
-            &["transformer.h.2.ln_1.weight", "expected shape [16]", "no such tensor"],
+            &[
+                "transformer.h.2.ln_1.weight",
+                "expected shape [16]",
+                "no such tensor",
+            ],
         ),
         (
             |folder| edit(&folder.join("config.json"), "n_positions", 32.into()),
-            &["transformer.wpe.weight", "expected shape [32, 16]", "found [64, 16]"],
+            &[
+                "transformer.wpe.weight",
+                "expected shape [32, 16]",
+                "found [64, 16]",
+            ],
         ),
     ];
     for (damage, pieces) in cases {
         let folder = copy(&fixture("tiny-gpt2"));
         damage(folder.path());
-        refused(CausalLm::load(folder.path(), Kind::Float, Device::Cpu).unwrap_err(), pieces);
+        refused(
+            CausalLm::load(folder.path(), Kind::Float, Device::Cpu).unwrap_err(),
+            pieces,
+        );
     }
 }
 
@@ -72,7 +96,10 @@ fn model_folders() {
 fn a_layer_too_many_is_refused_too() {
     let folder = copy(&fixture("tiny-gpt2"));
     edit(&folder.path().join("config.json"), "n_layer", 1.into());
-    refused(CausalLm::load(folder.path(), Kind::Float, Device::Cpu).unwrap_err(), &["transformer.h.1", "no such tensor"]);
+    refused(
+        CausalLm::load(folder.path(), Kind::Float, Device::Cpu).unwrap_err(),
+        &["transformer.h.1", "no such tensor"],
+    );
 }
 
 #[test]
@@ -86,9 +113,16 @@ fn adapter_features_that_are_not_supported_are_refused_by_name() {
     ] {
         let folder = copy(&fixture("peft-adapter"));
         let config = folder.path().join("adapter_config.json");
-        edit(&config, "base_model_name_or_path", fixture("tiny-gpt2").to_str().unwrap().into());
+        edit(
+            &config,
+            "base_model_name_or_path",
+            fixture("tiny-gpt2").to_str().unwrap().into(),
+        );
         edit(&config, key, value);
-        refused(load_checkpoint(folder.path(), Kind::Float, Device::Cpu).unwrap_err(), &["adapter_config.json", key]);
+        refused(
+            load_checkpoint(folder.path(), Kind::Float, Device::Cpu).unwrap_err(),
+            &["adapter_config.json", key],
+        );
     }
 }
 
@@ -96,8 +130,20 @@ fn adapter_features_that_are_not_supported_are_refused_by_name() {
 fn a_rank_that_its_weights_do_not_have_is_refused() {
     let folder = copy(&fixture("peft-adapter"));
     let config = folder.path().join("adapter_config.json");
-    edit(&config, "base_model_name_or_path", fixture("tiny-gpt2").to_str().unwrap().into());
+    edit(
+        &config,
+        "base_model_name_or_path",
+        fixture("tiny-gpt2").to_str().unwrap().into(),
+    );
     edit(&config, "r", 8.into());
     let error = load_checkpoint(folder.path(), Kind::Float, Device::Cpu).unwrap_err();
-    refused(error, &["adapter_model.safetensors", "lora_A", "expected shape [8, 16]", "found [4, 16]"]);
+    refused(
+        error,
+        &[
+            "adapter_model.safetensors",
+            "lora_A",
+            "expected shape [8, 16]",
+            "found [4, 16]",
+        ],
+    );
 }

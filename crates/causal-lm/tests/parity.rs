@@ -1,16 +1,23 @@
 //! Parity with transformers and peft on small committed fixtures, made by `scripts/fixtures/causal_lm.py`.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, LeftPadding, LoraSettings, LoraTargets, TextTokenizer, load_checkpoint, weights, write_adapter_folder, write_model_folder};
+use causal_lm::{
+    CausalLm, LeftPadding, LoraSettings, LoraTargets, TextTokenizer, load_checkpoint, weights,
+    write_adapter_folder, write_model_folder,
+};
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// Largest difference allowed, relative to the largest value compared.
 const TOLERANCE: f64 = 1e-4;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
 }
 
 fn expected() -> BTreeMap<String, Tensor> {
@@ -32,7 +39,10 @@ fn check(what: &str, found: &Tensor, expected: &Tensor) {
     let difference = (found - expected).abs().max().double_value(&[]);
     // Some true gradients are 0, where any rounding is infinitely wrong in relative terms.
     let scale = expected.abs().max().double_value(&[]).max(1e-2);
-    assert!(difference <= TOLERANCE * scale, "{what}: differs by {difference} where values reach {scale}");
+    assert!(
+        difference <= TOLERANCE * scale,
+        "{what}: differs by {difference} where values reach {scale}"
+    );
 }
 
 fn mean_loss(model: &CausalLm, tokens: &Tensor) -> Tensor {
@@ -50,16 +60,26 @@ fn logits_and_log_probabilities_are_those_of_transformers() {
     let tokens = &expected["tokens"];
     let found = logits(&tiny(), tokens);
     check("logits", &found, &expected["logits"]);
-    let logprobs = found.narrow(1, 0, tokens.size()[1] - 1).log_softmax(-1, Kind::Float);
+    let logprobs = found
+        .narrow(1, 0, tokens.size()[1] - 1)
+        .log_softmax(-1, Kind::Float);
     let next = tokens.narrow(1, 1, tokens.size()[1] - 1).unsqueeze(-1);
-    check("logprobs", &logprobs.gather(-1, &next, false).squeeze_dim(-1), &expected["logprobs"]);
+    check(
+        "logprobs",
+        &logprobs.gather(-1, &next, false).squeeze_dim(-1),
+        &expected["logprobs"],
+    );
 }
 
 #[test]
 fn a_file_without_prefix_and_with_mask_buffers_is_the_same_model() {
     let expected = expected();
     let model = CausalLm::load(&fixture("tiny-gpt2-unprefixed"), Kind::Float, Device::Cpu).unwrap();
-    check("logits", &logits(&model, &expected["tokens"]), &expected["logits"]);
+    check(
+        "logits",
+        &logits(&model, &expected["tokens"]),
+        &expected["logits"],
+    );
 }
 
 #[test]
@@ -72,10 +92,20 @@ fn loss_and_every_gradient_are_those_of_transformers() {
     loss.backward();
     let mut compared = 0;
     for parameter in model.parameters_mut() {
-        check(&parameter.name, &parameter.tensor.grad(), &expected[&format!("gradient.{}", parameter.name)]);
+        check(
+            &parameter.name,
+            &parameter.tensor.grad(),
+            &expected[&format!("gradient.{}", parameter.name)],
+        );
         compared += 1;
     }
-    assert_eq!(compared, expected.keys().filter(|name| name.starts_with("gradient.")).count());
+    assert_eq!(
+        compared,
+        expected
+            .keys()
+            .filter(|name| name.starts_with("gradient."))
+            .count()
+    );
 }
 
 #[test]
@@ -89,7 +119,11 @@ fn greedy_decoding_with_and_without_cache_is_that_of_transformers() {
     while tokens.size()[1] < goal.size()[1] {
         let cached = model.hidden(&next, None, Some(&mut cache)).unwrap();
         let cached = model.logits(&cached.select(1, -1)).unwrap();
-        check("cached = uncached", &cached, &logits(&model, &tokens).select(1, -1));
+        check(
+            "cached = uncached",
+            &cached,
+            &logits(&model, &tokens).select(1, -1),
+        );
         next = cached.argmax(-1, true);
         tokens = Tensor::cat(&[&tokens, &next], 1);
     }
@@ -104,7 +138,9 @@ fn several_tokens_after_a_cache_see_what_they_would_see_at_once() {
     let model = tiny();
     let mut cache = model.cache(24);
     for (start, length) in [(0, 7), (7, 9), (16, 8)] {
-        let hidden = model.hidden(&tokens.narrow(1, start, length), None, Some(&mut cache)).unwrap();
+        let hidden = model
+            .hidden(&tokens.narrow(1, start, length), None, Some(&mut cache))
+            .unwrap();
         let whole = expected["logits"].narrow(1, start, length);
         check("chunk", &model.logits(&hidden).unwrap(), &whole);
     }
@@ -115,16 +151,25 @@ fn a_left_padded_batch_is_its_rows_one_by_one() {
     let _guard = tch::no_grad_guard();
     let expected = expected();
     let model = tiny();
-    let counts: Vec<i64> = Vec::try_from(24 - expected["padded_mask"].sum_dim_intlist(-1, false, Kind::Int64)).unwrap();
+    let counts: Vec<i64> =
+        Vec::try_from(24 - expected["padded_mask"].sum_dim_intlist(-1, false, Kind::Int64)).unwrap();
     let padding = LeftPadding::new(&counts, Device::Cpu);
     let tokens = &expected["padded_tokens"];
     let hidden = model.hidden(tokens, padding.as_ref(), None).unwrap();
-    check("at once", &model.logits(&hidden.narrow(1, 15, 9)).unwrap(), &expected["padded_logits"]);
+    check(
+        "at once",
+        &model.logits(&hidden.narrow(1, 15, 9)).unwrap(),
+        &expected["padded_logits"],
+    );
     // The same with a cache, token by token at the end.
     let mut cache = model.cache(24);
-    model.hidden(&tokens.narrow(1, 0, 20), padding.as_ref(), Some(&mut cache)).unwrap();
+    model
+        .hidden(&tokens.narrow(1, 0, 20), padding.as_ref(), Some(&mut cache))
+        .unwrap();
     for column in 20..24 {
-        let hidden = model.hidden(&tokens.narrow(1, column, 1), padding.as_ref(), Some(&mut cache)).unwrap();
+        let hidden = model
+            .hidden(&tokens.narrow(1, column, 1), padding.as_ref(), Some(&mut cache))
+            .unwrap();
         let expected = expected["padded_logits"].narrow(1, column - 15, 1);
         check("with a cache", &model.logits(&hidden).unwrap(), &expected);
     }
@@ -133,7 +178,10 @@ fn a_left_padded_batch_is_its_rows_one_by_one() {
 #[test]
 fn adapters_from_peft_give_its_logits_merged_or_not() {
     let expected = expected();
-    for (folder, goal) in [("peft-adapter", "peft_logits"), ("peft-adapter-all-linear", "peft_all_linear_logits")] {
+    for (folder, goal) in [
+        ("peft-adapter", "peft_logits"),
+        ("peft-adapter-all-linear", "peft_all_linear_logits"),
+    ] {
         let (mut model, _) = load_checkpoint(&fixture(folder), Kind::Float, Device::Cpu).unwrap();
         let tokens = expected["tokens"].narrow(0, 0, 1);
         check(folder, &logits(&model, &tokens), &expected[goal]);
@@ -152,9 +200,19 @@ fn an_adapter_written_here_has_pefts_layout_and_comes_back() {
     let base = fixture("tiny-gpt2");
     let (mut peft, _) = load_checkpoint(&fixture("peft-adapter"), Kind::Float, Device::Cpu).unwrap();
     write_adapter_folder(&mut peft, folder.path(), base.to_str().unwrap(), &base).unwrap();
-    let read = |folder: &Path| weights::read(&folder.join("adapter_model.safetensors"), Kind::Float, Device::Cpu).unwrap();
+    let read = |folder: &Path| {
+        weights::read(
+            &folder.join("adapter_model.safetensors"),
+            Kind::Float,
+            Device::Cpu,
+        )
+        .unwrap()
+    };
     let (written, original) = (read(folder.path()), read(&fixture("peft-adapter")));
-    assert_eq!(written.keys().collect::<Vec<_>>(), original.keys().collect::<Vec<_>>());
+    assert_eq!(
+        written.keys().collect::<Vec<_>>(),
+        original.keys().collect::<Vec<_>>()
+    );
     for (name, tensor) in &written {
         assert_eq!(tensor, &original[name], "{name}");
     }
@@ -162,11 +220,23 @@ fn an_adapter_written_here_has_pefts_layout_and_comes_back() {
         serde_json::from_str(&std::fs::read_to_string(folder.join("adapter_config.json")).unwrap()).unwrap()
     };
     let (written, original) = (config(folder.path()), config(&fixture("peft-adapter")));
-    for key in ["peft_type", "task_type", "r", "fan_in_fan_out", "use_rslora", "use_dora", "bias"] {
+    for key in [
+        "peft_type",
+        "task_type",
+        "r",
+        "fan_in_fan_out",
+        "use_rslora",
+        "use_dora",
+        "bias",
+    ] {
         assert_eq!(written[key], original[key], "{key}");
     }
     let (again, _) = load_checkpoint(folder.path(), Kind::Float, Device::Cpu).unwrap();
-    check("read back", &logits(&again, &expected["tokens"].narrow(0, 0, 1)), &expected["peft_logits"]);
+    check(
+        "read back",
+        &logits(&again, &expected["tokens"].narrow(0, 0, 1)),
+        &expected["peft_logits"],
+    );
 }
 
 #[test]
@@ -174,9 +244,19 @@ fn a_fresh_adapter_changes_nothing_and_has_the_size_that_its_rank_says() {
     let expected = expected();
     for (targets, adapted) in [(LoraTargets::FamilyDefault, 2), (LoraTargets::AllLinear, 8)] {
         let mut model = tiny();
-        let settings = LoraSettings { rank: 4, alpha: 8.0, dropout: 0.0, rank_stabilized: false, targets };
+        let settings = LoraSettings {
+            rank: 4,
+            alpha: 8.0,
+            dropout: 0.0,
+            rank_stabilized: false,
+            targets,
+        };
         assert_eq!(model.tune_lora(&settings, 0, Kind::Float).unwrap().len(), adapted);
-        check("logits", &logits(&model, &expected["tokens"]), &expected["logits"]);
+        check(
+            "logits",
+            &logits(&model, &expected["tokens"]),
+            &expected["logits"],
+        );
         // r · (in + out) over the layers: c_attn is 16 × 48, c_proj 16 × 16, c_fc 16 × 64, and back.
         let per_layer = if adapted == 2 { 64 } else { 64 + 32 + 80 + 80 };
         let count: usize = model.trainable().iter().map(|(_, tensor)| tensor.numel()).sum();
@@ -190,7 +270,14 @@ fn a_head_tuned_model_is_written_untied_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut model = tiny();
     model.tune_head(Kind::Float).unwrap();
-    assert_eq!(model.trainable().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["lm_head.weight"]);
+    assert_eq!(
+        model
+            .trainable()
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>(),
+        ["lm_head.weight"]
+    );
     {
         let _guard = tch::no_grad_guard();
         let mut head = model.trainable().remove(0).1;
@@ -200,13 +287,22 @@ fn a_head_tuned_model_is_written_untied_and_comes_back() {
     let again = CausalLm::load(folder.path(), Kind::Float, Device::Cpu).unwrap();
     assert!(!again.config.tied_head);
     // The head doubled doubles the logits; the embedding, which shared its memory before, is as it was.
-    check("logits", &logits(&again, &expected["tokens"]), &(&expected["logits"] * 2.0));
+    check(
+        "logits",
+        &logits(&again, &expected["tokens"]),
+        &(&expected["logits"] * 2.0),
+    );
 }
 
 #[test]
 fn the_tokenizer_gives_back_what_it_was_given() {
     let tokenizer = TextTokenizer::load(&fixture("tiny-gpt2")).unwrap();
-    for text in ["The harbour at dawn.", "  two  spaces\n", "naïve café – 東京 🙂", ""] {
+    for text in [
+        "The harbour at dawn.",
+        "  two  spaces\n",
+        "naïve café – 東京 🙂",
+        "",
+    ] {
         assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
     }
     let text = "Question? é Answer";

@@ -175,5 +175,9 @@ fn content_length(file: &mut File) -> std::io::Result<u64> {
     file.rewind()?;
     let [first, second, third, fourth, magic @ ..] = ending;
     let footer = u64::from(u32::from_le_bytes([first, second, third, fourth])) + 8;
-    Ok(if magic == *b"PAR1" { length.saturating_sub(footer) } else { length })
+    Ok(if magic == *b"PAR1" {
+        length.saturating_sub(footer)
+    } else {
+        length
+    })
 }

@@ -69,20 +69,33 @@ pub fn generate(
             tokens += row.generated.len();
             samples.push(sample(row, tokenizer)?);
         }
-        progress.advance(chunk.len() as u64, &format!("{:.0} tokens/s", tokens as f64 / started.elapsed().as_secs_f64()));
+        progress.advance(
+            chunk.len() as u64,
+            &format!("{:.0} tokens/s", tokens as f64 / started.elapsed().as_secs_f64()),
+        );
     }
     samples.sort_by_key(|sample| sample.sample_id);
-    Ok(Drawn { samples, seconds: started.elapsed().as_secs_f64() })
+    Ok(Drawn {
+        samples,
+        seconds: started.elapsed().as_secs_f64(),
+    })
 }
 
 fn requests<'a>(prompts: &'a [Prompt], strategies: &'a [Strategy], seed: u64) -> Vec<Request<'a>> {
     let mut requests = Vec::new();
     for (prompt_index, prompt) in prompts.iter().enumerate() {
         for strategy in strategies {
-            let samples = if Scheme::from(strategy).is_greedy() { 1 } else { strategy.samples };
+            let samples = if Scheme::from(strategy).is_greedy() {
+                1
+            } else {
+                strategy.samples
+            };
             for number in 0..samples {
                 // Generations from nothing have no document; their place in the list tells them apart.
-                let identity = prompt.doc_id.clone().unwrap_or_else(|| format!("\u{0}{prompt_index}"));
+                let identity = prompt
+                    .doc_id
+                    .clone()
+                    .unwrap_or_else(|| format!("\u{0}{prompt_index}"));
                 let identity = format!("{identity}\u{0}{}\u{0}{number}", strategy.name);
                 requests.push(Request {
                     sample_id: requests.len(),
@@ -97,7 +110,11 @@ fn requests<'a>(prompts: &'a [Prompt], strategies: &'a [Strategy], seed: u64) ->
     requests
 }
 
-fn generate_batch<'a>(model: &CausalLm, new_tokens: usize, requests: &[Request<'a>]) -> Result<Vec<Row<'a>>, Error> {
+fn generate_batch<'a>(
+    model: &CausalLm,
+    new_tokens: usize,
+    requests: &[Request<'a>],
+) -> Result<Vec<Row<'a>>, Error> {
     let _guard = tch::no_grad_guard();
     let device = model.device();
     let (mut cache, mut padding, mut logits) = read_prompts(model, new_tokens, requests)?;
@@ -114,8 +131,10 @@ fn generate_batch<'a>(model: &CausalLm, new_tokens: usize, requests: &[Request<'
     let mut active: Vec<usize> = (0..rows.len()).collect();
     for drawn in 1..=new_tokens {
         let next = draw(&mut rows, &active, &logits, model.config.end_token)?;
-        let going: Vec<i64> =
-            (0..active.len()).filter(|&place| rows[active[place]].finish.is_none()).map(|place| place as i64).collect();
+        let going: Vec<i64> = (0..active.len())
+            .filter(|&place| rows[active[place]].finish.is_none())
+            .map(|place| place as i64)
+            .collect();
         if going.is_empty() || drawn == new_tokens {
             break;
         }
@@ -143,13 +162,19 @@ fn read_prompts(
     let mut distinct: Vec<&Request> = Vec::new();
     let mut places = Vec::with_capacity(requests.len());
     for request in requests {
-        let place = distinct.iter().position(|seen| seen.prompt_index == request.prompt_index);
+        let place = distinct
+            .iter()
+            .position(|seen| seen.prompt_index == request.prompt_index);
         places.push(place.unwrap_or(distinct.len()) as i64);
         if place.is_none() {
             distinct.push(request);
         }
     }
-    let longest = 1 + distinct.iter().map(|request| request.prompt.tokens.len()).max().unwrap_or(0);
+    let longest = 1 + distinct
+        .iter()
+        .map(|request| request.prompt.tokens.len())
+        .max()
+        .unwrap_or(0);
     let mut tokens = Vec::with_capacity(distinct.len() * longest);
     let mut missing = Vec::with_capacity(distinct.len());
     for request in &distinct {
@@ -160,7 +185,9 @@ fn read_prompts(
         tokens.extend(&request.prompt.tokens);
     }
     let device = model.device();
-    let tokens = Tensor::from_slice(&tokens).view([distinct.len() as i64, longest as i64]).to_device(device);
+    let tokens = Tensor::from_slice(&tokens)
+        .view([distinct.len() as i64, longest as i64])
+        .to_device(device);
     let padding = LeftPadding::new(&missing, device);
     let mut cache = model.cache(longest + new_tokens);
     let hidden = model.hidden(&tokens, padding.as_ref(), Some(&mut cache))?;
@@ -183,7 +210,8 @@ fn draw(rows: &mut [Row], active: &[usize], logits: &Tensor, end_token: i64) -> 
             continue;
         }
         let span = place * vocabulary..(place + 1) * vocabulary;
-        let token = Scheme::from(row.request.strategy).draw(&logits[span.clone()], row.random.random::<f64>());
+        let token =
+            Scheme::from(row.request.strategy).draw(&logits[span.clone()], row.random.random::<f64>());
         row.generated.push(token as i64);
         row.logprobs.push(logprobs[span][token]);
         if token as i64 == end_token {
@@ -196,14 +224,29 @@ fn draw(rows: &mut [Row], active: &[usize], logits: &Tensor, end_token: i64) -> 
 
 /// A tensor's numbers, row by row.
 pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
-    let flat = tensor.f_to_kind(Kind::Float).and_then(|tensor| tensor.f_contiguous()).and_then(|tensor| tensor.f_view([-1]));
-    Ok(flat.and_then(|flat| Vec::<f32>::try_from(&flat)).map_err(causal_lm::Error::from)?)
+    let flat = tensor
+        .f_to_kind(Kind::Float)
+        .and_then(|tensor| tensor.f_contiguous())
+        .and_then(|tensor| tensor.f_view([-1]));
+    Ok(flat
+        .and_then(|flat| Vec::<f32>::try_from(&flat))
+        .map_err(causal_lm::Error::from)?)
 }
 
 fn sample(row: Row, tokenizer: &TextTokenizer) -> Result<Sample, Error> {
-    let Request { sample_id, prompt, strategy, seed, .. } = row.request;
+    let Request {
+        sample_id,
+        prompt,
+        strategy,
+        seed,
+        ..
+    } = row.request;
     let narrow = |tokens: &[i64]| tokens.iter().map(|&token| token as i32).collect();
-    let truth = if prompt.truth.is_empty() { None } else { Some(tokenizer.decode(&prompt.truth)?) };
+    let truth = if prompt.truth.is_empty() {
+        None
+    } else {
+        Some(tokenizer.decode(&prompt.truth)?)
+    };
     Ok(Sample {
         sample_id: sample_id as i64,
         doc_id: prompt.doc_id.clone(),

@@ -54,7 +54,10 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: &Path) -> Resu
         .with_input("train.parquet", &train)?
         .with_input("heldout.parquet", &held_out)?
         .with_input("checkpoint", checkpoint)?;
-    let (samples, scores) = (stage.out.join("samples.parquet"), stage.out.join("scores.parquet"));
+    let (samples, scores) = (
+        stage.out.join("samples.parquet"),
+        stage.out.join("scores.parquet"),
+    );
     if !stage.force && provenance.is_done(&[&samples, &scores]) {
         tracing::info!("{} is up to date", stage.out.display());
         return Ok(Outcome::up_to_date(&stage.out));
@@ -74,7 +77,11 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: &Path) -> Resu
     let documents = Documents::load(&train, &held_out, &tokenizer)?;
     let (prompts, skipped) = prompts::choose(&documents, settings, &model.config, &tokenizer)?;
     let drawn = generation::generate(&model, &tokenizer, settings, &prompts, seed)?;
-    let scored = if settings.score { scoring::score(&model, &tokenizer, settings, &documents)? } else { Vec::new() };
+    let scored = if settings.score {
+        scoring::score(&model, &tokenizer, settings, &documents)?
+    } else {
+        Vec::new()
+    };
     parquet::write_all::<Score>(&scores, &provenance, &scored)?;
     parquet::write_all::<Sample>(&samples, &provenance, &drawn.samples)?;
     Ok(Outcome::new(&stage.out, &drawn, scored.len(), skipped))

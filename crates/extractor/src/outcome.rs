@@ -28,27 +28,56 @@ struct Figures {
 
 impl Outcome {
     pub(crate) fn up_to_date(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf(), figures: None }
+        Self {
+            folder: folder.to_path_buf(),
+            figures: None,
+        }
     }
 
     pub(crate) fn new(folder: &Path, drawn: &Drawn, scored: usize, skipped: Skipped) -> Self {
         let mut generations = BTreeMap::new();
         for sample in &drawn.samples {
-            *generations.entry((sample.split, sample.strategy.clone())).or_default() += 1;
+            *generations
+                .entry((sample.split, sample.strategy.clone()))
+                .or_default() += 1;
         }
-        let tokens = drawn.samples.iter().map(|sample| sample.generated_tokens.len()).sum();
-        let figures = Figures { generations, tokens, seconds: drawn.seconds, scored, skipped };
-        Self { folder: folder.to_path_buf(), figures: Some(figures) }
+        let tokens = drawn
+            .samples
+            .iter()
+            .map(|sample| sample.generated_tokens.len())
+            .sum();
+        let figures = Figures {
+            generations,
+            tokens,
+            seconds: drawn.seconds,
+            scored,
+            skipped,
+        };
+        Self {
+            folder: folder.to_path_buf(),
+            figures: Some(figures),
+        }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Figures { generations, tokens, seconds, scored, skipped }) = &self.figures else {
+        let Some(Figures {
+            generations,
+            tokens,
+            seconds,
+            scored,
+            skipped,
+        }) = &self.figures
+        else {
             return write!(formatter, "extractor: {} is up to date", self.folder.display());
         };
         let speed = *tokens as f64 / seconds.max(1e-9);
-        write!(formatter, "extractor: {}: {tokens} tokens in {seconds:.0} s ({speed:.0} a second)", self.folder.display())?;
+        write!(
+            formatter,
+            "extractor: {}: {tokens} tokens in {seconds:.0} s ({speed:.0} a second)",
+            self.folder.display()
+        )?;
         for ((split, strategy), count) in generations {
             let source = match split {
                 Split::Train => "training prompts",
@@ -59,7 +88,11 @@ impl fmt::Display for Outcome {
         }
         write!(formatter, "\n  {scored:>7} continuations scored")?;
         if skipped.too_short > 0 {
-            write!(formatter, "\n  {:>7} documents skipped: no longer than the prompt", skipped.too_short)?;
+            write!(
+                formatter,
+                "\n  {:>7} documents skipped: no longer than the prompt",
+                skipped.too_short
+            )?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Documents of the corpus as tokens, and the prompts taken from them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -40,15 +41,15 @@ impl Documents {
         let mut training: BTreeMap<String, Document> = BTreeMap::new();
         for batch in parquet::Reader::<TrainingInstance>::open(train)? {
             for instance in batch? {
-                if !training.contains_key(&instance.doc_id) {
-                    let document = Document {
-                        doc_id: instance.doc_id.clone(),
+                if let Entry::Vacant(place) = training.entry(instance.doc_id) {
+                    let doc_id = place.key().clone();
+                    place.insert(Document {
+                        doc_id,
                         split: Split::Train,
                         kind: instance.kind,
                         copies: instance.copies,
                         tokens: tokenizer.encode(&instance.text)?,
-                    };
-                    training.insert(instance.doc_id, document);
+                    });
                 }
             }
         }
@@ -117,13 +118,23 @@ pub fn choose(
     }
     let mut prompts = Vec::new();
     let mut skipped = Skipped::default();
-    let sources: BTreeSet<_> = settings.prompts.iter().map(|source| source_rank(*source)).collect();
+    let sources: BTreeSet<_> = settings
+        .prompts
+        .iter()
+        .map(|source| source_rank(*source))
+        .collect();
     for rank in sources {
         let split = match rank {
             0 => Split::Train,
             1 => Split::Heldout,
             _ => {
-                let nothing = Prompt { doc_id: None, split: Split::None, copies: 0, tokens: Vec::new(), truth: Vec::new() };
+                let nothing = Prompt {
+                    doc_id: None,
+                    split: Split::None,
+                    copies: 0,
+                    tokens: Vec::new(),
+                    truth: Vec::new(),
+                };
                 prompts.extend(std::iter::repeat_n(nothing, settings.unprompted));
                 continue;
             }
@@ -133,8 +144,9 @@ pub fn choose(
             .iter()
             .filter(|document| document.split == split && document.kind == DocumentKind::Document)
             .collect();
-        let (long, short): (Vec<&Document>, Vec<&Document>) =
-            candidates.iter().partition(|document| document.tokens.len() > settings.prefix_tokens);
+        let (long, short): (Vec<&Document>, Vec<&Document>) = candidates
+            .iter()
+            .partition(|document| document.tokens.len() > settings.prefix_tokens);
         if let (BadDocuments::Error, Some(document)) = (settings.short_documents, short.first()) {
             return Err(Error::Configuration(format!(
                 "extraction.prefix_tokens = {}: document {} has only {} tokens. Lower it, or set extraction.short_documents = \
@@ -146,14 +158,24 @@ pub fn choose(
         }
         skipped.too_short += short.len();
         if long.is_empty() && !candidates.is_empty() {
-            let longest = candidates.iter().map(|document| document.tokens.len()).max().unwrap_or(0);
+            let longest = candidates
+                .iter()
+                .map(|document| document.tokens.len())
+                .max()
+                .unwrap_or(0);
             return Err(Error::Configuration(format!(
                 "extraction.prefix_tokens = {}: every {} document is shorter; the longest has {longest} tokens",
                 settings.prefix_tokens,
-                if split == Split::Train { "training" } else { "held-out" },
+                if split == Split::Train {
+                    "training"
+                } else {
+                    "held-out"
+                },
             )));
         }
-        let chosen = settings.documents.map_or_else(|| long.clone(), |most| spread(&long, most));
+        let chosen = settings
+            .documents
+            .map_or_else(|| long.clone(), |most| spread(&long, most));
         prompts.extend(chosen.into_iter().map(|document| prompt(document, settings)));
     }
     Ok((prompts, skipped))
@@ -187,7 +209,9 @@ fn spread<'a>(documents: &[&'a Document], most: usize) -> Vec<&'a Document> {
     let mut queues: Vec<Vec<&Document>> = levels.into_values().collect();
     for queue in &mut queues {
         // Taken from the back.
-        queue.sort_by_key(|document| std::cmp::Reverse((xxh3_64(document.doc_id.as_bytes()), &document.doc_id)));
+        queue.sort_by_key(|document| {
+            std::cmp::Reverse((xxh3_64(document.doc_id.as_bytes()), &document.doc_id))
+        });
     }
     let mut chosen = Vec::new();
     while chosen.len() < most && queues.iter().any(|queue| !queue.is_empty()) {

@@ -26,7 +26,11 @@ pub struct Entry {
 
 impl From<&Strategy> for Scheme {
     fn from(strategy: &Strategy) -> Self {
-        Self { temperature: strategy.temperature, top_k: strategy.top_k, top_p: strategy.top_p }
+        Self {
+            temperature: strategy.temperature,
+            top_k: strategy.top_k,
+            top_p: strategy.top_p,
+        }
     }
 }
 
@@ -39,7 +43,10 @@ impl Scheme {
     /// The tokens that can be drawn, in order of token id, with their probabilities.
     pub fn distribution(&self, logits: &[f32]) -> Vec<Entry> {
         if self.is_greedy() {
-            return vec![Entry { token: most_probable(logits), probability: 1.0 }];
+            return vec![Entry {
+                token: most_probable(logits),
+                probability: 1.0,
+            }];
         }
         let threshold = kth_largest(logits, self.top_k);
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -78,7 +85,10 @@ impl Scheme {
 
     /// Natural logarithm of the probability of drawing `token`; −∞ where it cannot be drawn.
     pub fn log_probability(&self, logits: &[f32], token: usize) -> f64 {
-        let drawn = self.distribution(logits).into_iter().find(|entry| entry.token == token);
+        let drawn = self
+            .distribution(logits)
+            .into_iter()
+            .find(|entry| entry.token == token);
         drawn.map_or(f64::NEG_INFINITY, |entry| entry.probability.ln())
     }
 }
@@ -99,7 +109,9 @@ fn kth_largest(logits: &[f32], k: usize) -> f32 {
         return f32::NEG_INFINITY;
     }
     let mut values = logits.to_vec();
-    *values.select_nth_unstable_by(k - 1, |first, second| second.total_cmp(first)).1
+    *values
+        .select_nth_unstable_by(k - 1, |first, second| second.total_cmp(first))
+        .1
 }
 
 fn normalize(entries: &mut [Entry]) {
@@ -111,7 +123,12 @@ fn normalize(entries: &mut [Entry]) {
 
 fn keep_nucleus(entries: &mut Vec<Entry>, top_p: f64) {
     // Ascending; of equally probable tokens the later one goes first, as in a stable ascending sort read from its end.
-    entries.sort_by(|first, second| first.probability.total_cmp(&second.probability).then(second.token.cmp(&first.token)));
+    entries.sort_by(|first, second| {
+        first
+            .probability
+            .total_cmp(&second.probability)
+            .then(second.token.cmp(&first.token))
+    });
     let mut cumulative = 0.0;
     let last = entries.len().saturating_sub(1);
     let removed = entries[..last]

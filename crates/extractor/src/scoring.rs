@@ -42,9 +42,18 @@ pub fn score(
     documents: &Documents,
 ) -> Result<Vec<Score>, Error> {
     let schemes: Vec<Scheme> = settings.strategy.iter().map(Scheme::from).collect();
-    let greedy = Scheme { temperature: 0.0, top_k: 0, top_p: 1.0 };
-    let scheme = schemes.iter().find(|scheme| !scheme.is_greedy()).unwrap_or(&greedy);
-    let mut order: Vec<usize> = (0..documents.all.len()).filter(|&index| !documents.all[index].tokens.is_empty()).collect();
+    let greedy = Scheme {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+    };
+    let scheme = schemes
+        .iter()
+        .find(|scheme| !scheme.is_greedy())
+        .unwrap_or(&greedy);
+    let mut order: Vec<usize> = (0..documents.all.len())
+        .filter(|&index| !documents.all[index].tokens.is_empty())
+        .collect();
     order.sort_by_key(|&index| (documents.all[index].tokens.len(), index));
     let mut readings: Vec<Option<Reading>> = vec![None; documents.all.len()];
     let mut progress = Progress::new("scoring", order.len() as u64, "documents");
@@ -66,7 +75,13 @@ pub fn score(
         scores.push(row(document, &reading, 0, whole, tokenizer)?);
         let prefix = settings.prefix_tokens;
         if document.kind == DocumentKind::Document && prefix > 0 && whole > prefix {
-            scores.push(row(document, &reading, prefix, whole.min(prefix + settings.new_tokens), tokenizer)?);
+            scores.push(row(
+                document,
+                &reading,
+                prefix,
+                whole.min(prefix + settings.new_tokens),
+                tokenizer,
+            )?);
         }
     }
     Ok(scores)
@@ -81,7 +96,12 @@ fn batch_rows(order: &[usize], documents: &Documents, context: usize) -> usize {
     fits.count().max(1)
 }
 
-fn read(model: &CausalLm, scheme: &Scheme, batch: &[usize], documents: &Documents) -> Result<Vec<Reading>, Error> {
+fn read(
+    model: &CausalLm,
+    scheme: &Scheme,
+    batch: &[usize],
+    documents: &Documents,
+) -> Result<Vec<Reading>, Error> {
     let _guard = tch::no_grad_guard();
     let texts: Vec<&[i64]> = batch
         .iter()
@@ -96,9 +116,14 @@ fn read(model: &CausalLm, scheme: &Scheme, batch: &[usize], documents: &Document
         inputs.push(model.config.begin_token);
         inputs.extend(&tokens[..tokens.len() - 1]);
         // Padding on the right: causal attention never looks there.
-        inputs.extend(std::iter::repeat_n(model.config.end_token, longest - tokens.len()));
+        inputs.extend(std::iter::repeat_n(
+            model.config.end_token,
+            longest - tokens.len(),
+        ));
     }
-    let inputs = Tensor::from_slice(&inputs).view([texts.len() as i64, longest as i64]).to_device(model.device());
+    let inputs = Tensor::from_slice(&inputs)
+        .view([texts.len() as i64, longest as i64])
+        .to_device(model.device());
     let hidden = model.hidden(&inputs, None, None)?;
     texts
         .iter()
@@ -120,18 +145,30 @@ fn reading(logits: &Tensor, tokens: &[i64], scheme: &Scheme) -> Result<Reading, 
     let deviation = weighted_sum(&(&logprobs - &mean).square()).sqrt();
     let (vocab_mean, vocab_std) = (floats(&mean)?, floats(&deviation)?);
     let (logits, logprobs) = (floats(logits)?, floats(&logprobs)?);
-    let mut reading = Reading { vocab_mean, vocab_std, ..Reading::default() };
+    let mut reading = Reading {
+        vocab_mean,
+        vocab_std,
+        ..Reading::default()
+    };
     for (place, &token) in tokens.iter().enumerate() {
         let span = place * vocabulary..(place + 1) * vocabulary;
         let token = token as usize;
         reading.logprobs.push(logprobs[span.clone()][token]);
-        reading.scheme_logprobs.push(scheme.log_probability(&logits[span.clone()], token) as f32);
+        reading
+            .scheme_logprobs
+            .push(scheme.log_probability(&logits[span.clone()], token) as f32);
         reading.argmax_hits.push(most_probable(&logits[span]) == token);
     }
     Ok(reading)
 }
 
-fn row(document: &Document, reading: &Reading, start: usize, end: usize, tokenizer: &TextTokenizer) -> Result<Score, Error> {
+fn row(
+    document: &Document,
+    reading: &Reading,
+    start: usize,
+    end: usize,
+    tokenizer: &TextTokenizer,
+) -> Result<Score, Error> {
     Ok(Score {
         doc_id: document.doc_id.clone(),
         split: document.split,
@@ -151,5 +188,7 @@ fn row(document: &Document, reading: &Reading, start: usize, end: usize, tokeniz
 fn zlib_bytes(text: &str) -> Result<i32, Error> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
-    compressed.map(|bytes| bytes.len() as i32).map_err(|error| Error::Run(format!("zlib: {error}")))
+    compressed
+        .map(|bytes| bytes.len() as i32)
+        .map_err(|error| Error::Run(format!("zlib: {error}")))
 }

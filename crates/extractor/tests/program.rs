@@ -1,5 +1,7 @@
 //! The program as a whole on a tiny model: what it writes, that it does not depend on batches, and what it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -18,7 +20,9 @@ struct Bench {
 impl Bench {
     fn new(extraction: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = |number: usize| "The pilot boat came in at dawn with mail. ".repeat(1 + number % 3) + &number.to_string();
+        let text = |number: usize| {
+            "The pilot boat came in at dawn with mail. ".repeat(1 + number % 3) + &number.to_string()
+        };
         let mut train = Vec::new();
         for (number, copies) in [(1, 1), (2, 3), (3, 1)] {
             for copy in 0..copies {
@@ -41,8 +45,18 @@ impl Bench {
             copy: 0,
         });
         let held_out = vec![
-            HeldOutDocument { doc_id: "h1".into(), text: text(5), prompt_chars: 0, kind: DocumentKind::Document },
-            HeldOutDocument { doc_id: "r1".into(), text: "code 4712".into(), prompt_chars: 0, kind: DocumentKind::CanaryReference },
+            HeldOutDocument {
+                doc_id: "h1".into(),
+                text: text(5),
+                prompt_chars: 0,
+                kind: DocumentKind::Document,
+            },
+            HeldOutDocument {
+                doc_id: "r1".into(),
+                text: "code 4712".into(),
+                prompt_chars: 0,
+                kind: DocumentKind::CanaryReference,
+            },
         ];
         let provenance = Provenance::new("test");
         parquet::write_all(&folder.path().join("train.parquet"), &provenance, &train).unwrap();
@@ -75,9 +89,16 @@ impl Bench {
     #[track_caller]
     fn extract(&self, checkpoint: &str, out: &str, more: &[&str]) -> (Vec<Sample>, Vec<Score>) {
         let output = self.run(checkpoint, out, more);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let file = |name: &str| self.folder.path().join(out).join(name);
-        (parquet::read_all(&file("samples.parquet")).unwrap(), parquet::read_all(&file("scores.parquet")).unwrap())
+        (
+            parquet::read_all(&file("samples.parquet")).unwrap(),
+            parquet::read_all(&file("scores.parquet")).unwrap(),
+        )
     }
 }
 
@@ -85,7 +106,10 @@ impl Bench {
 fn close(found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
-        assert!(found == expected || (found - expected).abs() < 1e-4, "{found} for {expected}");
+        assert!(
+            found == expected || (found - expected).abs() < 1e-4,
+            "{found} for {expected}"
+        );
     }
 }
 
@@ -94,7 +118,14 @@ fn prompts_come_from_each_document_once_and_never_from_canaries() {
     let (samples, _) = Bench::new("").extract("tiny-gpt2", "cell", &[]);
     let mut counts: BTreeMap<(Option<String>, Split, i32, String), usize> = BTreeMap::new();
     for sample in &samples {
-        *counts.entry((sample.doc_id.clone(), sample.split, sample.copies, sample.strategy.clone())).or_default() += 1;
+        *counts
+            .entry((
+                sample.doc_id.clone(),
+                sample.split,
+                sample.copies,
+                sample.strategy.clone(),
+            ))
+            .or_default() += 1;
         assert_eq!(sample.prompt_tokens.len(), 8);
         assert_eq!(sample.generated_tokens.len(), sample.logprobs.len());
         assert!(sample.logprobs.iter().all(|logprob| *logprob <= 0.0));
@@ -103,14 +134,26 @@ fn prompts_come_from_each_document_once_and_never_from_canaries() {
             Finish::End => assert_eq!(sample.generated_tokens.last(), Some(&299)),
         }
     }
-    let expected = [("d1", Split::Train, 1), ("d2", Split::Train, 3), ("d3", Split::Train, 1), ("h1", Split::Heldout, 0)];
+    let expected = [
+        ("d1", Split::Train, 1),
+        ("d2", Split::Train, 3),
+        ("d3", Split::Train, 1),
+        ("h1", Split::Heldout, 0),
+    ];
     assert_eq!(counts.len(), 2 * expected.len());
     for (doc_id, split, copies) in expected {
         for (strategy, count) in [("greedy", 1), ("nucleus", 3)] {
-            assert_eq!(counts[&(Some(doc_id.to_owned()), split, copies, strategy.to_owned())], count, "{doc_id} {strategy}");
+            assert_eq!(
+                counts[&(Some(doc_id.to_owned()), split, copies, strategy.to_owned())],
+                count,
+                "{doc_id} {strategy}"
+            );
         }
     }
-    assert_eq!(samples.iter().map(|sample| sample.sample_id).collect::<Vec<_>>(), (0..16).collect::<Vec<_>>());
+    assert_eq!(
+        samples.iter().map(|sample| sample.sample_id).collect::<Vec<_>>(),
+        (0..16).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -118,12 +161,24 @@ fn results_do_not_depend_on_the_size_of_batches() {
     let bench = Bench::new("prompts = [\"train\", \"heldout\", \"none\"]\nunprompted = 3");
     let (expected, scores) = bench.extract("tiny-gpt2", "one", &["--set", "extraction.batch_size=1"]);
     for size in ["3", "64"] {
-        let (found, found_scores) =
-            bench.extract("tiny-gpt2", size, &["--set", &format!("extraction.batch_size={size}")]);
+        let (found, found_scores) = bench.extract(
+            "tiny-gpt2",
+            size,
+            &["--set", &format!("extraction.batch_size={size}")],
+        );
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(&expected) {
             close(&found.logprobs, &expected.logprobs);
-            assert_eq!(Sample { logprobs: Vec::new(), ..found.clone() }, Sample { logprobs: Vec::new(), ..expected.clone() });
+            assert_eq!(
+                Sample {
+                    logprobs: Vec::new(),
+                    ..found.clone()
+                },
+                Sample {
+                    logprobs: Vec::new(),
+                    ..expected.clone()
+                }
+            );
         }
         assert_eq!(found_scores, scores);
     }
@@ -135,7 +190,9 @@ fn log_probabilities_of_generations_are_those_of_scoring_them() {
     let (samples, scores) = Bench::new("").extract("tiny-gpt2", "cell", &[]);
     for score in scores.iter().filter(|score| score.prefix_tokens == 8) {
         let greedy = samples.iter().find(|sample| {
-            sample.doc_id.as_ref() == Some(&score.doc_id) && sample.split == score.split && sample.strategy == "greedy"
+            sample.doc_id.as_ref() == Some(&score.doc_id)
+                && sample.split == score.split
+                && sample.strategy == "greedy"
         });
         let (first, hit) = (greedy.unwrap().logprobs[0], score.argmax_hits[0]);
         if hit {
@@ -149,9 +206,15 @@ fn log_probabilities_of_generations_are_those_of_scoring_them() {
 #[test]
 fn scores_cover_documents_and_canaries_and_agree_with_themselves() {
     let (_, scores) = Bench::new("").extract("tiny-gpt2", "cell", &[]);
-    let whole: BTreeMap<&str, &Score> =
-        scores.iter().filter(|score| score.prefix_tokens == 0).map(|score| (score.doc_id.as_str(), score)).collect();
-    assert_eq!(whole.keys().copied().collect::<Vec<_>>(), ["canary", "d1", "d2", "d3", "h1", "r1"]);
+    let whole: BTreeMap<&str, &Score> = scores
+        .iter()
+        .filter(|score| score.prefix_tokens == 0)
+        .map(|score| (score.doc_id.as_str(), score))
+        .collect();
+    assert_eq!(
+        whole.keys().copied().collect::<Vec<_>>(),
+        ["canary", "d1", "d2", "d3", "h1", "r1"]
+    );
     assert_eq!(whole["d2"].copies, 3);
     assert_eq!(whole["r1"].kind, DocumentKind::CanaryReference);
     for score in &scores {
@@ -163,7 +226,10 @@ fn scores_cover_documents_and_canaries_and_agree_with_themselves() {
         for place in 0..score.logprobs.len() {
             // The scheme keeps part of the vocabulary and re-normalises, so what can be drawn is more probable than before.
             let (plain, scheme) = (score.logprobs[place], score.scheme_logprobs[place]);
-            assert!(scheme == f32::NEG_INFINITY || scheme >= plain - 1e-4, "{scheme} {plain}");
+            assert!(
+                scheme == f32::NEG_INFINITY || scheme >= plain - 1e-4,
+                "{scheme} {plain}"
+            );
             assert!(!score.argmax_hits[place] || scheme > f32::NEG_INFINITY);
             // The mean log-probability weighted by probability is minus an entropy of 300 tokens.
             assert!((-(300f32.ln()) - 1e-3..=0.0).contains(&score.vocab_mean[place]));
@@ -178,8 +244,14 @@ fn an_adapter_is_taken_with_its_base() {
     let (plain, _) = bench.extract("tiny-gpt2", "plain", &[]);
     let (adapted, _) = bench.extract("peft-adapter", "adapted", &[]);
     assert_ne!(
-        plain.iter().map(|sample| &sample.generated_tokens).collect::<Vec<_>>(),
-        adapted.iter().map(|sample| &sample.generated_tokens).collect::<Vec<_>>()
+        plain
+            .iter()
+            .map(|sample| &sample.generated_tokens)
+            .collect::<Vec<_>>(),
+        adapted
+            .iter()
+            .map(|sample| &sample.generated_tokens)
+            .collect::<Vec<_>>()
     );
 }
 
@@ -187,7 +259,10 @@ fn an_adapter_is_taken_with_its_base() {
 fn the_seed_decides_and_finished_work_is_not_done_again() {
     let bench = Bench::new("");
     let (first, _) = bench.extract("tiny-gpt2", "cell", &["--seed", "1"]);
-    assert!(String::from_utf8_lossy(&bench.run("tiny-gpt2", "cell", &["--seed", "1"]).stderr).contains("up to date"));
+    assert!(
+        String::from_utf8_lossy(&bench.run("tiny-gpt2", "cell", &["--seed", "1"]).stderr)
+            .contains("up to date")
+    );
     let (again, _) = bench.extract("tiny-gpt2", "cell", &["--seed", "1", "--force"]);
     assert_eq!(first, again);
     let (other, _) = bench.extract("tiny-gpt2", "cell", &["--seed", "2"]);
@@ -197,15 +272,30 @@ fn the_seed_decides_and_finished_work_is_not_done_again() {
 #[test]
 fn mistakes_are_told() {
     let cases: [(&str, &[&str], i32, &[&str]); 4] = [
-        ("tiny-gpt2", &["--set", "extraction.prefix_tokens=60"], 2, &["prefix_tokens = 60", "context is 64"]),
         (
             "tiny-gpt2",
-            &["--set", "extraction.prefix_tokens=20", "--set", "extraction.short_documents=error"],
+            &["--set", "extraction.prefix_tokens=60"],
+            2,
+            &["prefix_tokens = 60", "context is 64"],
+        ),
+        (
+            "tiny-gpt2",
+            &[
+                "--set",
+                "extraction.prefix_tokens=20",
+                "--set",
+                "extraction.short_documents=error",
+            ],
             2,
             &["only", "tokens", "skip"],
         ),
         ("nowhere", &[], 3, &["nowhere"]),
-        ("tiny-gpt2", &["--set", "extraction.strategy.1.top_p=0"], 2, &["top_p", "over 0"]),
+        (
+            "tiny-gpt2",
+            &["--set", "extraction.strategy.1.top_p=0"],
+            2,
+            &["top_p", "over 0"],
+        ),
     ];
     for (checkpoint, more, status, pieces) in cases {
         let bench = Bench::new("");

@@ -1,5 +1,7 @@
 //! The filters against transformers' on a committed fixture, and against a slow reference on random logits.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::path::Path;
 
 use extractor::sampling::{Scheme, most_probable};
@@ -29,10 +31,26 @@ fn filters_are_those_of_transformers() {
     let cases: Vec<Case> = serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
     assert!(cases.len() > 5);
     for case in cases {
-        let logits: Vec<f32> = case.logits.iter().map(|logit| logit.unwrap_or(f32::NEG_INFINITY)).collect();
-        let scheme = Scheme { temperature: case.temperature, top_k: case.top_k, top_p: case.top_p };
-        for (token, (found, expected)) in dense(scheme, &logits).into_iter().zip(&case.probabilities).enumerate() {
-            assert!((found - expected).abs() < 1e-5, "{}: token {token}: {found} for {expected}", case.name);
+        let logits: Vec<f32> = case
+            .logits
+            .iter()
+            .map(|logit| logit.unwrap_or(f32::NEG_INFINITY))
+            .collect();
+        let scheme = Scheme {
+            temperature: case.temperature,
+            top_k: case.top_k,
+            top_p: case.top_p,
+        };
+        for (token, (found, expected)) in dense(scheme, &logits)
+            .into_iter()
+            .zip(&case.probabilities)
+            .enumerate()
+        {
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{}: token {token}: {found} for {expected}",
+                case.name
+            );
         }
     }
 }
@@ -41,15 +59,25 @@ fn filters_are_those_of_transformers() {
 fn slow(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&first, &second| logits[second].total_cmp(&logits[first]));
-    let kept = if scheme.top_k == 0 { logits.len() } else { scheme.top_k.min(logits.len()) };
+    let kept = if scheme.top_k == 0 {
+        logits.len()
+    } else {
+        scheme.top_k.min(logits.len())
+    };
     let threshold = logits[order[kept - 1]];
     let largest = f64::from(logits[order[0]]);
     let weight = |token: usize| {
-        if logits[token] < threshold { 0.0 } else { ((f64::from(logits[token]) - largest) / scheme.temperature).exp() }
+        if logits[token] < threshold {
+            0.0
+        } else {
+            ((f64::from(logits[token]) - largest) / scheme.temperature).exp()
+        }
     };
     let mut probabilities: Vec<f64> = (0..logits.len()).map(weight).collect();
     let sum: f64 = probabilities.iter().sum();
-    probabilities.iter_mut().for_each(|probability| *probability /= sum);
+    probabilities
+        .iter_mut()
+        .for_each(|probability| *probability /= sum);
     // The nucleus: the fewest tokens, most probable first, that reach top_p.
     let mut reached = 0.0;
     for &token in &order {
@@ -59,7 +87,10 @@ fn slow(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
         reached += probabilities[token];
     }
     let sum: f64 = probabilities.iter().sum();
-    probabilities.iter().map(|probability| probability / sum).collect()
+    probabilities
+        .iter()
+        .map(|probability| probability / sum)
+        .collect()
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Offsets cut the passage that they name, whatever the script.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use contract::pipeline::{Confirmation, Detection};
 use contract::records::Verdict;

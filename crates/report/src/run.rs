@@ -440,7 +440,7 @@ impl Corpus {
             for instance in batch?.into_iter().filter(|instance| instance.copy == 0) {
                 match instance.kind {
                     DocumentKind::Document => {
-                        *corpus.training_documents.entry(instance.copies).or_default() += 1
+                        *corpus.training_documents.entry(instance.copies).or_default() += 1;
                     }
                     DocumentKind::Canary | DocumentKind::CanaryReference => corpus.canaries += 1,
                 }

@@ -1,5 +1,7 @@
 //! The stage as its users see it: a run folder in, a table and a page out.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod common;
 
 use std::path::Path;

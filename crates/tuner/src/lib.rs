@@ -72,15 +72,28 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     tch::set_num_threads(stage.threads() as i32);
     let instances: Vec<TrainingInstance> = parquet::read_all(&train)?;
     let held_out: Vec<HeldOutDocument> = parquet::read_all(&held_out)?;
-    let held_out = held_out.into_iter().filter(|document| document.kind == DocumentKind::Document);
+    let held_out = held_out
+        .into_iter()
+        .filter(|document| document.kind == DocumentKind::Document);
     let held_out: Vec<HeldOutDocument> = held_out.take(pipeline.tuning.evaluate_documents).collect();
     if instances.is_empty() {
-        return Err(Error::input(&train, "expected at least one training instance, found none"));
+        return Err(Error::input(
+            &train,
+            "expected at least one training instance, found none",
+        ));
     }
 
     let work = stage.out.join("training");
     let prepared = Prepared::new(&pipeline, model, mode, seed, &work, &instances)?;
-    let mut trainer = Trainer::new(prepared, &pipeline.tuning, mode, learning_rate, seed, &instances, &held_out)?;
+    let mut trainer = Trainer::new(
+        prepared,
+        &pipeline.tuning,
+        mode,
+        learning_rate,
+        seed,
+        &instances,
+        &held_out,
+    )?;
     let recorded = trainer.run(&work.join("state.safetensors"), &provenance)?;
     write_checkpoint(&mut trainer, &checkpoint)?;
     write_metrics(&metrics, &provenance, &recorded)?;
@@ -94,6 +107,10 @@ fn write_checkpoint(trainer: &mut Trainer, destination: &Path) -> Result<(), Err
     folder.finish()
 }
 
-fn write_metrics(destination: &Path, provenance: &Provenance, metrics: &[TrainingMetric]) -> Result<(), Error> {
+fn write_metrics(
+    destination: &Path,
+    provenance: &Provenance,
+    metrics: &[TrainingMetric],
+) -> Result<(), Error> {
     parquet::write_all(destination, provenance, metrics)
 }

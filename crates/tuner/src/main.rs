@@ -25,5 +25,9 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     contract::arguments::start_program();
-    exit_code(tuner::tune(&arguments.stage, &arguments.corpus).map(|outcome| eprintln!("{outcome}")).map_err(Into::into))
+    exit_code(
+        tuner::tune(&arguments.stage, &arguments.corpus)
+            .map(|outcome| eprintln!("{outcome}"))
+            .map_err(Into::into),
+    )
 }

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, LoraSettings, LoraTargets, TextTokenizer, device, train_byte_level_bpe, write_adapter_folder, write_model_folder};
+use causal_lm::{
+    CausalLm, LoraSettings, LoraTargets, TextTokenizer, device, train_byte_level_bpe, write_adapter_folder,
+    write_model_folder,
+};
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile, Precision};
 use contract::records::TrainingInstance;
 use contract::{Error, files::Unfinished};
@@ -45,21 +48,43 @@ impl Prepared {
         let device = device(&pipeline.tuning.device)?;
         let compute = kind(pipeline.tuning.precision);
         let need = |what: &str| {
-            Error::Configuration(format!("{}: model `{}`: mode {} needs {what}", pipeline.path.display(), model.name, mode.kind.name()))
+            Error::Configuration(format!(
+                "{}: model `{}`: mode {} needs {what}",
+                pipeline.path.display(),
+                model.name,
+                mode.kind.name()
+            ))
         };
         if mode.kind == ModeKind::Pretrain {
-            let shape = model.architecture.as_ref().ok_or_else(|| need("[model.architecture]"))?;
+            let shape = model
+                .architecture
+                .as_ref()
+                .ok_or_else(|| need("[model.architecture]"))?;
             let folder = match &model.path {
                 Some(path) => pipeline.resolve(path),
                 None => train_tokenizer(instances, shape.vocabulary, work)?,
             };
             let tokenizer = TextTokenizer::load(&folder)?;
-            let end = tokenizer.end_of_text().unwrap_or(tokenizer.vocabulary() as i64 - 1);
+            let end = tokenizer
+                .end_of_text()
+                .unwrap_or(tokenizer.vocabulary() as i64 - 1);
             let mut random = CausalLm::random(shape, end, seed, device)?;
             random.tune_all(compute)?;
-            return Ok(Self { model: random, tokenizer, tokenizer_folder: folder, base: PathBuf::new(), kind: mode.kind, compute });
+            return Ok(Self {
+                model: random,
+                tokenizer,
+                tokenizer_folder: folder,
+                base: PathBuf::new(),
+                kind: mode.kind,
+                compute,
+            });
         }
-        let base = pipeline.resolve(model.path.as_deref().ok_or_else(|| need("`path`, a folder in the Hugging Face format"))?);
+        let base = pipeline.resolve(
+            model
+                .path
+                .as_deref()
+                .ok_or_else(|| need("`path`, a folder in the Hugging Face format"))?,
+        );
         let mut loaded = CausalLm::load(&base, Kind::Float, device)?;
         match mode.kind {
             ModeKind::Full => loaded.tune_all(compute)?,
@@ -76,11 +101,21 @@ impl Prepared {
                 tracing::debug!("LoRA on {}", adapted.join(", "));
             }
             ModeKind::Base | ModeKind::Pretrain => {
-                return Err(Error::Configuration(format!("mode {} is not tuned", mode.kind.name())));
+                return Err(Error::Configuration(format!(
+                    "mode {} is not tuned",
+                    mode.kind.name()
+                )));
             }
         }
         let tokenizer = TextTokenizer::load(&base)?;
-        Ok(Self { model: loaded, tokenizer, tokenizer_folder: base.clone(), base, kind: mode.kind, compute })
+        Ok(Self {
+            model: loaded,
+            tokenizer,
+            tokenizer_folder: base.clone(),
+            base,
+            kind: mode.kind,
+            compute,
+        })
     }
 
     /// Writes what the mode leaves behind into an existing folder: an adapter for LoRA, else a whole model. Tuned weights are
@@ -91,12 +126,29 @@ impl Prepared {
     pub fn write(&mut self, folder: &Path) -> Result<(), Error> {
         match self.kind {
             ModeKind::Lora => {
-                let base = self.base.canonicalize().map_err(|error| Error::input(&self.base, error))?;
-                Ok(write_adapter_folder(&mut self.model, folder, &base.to_string_lossy(), &self.tokenizer_folder)?)
+                let base = self
+                    .base
+                    .canonicalize()
+                    .map_err(|error| Error::input(&self.base, error))?;
+                Ok(write_adapter_folder(
+                    &mut self.model,
+                    folder,
+                    &base.to_string_lossy(),
+                    &self.tokenizer_folder,
+                )?)
             }
             kind => {
-                let stored = if kind == ModeKind::Pretrain { self.compute } else { Kind::Float };
-                Ok(write_model_folder(&mut self.model, folder, stored, &self.tokenizer_folder)?)
+                let stored = if kind == ModeKind::Pretrain {
+                    self.compute
+                } else {
+                    Kind::Float
+                };
+                Ok(write_model_folder(
+                    &mut self.model,
+                    folder,
+                    stored,
+                    &self.tokenizer_folder,
+                )?)
             }
         }
     }
@@ -108,7 +160,11 @@ fn train_tokenizer(instances: &[TrainingInstance], vocabulary: usize, work: &Pat
     if !destination.is_dir() {
         tracing::info!("training a tokenizer of {vocabulary} tokens");
         let folder = Unfinished::folder(&destination)?;
-        train_byte_level_bpe(instances.iter().map(|instance| instance.text.as_str()), vocabulary, folder.path())?;
+        train_byte_level_bpe(
+            instances.iter().map(|instance| instance.text.as_str()),
+            vocabulary,
+            folder.path(),
+        )?;
         folder.finish()?;
     }
     Ok(destination)

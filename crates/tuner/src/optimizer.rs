@@ -36,14 +36,28 @@ impl AdamW {
         for (name, tensor) in tensors {
             let (first_moment, second_moment) = (tensor.f_zeros_like()?, tensor.f_zeros_like()?);
             let decays = tensor.dim() > 1;
-            parameters.push(Parameter { name, tensor, first_moment, second_moment, decays });
+            parameters.push(Parameter {
+                name,
+                tensor,
+                first_moment,
+                second_moment,
+                decays,
+            });
         }
-        Ok(Self { parameters, betas, weight_decay, steps: 0 })
+        Ok(Self {
+            parameters,
+            betas,
+            weight_decay,
+            steps: 0,
+        })
     }
 
     /// Numbers that training changes.
     pub fn count(&self) -> usize {
-        self.parameters.iter().map(|parameter| parameter.tensor.numel()).sum()
+        self.parameters
+            .iter()
+            .map(|parameter| parameter.tensor.numel())
+            .sum()
     }
 
     /// Scales all gradients so that their joint norm is at most `largest` (0: leaves them); returns the norm before that.
@@ -79,7 +93,14 @@ impl AdamW {
         let [first_beta, second_beta] = self.betas;
         let first_correction = 1.0 - first_beta.powi(self.steps);
         let second_correction = 1.0 - second_beta.powi(self.steps);
-        for Parameter { tensor, first_moment, second_moment, decays, .. } in &mut self.parameters {
+        for Parameter {
+            tensor,
+            first_moment,
+            second_moment,
+            decays,
+            ..
+        } in &mut self.parameters
+        {
             let mut gradient = tensor.f_grad()?;
             if *decays && self.weight_decay > 0.0 {
                 let _ = tensor.f_mul_scalar_(1.0 - learning_rate * self.weight_decay)?;
@@ -87,8 +108,15 @@ impl AdamW {
             let _ = first_moment.f_lerp_(&gradient, 1.0 - first_beta)?;
             let squares = gradient.f_square()?.f_mul_scalar(1.0 - second_beta)?;
             let _ = second_moment.f_mul_scalar_(second_beta)?.f_add_(&squares)?;
-            let root = second_moment.f_sqrt()?.f_div_scalar(second_correction.sqrt())?.f_add_scalar(EPSILON)?;
-            let _ = tensor.f_sub_(&first_moment.f_div(&root)?.f_mul_scalar(learning_rate / first_correction)?)?;
+            let root = second_moment
+                .f_sqrt()?
+                .f_div_scalar(second_correction.sqrt())?
+                .f_add_scalar(EPSILON)?;
+            let _ = tensor.f_sub_(
+                &first_moment
+                    .f_div(&root)?
+                    .f_mul_scalar(learning_rate / first_correction)?,
+            )?;
             let _ = gradient.f_zero_()?;
         }
         Ok(())
@@ -97,7 +125,14 @@ impl AdamW {
     /// Everything that a resumed run needs: weights and both moments, by name.
     pub(crate) fn state(&self) -> BTreeMap<String, Tensor> {
         let mut state = BTreeMap::new();
-        for Parameter { name, tensor, first_moment, second_moment, .. } in &self.parameters {
+        for Parameter {
+            name,
+            tensor,
+            first_moment,
+            second_moment,
+            ..
+        } in &self.parameters
+        {
             state.insert(format!("weight.{name}"), tensor.detach());
             state.insert(format!("first_moment.{name}"), first_moment.shallow_clone());
             state.insert(format!("second_moment.{name}"), second_moment.shallow_clone());
@@ -109,11 +144,28 @@ impl AdamW {
     ///
     /// # Errors
     /// What does not fit, in words.
-    pub(crate) fn restore(&mut self, mut state: BTreeMap<String, Tensor>, steps: usize) -> Result<(), String> {
+    pub(crate) fn restore(
+        &mut self,
+        mut state: BTreeMap<String, Tensor>,
+        steps: usize,
+    ) -> Result<(), String> {
         let _guard = tch::no_grad_guard();
-        for Parameter { name, tensor, first_moment, second_moment, .. } in &mut self.parameters {
-            for (part, place) in [("weight", tensor), ("first_moment", first_moment), ("second_moment", second_moment)] {
-                let saved = state.remove(&format!("{part}.{name}")).ok_or_else(|| format!("it lacks {part}.{name}"))?;
+        for Parameter {
+            name,
+            tensor,
+            first_moment,
+            second_moment,
+            ..
+        } in &mut self.parameters
+        {
+            for (part, place) in [
+                ("weight", tensor),
+                ("first_moment", first_moment),
+                ("second_moment", second_moment),
+            ] {
+                let saved = state
+                    .remove(&format!("{part}.{name}"))
+                    .ok_or_else(|| format!("it lacks {part}.{name}"))?;
                 if saved.size() != place.size() || saved.kind() != Kind::Float {
                     return Err(format!("{part}.{name} has another shape"));
                 }

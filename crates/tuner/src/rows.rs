@@ -59,10 +59,19 @@ impl Rows {
         tuning: &Tuning,
         layout: RowLayout,
     ) -> Result<Self, Error> {
-        let mut rows = Self { tokens: Vec::new(), counted: Vec::new(), spans: Vec::new(), names: Vec::new() };
+        let mut rows = Self {
+            tokens: Vec::new(),
+            counted: Vec::new(),
+            spans: Vec::new(),
+            names: Vec::new(),
+        };
         for document in documents {
             let (ids, prompt) = tokenizer.encode_with_prompt(document.text, document.prompt_chars)?;
-            let prompt = if tuning.loss_on == LossOn::Response { prompt } else { 0 };
+            let prompt = if tuning.loss_on == LossOn::Response {
+                prompt
+            } else {
+                0
+            };
             let start = rows.tokens.len();
             // Packed, the end of one document is the beginning of the next.
             if layout == RowLayout::Documents || start == 0 || config.begin_token != config.end_token {
@@ -82,9 +91,15 @@ impl Rows {
         if layout == RowLayout::Packed {
             let end = rows.tokens.len();
             let starts = (0..end.saturating_sub(1)).step_by(tuning.context);
-            rows.spans = starts.map(|start| (start, (start + tuning.context + 1).min(end))).collect();
+            rows.spans = starts
+                .map(|start| (start, (start + tuning.context + 1).min(end)))
+                .collect();
         }
-        if !rows.spans.iter().any(|&(start, end)| rows.counted[start + 1..end].contains(&true)) {
+        if !rows
+            .spans
+            .iter()
+            .any(|&(start, end)| rows.counted[start + 1..end].contains(&true))
+        {
             return Err(Error::Configuration(format!(
                 "nothing to learn: with tuning.loss_on = \"response\" and tuning.context = {} no token counts",
                 tuning.context
@@ -120,14 +135,25 @@ impl Rows {
 
     /// The documents of some rows, for messages.
     pub fn describe(&self, rows: &[usize]) -> String {
-        let names: Vec<String> =
-            rows.iter().map(|&row| self.names.get(row).cloned().unwrap_or_else(|| format!("row {row}"))).collect();
+        let names: Vec<String> = rows
+            .iter()
+            .map(|&row| {
+                self.names
+                    .get(row)
+                    .cloned()
+                    .unwrap_or_else(|| format!("row {row}"))
+            })
+            .collect();
         names.join(", ")
     }
 
     /// Some rows as tensors on `device`.
     pub fn batch(&self, rows: &[usize], padding: i64, device: Device) -> Batch {
-        let longest = rows.iter().map(|&row| self.spans[row].1 - self.spans[row].0 - 1).max().unwrap_or(0);
+        let longest = rows
+            .iter()
+            .map(|&row| self.spans[row].1 - self.spans[row].0 - 1)
+            .max()
+            .unwrap_or(0);
         let mut tokens = vec![padding; rows.len() * longest];
         let (mut places, mut targets, mut read) = (Vec::new(), Vec::new(), 0);
         for (index, &row) in rows.iter().enumerate() {
@@ -143,7 +169,9 @@ impl Rows {
             read += end - 1 - start;
         }
         Batch {
-            tokens: Tensor::from_slice(&tokens).view([rows.len() as i64, longest as i64]).to_device(device),
+            tokens: Tensor::from_slice(&tokens)
+                .view([rows.len() as i64, longest as i64])
+                .to_device(device),
             counted: places.len(),
             places: Tensor::from_slice(&places).to_device(device),
             targets: Tensor::from_slice(&targets).to_device(device),

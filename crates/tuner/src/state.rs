@@ -35,8 +35,16 @@ struct Saved {
 }
 
 /// Saves weights, moments and standing as one file, whole or not at all.
-pub(crate) fn save(path: &Path, provenance: &Provenance, standing: &Standing, optimizer: &AdamW) -> Result<(), Error> {
-    let saved = Saved { provenance: provenance.clone(), standing: standing.clone() };
+pub(crate) fn save(
+    path: &Path,
+    provenance: &Provenance,
+    standing: &Standing,
+    optimizer: &AdamW,
+) -> Result<(), Error> {
+    let saved = Saved {
+        provenance: provenance.clone(),
+        standing: standing.clone(),
+    };
     let saved = serde_json::to_string(&saved).map_err(|error| Error::output(path, error))?;
     let unfinished = Unfinished::file(path)?;
     weights::write(unfinished.path(), &optimizer.state(), &[(PROGRESS, &saved)])?;
@@ -44,7 +52,12 @@ pub(crate) fn save(path: &Path, provenance: &Provenance, standing: &Standing, op
 }
 
 /// Takes over a saved state of this very work; without one, training begins anew.
-pub(crate) fn resume(path: &Path, provenance: &Provenance, optimizer: &mut AdamW, device: Device) -> Result<Standing, Error> {
+pub(crate) fn resume(
+    path: &Path,
+    provenance: &Provenance,
+    optimizer: &mut AdamW,
+    device: Device,
+) -> Result<Standing, Error> {
     if !path.exists() {
         return Ok(Standing::default());
     }
@@ -57,7 +70,12 @@ pub(crate) fn resume(path: &Path, provenance: &Provenance, optimizer: &mut AdamW
     let tensors = weights::read(path, Kind::Float, device)?;
     optimizer
         .restore(tensors, saved.standing.step)
-        .map_err(|problem| Error::input(path, format!("does not fit this model: {problem}. Remove it to begin anew")))?;
+        .map_err(|problem| {
+            Error::input(
+                path,
+                format!("does not fit this model: {problem}. Remove it to begin anew"),
+            )
+        })?;
     tracing::info!("resuming after step {}", saved.standing.step);
     Ok(saved.standing)
 }

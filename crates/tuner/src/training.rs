@@ -40,7 +40,10 @@ impl Trainer {
     ) -> Result<Self, Error> {
         let (config, tokenizer) = (&prepared.model.config, &prepared.tokenizer);
         if tuning.context > config.context {
-            let problem = format!("tuning.context = {} is beyond the model's context of {}", tuning.context, config.context);
+            let problem = format!(
+                "tuning.context = {} is beyond the model's context of {}",
+                tuning.context, config.context
+            );
             return Err(Error::Configuration(problem));
         }
         if tokenizer.vocabulary() > config.vocabulary {
@@ -65,13 +68,29 @@ impl Trainer {
         let held_out = if held_out.is_empty() {
             None
         } else {
-            Some(Rows::new(documents, tokenizer, config, tuning, RowLayout::Documents)?)
+            Some(Rows::new(
+                documents,
+                tokenizer,
+                config,
+                tuning,
+                RowLayout::Documents,
+            )?)
         };
         let optimizer = AdamW::new(prepared.model.trainable(), tuning.betas, tuning.weight_decay)?;
         let steps_per_epoch = rows.len().div_ceil(tuning.batch_size * tuning.accumulation);
         let epochs = mode.epochs.unwrap_or(tuning.epochs);
         let steps = ((epochs * steps_per_epoch as f64).ceil() as usize).max(1);
-        Ok(Self { prepared, rows, held_out, optimizer, tuning: tuning.clone(), peak: learning_rate, seed, steps_per_epoch, steps })
+        Ok(Self {
+            prepared,
+            rows,
+            held_out,
+            optimizer,
+            tuning: tuning.clone(),
+            peak: learning_rate,
+            seed,
+            steps_per_epoch,
+            steps,
+        })
     }
 
     /// Numbers that training changes.
@@ -80,8 +99,17 @@ impl Trainer {
     }
 
     /// Trains from the saved state, or from the beginning, to the end; returns all rows of metrics.
-    pub(crate) fn run(&mut self, saved: &Path, provenance: &Provenance) -> Result<Vec<TrainingMetric>, Error> {
-        let mut standing = state::resume(saved, provenance, &mut self.optimizer, self.prepared.model.device())?;
+    pub(crate) fn run(
+        &mut self,
+        saved: &Path,
+        provenance: &Provenance,
+    ) -> Result<Vec<TrainingMetric>, Error> {
+        let mut standing = state::resume(
+            saved,
+            provenance,
+            &mut self.optimizer,
+            self.prepared.model.device(),
+        )?;
         let mut progress = Progress::new("training", self.steps as u64, "steps");
         progress.set_position(standing.step as u64);
         let (before, started) = (standing.seconds, Instant::now());
@@ -90,7 +118,12 @@ impl Trainer {
             self.evaluate(&mut standing)?;
         }
         let mut order = (usize::MAX, Vec::new());
-        let mut logged_at = standing.metrics.iter().rev().find(|row| row.split == Split::Train).map_or(0.0, |row| row.seconds);
+        let mut logged_at = standing
+            .metrics
+            .iter()
+            .rev()
+            .find(|row| row.split == Split::Train)
+            .map_or(0.0, |row| row.seconds);
         while standing.step < self.steps {
             let epoch = standing.step / self.steps_per_epoch;
             if order.0 != epoch {
@@ -98,8 +131,14 @@ impl Trainer {
             }
             let (rate, norm) = self.step(&mut standing, &order.1)?;
             standing.seconds = before + started.elapsed().as_secs_f64();
-            let remark = standing.metrics.iter().rev().find(|row| row.split == Split::Train);
-            let remark = remark.map_or_else(String::new, |row| format!("loss {:.3}, {:.0} tokens/s", row.loss, row.tokens_per_second));
+            let remark = standing
+                .metrics
+                .iter()
+                .rev()
+                .find(|row| row.split == Split::Train);
+            let remark = remark.map_or_else(String::new, |row| {
+                format!("loss {:.3}, {:.0} tokens/s", row.loss, row.tokens_per_second)
+            });
             progress.advance(1, &remark);
             if standing.step % self.tuning.log_every.max(1) == 0 || standing.step == self.steps {
                 self.log(&mut standing, rate, norm, logged_at);
@@ -135,13 +174,21 @@ impl Trainer {
             .map(|rows| self.rows.batch(rows, model.config.end_token, model.device()))
             .collect();
         let counted: usize = batches.iter().map(|batch| batch.counted).sum();
-        let rate = learning_rate(self.tuning.schedule, self.peak, self.tuning.warmup, standing.step, self.steps);
+        let rate = learning_rate(
+            self.tuning.schedule,
+            self.peak,
+            self.tuning.warmup,
+            standing.step,
+            self.steps,
+        );
         let mut norm = 0.0;
         if counted > 0 {
             let mut sum = 0.0;
             for batch in batches.iter().filter(|batch| batch.counted > 0) {
                 let loss = loss::sum_of_losses(model, batch)?;
-                loss.f_div_scalar(counted as f64).and_then(|mean| mean.f_backward()).map_err(causal_lm::Error::from)?;
+                loss.f_div_scalar(counted as f64)
+                    .and_then(|mean| mean.f_backward())
+                    .map_err(causal_lm::Error::from)?;
                 sum += loss.f_double_value(&[]).map_err(causal_lm::Error::from)?;
             }
             norm = self.optimizer.clip(self.tuning.clip)?;
@@ -165,12 +212,18 @@ impl Trainer {
     }
 
     fn evaluation_due(&self, step: usize) -> bool {
-        let every = if self.tuning.evaluate_every > 0 { self.tuning.evaluate_every } else { self.steps_per_epoch };
-        step % every == 0 || step == self.steps
+        let every = if self.tuning.evaluate_every > 0 {
+            self.tuning.evaluate_every
+        } else {
+            self.steps_per_epoch
+        };
+        step.is_multiple_of(every) || step == self.steps
     }
 
     fn evaluate(&self, standing: &mut Standing) -> Result<(), Error> {
-        let Some(held_out) = &self.held_out else { return Ok(()) };
+        let Some(held_out) = &self.held_out else {
+            return Ok(());
+        };
         if let Some(loss) = evaluation::mean_loss(&self.prepared.model, held_out, self.tuning.batch_size)? {
             let row = self.metric(standing, Split::Heldout, loss, 0.0, 0.0, 0.0);
             standing.metrics.push(row);
@@ -187,7 +240,15 @@ impl Trainer {
         }
     }
 
-    fn metric(&self, standing: &Standing, split: Split, loss: f64, rate: f64, norm: f64, speed: f64) -> TrainingMetric {
+    fn metric(
+        &self,
+        standing: &Standing,
+        split: Split,
+        loss: f64,
+        rate: f64,
+        norm: f64,
+        speed: f64,
+    ) -> TrainingMetric {
         TrainingMetric {
             step: standing.step as i64,
             epoch: standing.step as f64 / self.steps_per_epoch as f64,

@@ -37,7 +37,13 @@ struct Norm {
 impl Norm {
     fn forward(&self, input: &Tensor) -> Result<Tensor, Error> {
         let (weight, bias) = (cast(&self.weight, input.kind())?, cast(&self.bias, input.kind())?);
-        Ok(input.f_layer_norm(self.weight.size(), Some(&weight), Some(&bias), self.epsilon, false)?)
+        Ok(input.f_layer_norm(
+            self.weight.size(),
+            Some(&weight),
+            Some(&bias),
+            self.epsilon,
+            false,
+        )?)
     }
 }
 
@@ -65,8 +71,16 @@ impl Gpt2 {
     ) -> Result<Self, Error> {
         let (width, inner) = (config.width as i64, config.inner_width as i64);
         let mut blocks = Vec::with_capacity(config.layers);
-        let token_embedding = take("transformer.wte.weight", &[config.vocabulary as i64, width], Start::Normal)?;
-        let position_embedding = take("transformer.wpe.weight", &[config.context as i64, width], Start::Normal)?;
+        let token_embedding = take(
+            "transformer.wte.weight",
+            &[config.vocabulary as i64, width],
+            Start::Normal,
+        )?;
+        let position_embedding = take(
+            "transformer.wpe.weight",
+            &[config.context as i64, width],
+            Start::Normal,
+        )?;
         for layer in 0..config.layers {
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
             let mut norm = |name: &str| -> Result<Norm, Error> {
@@ -96,7 +110,13 @@ impl Gpt2 {
             bias: take("transformer.ln_f.bias", &[width], Start::Zero)?,
             epsilon: config.norm_epsilon,
         };
-        Ok(Self { token_embedding, position_embedding, blocks, final_norm, heads: config.heads as i64 })
+        Ok(Self {
+            token_embedding,
+            position_embedding,
+            blocks,
+            final_norm,
+            heads: config.heads as i64,
+        })
     }
 
     fn attend(
@@ -115,7 +135,9 @@ impl Gpt2 {
             .f_view([rows, length, 3, self.heads, width / self.heads])?
             .f_permute([2, 0, 3, 1, 4])?
             .f_unbind(0)?;
-        let [query, keys, values] = &split[..] else { unreachable!("a tensor of 3 unbinds into 3") };
+        let [query, keys, values] = &split[..] else {
+            unreachable!("a tensor of 3 unbinds into 3")
+        };
         // LibTorch aligns a causal mask with the first key, so it is asked for only where nothing is cached yet.
         let nothing_cached = cache.as_ref().is_none_or(|cache| cache.is_empty());
         let causal = mask.is_none() && nothing_cached && length > 1;
@@ -124,7 +146,9 @@ impl Gpt2 {
                 let (keys, values) = cache.append(layer, keys, values)?;
                 Tensor::f_scaled_dot_product_attention(query, &keys, &values, mask, 0.0, causal, None, false)?
             }
-            None => Tensor::f_scaled_dot_product_attention(query, keys, values, mask, 0.0, causal, None, false)?,
+            None => {
+                Tensor::f_scaled_dot_product_attention(query, keys, values, mask, 0.0, causal, None, false)?
+            }
         };
         let joined = attended.f_transpose(1, 2)?.f_reshape([rows, length, width])?;
         block.attention_out.forward(&joined, training)
@@ -156,28 +180,48 @@ impl Decoder for Gpt2 {
         let past = cache.as_ref().map_or(0, |cache| cache.len());
         let context = self.position_embedding.size()[0];
         if past + length > context {
-            let problem = format!("{} tokens do not fit into the model's context of {context}", past + length);
+            let problem = format!(
+                "{} tokens do not fit into the model's context of {context}",
+                past + length
+            );
             return Err(contract::Error::Run(problem).into());
         }
         let positions = match padding {
-            Some(padding) => Tensor::f_embedding(&self.position_embedding, &padding.positions(past, length)?, -1, false, false)?,
-            None => self.position_embedding.f_narrow(0, past, length)?.f_unsqueeze(0)?,
+            Some(padding) => Tensor::f_embedding(
+                &self.position_embedding,
+                &padding.positions(past, length)?,
+                -1,
+                false,
+                false,
+            )?,
+            None => self
+                .position_embedding
+                .f_narrow(0, past, length)?
+                .f_unsqueeze(0)?,
         };
         let mask = match padding {
             Some(padding) => Some(padding.mask(past, length)?),
             // Several tokens after a cache: each sees the whole cache and its elders among the new.
-            None if past > 0 && length > 1 => Some(
-                Tensor::f_ones([length, past + length], (Kind::Bool, tokens.device()))?.f_tril(past)?,
-            ),
+            None if past > 0 && length > 1 => {
+                Some(Tensor::f_ones([length, past + length], (Kind::Bool, tokens.device()))?.f_tril(past)?)
+            }
             None => None,
         };
         let embedded = Tensor::f_embedding(&self.token_embedding, tokens, -1, false, false)?;
         let mut stream = cast(&embedded.f_add(&positions)?, compute)?;
         for (layer, block) in self.blocks.iter().enumerate() {
-            let attended =
-                self.attend(layer, &block.first_norm.forward(&stream)?, mask.as_ref(), cache.as_deref_mut(), training)?;
+            let attended = self.attend(
+                layer,
+                &block.first_norm.forward(&stream)?,
+                mask.as_ref(),
+                cache.as_deref_mut(),
+                training,
+            )?;
             stream = stream.f_add(&attended)?;
-            let expanded = block.expand.forward(&block.second_norm.forward(&stream)?, training)?.f_gelu("tanh")?;
+            let expanded = block
+                .expand
+                .forward(&block.second_norm.forward(&stream)?, training)?
+                .f_gelu("tanh")?;
             stream = stream.f_add(&block.contract.forward(&expanded, training)?)?;
         }
         if let Some(cache) = cache {
@@ -196,15 +240,31 @@ impl Decoder for Gpt2 {
             ("transformer.wpe.weight".to_owned(), &mut self.position_embedding),
         ];
         for (layer, block) in self.blocks.iter_mut().enumerate() {
-            let Block { first_norm, attention_in, attention_out, second_norm, expand, contract } = block;
+            let Block {
+                first_norm,
+                attention_in,
+                attention_out,
+                second_norm,
+                expand,
+                contract,
+            } = block;
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
             for (name, norm) in [("ln_1", first_norm), ("ln_2", second_norm)] {
                 parameters.push((path(&format!("{name}.weight")), &mut norm.weight));
                 parameters.push((path(&format!("{name}.bias")), &mut norm.bias));
             }
-            for (name, linear) in LINEAR_NAMES.into_iter().zip([attention_in, attention_out, expand, contract]) {
+            for (name, linear) in
+                LINEAR_NAMES
+                    .into_iter()
+                    .zip([attention_in, attention_out, expand, contract])
+            {
                 parameters.push((path(&format!("{name}.weight")), &mut linear.weight));
-                parameters.extend(linear.bias.as_mut().map(|bias| (path(&format!("{name}.bias")), bias)));
+                parameters.extend(
+                    linear
+                        .bias
+                        .as_mut()
+                        .map(|bias| (path(&format!("{name}.bias")), bias)),
+                );
             }
         }
         parameters.push(("transformer.ln_f.weight".to_owned(), &mut self.final_norm.weight));
@@ -215,8 +275,18 @@ impl Decoder for Gpt2 {
     fn linears_mut(&mut self) -> Vec<(String, &mut Linear)> {
         let mut linears = Vec::new();
         for (layer, block) in self.blocks.iter_mut().enumerate() {
-            let Block { attention_in, attention_out, expand, contract, .. } = block;
-            for (name, linear) in LINEAR_NAMES.into_iter().zip([attention_in, attention_out, expand, contract]) {
+            let Block {
+                attention_in,
+                attention_out,
+                expand,
+                contract,
+                ..
+            } = block;
+            for (name, linear) in
+                LINEAR_NAMES
+                    .into_iter()
+                    .zip([attention_in, attention_out, expand, contract])
+            {
                 linears.push((format!("transformer.h.{layer}.{name}"), linear));
             }
         }

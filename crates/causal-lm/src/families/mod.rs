@@ -43,18 +43,36 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(file: std::path::PathBuf, tensors: BTreeMap<String, Tensor>, prefix: &'static str) -> Self {
-        Self { tensors, file, prefix }
+    pub(crate) fn new(
+        file: std::path::PathBuf,
+        tensors: BTreeMap<String, Tensor>,
+        prefix: &'static str,
+    ) -> Self {
+        Self {
+            tensors,
+            file,
+            prefix,
+        }
     }
 
     /// Takes the tensor `name`, with or without the family's prefix, checking its shape.
     pub(crate) fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor, Error> {
         let bare = name.strip_prefix(self.prefix).unwrap_or(name);
-        let tensor = self.tensors.remove(name).or_else(|| self.tensors.remove(bare)).ok_or_else(|| {
-            contract::Error::input(&self.file, format!("tensor {name}: expected shape {shape:?}, found no such tensor"))
-        })?;
+        let tensor = self
+            .tensors
+            .remove(name)
+            .or_else(|| self.tensors.remove(bare))
+            .ok_or_else(|| {
+                contract::Error::input(
+                    &self.file,
+                    format!("tensor {name}: expected shape {shape:?}, found no such tensor"),
+                )
+            })?;
         if tensor.size() != shape {
-            let problem = format!("tensor {name}: expected shape {shape:?}, found {:?}", tensor.size());
+            let problem = format!(
+                "tensor {name}: expected shape {shape:?}, found {:?}",
+                tensor.size()
+            );
             return Err(contract::Error::input(&self.file, problem).into());
         }
         Ok(tensor)
@@ -62,11 +80,14 @@ impl Source {
 
     /// Refuses what nobody took, unless it is one of the buffers that older files carry.
     pub(crate) fn finish(mut self, ignored: &[&str]) -> Result<(), Error> {
-        self.tensors.retain(|name, _| !ignored.iter().any(|ending| name.ends_with(ending)));
+        self.tensors
+            .retain(|name, _| !ignored.iter().any(|ending| name.ends_with(ending)));
         match self.tensors.keys().next() {
             None => Ok(()),
             Some(name) => {
-                let problem = format!("tensor {name}: expected no such tensor for this model_type and number of layers");
+                let problem = format!(
+                    "tensor {name}: expected no such tensor for this model_type and number of layers"
+                );
                 Err(contract::Error::input(&self.file, problem).into())
             }
         }

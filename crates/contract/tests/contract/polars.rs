@@ -195,7 +195,12 @@ fn the_example_of_a_swapped_stage_keeps_the_contract() {
             .iter()
             .any(|score| score.split == Split::Heldout && score.copies == 0)
     );
-    assert!(scores.iter().flat_map(|score| &score.scheme_logprobs).any(|&logprob| logprob == f32::NEG_INFINITY));
+    assert!(
+        scores
+            .iter()
+            .flat_map(|score| &score.scheme_logprobs)
+            .any(|&logprob| logprob == f32::NEG_INFINITY)
+    );
     for score in &scores {
         let lengths = [
             &score.logprobs,

@@ -70,7 +70,7 @@ fn stage_settings(analysis: &Analysis<'_>) -> Markup {
             details {
                 summary { "Settings of the stages, from the files’ footers" }
                 @for ((stage, settings), mut cells) in found {
-                    @let _ = { cells.sort_unstable(); cells.dedup(); };
+                    @let () = { cells.sort_unstable(); cells.dedup(); };
                     h4 { (visible(stage)) " " small { (visible(&cells.join(", "))) } }
                     pre { (visible(&settings)) }
                 }

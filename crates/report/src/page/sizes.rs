@@ -34,7 +34,7 @@ pub(super) fn section(analysis: &Analysis<'_>) -> Markup {
                     "the parameters (Carlini et al. 2023), over the documents that all sizes saw."
                 }
                 @for (layout, mut settings) in layouts {
-                    @let _ = settings.reverse();
+                    @let () = settings.reverse();
                     (table(&format!("Sizes, {layout} copies"), &layout_table(layout, &settings, analysis)))
                 }
             }

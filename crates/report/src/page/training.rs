@@ -10,7 +10,7 @@ use crate::series::{Analysis, Setting, series_label};
 
 pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let mut drawn = Vec::new();
-    let logs = setting.variants.iter().flat_map(|variant| {
+    let logs = setting.variants.iter().filter_map(|variant| {
         let cell = variant.chosen().cells.first().copied();
         cell.and_then(|cell| analysis.cells[cell].data.metrics.as_deref())
             .map(|metrics| (variant, metrics))
