@@ -163,7 +163,7 @@ fn a_left_padded_batch_is_its_rows_one_by_one() {
     );
     // The same with a cache, token by token at the end.
     let mut cache = model.cache(24);
-    model
+    let _begun = model
         .hidden(&tokens.narrow(1, 0, 20), padding.as_ref(), Some(&mut cache))
         .unwrap();
     for column in 20..24 {

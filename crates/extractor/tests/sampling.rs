@@ -75,9 +75,9 @@ fn slow(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
     };
     let mut probabilities: Vec<f64> = (0..logits.len()).map(weight).collect();
     let sum: f64 = probabilities.iter().sum();
-    probabilities
-        .iter_mut()
-        .for_each(|probability| *probability /= sum);
+    for probability in &mut probabilities {
+        *probability /= sum;
+    }
     // The nucleus: the fewest tokens, most probable first, that reach top_p.
     let mut reached = 0.0;
     for &token in &order {
