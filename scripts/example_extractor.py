@@ -155,8 +155,8 @@ def sample(model, tokenizer, prompts, settings, seed):
 
 def score(model, tokenizer, split, row, settings):
     """A whole document after the token that begins a text, cut off where the context ends."""
-    tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"][: model.config.max_position_embeddings - 1]
-    logits = model(torch.tensor([[tokenizer.bos_token_id, *tokens]])).logits[0, :-1]
+    tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"][: model.config.max_position_embeddings]
+    logits = model(torch.tensor([[tokenizer.bos_token_id, *tokens[:-1]]])).logits[0]
     logprobs, target = logits.log_softmax(-1), torch.tensor(tokens)[:, None]
     scheme = scheme_logprobs(logits, settings["strategy"]).gather(-1, target)
     mean = (logprobs.exp() * logprobs).sum(-1, keepdim=True)

@@ -60,7 +60,7 @@ impl Bench {
     }
 
     fn tiny(mode: &str, tuning: &str) -> Self {
-        Self::new(&format!("path = {:?}", tiny()), mode, tuning)
+        Self::new(&format!("path = '{}'", tiny().display()), mode, tuning)
     }
 
     fn command(&self, out: &str, more: &[&str]) -> Command {
