@@ -282,7 +282,7 @@ fn mistakes_are_told() {
             "tiny-gpt2",
             &[
                 "--set",
-                "extraction.prefix_tokens=20",
+                "extraction.prefix_tokens=45",
                 "--set",
                 "extraction.short_documents=error",
             ],

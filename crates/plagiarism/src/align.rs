@@ -128,7 +128,7 @@ impl<'run> PairDetector<'run> {
             .iter()
             .filter(|case| counts(case))
             .map(|case| Passage {
-                generated: text_align::Span::new(case.generated.start + 1, case.generated.end + 1),
+                generated: case.generated,
                 document: case.document,
                 similarity: case.similarity.clamp(0.0, 1.0),
                 detector: Detector::Alignment,

@@ -118,7 +118,7 @@ impl<'sources> ExactSearch<'sources> {
             let blank = untrimmed.chars().count() - untrimmed.trim_start().chars().count();
             let in_own = own.and_then(|own| Some((own, position(&self.documents[own].text, passage)?)));
             let (document, place) = in_own.unwrap_or((found.document, found.in_document.start + blank));
-            let start = found.in_text.start;
+            let start = found.in_text.start + blank;
             Some(ExactPassage {
                 generated: Span::new(start, start + length),
                 document,
