@@ -30,7 +30,7 @@ pub struct Example {
     pub own_document: bool,
     /// The document in which the passage stands.
     pub doc_id: String,
-    /// Copies of that document in the training set.
+    /// Copies of the prompt's document in the training set.
     pub copies: i32,
     /// The prompt.
     pub prompt: String,
@@ -123,7 +123,7 @@ fn example(
         prompt_split: sample.split,
         own_document: sample.doc_id.as_ref() == Some(&passage.doc_id),
         doc_id: passage.doc_id.clone(),
-        copies: document.copies,
+        copies: sample.copies,
         prompt: sample.prompt.clone(),
         generation: Excerpt::around(
             &sample.generation,

@@ -29,9 +29,8 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>, limit: usize) 
         section {
             h2 { "Passages side by side" }
             p {
-                "The longest of each class and way of tuning, no document twice: what the model wrote after the prompt (in grey), and "
-                "the training document. "
-                mark { "Marked" } ": the part that they share."
+                "The longest of each class and way of tuning, no document twice. Left: what the model wrote after the prompt (in "
+                "grey). Right: the training document. " mark { "Marked" } ": the part that they share."
             }
             @for (kind, name, meaning) in classes { (class(setting, analysis, limit, kind, name, meaning)) }
         }
@@ -80,16 +79,12 @@ fn class(
 
 fn example(example: &Example, label: &str, mode: &str) -> Markup {
     let source = match (example.prompt_split, example.own_document) {
-        (Split::Train, true) if mode == "base" => "its prompt’s document, which it never saw".to_owned(),
-        (Split::Train, false) if mode == "base" => {
-            "another document than its prompt’s, which it never saw".to_owned()
-        }
         (Split::Train, true) => format!(
             "its own document, which stands in the training text {}",
             times(example.copies)
         ),
         (Split::Train, false) => format!(
-            "another document than its prompt’s, which stands in the training text {}",
+            "another document than its prompt’s, which stands there {}",
             times(example.copies)
         ),
         (Split::Heldout, _) => "a training document, though its prompt was never seen".to_owned(),

@@ -6,33 +6,17 @@ use maud::{Markup, html};
 use super::{look_of, panels};
 use crate::plots::lines::Line;
 use crate::plots::{LinePlot, Look, Unit};
-use crate::series::{Analysis, Setting, Variant, series_label};
+use crate::series::{Analysis, Setting, series_label};
 
 pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let mut drawn = Vec::new();
-    let shown = |variant: &Variant| {
+    let logs = setting.variants.iter().filter_map(|variant| {
         let cell = variant.chosen().cells.first().copied();
         cell.and_then(|cell| analysis.cells[cell].data.metrics.as_deref())
-    };
-    // One axis for all, so that the panels compare.
-    let losses = setting
-        .variants
-        .iter()
-        .filter_map(shown)
-        .flatten()
-        .map(|metric| metric.loss);
-    let (low, high) = losses
-        .filter(|loss| loss.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), loss| {
-            (low.min(loss), high.max(loss))
-        });
-    for variant in &setting.variants {
-        let Some(metrics) = shown(variant) else { continue };
-        let plot = curves(
-            &look_of(setting, &variant.label),
-            metrics,
-            (low.floor(), high.ceil()),
-        );
+            .map(|metrics| (variant, metrics))
+    });
+    for (variant, metrics) in logs {
+        let plot = curves(&look_of(setting, &variant.label), metrics);
         drawn.extend(
             plot.draw()
                 .map(|drawing| (series_label(&variant.label, variant.chosen()), drawing)),
@@ -52,7 +36,7 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     }
 }
 
-fn curves(look: &Look, metrics: &[TrainingMetric], range: (f64, f64)) -> LinePlot {
+fn curves(look: &Look, metrics: &[TrainingMetric]) -> LinePlot {
     let points = |split: Split| -> Vec<(f64, f64)> {
         metrics
             .iter()
@@ -69,7 +53,7 @@ fn curves(look: &Look, metrics: &[TrainingMetric], range: (f64, f64)) -> LinePlo
         axis: "epochs".to_owned(),
         unit: Unit::Number(1),
         across: None,
-        up: Some(range),
+        up: None,
         powers: false,
         marks: Vec::new(),
         lines: lines

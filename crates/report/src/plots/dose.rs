@@ -17,7 +17,7 @@ const UNSEEN: f64 = LEFT + 30.0;
 
 /// Where the smallest number of copies stands beside what was never seen, and where it does without.
 const FIRST: f64 = LEFT + 86.0;
-const FIRST_ALONE: f64 = LEFT + 64.0;
+const FIRST_ALONE: f64 = LEFT + 24.0;
 
 /// Shift between modes at the same number of copies, so that intervals don't hide each other.
 const DODGE: f64 = 5.0;
