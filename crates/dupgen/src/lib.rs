@@ -88,6 +88,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     };
     let provenance = provenance(&settings, &files, seed)?;
     if !arguments.stage.force && provenance.is_done(&[&train_file, &held_out_file]) {
+        // A run killed after its results were whole may have left the waiting texts behind.
+        drop(spool::Spool::create(folder)?);
         return Ok(Outcome::UpToDate {
             folder: folder.clone(),
         });
