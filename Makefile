@@ -19,7 +19,7 @@ export DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT THREADS PYTHON
 stages  := dupgen tune extract plagiarism report
 planned  = $(PLAN) --config $(PIPELINE) --out $(RUN) $(foreach value,$(SET),--set '$(value)')
 
-.PHONY: help setup build demo run estimate $(stages) test lint bench clean distclean
+.PHONY: help setup build demo run estimate $(stages) test lint bench bench-plagiarism clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -63,8 +63,12 @@ lint:
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-bench:
-	@echo 'There are no benchmarks yet: they come with the comparison of each stage with its peer.'
+bench: bench-plagiarism
+
+# The peers live in data/bench, in an environment of their own.
+bench-plagiarism: build
+	@scripts/bench/setup.sh
+	@PLAGIARISM=$(PLAGIARISM) "$(PYTHON)" scripts/bench/plagiarism.py
 
 clean:
 	rm -rf data/runs

@@ -6,6 +6,7 @@ Run by `make test` with the toolchain's Python, which has polars. KILLS=20 kills
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import tempfile
@@ -27,9 +28,10 @@ COLUMNS = {
     "temperature top_p top_k seed finish",
     "scores": "doc_id split copies kind prefix_tokens suffix_tokens logprobs scheme_logprobs argmax_hits vocab_mean vocab_std "
     "zlib_bytes",
-    "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector",
+    "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector "
+    "document_frequency personal_details",
     "verdicts": "sample_id doc_id split copies verdict best_doc_id longest_match_chars longest_match_tokens max_similarity "
-    "own_similarity heldout_similarity rouge_l bleu edit_similarity",
+    "own_similarity heldout_similarity rouge_l bleu edit_similarity boilerplate",
     "summary": "cell model parameters trainable_parameters mode rank targets learning_rate copies seed split strategy measure "
     "value ci_low ci_high n",
 }
@@ -80,19 +82,39 @@ class Pipeline(unittest.TestCase):
         self.assertEqual(len(cells), 4, cells)
 
     def test_offsets_cut_the_very_passage(self):
-        cut = 0
-        for path in self.run_folder.glob("cells/*/matches.parquet"):
-            matches = pl.read_parquet(path).filter(pl.col("kind") == "verbatim")
-            samples = pl.read_parquet(path.with_name("samples.parquet")).select("sample_id", "generation")
-            documents = pl.read_parquet(*self.run_folder.glob("corpus/*/train.parquet")).unique("doc_id").select("doc_id", "text")
-            joined = matches.join(samples, on="sample_id").join(documents, on="doc_id").with_columns(
-                generated=pl.col("generation").str.slice(pl.col("gen_start"), pl.col("gen_end") - pl.col("gen_start")),
-                document=pl.col("text").str.slice(pl.col("doc_start"), pl.col("doc_end") - pl.col("doc_start")),
-            )
-            for row in joined.iter_rows(named=True):
-                self.assertEqual(row["generated"].lower().split(), row["document"].lower().split())
-                cut += 1
-        print(f"{cut} verbatim passages cut", flush=True)
+        """Samples that Python wrote, each with a passage of a training document in text of its own."""
+        corpus = next((self.run_folder / "corpus").iterdir())
+        documents = pl.read_parquet(corpus / "train.parquet").filter(kind="document").unique("doc_id").sort("doc_id")
+        cell = next(path for path in (self.run_folder / "cells").iterdir() if "full" in path.name)
+        own_words = "\U0001f642 e\u0301te\u0301 \u05e9\u05dc\u05d5\u05dd, quite another beginning. "
+        planted = {}
+        for number, row in enumerate(documents.head(6).iter_rows(named=True)):
+            passage = row["text"][row["text"].index(" ", len(row["text"]) // 4) + 1 :]
+            planted[number] = (row["doc_id"], own_words + passage + " And an ending of its own.", passage)
+        samples = pl.read_parquet(cell / "samples.parquet").head(len(planted))
+        samples = samples.with_columns(
+            sample_id=pl.Series(list(planted), dtype=pl.Int64),
+            doc_id=pl.Series([doc_id for doc_id, _, _ in planted.values()]),
+            split=pl.lit("train", samples.schema["split"]),
+            generation=pl.Series([generation for _, generation, _ in planted.values()]),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "samples.parquet"
+            samples.write_parquet(file)
+            stage = [PROGRAMS / "plagiarism", "--config", cell / "plagiarism.toml", "--in", corpus, "--samples", file]
+            subprocess.run([*map(str, stage), "--out", folder], check=True, capture_output=True)
+            matches = pl.read_parquet(file.with_name("matches.parquet")).filter(kind="verbatim")
+            verdicts = pl.read_parquet(file.with_name("verdicts.parquet"))
+        self.assertEqual(set(verdicts["verdict"]), {"verbatim"})
+        texts = dict(documents.select("doc_id", "text").iter_rows())
+        longest = dict.fromkeys(planted, 0)
+        for row in matches.iter_rows(named=True):
+            generated = planted[row["sample_id"]][1][row["gen_start"] : row["gen_end"]]
+            source = texts[row["doc_id"]][row["doc_start"] : row["doc_end"]]
+            self.assertEqual(generated.lower().split(), source.lower().split())
+            longest[row["sample_id"]] = max(longest[row["sample_id"]], len(generated))
+        for number, (_, _, passage) in planted.items():
+            self.assertGreaterEqual(longest[number], len(passage.strip()), passage)
 
     def test_the_report_stands_alone(self):
         page = (self.run_folder / "report" / "report.html").read_text()
@@ -117,31 +139,58 @@ class Pipeline(unittest.TestCase):
         for snippet in snippets:
             exec(snippet.replace("data/runs/demo", str(self.run_folder)), {})  # noqa: S102
 
-    def test_killed_stages_end_with_the_same_results(self):
-        generator = random.Random(0)
-        whole = {path: content(path) for path in parquet_files(self.run_folder)}
+    def commands(self):
+        """Each stage's command line but for --out, the folder it writes to, and its Parquet files."""
         cell = next(path for path in (self.run_folder / "cells").iterdir() if "full" in path.name)
         corpus = next((self.run_folder / "corpus").iterdir())
         report = self.run_folder / "report"
-        common = ["--threads", "1"]
         stages = {
-            "dupgen": (["--config", corpus / "dupgen.toml", "--out", corpus], corpus, ["train", "heldout"]),
-            "tuner": (["--config", cell / "tuner.toml", "--in", corpus, "--out", cell], cell, ["metrics"]),
+            "dupgen": (["--config", corpus / "dupgen.toml"], corpus, ["train", "heldout"]),
+            "tuner": (["--config", cell / "tuner.toml", "--in", corpus], cell, ["metrics"]),
             "extractor": (
-                ["--config", cell / "extractor.toml", "--in", corpus, "--checkpoint", cell / "checkpoint", "--out", cell],
+                ["--config", cell / "extractor.toml", "--in", corpus, "--checkpoint", cell / "checkpoint"],
                 cell,
                 ["samples", "scores"],
             ),
             "plagiarism": (
-                ["--config", cell / "plagiarism.toml", "--in", corpus, "--samples", cell / "samples.parquet", "--out", cell],
+                ["--config", cell / "plagiarism.toml", "--in", corpus, "--samples", cell / "samples.parquet"],
                 cell,
                 ["matches", "verdicts"],
             ),
-            "report": (["--config", report / "report.toml", "--in", self.run_folder, "--out", report], report, ["summary"]),
+            "report": (["--config", report / "report.toml", "--in", self.run_folder], report, ["summary"]),
         }
-        weights = (cell / "checkpoint" / "model.safetensors").read_bytes()
         for stage, (arguments, folder, outputs) in stages.items():
-            command = [str(PROGRAMS / stage), *map(str, arguments), *common]
+            yield stage, [str(PROGRAMS / stage), *map(str, arguments), "--threads", "1"], folder, outputs
+
+    def test_a_full_disk_ends_a_stage_with_a_message_and_without_a_file(self):
+        """No file may grow past 2 kB, which is how a disk that fills up looks to a program."""
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+
+        for stage, command, _, _ in self.commands():
+            with tempfile.TemporaryDirectory() as out:
+                done = subprocess.run(
+                    [*command, "--out", out],
+                    capture_output=True,
+                    text=True,
+                    preexec_fn=limit,
+                    restore_signals=False,
+                )
+                self.assertEqual(done.returncode, 1, f"{stage}: {done.stderr}")
+                self.assertIn("cannot write", done.stderr, stage)
+                self.assertIn(out, done.stderr, stage)
+                left = [path.name for path in Path(out).rglob("*.partial")]
+                self.assertEqual(left, [], stage)
+
+    def test_killed_stages_end_with_the_same_results(self):
+        generator = random.Random(0)
+        whole = {path: content(path) for path in parquet_files(self.run_folder)}
+        cell = next(path for path in (self.run_folder / "cells").iterdir() if "full" in path.name)
+        weights = (cell / "checkpoint" / "model.safetensors").read_bytes()
+        for stage, command, folder, outputs in self.commands():
+            command = [*command, "--out", str(folder)]
             outputs = [folder / f"{name}.parquet" for name in outputs]
             for path in outputs:
                 path.unlink()

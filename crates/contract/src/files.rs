@@ -33,12 +33,10 @@ impl Unfinished {
             _ => Path::new("."),
         };
         fs::create_dir_all(parent).map_err(|error| Error::output(parent, error))?;
-        let mut name = destination
-            .file_name()
-            .map_or_else(|| OsString::from("output"), OsString::from);
-        name.push(".partial");
-        let partial = destination.with_file_name(name);
-        remove(&partial).map_err(|error| Error::output(&partial, error))?;
+        let partial = beside(destination, ".partial");
+        for left_over in [&partial, &beside(destination, ".replaced")] {
+            remove(left_over).map_err(|error| Error::output(left_over, error))?;
+        }
         UNFINISHED
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -72,10 +70,17 @@ impl Unfinished {
     pub fn finish(mut self) -> Result<(), Error> {
         let failed = |error| Error::output(&self.destination, error);
         sync(&self.partial).map_err(failed)?;
-        if self.partial.is_dir() {
-            remove(&self.destination).map_err(failed)?;
+        // A folder cannot be renamed over another that has content, and taking that one away file by file could be
+        // interrupted half-way: it is first put aside whole.
+        let replaced = beside(&self.destination, ".replaced");
+        let replaces = self.partial.is_dir() && self.destination.is_dir();
+        if replaces {
+            fs::rename(&self.destination, &replaced).map_err(failed)?;
         }
         fs::rename(&self.partial, &self.destination).map_err(failed)?;
+        if replaces {
+            remove(&replaced).map_err(failed)?;
+        }
         if let Some(parent) = self
             .destination
             .parent()
@@ -141,6 +146,15 @@ pub fn touch(file: &Path) -> Result<(), Error> {
     opened
         .set_modified(SystemTime::now())
         .map_err(|error| Error::output(file, error))
+}
+
+/// The path of the same folder with `ending` put behind the name.
+fn beside(destination: &Path, ending: &str) -> PathBuf {
+    let mut name = destination
+        .file_name()
+        .map_or_else(|| OsString::from("output"), OsString::from);
+    name.push(ending);
+    destination.with_file_name(name)
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {

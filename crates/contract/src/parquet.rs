@@ -163,7 +163,7 @@ impl<R: Record> Reader<R> {
             )
         })?;
         check_places(path, builder.metadata())?;
-        columns::check(path, R::COLUMNS, builder.schema())?;
+        columns::check::<R>(path, builder.schema())?;
         let wanted = R::COLUMNS
             .iter()
             .filter_map(|column| builder.schema().index_of(column.name).ok());

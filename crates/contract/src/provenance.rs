@@ -123,8 +123,8 @@ impl Provenance {
     }
 }
 
-/// The xxh3-128 digest of a file's bytes (of Parquet, without the footer), in hexadecimal; that of a folder is over the names in it, in order, each with the
-/// digest of what it names.
+/// The xxh3-128 digest of a file's bytes (of Parquet, without the footer), in hexadecimal; that of a folder is over the
+/// names in it, in order, each with the digest of what it names.
 ///
 /// # Errors
 /// [`Error::Input`] where something cannot be read.

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub trait Record: Serialize + DeserializeOwned {
     /// The columns, in the order in which they are written.
     const COLUMNS: &'static [Column];
+
+    /// Names of nullable columns that joined the contract after its first programs were written: a file may lack them, and
+    /// then has no value in any row of them.
+    const LATER: &'static [&'static str] = &[];
 }
 
 /// One column of the contract.
@@ -34,6 +38,7 @@ pub enum ColumnType {
     ListInt32,
     ListFloat32,
     ListBool,
+    ListText,
 }
 
 const fn column(name: &'static str, kind: ColumnType) -> Column {
@@ -52,7 +57,7 @@ const fn nullable(name: &'static str, kind: ColumnType) -> Column {
     }
 }
 
-use ColumnType::{Float32, Float64, Int32, Int64, ListBool, ListFloat32, ListInt32, Text};
+use ColumnType::{Bool, Float32, Float64, Int32, Int64, ListBool, ListFloat32, ListInt32, ListText, Text};
 
 /// What a document is to the experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -322,6 +327,12 @@ pub struct PassageMatch {
     pub similarity: f32,
     /// What found it.
     pub detector: String,
+    /// Training documents that hold the document's passage letter for letter, documents of equal text once, counted up to
+    /// 1,000; null for passages that are not verbatim.
+    pub document_frequency: Option<i32>,
+    /// Kinds of personal details that stand in both passages: of `number`, `name`, `email` and `phone`, in this order, those
+    /// that do; null where nobody looked.
+    pub personal_details: Option<Vec<String>>,
 }
 
 impl Record for PassageMatch {
@@ -336,7 +347,10 @@ impl Record for PassageMatch {
         column("doc_end", Int32),
         column("similarity", Float32),
         column("detector", Text),
+        nullable("document_frequency", Int32),
+        nullable("personal_details", ListText),
     ];
+    const LATER: &'static [&'static str] = &["document_frequency", "personal_details"];
 }
 
 /// `verdicts.parquet`: one row per sample.
@@ -370,6 +384,9 @@ pub struct SampleVerdict {
     pub bleu: Option<f32>,
     /// 1 − Levenshtein ÷ longer length, against the truth; null without truth.
     pub edit_similarity: Option<f32>,
+    /// Whether every passage that makes it verbatim stands in so many training documents (`detection.boilerplate_documents`)
+    /// that it is the secret of none; null for other classes.
+    pub boilerplate: Option<bool>,
 }
 
 impl Record for SampleVerdict {
@@ -388,7 +405,9 @@ impl Record for SampleVerdict {
         nullable("rouge_l", Float32),
         nullable("bleu", Float32),
         nullable("edit_similarity", Float32),
+        nullable("boilerplate", Bool),
     ];
+    const LATER: &'static [&'static str] = &["boilerplate"];
 }
 
 /// `summary.parquet`: one row per measured value, in long form.

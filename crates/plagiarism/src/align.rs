@@ -1,13 +1,34 @@
 //! One generation against one document.
+//!
+//! The published presets take what [`text_align`] finds as it is. Preset `ours` starts from the same aligned passages, and
+//!
+//! - keeps a passage whole where an edited copy falls into several verbatim runs: one passage, verbatim if one of its runs is
+//!   long enough;
+//! - adds sentences that say the same in other words ([`Confirmer::rewords`]), and joins what stands close together on both
+//!   sides ([`crate::passages`]);
+//! - trims both sides to the words that are shared ([`crate::boundaries`]);
+//! - asks more of a paraphrase than of a copy: there are few ways to state one fact, so a single sentence in a long text
+//!   proves nothing. A paraphrase has [`PARAPHRASE_MINIMUM`] characters on either side, or is half of one of the texts.
 
 use contract::Error;
 use contract::pipeline::{Detection, DetectorPreset};
 use contract::records::Verdict;
 use measures::overlap::covered_length;
-use text_align::{Aligner, Class, Parameters, PreparedText, Span};
+use text_align::{Aligner, Case, Class, Parameters, PreparedText, Span};
 
-use crate::confirm::Confirmer;
+use crate::boundaries;
+use crate::confirm::{Confirmer, Rewording};
+use crate::passages::{self, Group, Piece};
 use crate::sentences::SplitText;
+
+/// Fewest characters of a paraphrase on either side, unless it is half of a text: the minimum of preset `pan2015`.
+pub const PARAPHRASE_MINIMUM: usize = 150;
+
+/// Most characters between two pieces of one passage: about a sentence.
+const GAP: usize = 100;
+
+/// Most similarity of a passage that is no copy throughout.
+const EDITED: f32 = 0.999;
 
 /// What found a passage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +52,14 @@ impl Detector {
 /// A passage of a generation and the passage of a document that it renders.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Passage {
+    /// Its class; never `None`.
+    pub class: Verdict,
     /// Where in the generation.
     pub generated: Span,
     /// Where in the document.
     pub document: Span,
-    /// Cosine of the two passages' term vectors, 0 to 1; 1 for verbatim ones.
+    /// Cosine of the two passages' term vectors, or of sentences that are near in meaning, 0 to 1; 1 where the passages have
+    /// the same text but for white space and case, and for preset `ours` only there.
     pub similarity: f32,
     /// What found it.
     pub detector: Detector,
@@ -46,13 +70,19 @@ pub struct Passage {
 pub struct Finding {
     /// Index of the document.
     pub document: usize,
-    /// The class; `None` where passages are alike, but not confirmed to be paraphrases.
+    /// The strongest class of a passage; `None` where passages are alike, but not confirmed to be paraphrases.
     pub class: Verdict,
-    /// The passages that make it this class; none if and only if the class is `None`.
+    /// The passages; none if and only if the class is `None`.
     pub passages: Vec<Passage>,
 }
 
 impl Finding {
+    /// Characters in passages that are the same on both sides, word for word.
+    pub(crate) fn copied_characters(&self) -> usize {
+        let copies = self.passages.iter().filter(|passage| passage.similarity >= 1.0);
+        copies.map(|passage| passage.generated.len()).sum()
+    }
+
     /// Characters of the generation in at least one of the passages.
     pub fn matched_characters(&self) -> usize {
         let spans: Vec<_> = self
@@ -67,6 +97,8 @@ impl Finding {
 /// A text ready to be aligned, and its sentences.
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'run> {
+    /// The text itself.
+    pub text: &'run str,
     /// Words and stems.
     pub prepared: &'run PreparedText,
     /// Sentences.
@@ -76,6 +108,8 @@ pub struct Side<'run> {
 /// Aligns generations with documents and names the class of what they share.
 pub struct PairDetector<'run> {
     aligner: Aligner,
+    /// For preset `ours`: the same, but it never looks for verbatim runs or summaries.
+    whole: Option<Aligner>,
     confirmer: Confirmer<'run>,
 }
 
@@ -99,46 +133,182 @@ impl<'run> PairDetector<'run> {
     /// # Errors
     /// [`Error::Configuration`] where a threshold makes no sense.
     pub fn new(detection: &Detection, confirmer: Confirmer<'run>) -> Result<Self, Error> {
-        let aligner = Aligner::new(parameters(detection))
-            .map_err(|error| Error::Configuration(format!("detection: {error}")))?;
-        Ok(Self { aligner, confirmer })
+        let aligner = |parameters: Parameters| {
+            Aligner::new(parameters).map_err(|error| Error::Configuration(format!("detection: {error}")))
+        };
+        let parameters = parameters(detection);
+        let whole = Parameters {
+            verbatim_minimum: usize::MAX,
+            summary_ratio: f64::MAX,
+            ..parameters.clone()
+        };
+        Ok(Self {
+            aligner: aligner(parameters)?,
+            whole: match detection.preset {
+                DetectorPreset::Ours => Some(aligner(whole)?),
+                DetectorPreset::Lee2023 | DetectorPreset::Pan2015 => None,
+            },
+            confirmer,
+        })
     }
 
     /// What `generation` and the document numbered `document` share; `None` where no passage is alike.
-    ///
-    /// A verbatim alignment is verbatim, a summary is an idea, and an obfuscated one is a paraphrase in those of its
-    /// passages that are confirmed.
     pub fn compare(&self, generation: Side, document: usize, text: Side) -> Option<Finding> {
         let alignment = self.aligner.align(generation.prepared, text.prepared);
-        let class = match alignment.class {
+        let passages = match &self.whole {
+            None => self.published(&generation, &text, alignment.class, &alignment.cases)?,
+            Some(_) if alignment.class == Class::Summary => {
+                let cases = alignment.cases.iter();
+                let is_confirmed = cases.clone().any(|case| self.confirms(&generation, &text, case));
+                if is_confirmed {
+                    cases.map(|case| aligned(Verdict::Idea, case)).collect()
+                } else {
+                    Vec::new()
+                }
+            }
+            Some(whole) => {
+                let (copies, cases) = match alignment.class {
+                    Class::Verbatim => {
+                        let around = whole.align(generation.prepared, text.prepared);
+                        (alignment.cases, around.cases)
+                    }
+                    _ => (Vec::new(), alignment.cases),
+                };
+                self.ours(&generation, &text, &copies, &cases)?
+            }
+        };
+        let class = passages.iter().map(|passage| passage.class).max();
+        Some(Finding {
+            document,
+            class: class.unwrap_or(Verdict::None),
+            passages,
+        })
+    }
+
+    /// As published: a verbatim alignment is verbatim, a summary is an idea, and an obfuscated one is a paraphrase in those
+    /// of its passages that are confirmed.
+    fn published(
+        &self,
+        generation: &Side,
+        text: &Side,
+        class: Class,
+        cases: &[Case],
+    ) -> Option<Vec<Passage>> {
+        let class = match class {
             Class::None => return None,
             Class::Verbatim => Verdict::Verbatim,
             Class::Summary => Verdict::Idea,
             Class::Obfuscated => Verdict::Paraphrase,
         };
-        let counts = |case: &text_align::Case| {
-            class != Verdict::Paraphrase
-                || self.confirmer.confirms(
-                    generation.split.within(case.generated),
-                    text.split.within(case.document),
-                )
-        };
-        let passages: Vec<Passage> = alignment
-            .cases
+        let counts = |case: &&Case| class != Verdict::Paraphrase || self.confirms(generation, text, case);
+        let cases = cases.iter().filter(counts);
+        Some(cases.map(|case| aligned(class, case)).collect())
+    }
+
+    /// The passages around `copies`, those of `cases` that are confirmed, and what is reworded; `None` where nothing is alike.
+    fn ours(&self, generation: &Side, text: &Side, copies: &[Case], cases: &[Case]) -> Option<Vec<Passage>> {
+        let mut pieces: Vec<Piece> = cases
             .iter()
-            .filter(|case| counts(case))
-            .map(|case| Passage {
+            .map(|case| Piece {
                 generated: case.generated,
                 document: case.document,
-                similarity: case.similarity.clamp(0.0, 1.0),
-                detector: Detector::Alignment,
+                similarity: case.similarity,
+                is_aligned: true,
+                is_confirmed: copies
+                    .iter()
+                    .any(|copy| meets(copy, (case.generated, case.document)))
+                    || self.confirms(generation, text, case),
+                by_meaning: false,
             })
             .collect();
-        let class = if passages.is_empty() { Verdict::None } else { class };
-        Some(Finding {
-            document,
-            class,
-            passages,
+        let sentences = (
+            generation.split.sentences.as_slice(),
+            text.split.sentences.as_slice(),
+        );
+        pieces.extend(self.confirmer.rewordings(sentences.0, sentences.1).map(
+            |Rewording {
+                 generated,
+                 document,
+                 cosine,
+                 is_confirmed,
+                 shares_words,
+             }| Piece {
+                generated: generated.span,
+                document: document.span,
+                similarity: cosine,
+                is_aligned: false,
+                is_confirmed,
+                by_meaning: !shares_words,
+            },
+        ));
+        if pieces.is_empty() {
+            return None;
+        }
+        let groups = passages::group(&pieces, GAP);
+        let passages = groups
+            .iter()
+            .filter_map(|group| self.passage(generation, text, copies, group));
+        Some(passages.collect())
+    }
+
+    /// The passage that a group of pieces makes; `None` where it is too short.
+    fn passage(&self, generation: &Side, text: &Side, copies: &[Case], group: &Group) -> Option<Passage> {
+        let texts = (generation.text, text.text);
+        let kept: Vec<(Span, Span)> = group
+            .pieces
+            .iter()
+            .filter(|piece| piece.by_meaning)
+            .map(|piece| (piece.generated, piece.document))
+            .collect();
+        let spans = boundaries::trim(texts, (group.generated, group.document), &kept);
+        let is_copied = copies.iter().any(|copy| meets(copy, spans));
+        let minimum = self.aligner.parameters().passage_minimum;
+        let is_long = |minimum: usize| spans.0.len() >= minimum && spans.1.len() >= minimum;
+        let is_half = || {
+            2 * spans.0.len() >= generation.prepared.characters()
+                || 2 * spans.1.len() >= text.prepared.characters()
+        };
+        if !is_long(minimum) || !(is_copied || is_long(PARAPHRASE_MINIMUM) || is_half()) {
+            return None;
+        }
+        let similarity = if boundaries::is_copy(texts, spans) {
+            1.0
+        } else {
+            group.similarity().clamp(0.0, EDITED)
+        };
+        Some(Passage {
+            class: if is_copied {
+                Verdict::Verbatim
+            } else {
+                Verdict::Paraphrase
+            },
+            generated: spans.0,
+            document: spans.1,
+            similarity,
+            detector: Detector::Alignment,
         })
     }
+
+    fn confirms(&self, generation: &Side, text: &Side, case: &Case) -> bool {
+        self.confirmer.confirms(
+            generation.split.within(case.generated),
+            text.split.within(case.document),
+        )
+    }
+}
+
+/// The passage of a case as it was aligned.
+fn aligned(class: Verdict, case: &Case) -> Passage {
+    Passage {
+        class,
+        generated: case.generated,
+        document: case.document,
+        similarity: case.similarity.clamp(0.0, 1.0),
+        detector: Detector::Alignment,
+    }
+}
+
+/// Whether a copy and a passage share characters on both sides.
+fn meets(copy: &Case, (generated, document): (Span, Span)) -> bool {
+    copy.generated.intersection(generated).is_some() && copy.document.intersection(document).is_some()
 }

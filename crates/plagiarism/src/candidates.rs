@@ -1,13 +1,15 @@
 //! Which training documents a generation is aligned with.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use contract::Error;
 use contract::pipeline::{Candidates, Detection, DetectorPreset};
-use text_index::CandidateIndex;
+use text_index::{CandidateIndex, CandidateIndexBuilder, ExactIndex};
 
-use crate::exact::ExactSearch;
+use crate::exact::Shared;
 use crate::failed;
+use crate::index_cache::{IndexCache, Ways};
 use crate::sentences::SplitText;
 use crate::similarity::{Neighbour, Neighbours};
 use crate::sources::Document;
@@ -22,62 +24,83 @@ pub fn ways(detection: &Detection) -> Vec<Candidates> {
     }
 }
 
+/// Documents ranked by the words that they share with a text.
+pub struct RankedSearch {
+    index: CandidateIndex,
+}
+
+impl RankedSearch {
+    /// Indexes the words of `documents`; the index of a large corpus is kept in `cache`.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where that fails.
+    pub fn new(documents: &[Document], cache: &IndexCache) -> Result<Self, Error> {
+        let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
+        let name = format!("ranked-{:032x}", ExactIndex::digest_of(&texts));
+        let ways = Ways {
+            open: CandidateIndex::open,
+            build_in: |folder: &Path| {
+                let mut builder = CandidateIndexBuilder::new(folder)?;
+                texts.iter().try_for_each(|text| builder.push(text))?;
+                builder.finish()
+            },
+            build: || CandidateIndex::build(&texts),
+        };
+        let bytes = texts.iter().map(|text| text.len()).sum();
+        Ok(Self {
+            index: cache.index(&name, bytes, &ways)?,
+        })
+    }
+
+    /// The best `limit` documents for `text`, best first.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the search fails.
+    pub fn candidates(&self, text: &str, limit: usize) -> Result<Vec<usize>, Error> {
+        let found = self
+            .index
+            .candidates(text, limit)
+            .map_err(failed("searching candidates"))?;
+        Ok(found.into_iter().map(|candidate| candidate.document).collect())
+    }
+}
+
 /// Finds the documents that a generation may come from.
 pub struct CandidateSearch<'run> {
     ways: Vec<Candidates>,
     /// Most documents from each way.
     limit: usize,
-    ranked: CandidateIndex,
-    exact: &'run ExactSearch<'run>,
-    nearest: &'run Neighbours,
-    /// Documents by the number of a sentence that they hold, ascending.
-    holders: HashMap<usize, Vec<usize>>,
+    ranked: &'run RankedSearch,
 }
 
 impl<'run> CandidateSearch<'run> {
-    /// Prepares the ways that `detection` asks for. `split` are the sentences of `documents`, and `nearest` the nearest of
-    /// them for each sentence of a generation.
-    ///
-    /// # Errors
-    /// [`Error::Run`] where the documents cannot be indexed.
-    pub fn new(
-        detection: &Detection,
-        documents: &[Document],
-        split: &[SplitText],
-        exact: &'run ExactSearch<'run>,
-        nearest: &'run Neighbours,
-    ) -> Result<Self, Error> {
-        let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
-        let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
-        for (document, text) in split.iter().enumerate() {
-            for sentence in &text.sentences {
-                let holders = holders.entry(sentence.number).or_default();
-                if holders.last() != Some(&document) {
-                    holders.push(document);
-                }
-            }
-        }
-        Ok(Self {
+    /// The ways that `detection` asks for.
+    pub fn new(detection: &Detection, ranked: &'run RankedSearch) -> Self {
+        Self {
             ways: ways(detection),
             limit: detection.candidate_limit,
-            ranked: CandidateIndex::build(&texts).map_err(failed("indexing words"))?,
-            exact,
-            nearest,
-            holders,
-        })
+            ranked,
+        }
     }
 
-    /// The documents to align `generation` with, each once, best first within each way.
+    /// The documents to align `generation` with, each once, best first within each way. `shared` is what it has in common
+    /// with the documents letter for letter, and `nearest` are the documents that hold the sentences nearest to its own, best
+    /// first.
     ///
     /// # Errors
     /// [`Error::Run`] where the search fails.
-    pub fn candidates(&self, generation: &str, split: &SplitText) -> Result<Vec<usize>, Error> {
+    pub fn candidates(
+        &self,
+        generation: &str,
+        shared: &Shared,
+        nearest: impl Fn(usize) -> Vec<usize>,
+    ) -> Result<Vec<usize>, Error> {
         let mut candidates = Vec::new();
         for way in &self.ways {
             let found = match way {
-                Candidates::Bm25 => self.ranked(generation)?,
-                Candidates::Exact => self.exact.candidates(generation, self.limit),
-                Candidates::Nearest => self.holding_nearest(split),
+                Candidates::Bm25 => self.ranked.candidates(generation, self.limit)?,
+                Candidates::Exact => shared.candidates(self.limit),
+                Candidates::Nearest => nearest(self.limit),
             };
             for document in found {
                 if !candidates.contains(&document) {
@@ -87,21 +110,36 @@ impl<'run> CandidateSearch<'run> {
         }
         Ok(candidates)
     }
+}
 
-    fn ranked(&self, generation: &str) -> Result<Vec<usize>, Error> {
-        let found = self
-            .ranked
-            .candidates(generation, self.limit)
-            .map_err(failed("searching candidates"))?;
-        Ok(found.into_iter().map(|candidate| candidate.document).collect())
+/// Which documents hold a sentence.
+#[derive(Debug, Clone, Default)]
+pub struct Holders {
+    /// Documents by the number of the sentence, ascending.
+    documents: HashMap<usize, Vec<usize>>,
+}
+
+impl Holders {
+    /// The holders of the sentences of `documents`.
+    pub fn new(documents: &[SplitText]) -> Self {
+        let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (document, text) in documents.iter().enumerate() {
+            for sentence in &text.sentences {
+                let holders = holders.entry(sentence.number).or_default();
+                if holders.last() != Some(&document) {
+                    holders.push(document);
+                }
+            }
+        }
+        Self { documents: holders }
     }
 
-    /// The documents that hold the training sentences nearest to those of the generation, nearest first.
-    fn holding_nearest(&self, split: &SplitText) -> Vec<usize> {
-        let mut neighbours: Vec<Neighbour> = split
+    /// At most `limit` documents that hold the sentences nearest to those of `text`, nearest first.
+    pub fn of_nearest(&self, text: &SplitText, nearest: &Neighbours, limit: usize) -> Vec<usize> {
+        let mut neighbours: Vec<Neighbour> = text
             .sentences
             .iter()
-            .filter_map(|sentence| self.nearest.of(sentence))
+            .filter_map(|sentence| nearest.of(sentence))
             .collect();
         neighbours.sort_by(|left, right| {
             right
@@ -112,10 +150,10 @@ impl<'run> CandidateSearch<'run> {
         let mut documents = Vec::new();
         for document in neighbours
             .iter()
-            .filter_map(|found| self.holders.get(&found.sentence))
+            .filter_map(|found| self.documents.get(&found.sentence))
             .flatten()
         {
-            if documents.len() == self.limit {
+            if documents.len() == limit {
                 break;
             }
             if !documents.contains(document) {

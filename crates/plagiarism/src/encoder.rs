@@ -1,26 +1,18 @@
 //! Where the sentence encoder lies, and how it is put to work on every thread.
 
 use std::borrow::Borrow;
-use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use contract::{Error, PipelineFile, Progress};
-use rayon::prelude::*;
 use sentence_embed::{Embeddings, Encoder};
 use tch::Device;
 
 use crate::failed;
 use crate::similarity::Vectors;
+use crate::vector_cache::VectorCache;
 
 /// Where `make setup` puts the encoder, under the root of the repository.
 const FOLDER: &str = "data/toolchain/all-MiniLM-L6-v2";
-
-/// Sentences encoded together. What they are does not depend on the number of threads, and so neither do the vectors.
-const TOGETHER: usize = 256;
-
-/// Most encoders at work at once: each holds weights of its own, 90 MB for all-MiniLM-L6-v2.
-const MOST_ENCODERS: usize = 16;
 
 /// The folder of the encoder: that of `detection.encoder`, or else `data/toolchain/all-MiniLM-L6-v2` under the working
 /// folder, or under the repository that the program was built in.
@@ -43,52 +35,60 @@ pub fn locate(pipeline: &PipelineFile) -> Result<PathBuf, Error> {
     ))
 }
 
-/// The vectors of `sentences`, in their order, computed on the threads of the current pool.
+/// A sentence encoder in its folder, and where the vectors of a corpus are kept.
+#[derive(Debug, Clone)]
+pub struct SentenceEncoder {
+    folder: PathBuf,
+    digest: String,
+    cache: VectorCache,
+}
+
+impl SentenceEncoder {
+    /// The encoder of `folder`, whose files have this digest; it is loaded when it is needed. Vectors of corpora are kept in
+    /// `cache`.
+    pub fn new(folder: PathBuf, digest: String, cache: VectorCache) -> Self {
+        Self {
+            folder,
+            digest,
+            cache,
+        }
+    }
+
+    /// The vectors of `sentences`, row by row.
+    ///
+    /// # Errors
+    /// Those of [`encode`].
+    pub fn rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
+        rows(&self.folder, sentences)
+    }
+
+    /// The vectors of the sentences of a corpus, row by row, from the cache if they are there.
+    ///
+    /// # Errors
+    /// Those of [`encode`].
+    pub fn corpus_rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
+        self.cache
+            .vectors(&self.digest, sentences, || rows(&self.folder, sentences))
+    }
+}
+
+/// The vectors of `sentences` by their place, computed on as many threads as the current pool has.
 ///
 /// # Errors
 /// [`Error::Input`] where the folder holds no usable encoder, [`Error::Run`] where the computation fails.
-pub fn encode(folder: &Path, sentences: &[impl Borrow<str> + Sync]) -> Result<Vectors, Error> {
-    // One thread within each operation: sums then never depend on how many threads there are, and many small batches side
-    // by side are faster than one batch on many threads.
+pub fn encode(folder: &Path, sentences: &[impl Borrow<str>]) -> Result<Vectors, Error> {
+    rows(folder, sentences).map(Vectors::from)
+}
+
+fn rows(folder: &Path, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
+    // One thread within each operation: sums then never depend on how many threads there are.
     tch::set_num_threads(1);
-    let load = || Encoder::load(folder, Device::Cpu).map_err(|error| Error::input(folder, error));
-    let first = load()?;
-    let dimensions = first.dimensions();
-    let idle = Mutex::new(Some(first));
-    let progress = Mutex::new(Progress::new("encoding", sentences.len() as u64, "sentences"));
-
-    let mut order: Vec<usize> = (0..sentences.len()).collect();
-    order.sort_by_key(|&index| Reverse(sentences[index].borrow().len()));
-    let batches: Vec<&[usize]> = order.chunks(TOGETHER).collect();
-    let workers = batches.len().min(rayon::current_num_threads()).min(MOST_ENCODERS);
-    let encoded = (0..workers)
-        .into_par_iter()
-        .map(|worker| {
-            let waiting = idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let encoder = waiting.map_or_else(load, Ok)?;
-            // Batches are dealt out in turn, so that no worker gets all the long sentences.
-            let own_batches = batches.iter().skip(worker).step_by(workers);
-            own_batches
-                .map(|batch| {
-                    let texts: Vec<&str> = batch.iter().map(|&index| sentences[index].borrow()).collect();
-                    let rows = encoder.encode(&texts).map_err(failed("encoding sentences"))?;
-                    progress
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .advance(batch.len() as u64, "");
-                    Ok((*batch, rows))
-                })
-                .collect()
+    let encoder = Encoder::load(folder, Device::Cpu).map_err(|error| Error::input(folder, error))?;
+    let mut progress = Progress::new("encoding", sentences.len() as u64, "sentences");
+    let sentences: Vec<&str> = sentences.iter().map(Borrow::borrow).collect();
+    encoder
+        .encode_on(rayon::current_num_threads(), &sentences, |done| {
+            progress.advance(done as u64, "");
         })
-        .collect::<Result<Vec<Vec<(&[usize], Embeddings)>>, Error>>()?;
-
-    let mut values = vec![0.0; sentences.len() * dimensions];
-    for (batch, rows) in encoded.into_iter().flatten() {
-        for (&index, row) in batch.iter().zip(rows.rows()) {
-            values[index * dimensions..][..dimensions].copy_from_slice(row);
-        }
-    }
-    Embeddings::from_rows(values, dimensions)
-        .map(Vectors::from)
         .map_err(failed("encoding sentences"))
 }

@@ -10,6 +10,9 @@
 //! 3. *Does it say the same?* The largest cosine between a sentence of the generation and a sentence of the prompt's own
 //!    continuation, of the training set, and of the held-out set, which is the control ([`similarity`]).
 //!
+//! Matched passages are looked at twice more: how many documents hold them ([`exact`]), because what stands in many is
+//! boilerplate and the secret of none, and whether they hold numbers, names or addresses ([`personal_details`]).
+//!
 //! Beside these stand ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`.
 //! The answers go to `verdicts.parquet`, one row a sample, and the passages to `matches.parquet`.
 //!
@@ -23,7 +26,7 @@
 //! ]);
 //! match plagiarism::run(&arguments)? {
 //!     Outcome::UpToDate => println!("nothing to do"),
-//!     Outcome::Done(verdicts) => println!("{verdicts}"),
+//!     Outcome::Done(summary) => println!("{summary}"),
 //! }
 //! # Ok::<(), contract::Error>(())
 //! ```
@@ -37,9 +40,19 @@
 //! | passages of at least (characters) | 50 | 50 | 150 |
 //! | class of a generation | the strongest over all candidates | the first candidate with a detection | as `lee2023` |
 //! | an exact passage of the verbatim length | is verbatim wherever it stands | | |
+//! | a paraphrase of at least (characters) | 150, or half of a text | 50 | 150 |
+//! | an edited copy | one passage | as many as it has verbatim runs | as `lee2023` |
+//! | sentences alone | near in meaning: cosine 0.85, or 0.64 and shared words | | |
 //!
-//! The last row matters: alignment weighs words by rarity within a pair of texts, and two texts of one and the same
+//! The exact search matters: alignment weighs words by rarity within a pair of texts, and two texts of one and the same
 //! sentence have no rare words, so alignment alone sees nothing there.
+//!
+//! # Large corpora
+//!
+//! Encoding every sentence of a corpus takes far longer than everything else together. So it is done up to a number of
+//! sentences ([`evidence::MOST_SENTENCES`]), once for all cells of a pipeline ([`vector_cache`]); beyond, words nominate the
+//! few sentences that are encoded ([`nominated`]). `detection.similarity` can ask for either, and a run ends by saying
+//! which it was. Documents are prepared for alignment when they are candidates, and let go ([`pairs`]).
 //!
 //! # What to know
 //!
@@ -50,15 +63,35 @@
 
 pub mod align;
 pub mod candidates;
+pub mod classifier;
+pub mod clock;
 pub mod comparison;
 pub mod confirm;
 pub mod encoder;
+pub mod evidence;
 pub mod exact;
+pub mod exhaustive;
+pub mod index_cache;
+pub mod judge;
+pub mod nominated;
+pub mod pairs;
+pub mod parallel;
+pub mod personal_details;
 pub mod sentences;
+pub mod side_by_side;
 pub mod similarity;
 pub mod sources;
 pub mod tally;
+pub mod vector_cache;
 pub mod verdict;
+pub mod word_overlap;
+
+mod boundaries;
+mod doubts;
+mod given_names;
+mod passages;
+mod round;
+mod vocabulary;
 
 use std::path::PathBuf;
 
@@ -66,9 +99,15 @@ use contract::pipeline::Detection;
 use contract::records::{PassageMatch, Sample, SampleVerdict};
 use contract::{Error, Provenance, StageArguments, parquet};
 
-pub use comparison::{Comparison, compare};
+pub use classifier::ParaphraseClassifier;
+pub use clock::Clock;
+pub use comparison::{Comparisons, Tools, compare};
+pub use encoder::SentenceEncoder;
+pub use index_cache::IndexCache;
+pub use judge::Comparison;
 pub use sources::Sources;
-pub use tally::VerdictTally;
+pub use tally::{Summary, VerdictTally};
+pub use vector_cache::VectorCache;
 
 /// Compares what a model generated with the corpus: verbatim, paraphrase, idea, similarity
 #[derive(Debug, Clone, clap::Parser)]
@@ -93,7 +132,7 @@ pub enum Outcome {
     /// The outputs were there, made by the same program from the same inputs and settings.
     UpToDate,
     /// The outputs were written.
-    Done(VerdictTally),
+    Done(Summary),
 }
 
 /// The whole stage: reads samples and corpus, compares, and writes `matches.parquet` and `verdicts.parquet`.
@@ -105,29 +144,43 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let pipeline = arguments.stage.pipeline()?;
     check(&pipeline.detection)?;
     let encoder_folder = encoder::locate(&pipeline)?;
+    let classifier_folder = classifier::locate(&pipeline)?;
     let [train, held_out] =
         ["train", "heldout"].map(|name| arguments.corpus.join(name).with_extension("parquet"));
     let [matches, verdicts] =
         ["matches", "verdicts"].map(|name| arguments.stage.out.join(name).with_extension("parquet"));
 
-    let provenance = Provenance::new("plagiarism")
+    let mut provenance = Provenance::new("plagiarism")
         .with_configuration(&pipeline.detection)?
         .with_seed(arguments.stage.seed(&pipeline))
         .with_input("train", &train)?
         .with_input("heldout", &held_out)?
         .with_input("samples", &arguments.samples)?
         .with_input("encoder", &encoder_folder)?;
+    if let Some(folder) = &classifier_folder {
+        provenance = provenance.with_input("classifier", folder)?;
+    }
     if !arguments.stage.force && provenance.is_done(&[&matches, &verdicts]) {
         return Ok(Outcome::UpToDate);
     }
 
+    let mut clock = Clock::start();
     let samples = parquet::read_all::<Sample>(&arguments.samples)?;
     let sources = Sources::read(&train, &held_out)?;
-    let comparisons = rayon::ThreadPoolBuilder::new()
+    let digest = provenance.inputs.get("encoder").cloned().unwrap_or_default();
+    let tools = Tools {
+        encoder: SentenceEncoder::new(encoder_folder, digest, VectorCache::beside(&arguments.corpus)),
+        classifier: classifier_folder
+            .map(|folder| ParaphraseClassifier::load(&folder, pipeline.detection.confirm_probability))
+            .transpose()?,
+        indexes: IndexCache::beside(&arguments.corpus),
+    };
+    clock.lap("reading");
+    let Comparisons { comparisons, scope } = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.stage.threads())
         .build()
         .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
-        .install(|| compare(&samples, &sources, &pipeline.detection, &encoder_folder))?;
+        .install(|| compare(&samples, &sources, &pipeline.detection, &tools, &mut clock))?;
 
     let mut passages: Vec<PassageMatch> = Vec::new();
     let mut rows: Vec<SampleVerdict> = Vec::with_capacity(comparisons.len());
@@ -137,7 +190,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     }
     parquet::write_all(&matches, &provenance, &passages)?;
     parquet::write_all(&verdicts, &provenance, &rows)?;
-    Ok(Outcome::Done(VerdictTally::of(&samples, &rows)))
+    clock.lap("writing");
+    Ok(Outcome::Done(Summary {
+        tally: VerdictTally::of(&samples, &rows),
+        scope,
+        phases: clock.phases().to_vec(),
+    }))
 }
 
 /// Refuses settings under which nothing, or everything, would be found.
@@ -152,6 +210,9 @@ fn check(detection: &Detection) -> Result<(), Error> {
     }
     if detection.candidate_limit == 0 {
         return wrong("candidate_limit", "at least 1", &0);
+    }
+    if detection.boilerplate_documents == 0 {
+        return wrong("boilerplate_documents", "at least 1", &0);
     }
     if detection.candidates.as_ref().is_some_and(Vec::is_empty) {
         return wrong("candidates", "at least one of bm25, exact, nearest", &"none");

@@ -2,15 +2,37 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
+use plagiarism::side_by_side::{self, AlignArguments};
 use plagiarism::{Arguments, Outcome};
 
+/// The name of the command that compares two texts.
+const ALIGN: &str = "align";
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command()
+        .subcommand(AlignArguments::command().name(ALIGN))
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true)
+        .get_matches();
     contract::arguments::start_program();
-    let outcome = plagiarism::run(&arguments).map(|outcome| match outcome {
+    let outcome = match matches.subcommand() {
+        Some((_, chosen)) => {
+            let arguments = AlignArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            side_by_side::run(&arguments)
+        }
+        None => {
+            let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+            run_stage(&arguments)
+        }
+    };
+    contract::error::exit_code(outcome.map_err(anyhow::Error::from))
+}
+
+fn run_stage(arguments: &Arguments) -> Result<(), contract::Error> {
+    match plagiarism::run(arguments)? {
         Outcome::UpToDate => eprintln!("plagiarism: {} is up to date", arguments.stage.out.display()),
         Outcome::Done(verdicts) => eprintln!("{verdicts}"),
-    });
-    contract::error::exit_code(outcome.map_err(anyhow::Error::from))
+    }
+    Ok(())
 }

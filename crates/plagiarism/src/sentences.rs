@@ -39,6 +39,13 @@ impl SentenceTable {
         left == right || self.texts[left].to_lowercase() == self.texts[right].to_lowercase()
     }
 
+    /// The sentences of a text that this table numbered, in order.
+    pub fn sentences_of<'table>(&'table self, text: &SplitText) -> impl Iterator<Item = &'table str> {
+        text.sentences
+            .iter()
+            .map(|sentence| &*self.texts[sentence.number])
+    }
+
     /// Splits `texts` (in parallel) and numbers their sentences.
     pub fn read(&mut self, texts: &[&str]) -> Vec<SplitText> {
         let spans: Vec<Vec<Span>> = texts.par_iter().map(|text| split(text)).collect();
@@ -47,6 +54,22 @@ impl SentenceTable {
             .zip(spans)
             .map(|(text, spans)| self.number(text, spans))
             .collect()
+    }
+
+    /// Splits one text, on this thread, and numbers its sentences.
+    pub fn read_one(&mut self, text: &str) -> SplitText {
+        self.number(text, split(text))
+    }
+
+    /// The number of a sentence, given to it now if it has none.
+    pub fn number_of(&mut self, sentence: &str) -> usize {
+        if let Some(&number) = self.numbers.get(sentence) {
+            return number;
+        }
+        let (text, number) = (Arc::<str>::from(sentence), self.texts.len());
+        self.texts.push(Arc::clone(&text));
+        self.numbers.insert(text, number);
+        number
     }
 
     fn number(&mut self, text: &str, spans: Vec<Span>) -> SplitText {
@@ -59,16 +82,6 @@ impl SentenceTable {
             })
             .collect();
         SplitText { spans, sentences }
-    }
-
-    fn number_of(&mut self, sentence: &str) -> usize {
-        if let Some(&number) = self.numbers.get(sentence) {
-            return number;
-        }
-        let (text, number) = (Arc::<str>::from(sentence), self.texts.len());
-        self.texts.push(Arc::clone(&text));
-        self.numbers.insert(text, number);
-        number
     }
 }
 

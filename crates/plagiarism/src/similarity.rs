@@ -1,6 +1,7 @@
 //! Relaxed similarity: cosines between sentence vectors.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use contract::Error;
 use rayon::prelude::*;
@@ -13,15 +14,31 @@ use crate::sentences::{Sentence, SentenceTable, SplitText};
 /// Sentences looked up together; a block of the matrix product.
 const TOGETHER: usize = 512;
 
-/// The vectors of all distinct sentences, by number.
+/// The vectors of sentences, by number. Not every sentence need have one.
 #[derive(Debug, Clone)]
 pub struct Vectors {
-    embeddings: Embeddings,
+    /// Of the sentences numbered from 0: those of a corpus, shared by all that is compared with it.
+    first: Arc<Embeddings>,
+    /// Of further sentences, as they came.
+    further: Vec<Embeddings>,
+    /// Part and row of each of these.
+    rows: HashMap<usize, (usize, usize)>,
 }
 
 impl From<Embeddings> for Vectors {
     fn from(embeddings: Embeddings) -> Self {
-        Self { embeddings }
+        Self::from(Arc::new(embeddings))
+    }
+}
+
+impl From<Arc<Embeddings>> for Vectors {
+    /// The vectors of the sentences numbered from 0.
+    fn from(first: Arc<Embeddings>) -> Self {
+        Self {
+            first,
+            further: Vec::new(),
+            rows: HashMap::new(),
+        }
     }
 }
 
@@ -42,9 +59,33 @@ pub struct Neighbours {
 }
 
 impl Vectors {
-    /// Cosine of two sentences, −1 to 1.
+    /// Adds the vectors of the sentences `numbers`, row by row.
+    pub fn extend(&mut self, numbers: &[usize], vectors: Embeddings) {
+        let part = self.further.len();
+        self.rows.extend(
+            numbers
+                .iter()
+                .enumerate()
+                .map(|(row, &number)| (number, (part, row))),
+        );
+        self.further.push(vectors);
+    }
+
+    /// Whether a sentence has a vector.
+    pub fn has(&self, number: usize) -> bool {
+        number < self.first.len() || self.rows.contains_key(&number)
+    }
+
+    fn row(&self, number: usize) -> Option<&[f32]> {
+        self.first.row(number).or_else(|| {
+            let &(part, row) = self.rows.get(&number)?;
+            self.further[part].row(row)
+        })
+    }
+
+    /// Cosine of two sentences, −1 to 1; 0 where one of them has no vector.
     pub fn cosine(&self, left: usize, right: usize) -> f32 {
-        match (self.embeddings.row(left), self.embeddings.row(right)) {
+        match (self.row(left), self.row(right)) {
             (Some(left), Some(right)) => left
                 .iter()
                 .zip(right)
@@ -102,9 +143,9 @@ impl Vectors {
     }
 
     fn rows(&self, numbers: &[usize]) -> Result<Embeddings, Error> {
-        let rows = numbers.iter().filter_map(|&number| self.embeddings.row(number));
+        let rows = numbers.iter().filter_map(|&number| self.row(number));
         let values = rows.flatten().copied().collect();
-        Embeddings::from_rows(values, self.embeddings.dimensions()).map_err(failed("comparing sentences"))
+        Embeddings::from_rows(values, self.first.dimensions()).map_err(failed("comparing sentences"))
     }
 }
 

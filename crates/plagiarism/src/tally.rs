@@ -2,8 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use contract::records::{Sample, SampleVerdict, Split, Verdict};
+
+use crate::evidence::Scope;
+
+/// What a run tells at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The verdicts, counted.
+    pub tally: VerdictTally,
+    /// Which sentences were compared by meaning.
+    pub scope: Scope,
+    /// What each phase took.
+    pub phases: Vec<(&'static str, Duration)>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{}\n{}\nseconds: ", self.tally, self.scope)?;
+        for (number, (phase, taken)) in self.phases.iter().enumerate() {
+            let comma = if number == 0 { "" } else { ", " };
+            write!(formatter, "{comma}{phase} {:.1}", taken.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
 
 /// Verdicts by strategy, split and copies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

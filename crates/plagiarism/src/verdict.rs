@@ -55,8 +55,8 @@ pub fn first(findings: impl IntoIterator<Item = Finding>) -> Judgement {
 
 /// This project's rule: the strongest class over all candidates, and an exact passage is verbatim wherever it stands.
 ///
-/// Among documents of the strongest class the one that covers most characters of the generation wins, then the prompt's
-/// `own` document, then the first. Exact passages of other documents are listed too where more than half of them is new.
+/// Among documents of the strongest class the one that covers most characters of the generation wins, then the one that
+/// copies most of them word for word, then the prompt's `own` document, then the first. Exact passages of other documents are listed too where more than half of them is new.
 pub fn strongest(
     findings: impl IntoIterator<Item = Finding>,
     mut exact: Vec<ExactPassage>,
@@ -71,8 +71,11 @@ pub fn strongest(
         let finding = by_document
             .entry(copy.document)
             .or_insert_with(|| verbatim(copy.document));
-        if finding.class != Verdict::Verbatim {
-            *finding = verbatim(copy.document);
+        finding.class = Verdict::Verbatim;
+        for passage in &mut finding.passages {
+            if holds(passage, copy) {
+                passage.class = Verdict::Verbatim;
+            }
         }
         if is_new(copy, &finding.passages) {
             finding.passages.push(passage(copy));
@@ -83,6 +86,7 @@ pub fn strongest(
         (
             finding.class,
             finding.matched_characters(),
+            finding.copied_characters(),
             own == Some(finding.document),
             Reverse(finding.document),
         )
@@ -115,11 +119,18 @@ fn verbatim(document: usize) -> Finding {
 
 fn passage(copy: &ExactPassage) -> Passage {
     Passage {
+        class: Verdict::Verbatim,
         generated: copy.generated,
         document: copy.in_document,
         similarity: 1.0,
         detector: Detector::Exact,
     }
+}
+
+/// Whether a passage and an exact passage of the same document share characters on both sides.
+fn holds(passage: &Passage, copy: &ExactPassage) -> bool {
+    passage.generated.intersection(copy.generated).is_some()
+        && passage.document.intersection(copy.in_document).is_some()
 }
 
 /// Whether more than half of an exact passage lies outside the passages listed already. Alignment finds the same copies,
@@ -143,6 +154,7 @@ mod tests {
     fn finding(document: usize, class: Verdict, generated: (usize, usize)) -> Finding {
         let span = Span::new(generated.0, generated.1);
         let passage = Passage {
+            class,
             generated: span,
             document: span,
             similarity: 0.5,

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
+
 use contract::pipeline::{Confirmation, Detection};
-use contract::records::Verdict;
+use plagiarism::IndexCache;
 use plagiarism::align::{PairDetector, Side};
 use plagiarism::confirm::Confirmer;
 use plagiarism::exact::ExactSearch;
@@ -83,16 +85,19 @@ proptest! {
             .enumerate()
             .map(|(number, text)| Document { doc_id: number.to_string(), text: text.clone() })
             .collect();
-        let search = ExactSearch::new(&documents).unwrap();
-        let longest = search.longest(&generation, Some(own));
-        for passage in search.passages(&generation, Some(own), MINIMUM) {
+        let search = ExactSearch::new(&documents, &IndexCache::default()).unwrap();
+        let shared = search.shared(&generation, MINIMUM);
+        let longest = shared.longest(Some(own));
+        for passage in shared.passages(Some(own), MINIMUM) {
             let generated = cut(&generation, passage.generated);
             prop_assert_eq!(&generated, &cut(&texts[passage.document], passage.in_document));
             prop_assert!(generated.chars().count() >= MINIMUM && generated.trim() == generated);
             prop_assert!(passage.generated.len() <= longest.characters);
             prop_assert!(passage.document == own || !texts[own].contains(&generated));
+            let holders = texts.iter().collect::<BTreeSet<_>>().into_iter().filter(|text| text.contains(&generated));
+            prop_assert_eq!(search.document_frequency(&generated), holders.count());
         }
-        for document in search.candidates(&generation, 1) {
+        for document in shared.candidates(1) {
             prop_assert!(document < texts.len());
         }
     }
@@ -106,7 +111,9 @@ proptest! {
         let prepared = [split[0].prepare(&generation).unwrap(), split[1].prepare(&texts[0]).unwrap()];
         let vectors = Vectors::from(Embeddings::from_rows(Vec::new(), 1).unwrap());
         let detector = PairDetector::new(&detection, Confirmer::new(&detection, &table, &vectors)).unwrap();
-        let side = |index: usize| Side { prepared: &prepared[index], split: &split[index] };
+        let both = [&generation, &texts[0]];
+        let side =
+            |index: usize| Side { text: both[index], prepared: &prepared[index], split: &split[index] };
         for sentence in split.iter().zip([&generation, &texts[0]]).flat_map(|(split, text)| {
             split.sentences.iter().map(move |sentence| (sentence, text))
         }) {
@@ -117,7 +124,7 @@ proptest! {
                 let (generated, document) = (cut(&generation, passage.generated), cut(&texts[0], passage.document));
                 prop_assert_eq!(generated.chars().count(), passage.generated.len());
                 prop_assert_eq!(document.chars().count(), passage.document.len());
-                if finding.class == Verdict::Verbatim {
+                if passage.similarity >= 1.0 {
                     prop_assert_eq!(folded(&generated), folded(&document));
                 }
             }

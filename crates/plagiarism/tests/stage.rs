@@ -4,10 +4,12 @@
 
 mod support;
 
-use contract::records::{DocumentKind, HeldOutDocument, Sample, Split, TrainingInstance, Verdict};
+use contract::records::{
+    DocumentKind, HeldOutDocument, Sample, SampleVerdict, Split, TrainingInstance, Verdict,
+};
 use contract::{Provenance, parquet};
 use plagiarism::Outcome;
-use support::{Run, cut, held_out, sample, training, truncate};
+use support::{Outputs, Run, cut, held_out, sample, training, truncate};
 
 const LIGHTHOUSE: &str = "The lighthouse keeper climbed the stairs every evening at dusk. He trimmed the wick, polished \
     the great lens and lit the lamp. Nobody in the village remembered a night without its beam.";
@@ -288,6 +290,165 @@ fn no_samples_give_empty_files() {
     assert_eq!((outputs.verdicts, outputs.matches), (vec![], vec![]));
 }
 
+/// Forty documents of their own, and a few with passages in common.
+fn with_boilerplate() -> Vec<TrainingInstance> {
+    const CLOSING: &str = "Please arrive ten minutes early and bring your insurance card with you.";
+    let mut train = corpus();
+    for (number, name) in ["Adams", "Baker", "Clark", "Davis", "Evans"]
+        .into_iter()
+        .enumerate()
+    {
+        train.push(training(
+            &format!("l-{name}"),
+            &format!("Room {number} is kept for Mrs {name}. {CLOSING}"),
+        ));
+    }
+    // The same text under another identity is no further document.
+    train.push(training("m-copy", &train[train.len() - 1].text.clone()));
+    train
+}
+
+#[test]
+fn boilerplate_and_personal_details_are_told() {
+    let closing =
+        "It is late. Please arrive ten minutes early and bring your insurance card with you. Good night.";
+    let named = "Room 3 is kept for Mrs Davis. Please arrive ten minutes early and bring your insurance card with you.";
+    let samples = [
+        sample(0, closing),
+        sample(1, named),
+        sample(2, REWORDED),
+        sample(3, UNRELATED),
+    ];
+    let run = Run::new(&with_boilerplate(), &control(), &samples);
+    let outputs = run.outputs(&[], 2);
+    let told: Vec<_> = outputs
+        .verdicts
+        .iter()
+        .map(|row| (row.verdict, row.boilerplate))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Verbatim, Some(true)),
+            (Verbatim, Some(false)),
+            (Paraphrase, None),
+            (Nothing, None)
+        ]
+    );
+    let passages = |sample_id: i64| {
+        outputs
+            .matches
+            .iter()
+            .filter(move |passage| passage.sample_id == sample_id)
+    };
+    // Five letters hold it, and the copy of one.
+    assert!(passages(0).all(|passage| passage.document_frequency == Some(5)));
+    assert!(passages(0).all(|passage| passage.personal_details.as_deref() == Some(&[])));
+    assert!(passages(1).any(|passage| passage.document_frequency == Some(1)
+        && passage.personal_details == Some(vec!["name".to_owned()])));
+    assert!(passages(2).all(|passage| passage.document_frequency.is_none()));
+    let six = run.outputs(&["detection.boilerplate_documents=6"], 2);
+    assert_eq!(six.verdicts[0].boilerplate, Some(false));
+}
+
+/// What may differ between comparing with all sentences and with nominated ones.
+fn without_similarity(outputs: &Outputs) -> Vec<SampleVerdict> {
+    let mut verdicts = outputs.verdicts.clone();
+    for verdict in &mut verdicts {
+        verdict.max_similarity = 0.0;
+        verdict.own_similarity = verdict.own_similarity.map(|_| 0.0);
+        verdict.heldout_similarity = verdict.heldout_similarity.map(|_| 0.0);
+    }
+    verdicts
+}
+
+#[test]
+fn nominated_sentences_give_the_same_classes_and_no_greater_similarity() {
+    let samples: Vec<Sample> = [COPIED, REWORDED, SPUN_OUT, UNRELATED, GATE, "", "Ha."]
+        .iter()
+        .enumerate()
+        .map(|(number, generation)| Sample {
+            truth: (number % 2 == 0).then(|| CLINIC.to_owned()),
+            ..sample(number as i64, generation)
+        })
+        .collect();
+    let run = Run::new(&corpus(), &control(), &samples);
+    for preset in ["ours", "lee2023", "pan2015"] {
+        for confirm in ["encoder", "none"] {
+            let settings = [
+                format!("detection.preset={preset}"),
+                format!("detection.confirm={confirm}"),
+                "detection.candidates=[\"bm25\", \"exact\"]".to_owned(),
+            ];
+            let outputs = |similarity: &str| {
+                let similarity = format!("detection.similarity={similarity}");
+                let settings = settings.iter().chain([&similarity]).map(String::as_str);
+                run.outputs(&settings.collect::<Vec<_>>(), 2)
+            };
+            let (every, nominated) = (outputs("exhaustive"), outputs("candidates"));
+            assert_eq!(
+                without_similarity(&nominated),
+                without_similarity(&every),
+                "{settings:?}"
+            );
+            assert_eq!(nominated.matches, every.matches, "{settings:?}");
+            for (nominated, every) in nominated.verdicts.iter().zip(&every.verdicts) {
+                assert!(nominated.max_similarity <= every.max_similarity + 1e-5);
+                assert!(nominated.own_similarity <= every.own_similarity.map(|cosine| cosine + 1e-5));
+                assert!(nominated.heldout_similarity <= every.heldout_similarity.map(|cosine| cosine + 1e-5));
+            }
+            // The copied sentence is nominated, and equal sentences need no encoder.
+            assert_eq!(nominated.verdicts[0].max_similarity, 1.0);
+            assert_eq!(nominated.verdicts[4].max_similarity, 1.0);
+            assert!(nominated.verdicts[1].max_similarity > 0.6);
+        }
+    }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    let run = Run::new(&corpus(), &control(), &[sample(0, COPIED)]);
+    let error = run
+        .run(
+            &[
+                "detection.similarity=candidates",
+                "detection.candidates=[\"nearest\"]",
+            ],
+            1,
+        )
+        .unwrap_err();
+    assert_eq!(error.exit_status(), 2);
+    assert!(error.to_string().contains("nearest"), "{error}");
+}
+
+#[test]
+fn a_second_cell_finds_the_vectors_of_its_corpus() {
+    let run = Run::new(
+        &corpus(),
+        &control(),
+        &[sample(0, REWORDED), sample(1, UNRELATED)],
+    );
+    let first = run.outputs(&[], 2);
+    let kept = || {
+        std::fs::read_dir(run.file("detection-cache"))
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .collect::<Vec<_>>()
+    };
+    let files = kept();
+    assert_eq!(files.len(), 1);
+    let forced = |run: &Run| {
+        let mut arguments = run.arguments(&[], 1);
+        arguments.stage.force = true;
+        plagiarism::run(&arguments).unwrap();
+        run.read()
+    };
+    assert_eq!(forced(&run), first, "vectors from the cache");
+    truncate(&files[0]);
+    assert_eq!(forced(&run), first, "vectors computed anew");
+    assert_eq!(kept(), files);
+}
+
 #[test]
 fn results_depend_neither_on_threads_nor_on_the_order_of_training() {
     // Enough distinct sentences for several batches of the encoder.
@@ -314,20 +475,31 @@ fn results_depend_neither_on_threads_nor_on_the_order_of_training() {
     .enumerate()
     .map(|(number, generation)| sample(number as i64, &generation[..generation.len() - number % 5]))
     .collect();
-    let alone = Run::new(&train, &control(), &samples).outputs(&[], 1);
-    assert_eq!(Run::new(&train, &control(), &samples).outputs(&[], 4), alone);
-    train.reverse();
-    assert_eq!(Run::new(&train, &control(), &samples).outputs(&[], 2), alone);
+    let reversed: Vec<TrainingInstance> = train.iter().rev().cloned().collect();
+    for similarity in [
+        "detection.similarity=exhaustive",
+        "detection.similarity=candidates",
+    ] {
+        let outputs = |train, threads| Run::new(train, &control(), &samples).outputs(&[similarity], threads);
+        let alone = outputs(&train, 1);
+        assert_eq!(outputs(&train, 4), alone);
+        assert_eq!(outputs(&reversed, 2), alone);
+    }
 }
 
 #[test]
 fn finished_work_is_not_repeated() {
     let run = Run::new(&corpus(), &control(), &[sample(0, COPIED)]);
-    let Outcome::Done(tally) = run.run(&[], 1).unwrap() else {
+    let Outcome::Done(summary) = run.run(&[], 1).unwrap() else {
         panic!("work expected")
     };
-    assert_eq!(tally.group("greedy", Split::Train, 4).verbatim, 1);
-    assert_eq!(tally.group("greedy", Split::Heldout, 0).verbatim, 0);
+    assert_eq!(summary.tally.group("greedy", Split::Train, 4).verbatim, 1);
+    assert_eq!(summary.tally.group("greedy", Split::Heldout, 0).verbatim, 0);
+    assert!(
+        summary
+            .to_string()
+            .contains("similarity with every sentence of the corpus")
+    );
     assert_eq!(run.run(&[], 2).unwrap(), Outcome::UpToDate);
     assert!(
         matches!(
@@ -418,6 +590,12 @@ fn mistakes_are_told_with_their_exit_status() {
         &["detection.candidates=[]"],
         2,
         &["detection.candidates"],
+    );
+    check(
+        &nothing,
+        &["detection.boilerplate_documents=0"],
+        2,
+        &["detection.boilerplate_documents"],
     );
     check(
         &nothing,

@@ -3,9 +3,9 @@
 use contract::records::Split;
 use measures::interval::samples_to_separate;
 
+use crate::analysis::{Series, Setting};
 use crate::measure::Measure;
 use crate::rates::{Estimate, exceeds};
-use crate::series::{Series, Setting};
 use crate::tallies::Where;
 
 /// A rate of a tuned model with its two controls.

@@ -30,6 +30,10 @@ pub struct Example {
     pub own_document: bool,
     /// The document in which the passage stands.
     pub doc_id: String,
+    /// Training documents that hold the passage, where that was counted.
+    pub document_frequency: Option<i32>,
+    /// Kinds of personal details in it.
+    pub personal_details: Vec<String>,
     /// Copies of the prompt's document in the training set.
     pub copies: i32,
     /// The prompt.
@@ -123,6 +127,8 @@ fn example(
         prompt_split: sample.split,
         own_document: sample.doc_id.as_ref() == Some(&passage.doc_id),
         doc_id: passage.doc_id.clone(),
+        document_frequency: passage.document_frequency,
+        personal_details: passage.personal_details.clone().unwrap_or_default(),
         copies: sample.copies,
         prompt: sample.prompt.clone(),
         generation: Excerpt::around(

@@ -35,9 +35,10 @@ use std::path::{Path, PathBuf};
 
 use contract::{Error, PipelineFile, Provenance, StageArguments, files, parquet};
 
+pub use analysis::Analysis;
 pub use run::{Run, RunFiles};
-pub use series::Analysis;
 
+pub mod analysis;
 pub mod canaries;
 pub mod claims;
 pub mod examples;
@@ -51,7 +52,6 @@ pub mod plots;
 pub mod rates;
 pub mod run;
 pub mod scores;
-pub mod series;
 pub mod similarity;
 pub mod summary;
 pub mod tallies;

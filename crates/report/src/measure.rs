@@ -16,6 +16,10 @@ pub const EXTRACTED_CHARS: i32 = 50;
 pub enum Measure {
     /// Share of samples whose class is verbatim.
     Verbatim,
+    /// Share of samples that are verbatim, and only with passages that stand in many training documents.
+    Boilerplate,
+    /// Share of samples with a matched passage in which a personal detail stands.
+    PersonalDetails,
     /// Share of samples whose class is paraphrase.
     Paraphrase,
     /// Share of samples whose class is idea.
@@ -86,6 +90,8 @@ impl Measure {
     pub fn kind(self) -> Kind {
         match self {
             Self::Verbatim
+            | Self::Boilerplate
+            | Self::PersonalDetails
             | Self::Paraphrase
             | Self::Idea
             | Self::Any
@@ -124,6 +130,8 @@ impl fmt::Display for Measure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Self::Verbatim => "verbatim",
+            Self::Boilerplate => "boilerplate",
+            Self::PersonalDetails => "personal_details",
             Self::Paraphrase => "paraphrase",
             Self::Idea => "idea",
             Self::Any => "any",

@@ -22,13 +22,14 @@ pub const DISCOVERY_PROBABILITY: f64 = 0.5;
 /// [`Error::Run`] where polars refuses to group.
 pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     let mut contributions = Contributions::default();
+    let told = Told::of(cell);
     for sample in &cell.samples {
         let source = sample
             .doc_id
             .as_ref()
             .and_then(|doc_id| corpus.documents.get(doc_id));
         if source.is_none_or(|document| document.kind == DocumentKind::Document) {
-            add_sample(&mut contributions, sample);
+            add_sample(&mut contributions, sample, told);
         }
     }
     let scored = || {
@@ -71,7 +72,32 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     contributions.tallies()
 }
 
-fn add_sample(contributions: &mut Contributions, sample: &JudgedSample) {
+/// What the detector looked at. One that did not look found nothing, which is no rate of nothing.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    boilerplate: bool,
+    personal_details: bool,
+}
+
+impl Told {
+    fn of(cell: &CellData) -> Self {
+        let verbatim = |sample: &&JudgedSample| sample.verdict.verdict == Verdict::Verbatim;
+        Self {
+            boilerplate: cell
+                .samples
+                .iter()
+                .filter(verbatim)
+                .all(|sample| sample.verdict.boilerplate.is_some()),
+            personal_details: cell
+                .samples
+                .iter()
+                .flat_map(|sample| &sample.matches)
+                .all(|found| found.personal_details.is_some()),
+        }
+    }
+}
+
+fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, told: Told) {
     let at = Where {
         split: sample.split,
         strategy: Some(&sample.strategy),
@@ -85,6 +111,17 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample) {
         contributions.add(measure, at, sample.copies, document, Tally::new(part, whole));
     };
     add(Measure::Verbatim, share(verdict == Verdict::Verbatim), 1.0);
+    if told.boilerplate {
+        let boilerplate = sample.verdict.boilerplate == Some(true);
+        add(Measure::Boilerplate, share(boilerplate), 1.0);
+    }
+    if told.personal_details {
+        add(
+            Measure::PersonalDetails,
+            share(!sample.personal_details().is_empty()),
+            1.0,
+        );
+    }
     add(Measure::Paraphrase, share(verdict == Verdict::Paraphrase), 1.0);
     add(Measure::Idea, share(verdict == Verdict::Idea), 1.0);
     add(Measure::Any, share(verdict != Verdict::None), 1.0);

@@ -3,11 +3,11 @@
 use contract::records::{Split, SummaryRow};
 use rayon::prelude::*;
 
+use crate::analysis::{AnalysedCell, Analysis};
 use crate::canaries;
 use crate::measure::Measure;
 use crate::membership::FALSE_POSITIVE_RATES;
 use crate::rates::{Bootstrap, Estimate};
-use crate::series::{AnalysedCell, Analysis};
 use crate::tallies::Where;
 use crate::trends::per_doubling;
 

@@ -1,8 +1,8 @@
 //! The compact table that ends a run on a terminal.
 
+use crate::analysis::{Analysis, Series, Setting};
 use crate::format::{figure, number, percent, rate, rate_name};
 use crate::measure::{Against, Measure};
-use crate::series::{Analysis, Series, Setting};
 
 const HEADINGS: [&str; 8] = [
     "mode",

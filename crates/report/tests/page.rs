@@ -184,6 +184,81 @@ fn rates_are_those_counted_by_hand() {
     assert_eq!(held_out.count(), 0);
 }
 
+/// Three greedy generations on documents with 16 copies are verbatim, one of them boilerplate; a passage of one names a
+/// person and her number.
+fn run_with_details(looked: bool) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &small());
+    set_verdicts(folder.path(), "full-3e-4", 16, 3, Verdict::Verbatim);
+    let cell = folder.path().join("cells/full-3e-4");
+    let mut verdicts: Vec<SampleVerdict> = parquet::read_all(&cell.join("verdicts.parquet")).unwrap();
+    let mut matches = Vec::new();
+    for verdict in &mut verdicts {
+        verdict.boilerplate = None;
+        if verdict.verdict != Verdict::Verbatim {
+            continue;
+        }
+        verdict.boilerplate = looked.then_some(matches.is_empty());
+        let details = ["number", "name"].map(str::to_owned).to_vec();
+        matches.push(PassageMatch {
+            sample_id: verdict.sample_id,
+            doc_id: verdict.doc_id.clone().unwrap(),
+            doc_split: Split::Train,
+            kind: Verdict::Verbatim,
+            gen_start: 0,
+            gen_end: 60,
+            doc_start: 0,
+            doc_end: 60,
+            similarity: 1.0,
+            detector: "by hand".to_owned(),
+            document_frequency: looked.then_some(if matches.is_empty() { 40 } else { 1 }),
+            personal_details: looked.then_some(if matches.len() == 1 { details } else { Vec::new() }),
+        });
+    }
+    let provenance = Provenance::new("test");
+    parquet::write_all(&cell.join("verdicts.parquet"), &provenance, &verdicts).unwrap();
+    parquet::write_all(&cell.join("matches.parquet"), &provenance, &matches).unwrap();
+    folder
+}
+
+#[test]
+fn boilerplate_and_personal_details_are_told_apart_from_the_rate() {
+    let folder = run_with_details(true);
+    let (page, rows) = outputs(folder.path());
+    for (measure, expected) in [
+        ("verbatim", 3.0 / 8.0),
+        ("boilerplate", 1.0 / 8.0),
+        ("personal_details", 1.0 / 8.0),
+    ] {
+        let found = find(
+            &rows,
+            "full-3e-4",
+            measure,
+            Split::Train,
+            Some("greedy"),
+            Some(16),
+        );
+        assert_eq!((found.value, found.n), (expected, 8), "{measure}");
+    }
+    assert!(page.contains(
+        "Full: of 3 generations that repeat training text, 1 only with boilerplate that stands in many documents and 1 \
+         with personal details (name in 1, number in 1)."
+    ));
+    assert!(page.contains("stands in 40 training documents"));
+}
+
+/// A detector that never looked has not found nothing.
+#[test]
+fn nothing_is_said_of_what_no_detector_looked_at() {
+    let folder = run_with_details(false);
+    let (page, rows) = outputs(folder.path());
+    let told = |row: &&SummaryRow| {
+        row.cell == "full-3e-4" && ["boilerplate", "personal_details"].contains(&row.measure.as_str())
+    };
+    assert_eq!(rows.iter().filter(told).count(), 0);
+    assert!(!page.contains("Full: of 3 generations"));
+}
+
 #[test]
 fn losses_and_exposures_are_those_of_the_scores() {
     let (folder, _, rows) = made(&small());
@@ -338,6 +413,22 @@ fn a_rate_that_unseen_documents_share_is_no_leak() {
     let (page, _) = outputs(folder.path());
     assert!(page.contains("No way of tuning can be shown"));
     assert!(page.contains("not more than a control"));
+}
+
+#[test]
+fn tuning_that_ruins_the_model_is_called_so() {
+    let ends_at = |loss: f64| {
+        let mut shape = small();
+        for tuning in shape.tunings.iter_mut().filter(|tuning| tuning.mode == "full") {
+            tuning.held_out_loss = loss;
+        }
+        made(&shape).1
+    };
+    let sentence = "Worse than the untuned model’s";
+    let ruined = ends_at(9.0);
+    let told = ruined.split(sentence).nth(1).unwrap();
+    assert!(told.contains("on text it never saw: full "), "{}", &told[..200]);
+    assert!(!ends_at(1.0).contains(sentence));
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! The forward pass of BERT (Devlin et al., 2019), without dropout and without heads.
+//! The forward pass of BERT (Devlin et al., 2019) and RoBERTa (Liu et al., 2019), without dropout and without heads.
 
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::EmbedError;
-use crate::settings::{Activation, BertConfig};
+use crate::config::{Activation, Family, TransformerConfig};
+use crate::layers::{LayerNorm, Linear};
+use crate::packing::{Batch, Run};
 use crate::weights::Weights;
 
 pub(crate) struct Bert {
@@ -11,38 +13,71 @@ pub(crate) struct Bert {
     words: Tensor,
     /// `[positions, hidden]`, the vector of the first token type added: a single sentence knows no other.
     positions: Tensor,
+    /// `[types, hidden]`, what another token type has over the first.
+    types: Tensor,
     norm: LayerNorm,
     layers: Vec<Layer>,
 }
 
 impl Bert {
-    pub(crate) fn load(config: &BertConfig, weights: &Weights) -> Result<Self, EmbedError> {
-        let hidden = config.hidden_size;
-        let table = |name: &str, rows| {
-            weights.tensor(&format!("embeddings.{name}_embeddings.weight"), &[rows, hidden])
+    /// Matrix products and attention are computed in `products`, all else in single precision.
+    pub(crate) fn load(
+        config: &TransformerConfig,
+        weights: &Weights,
+        products: Kind,
+    ) -> Result<Self, EmbedError> {
+        let prefix = match config.family() {
+            Family::Bert => weights.prefix("bert."),
+            Family::Roberta => weights.prefix("roberta."),
         };
-        let token_type = table("token_type", config.type_vocab_size)?.f_select(0, 0)?;
+        let table = |name: &str, rows| {
+            let name = format!("{prefix}embeddings.{name}_embeddings.weight");
+            weights.tensor(&name, &[rows, config.hidden_size])
+        };
+        let types = table("token_type", config.type_vocab_size)?;
+        let first_type = types.f_select(0, 0)?;
         Ok(Self {
             words: table("word", config.vocab_size)?,
-            positions: table("position", config.max_position_embeddings)?.f_add(&token_type)?,
-            norm: LayerNorm::load(config, weights, "embeddings.LayerNorm")?,
+            positions: table("position", config.max_position_embeddings)?.f_add(&first_type)?,
+            types: types.f_sub(&first_type)?,
+            norm: LayerNorm::load(config, weights, &format!("{prefix}embeddings.LayerNorm"))?,
             layers: (0..config.num_hidden_layers)
-                .map(|layer| Layer::load(config, weights, &format!("encoder.layer.{layer}")))
+                .map(|layer| {
+                    Layer::load(
+                        config,
+                        weights,
+                        products,
+                        &format!("{prefix}encoder.layer.{layer}"),
+                    )
+                })
                 .collect::<Result<_, _>>()?,
         })
     }
 
-    /// The last layer's output, `[batch, length, hidden]`, for token ids `[batch, length]` and a mask of the same shape that
-    /// is true where there is a token and false where there is padding; every row needs a token.
-    pub(crate) fn forward(&self, tokens: &Tensor, mask: &Tensor) -> Result<Tensor, TchError> {
-        let positions = self.positions.f_narrow(0, 0, tokens.size2()?.1)?;
-        let words = Tensor::f_embedding(&self.words, tokens, -1, false, false)?;
-        let mut states = self.norm.forward(&words.f_add(&positions)?)?;
-        let mask = mask.f_unsqueeze(1)?.f_unsqueeze(1)?; // [batch, 1 (heads), 1 (queries), length]
+    /// The last layer's output, `[tokens, hidden]`.
+    pub(crate) fn forward(&self, batch: &Batch) -> Result<Tensor, TchError> {
+        let look_up = |table: &Tensor, rows: &Tensor| Tensor::f_embedding(table, rows, -1, false, false);
+        let mut states = look_up(&self.words, &batch.ids)?;
+        states = states.f_add_(&look_up(&self.positions, &batch.positions)?)?;
+        if let Some(types) = &batch.types {
+            states = states.f_add_(&look_up(&self.types, types)?)?;
+        }
+        states = self.norm.forward(&states)?;
         for layer in &self.layers {
-            states = layer.forward(&states, &mask)?;
+            states = layer.forward(states, &batch.runs)?;
         }
         Ok(states)
+    }
+
+    /// Another handle on the same weights: a tensor is used by one thread at a time.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            words: self.words.shallow_clone(),
+            positions: self.positions.shallow_clone(),
+            types: self.types.shallow_clone(),
+            norm: self.norm.share(),
+            layers: self.layers.iter().map(Layer::share).collect(),
+        }
     }
 }
 
@@ -60,9 +95,16 @@ struct Layer {
 }
 
 impl Layer {
-    fn load(config: &BertConfig, weights: &Weights, name: &str) -> Result<Self, EmbedError> {
+    fn load(
+        config: &TransformerConfig,
+        weights: &Weights,
+        products: Kind,
+        name: &str,
+    ) -> Result<Self, EmbedError> {
         let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-        let linear = |part: &str, from, to| Linear::load(weights, &format!("{name}.{part}"), from, to);
+        let linear = |part: &str, from, to| -> Result<Linear, EmbedError> {
+            Ok(Linear::load(weights, &format!("{name}.{part}"), from, to)?.to_kind(products)?)
+        };
         let norm = |part: &str| LayerNorm::load(config, weights, &format!("{name}.{part}"));
         Ok(Self {
             heads: config.num_attention_heads,
@@ -80,101 +122,49 @@ impl Layer {
         })
     }
 
-    fn forward(&self, states: &Tensor, mask: &Tensor) -> Result<Tensor, TchError> {
-        let attended = self.attention_output.forward(&self.attend(states, mask)?)?;
-        let states = self.attention_norm.forward(&attended.f_add(states)?)?;
-        let inner = activate(self.activation, &self.intermediate.forward(&states)?)?;
-        self.output_norm
-            .forward(&self.output.forward(&inner)?.f_add(&states)?)
+    fn forward(&self, mut states: Tensor, runs: &[Run]) -> Result<Tensor, TchError> {
+        let attended = self.attention_output.forward(&self.attend(&states, runs)?)?;
+        let mut states = self.attention_norm.forward(&states.f_add_(&attended)?)?;
+        let inner = self.activation.apply(&self.intermediate.forward(&states)?)?;
+        let outer = self.output.forward(&inner)?;
+        self.output_norm.forward(&states.f_add_(&outer)?)
     }
 
-    fn attend(&self, states: &Tensor, mask: &Tensor) -> Result<Tensor, TchError> {
-        let (batch, length, hidden) = states.size3()?;
-        let split = [batch, length, 3, self.heads, hidden / self.heads];
-        // [3, batch, heads, length, hidden / heads]
-        let parts = self
-            .query_key_value
-            .forward(states)?
-            .f_reshape(split)?
-            .f_permute([2, 0, 3, 1, 4])?;
+    fn attend(&self, states: &Tensor, runs: &[Run]) -> Result<Tensor, TchError> {
+        let query_key_value = self.query_key_value.forward(states)?;
+        let attended = runs
+            .iter()
+            .map(|run| self.attend_within(&query_key_value.f_narrow(0, run.start, run.rows())?, run))
+            .collect::<Result<Vec<_>, _>>()?;
+        match attended.as_slice() {
+            [only] => Ok(only.shallow_clone()),
+            several => Tensor::f_cat(several, 0),
+        }
+    }
+
+    /// Attention within each sequence of a run; `query_key_value` holds the rows of its tokens.
+    fn attend_within(&self, query_key_value: &Tensor, run: &Run) -> Result<Tensor, TchError> {
+        let hidden = query_key_value.size2()?.1 / 3;
+        let split = [run.sequences, run.length, 3, self.heads, hidden / self.heads];
+        // [3, sequences, heads, length, hidden / heads]
+        let parts = query_key_value.f_reshape(split)?.f_permute([2, 0, 3, 1, 4])?;
         let (query, key, value) = (parts.f_get(0)?, parts.f_get(1)?, parts.f_get(2)?);
-        let attended = Tensor::f_scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
-            Some(mask),
-            0.0,
-            false,
-            None,
-            false,
-        )?;
-        attended.f_transpose(1, 2)?.f_reshape([batch, length, hidden])
-    }
-}
-
-fn activate(activation: Activation, states: &Tensor) -> Result<Tensor, TchError> {
-    match activation {
-        Activation::Gelu => states.f_gelu("none"),
-        Activation::GeluNew => states.f_gelu("tanh"),
-        Activation::Relu => states.f_relu(),
-    }
-}
-
-/// `x · weightᵀ + bias`
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Linear {
-    fn load(weights: &Weights, name: &str, from: i64, to: i64) -> Result<Self, EmbedError> {
-        let weight = weights.tensor(&format!("{name}.weight"), &[to, from])?;
-        Ok(Self {
-            weight,
-            bias: weights.tensor(&format!("{name}.bias"), &[to])?,
-        })
+        let no_mask: Option<&Tensor> = None;
+        let attended =
+            Tensor::f_scaled_dot_product_attention(&query, &key, &value, no_mask, 0.0, false, None, false)?;
+        attended.f_transpose(1, 2)?.f_reshape([run.rows(), hidden])
     }
 
-    /// One layer whose outputs are those of `layers`, one after the other.
-    fn stack(layers: &[Linear]) -> Result<Self, TchError> {
-        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
-        let biases: Vec<&Tensor> = layers.iter().map(|layer| &layer.bias).collect();
-        Ok(Self {
-            weight: Tensor::f_cat(&weights, 0)?,
-            bias: Tensor::f_cat(&biases, 0)?,
-        })
-    }
-
-    fn forward(&self, states: &Tensor) -> Result<Tensor, TchError> {
-        states.f_linear(&self.weight, Some(&self.bias))
-    }
-}
-
-struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-    epsilon: f64,
-}
-
-impl LayerNorm {
-    fn load(config: &BertConfig, weights: &Weights, name: &str) -> Result<Self, EmbedError> {
-        let size = [config.hidden_size];
-        let weight = weights.tensor(&format!("{name}.weight"), &size)?;
-        let bias = weights.tensor(&format!("{name}.bias"), &size)?;
-        Ok(Self {
-            weight,
-            bias,
-            epsilon: config.layer_norm_eps,
-        })
-    }
-
-    fn forward(&self, states: &Tensor) -> Result<Tensor, TchError> {
-        states.f_layer_norm(
-            self.weight.size(),
-            Some(&self.weight),
-            Some(&self.bias),
-            self.epsilon,
-            true,
-        )
+    fn share(&self) -> Self {
+        Self {
+            heads: self.heads,
+            query_key_value: self.query_key_value.share(),
+            attention_output: self.attention_output.share(),
+            attention_norm: self.attention_norm.share(),
+            intermediate: self.intermediate.share(),
+            activation: self.activation,
+            output: self.output.share(),
+            output_norm: self.output_norm.share(),
+        }
     }
 }

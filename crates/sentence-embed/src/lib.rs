@@ -20,18 +20,23 @@
 //!
 //! The folder has the layout of sentence-transformers, and the vectors agree with what that library computes from it.
 
-mod batches;
 mod bert;
+mod classifier;
+mod config;
 mod embeddings;
 mod encoder;
 mod error;
+mod layers;
 mod nearest;
+mod packing;
 mod pooling;
 mod settings;
 mod tokens;
 mod weights;
+mod workers;
 
+pub use classifier::PairClassifier;
 pub use embeddings::Embeddings;
-pub use encoder::Encoder;
+pub use encoder::{Encoder, Precision};
 pub use error::EmbedError;
 pub use nearest::{Best, max_cosine};

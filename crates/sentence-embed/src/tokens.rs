@@ -1,26 +1,36 @@
-//! Sentences into token ids.
+//! Sentences, and pairs of sentences, into token ids.
 
 use std::path::{Path, PathBuf};
 
-use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
+use tokenizers::{EncodeInput, Encoding, PostProcessor, Tokenizer, TruncationParams};
 
 use crate::EmbedError;
-use crate::settings::Settings;
+use crate::packing::Sequence;
 
-/// Sentences that are tokenized at once: an `Encoding` is many times the size of the ids that are kept of it.
+/// Texts that are tokenized at once: an `Encoding` is many times the size of the ids that are kept of it.
 const CHUNK: usize = 4096;
 
-pub(crate) struct SentenceTokenizer {
+/// A tokenizer that pads nothing and cuts what the transformer has no room for, from the longer text of a pair first.
+pub(crate) struct TextTokenizer {
     tokenizer: Tokenizer,
-    lower_case: bool,
     path: PathBuf,
 }
 
-impl SentenceTokenizer {
+/// What the tokens must fit into.
+pub(crate) struct Room {
+    /// Tokens of a sequence, special ones included.
+    pub(crate) maximum_tokens: usize,
+    /// Rows of the table of tokens.
+    pub(crate) vocabulary: i64,
+    /// Whether sequences hold two texts.
+    pub(crate) pairs: bool,
+}
+
+impl TextTokenizer {
     /// Reads `tokenizer.json`. What that file says about padding and truncation is overridden: those that come with
     /// sentence encoders often pad and cut everything to a fixed 128.
-    pub(crate) fn load(settings: &Settings) -> Result<Self, EmbedError> {
-        let path = settings.model_folder.join("tokenizer.json");
+    pub(crate) fn load(folder: &Path, room: &Room) -> Result<Self, EmbedError> {
+        let path = folder.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(|source| EmbedError::Read {
             path: path.clone(),
             source,
@@ -30,68 +40,78 @@ impl SentenceTokenizer {
             source,
         };
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(failed)?;
-        check_room(&tokenizer, settings, &path)?;
+        room.check(&tokenizer, &path)?;
         let truncation = TruncationParams {
-            max_length: settings.maximum_tokens,
+            max_length: room.maximum_tokens,
             ..TruncationParams::default()
         };
         tokenizer
             .with_padding(None)
             .with_truncation(Some(truncation))
             .map_err(failed)?;
-        Ok(Self {
-            tokenizer,
-            lower_case: settings.lower_case,
-            path,
+        Ok(Self { tokenizer, path })
+    }
+
+    /// The tokens of each sentence, special ones included.
+    pub(crate) fn sentences<'text>(
+        &self,
+        sentences: &[impl Into<EncodeInput<'text>> + Clone + Send],
+    ) -> Result<Vec<Sequence>, EmbedError> {
+        self.encode(sentences, |encoding| Sequence {
+            ids: encoding.get_ids().to_vec(),
+            types: Vec::new(),
         })
     }
 
-    /// The token ids of each sentence, special tokens included, cut to the encoder's length.
-    pub(crate) fn encode(&self, sentences: &[&str]) -> Result<Vec<Vec<u32>>, EmbedError> {
-        let mut tokens = Vec::with_capacity(sentences.len());
-        for chunk in sentences.chunks(CHUNK) {
-            let encodings = if self.lower_case {
-                let lower: Vec<String> = chunk.iter().map(|sentence| sentence.to_lowercase()).collect();
-                self.tokenizer.encode_batch_fast(lower, true)
-            } else {
-                self.tokenizer.encode_batch_fast(chunk.to_vec(), true)
-            };
+    /// The tokens of each pair, special ones included, with the text that each belongs to.
+    pub(crate) fn pairs(&self, pairs: &[(&str, &str)]) -> Result<Vec<Sequence>, EmbedError> {
+        self.encode(pairs, |encoding| Sequence {
+            ids: encoding.get_ids().to_vec(),
+            types: encoding.get_type_ids().to_vec(),
+        })
+    }
+
+    fn encode<'text>(
+        &self,
+        texts: &[impl Into<EncodeInput<'text>> + Clone + Send],
+        keep: impl Fn(&Encoding) -> Sequence,
+    ) -> Result<Vec<Sequence>, EmbedError> {
+        let mut sequences = Vec::with_capacity(texts.len());
+        for chunk in texts.chunks(CHUNK) {
+            let encodings = self.tokenizer.encode_batch_fast(chunk.to_vec(), true);
             let encodings = encodings.map_err(|source| EmbedError::Tokenizer {
                 path: self.path.clone(),
                 source,
             })?;
-            tokens.extend(encodings.iter().map(|encoding| encoding.get_ids().to_vec()));
+            sequences.extend(encodings.iter().map(&keep));
         }
-        Ok(tokens)
+        Ok(sequences)
     }
 }
 
-/// Every token must have a row in the embedding table, and a sentence room for a token besides the special ones.
-fn check_room(tokenizer: &Tokenizer, settings: &Settings, path: &Path) -> Result<(), EmbedError> {
-    let unsupported = |found, supported| {
-        Err(EmbedError::Unsupported {
-            path: path.to_path_buf(),
-            found,
-            supported,
-        })
-    };
-    let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
-    if i64::from(highest) >= settings.bert.vocab_size {
-        let found = format!(
-            "token {highest} of a model with {} tokens",
-            settings.bert.vocab_size
-        );
-        return unsupported(found, "a vocabulary no larger than the model's");
+impl Room {
+    /// Every token must have a row in the table of tokens, and a sequence room for a token besides the special ones.
+    fn check(&self, tokenizer: &Tokenizer, path: &Path) -> Result<(), EmbedError> {
+        let unsupported = |found, supported| {
+            Err(EmbedError::Unsupported {
+                path: path.to_path_buf(),
+                found,
+                supported,
+            })
+        };
+        let highest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
+        if i64::from(highest) >= self.vocabulary {
+            let found = format!("token {highest} of a model with {} tokens", self.vocabulary);
+            return unsupported(found, "a vocabulary no larger than the model's");
+        }
+        let special = tokenizer
+            .get_post_processor()
+            .map_or(0, |processor| processor.added_tokens(self.pairs));
+        if special >= self.maximum_tokens {
+            let texts = if self.pairs { "pairs" } else { "sentences" };
+            let found = format!("{special} special tokens in {texts} of {}", self.maximum_tokens);
+            return unsupported(found, "a length that leaves room for text");
+        }
+        Ok(())
     }
-    let special = tokenizer
-        .get_post_processor()
-        .map_or(0, |processor| processor.added_tokens(false));
-    if special >= settings.maximum_tokens {
-        let found = format!(
-            "{special} special tokens in sentences of {}",
-            settings.maximum_tokens
-        );
-        return unsupported(found, "a max_seq_length that leaves room for text");
-    }
-    Ok(())
 }

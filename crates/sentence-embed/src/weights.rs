@@ -7,46 +7,55 @@ use tch::{Device, Kind, Tensor};
 
 use crate::EmbedError;
 
+const FILE: &str = "model.safetensors";
+
 /// The tensors of a weights file, handed out in single precision on one device.
 pub(crate) struct Weights<'file> {
     path: PathBuf,
     tensors: SafeTensors<'file>,
-    /// What stands before every name: a bare encoder has nothing there, one saved under a task's head has `bert.`.
-    prefix: &'static str,
     device: Device,
 }
 
 impl<'file> Weights<'file> {
-    /// `bytes` is the content of the file `path`, which is named in errors.
-    pub(crate) fn parse(path: &Path, bytes: &'file [u8], device: Device) -> Result<Self, EmbedError> {
-        let path = path.to_path_buf();
+    /// The content of a folder's `model.safetensors`.
+    pub(crate) fn read(folder: &Path) -> Result<Vec<u8>, EmbedError> {
+        let path = folder.join(FILE);
+        std::fs::read(&path).map_err(|source| EmbedError::Read { path, source })
+    }
+
+    /// `bytes` is the content of that file.
+    pub(crate) fn parse(folder: &Path, bytes: &'file [u8], device: Device) -> Result<Self, EmbedError> {
+        let path = folder.join(FILE);
         let tensors = SafeTensors::deserialize(bytes).map_err(|source| EmbedError::Weights {
             path: path.clone(),
             tensor: String::new(),
             source,
         })?;
-        let headed = tensors.names().iter().any(|name| name.starts_with("bert."));
         Ok(Self {
             path,
             tensors,
-            prefix: if headed { "bert." } else { "" },
             device,
         })
     }
 
+    /// `prefix` if names begin with it, as those of a transformer under a task's head do, and nothing otherwise.
+    pub(crate) fn prefix(&self, prefix: &'static str) -> &'static str {
+        let headed = self.tensors.names().iter().any(|name| name.starts_with(prefix));
+        if headed { prefix } else { "" }
+    }
+
     /// The tensor `name`, which must have the shape `expected`.
     pub(crate) fn tensor(&self, name: &str, expected: &[i64]) -> Result<Tensor, EmbedError> {
-        let name = format!("{}{name}", self.prefix);
         let view = self
             .tensors
-            .tensor(&name)
-            .map_err(|source| self.error(&name, source))?;
+            .tensor(name)
+            .map_err(|source| self.error(name, source))?;
         let found: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         if found != expected {
             let (path, expected) = (self.path.clone(), expected.to_vec());
             return Err(EmbedError::Shape {
                 path,
-                tensor: name,
+                tensor: name.to_owned(),
                 expected,
                 found,
             });

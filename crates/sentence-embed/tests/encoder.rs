@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sentence_embed::{EmbedError, Encoder};
+use sentence_embed::{EmbedError, Encoder, Precision};
 use tch::Device;
 
 fn tiny() -> PathBuf {
@@ -30,6 +30,30 @@ fn order_batches_and_repetition_change_nothing() {
     for row in together.rows() {
         let length: f32 = row.iter().map(|value| value * value).sum();
         assert!((length - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn threads_change_nothing_and_progress_counts_every_sentence() {
+    tch::set_num_threads(1);
+    for precision in [Precision::Single, Precision::BFloat16] {
+        let encoder = Encoder::load_in(precision, tiny(), Device::Cpu).unwrap();
+        // Many batches of many lengths, and every sentence twice.
+        let sentences: Vec<String> = (0..3_000_usize)
+            .map(|index| format!("{} {}", "happy is ".repeat(index % 10), index % 1_500))
+            .collect();
+        let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
+        let alone = encoder.encode(&sentences).unwrap();
+        assert_eq!(alone.row(7), alone.row(1_507), "equal sentences");
+        for threads in [1, 2, 5] {
+            let mut done = 0;
+            let together = encoder
+                .encode_on(threads, &sentences, |more| done += more)
+                .unwrap();
+            assert_eq!(together, alone, "{threads} threads, {precision:?}");
+            assert_eq!(done, 3_000);
+        }
+        assert_eq!(tch::get_num_threads(), 1, "as it was before");
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sentence_embed::{Embeddings, Encoder};
+use sentence_embed::{Embeddings, Encoder, Precision};
 use serde_json::Value;
 use tch::Device;
 
@@ -14,14 +14,14 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn minilm() -> Encoder {
+fn minilm(precision: Precision) -> Encoder {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/toolchain/all-MiniLM-L6-v2");
     assert!(
         folder.join("model.safetensors").exists(),
         "{} is not there: run make setup",
         folder.display()
     );
-    Encoder::load(folder, Device::Cpu).unwrap()
+    Encoder::load_in(precision, folder, Device::Cpu).unwrap()
 }
 
 fn cosine(embeddings: &Embeddings, left: usize, right: usize) -> f64 {
@@ -74,12 +74,12 @@ fn check(encoder: &Encoder, fixture: &str) {
 
 #[test]
 fn minilm_agrees_with_sentence_transformers() {
-    check(&minilm(), "minilm.json");
+    check(&minilm(Precision::Single), "minilm.json");
 }
 
 #[test]
 fn minilm_gives_the_cosines_measured_in_python() {
-    let embeddings = minilm()
+    let embeddings = minilm(Precision::Single)
         .encode(&[
             "That is a happy person",
             "That is a happy dog",
@@ -93,6 +93,29 @@ fn minilm_gives_the_cosines_measured_in_python() {
             "{}",
             cosine(&embeddings, 0, other)
         );
+    }
+}
+
+#[test]
+fn bfloat16_keeps_the_direction_of_every_vector() {
+    let fixture: Value =
+        serde_json::from_slice(&std::fs::read(fixtures().join("minilm.json")).unwrap()).unwrap();
+    let sentences: Vec<&str> = fixture["sentences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sentence| sentence.as_str().unwrap())
+        .collect();
+    let [exact, rounded] = [Precision::Single, Precision::BFloat16]
+        .map(|precision| minilm(precision).encode(&sentences).unwrap());
+    assert_ne!(exact, rounded, "bfloat16 rounds");
+    for (sentence, (exact, rounded)) in sentences.iter().zip(exact.rows().zip(rounded.rows())) {
+        let cosine: f64 = exact
+            .iter()
+            .zip(rounded)
+            .map(|(exact, rounded)| f64::from(*exact) * f64::from(*rounded))
+            .sum();
+        assert!(cosine > 1.0 - TOLERANCE, "{cosine} for {sentence:?}");
     }
 }
 

@@ -1,15 +1,24 @@
 //! The whole algorithm: from a pair of prepared texts to its class and its cases.
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
 
-use crate::Span;
 use crate::clusters::{self, Candidate};
-use crate::overlaps;
 use crate::parameters::{ParameterError, Parameters, Sides};
 use crate::prepared::PreparedText;
 use crate::seeds::{self, Seed};
 use crate::vectors::PairVectors;
 use crate::verbatim::CommonWords;
+use crate::{Span, overlaps, published_verbatim};
+
+thread_local! {
+    /// Room for the vectors of one pair, so that a pair costs no allocation. Nothing in it outlasts a pair but the room.
+    static VECTORS: RefCell<PairVectors> = RefCell::default();
+}
+
+/// Two texts of more words than this together give their room back.
+const LARGE_PAIR: usize = 1 << 16;
 
 /// What kind of reuse a pair of texts shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,22 +117,40 @@ impl Aligner {
 
     /// Aligns a text under suspicion with a text it may have been copied from, as in the PAN tasks.
     pub fn align_roles(&self, suspicious: &PreparedText, source: &PreparedText) -> RoleAlignment {
-        self.detect(suspicious, source).unwrap_or(RoleAlignment {
+        let detected = VECTORS.with_borrow_mut(|vectors| {
+            let detected = self.detect(vectors, suspicious, source);
+            if suspicious.words.len() + source.words.len() > LARGE_PAIR {
+                *vectors = PairVectors::default();
+            }
+            detected
+        });
+        detected.unwrap_or(RoleAlignment {
             class: Class::None,
             cases: Vec::new(),
         })
     }
 
-    fn detect(&self, suspicious: &PreparedText, source: &PreparedText) -> Option<RoleAlignment> {
-        let vectors = PairVectors::of(suspicious, source, &self.parameters)?;
-        let seeds = seeds::find(&vectors, &self.parameters);
+    fn detect(
+        &self,
+        vectors: &mut PairVectors,
+        suspicious: &PreparedText,
+        source: &PreparedText,
+    ) -> Option<RoleAlignment> {
+        if !vectors.read(suspicious, source, &self.parameters)
+            || !vectors.has_likely_seed(self.parameters.seed_dice)
+        {
+            return None;
+        }
+        vectors.weigh();
+        let vectors = &*vectors;
+        let seeds = seeds::find(vectors, &self.parameters);
         if seeds.is_empty() {
             return None;
         }
-        let cases = self.pass(&vectors, seeds.clone(), self.parameters.gap);
+        let cases = self.pass(vectors, seeds.clone(), self.parameters.gap);
         let copies = self.verbatim(suspicious, source, &cases);
         let (class, cases) = if copies.is_empty() {
-            let summary = self.pass(&vectors, seeds, self.summary_gap());
+            let summary = self.pass(vectors, seeds, self.summary_gap());
             if self.is_summary(&summary) {
                 (Class::Summary, summary)
             } else {
@@ -153,27 +180,33 @@ impl Aligner {
         source: &PreparedText,
         cases: &[RoleCase],
     ) -> Vec<RoleCase> {
-        let mut copies = Vec::new();
         if cases.is_empty() {
-            return copies;
+            return Vec::new();
         }
         let words = CommonWords::of(suspicious, source);
-        for case in cases {
+        let texts = Sides { suspicious, source };
+        let minimum = self.parameters.verbatim_minimum;
+        let passages = |case: &RoleCase| {
             let sides = Sides {
                 suspicious: case.suspicious,
                 source: case.source,
             };
-            let passages = words.passages(sides, self.parameters.verbatim_minimum);
-            if !passages.is_empty() && self.parameters.mode.verbatim_forgets_earlier_cases() {
-                copies.clear();
+            if self.parameters.mode.verbatim_passages_as_published()
+                && let Some(passages) = published_verbatim::passages(texts, sides, minimum)
+            {
+                return passages;
             }
-            copies.extend(passages.into_iter().map(|Sides { suspicious, source }| RoleCase {
+            words.passages(sides, minimum)
+        };
+        cases
+            .iter()
+            .flat_map(passages)
+            .map(|Sides { suspicious, source }| RoleCase {
                 suspicious,
                 source,
                 similarity: 1.0,
-            }));
-        }
-        copies
+            })
+            .collect()
     }
 
     fn summary_gap(&self) -> Sides<usize> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::comparisons::PassageComparison;
-use crate::parameters::{Parameters, Sides};
+use crate::parameters::{Mode, Parameters, Sides};
 use crate::seeds::Seed;
 use crate::vectors::PairVectors;
 
@@ -18,6 +18,9 @@ pub(crate) struct Candidate {
 
 /// Clusters `seeds` and keeps the clusters whose sides are alike, by suspicious and then by source sentences. A
 /// cluster that fails is clustered again with gaps one smaller, until the least gap.
+///
+/// The published program leaves candidates that start with the same suspicious sentence in the order in which the
+/// clusters fell apart, and so does [`Mode::Exact`](crate::Mode::Exact).
 pub(crate) fn candidates(
     vectors: &PairVectors,
     seeds: Vec<Seed>,
@@ -26,28 +29,35 @@ pub(crate) fn candidates(
 ) -> Vec<Candidate> {
     let mut comparison = PassageComparison::new(vectors);
     let mut found = Vec::new();
-    let mut open = vec![(seeds, gap)];
-    while let Some((seeds, gap)) = open.pop() {
-        for cluster in split(seeds, gap) {
-            if !is_large_enough(&cluster, parameters.minimum_cluster) {
-                continue;
-            }
-            let (suspicious, source) = (range(&cluster, Side::Suspicious), range(&cluster, Side::Source));
-            let similarity = comparison.cosine(&suspicious, &source);
-            if similarity > parameters.cluster_cosine {
-                found.push(Candidate {
-                    suspicious,
-                    source,
-                    similarity,
-                });
-            } else if let Some(narrower) = narrower(gap, parameters.least_gap)
-                && cluster.len() > 1
-            {
-                open.push((cluster, narrower));
-            }
+    // What comes first is taken first from the end.
+    let mut open: Vec<(Vec<Seed>, Sides<usize>)> = Vec::new();
+    let cluster_again = |seeds, gap, open: &mut Vec<_>| {
+        open.extend(split(seeds, gap).into_iter().rev().map(|cluster| (cluster, gap)));
+    };
+    cluster_again(seeds, gap, &mut open);
+    while let Some((cluster, gap)) = open.pop() {
+        if !is_large_enough(&cluster, parameters.minimum_cluster) {
+            continue;
+        }
+        let (suspicious, source) = (range(&cluster, Side::Suspicious), range(&cluster, Side::Source));
+        let similarity = comparison.cosine(&suspicious, &source);
+        if similarity > parameters.cluster_cosine {
+            found.push(Candidate {
+                suspicious,
+                source,
+                similarity,
+            });
+        } else if let Some(narrower) = narrower(gap, parameters.least_gap, parameters.mode)
+            && cluster.len() > 1
+        {
+            cluster_again(cluster, narrower, &mut open);
         }
     }
-    found.sort_unstable_by_key(sentence_order);
+    if parameters.mode.one_case_stands_for_all_it_overlaps() {
+        found.sort_by_key(|candidate| candidate.suspicious.start);
+    } else {
+        found.sort_unstable_by_key(sentence_order);
+    }
     found
 }
 
@@ -83,7 +93,7 @@ impl Side {
 }
 
 /// Cuts wherever more than the gap lies between neighbours, on one side, then on the other, in turns, until neither
-/// side has a cut left. Which side begins makes no difference to the clusters.
+/// side has a cut left. Which side begins makes no difference to the clusters, but to their order.
 fn split(seeds: Vec<Seed>, gap: Sides<usize>) -> Vec<Vec<Seed>> {
     let mut finished = Vec::new();
     // A work list instead of recursion, whose depth the input would decide. The flag: no cut is left on the other side.
@@ -95,18 +105,12 @@ fn split(seeds: Vec<Seed>, gap: Sides<usize>) -> Vec<Vec<Seed>> {
         };
         seeds.sort_unstable_by_key(|&seed| side.of(seed));
         let is_near = |&a: &Seed, &b: &Seed| side.of(b) <= side.of(a).saturating_add(gap).saturating_add(1);
-        let mut pieces = seeds.chunk_by(is_near).peekable();
-        let Some(first) = pieces.next() else {
-            continue;
-        };
-        if pieces.peek().is_some() {
-            open.extend(
-                std::iter::once(first)
-                    .chain(pieces)
-                    .map(|piece| (piece.to_vec(), side.other(), true)),
-            );
+        let pieces: Vec<&[Seed]> = seeds.chunk_by(is_near).collect();
+        if pieces.len() > 1 {
+            let pieces = pieces.into_iter().rev();
+            open.extend(pieces.map(|piece| (piece.to_vec(), side.other(), true)));
         } else if other_is_whole {
-            finished.push(seeds);
+            finished.extend((!seeds.is_empty()).then_some(seeds));
         } else {
             open.push((seeds, side.other(), true));
         }
@@ -114,7 +118,11 @@ fn split(seeds: Vec<Seed>, gap: Sides<usize>) -> Vec<Vec<Seed>> {
     finished
 }
 
-fn narrower(gap: Sides<usize>, least: Sides<usize>) -> Option<Sides<usize>> {
+fn narrower(gap: Sides<usize>, least: Sides<usize>, mode: Mode) -> Option<Sides<usize>> {
+    let one_is_least = gap.suspicious <= least.suspicious || gap.source <= least.source;
+    if one_is_least && mode.gaps_fall_together() {
+        return None;
+    }
     let fall = |gap: usize, least: usize| if gap > least { gap - 1 } else { gap };
     let next = Sides {
         suspicious: fall(gap.suspicious, least.suspicious),
@@ -231,28 +239,28 @@ mod tests {
 
     #[test]
     fn gaps_fall_one_by_one_to_the_least() {
-        let least = Sides {
-            suspicious: 0,
-            source: 1,
-        };
-        assert_eq!(narrower(Sides::both(2), least), Some(Sides::both(1)));
-        assert_eq!(
-            narrower(Sides::both(1), least),
-            Some(Sides {
-                suspicious: 0,
-                source: 1
-            })
-        );
-        assert_eq!(
-            narrower(
-                Sides {
-                    suspicious: 0,
-                    source: 1
-                },
-                least
-            ),
-            None
-        );
+        let gaps = |suspicious, source| Sides { suspicious, source };
+        let least = gaps(0, 1);
+        for (gap, fixed, exact) in [
+            (gaps(2, 2), Some(gaps(1, 1)), Some(gaps(1, 1))),
+            (gaps(1, 1), Some(gaps(0, 1)), None),
+            (gaps(0, 3), Some(gaps(0, 2)), None),
+            (gaps(0, 1), None, None),
+        ] {
+            assert_eq!(narrower(gap, least, Mode::Fixed), fixed, "{gap:?}");
+            assert_eq!(narrower(gap, least, Mode::Exact), exact, "{gap:?}");
+        }
+    }
+
+    #[test]
+    fn clusters_come_from_left_to_right() {
+        let pairs = [(9, 0), (0, 9), (0, 0), (4, 4)];
+        let found = split(seeds(&pairs), Sides::both(1));
+        let order: Vec<Vec<Seed>> = [[(0, 0)], [(0, 9)], [(4, 4)], [(9, 0)]]
+            .iter()
+            .map(|pair| seeds(pair))
+            .collect();
+        assert_eq!(found, order);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::vectors::PairVectors;
+use crate::vectors::{PairVectors, dice};
 
 /// Compares one suspicious sentence with all source sentences that share a term with it.
 pub(crate) struct SentenceComparison<'a> {
@@ -35,17 +35,11 @@ impl<'a> SentenceComparison<'a> {
         }
         self.sentence = sentence;
         for entry in self.vectors.sides.suspicious.entries(sentence..sentence + 1) {
-            let postings = self.vectors.postings(entry.term);
-            let first = postings.partition_point(|posting| (posting.sentence as usize) < sources.start);
-            for posting in &postings[first..] {
-                let source = posting.sentence as usize;
-                if source >= sources.end {
-                    break;
-                }
+            for (source, weight) in self.vectors.weights(entry.term, sources) {
                 if self.shared[source] == 0 {
-                    self.alike.push(posting.sentence);
+                    self.alike.push(source as u32);
                 }
-                self.dots[source] += entry.weight * posting.weight;
+                self.dots[source] += entry.weight * weight;
                 self.shared[source] += 1;
             }
         }
@@ -67,7 +61,7 @@ impl<'a> SentenceComparison<'a> {
     pub(crate) fn dice(&self, source: u32) -> f64 {
         let sizes = self.vectors.sides.suspicious.distinct_terms(self.sentence)
             + self.vectors.sides.source.distinct_terms(source as usize);
-        2.0 * f64::from(self.shared[source as usize]) / sizes as f64
+        dice(self.shared[source as usize], sizes)
     }
 }
 

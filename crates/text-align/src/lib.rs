@@ -50,9 +50,11 @@
 //!   single sentence have no seed, and the class [`Class::None`]. Exact search is for another tool.
 //! - Stems are English, and terms are words of three characters or more, so a text in a script without spaces between
 //!   words has next to no terms.
-//! - [`Mode::Exact`] repeats four slips of the published program, [`Mode::Fixed`] does not.
+//! - [`Mode::Exact`] decides as the published program does, slips included; [`Mode::Fixed`] has them put right, and the
+//!   table there lists them.
 //! - No input makes it panic, and the same input gives the same output everywhere. Time grows with the number of
-//!   sentence pairs that share a term; common word sequences are found in linear time.
+//!   sentence pairs that share a term, where equal sentences of a long text count once; common word sequences are found
+//!   in linear time.
 //!
 //! [`case_measures`] scores a detector against known cases.
 
@@ -64,12 +66,14 @@ mod lexicon;
 mod overlaps;
 mod parameters;
 mod prepared;
+mod published_verbatim;
 mod seeds;
 pub mod sentences;
 mod span;
 mod suffix_automaton;
 mod vectors;
 mod verbatim;
+mod words;
 
 pub use aligner::{Aligner, Alignment, Case, Class, RoleAlignment, RoleCase};
 pub use parameters::{Mode, ParameterError, Parameters, Preset, Sides};

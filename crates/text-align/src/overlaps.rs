@@ -10,42 +10,114 @@ use crate::vectors::PairVectors;
 /// Candidates better than this count as equally good, so that the longer one stays.
 const NEAR_PERFECT: f64 = 0.99;
 
-/// Walks through the candidates in the order of their suspicious sentences. One that shares suspicious sentences with
-/// the one kept before either replaces it or is dropped.
+/// Of candidates in the order of their suspicious sentences, those that stay.
 pub(crate) fn resolve(vectors: &PairVectors, candidates: Vec<Candidate>, mode: Mode) -> Vec<Candidate> {
     let mut comparison = SentenceComparison::new(vectors);
-    let mut kept: Vec<Contender> = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        let mut second = Contender::of(candidate);
+    let contenders: Vec<Contender> = candidates.into_iter().map(Contender::of).collect();
+    let kept = if mode.one_case_stands_for_all_it_overlaps() {
+        resolve_as_published(&mut comparison, contenders)
+    } else {
+        resolve_one_by_one(&mut comparison, contenders)
+    };
+    kept.into_iter().map(|contender| contender.candidate).collect()
+}
+
+/// One that shares suspicious sentences with the one kept before either replaces it or is dropped.
+fn resolve_one_by_one(comparison: &mut SentenceComparison, contenders: Vec<Contender>) -> Vec<Contender> {
+    let mut kept: Vec<Contender> = Vec::with_capacity(contenders.len());
+    for mut second in contenders {
         match kept.last_mut() {
-            Some(first) if second.sentences().start < first.sentences().end => {
-                first.rate(&mut comparison);
-                second.rate(&mut comparison);
-                let qualities = (first.quality(&second), second.quality(first));
-                if second_is_better(
-                    qualities,
-                    (first.sentences().len(), second.sentences().len()),
-                    mode,
-                ) {
+            Some(first) if first.reaches(&second) => {
+                let qualities = first.qualities(&mut second, comparison);
+                let lengths = (first.sentences().len(), second.sentences().len());
+                if second_is_better(qualities, lengths) {
                     *first = second;
                 }
             }
             _ => kept.push(second),
         }
     }
-    kept.into_iter().map(|contender| contender.candidate).collect()
+    kept
 }
 
-fn second_is_better((first, second): (f64, f64), lengths: (usize, usize), mode: Mode) -> bool {
-    let both_near_perfect = first > NEAR_PERFECT && second > NEAR_PERFECT;
-    if mode.length_counts_only_for_the_better() {
-        return second > first && (!both_near_perfect || lengths.1 > lengths.0);
-    }
-    if both_near_perfect && lengths.0 != lengths.1 {
+fn second_is_better((first, second): (f64, f64), lengths: (usize, usize)) -> bool {
+    if first > NEAR_PERFECT && second > NEAR_PERFECT && lengths.0 != lengths.1 {
         lengths.1 > lengths.0
     } else {
         second > first
     }
+}
+
+/// One is compared with all that start before it ends. The best of those that beat it takes its place, and none of the
+/// others stays. What starts before the end of the winner is compared with that in its turn.
+fn resolve_as_published(
+    comparison: &mut SentenceComparison,
+    mut contenders: Vec<Contender>,
+) -> Vec<Contender> {
+    let mut kept: Vec<usize> = Vec::with_capacity(contenders.len());
+    // Whether the last one kept is the outcome of a comparison, to be compared with what comes after `position`.
+    let mut is_carried = false;
+    let mut position = 0;
+    while position < contenders.len() {
+        let current = kept.last().copied().filter(|_| is_carried).unwrap_or(position);
+        let following = &contenders[position + 1..];
+        let overlapping = following.partition_point(|other| contenders[current].reaches(other));
+        if overlapping == 0 {
+            if !is_carried {
+                kept.push(position);
+            }
+            is_carried = false;
+            position += 1;
+            continue;
+        }
+        let winner = best_of_overlapping(comparison, &mut contenders, current, position, overlapping);
+        if !is_carried {
+            kept.push(winner.unwrap_or(position));
+        } else if let (Some(winner), Some(last)) = (winner, kept.last_mut()) {
+            *last = winner;
+        }
+        is_carried = true;
+        position += overlapping;
+    }
+    let mut contenders: Vec<Option<Contender>> = contenders.into_iter().map(Some).collect();
+    kept.into_iter()
+        .filter_map(|index| contenders[index].take())
+        .collect()
+}
+
+/// The best of the contenders after `position` that beat `current`, if one does.
+fn best_of_overlapping(
+    comparison: &mut SentenceComparison,
+    contenders: &mut [Contender],
+    current: usize,
+    position: usize,
+    overlapping: usize,
+) -> Option<usize> {
+    let mut winner = None;
+    let mut highest = 0.0;
+    for other in position + 1..=position + overlapping {
+        let Ok([first, second]) = contenders.get_disjoint_mut([current, other]) else {
+            continue;
+        };
+        let qualities = first.qualities(second, comparison);
+        let is_longer = second.sentences().len() > first.sentences().len();
+        let (contender, quality) = if qualities.0 > NEAR_PERFECT && qualities.1 > NEAR_PERFECT {
+            if is_longer {
+                (Some(other), qualities.1)
+            } else {
+                (None, qualities.0)
+            }
+        } else if qualities.1 > qualities.0 {
+            (Some(other), qualities.1)
+        } else {
+            // The slip: the quality of the current one is not kept, so that a worse one may yet win.
+            continue;
+        };
+        if quality > highest {
+            (winner, highest) = (contender, quality);
+        }
+    }
+    winner
 }
 
 /// A candidate, and once it has met another one, what its quality is made of.
@@ -65,6 +137,18 @@ impl Contender {
 
     fn sentences(&self) -> &Range<usize> {
         &self.candidate.suspicious
+    }
+
+    /// Whether `next`, which starts no earlier, shares suspicious sentences with it.
+    fn reaches(&self, next: &Self) -> bool {
+        next.sentences().start < self.sentences().end
+    }
+
+    /// How good it is, and how good `second` is, each with regard to the other.
+    fn qualities(&mut self, second: &mut Self, comparison: &mut SentenceComparison) -> (f64, f64) {
+        self.rate(comparison);
+        second.rate(comparison);
+        (self.quality(second), second.quality(self))
     }
 
     fn rate(&mut self, comparison: &mut SentenceComparison) {
@@ -194,42 +278,69 @@ mod tests {
     }
 
     #[test]
-    fn of_two_perfect_cases_the_longer_stays_but_not_in_exact_mode() {
+    fn of_two_perfect_cases_the_longer_stays() {
         // The source has lamp zinc, and further on lamp zinc fish: both candidates have a quality of exactly 1.
         let vectors = vectors("lamp zinc fish", "lamp zinc aaaa lamp zinc fish");
-        let candidates = vec![candidate(0..2, 0..2), candidate(0..3, 3..6)];
+        let (short, long) = (candidate(0..2, 0..2), candidate(0..3, 3..6));
+        for mode in [Mode::Exact, Mode::Fixed] {
+            for candidates in [[short.clone(), long.clone()], [long.clone(), short.clone()]] {
+                let kept = resolve(&vectors, candidates.to_vec(), mode);
+                assert_eq!(kept, std::slice::from_ref(&long));
+            }
+        }
+    }
+
+    #[test]
+    fn in_exact_mode_one_stands_for_all_it_overlaps() {
+        // One case of four sentences that are much alike, and two of two sentences each that are the same.
+        let vectors = vectors(
+            "lamp zinc fish horn",
+            "lamp_aaaa zinc_bbbb fish_cccc horn_dddd lamp zinc fish horn",
+        );
+        let whole = candidate(0..4, 0..4);
+        let (first, second) = (candidate(0..2, 4..6), candidate(2..4, 6..8));
+        let candidates = vec![whole, first.clone(), second.clone()];
         assert_eq!(
             resolve(&vectors, candidates.clone(), Mode::Fixed),
-            candidates[1..]
+            [first.clone(), second]
         );
-        assert_eq!(
-            resolve(&vectors, candidates.clone(), Mode::Exact),
-            candidates[..1]
-        );
+        assert_eq!(resolve(&vectors, candidates, Mode::Exact), [first]);
+    }
+
+    #[test]
+    fn a_case_that_beats_one_may_lose_to_a_worse_one() {
+        // N = 7. Of the sentences of the first case lamp has cosine 1, zinc and fish have 0. The second case shares lamp
+        // with it: 1 + 0 against ln(7/3) / sqrt(ln(7/3)² + ln(7)²) = 0.40. The third shares fish: 0 + the mean of 1 and 0
+        // against ln(7/2) / sqrt(ln(7/2)² + ln(7)²) = 0.54.
+        let vectors = vectors("lamp zinc fish", "lamp aaaa lamp_cccc fish_bbbb");
+        let first = candidate(0..3, 0..2);
+        let second = candidate(0..1, 2..3);
+        let third = candidate(2..3, 3..4);
+        for mode in [Mode::Exact, Mode::Fixed] {
+            let two = vec![first.clone(), second.clone()];
+            assert_eq!(resolve(&vectors, two, mode), std::slice::from_ref(&first));
+            let all = vec![first.clone(), second.clone(), third.clone()];
+            assert_eq!(resolve(&vectors, all, mode), std::slice::from_ref(&third));
+        }
     }
 
     #[test]
     fn length_and_quality_decide() {
-        for (qualities, lengths, exact, fixed) in [
-            ((0.5, 0.6), (9, 1), true, true),
-            ((0.6, 0.5), (1, 9), false, false),
-            ((0.5, 0.5), (1, 9), false, false),
-            ((0.992, 0.995), (1, 9), true, true),
-            ((0.992, 0.995), (9, 1), false, false),
-            ((0.995, 0.992), (1, 9), false, true),
-            ((0.995, 0.992), (9, 1), false, false),
-            ((0.992, 0.995), (3, 3), false, true),
-            ((0.99, 0.995), (9, 1), true, true),
+        for (qualities, lengths, expected) in [
+            ((0.5, 0.6), (9, 1), true),
+            ((0.6, 0.5), (1, 9), false),
+            ((0.5, 0.5), (1, 9), false),
+            ((0.992, 0.995), (1, 9), true),
+            ((0.992, 0.995), (9, 1), false),
+            ((0.995, 0.992), (1, 9), true),
+            ((0.995, 0.992), (9, 1), false),
+            ((0.992, 0.995), (3, 3), true),
+            ((0.99, 0.995), (9, 1), true),
         ] {
             assert_eq!(
-                second_is_better(qualities, lengths, Mode::Exact),
-                exact,
-                "exact {qualities:?} {lengths:?}"
-            );
-            assert_eq!(
-                second_is_better(qualities, lengths, Mode::Fixed),
-                fixed,
-                "fixed {qualities:?} {lengths:?}"
+                second_is_better(qualities, lengths),
+                expected,
+                "{qualities:?} {lengths:?}"
             );
         }
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// One value for each side of a pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sides<T> {
     /// For the suspicious text, the one that may contain copied passages.
     pub suspicious: T,
@@ -22,14 +22,17 @@ impl<T: Copy> Sides<T> {
     }
 }
 
-/// Whether four slips of the published program are repeated.
+/// Whether the slips of the published program are repeated.
 ///
 /// | step | [`Mode::Exact`], as published | [`Mode::Fixed`] |
 /// |---|---|---|
 /// | joining short sentences | the joined sentence is as long as its parts, so it ends early by the white space between them | it ends where its last part ends |
-/// | overlapping cases | which case is longer is only asked if the second is the better one | it is asked whenever both are better than 0.99 |
+/// | falling gaps | they stop falling when one side's has reached its least | each falls to its own least |
+/// | overlapping cases | of a case and all cases that overlap it one stays, though the others may lie apart from that one | each is compared with the one kept before it |
 /// | summary pass | the suspicious gap is read from the setting of the source gap | each side has its own |
-/// | verbatim passages | a case with verbatim passages replaces those of earlier cases, so only the last one's stay | those of all cases stay |
+/// | verbatim words | punctuation marks are no words; a passage reaches to the ends of its sentence if it has their first or last word | punctuation marks count, and nothing is added |
+/// | verbatim length | the suspicious passage must be longer than the minimum | both must be |
+/// | verbatim repetitions | a passage that stands in a longer one of the source is dropped, and so are two that are one and the same there | every word that is part of a long common passage is covered, on both sides |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -46,8 +49,13 @@ impl Mode {
         self == Self::Exact
     }
 
-    /// Of two cases that are both near perfect, the longer is chosen only if the second has the higher quality.
-    pub(crate) fn length_counts_only_for_the_better(self) -> bool {
+    /// No gap falls further once that of one side has reached its least.
+    pub(crate) fn gaps_fall_together(self) -> bool {
+        self == Self::Exact
+    }
+
+    /// A case is compared with all that overlap it, and the best of them takes the place of all.
+    pub(crate) fn one_case_stands_for_all_it_overlaps(self) -> bool {
         self == Self::Exact
     }
 
@@ -56,8 +64,8 @@ impl Mode {
         self == Self::Exact
     }
 
-    /// Verbatim passages of a case replace those of the cases before it.
-    pub(crate) fn verbatim_forgets_earlier_cases(self) -> bool {
+    /// Verbatim passages are those of the published program.
+    pub(crate) fn verbatim_passages_as_published(self) -> bool {
         self == Self::Exact
     }
 }

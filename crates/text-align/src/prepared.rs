@@ -1,20 +1,11 @@
 //! A text read once: its words, its sentences, and the terms of each sentence.
 
-use std::collections::HashMap;
 use std::ops::Range;
-
-use rust_stemmers::{Algorithm, Stemmer};
-use unicode_segmentation::UnicodeSegmentation;
 
 use crate::Span;
 use crate::lexicon::Lexicon;
 use crate::sentences::{self, SentenceError};
-
-/// A term has more characters than this.
-const SHORT_WORD: usize = 2;
-
-/// Longer words are their own stem: no English word is longer, and the stemmer's time need not be linear in them.
-const LONGEST_STEMMED: usize = 64;
+use crate::words::{NumberedWords, number_words, segment};
 
 /// A text ready to be aligned with any number of others.
 ///
@@ -25,29 +16,64 @@ const LONGEST_STEMMED: usize = 64;
 ///   in lower case. The verbatim step compares these.
 /// - *Terms* are the English Snowball stems of the words that begin with an alphanumeric character and are longer
 ///   than two characters; stop words stay. The vectors count these.
+///
+/// Of a text of 4 GiB or more the words and sentences past that length are left out.
 #[derive(Debug, Clone)]
 pub struct PreparedText {
     characters: usize,
-    pub(crate) words: Vec<Word>,
+    pub(crate) words: Box<[Word]>,
     pub(crate) surfaces: Lexicon,
     pub(crate) stems: Lexicon,
-    sentences: Vec<Sentence>,
-    terms: Vec<(u32, u32)>,
+    sentences: Box<[Sentence]>,
+    /// How many sentences have terms.
+    sentences_with_terms: usize,
+    terms: Box<[Term]>,
 }
 
-/// One word of a text.
-#[derive(Debug, Clone)]
+/// One word of a text. Positions take four bytes each: a corpus holds millions of words.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Word {
-    pub(crate) span: Span,
-    /// Rank of the lower-cased word among the text's words.
+    start: u32,
+    end: u32,
+    /// Number of the lower-cased word in the text's lexicon.
     pub(crate) surface: u32,
 }
 
-/// One sentence with at least one term.
+impl Word {
+    pub(crate) fn start(self) -> usize {
+        self.start as usize
+    }
+
+    pub(crate) fn end(self) -> usize {
+        self.end as usize
+    }
+
+    pub(crate) fn span(self) -> Span {
+        Span::new(self.start(), self.end())
+    }
+}
+
+/// A term of a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Term {
+    /// Number of the stem in the text's lexicon.
+    pub(crate) stem: u32,
+    /// How often it stands in the sentence.
+    pub(crate) count: u32,
+}
+
 #[derive(Debug, Clone)]
 struct Sentence {
-    span: Span,
-    terms: Range<usize>,
+    start: u32,
+    end: u32,
+    words: Range<u32>,
+    terms: Range<u32>,
+}
+
+impl Sentence {
+    fn span(&self) -> Span {
+        Span::new(self.start as usize, self.end as usize)
+    }
 }
 
 impl PreparedText {
@@ -73,57 +99,91 @@ impl PreparedText {
 
     /// The sentences that have terms, in order. Whether short ones are joined is up to the parameters of an alignment.
     pub fn sentences(&self) -> impl Iterator<Item = Span> {
-        self.sentences.iter().map(|sentence| sentence.span)
+        self.sentence_terms().map(|(span, _)| span)
     }
 
-    /// For each sentence with terms: its span, and its terms as (rank of the stem, count), ranks ascending.
-    pub(crate) fn sentence_terms(&self) -> impl ExactSizeIterator<Item = (Span, &[(u32, u32)])> {
+    /// Number of sentences that have terms.
+    pub(crate) fn sentence_count(&self) -> usize {
+        self.sentences_with_terms
+    }
+
+    /// For each sentence with terms: its span, and its terms in the alphabetical order of their stems.
+    pub(crate) fn sentence_terms(&self) -> impl Iterator<Item = (Span, &[Term])> {
         self.sentences
             .iter()
-            .map(|sentence| (sentence.span, &self.terms[sentence.terms.clone()]))
+            .filter(|sentence| !sentence.terms.is_empty())
+            .map(|sentence| {
+                let terms = sentence.terms.start as usize..sentence.terms.end as usize;
+                (sentence.span(), &self.terms[terms])
+            })
+    }
+
+    /// For each sentence that reaches into `span`, with terms or without: its span and its words.
+    pub(crate) fn sentence_words(&self, span: Span) -> impl Iterator<Item = (Span, &[Word])> {
+        let first = self
+            .sentences
+            .partition_point(|sentence| sentence.end as usize <= span.start);
+        self.sentences[first..]
+            .iter()
+            .take_while(move |sentence| (sentence.start as usize) < span.end)
+            .map(|sentence| {
+                let words = sentence.words.start as usize..sentence.words.end as usize;
+                (sentence.span(), &self.words[words])
+            })
     }
 
     fn read(text: &str, sentences: &[Span]) -> Self {
-        let mut reader = WordReader::new(text);
+        let read_bytes = text.floor_char_boundary(u32::MAX as usize);
+        let mut reader = WordReader::new(&text[..read_bytes]);
         let mut word_ranges = Vec::with_capacity(sentences.len());
-        for sentence in sentences {
-            // What stands between two sentences is text too: the verbatim step must see it.
-            reader.read_to(sentence.start);
-            let first = reader.words.len();
-            reader.read_to(sentence.end);
-            word_ranges.push(first..reader.words.len());
-        }
-        reader.read_to(usize::MAX);
-
+        let numbered = number_words(|add| {
+            for sentence in sentences {
+                // What stands between two sentences is text too: the verbatim step must see it.
+                reader.read_to(sentence.start, add);
+                let first = reader.words.len() as u32;
+                reader.read_to(sentence.end, add);
+                word_ranges.push(first..reader.words.len() as u32);
+            }
+            reader.read_to(usize::MAX, add);
+        });
         let WordReader {
             character: characters,
             mut words,
-            surfaces,
             ..
         } = reader;
-        let surfaces = sorted_surfaces(surfaces, &mut words);
-        let (stems, stem_of_surface) = stem_all(&surfaces);
-
-        let mut kept = Vec::with_capacity(sentences.len());
-        let mut terms = Vec::new();
-        for (&span, range) in sentences.iter().zip(word_ranges) {
-            let first = terms.len();
-            count_terms(&words[range], &stem_of_surface, &mut terms);
-            if terms.len() > first {
-                kept.push(Sentence {
-                    span,
-                    terms: first..terms.len(),
-                });
-            }
+        for (word, &surface) in words.iter_mut().zip(&numbered.words) {
+            word.surface = surface;
         }
-        let surfaces = Lexicon::from_sorted(surfaces.iter().map(AsRef::as_ref));
+
+        let mut terms = Vec::new();
+        let mut sentences_with_terms = 0;
+        let mut places = Vec::new();
+        let read_to = |character: usize| character.min(characters) as u32;
+        let sentences = sentences
+            .iter()
+            .zip(word_ranges)
+            .map(|(&Span { start, end }, range)| {
+                let first = terms.len() as u32;
+                let of_sentence = &words[range.start as usize..range.end as usize];
+                count_terms(of_sentence, &numbered, &mut places, &mut terms);
+                let terms = first..terms.len() as u32;
+                sentences_with_terms += usize::from(!terms.is_empty());
+                Sentence {
+                    start: read_to(start),
+                    end: read_to(end),
+                    words: range,
+                    terms,
+                }
+            })
+            .collect();
         Self {
-            characters,
-            words,
-            surfaces,
-            stems,
-            sentences: kept,
-            terms,
+            characters: characters + text[read_bytes..].chars().count(),
+            words: words.into(),
+            surfaces: numbered.surfaces,
+            stems: numbered.stems,
+            sentences,
+            sentences_with_terms,
+            terms: terms.into(),
         }
     }
 }
@@ -133,9 +193,6 @@ struct WordReader<'a> {
     rest: &'a str,
     character: usize,
     words: Vec<Word>,
-    /// Distinct lower-cased words, numbered in order of appearance.
-    surfaces: HashMap<Box<str>, u32>,
-    lower: String,
 }
 
 impl<'a> WordReader<'a> {
@@ -144,138 +201,105 @@ impl<'a> WordReader<'a> {
             rest: text,
             character: 0,
             words: Vec::new(),
-            surfaces: HashMap::new(),
-            lower: String::new(),
         }
     }
 
-    fn read_to(&mut self, character: usize) {
+    fn read_to(&mut self, character: usize, add: &mut dyn FnMut(&str)) {
         let length = character.saturating_sub(self.character);
-        let end = self
-            .rest
-            .char_indices()
-            .nth(length)
-            .map_or(self.rest.len(), |(byte, _)| byte);
-        let (piece, rest) = self.rest.split_at(end);
+        let (piece, rest) = self.rest.split_at(first_characters(self.rest, length));
         self.rest = rest;
-        for segment in piece.split_word_bounds() {
-            // A mark that has nothing but white space to combine with shares a segment with it.
-            let word = segment.trim_start();
-            self.character += segment[..segment.len() - word.len()].chars().count();
-            if word.is_empty() {
-                continue;
-            }
-            let start = self.character;
-            self.character += word.chars().count();
-            let surface = self.number(word);
-            self.words.push(Word {
-                span: Span::new(start, self.character),
-                surface,
+        let (words, mut position) = (&mut self.words, self.character);
+        let space = segment(piece, |space, word| {
+            let start = position + space;
+            position = start + word.chars().count();
+            add(word);
+            words.push(Word {
+                start: start as u32,
+                end: position as u32,
+                surface: 0,
             });
-        }
-    }
-
-    fn number(&mut self, word: &str) -> u32 {
-        self.lower.clear();
-        if word.is_ascii() {
-            self.lower
-                .extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
-        } else {
-            self.lower.push_str(&word.to_lowercase());
-        }
-        if let Some(&number) = self.surfaces.get(self.lower.as_str()) {
-            return number;
-        }
-        let number = self.surfaces.len() as u32;
-        self.surfaces.insert(self.lower.as_str().into(), number);
-        number
+        });
+        self.character = position + space;
     }
 }
 
-/// Sorts the distinct words and turns their numbers in `words` into ranks.
-fn sorted_surfaces(surfaces: HashMap<Box<str>, u32>, words: &mut [Word]) -> Vec<Box<str>> {
-    let mut sorted: Vec<(Box<str>, u32)> = surfaces.into_iter().collect();
-    sorted.sort_unstable();
-    let mut ranks = vec![0; sorted.len()];
-    for (rank, &(_, number)) in sorted.iter().enumerate() {
-        ranks[number as usize] = rank as u32;
+/// Bytes of the first `count` characters of `text`, or of all of it.
+fn first_characters(text: &str, count: usize) -> usize {
+    // In ASCII a character is a byte, and so a stretch of ASCII needs no walk.
+    if count < text.len() && text.as_bytes()[..count].is_ascii() {
+        return count;
     }
-    for word in words {
-        word.surface = ranks[word.surface as usize];
+    if count >= text.len() {
+        return text.len();
     }
-    sorted.into_iter().map(|(surface, _)| surface).collect()
+    text.char_indices()
+        .nth(count)
+        .map_or(text.len(), |(byte, _)| byte)
 }
 
-/// The stems of `surfaces`, and for each surface the rank of its stem, if it is a term at all.
-fn stem_all(surfaces: &[Box<str>]) -> (Lexicon, Vec<Option<u32>>) {
-    let stemmer = Stemmer::create(Algorithm::English);
-    let stems: Vec<_> = surfaces.iter().map(|surface| stem(&stemmer, surface)).collect();
-    let mut distinct: Vec<&str> = stems.iter().flatten().map(AsRef::as_ref).collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let rank = |stem: &str| distinct.partition_point(|&other| other < stem) as u32;
-    let ranks = stems.iter().map(|stem| stem.as_deref().map(rank)).collect();
-    (Lexicon::from_sorted(distinct), ranks)
-}
-
-fn stem<'a>(stemmer: &Stemmer, word: &'a str) -> Option<std::borrow::Cow<'a, str>> {
-    let length = word.chars().count();
-    let is_term = length > SHORT_WORD && word.starts_with(char::is_alphanumeric);
-    is_term.then(|| {
-        if length > LONGEST_STEMMED {
-            word.into()
-        } else {
-            stemmer.stem(word)
-        }
-    })
-}
-
-/// Appends the distinct terms of `words` with their counts, ranks ascending.
-fn count_terms(words: &[Word], stem_of_surface: &[Option<u32>], terms: &mut Vec<(u32, u32)>) {
-    let mut ranks: Vec<u32> = words
-        .iter()
-        .filter_map(|word| stem_of_surface[word.surface as usize])
-        .collect();
-    ranks.sort_unstable();
-    terms.extend(
-        ranks
-            .chunk_by(|a, b| a == b)
-            .map(|run| (run[0], run.len() as u32)),
+/// Appends the distinct terms of `words` with their counts, in the alphabetical order of their stems.
+fn count_terms(words: &[Word], numbered: &NumberedWords, places: &mut Vec<u32>, terms: &mut Vec<Term>) {
+    places.clear();
+    places.extend(
+        words
+            .iter()
+            .filter_map(|word| numbered.stem_places[word.surface as usize]),
     );
+    places.sort_unstable();
+    terms.extend(places.chunk_by(|a, b| a == b).map(|run| Term {
+        stem: numbered.alphabet[run[0] as usize],
+        count: run.len() as u32,
+    }));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn spans(text: &PreparedText) -> Vec<Span> {
+        text.words.iter().map(|word| word.span()).collect()
+    }
+
     #[test]
     fn terms_are_stems_of_words_longer_than_two_characters() {
         // "The" stays (stop words do), "of" and "is" are short, "_id" does not begin alphanumerically, "--" neither.
         let text = PreparedText::new("The sleepers' Sleeping of _id -- is sleeping.");
         let (span, terms) = text.sentence_terms().next().expect("one sentence");
-        // Stems in order: sleep (Sleeping, sleeping), sleeper, the.
-        assert_eq!(terms, [(0, 2), (1, 1), (2, 1)]);
+        let found: Vec<(&str, u32)> = terms
+            .iter()
+            .map(|term| (text.stems.word(term.stem as usize), term.count))
+            .collect();
+        assert_eq!(found, [("sleep", 2), ("sleeper", 1), ("the", 1)]);
         assert_eq!(span, Span::new(0, 45));
     }
 
     #[test]
     fn sentences_without_terms_drop_out_but_their_words_stay() {
         let text = "It is so. ?! The lamp burned.";
-        let spans = [Span::new(0, 9), Span::new(10, 12), Span::new(13, 29)];
-        let prepared = PreparedText::with_sentences(text, &spans).expect("spans fit");
+        let sentences = [Span::new(0, 9), Span::new(10, 12), Span::new(13, 29)];
+        let prepared = PreparedText::with_sentences(text, &sentences).expect("spans fit");
         assert_eq!(prepared.sentences().collect::<Vec<_>>(), [Span::new(13, 29)]);
+        assert_eq!(prepared.sentence_count(), 1);
         // it is so . ? ! the lamp burned .
         assert_eq!(prepared.words.len(), 10);
         assert_eq!(prepared.characters(), 29);
+        let words = |start, end| {
+            prepared
+                .sentence_words(Span::new(start, end))
+                .map(|(span, words)| (span, words.len()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(words(9, 14), [(sentences[1], 2), (sentences[2], 4)]);
+        assert_eq!(words(8, 11), [(sentences[0], 4), (sentences[1], 2)]);
+        assert_eq!(words(9, 10), []);
     }
 
     #[test]
     fn words_hold_no_white_space() {
         let prepared = PreparedText::new("lamp \u{301}\u{feff}\r\n\u{3000}\u{200d}zinc");
-        let found: Vec<Span> = prepared.words.iter().map(|word| word.span).collect();
         // The two marks, at 5 and 6, are a word of their own; the joiner at 10 is one too.
         assert_eq!(
-            found,
+            spans(&prepared),
             [
                 Span::new(0, 4),
                 Span::new(5, 7),
@@ -287,12 +311,18 @@ mod tests {
 
     #[test]
     fn words_do_not_cross_the_ends_of_given_sentences() {
-        let spans = [Span::new(1, 3), Span::new(3, 5)];
-        let prepared = PreparedText::with_sentences("lampzinc", &spans).expect("spans fit");
-        let found: Vec<Span> = prepared.words.iter().map(|word| word.span).collect();
-        assert_eq!(
-            found,
-            [Span::new(0, 1), Span::new(1, 3), Span::new(3, 5), Span::new(5, 8)]
-        );
+        for (text, letters) in [("lampzinc", 8), ("lämpzinc", 8)] {
+            let sentences = [Span::new(1, 3), Span::new(3, 5)];
+            let prepared = PreparedText::with_sentences(text, &sentences).expect("spans fit");
+            assert_eq!(
+                spans(&prepared),
+                [
+                    Span::new(0, 1),
+                    Span::new(1, 3),
+                    Span::new(3, 5),
+                    Span::new(5, letters)
+                ]
+            );
+        }
     }
 }

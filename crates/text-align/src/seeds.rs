@@ -16,41 +16,69 @@ pub(crate) struct Seed {
 }
 
 /// All seeds, by suspicious and then by source sentence.
+///
+/// Time grows with the number of pairs of sentences that share a term, where equal sentences of a suspicious text of
+/// more than [`SEEDS_PER_SENTENCE`] count once.
 pub(crate) fn find(vectors: &PairVectors, parameters: &Parameters) -> Vec<Seed> {
     let mut comparison = SentenceComparison::new(vectors);
     let sources = 0..vectors.sides.source.len();
+    let suspicious = &vectors.sides.suspicious;
+    let groups = if suspicious.len() > SEEDS_PER_SENTENCE {
+        suspicious.groups_of_equals()
+    } else {
+        (0..suspicious.len() as u32)
+            .map(|sentence| vec![sentence])
+            .collect()
+    };
     let mut seeds = Vec::new();
-    let mut found: Vec<(f64, u32)> = Vec::new();
-    for sentence in 0..vectors.sides.suspicious.len() {
-        comparison.compare(sentence, &sources);
-        found.clear();
-        for &source in comparison.alike() {
-            if comparison.dice(source) > parameters.seed_dice {
-                let cosine = comparison.cosine(source);
-                if cosine > parameters.seed_cosine {
-                    found.push((cosine, source));
-                }
-            }
+    for group in groups {
+        comparison.compare(group[0] as usize, &sources);
+        let mut found: Vec<(f64, u32)> = comparison
+            .alike()
+            .iter()
+            .filter(|&&source| comparison.dice(source) > parameters.seed_dice)
+            .map(|&source| (comparison.cosine(source), source))
+            .filter(|&(cosine, _)| cosine > parameters.seed_cosine)
+            .collect();
+        found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        for &sentence in &group {
+            seeds.extend(nearest(&found, sentence, SEEDS_PER_SENTENCE).map(|source| Seed {
+                suspicious: sentence,
+                source,
+            }));
         }
-        let suspicious = sentence as u32;
-        keep_nearest(&mut found, suspicious, SEEDS_PER_SENTENCE);
-        found.sort_unstable_by_key(|&(_, source)| source);
-        seeds.extend(found.iter().map(|&(_, source)| Seed { suspicious, source }));
     }
+    seeds.sort_unstable_by_key(|seed| (seed.suspicious, seed.source));
     seeds
 }
 
-/// Keeps the `limit` pairs with the highest cosine, among equals those nearest to `position`: of a sentence that a
-/// text repeats over and over, the repetitions that an unchanged copy would pair it with.
-fn keep_nearest(found: &mut Vec<(f64, u32)>, position: u32, limit: usize) {
-    if found.len() > limit {
-        found.select_nth_unstable_by(limit, |a, b| {
-            b.0.total_cmp(&a.0)
-                .then(a.1.abs_diff(position).cmp(&b.1.abs_diff(position)))
-                .then(a.1.cmp(&b.1))
-        });
-        found.truncate(limit);
+/// Of `found`, which is sorted by falling cosine and then by sentence, the `limit` sentences with the highest cosine,
+/// among equals those nearest to `position`: of a sentence that a text repeats over and over, the repetitions that an
+/// unchanged copy would pair it with.
+fn nearest(found: &[(f64, u32)], position: u32, limit: usize) -> impl Iterator<Item = u32> {
+    let (certain, tied) = match found.get(limit) {
+        None => (found, &found[..0]),
+        Some(&(last, _)) => {
+            let higher = found.partition_point(|&(cosine, _)| cosine > last);
+            let equal = found.partition_point(|&(cosine, _)| cosine >= last);
+            (&found[..higher], &found[higher..equal])
+        }
+    };
+    // The tied ones that are taken stand side by side around the position.
+    let mut end = tied.partition_point(|&(_, source)| source < position);
+    let mut start = end;
+    let wanted = if tied.is_empty() { 0 } else { limit - certain.len() };
+    while end - start < wanted {
+        let distance = |index: usize| tied.get(index).map(|&(_, source)| source.abs_diff(position));
+        let before = start.checked_sub(1).and_then(distance);
+        match (before, distance(end)) {
+            (Some(before), Some(after)) if after < before => end += 1,
+            (Some(_), _) => start -= 1,
+            (None, Some(_)) => end += 1,
+            (None, None) => break,
+        }
     }
+    certain.iter().chain(&tied[start..end]).map(|&(_, source)| source)
 }
 
 #[cfg(test)]
@@ -98,9 +126,45 @@ mod tests {
 
     #[test]
     fn the_best_and_then_the_nearest_are_kept() {
-        let mut found = vec![(0.5, 0), (0.9, 9), (0.5, 3), (0.5, 5), (0.4, 4)];
-        keep_nearest(&mut found, 4, 3);
-        found.sort_unstable_by_key(|&(_, source)| source);
-        assert_eq!(found, [(0.5, 3), (0.5, 5), (0.9, 9)]);
+        let found = [(0.9, 9), (0.5, 0), (0.5, 3), (0.5, 5), (0.5, 8), (0.4, 4)];
+        for (position, limit, expected) in [
+            (4, 3, &[9, 3, 5][..]),
+            (4, 2, &[9, 3]),
+            (0, 3, &[9, 0, 3]),
+            (99, 3, &[9, 5, 8]),
+            (7, 1, &[9]),
+            (7, 5, &[9, 0, 3, 5, 8]),
+            (7, 6, &[9, 0, 3, 5, 8, 4]),
+            (7, 0, &[]),
+        ] {
+            let kept: Vec<u32> = nearest(&found, position, limit).collect();
+            assert_eq!(kept, expected, "{limit} nearest to {position}");
+        }
+    }
+
+    #[test]
+    fn equal_sentences_of_a_long_text_have_the_seeds_of_a_short_one() {
+        // Two sentences in turns, in a text that is compared group by group and in one that is not.
+        let long = 2 * SEEDS_PER_SENTENCE;
+        let text = |count: usize| {
+            let spans: Vec<Span> = (0..count).map(|i| Span::new(15 * i, 15 * i + 14)).collect();
+            let sentences = "lamp zinc moon fish drum gold ".repeat(count / 2);
+            PreparedText::with_sentences(&sentences, &spans).expect("spans fit")
+        };
+        let parameters = Parameters::lee2023();
+        let source = text(6);
+        for count in [6, long] {
+            let vectors = PairVectors::of(&text(count), &source, &parameters).expect("shared terms");
+            let found = find(&vectors, &parameters);
+            assert_eq!(found.len(), 3 * count);
+            for (index, seed) in found.iter().enumerate() {
+                let suspicious = index / 3;
+                let source = suspicious % 2 + 2 * (index % 3);
+                assert_eq!(
+                    (seed.suspicious as usize, seed.source as usize),
+                    (suspicious, source)
+                );
+            }
+        }
     }
 }

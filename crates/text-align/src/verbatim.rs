@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use crate::Span;
-use crate::lexicon::Numbering;
 use crate::parameters::Sides;
 use crate::prepared::{PreparedText, Word};
 use crate::suffix_automaton::SuffixAutomaton;
@@ -11,15 +10,15 @@ use crate::suffix_automaton::SuffixAutomaton;
 /// The words of a pair of texts under common numbers.
 pub(crate) struct CommonWords<'a> {
     texts: Sides<&'a PreparedText>,
-    numbering: Numbering,
+    /// For each distinct word of the source its number; those of the suspicious text have the numbers they have there.
+    source_numbers: Vec<u32>,
 }
 
 impl<'a> CommonWords<'a> {
     pub(crate) fn of(suspicious: &'a PreparedText, source: &'a PreparedText) -> Self {
-        let numbering = Numbering::of(&suspicious.surfaces, &source.surfaces);
         Self {
             texts: Sides { suspicious, source },
-            numbering,
+            source_numbers: suspicious.surfaces.numbers_of(&source.surfaces),
         }
     }
 
@@ -34,8 +33,11 @@ impl<'a> CommonWords<'a> {
     pub(crate) fn passages(&self, case: Sides<Span>, minimum: usize) -> Vec<Sides<Span>> {
         let left_words = words_within(&self.texts.suspicious.words, case.suspicious);
         let right_words = words_within(&self.texts.source.words, case.source);
-        let left = numbers(left_words, &self.numbering.first);
-        let right = numbers(right_words, &self.numbering.second);
+        let left: Vec<u32> = left_words.iter().map(|word| word.surface).collect();
+        let right: Vec<u32> = right_words
+            .iter()
+            .map(|word| self.source_numbers[word.surface as usize])
+            .collect();
         let is_long =
             |passage: &Sides<Span>| passage.suspicious.len() > minimum && passage.source.len() > minimum;
         let passage = |suspicious: &Range<usize>, source: &Range<usize>| Sides {
@@ -67,24 +69,17 @@ impl<'a> CommonWords<'a> {
 
 /// The words that lie wholly in `span`.
 fn words_within(words: &[Word], span: Span) -> &[Word] {
-    let first = words.partition_point(|word| word.span.start < span.start);
-    let end = words.partition_point(|word| word.span.end <= span.end);
+    let first = words.partition_point(|word| word.start() < span.start);
+    let end = words.partition_point(|word| word.end() <= span.end);
     &words[first..end.max(first)]
-}
-
-fn numbers(words: &[Word], numbering: &[u32]) -> Vec<u32> {
-    words
-        .iter()
-        .map(|word| numbering[word.surface as usize])
-        .collect()
 }
 
 /// From the start of the first word to the end of the last.
 fn cover(words: &[Word]) -> Span {
     match words {
         [] => Span::new(0, 0),
-        [first, .., last] => Span::new(first.span.start, last.span.end),
-        [only] => only.span,
+        [first, .., last] => Span::new(first.start(), last.end()),
+        [only] => only.span(),
     }
 }
 

@@ -197,25 +197,58 @@ fn exact_mode_loses_the_white_space_between_joined_sentences() {
 }
 
 #[test]
-fn exact_mode_asks_for_length_only_if_the_second_case_is_better() {
-    // The source has FOX alone, and far from it FOX and OWL. Both cases are perfect copies.
-    let (_, suspicious) = text(&[FOX, OWL, KILN]);
-    let (_, source) = text(&[FOX, BOAT, RAIN, BOAT, RAIN, BOAT, FOX, OWL]);
-    let length = |mode| {
-        let alignment = align(
-            &suspicious,
-            &source,
-            &Parameters {
-                mode,
-                summary_ratio: 1e9,
-                ..short()
-            },
-        );
-        assert_eq!((alignment.class, alignment.cases.len()), (Class::Obfuscated, 1));
-        alignment.cases[0].suspicious.len()
+fn exact_mode_keeps_one_case_of_all_that_overlap_it() {
+    // The source renders all four sentences in one place, and far from it FOX and OWL, and far from those RAIN and KILN,
+    // each word for word. So the first case overlaps two better ones that lie apart from each other.
+    let reworded = [
+        "Over a lazy dog near the river some brown fox jumps.",
+        "Silently an old owl watched from its oak tree.",
+        "While markets remained open rain flooded streets.",
+        "Inside a wooden kiln potters fire bowls all winter.",
+    ];
+    let between = [BOAT; 6];
+    let (left, suspicious) = text(&[FOX, OWL, RAIN, KILN]);
+    let (right, source) = text(&[&reworded[..], &between, &[FOX, OWL], &between, &[RAIN, KILN]].concat());
+    let found = |mode| {
+        let parameters = Parameters {
+            mode,
+            summary_ratio: 1e9,
+            ..short()
+        };
+        let alignment = align(&suspicious, &source, &parameters);
+        assert_eq!(alignment.class, Class::Obfuscated);
+        alignment
     };
-    assert_eq!(length(Mode::Fixed), FOX.len() + 1 + OWL.len());
-    assert_eq!(length(Mode::Exact), FOX.len());
+    let (first, second) = (format!("{FOX} {OWL}"), format!("{RAIN} {KILN}"));
+    let (first, second) = (
+        (first.as_str(), first.as_str()),
+        (second.as_str(), second.as_str()),
+    );
+    assert_eq!(cuts(&found(Mode::Fixed), &left, &right), [first, second]);
+    assert_eq!(cuts(&found(Mode::Exact), &left, &right), [first]);
+}
+
+#[test]
+fn exact_mode_stops_all_gaps_when_one_has_reached_its_least() {
+    // Two common sentences: side by side in the suspicious text, with two strange ones between them in the source, so
+    // that the whole is not alike enough.
+    let (_, suspicious) = text(&[FOX, OWL, KILN]);
+    let (_, source) = text(&[FOX, BOAT, RAIN, OWL]);
+    let found = |mode| {
+        let parameters = Parameters {
+            mode,
+            cluster_cosine: 0.9,
+            gap: Sides {
+                suspicious: 0,
+                source: 4,
+            },
+            summary_gap: Sides::both(0),
+            ..short()
+        };
+        align(&suspicious, &source, &parameters).cases.len()
+    };
+    assert_eq!(found(Mode::Fixed), 2);
+    assert_eq!(found(Mode::Exact), 0);
 }
 
 #[test]
@@ -247,22 +280,77 @@ fn exact_mode_reads_the_suspicious_summary_gap_from_the_source() {
     assert_eq!((fixed.class, exact.class), (Class::Summary, Class::Summary));
 }
 
+/// Classes and passages of both modes at the lengths of Lee et al.
+fn both_modes(suspicious: &PreparedText, source: &PreparedText) -> [RoleAlignment; 2] {
+    [Mode::Fixed, Mode::Exact].map(|mode| {
+        let parameters = Parameters {
+            mode,
+            ..Parameters::lee2023()
+        };
+        align(suspicious, source, &parameters)
+    })
+}
+
 #[test]
-fn exact_mode_forgets_earlier_cases_at_a_verbatim_one() {
-    // Two copied sentences, too far apart for one case.
-    let (left, suspicious) = text(&[FOX, KILN, RAIN, KILN, RAIN, KILN, OWL]);
+fn a_verbatim_case_makes_the_others_forgotten() {
+    // A reworded sentence, and far from it a copied one: the pair is verbatim, and only the copy is shown. Two copied
+    // sentences stay both.
+    let reworded = "Over the lazy dog near a river the brown fox jumps, and it is quick.";
+    let between = [KILN, RAIN, KILN, RAIN, KILN];
     let (right, source) = text(&[OWL, FOX, BOAT]);
-    let parameters = Parameters::lee2023();
-    let fixed = align(&suspicious, &source, &parameters);
-    assert_eq!(cuts(&fixed, &left, &right), [(FOX, FOX), (OWL, OWL)]);
-    let exact = align(
-        &suspicious,
-        &source,
-        &Parameters {
-            mode: Mode::Exact,
-            ..parameters
-        },
+    for (first, expected) in [(reworded, &[(OWL, OWL)][..]), (FOX, &[(FOX, FOX), (OWL, OWL)])] {
+        let (left, suspicious) = text(&[&[first], &between[..], &[OWL]].concat());
+        for alignment in both_modes(&suspicious, &source) {
+            assert_eq!(alignment.class, Class::Verbatim);
+            assert_eq!(cuts(&alignment, &left, &right), expected);
+        }
+    }
+}
+
+#[test]
+fn exact_mode_takes_no_punctuation_for_words() {
+    let (other, quoted) = (OWL.replace("silently", "silently,"), format!("\"{OWL}\""));
+    let (left, suspicious) = text(&[KILN, &other, RAIN]);
+    let (right, source) = text(&[FOX, &quoted, BOAT]);
+    let [fixed, exact] = both_modes(&suspicious, &source);
+    // To the comma there are 23 characters, and from it too few.
+    assert_eq!(fixed.class, Class::Obfuscated);
+    assert_eq!(exact.class, Class::Verbatim);
+    // The quotation marks belong to their sentence.
+    assert_eq!(cuts(&exact, &left, &right), [(other.as_str(), quoted.as_str())]);
+}
+
+#[test]
+fn exact_mode_measures_verbatim_passages_in_the_suspicious_text_only() {
+    // Without the blanks there are 46 characters.
+    let narrow = "Quick brown foxes jump over lazy dogs by rivers";
+    let wide = narrow.replace(' ', "  ");
+    let (_, suspicious) = text(&[KILN, &wide, RAIN]);
+    let (_, source) = text(&[OWL, narrow, &BOAT.replace("bread", "rye")]);
+    let found = |suspicious, source| {
+        [Mode::Fixed, Mode::Exact].map(|mode| {
+            let parameters = Parameters {
+                mode,
+                passage_minimum: 1,
+                ..Parameters::lee2023()
+            };
+            align(suspicious, source, &parameters).class
+        })
+    };
+    assert_eq!(found(&suspicious, &source), [Class::Obfuscated, Class::Verbatim]);
+    assert_eq!(
+        found(&source, &suspicious),
+        [Class::Obfuscated, Class::Obfuscated]
     );
-    assert_eq!(cuts(&exact, &left, &right), [(OWL, OWL)]);
-    assert_eq!((fixed.class, exact.class), (Class::Verbatim, Class::Verbatim));
+}
+
+#[test]
+fn in_exact_mode_a_passage_that_stands_twice_cancels_itself() {
+    let (left, suspicious) = text(&[FOX, KILN, RAIN, FOX]);
+    let (right, source) = text(&[OWL, FOX, BOAT]);
+    let [fixed, exact] = both_modes(&suspicious, &source);
+    assert_eq!(fixed.class, Class::Verbatim);
+    assert_eq!(cuts(&fixed, &left, &right), [(FOX, FOX), (FOX, FOX)]);
+    assert_eq!(exact.class, Class::Obfuscated);
+    assert_eq!(cuts(&exact, &left, &right), [(left.as_str(), FOX)]);
 }

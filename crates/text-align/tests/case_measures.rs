@@ -1,5 +1,8 @@
 //! The measures against figures worked out by hand.
 
+use std::collections::HashSet;
+
+use proptest::prelude::*;
 use text_align::Span;
 use text_align::case_measures::{
     Annotation, PrecisionRecall, Thresholds, case_level, document_level, granularity, macro_average,
@@ -168,4 +171,74 @@ fn cases_and_documents_count_as_found_over_the_thresholds() {
     };
     near(case_level(&cases, &detections, lower), 3.0 / 5.0, 3.0 / 4.0);
     near(document_level(&cases, &detections, lower), 2.0 / 4.0, 2.0 / 3.0);
+}
+
+/// A character: its side, its document, its place.
+type Character = (bool, u32, usize);
+
+fn characters(annotation: &Annotation) -> HashSet<Character> {
+    let side =
+        |is_source, document, span: Span| (span.start..span.end).map(move |at| (is_source, document, at));
+    side(false, annotation.suspicious_document, annotation.suspicious)
+        .chain(side(true, annotation.source_document, annotation.source))
+        .collect()
+}
+
+/// Whether a detection meets a case: characters in common on both sides, of the same two documents.
+fn meets(detection: &Annotation, case: &Annotation) -> bool {
+    let common: Vec<Character> = characters(detection)
+        .intersection(&characters(case))
+        .copied()
+        .collect();
+    (detection.suspicious_document, detection.source_document)
+        == (case.suspicious_document, case.source_document)
+        && [false, true]
+            .iter()
+            .all(|&side| common.iter().any(|&(is_source, ..)| is_source == side))
+}
+
+/// Characters that an item shares with those of `others` that meet it.
+fn covered(item: &Annotation, others: &[Annotation]) -> HashSet<Character> {
+    let own = characters(item);
+    others
+        .iter()
+        .filter(|other| meets(item, other))
+        .flat_map(|other| characters(other).intersection(&own).copied().collect::<Vec<_>>())
+        .collect()
+}
+
+fn union(sets: impl Iterator<Item = HashSet<Character>>) -> f64 {
+    sets.flatten().collect::<HashSet<_>>().len() as f64
+}
+
+fn mean_share(items: &[Annotation], others: &[Annotation]) -> f64 {
+    let share = |item| covered(item, others).len() as f64 / characters(item).len() as f64;
+    items.iter().map(share).sum::<f64>() / items.len() as f64
+}
+
+fn annotations() -> impl Strategy<Value = Vec<Annotation>> {
+    let span = || (0_usize..20, 1_usize..10).prop_map(|(start, length)| (start, start + length));
+    let one = (0_u32..2, 0_u32..2, span(), span())
+        .prop_map(|(suspicious, source, left, right)| annotation((suspicious, source), left, right));
+    prop::collection::vec(one, 1..6)
+}
+
+proptest! {
+    #[test]
+    fn characters_counted_one_by_one_give_the_same(cases in annotations(), detections in annotations()) {
+        near(macro_average(&cases, &detections), mean_share(&detections, &cases), mean_share(&cases, &detections));
+        let common = union(cases.iter().map(|case| covered(case, &detections)));
+        near(
+            micro_average(&cases, &detections),
+            common / union(detections.iter().map(characters)),
+            common / union(cases.iter().map(characters)),
+        );
+        let counts: Vec<usize> = cases
+            .iter()
+            .map(|case| detections.iter().filter(|detection| meets(detection, case)).count())
+            .filter(|&count| count > 0)
+            .collect();
+        let expected = if counts.is_empty() { 1.0 } else { counts.iter().sum::<usize>() as f64 / counts.len() as f64 };
+        prop_assert!((granularity(&cases, &detections) - expected).abs() < 1e-12);
+    }
 }

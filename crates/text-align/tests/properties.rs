@@ -90,11 +90,12 @@ fn align(suspicious: &str, source: &str, parameters: Parameters) -> RoleAlignmen
     aligner.align_roles(&PreparedText::new(suspicious), &PreparedText::new(source))
 }
 
-/// A passage as the detector compares it: lower case, white space left out. Words are looked at one by one, because
+/// A passage as the detector compares it: lower case, white space left out, and in exact mode punctuation too. Words are looked at one by one, because
 /// the lower case of a final sigma depends on where its word ends.
-fn letters(passage: &str) -> String {
+fn letters(passage: &str, mode: Mode) -> String {
     let segments = passage.split_word_bounds().map(str::to_lowercase);
     segments
+        .filter(|word| mode == Mode::Fixed || !word.chars().all(|c| c.is_ascii_punctuation()))
         .flat_map(|word| word.chars().filter(|c| !c.is_whitespace()).collect::<Vec<_>>())
         .collect()
 }
@@ -129,7 +130,9 @@ proptest! {
             prop_assert!(case.source.cut(&source).is_some(), "{:?}", case);
             prop_assert!((0.0..=1.0).contains(&case.similarity));
             let shorter = case.suspicious.len().min(case.source.len());
-            if alignment.class == Class::Verbatim {
+            if alignment.class == Class::Verbatim && parameters.mode == Mode::Exact {
+                prop_assert!(case.suspicious.len() > parameters.verbatim_minimum);
+            } else if alignment.class == Class::Verbatim {
                 prop_assert!(shorter > parameters.verbatim_minimum);
             } else {
                 prop_assert!(shorter >= parameters.passage_minimum);
@@ -153,11 +156,12 @@ proptest! {
     ) {
         let suspicious = format!("{before}. Zinc lamps burn. {shared} {after}");
         let source = format!("Rivers freeze now.\n\n{shared} {before}");
+        let mode = parameters.mode;
         let alignment = align(&suspicious, &source, parameters);
         if alignment.class == Class::Verbatim {
             for case in alignment.cases {
                 let (left, right) = (case.suspicious.cut(&suspicious).unwrap(), case.source.cut(&source).unwrap());
-                prop_assert_eq!(letters(left), letters(right));
+                prop_assert_eq!(letters(left, mode), letters(right, mode));
             }
         }
     }

@@ -1,42 +1,45 @@
-//! From byte offsets to character offsets, without counting from the beginning each time.
+//! From places in the text to character offsets, without counting from the beginning each time.
 
-/// Bytes between two recorded counts.
-const STRIDE: usize = 256;
+use crate::section::Section;
+use crate::symbol::Symbol;
 
-/// How many characters stand before every [`STRIDE`]-th byte of a UTF-8 text.
+/// Symbols between two recorded counts.
+pub(crate) const STRIDE: usize = 256;
+
+/// How many characters (or tokens) begin before every [`STRIDE`]-th symbol of a text.
 pub(crate) struct CharacterCounts {
-    before_stride: Vec<usize>,
+    pub(crate) before_stride: Section<u32>,
 }
 
 impl CharacterCounts {
-    pub(crate) fn of(text: &[u8]) -> Self {
+    /// `text` has fewer than 2³² symbols.
+    pub(crate) fn of<S: Symbol>(text: &[S]) -> Self {
         let mut total = 0;
-        let before_stride = text
+        let before_stride: Vec<u32> = text
             .chunks(STRIDE)
             .map(|chunk| {
                 let before = total;
-                total += characters(chunk);
+                total += units(chunk) as u32;
                 before
             })
             .collect();
-        Self { before_stride }
+        Self {
+            before_stride: before_stride.into(),
+        }
     }
 
-    /// Characters that begin before the byte `offset` of `text`, the same text as in [`Self::of`].
-    pub(crate) fn before(&self, text: &[u8], offset: usize) -> usize {
+    /// Characters that begin before the symbol `offset` of `text`, the same text as in [`Self::of`].
+    pub(crate) fn before<S: Symbol>(&self, text: &[S], offset: usize) -> usize {
         // One past the last chunk there is no count; the chunk before it then is counted whole.
         let chunk = (offset / STRIDE).min(self.before_stride.len().saturating_sub(1));
         let recorded = self.before_stride.get(chunk).copied().unwrap_or(0);
-        recorded + characters(&text[chunk * STRIDE..offset])
+        recorded as usize + units(&text[chunk * STRIDE..offset])
     }
 }
 
-/// A character begins at every byte that is no continuation byte (`10xxxxxx`).
-fn characters(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .filter(|&&byte| byte & 0b1100_0000 != 0b1000_0000)
-        .count()
+/// How many characters (or tokens) begin within `symbols`.
+pub(crate) fn units<S: Symbol>(symbols: &[S]) -> usize {
+    symbols.iter().filter(|symbol| symbol.begins_unit()).count()
 }
 
 #[cfg(test)]

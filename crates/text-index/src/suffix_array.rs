@@ -5,72 +5,50 @@
 
 use std::ops::Range;
 
-use libsais::{LIBSAIS_I32_OUTPUT_MAXIMUM_SIZE, LibsaisError, SuffixArrayConstruction};
-
 use crate::IndexError;
-
-/// What a text is made of: bytes, or token ids renumbered without gaps from 0.
-pub(crate) trait Symbol: Copy + Ord {
-    /// The positions of `text` in suffix order. `text` is left as it was.
-    fn sort_suffixes(text: &mut [Self]) -> Result<Vec<i32>, LibsaisError>;
-}
-
-impl Symbol for u8 {
-    fn sort_suffixes(text: &mut [Self]) -> Result<Vec<i32>, LibsaisError> {
-        let construction = SuffixArrayConstruction::for_text(text)
-            .in_owned_buffer32()
-            .single_threaded();
-        Ok(construction.run()?.into_vec())
-    }
-}
-
-impl Symbol for i32 {
-    fn sort_suffixes(text: &mut [Self]) -> Result<Vec<i32>, LibsaisError> {
-        let construction = SuffixArrayConstruction::for_text_mut(text)
-            .in_owned_buffer32()
-            .single_threaded();
-        Ok(construction.run()?.into_vec())
-    }
-}
+use crate::section::Section;
+use crate::symbol::{Filler, Symbol};
 
 /// How many neighbours in suffix order share one entry of [`SuffixArray::first_in_block`].
-const BLOCK: usize = 256;
+pub(crate) const BLOCK: usize = 256;
+
+/// Every so many suffixes, in suffix order, a signpost stands.
+pub(crate) const STEP: usize = 64;
 
 pub(crate) struct SuffixArray<S> {
-    text: Vec<S>,
+    pub(crate) text: Section<S>,
     /// Positions of `text`, in suffix order.
-    positions: Vec<i32>,
+    pub(crate) positions: Section<i32>,
     /// The smallest of each [`BLOCK`] positions: the first occurrence of a frequent pattern without a walk over all of them.
-    first_in_block: Vec<i32>,
+    pub(crate) first_in_block: Section<i32>,
+    /// [`Symbol::key`] of every [`STEP`]-th suffix. Side by side they cost binary search few cache misses, where each look
+    /// at a suffix itself costs two.
+    pub(crate) signposts: Section<u128>,
 }
 
 impl<S: Symbol> SuffixArray<S> {
+    /// `text` has at most [`libsais::LIBSAIS_I32_OUTPUT_MAXIMUM_SIZE`] symbols.
     pub(crate) fn build(mut text: Vec<S>) -> Result<Self, IndexError> {
-        let maximum = LIBSAIS_I32_OUTPUT_MAXIMUM_SIZE;
-        if text.len() > maximum {
-            return Err(IndexError::CorpusTooLarge {
-                found: text.len(),
-                maximum,
-            });
-        }
         let positions = if text.is_empty() {
             Vec::new()
         } else {
             S::sort_suffixes(&mut text)?
         };
-        let first_in_block = positions
+        let first_in_block: Vec<i32> = positions
             .chunks(BLOCK)
             .filter_map(|block| block.iter().min().copied())
             .collect();
+        let signposts: Vec<u128> = positions
+            .iter()
+            .step_by(STEP)
+            .map(|&position| S::key(&text[position as usize..], Filler::Lowest))
+            .collect();
         Ok(Self {
-            text,
-            positions,
-            first_in_block,
+            text: text.into(),
+            positions: positions.into(),
+            first_in_block: first_in_block.into(),
+            signposts: signposts.into(),
         })
-    }
-
-    pub(crate) fn text(&self) -> &[S] {
-        &self.text
     }
 
     /// Length of the longest prefix of `query` that occurs in the text.
@@ -79,18 +57,30 @@ impl<S: Symbol> SuffixArray<S> {
     /// neighbours of that place. What both ends of the remaining interval share with `query`, everything between them
     /// shares too, and is not compared again.
     pub(crate) fn longest_prefix(&self, query: &[S]) -> usize {
-        let (mut low, mut high) = (0, self.positions.len());
+        let (text, positions): (&[S], &[i32]) = (&self.text, &self.positions);
+        let suffix = |rank: usize| &text[positions[rank] as usize..];
+
+        let key = S::key(query, Filler::Lowest);
+        let Range { start, end } = self.between_signposts(key, key);
+        let (mut low, mut high) = (start, end);
         let (mut shared_below, mut shared_above) = (0, 0);
         while low < high {
             let middle = low.midpoint(high);
             let known = shared_below.min(shared_above);
-            let suffix = &self.text[self.positions[middle] as usize..];
+            let suffix = suffix(middle);
             let shared = known + common_prefix(&suffix[known..], &query[known..]);
             if suffix[shared..].first() < query[shared..].first() {
                 (low, shared_below) = (middle + 1, shared);
             } else {
                 (high, shared_above) = (middle, shared);
             }
+        }
+        // The neighbours outside of the signposts have not been looked at.
+        if low == start && low > 0 {
+            shared_below = common_prefix(suffix(low - 1), query);
+        }
+        if low == end && low < positions.len() {
+            shared_above = common_prefix(suffix(low), query);
         }
         shared_below.max(shared_above)
     }
@@ -122,23 +112,48 @@ impl<S: Symbol> SuffixArray<S> {
 
     /// Where the suffixes that begin with `pattern` stand in suffix order.
     fn ranks(&self, pattern: &[S]) -> Range<usize> {
+        let text: &[S] = &self.text;
         let prefix = |position: i32| {
-            let suffix = &self.text[position as usize..];
+            let suffix = &text[position as usize..];
             &suffix[..suffix.len().min(pattern.len())]
         };
-        let start = self
-            .positions
-            .partition_point(|&position| prefix(position) < pattern);
-        let length = self.positions[start..].partition_point(|&position| prefix(position) == pattern);
+        let around =
+            self.between_signposts(S::key(pattern, Filler::Lowest), S::key(pattern, Filler::Highest));
+        let positions = &self.positions[around.clone()];
+        let below = positions.partition_point(|&position| prefix(position) < pattern);
+        let length = positions[below..].partition_point(|&position| prefix(position) == pattern);
+        let start = around.start + below;
         start..start + length
+    }
+
+    /// The ranks between which every suffix with a key from `lowest` to `highest` stands; whatever stands before them has a
+    /// smaller key or is smaller, and whatever stands after them has a larger key.
+    fn between_signposts(&self, lowest: u128, highest: u128) -> Range<usize> {
+        let signposts: &[u128] = &self.signposts;
+        let before = signposts.partition_point(|&key| key < lowest);
+        let after = before + signposts[before..].partition_point(|&key| key <= highest);
+        before.saturating_sub(1) * STEP..(after * STEP).min(self.positions.len())
     }
 }
 
-fn common_prefix<S: Symbol>(left: &[S], right: &[S]) -> usize {
-    left.iter()
-        .zip(right)
+/// How many symbols `left` and `right` share from their beginning.
+pub(crate) fn common_prefix<S: Symbol>(left: &[S], right: &[S]) -> usize {
+    /// Compared at once, which for long passages is many times faster.
+    const CHUNK: usize = 64;
+    let length = left.len().min(right.len());
+    let (left, right) = (&left[..length], &right[..length]);
+    let equal_chunks = left
+        .chunks_exact(CHUNK)
+        .zip(right.chunks_exact(CHUNK))
         .take_while(|(left, right)| left == right)
-        .count()
+        .count();
+    let known = equal_chunks * CHUNK;
+    known
+        + left[known..]
+            .iter()
+            .zip(&right[known..])
+            .take_while(|(left, right)| left == right)
+            .count()
 }
 
 #[cfg(test)]
@@ -159,6 +174,31 @@ mod tests {
             ("Ananas", 0),  // before every suffix
         ] {
             assert_eq!(array.longest_prefix(query.as_bytes()), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn signposts_leave_no_neighbour_out() {
+        // 4,000 suffixes, so 63 signposts; every prefix of every suffix, changed at its end, is looked up.
+        let text: String = (0..1_000).fold(String::new(), |text, number| {
+            text + &format!("{:04}", number * 7 % 1_000)
+        });
+        let array = SuffixArray::build(text.clone().into_bytes()).unwrap();
+        for start in 0..text.len() {
+            for length in [1, 3, 7, 8, 9, 20] {
+                let passage = &text[start..text.len().min(start + length)];
+                for query in [format!("{passage}/"), format!("{passage}:"), passage.to_owned()] {
+                    let expected = (0..=query.len())
+                        .rev()
+                        .find(|&length| text.contains(&query[..length]));
+                    assert_eq!(Some(array.longest_prefix(query.as_bytes())), expected, "{query}");
+                }
+                assert_eq!(
+                    array.first_position(passage.as_bytes()),
+                    text.find(passage),
+                    "{passage}"
+                );
+            }
         }
     }
 

@@ -1,94 +1,174 @@
-use std::cmp::Reverse;
-use std::ops::Range;
+use std::collections::HashMap;
+use std::path::Path;
 
+use crate::builder::{self, CorpusBuilder};
 use crate::corpus::Corpus;
-use crate::{IndexError, Match};
-
-/// Follows every document; the tokens of the corpus are numbered from 1.
-const SEPARATOR: i32 = 0;
+use crate::repeats::repeats;
+use crate::{IndexError, Match, Place};
 
 /// Stands for a token that the corpus does not hold, and matches nothing.
 const UNKNOWN: i32 = -1;
 
 /// Finds the passages of a token sequence that stand anywhere in a corpus of token sequences.
 ///
-/// What [`ExactIndex`](crate::ExactIndex) is for characters; its answers count tokens. Takes eight bytes of memory per token
-/// of the corpus.
+/// What [`ExactIndex`](crate::ExactIndex) is for characters; its answers count tokens. Takes 8.3 bytes per token of the
+/// corpus.
 pub struct TokenIndex {
     corpus: Corpus<i32>,
-    /// The distinct tokens of the corpus, ascending. libsais wants symbols without gaps, and takes memory per symbol.
-    vocabulary: Vec<u32>,
+    vocabulary: Vocabulary,
 }
 
 impl TokenIndex {
-    /// Indexes `documents`. Any token id is allowed.
+    /// Indexes `documents` in memory. Any token id is allowed.
     ///
     /// # Errors
-    /// [`IndexError::CorpusTooLarge`] from 2³¹ tokens on, [`IndexError::SuffixArray`] if memory does not suffice.
+    /// [`IndexError::DocumentTooLarge`] for a document of 2³¹ − 1 tokens or more, [`IndexError::SuffixArray`] if memory does
+    /// not suffice.
     pub fn build(documents: &[&[u32]]) -> Result<Self, IndexError> {
-        let mut vocabulary: Vec<u32> = documents.iter().copied().flatten().copied().collect();
-        vocabulary.sort_unstable();
-        vocabulary.dedup();
-        let renumbered = documents
-            .iter()
-            .map(|document| document.iter().map(|&token| number(&vocabulary, token)));
-        let corpus = Corpus::build(renumbered, SEPARATOR)?;
+        let mut builder = TokenIndexBuilder {
+            builder: CorpusBuilder::in_memory(usize::MAX),
+            vocabulary: Vocabulary::default(),
+        };
+        for document in documents {
+            builder.push(document)?;
+        }
+        builder.finish()
+    }
+
+    /// Writes the index into `folder`, in place of any index there.
+    ///
+    /// # Errors
+    /// [`IndexError::File`] where a file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), IndexError> {
+        builder::save(&self.corpus, folder, Some(&self.vocabulary.tokens))
+    }
+
+    /// Maps the index that was saved or built in `folder`, after reading all of it once to compare its digests.
+    ///
+    /// # Errors
+    /// [`IndexError::NotAnIndex`], [`IndexError::Version`] or [`IndexError::Damaged`] for a folder that does not hold what
+    /// [`Self::save`] wrote there; [`IndexError::File`] where a file cannot be read.
+    pub fn open(folder: &Path) -> Result<Self, IndexError> {
+        let (corpus, tokens) = builder::open(folder)?;
+        let mut vocabulary = Vocabulary::default();
+        for token in tokens {
+            vocabulary.number_or_add(token);
+        }
         Ok(Self { corpus, vocabulary })
+    }
+
+    /// Digest of the indexed documents: xxh3-128 over the length in bytes (64 bits, little-endian) and the tokens (32 bits
+    /// each, little-endian) of each.
+    pub fn corpus_digest(&self) -> u128 {
+        self.corpus.digest
+    }
+
+    /// How many documents are indexed.
+    pub fn documents(&self) -> usize {
+        self.corpus.documents()
     }
 
     /// The longest passage of `tokens` that stands anywhere in the corpus; `None` if they have no token in common. Of
     /// several the first in `tokens`, and its first place in the first document that holds it.
     pub fn longest_match(&self, tokens: &[u32]) -> Option<Match> {
-        let query = self.renumber(tokens);
-        let longest = self
-            .maximal_spans(&query)
-            .into_iter()
-            .min_by_key(|span| Reverse(span.len()))?;
-        self.locate(&query, longest)
+        self.corpus.longest_match(&self.vocabulary.numbers(tokens))
     }
 
     /// All passages of `tokens` with at least `minimum_tokens` that stand anywhere in the corpus, by their place in
     /// `tokens`. Only maximal ones: none lies within another, though they may overlap.
     pub fn matches_at_least(&self, tokens: &[u32], minimum_tokens: usize) -> Vec<Match> {
-        let query = self.renumber(tokens);
-        self.maximal_spans(&query)
-            .into_iter()
-            .filter(|span| span.len() >= minimum_tokens)
-            .filter_map(|span| self.locate(&query, span))
-            .collect()
+        self.corpus
+            .matches_at_least(&self.vocabulary.numbers(tokens), minimum_tokens)
+    }
+
+    /// The first `limit` places of `sequence`, by document and place within it. The empty sequence has none.
+    pub fn places(&self, sequence: &[u32], limit: usize) -> Vec<Place> {
+        self.corpus.places(&self.vocabulary.numbers(sequence), limit)
     }
 
     /// The first `limit` documents that hold `sequence`, ascending. Every document holds the empty sequence.
     pub fn documents_containing(&self, sequence: &[u32], limit: usize) -> Vec<usize> {
-        self.corpus.documents_containing(&self.renumber(sequence), limit)
+        self.corpus
+            .documents_containing(&self.vocabulary.numbers(sequence), limit)
     }
 
-    fn renumber(&self, tokens: &[u32]) -> Vec<i32> {
-        tokens
+    /// How many documents hold `sequence`, or `cap` if there are more. Every document holds the empty sequence.
+    pub fn document_frequency(&self, sequence: &[u32], cap: usize) -> usize {
+        self.corpus
+            .document_frequency(&self.vocabulary.numbers(sequence), cap)
+    }
+
+    /// Every maximal passage of at least `minimum_tokens` that stands at least twice in the corpus, at each of its places;
+    /// see [`ExactIndex::repeats`](crate::ExactIndex::repeats).
+    pub fn repeats(&self, minimum_tokens: usize) -> Vec<Place> {
+        repeats(&self.corpus, minimum_tokens)
+    }
+}
+
+/// Builds a [`TokenIndex`] in a folder from documents that need not fit in memory together; see
+/// [`ExactIndexBuilder`](crate::ExactIndexBuilder).
+pub struct TokenIndexBuilder {
+    builder: CorpusBuilder<i32>,
+    vocabulary: Vocabulary,
+}
+
+impl TokenIndexBuilder {
+    /// Begins an index in `folder`, which is created; an index in it is removed. A shard holds `shard_tokens`, plus one per
+    /// document, and takes 8.3 bytes of memory for each while it is sorted; a longer document has a shard of its own.
+    ///
+    /// # Errors
+    /// [`IndexError::File`] where the folder cannot be written.
+    pub fn new(folder: &Path, shard_tokens: usize) -> Result<Self, IndexError> {
+        Ok(Self {
+            builder: CorpusBuilder::in_folder(folder, shard_tokens)?,
+            vocabulary: Vocabulary::default(),
+        })
+    }
+
+    /// Adds the next document.
+    ///
+    /// # Errors
+    /// [`IndexError::DocumentTooLarge`] if it has 2³¹ − 1 tokens or more; and what sorting and writing a full shard meets.
+    pub fn push(&mut self, document: &[u32]) -> Result<(), IndexError> {
+        let numbers: Vec<i32> = document
             .iter()
-            .map(|&token| number(&self.vocabulary, token))
-            .collect()
+            .map(|&token| self.vocabulary.number_or_add(token))
+            .collect();
+        self.builder.push(&numbers, bytemuck::cast_slice(document))
     }
 
-    fn maximal_spans(&self, query: &[i32]) -> Vec<Range<usize>> {
-        let boundaries: Vec<usize> = (0..=query.len()).collect();
-        self.corpus.maximal_spans(query, &boundaries)
-    }
-
-    fn locate(&self, query: &[i32], span: Range<usize>) -> Option<Match> {
-        let occurrence = self.corpus.first_occurrence(&query[span.clone()])?;
-        let document_start = occurrence.position - occurrence.document_start;
-        Some(Match {
-            in_document: document_start..document_start + span.len(),
-            document: occurrence.document,
-            in_text: span,
+    /// Completes the index and maps it. An index that was not completed cannot be opened.
+    ///
+    /// # Errors
+    /// [`IndexError::SuffixArray`] if memory does not suffice, [`IndexError::File`] where a file cannot be written.
+    pub fn finish(self) -> Result<TokenIndex, IndexError> {
+        Ok(TokenIndex {
+            corpus: self.builder.finish(Some(&self.vocabulary.tokens))?,
+            vocabulary: self.vocabulary,
         })
     }
 }
 
-/// The place of `token` in the ascending `vocabulary`, from 1.
-fn number(vocabulary: &[u32], token: u32) -> i32 {
-    vocabulary
-        .binary_search(&token)
-        .map_or(UNKNOWN, |place| place as i32 + 1)
+/// The distinct tokens of a corpus, numbered from 1 in the order in which they come: libsais wants symbols without gaps, and
+/// takes memory per symbol.
+#[derive(Default)]
+struct Vocabulary {
+    tokens: Vec<u32>,
+    numbers: HashMap<u32, i32>,
+}
+
+impl Vocabulary {
+    fn number_or_add(&mut self, token: u32) -> i32 {
+        *self.numbers.entry(token).or_insert_with(|| {
+            self.tokens.push(token);
+            self.tokens.len() as i32
+        })
+    }
+
+    fn numbers(&self, tokens: &[u32]) -> Vec<i32> {
+        tokens
+            .iter()
+            .map(|token| self.numbers.get(token).copied().unwrap_or(UNKNOWN))
+            .collect()
+    }
 }

@@ -176,3 +176,31 @@ fn a_long_copied_text_is_found_whole() {
         Some(found(0..length, 1, 0..length))
     );
 }
+
+/// Half a million overlapping passages of half a million characters: to compare each would take hours.
+#[test]
+fn a_run_longer_than_any_of_the_corpus_is_found_at_every_place() {
+    let long = |pattern: &str| pattern.repeat(1_000_000 / pattern.len());
+    for pattern in ["a", "\0", "é", "😀", "+--", "- \r\n"] {
+        let text = long(pattern) + &long(pattern) + "!";
+        let document = long(pattern);
+        let index = ExactIndex::build(&["?", &document]).unwrap();
+        let length = document.chars().count();
+        let period = pattern.chars().count();
+        // Every maximal passage is the whole document; a period later it stands again.
+        let expected: Vec<Match> = (0..=length)
+            .step_by(period)
+            .map(|start| found(start..start + length, 1, 0..length))
+            .collect();
+        assert_eq!(
+            index.longest_match(&text).as_ref(),
+            expected.first(),
+            "{pattern:?}"
+        );
+        let matches = index.matches_at_least(&text, 1_000);
+        assert!(
+            matches.iter().filter(|found| found.len() == length).eq(&expected),
+            "{pattern:?}"
+        );
+    }
+}

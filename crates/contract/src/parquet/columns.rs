@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 
 use crate::Error;
-use crate::records::{Column, ColumnType};
+use crate::records::{Column, ColumnType, Record};
 
 /// The columns as a writer hands them to Arrow.
 pub(super) fn fields(columns: &[Column]) -> Vec<FieldRef> {
@@ -17,9 +17,9 @@ pub(super) fn fields(columns: &[Column]) -> Vec<FieldRef> {
     columns.iter().map(field).collect()
 }
 
-/// Whether a file has every column, each of a type that [`cast`] takes.
-pub(super) fn check(path: &Path, columns: &[Column], schema: &Schema) -> Result<(), Error> {
-    for column in columns {
+/// Whether a file has every column that a record cannot do without, each of a type that [`cast`] takes.
+pub(super) fn check<R: Record>(path: &Path, schema: &Schema) -> Result<(), Error> {
+    for column in R::COLUMNS {
         let expected = column.kind.name();
         let problem = match schema.field_with_name(column.name) {
             Ok(field) if castable(field.data_type(), column) => continue,
@@ -28,6 +28,7 @@ pub(super) fn check(path: &Path, columns: &[Column], schema: &Schema) -> Result<
                 column.name,
                 field.data_type()
             ),
+            Err(_) if R::LATER.contains(&column.name) => continue,
             Err(_) => format!(
                 "column {} is missing: expected {expected}, found the columns {}",
                 column.name,
@@ -48,8 +49,9 @@ fn names(schema: &Schema) -> String {
     names.join(", ")
 }
 
-/// One column of a batch in the contract's type, checked for values that are not there or do not fit. `before` is the number
-/// of rows in the batches before, so that a message can name the row.
+/// One column of a batch in the contract's type, checked for values that are not there or do not fit; all nulls where the
+/// file has no such column, which [`check`] allows for a few. `before` is the number of rows in the batches before, so that
+/// a message can name the row.
 pub(super) fn cast(
     path: &Path,
     batch: &RecordBatch,
@@ -62,9 +64,9 @@ pub(super) fn cast(
             format!("column {}: expected {}, {found}", column.name, column.kind.name()),
         )
     };
-    let array = batch
-        .column_by_name(column.name)
-        .ok_or_else(|| problem(&"found no such column"))?;
+    let Some(array) = batch.column_by_name(column.name) else {
+        return Ok(new_null_array(&data_type(column.kind), batch.num_rows()));
+    };
     let options = CastOptions {
         safe: false,
         ..CastOptions::default()
@@ -131,6 +133,7 @@ fn data_type(kind: ColumnType) -> DataType {
         ColumnType::ListInt32 => list(DataType::Int32),
         ColumnType::ListFloat32 => list(DataType::Float32),
         ColumnType::ListBool => list(DataType::Boolean),
+        ColumnType::ListText => list(DataType::Utf8),
     }
 }
 
@@ -147,6 +150,7 @@ impl ColumnType {
             Self::ListInt32 => "list of int32",
             Self::ListFloat32 => "list of float32",
             Self::ListBool => "list of bool",
+            Self::ListText => "list of string",
         }
     }
 }

@@ -14,7 +14,7 @@ pub use one_or_many::OneOrMany;
 pub use settings::{
     Architecture, BadDocuments, Budget, Canaries, Candidates, Confirmation, Corpus, CorpusFormat, Detection,
     DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model, Pipeline, Precision,
-    PromptSource, Reporting, Rows, Schedule, Shortage, Strategy, Targets, TextUnit, Tuning,
+    PromptSource, Reporting, Rows, Schedule, Shortage, SimilaritySearch, Strategy, Targets, TextUnit, Tuning,
 };
 
 use crate::Error;

@@ -257,30 +257,18 @@ impl AnyRecord for PassageMatch {
 
     fn any() -> BoxedStrategy<Self> {
         let fields = (
-            any::<i64>(),
-            text(),
-            split(),
-            verdict(),
-            any::<i32>(),
-            any::<i32>(),
-            any::<i32>(),
-            any::<i32>(),
-            real(),
-            text(),
+            (any::<i64>(), text(), split(), verdict()),
+            (any::<i32>(), any::<i32>(), any::<i32>(), any::<i32>()),
+            (real(), text()),
+            (option::of(any::<i32>()), option::of(vec(text(), 0..4))),
         );
         fields
             .prop_map(
                 |(
-                    sample_id,
-                    doc_id,
-                    doc_split,
-                    kind,
-                    gen_start,
-                    gen_end,
-                    doc_start,
-                    doc_end,
-                    similarity,
-                    detector,
+                    (sample_id, doc_id, doc_split, kind),
+                    (gen_start, gen_end, doc_start, doc_end),
+                    (similarity, detector),
+                    (document_frequency, personal_details),
                 )| Self {
                     sample_id,
                     doc_id,
@@ -292,6 +280,8 @@ impl AnyRecord for PassageMatch {
                     doc_end,
                     similarity,
                     detector,
+                    document_frequency,
+                    personal_details,
                 },
             )
             .boxed()
@@ -320,6 +310,7 @@ impl AnyRecord for SampleVerdict {
                 option::of(real()),
                 option::of(real()),
                 option::of(real()),
+                option::of(any::<bool>()),
             ),
         );
         fields
@@ -334,6 +325,7 @@ impl AnyRecord for SampleVerdict {
                         rouge_l,
                         bleu,
                         edit_similarity,
+                        boilerplate,
                     ),
                 )| Self {
                     sample_id,
@@ -350,6 +342,7 @@ impl AnyRecord for SampleVerdict {
                     rouge_l,
                     bleu,
                     edit_similarity,
+                    boilerplate,
                 },
             )
             .boxed()

@@ -9,9 +9,10 @@ use arrow::array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int8Array, Int32Array, Int64Array, LargeListArray,
     LargeStringArray, ListArray, NullArray, RecordBatch, StringArray, StringViewArray, UInt64Array,
 };
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, UInt16Type};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, UInt16Type};
 use contract::parquet;
-use contract::records::{DocumentKind, HeldOutDocument, Sample, Score, Split};
+use contract::records::{DocumentKind, HeldOutDocument, PassageMatch, Sample, Score, Split};
 
 use crate::{assert_tells, told};
 
@@ -119,6 +120,77 @@ fn wider_lists_and_columns_of_nulls_are_cast() {
     assert_eq!((&read[0].doc_id, &read[0].truth), (&None, &None));
     assert_eq!(read[0].generated_tokens, [3, 4]);
     assert_eq!(read[0].logprobs, [-0.25, f32::NEG_INFINITY]);
+}
+
+/// One passage in the contract's columns as they first were.
+fn passage() -> Columns {
+    let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let whole = |value| -> ArrayRef { Arc::new(Int32Array::from(vec![value])) };
+    vec![
+        ("sample_id", Arc::new(Int64Array::from(vec![5]))),
+        ("doc_id", text("a")),
+        ("doc_split", text("train")),
+        ("kind", text("verbatim")),
+        ("gen_start", whole(0)),
+        ("gen_end", whole(60)),
+        ("doc_start", whole(7)),
+        ("doc_end", whole(67)),
+        ("similarity", Arc::new(Float64Array::from(vec![1.0]))),
+        ("detector", text("mine")),
+    ]
+}
+
+#[test]
+fn columns_that_joined_later_may_be_missing_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("matches.parquet");
+    let read = |columns: Columns| {
+        write(&file, columns);
+        let passage = parquet::read_all::<PassageMatch>(&file).unwrap().remove(0);
+        (
+            passage.gen_end,
+            passage.document_frequency,
+            passage.personal_details,
+        )
+    };
+    assert_eq!(read(passage()), (60, None, None));
+
+    let mut given = passage();
+    let details = StringArray::from(vec!["name", "phone"]);
+    let details = ListArray::new(
+        Arc::new(Field::new("element", DataType::Utf8, true)),
+        OffsetBuffer::from_lengths([2]),
+        Arc::new(details),
+        None,
+    );
+    given.insert(0, ("personal_details", Arc::new(details)));
+    assert_eq!(
+        read(given.clone()),
+        (60, None, Some(vec!["name".to_owned(), "phone".to_owned()]))
+    );
+    given.push(("document_frequency", Arc::new(Int64Array::from(vec![12]))));
+    assert_eq!(read(given).1, Some(12));
+    let mut nulls = passage();
+    nulls.push(("document_frequency", Arc::new(NullArray::new(1))));
+    nulls.push(("personal_details", Arc::new(NullArray::new(1))));
+    assert_eq!(read(nulls), (60, None, None));
+
+    let mut mistyped = passage();
+    mistyped.push(("personal_details", Arc::new(StringArray::from(vec!["name"]))));
+    refused::<PassageMatch>(
+        "matches.parquet",
+        mistyped,
+        &["column personal_details", "expected list of string", "found Utf8"],
+    );
+    let without_detector = passage()
+        .into_iter()
+        .filter(|(name, _)| *name != "detector")
+        .collect();
+    refused::<PassageMatch>(
+        "matches.parquet",
+        without_detector,
+        &["column detector", "missing"],
+    );
 }
 
 /// Each case: the columns, and what the message must name. All are bad input, exit status 3.

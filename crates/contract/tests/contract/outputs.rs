@@ -60,6 +60,8 @@ fn a_partial_left_behind_is_overwritten() {
     fs::create_dir(folder.path().join("a.parquet.partial")).unwrap();
     fs::write(folder.path().join("a.parquet.partial/stale"), "").unwrap();
     fs::write(folder.path().join("checkpoint.partial"), "stale").unwrap();
+    fs::create_dir(folder.path().join("checkpoint.replaced")).unwrap();
+    fs::write(folder.path().join("checkpoint.replaced/old"), "put aside").unwrap();
 
     write_whole(&file, b"new").unwrap();
     let unfinished = Unfinished::folder(&checkpoint).unwrap();

@@ -83,6 +83,34 @@ fn files_that_polars_rewrote_hold_the_same_records() {
     for_every_record!(assert_rewritten, theirs.path());
 }
 
+/// A program written before a column joined the contract leaves it out; its files are read, with nulls.
+#[test]
+fn files_that_polars_wrote_without_later_columns_are_read() {
+    let [ours, theirs] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    write_some::<PassageMatch>(ours.path());
+    write_some::<SampleVerdict>(ours.path());
+    python("without_later_columns.py", &[ours.path(), theirs.path()]);
+    let passages: Vec<PassageMatch> = some::<PassageMatch>()
+        .into_iter()
+        .map(|passage| PassageMatch {
+            document_frequency: None,
+            personal_details: None,
+            ..passage
+        })
+        .collect();
+    let verdicts: Vec<SampleVerdict> = some::<SampleVerdict>()
+        .into_iter()
+        .map(|verdict| SampleVerdict {
+            boilerplate: None,
+            ..verdict
+        })
+        .collect();
+    let [matches, rows] =
+        ["matches", "verdicts"].map(|name| theirs.path().join(name).with_extension("parquet"));
+    assert_eq!(parquet::read_all::<PassageMatch>(&matches).unwrap(), passages);
+    assert_eq!(parquet::read_all::<SampleVerdict>(&rows).unwrap(), verdicts);
+}
+
 /// The values are spelled out once more in `read_sample.py`.
 #[test]
 fn polars_sees_the_values_that_were_written() {

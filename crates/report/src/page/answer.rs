@@ -4,11 +4,11 @@ use contract::records::{DocumentKind, Split};
 use maud::{Markup, html};
 
 use super::{Heading, chip, number_cell, prose, rate_cell, table, visible};
+use crate::analysis::{Analysis, Series, Setting};
 use crate::findings::{answer, room_left};
 use crate::format::{count, listing, parameters, rate_name, times};
 use crate::measure::Measure;
 use crate::membership::Attack;
-use crate::series::{Analysis, Series, Setting};
 use crate::tallies::Where;
 
 pub(super) fn header(heading: &Heading, analysis: &Analysis<'_>) -> Markup {

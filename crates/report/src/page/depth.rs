@@ -6,8 +6,9 @@ use contract::records::{DocumentKind, Split};
 use maud::{Markup, html};
 use measures::discoverable::discoverable_rate;
 
-use super::evidence::points_over_copies;
+use super::memorization::points_over_copies;
 use super::{chip, dense_table, look_of, looks, number_cell, panels, rate_cell};
+use crate::analysis::{Analysis, Series, Setting};
 use crate::canaries::{chance, references};
 use crate::format::{number, percent, times};
 use crate::measure::{DISCOVERY_SAMPLES, Measure};
@@ -16,7 +17,6 @@ use crate::observations::DISCOVERY_PROBABILITY;
 use crate::plots::dose::DoseLine;
 use crate::plots::lines::Line;
 use crate::plots::{DosePlot, LinePlot, Unit};
-use crate::series::{Analysis, Series, Setting};
 use crate::tallies::Where;
 
 /// Scores come from teacher forcing; no decoding stands between them and the model.

@@ -6,8 +6,8 @@ use contract::Provenance;
 use maud::{Markup, html};
 
 use super::{Heading, setting_name, table, visible};
+use crate::analysis::Analysis;
 use crate::findings;
-use crate::series::Analysis;
 
 pub(super) fn limits(analysis: &Analysis<'_>) -> Markup {
     html! {

@@ -6,21 +6,23 @@
 
 mod answer;
 mod depth;
-mod evidence;
 mod making;
+mod memorization;
 mod passages;
+mod similarity;
 mod sizes;
 mod tables;
 mod training;
+mod usefulness;
 
 use contract::pipeline::Reporting;
 use contract::{PipelineFile, Provenance};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::analysis::{Analysis, Setting};
 use crate::format::{number, number_interval, percent, percent_interval};
 use crate::plots::{Look, mode_class};
 use crate::rates::Estimate;
-use crate::series::{Analysis, Setting};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -78,9 +80,9 @@ pub fn write(
                     }
                     @for setting in &analysis.settings {
                         @if several { h2 class="setting" { (setting_name(setting)) } }
-                        (evidence::memorization(setting, analysis))
-                        (evidence::utility(setting, analysis))
-                        (evidence::similarity(setting, analysis))
+                        (memorization::memorization(setting, analysis))
+                        (usefulness::usefulness(setting, analysis))
+                        (similarity::similarity(setting, analysis))
                         (tables::by_copies(setting))
                         (depth::extraction(setting, analysis))
                         (depth::canaries(setting, analysis))

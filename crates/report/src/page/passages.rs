@@ -4,9 +4,10 @@ use contract::records::{Split, Verdict};
 use maud::{Markup, html};
 
 use super::{chip, visible};
+use crate::analysis::{Analysis, Setting};
 use crate::examples::{Example, Excerpt, examples};
+use crate::findings::content_sentences;
 use crate::format::times;
-use crate::series::{Analysis, Setting};
 
 /// Characters of the prompt's end that are shown before a generation.
 const PROMPT_TAIL: usize = 120;
@@ -32,6 +33,8 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>, limit: usize) 
                 "The longest of each class and way of tuning, no document twice. Left: what the model wrote after the prompt (in "
                 "grey). Right: the training document. " mark { "Marked" } ": the part that they share."
             }
+            @let content = content_sentences(setting, analysis);
+            @if !content.is_empty() { p class="finding" { (visible(&content.join(" "))) } }
             @for (kind, name, meaning) in classes { (class(setting, analysis, limit, kind, name, meaning)) }
         }
     }
@@ -95,6 +98,12 @@ fn example(example: &Example, label: &str, mode: &str) -> Markup {
             p class="where" {
                 (chip(mode, label)) " · " (source) " · document " code { (visible(&example.doc_id)) }
                 " · " code { (visible(&example.cell)) } ", " (visible(&example.strategy)) ", sample " (example.sample_id)
+                @if let Some(documents) = example.document_frequency.filter(|documents| *documents > 1) {
+                    " · stands in " (documents) " training documents"
+                }
+                @if !example.personal_details.is_empty() {
+                    " · " b { "personal details: " (visible(&example.personal_details.join(", "))) }
+                }
             }
             div class="sides" {
                 div {

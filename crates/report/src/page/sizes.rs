@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use super::{chip, rate_cell, table, visible};
+use crate::analysis::{Analysis, Setting};
 use crate::format::{parameters, points, times};
 use crate::measure::Measure;
-use crate::series::{Analysis, Setting};
 use crate::tallies::Tallies;
 use crate::trends::per_tenfold_size;
 

@@ -4,9 +4,9 @@ use contract::records::Split;
 use maud::{Markup, html};
 
 use super::{chip, dense_table, number_cell, rate_cell, visible};
+use crate::analysis::{Analysis, Series, Setting};
 use crate::format::{count, rate_name};
 use crate::measure::{Against, EXTRACTED_CHARS, Measure};
-use crate::series::{Analysis, Series, Setting};
 use crate::tallies::Where;
 
 /// Modes × copies, with what was never seen as a row of its own.
@@ -17,7 +17,9 @@ pub(super) fn by_copies(setting: &Setting) -> Markup {
             p {
                 "Share of generations in each class, with 95% intervals: Wilson’s where each document was continued once, "
                 "the bootstrap over documents where more often. “Matched” is the share of generated characters inside a "
-                "matched passage: long generations have more chances."
+                "matched passage: long generations have more chances. “Boilerplate”: verbatim, but only with passages that stand in "
+                "many training documents, so that they are the secret of none. “Personal details”: a name, number, e-mail "
+                "address or phone number stands in a matched passage, found by patterns."
             }
             @for strategy in &setting.strategies {
                 @if setting.strategies.len() > 1 { h3 { (visible(strategy)) } }
@@ -34,6 +36,8 @@ fn by_copies_content(setting: &Setting, strategy: &str) -> Markup {
             th scope="col" class="n" { "Copies" }
             th scope="col" class="n" { "Docs" }
             th scope="col" class="n" { "Verbatim" }
+            th scope="col" class="n" { "Boilerplate" }
+            th scope="col" class="n" { "Personal" small { "details" } }
             th scope="col" class="n" { "Paraphrase" }
             th scope="col" class="n" { "Idea" }
             th scope="col" class="n" { "Any" }
@@ -90,6 +94,8 @@ fn by_copies_row(
             td class="n" { (name) }
             td class="n" { (any.documents) }
             (rate_cell(estimate(Measure::Verbatim).as_ref()))
+            (rate_cell(estimate(Measure::Boilerplate).as_ref()))
+            (rate_cell(estimate(Measure::PersonalDetails).as_ref()))
             (rate_cell(estimate(Measure::Paraphrase).as_ref()))
             (rate_cell(estimate(Measure::Idea).as_ref()))
             (rate_cell(Some(&any)))

@@ -4,9 +4,9 @@ use contract::records::{Split, TrainingMetric};
 use maud::{Markup, html};
 
 use super::{look_of, panels};
+use crate::analysis::{Analysis, Setting, series_label};
 use crate::plots::lines::Line;
 use crate::plots::{LinePlot, Look, Unit};
-use crate::series::{Analysis, Setting, series_label};
 
 pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let mut drawn = Vec::new();

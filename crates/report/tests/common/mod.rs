@@ -405,6 +405,8 @@ impl Generations {
                 doc_end: (PROMPT + shared) as i32,
                 similarity: 0.9,
                 detector: "made up".to_owned(),
+                document_frequency: (verdict == Verdict::Verbatim).then_some(1),
+                personal_details: Some(Vec::new()),
             });
         }
         let longest = if verdict == Verdict::Verbatim {
@@ -427,6 +429,7 @@ impl Generations {
             rouge_l: Some(similarity * 0.5),
             bleu: Some(if verdict == Verdict::Verbatim { 0.9 } else { 0.1 }),
             edit_similarity: Some(similarity * 0.6),
+            boilerplate: (verdict == Verdict::Verbatim).then_some(false),
         });
         self.samples.push(Sample {
             sample_id,

@@ -1,0 +1,139 @@
+//! Where the private text is, and which part of it is kept back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::OneOrMany;
+
+/// `[corpus]`: where the text is and which part of it is kept back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Corpus {
+    /// A file, a folder, or a glob; several as a list.
+    pub files: OneOrMany<String>,
+    /// Format of the files; `auto` goes by their extension.
+    #[serde(default)]
+    pub format: CorpusFormat,
+    /// Column that holds the text.
+    #[serde(default = "default_text")]
+    pub text: String,
+    /// Column that holds a prompt; given together with `response`, and then `text` is not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Column that holds the response to the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
+    /// What stands between prompt and response in the training text.
+    #[serde(default = "default_separator")]
+    pub separator: String,
+    /// Column that identifies a document; without it, the digest of the text does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// What one document of a plain text file is.
+    #[serde(default)]
+    pub unit: TextUnit,
+    /// Use this many documents, chosen by hash; without it, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<usize>,
+    /// What to do where there are fewer documents than asked for.
+    #[serde(default)]
+    pub shortage: Shortage,
+    /// Leave out documents shorter than this many characters.
+    #[serde(default)]
+    pub min_chars: usize,
+    /// Leave out documents longer than this many characters; without it, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_chars: Option<usize>,
+    /// What to do with a document that is empty, not UTF-8, malformed, or without its column.
+    #[serde(default)]
+    pub bad_documents: BadDocuments,
+    /// Share of the documents that no training run sees: the control.
+    #[serde(default = "default_held_out")]
+    pub held_out: f64,
+}
+
+impl Default for Corpus {
+    fn default() -> Self {
+        Self {
+            files: OneOrMany::Many(Vec::new()),
+            format: CorpusFormat::default(),
+            text: default_text(),
+            prompt: None,
+            response: None,
+            separator: default_separator(),
+            identity: None,
+            unit: TextUnit::default(),
+            documents: None,
+            shortage: Shortage::default(),
+            min_chars: 0,
+            max_chars: None,
+            bad_documents: BadDocuments::default(),
+            held_out: default_held_out(),
+        }
+    }
+}
+
+fn default_text() -> String {
+    "text".to_owned()
+}
+
+fn default_separator() -> String {
+    "\n".to_owned()
+}
+
+fn default_held_out() -> f64 {
+    0.2
+}
+
+/// Format of corpus files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CorpusFormat {
+    /// By extension: `.jsonl`/`.ndjson`/`.json`, `.csv`/`.tsv`, `.parquet`, anything else plain text.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a header (tab-separated for `.tsv`).
+    Csv,
+    /// Plain text.
+    Text,
+    /// Parquet.
+    Parquet,
+}
+
+/// What one document of a plain text file is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TextUnit {
+    /// A whole file where a folder or several files are given; a paragraph where it is one file.
+    #[default]
+    Auto,
+    /// A whole file.
+    File,
+    /// Lines up to the next blank one.
+    Paragraph,
+    /// A line.
+    Line,
+}
+
+/// What to do where the corpus is smaller than asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shortage {
+    /// Stop.
+    #[default]
+    Error,
+    /// Go on with what there is, and say so.
+    Accept,
+}
+
+/// What to do with a document that cannot be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BadDocuments {
+    /// Stop, naming file and line.
+    #[default]
+    Error,
+    /// Leave it out, and say how many were.
+    Skip,
+}

@@ -1,0 +1,64 @@
+//! The tables of a pipeline file, every key with its meaning, unit and default.
+
+mod corpus;
+mod detection;
+mod duplication;
+mod extraction;
+mod model;
+mod report;
+mod tuning;
+
+use serde::{Deserialize, Serialize};
+
+pub use corpus::{BadDocuments, Corpus, CorpusFormat, Shortage, TextUnit};
+pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
+pub use duplication::{Budget, Canaries, Duplication, Layout};
+pub use extraction::{Extraction, PromptSource, Strategy};
+pub use model::{Architecture, Mode, ModeKind, Model, Targets};
+pub use report::Reporting;
+pub use tuning::{LossOn, Precision, Rows, Schedule, Tuning};
+
+/// A whole pipeline file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// Name of the pipeline; results go to `data/runs/<name>` unless told otherwise.
+    pub name: String,
+    /// One line on what is asked, shown at the top of the report.
+    #[serde(default)]
+    pub description: String,
+    /// Seeds; every cell runs once with each.
+    #[serde(default = "default_seeds")]
+    pub seeds: Vec<u64>,
+    /// The private text. The files that `plan` writes for the stages after `dupgen` leave it out.
+    #[serde(default)]
+    pub corpus: Corpus,
+    /// How often documents stand in the training set.
+    #[serde(default)]
+    pub duplication: Duplication,
+    /// Random strings planted to measure exposure.
+    #[serde(default)]
+    pub canaries: Canaries,
+    /// Models to tune.
+    #[serde(default)]
+    pub model: Vec<Model>,
+    /// Ways of tuning, with their learning rates.
+    #[serde(default)]
+    pub mode: Vec<Mode>,
+    /// How training runs.
+    #[serde(default)]
+    pub tuning: Tuning,
+    /// How generations are drawn and continuations scored.
+    #[serde(default)]
+    pub extraction: Extraction,
+    /// How generations are compared with the corpus.
+    #[serde(default)]
+    pub detection: Detection,
+    /// What the report shows.
+    #[serde(default)]
+    pub report: Reporting,
+}
+
+fn default_seeds() -> Vec<u64> {
+    vec![0]
+}

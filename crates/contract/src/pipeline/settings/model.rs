@@ -1,0 +1,103 @@
+//! The models, and the ways of tuning them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::OneOrMany;
+
+/// `[[model]]`: a model to tune.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Name in cells and in the report.
+    pub name: String,
+    /// Folder in the Hugging Face format; for pre-training it may be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Shape of a model to pre-train from scratch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<Architecture>,
+}
+
+/// `[model.architecture]`: a GPT-2 shape for pre-training.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Attention heads; must divide the width.
+    pub heads: usize,
+    /// Longest sequence in tokens.
+    pub context: usize,
+    /// Tokens of the byte-level BPE that is trained on the corpus.
+    pub vocabulary: usize,
+}
+
+/// `[[mode]]`: a way of tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mode {
+    /// `full`, `head`, `lora` or `pretrain`.
+    pub kind: ModeKind,
+    /// Learning rates to sweep.
+    pub learning_rate: OneOrMany<f64>,
+    /// LoRA's rank r.
+    #[serde(default = "default_rank")]
+    pub rank: usize,
+    /// LoRA's alpha; the update is scaled by alpha / r. Without it, twice the rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Share of the adapter's input dropped in training.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Modules that LoRA adapts: names, or "all-linear". Without it, peft's own choice for the family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Targets>,
+    /// Passes over the training set, in place of `tuning.epochs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+}
+
+fn default_rank() -> usize {
+    16
+}
+
+impl Mode {
+    /// LoRA's alpha, twice the rank unless given.
+    pub fn alpha(&self) -> f64 {
+        self.alpha.unwrap_or(2.0 * self.rank as f64)
+    }
+}
+
+/// LoRA's target modules.
+pub type Targets = OneOrMany<String>;
+
+/// Ways of tuning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeKind {
+    /// No tuning at all: the control.
+    Base,
+    /// Training from random weights.
+    Pretrain,
+    /// Every parameter.
+    Full,
+    /// The output head alone.
+    Head,
+    /// A low-rank update of chosen linear layers.
+    Lora,
+}
+
+impl ModeKind {
+    /// The name as it stands in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Pretrain => "pretrain",
+            Self::Full => "full",
+            Self::Head => "head",
+            Self::Lora => "lora",
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What the page shows.
+
+use serde::{Deserialize, Serialize};
+
+/// `[report]`: what the page shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reporting {
+    /// Heading of the page; without it, the pipeline's name.
+    pub title: String,
+    /// Passages shown for each class and mode.
+    pub examples: usize,
+    /// Resamples of the bootstrap.
+    pub resamples: usize,
+}
+
+impl Default for Reporting {
+    fn default() -> Self {
+        Self {
+            title: String::new(),
+            examples: 4,
+            resamples: 1000,
+        }
+    }
+}

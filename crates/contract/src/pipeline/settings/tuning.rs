@@ -1,0 +1,109 @@
+//! How training runs.
+
+use serde::{Deserialize, Serialize};
+
+/// `[tuning]`: how training runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tuning {
+    /// Passes over the training set; a fraction stops inside one.
+    pub epochs: f64,
+    /// Rows in one forward pass.
+    pub batch_size: usize,
+    /// Forward passes per optimizer step.
+    pub accumulation: usize,
+    /// Longest row in tokens; longer documents are cut off there when each has a row of its own.
+    pub context: usize,
+    /// `documents`: one a row, padded; `packed`: joined by the end-of-text token and cut into full rows.
+    pub rows: Rows,
+    /// `text`: every token counts; `response`: only those after the prompt.
+    pub loss_on: LossOn,
+    /// `float32`, or `bf16` with float32 master weights.
+    pub precision: Precision,
+    /// Learning rate over the steps after warm-up.
+    pub schedule: Schedule,
+    /// Share of the steps over which the learning rate rises from 0.
+    pub warmup: f64,
+    /// AdamW's weight decay, not applied to biases and norms.
+    pub weight_decay: f64,
+    /// AdamW's decay rates of the two moments.
+    pub betas: [f64; 2],
+    /// Largest norm of the gradient; 0 clips nothing.
+    pub clip: f64,
+    /// Steps between evaluations on held-out text; 0 evaluates once an epoch.
+    pub evaluate_every: usize,
+    /// Most held-out documents in one evaluation.
+    pub evaluate_documents: usize,
+    /// Steps between rows of metrics.
+    pub log_every: usize,
+    /// Seconds between saved states to resume from.
+    pub save_seconds: f64,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            epochs: 3.0,
+            batch_size: 16,
+            accumulation: 1,
+            context: 256,
+            rows: Rows::Documents,
+            loss_on: LossOn::Text,
+            precision: Precision::Float32,
+            schedule: Schedule::Linear,
+            warmup: 0.05,
+            weight_decay: 0.01,
+            betas: [0.9, 0.999],
+            clip: 1.0,
+            evaluate_every: 0,
+            evaluate_documents: 64,
+            log_every: 10,
+            save_seconds: 60.0,
+            device: "auto".to_owned(),
+        }
+    }
+}
+
+/// What a row of a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rows {
+    /// One document, padded.
+    Documents,
+    /// Documents joined and cut into full rows.
+    Packed,
+}
+
+/// Which tokens the loss counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossOn {
+    /// All of the text.
+    Text,
+    /// What follows the prompt.
+    Response,
+}
+
+/// Precision of the arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floating point.
+    Float32,
+    /// 16-bit brain floating point, with float32 where it matters.
+    Bf16,
+}
+
+/// Course of the learning rate after warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// The same throughout.
+    Constant,
+    /// Straight down to 0.
+    Linear,
+    /// Along half a cosine down to 0.
+    Cosine,
+}

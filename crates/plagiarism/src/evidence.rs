@@ -1,0 +1,121 @@
+//! What is gathered about a generation before it is judged, and over which sentences.
+
+use std::fmt;
+
+use contract::Error;
+use contract::pipeline::{Candidates, Detection, SimilaritySearch};
+
+use crate::align::Finding;
+use crate::sentences::{SentenceTable, SplitText};
+use crate::sources::{Document, Sources};
+
+/// Most distinct sentences of training and held-out documents that `detection.similarity = "auto"` compares with: a few
+/// minutes of encoding on two cores, once a corpus.
+pub const MOST_SENTENCES: usize = 50_000;
+
+/// Documents read between two looks at how many sentences there are.
+const TOGETHER: usize = 1024;
+
+/// Which sentences generations are compared with by meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All sentences of the corpus.
+    Exhaustive,
+    /// For every generation one pair of sentences a side: the one that shares most words, of the sentences of the generation
+    /// and those of its candidate documents. So similarities are lower bounds of the exhaustive ones, for training and
+    /// held-out documents alike; and paraphrases that share no words with their source go unseen.
+    Nominated,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Exhaustive => "similarity with every sentence of the corpus",
+            Self::Nominated => "similarity with the sentences nominated from candidate documents",
+        })
+    }
+}
+
+/// What a generation shares with documents, and how near it comes to sentences.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// What it has in common with single documents, in the order of its candidates.
+    pub findings: Vec<Finding>,
+    /// Cosines of its sentences.
+    pub similarity: Similarity,
+}
+
+/// The largest cosines of a generation's sentences. A generation without a sentence of
+/// [`MINIMUM_WORDS`](crate::sentences::MINIMUM_WORDS) words has 0 with everything; a held-out set or a truth without one
+/// gives none.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Similarity {
+    /// With sentences of the training set.
+    pub training: f32,
+    /// With sentences of the prompt's own continuation.
+    pub own: Option<f32>,
+    /// With sentences of the held-out set.
+    pub held_out: Option<f32>,
+}
+
+/// All sentences of a corpus.
+#[derive(Debug, Clone, Default)]
+pub struct CorpusSentences {
+    /// The distinct ones; those of training documents were numbered first.
+    pub table: SentenceTable,
+    /// Sentences of each training document.
+    pub training: Vec<SplitText>,
+    /// Sentences of each held-out document.
+    pub held_out: Vec<SplitText>,
+}
+
+/// All sentences of the corpus where `detection` compares with all of them, and `None` where it doesn't.
+///
+/// `auto` does so up to [`MOST_SENTENCES`], and where candidates are asked for that only the nearest sentences give.
+///
+/// # Errors
+/// [`Error::Configuration`] where the settings contradict each other.
+pub fn exhaustive(detection: &Detection, sources: &Sources) -> Result<Option<CorpusSentences>, Error> {
+    let asks_nearest = detection
+        .candidates
+        .as_ref()
+        .is_some_and(|ways| ways.contains(&Candidates::Nearest));
+    let most = match detection.similarity {
+        SimilaritySearch::Candidates if asks_nearest => {
+            return Err(Error::Configuration(
+                "detection.candidates: nearest needs every sentence of the corpus, and detection.similarity = \"candidates\" \
+                 compares with a few. Leave one of them out"
+                    .to_owned(),
+            ));
+        }
+        SimilaritySearch::Candidates => return Ok(None),
+        SimilaritySearch::Auto if !asks_nearest => MOST_SENTENCES,
+        SimilaritySearch::Auto | SimilaritySearch::Exhaustive => usize::MAX,
+    };
+    Ok(CorpusSentences::read(sources, most))
+}
+
+impl CorpusSentences {
+    /// The sentences of all documents; `None` as soon as there are more than `most`.
+    fn read(sources: &Sources, most: usize) -> Option<Self> {
+        let mut sentences = Self::default();
+        let (table, training, held_out) = (
+            &mut sentences.table,
+            &mut sentences.training,
+            &mut sentences.held_out,
+        );
+        for (documents, split) in [(&sources.training, training), (&sources.held_out, held_out)] {
+            for together in documents.chunks(TOGETHER) {
+                split.extend(table.read(&texts(together)));
+                if table.texts().len() > most {
+                    return None;
+                }
+            }
+        }
+        Some(sentences)
+    }
+}
+
+fn texts(documents: &[Document]) -> Vec<&str> {
+    documents.iter().map(|document| document.text.as_str()).collect()
+}

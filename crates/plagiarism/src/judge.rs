@@ -1,0 +1,122 @@
+//! From the evidence on a generation to its row of `verdicts.parquet` and its rows of `matches.parquet`.
+
+use contract::pipeline::{Detection, DetectorPreset};
+use contract::records::{PassageMatch, Sample, SampleVerdict, Split, Verdict};
+use measures::overlap::{bleu, edit_similarity, rouge_l, words};
+
+use crate::align::{self, Passage};
+use crate::evidence::Evidence;
+use crate::exact::{ExactSearch, Shared};
+use crate::personal_details;
+use crate::sources::Sources;
+use crate::verdict::{self, Judgement};
+
+/// What was found for one generation: its row of `verdicts.parquet` and its rows of `matches.parquet`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The verdict.
+    pub verdict: SampleVerdict,
+    /// The passages that it rests on.
+    pub matches: Vec<PassageMatch>,
+}
+
+/// Names the class of single generations.
+pub struct Judge<'run> {
+    /// Whether this project's rule decides, or the published one.
+    ours: bool,
+    verbatim_minimum: usize,
+    boilerplate_documents: usize,
+    sources: &'run Sources,
+    exact: &'run ExactSearch<'run>,
+}
+
+impl<'run> Judge<'run> {
+    /// A judge by the rules of `detection`.
+    pub fn new(detection: &Detection, sources: &'run Sources, exact: &'run ExactSearch<'run>) -> Self {
+        Self {
+            ours: detection.preset == DetectorPreset::Ours,
+            verbatim_minimum: align::parameters(detection).verbatim_minimum,
+            boilerplate_documents: detection.boilerplate_documents,
+            sources,
+            exact,
+        }
+    }
+
+    /// The verdict on a generation; `shared` is what it has in common with the training documents letter for letter.
+    pub fn comparison(&self, sample: &Sample, shared: &Shared, evidence: Evidence) -> Comparison {
+        let own = sample
+            .doc_id
+            .as_deref()
+            .and_then(|doc_id| self.sources.training_index(doc_id));
+        let Judgement {
+            class,
+            document,
+            passages,
+        } = if self.ours {
+            verdict::strongest(
+                evidence.findings,
+                shared.passages(own, self.verbatim_minimum),
+                own,
+            )
+        } else {
+            verdict::first(evidence.findings)
+        };
+        let matches: Vec<PassageMatch> = passages
+            .iter()
+            .map(|(document, passage)| self.passage_match(sample, *document, passage))
+            .collect();
+        let longest = shared.longest(own);
+        let truth = sample.truth.as_deref();
+        let verdict = SampleVerdict {
+            sample_id: sample.sample_id,
+            doc_id: sample.doc_id.clone(),
+            split: sample.split,
+            copies: sample.copies,
+            verdict: class,
+            best_doc_id: document
+                .or(longest.document)
+                .map(|document| self.sources.training[document].doc_id.clone()),
+            longest_match_chars: longest.characters as i32,
+            longest_match_tokens: longest.words as i32,
+            max_similarity: evidence.similarity.training,
+            own_similarity: evidence.similarity.own,
+            heldout_similarity: evidence.similarity.held_out,
+            rouge_l: truth.map(|truth| rouge_l(&sample.generation, truth) as f32),
+            bleu: truth.map(|truth| bleu(&words(&sample.generation), &words(truth)) as f32),
+            edit_similarity: truth.map(|truth| edit_similarity(&sample.generation, truth) as f32),
+            boilerplate: (class == Verdict::Verbatim).then(|| self.is_boilerplate(&matches)),
+        };
+        Comparison { verdict, matches }
+    }
+
+    fn passage_match(&self, sample: &Sample, document: usize, passage: &Passage) -> PassageMatch {
+        let kind = passage.class;
+        let document = &self.sources.training[document];
+        let generated = passage.generated.cut(&sample.generation).unwrap_or_default();
+        let original = passage.document.cut(&document.text).unwrap_or_default();
+        PassageMatch {
+            sample_id: sample.sample_id,
+            doc_id: document.doc_id.clone(),
+            doc_split: Split::Train,
+            kind,
+            gen_start: passage.generated.start as i32,
+            gen_end: passage.generated.end as i32,
+            doc_start: passage.document.start as i32,
+            doc_end: passage.document.end as i32,
+            similarity: passage.similarity,
+            detector: passage.detector.name().to_owned(),
+            document_frequency: (kind == Verdict::Verbatim)
+                .then(|| self.exact.document_frequency(original.trim()) as i32),
+            personal_details: Some(personal_details::shared_kinds(generated, original)),
+        }
+    }
+
+    /// Whether every passage stands in so many documents that it is the secret of none.
+    fn is_boilerplate(&self, matches: &[PassageMatch]) -> bool {
+        matches.iter().all(|passage| {
+            passage
+                .document_frequency
+                .is_some_and(|documents| documents as usize >= self.boilerplate_documents)
+        })
+    }
+}

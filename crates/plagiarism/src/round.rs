@@ -1,0 +1,166 @@
+//! The generations of one round, read and prepared, and the sentences that they nominate.
+
+use std::collections::BTreeMap;
+
+use contract::Error;
+use contract::records::Sample;
+use text_align::{PreparedText, Span};
+
+use crate::align::Side;
+use crate::doubts::Doubt;
+use crate::pairs::Pair;
+use crate::parallel;
+use crate::sentences::{SentenceTable, SplitText};
+use crate::sources::Document;
+use crate::word_overlap::{Agreement, SentenceWords, nearest};
+
+/// The generations of one round, read and prepared.
+pub(crate) struct Round<'run> {
+    pub(crate) samples: &'run [Sample],
+    pub(crate) table: SentenceTable,
+    pub(crate) generations: Vec<SplitText>,
+    pub(crate) truths: Vec<SplitText>,
+    pub(crate) prepared: Vec<PreparedText>,
+}
+
+/// A cosine that is known already, or that of two sentences yet to be encoded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cosine {
+    Known(f32),
+    Of(usize, usize),
+}
+
+/// A sentence of a generation and the sentence of a document that shares most words with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nominee {
+    /// Place among the sentences of the generation.
+    pub(crate) generated: usize,
+    pub(crate) document: usize,
+    /// Where in the document.
+    pub(crate) span: Span,
+    pub(crate) agreement: Agreement,
+}
+
+impl<'run> Round<'run> {
+    pub(crate) fn read(samples: &'run [Sample]) -> Result<Self, Error> {
+        let texts: Vec<&str> = samples.iter().map(|sample| sample.generation.as_str()).collect();
+        let truths: Vec<&str> = samples
+            .iter()
+            .map(|sample| sample.truth.as_deref().unwrap_or(""))
+            .collect();
+        let mut table = SentenceTable::default();
+        let (generations, truths) = (table.read(&texts), table.read(&truths));
+        let numbers: Vec<usize> = (0..samples.len()).collect();
+        let prepared = parallel::map("preparing", "generations", &numbers, |&number| {
+            generations[number].prepare(texts[number])
+        })?;
+        Ok(Self {
+            samples,
+            table,
+            generations,
+            truths,
+            prepared,
+        })
+    }
+
+    pub(crate) fn words(&self) -> Vec<Vec<SentenceWords<'_>>> {
+        let words = |text| self.table.sentences_of(text).map(SentenceWords::of).collect();
+        self.generations.iter().map(words).collect()
+    }
+
+    pub(crate) fn side(&self, generation: usize) -> Side<'_> {
+        Side {
+            text: &self.samples[generation].generation,
+            prepared: &self.prepared[generation],
+            split: &self.generations[generation],
+        }
+    }
+
+    /// The cosine of a nominated pair of sentences; that of the document is numbered now.
+    pub(crate) fn cosine(&mut self, generation: usize, nominee: Nominee, documents: &[Document]) -> Cosine {
+        if nominee.agreement.equal {
+            return Cosine::Known(1.0);
+        }
+        let sentence = nominee
+            .span
+            .cut(&documents[nominee.document].text)
+            .unwrap_or_default();
+        Cosine::Of(
+            self.generations[generation].sentences[nominee.generated].number,
+            self.table.number_of(sentence),
+        )
+    }
+
+    /// The cosine of the sentences of a generation and its truth that share most words.
+    pub(crate) fn own(&self, generation: usize) -> Option<Cosine> {
+        let (generation, truth) = (&self.generations[generation], &self.truths[generation]);
+        let words = |text| {
+            self.table
+                .sentences_of(text)
+                .map(SentenceWords::of)
+                .collect::<Vec<_>>()
+        };
+        let (left, right, agreement) = nearest(&words(generation), &words(truth))?;
+        Some(if agreement.equal {
+            Cosine::Known(1.0)
+        } else {
+            Cosine::Of(generation.sentences[left].number, truth.sentences[right].number)
+        })
+    }
+
+    /// Numbers the sentences of all documents of `doubts`.
+    pub(crate) fn read_documents(
+        &mut self,
+        doubts: &[Doubt],
+        documents: &[Document],
+    ) -> BTreeMap<usize, SplitText> {
+        let mut numbers: Vec<usize> = doubts.iter().map(|doubt| doubt.pair.document).collect();
+        numbers.dedup();
+        let texts: Vec<&str> = numbers
+            .iter()
+            .map(|&number| documents[number].text.as_str())
+            .collect();
+        let split = self.table.read(&texts);
+        numbers.into_iter().zip(split).collect()
+    }
+}
+
+/// A text split by itself.
+pub(crate) fn alone(text: &str) -> (SentenceTable, SplitText) {
+    let mut table = SentenceTable::default();
+    let split = table.read_one(text);
+    (table, split)
+}
+
+/// For each of `pairs`, all of one document, the sentences that share most words.
+pub(crate) fn nominate(
+    generations: &[Vec<SentenceWords>],
+    pairs: &[Pair],
+    document: usize,
+    table: &SentenceTable,
+    split: &SplitText,
+) -> Vec<(Pair, Option<Nominee>)> {
+    let words: Vec<SentenceWords> = table.sentences_of(split).map(SentenceWords::of).collect();
+    let nominate = |&pair: &Pair| {
+        let found = nearest(&generations[pair.generation], &words);
+        let nominee = found.map(|(generated, sentence, agreement)| Nominee {
+            generated,
+            document,
+            span: split.sentences[sentence].span,
+            agreement,
+        });
+        (pair, nominee)
+    };
+    pairs.iter().map(nominate).collect()
+}
+
+/// The nominee that agrees most, the first of equally good ones.
+pub(crate) fn best(nominees: impl Iterator<Item = Nominee>) -> Option<Nominee> {
+    nominees.reduce(|best, next| {
+        if next.agreement.order(&best.agreement).is_gt() {
+            next
+        } else {
+            best
+        }
+    })
+}

@@ -1,0 +1,178 @@
+//! One model on one layout of the corpus: its ways of tuning, side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::Cell;
+use contract::records::Split;
+
+use super::variant::variant_label;
+use super::{AnalysedCell, Series, Variant};
+use crate::rates::Bootstrap;
+use crate::tallies::Where;
+
+/// One model on one layout of the corpus.
+#[derive(Debug)]
+pub struct Setting {
+    /// The model's name.
+    pub model: String,
+    /// Its parameters.
+    pub parameters: i64,
+    /// The layout of copies.
+    pub layout: String,
+    /// The untuned model: the control.
+    pub base: Option<Series>,
+    /// The ways of tuning.
+    pub variants: Vec<Variant>,
+    /// Decoding strategies, in the order in which they appear.
+    pub strategies: Vec<String>,
+    /// The strategy that headline and plots speak of: the greedy one, or else the first.
+    pub strategy: String,
+    /// Numbers of copies, ascending.
+    pub copies: Vec<i32>,
+}
+
+impl Setting {
+    /// Brings the `members` among `cells` together: seeds into series, learning rates into variants.
+    pub(super) fn of(
+        cells: &[AnalysedCell<'_>],
+        members: &[usize],
+        (model, parameters, layout): (&str, i64, &str),
+        bootstrap: Bootstrap,
+    ) -> Self {
+        let kinds = kinds(cells, members);
+        let names: Vec<Kind<'_>> = kinds.keys().copied().collect();
+        let mut base = None;
+        let mut variants = Vec::new();
+        for (kind, rates) in kinds {
+            let mut series: Vec<Series> = rates
+                .into_values()
+                .map(|indices| Series::pooled(cells, indices, bootstrap))
+                .collect();
+            if kind.mode == "base" {
+                base = series.pop();
+            } else {
+                variants.push(Variant::of(kind.label(&names), kind.mode, series));
+            }
+        }
+        let strategies = strategies(cells, members);
+        let greedy = strategies
+            .iter()
+            .find(|(_, greedy)| *greedy)
+            .or(strategies.first());
+        let copies: BTreeSet<i32> = members
+            .iter()
+            .flat_map(|&index| cells[index].tallies.copies())
+            .collect();
+        Self {
+            model: model.to_owned(),
+            parameters,
+            layout: layout.to_owned(),
+            base,
+            variants,
+            strategy: greedy.map(|(name, _)| name.clone()).unwrap_or_default(),
+            strategies: strategies.into_iter().map(|(name, _)| name).collect(),
+            copies: copies.into_iter().collect(),
+        }
+    }
+
+    /// Training documents under the setting's own strategy.
+    pub fn seen(&self) -> Where<'_> {
+        Where {
+            split: Split::Train,
+            strategy: Some(&self.strategy),
+        }
+    }
+
+    /// Held-out documents under the same strategy.
+    pub fn unseen(&self) -> Where<'_> {
+        Where {
+            split: Split::Heldout,
+            strategy: Some(&self.strategy),
+        }
+    }
+
+    /// The largest number of copies.
+    pub fn most_copies(&self) -> Option<i32> {
+        self.copies.last().copied()
+    }
+
+    /// The untuned model, if it is there, and the chosen series of each variant, each with its label.
+    pub fn shown(&self) -> impl Iterator<Item = (&str, &Series)> {
+        let base = self.base.iter().map(|base| ("untuned", base));
+        base.chain(
+            self.variants
+                .iter()
+                .map(|variant| (variant.label.as_str(), variant.chosen())),
+        )
+    }
+
+    /// Whether some variant was run at more than one learning rate.
+    pub fn has_sweep(&self) -> bool {
+        self.variants.iter().any(|variant| variant.series.len() > 1)
+    }
+}
+
+/// What makes a way of tuning another one; ordered as the page shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind<'a> {
+    order: usize,
+    mode: &'a str,
+    rank: Option<i32>,
+    targets: Option<&'a str>,
+}
+
+impl<'a> Kind<'a> {
+    fn of(cell: &'a Cell) -> Self {
+        let known = ["base", "full", "head", "lora"];
+        Self {
+            order: known
+                .iter()
+                .position(|mode| *mode == cell.mode)
+                .unwrap_or(known.len()),
+            mode: &cell.mode,
+            rank: cell.rank,
+            targets: cell.targets.as_deref(),
+        }
+    }
+
+    /// Its name among `all`: rank and targets only where another of the same mode differs in them.
+    fn label(&self, all: &[Self]) -> String {
+        let mode = all.iter().filter(|other| other.mode == self.mode).count();
+        let rank = all
+            .iter()
+            .filter(|other| other.mode == self.mode && other.rank == self.rank)
+            .count();
+        variant_label(
+            self.mode,
+            self.rank.filter(|_| mode > 1),
+            self.targets.filter(|_| rank > 1),
+        )
+    }
+}
+
+/// Cells by way of tuning and, within it, by learning rate.
+fn kinds<'a>(
+    cells: &'a [AnalysedCell<'_>],
+    members: &[usize],
+) -> BTreeMap<Kind<'a>, BTreeMap<u64, Vec<usize>>> {
+    let mut kinds: BTreeMap<Kind<'_>, BTreeMap<u64, Vec<usize>>> = BTreeMap::new();
+    for &index in members {
+        let cell = &cells[index].data.cell;
+        // Learning rates are positive, and the bits of positive floats are in their order.
+        let rate = cell.learning_rate.unwrap_or(0.0).to_bits();
+        let rates = kinds.entry(Kind::of(cell)).or_default();
+        rates.entry(rate).or_default().push(index);
+    }
+    kinds
+}
+
+/// The strategies of some cells in the order in which they appear, each with whether it is greedy.
+fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<(String, bool)> {
+    let mut found: Vec<(String, bool)> = Vec::new();
+    for sample in members.iter().flat_map(|&index| &cells[index].data.samples) {
+        if !found.iter().any(|(name, _)| *name == sample.strategy) {
+            found.push((sample.strategy.clone(), sample.greedy));
+        }
+    }
+    found
+}

@@ -1,0 +1,110 @@
+//! What a run leaves open.
+
+use contract::records::Split;
+
+use crate::analysis::{Analysis, Setting};
+use crate::measure::Measure;
+use crate::tallies::Where;
+
+/// What this run leaves open, most of it because something was not measured.
+pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
+    let mut limits = Vec::new();
+    let seeds = setting
+        .shown()
+        .map(|(_, series)| series.seeds(analysis))
+        .max()
+        .unwrap_or(0);
+    if seeds < 2 {
+        limits.push(
+            "How much depends on the seed: there is one. The intervals are about documents, not about training anew."
+                .to_owned(),
+        );
+    } else {
+        limits.push(format!(
+            "How much depends on the seed, beyond the {seeds} that are pooled here: the intervals are about documents."
+        ));
+    }
+    if !setting.has_sweep() {
+        limits.push(
+            "Which way of tuning leaks less at the same usefulness: each ran at one learning rate, so there is no curve \
+             to compare along. Give each mode several `learning_rate`s."
+                .to_owned(),
+        );
+    }
+    if setting.base.is_none() {
+        limits.push(
+            "What the untuned model gives back: it is not in this run, so half of the control is missing."
+                .to_owned(),
+        );
+    }
+    let sampled_unseen = setting.variants.iter().any(|variant| {
+        variant
+            .chosen()
+            .estimate(Measure::Any, setting.unseen(), None)
+            .is_some()
+    });
+    if !sampled_unseen {
+        limits.push(
+            "What tuned models give back after unseen openings: no held-out prompts were sampled, so half of the control is \
+             missing. Add `heldout` to `extraction.prompts`."
+                .to_owned(),
+        );
+    }
+    let scored = analysis.cells.iter().all(|cell| cell.data.scores.is_some());
+    if !scored {
+        let missing = analysis
+            .cells
+            .iter()
+            .filter(|cell| cell.data.scores.is_none())
+            .count();
+        limits.push(format!(
+            "Held-out loss by document, exact and probabilistic extraction, exposure and membership of {missing} of {} \
+             cells: they have no scores.parquet. Set `extraction.score = true`.",
+            analysis.cells.len()
+        ));
+    }
+    let exposed = Where {
+        split: Split::Train,
+        strategy: None,
+    };
+    let canaries = setting.variants.iter().any(|variant| {
+        !variant
+            .chosen()
+            .tallies
+            .of(Measure::Exposure, exposed, None)
+            .is_empty()
+    });
+    if scored && !canaries {
+        limits.push("Exposure: no canaries were planted (`canaries.per_copies`).".to_owned());
+    }
+    if setting.copies.len() < 2 {
+        limits.push("How memorization grows with copies: all documents have the same number.".to_owned());
+    }
+    if setting.strategies.len() < 2 {
+        limits.push(format!(
+            "What other ways of decoding would find: only “{}” was used, and sampling finds less than greedy decoding, \
+             or the other way round, depending on the model.",
+            setting.strategy
+        ));
+    }
+    if analysis
+        .settings
+        .iter()
+        .map(|setting| setting.model.as_str())
+        .collect::<std::collections::BTreeSet<_>>()
+        .len()
+        < 2
+    {
+        limits.push("How it scales: there is one model.".to_owned());
+    }
+    limits.push(
+        "That a model is safe. A rate no higher than its controls says that these prompts, this way of decoding and this detector found \
+         nothing more; what the membership scores say stands apart from it."
+            .to_owned(),
+    );
+    limits.push(
+        "Single numbers out of many. Every interval is at 95% for itself alone; among twenty, one is expected to miss."
+            .to_owned(),
+    );
+    limits
+}

@@ -1,0 +1,212 @@
+//! What was measured in one cell: each sample with its verdict, the scores, the training log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use contract::records::{PassageMatch, Sample, SampleVerdict, Score, Split, TrainingMetric};
+use contract::{Cell, Error, Provenance, parquet};
+
+use super::{CellFiles, Corpus};
+use crate::scores::DocumentScore;
+
+/// What was measured in one cell.
+#[derive(Debug)]
+pub struct CellData {
+    /// What the cell is.
+    pub cell: Cell,
+    /// The generations, each with its verdict, in the order of their numbers.
+    pub samples: Vec<JudgedSample>,
+    /// What the scoring pass found, per document and prefix.
+    pub scores: Option<Vec<DocumentScore>>,
+    /// The training log.
+    pub metrics: Option<Vec<TrainingMetric>>,
+    /// Where the samples, scores and verdicts came from, by file name.
+    pub origins: BTreeMap<String, Provenance>,
+}
+
+/// A generation with its verdict and the passages that it shares with documents.
+#[derive(Debug, Clone)]
+pub struct JudgedSample {
+    /// Number of the sample.
+    pub id: i64,
+    /// The prompt's document.
+    pub doc_id: Option<String>,
+    /// Where that document stands.
+    pub split: Split,
+    /// Its copies in the training set.
+    pub copies: i32,
+    /// Name of the decoding strategy.
+    pub strategy: String,
+    /// Whether the strategy takes the most probable token.
+    pub greedy: bool,
+    /// The prompt.
+    pub prompt: String,
+    /// What the model wrote.
+    pub generation: String,
+    /// What the detector says.
+    pub verdict: SampleVerdict,
+    /// Aligned passages, in the order of the file.
+    pub matches: Vec<PassageMatch>,
+}
+
+impl JudgedSample {
+    /// Kinds of personal details in its passages from training documents, each once.
+    pub fn personal_details(&self) -> BTreeSet<&str> {
+        self.matches
+            .iter()
+            .filter(|found| found.doc_split == Split::Train)
+            .flat_map(|found| found.personal_details.iter().flatten())
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+impl CellData {
+    pub(super) fn load(files: &CellFiles) -> Result<Self, Error> {
+        let origin = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            Some((name?, parquet::provenance(path)?))
+        };
+        let parquet_files = [
+            Some(&files.samples),
+            files.scores.as_ref(),
+            Some(&files.verdicts),
+            files.metrics.as_ref(),
+        ];
+        Ok(Self {
+            cell: files.cell.clone(),
+            samples: judged_samples(files)?,
+            scores: files.scores.as_deref().map(read_scores).transpose()?,
+            metrics: files.metrics.as_deref().map(parquet::read_all).transpose()?,
+            origins: parquet_files.into_iter().flatten().filter_map(origin).collect(),
+        })
+    }
+
+    /// The identities of all documents that the cell's files name.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &str> {
+        let of_samples = self.samples.iter().flat_map(|sample| {
+            sample
+                .doc_id
+                .as_deref()
+                .into_iter()
+                .chain(sample.matches.iter().map(|found| found.doc_id.as_str()))
+        });
+        let of_scores = self.scores.iter().flatten().map(|score| score.doc_id.as_str());
+        of_samples.chain(of_scores)
+    }
+
+    pub(super) fn check(&self, files: &CellFiles, corpus: &Corpus) -> Result<(), Error> {
+        let unknown = |file: &Path, what: String, doc_id: &str| {
+            Err(Error::input(
+                file,
+                format!(
+                    "{what}: document {doc_id} is in neither train.parquet nor heldout.parquet of corpus {}. \
+                     The files come from different corpora; `make run` makes them again",
+                    self.cell.corpus
+                ),
+            ))
+        };
+        for sample in &self.samples {
+            if let Some(doc_id) = sample
+                .doc_id
+                .as_deref()
+                .filter(|&doc_id| !corpus.documents.contains_key(doc_id))
+            {
+                return unknown(&files.samples, format!("sample {}", sample.id), doc_id);
+            }
+            let generation = sample.generation.chars().count();
+            for found in &sample.matches {
+                let Some(document) = corpus.documents.get(&found.doc_id) else {
+                    return unknown(&files.matches, format!("sample {}", sample.id), &found.doc_id);
+                };
+                let sides = [
+                    ("generation", found.gen_start, found.gen_end, generation),
+                    (
+                        "document",
+                        found.doc_start,
+                        found.doc_end,
+                        document.text.chars().count(),
+                    ),
+                ];
+                for (side, start, end, length) in sides {
+                    if start < 0 || start > end || usize::try_from(end).is_ok_and(|end| end > length) {
+                        return Err(Error::input(
+                            &files.matches,
+                            format!(
+                                "sample {}: passage {start}..{end} does not lie in the {side} of {length} characters",
+                                sample.id
+                            ),
+                        ));
+                    }
+                }
+            }
+        }
+        for score in self.scores.iter().flatten() {
+            if let (false, Some(file)) = (corpus.documents.contains_key(&score.doc_id), &files.scores) {
+                return unknown(file, "a score".to_owned(), &score.doc_id);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
+    let mut verdicts: BTreeMap<i64, SampleVerdict> = BTreeMap::new();
+    for batch in parquet::Reader::<SampleVerdict>::open(&files.verdicts)? {
+        verdicts.extend(batch?.into_iter().map(|verdict| (verdict.sample_id, verdict)));
+    }
+    let mut matches: BTreeMap<i64, Vec<PassageMatch>> = BTreeMap::new();
+    for batch in parquet::Reader::<PassageMatch>::open(&files.matches)? {
+        for found in batch? {
+            matches.entry(found.sample_id).or_default().push(found);
+        }
+    }
+    let apart = |problem: String| {
+        Error::input(
+            &files.verdicts,
+            format!(
+                "{problem}: the two files come from different runs. `plagiarism --force`, or `make run`, makes it again"
+            ),
+        )
+    };
+    let mut samples = Vec::new();
+    for batch in parquet::Reader::<Sample>::open(&files.samples)? {
+        for sample in batch? {
+            let id = sample.sample_id;
+            let Some(verdict) = verdicts.remove(&id) else {
+                return Err(apart(format!("no verdict on sample {id} of samples.parquet")));
+            };
+            samples.push(JudgedSample {
+                id,
+                doc_id: sample.doc_id,
+                split: sample.split,
+                copies: sample.copies,
+                greedy: sample.temperature == 0.0,
+                strategy: sample.strategy,
+                prompt: sample.prompt,
+                generation: sample.generation,
+                verdict,
+                matches: matches.remove(&id).unwrap_or_default(),
+            });
+        }
+    }
+    if let Some(id) = verdicts.keys().chain(matches.keys()).next() {
+        return Err(apart(format!(
+            "samples.parquet has no sample {id} that a verdict or match is about"
+        )));
+    }
+    samples.sort_by_key(|sample| sample.id);
+    Ok(samples)
+}
+
+fn read_scores(path: &Path) -> Result<Vec<DocumentScore>, Error> {
+    let mut scores = Vec::new();
+    for batch in parquet::Reader::<Score>::open(path)? {
+        for score in batch? {
+            let reduced = DocumentScore::of(&score)
+                .map_err(|error| Error::input(path, format!("document {}: {error}", score.doc_id)))?;
+            scores.extend(reduced);
+        }
+    }
+    Ok(scores)
+}

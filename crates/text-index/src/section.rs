@@ -1,0 +1,47 @@
+//! A run of numbers that lies either in memory or in a mapped file.
+
+use std::fs::File;
+use std::io;
+use std::ops::{Deref, Range};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytemuck::Pod;
+use memmap2::Mmap;
+
+/// Read-only elements, owned or mapped; it dereferences to a slice of them.
+pub(crate) enum Section<T> {
+    Owned(Vec<T>),
+    /// `bytes` of `file`, which begin at a multiple of the size of `T` and are a whole number of them.
+    Mapped {
+        file: Arc<Mmap>,
+        bytes: Range<usize>,
+    },
+}
+
+impl<T: Pod> Deref for Section<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Owned(elements) => elements,
+            Self::Mapped { file, bytes } => bytemuck::cast_slice(&file[bytes.clone()]),
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for Section<T> {
+    fn from(elements: Vec<T>) -> Self {
+        Self::Owned(elements)
+    }
+}
+
+/// Maps the whole file at `path`.
+pub(crate) fn map(path: &Path) -> io::Result<Arc<Mmap>> {
+    let file = File::open(path)?;
+    // SAFETY: a mapping is a slice as long as nobody writes to the file. The programs of this crate never write to a file
+    // under its final name: they rename a finished one over it, which leaves the mapped file as it was.
+    #[expect(unsafe_code, reason = "there is no other way to map a file")]
+    let map = unsafe { Mmap::map(&file) }?;
+    Ok(Arc::new(map))
+}

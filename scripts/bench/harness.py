@@ -1,0 +1,150 @@
+"""Ours and a peer, side by side: turns alternate, the first of each is a warm-up, ratios are taken pair by pair.
+
+A benchmark is a list of cases. Each case is a program of ours and one of a peer that do the same work; a program is a command line
+whose last line of output is JSON with the figures that the case compares. What cannot be had is reported as missing.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import polars as pl
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = pathlib.Path(os.environ.get("BENCH_DATA", ROOT / "data/bench"))
+THREADS = int(os.environ.get("THREADS") or os.cpu_count())
+COLUMNS = {
+    "bench": pl.String, "case": pl.String, "unit": pl.String, "ours": pl.Float64, "peer": pl.Float64, "ratio": pl.Float64,
+    "ratio_min": pl.Float64, "ratio_max": pl.Float64, "floor": pl.Float64, "ours_peak_bytes": pl.Int64,
+    "peer_peak_bytes": pl.Int64, "equal": pl.Boolean, "note": pl.String,
+}  # fmt: skip
+
+
+@dataclasses.dataclass
+class Run:
+    """One finished process."""
+
+    seconds: float
+    peak_bytes: int
+    output: str
+    errors: str
+
+    def figures(self):
+        """The JSON object on the last line of the output."""
+        return json.loads(self.output.strip().splitlines()[-1])
+
+
+class Missing(Exception):
+    """A program or text that is not there, with what to do about it."""
+
+
+def run(command, environment=None, folder=None):
+    """Runs a command to its end, with the peak memory that the system counted for it and its children."""
+    command = [str(part) for part in command]
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, stdout=output, stderr=errors, cwd=folder, env={**os.environ, **(environment or {})}
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0), errors.seek(0)
+        run = Run(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), output.read(), errors.read())
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{run.errors[-2000:]}")
+    return run
+
+
+def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None, equal=None, note=""):
+    """One row: `ours` and `peer` are functions without arguments that return (value, peak bytes, result).
+
+    The ratio is over 1 where ours is better; `higher` says that a larger value is. `equal` gets both results of a pair. `peer` may
+    be None (there is none), or raise Missing.
+    """
+    mine, theirs, ratios, peaks, agree = [], [], [], ([], []), []
+    for turn in range(pairs + 1):
+        sides = (0, 1) if turn % 2 == 0 else (1, 0)
+        results = {}
+        for side in sides:
+            program = (ours, peer)[side]
+            if program is None:
+                continue
+            try:
+                results[side] = program()
+            except Missing as missing:
+                if side == 0:
+                    return row(bench, case, unit, note=f"missing: {missing}")
+                peer, note = None, f"{note}; peer missing: {missing}".lstrip("; ")
+        if turn == 0:
+            continue
+        mine.append(results[0][0])
+        peaks[0].append(results[0][1])
+        if 1 in results:
+            theirs.append(results[1][0])
+            peaks[1].append(results[1][1])
+            ratios.append(mine[-1] / theirs[-1] if higher else theirs[-1] / mine[-1])
+            if equal is not None:
+                agree.append(bool(equal(results[0][2], results[1][2])))
+    return row(
+        bench, case, unit, ours=statistics.median(mine), peer=statistics.median(theirs) if theirs else None,
+        ratio=statistics.median(ratios) if ratios else None, ratio_min=min(ratios, default=None),
+        ratio_max=max(ratios, default=None), floor=floor, ours_peak_bytes=max(peaks[0]),
+        peer_peak_bytes=max(peaks[1], default=None), equal=all(agree) if agree else None, note=note,
+    )  # fmt: skip
+
+
+def row(bench, case, unit, **values):
+    return {**dict.fromkeys(COLUMNS), "bench": bench, "case": case, "unit": unit, "note": "", **values}
+
+
+def finish(bench, rows):
+    """Writes data/bench/<bench>.parquet and prints the table."""
+    table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
+    DATA.mkdir(parents=True, exist_ok=True)
+    partial = DATA / f"{bench}.parquet.partial"
+    table.write_parquet(partial)
+    partial.rename(DATA / f"{bench}.parquet")
+    number = lambda value: "" if value is None else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    megabytes = lambda value: "" if value is None else f"{value / 1e6:,.0f}"
+    head = ["case", "unit", "ours", "peer", "ratio", "min", "max", "MB", "peer MB", "equal", "note"]
+    lines = [head] + [
+        [
+            r["case"], r["unit"], number(r["ours"]), number(r["peer"]), number(r["ratio"]), number(r["ratio_min"]),
+            number(r["ratio_max"]), megabytes(r["ours_peak_bytes"]), megabytes(r["peer_peak_bytes"]),
+            "" if r["equal"] is None else "yes" if r["equal"] else "NO", r["note"],
+        ]  # fmt: skip
+        for r in rows
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)] + [0]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+def needs(path, advice):
+    """`path` if it is there."""
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise Missing(f"{path} ({advice})")
+    return path
+
+
+@functools.cache
+def example(crate, name):
+    """The cargo example `name` of `crate`: that in the folder BENCH_EXAMPLES, or else built now."""
+    if built := os.environ.get("BENCH_EXAMPLES"):
+        return needs(pathlib.Path(built) / name, "named by BENCH_EXAMPLES")
+    build = ["cargo", "build", "--quiet", "--locked", "-p", crate, "--example", name, "--message-format=json"]
+    listing = subprocess.run(build, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    programs = [json.loads(line).get("executable") for line in listing.stdout.splitlines() if line.startswith("{")]
+    programs = [program for program in programs if program]
+    if listing.returncode != 0 or not programs:
+        raise Missing(f"example {name} of {crate} (it does not build)")
+    return pathlib.Path(programs[-1])
