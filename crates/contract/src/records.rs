@@ -313,7 +313,7 @@ pub struct PassageMatch {
     pub doc_id: String,
     /// Where that document stands.
     pub doc_split: Split,
-    /// The class of the passage; never `none`.
+    /// The class of the passage, never `none`; `verbatim` only where both sides have the same words.
     pub kind: Verdict,
     /// First character of the passage in the generation.
     pub gen_start: i32,

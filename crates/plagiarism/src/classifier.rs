@@ -108,3 +108,96 @@ impl fmt::Debug for ParaphraseClassifier {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use contract::pipeline::Detection;
+    use sentence_embed::Embeddings;
+
+    use super::*;
+    use crate::confirm::Confirmer;
+    use crate::sentences::SentenceTable;
+    use crate::similarity::Vectors;
+
+    /// A random BERT of two classes. Its probabilities by transformers: 0.30 to 0.35 for `HAPPY`, less in the other order.
+    const TINY: &str = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../sentence-embed/tests/fixtures/tiny_bert_pairs"
+    );
+    const HAPPY: (&str, &str) = ("That is a happy person", "That is a very happy person");
+
+    fn located(detection: &str) -> Result<Option<PathBuf>, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pipeline.toml");
+        let text = format!("name = \"test\"\n[corpus]\nfiles = \"none.txt\"\n[detection]\n{detection}\n");
+        std::fs::write(&file, text).unwrap();
+        std::fs::create_dir(folder.path().join("there")).unwrap();
+        std::fs::write(folder.path().join("there/config.json"), "{}").unwrap();
+        let found = locate(&PipelineFile::load(&file, &[]).unwrap())?;
+        Ok(found.map(|path| path.strip_prefix(folder.path()).unwrap().to_path_buf()))
+    }
+
+    #[test]
+    fn the_folder_is_needed_only_by_the_classifier_and_lies_beside_the_pipeline_file() {
+        assert_eq!(located("").unwrap(), None);
+        assert_eq!(located("classifier = \"nowhere\"").unwrap(), None);
+        assert_eq!(
+            located("confirm = \"classifier\"\nclassifier = \"there\"").unwrap(),
+            Some(PathBuf::from("there"))
+        );
+        for (detection, expected) in [
+            ("confirm = \"classifier\"", "detection.classifier: expected the folder"),
+            (
+                "confirm = \"classifier\"\nclassifier = \"nowhere\"",
+                "correct detection.classifier",
+            ),
+            ("confirm_probability = 1.5", "from 0 to 1, found 1.5"),
+            ("confirm_probability = nan", "from 0 to 1, found NaN"),
+        ] {
+            let error = located(detection).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pair_counts_from_over_the_threshold_and_one_is_enough() {
+        let other = (HAPPY.1, HAPPY.0);
+        for (threshold, pairs, expected) in [
+            (0.32, &[HAPPY][..], true),
+            (0.33, &[HAPPY], false),
+            (0.32, &[other], false),
+            (0.32, &[other, HAPPY], true),
+            (0.0, &[], false),
+            (1.0, &[HAPPY, other], false),
+        ] {
+            let classifier = ParaphraseClassifier::load(Path::new(TINY), threshold).unwrap();
+            assert_eq!(classifier.confirms(pairs), expected, "{pairs:?} over {threshold}");
+            assert!(classifier.check().is_ok());
+        }
+    }
+
+    #[test]
+    fn sentences_that_differ_in_case_alone_confirm_nothing() {
+        let mut table = SentenceTable::default();
+        let texts = table.read(&[HAPPY.0, &HAPPY.0.to_uppercase(), HAPPY.1]);
+        let vectors = Vectors::from(Embeddings::from_rows(Vec::new(), 1).unwrap());
+        let detection = Detection {
+            confirm: Confirmation::Classifier,
+            ..Detection::default()
+        };
+        let classifier = ParaphraseClassifier::load(Path::new(TINY), 0.0).unwrap();
+        let confirmer = Confirmer::new(&detection, &table, &vectors);
+        let [text, upper, other] = [0, 1, 2].map(|index: usize| &texts[index].sentences);
+        assert!(!confirmer.confirms(text, other), "no classifier yet");
+        let confirmer = confirmer.with_classifier(Some(&classifier));
+        assert!(confirmer.confirms(text, other));
+        assert!(!confirmer.confirms(text, upper));
+        assert!(!confirmer.confirms(text, &[]));
+    }
+
+    #[test]
+    fn a_folder_without_a_classifier_is_an_error_of_the_input() {
+        let error = ParaphraseClassifier::load(Path::new("nowhere"), 0.5).unwrap_err();
+        assert!(error.to_string().contains("nowhere"), "{error}");
+    }
+}

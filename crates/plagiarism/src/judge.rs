@@ -90,7 +90,14 @@ impl<'run> Judge<'run> {
     }
 
     fn passage_match(&self, sample: &Sample, document: usize, passage: &Passage) -> PassageMatch {
-        let kind = passage.class;
+        // A row that says verbatim cuts the same words on both sides. An edited copy makes its sample verbatim by a run of
+        // words within it, and is listed whole, as what it is.
+        let is_edited = self.ours && passage.class == Verdict::Verbatim && passage.similarity < 1.0;
+        let kind = if is_edited {
+            Verdict::Paraphrase
+        } else {
+            passage.class
+        };
         let document = &self.sources.training[document];
         let generated = passage.generated.cut(&sample.generation).unwrap_or_default();
         let original = passage.document.cut(&document.text).unwrap_or_default();

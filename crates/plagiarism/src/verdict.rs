@@ -56,7 +56,8 @@ pub fn first(findings: impl IntoIterator<Item = Finding>) -> Judgement {
 /// This project's rule: the strongest class over all candidates, and an exact passage is verbatim wherever it stands.
 ///
 /// Among documents of the strongest class the one that covers most characters of the generation wins, then the one that
-/// copies most of them word for word, then the prompt's `own` document, then the first. Exact passages of other documents are listed too where more than half of them is new.
+/// copies most of them word for word, then the prompt's `own` document, then the first. Exact passages of other documents
+/// are listed too where more than half of them is new.
 pub fn strongest(
     findings: impl IntoIterator<Item = Finding>,
     mut exact: Vec<ExactPassage>,

@@ -71,9 +71,11 @@ pub fn examples<'a>(
             let longest = sample
                 .matches
                 .iter()
-                .filter(|passage| passage.kind == kind && passage.doc_split == Split::Train)
+                .filter(|passage| passage.doc_split == Split::Train)
+                // A sample may owe its class to a run of words in a passage that is not verbatim throughout.
                 .max_by_key(|passage| {
                     (
+                        passage.kind == kind,
                         passage.gen_end - passage.gen_start,
                         std::cmp::Reverse(passage.gen_start),
                     )
@@ -123,7 +125,7 @@ fn example(
         cell: cell.cell.name.clone(),
         sample_id: sample.id,
         strategy: sample.strategy.clone(),
-        kind: passage.kind,
+        kind: sample.verdict.verdict,
         prompt_split: sample.split,
         own_document: sample.doc_id.as_ref() == Some(&passage.doc_id),
         doc_id: passage.doc_id.clone(),

@@ -94,8 +94,10 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut before = 0;
     for equal in order.chunk_by(|&left, &right| values[left] == values[right]) {
-        let shared = before as f64 + (equal.len() as f64 + 1.0) / 2.0;
-        equal.iter().for_each(|&index| ranks[index] = shared);
+        let shared = before as f64 + f64::midpoint(1.0, equal.len() as f64);
+        for &index in equal {
+            ranks[index] = shared;
+        }
         before += equal.len();
     }
     ranks

@@ -19,6 +19,16 @@
 //! ```
 //!
 //! The folder has the layout of sentence-transformers, and the vectors agree with what that library computes from it.
+//! [`Encoder::encode_on`] uses several threads, and [`Precision`] trades the last digits for speed.
+//!
+//! A [`PairClassifier`] reads two sentences at once, which is slower but can be told by examples what counts as alike: it
+//! is a BERT or RoBERTa fine-tuned on labelled pairs, from a folder that transformers saved.
+//!
+//! # How the time is spent
+//!
+//! No sentence is padded: the tokens of a batch stand one after the other in one matrix, on which every layer but attention
+//! works as it is, and sentences are sorted by length, so that attention works on sentences of equal length together
+//! (`packing`). A batch fits in the cache of a processor, and every thread has batches of its own (`workers`).
 
 mod bert;
 mod classifier;
