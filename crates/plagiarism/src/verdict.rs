@@ -76,6 +76,9 @@ pub fn strongest(
         for passage in &mut finding.passages {
             if holds(passage, copy) {
                 passage.class = Verdict::Verbatim;
+                if is_nearly(passage, copy) {
+                    *passage = self::passage(copy);
+                }
             }
         }
         if is_new(copy, &finding.passages) {
@@ -132,6 +135,14 @@ fn passage(copy: &ExactPassage) -> Passage {
 fn holds(passage: &Passage, copy: &ExactPassage) -> bool {
     passage.generated.intersection(copy.generated).is_some()
         && passage.document.intersection(copy.in_document).is_some()
+}
+
+/// Whether an exact passage makes up three quarters of a passage that holds it, on both sides: the rest is a few words that
+/// both texts happen to have beside the copy.
+fn is_nearly(passage: &Passage, copy: &ExactPassage) -> bool {
+    passage.similarity < 1.0
+        && 4 * copy.generated.len() >= 3 * passage.generated.len()
+        && 4 * copy.in_document.len() >= 3 * passage.document.len()
 }
 
 /// Whether more than half of an exact passage lies outside the passages listed already. Alignment finds the same copies,
@@ -246,9 +257,9 @@ mod tests {
         assert_eq!((judgement.class, judgement.document), (Verbatim, Some(1)));
         assert_eq!(judgement.passages, [(1, passage(&copy(1, (10, 70))))]);
 
-        // What alignment listed as verbatim is not listed again; a copy from elsewhere is, if more than half is new.
+        // What alignment listed as verbatim is not listed again, but cut exactly; a copy from elsewhere is, if more than half is new.
         let aligned = finding(0, Verbatim, (0, 200));
-        let copies = vec![copy(0, (0, 203)), copy(1, (150, 249)), copy(2, (150, 251))];
+        let copies = vec![copy(0, (0, 203)), copy(1, (150, 249)), copy(2, (150, 260))];
         let judgement = strongest([aligned], copies, None);
         assert_eq!(judgement.document, Some(0));
         let listed: Vec<_> = judgement
@@ -256,6 +267,6 @@ mod tests {
             .iter()
             .map(|(document, passage)| (*document, passage.generated.end))
             .collect();
-        assert_eq!(listed, [(0, 200), (2, 251)]);
+        assert_eq!(listed, [(0, 203), (2, 260)]);
     }
 }
