@@ -16,16 +16,17 @@ pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
 /// What peft puts before every key.
 const PREFIX: &str = "base_model.model.";
 
-/// Features of an adapter that would change its arithmetic, each with the values that leave it off.
-const UNSUPPORTED: [&str; 8] = [
-    "use_dora",
-    "rank_pattern",
-    "alpha_pattern",
-    "layers_to_transform",
-    "modules_to_save",
+/// Features of an adapter that would change its arithmetic and are not known here.
+const UNSUPPORTED: [&str; 9] = [
     "target_parameters",
     "trainable_token_indices",
     "layer_replication",
+    "layers_pattern",
+    "lora_bias",
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "arrow_config",
 ];
 
 /// Writes a model's adapter into an existing folder.
@@ -42,32 +43,48 @@ pub(crate) fn write(model: &mut CausalLm, folder: &Path, base: &str) -> Result<(
         }
         factors.insert(format!("{PREFIX}{name}"), tensor.shallow_clone());
     }
-    let names = match &settings.targets {
-        LoraTargets::Names(names) => names.clone(),
-        LoraTargets::FamilyDefault | LoraTargets::AllLinear => shared_endings(&targets),
+    let targets = match &settings.targets {
+        LoraTargets::Names(names) => json!(names),
+        LoraTargets::Pattern(pattern) => json!(pattern),
+        LoraTargets::FamilyDefault | LoraTargets::AllLinear => json!(shared_endings(&targets)),
+    };
+    let excluded = match &settings.excluded {
+        Some(LoraTargets::Names(names)) => json!(names),
+        Some(LoraTargets::Pattern(pattern)) => json!(pattern),
+        _ => Value::Null,
     };
     let config = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": settings.rank,
-        "lora_alpha": settings.alpha,
+        "lora_alpha": number(settings.alpha),
         "lora_dropout": settings.dropout,
-        "target_modules": names,
+        "target_modules": targets,
+        "exclude_modules": excluded,
         "use_rslora": settings.rank_stabilized,
-        "use_dora": false,
+        "use_dora": settings.magnitude,
         "fan_in_fan_out": conv1d,
         "bias": "none",
         "inference_mode": true,
-        "rank_pattern": {},
-        "alpha_pattern": {},
+        "rank_pattern": settings.rank_pattern.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "alpha_pattern": settings.alpha_pattern.iter().map(|(pattern, alpha)| (pattern, number(*alpha))).collect::<BTreeMap<_, _>>(),
         "modules_to_save": null,
-        "layers_to_transform": null,
+        "layers_to_transform": if settings.blocks.is_empty() { Value::Null } else { json!(settings.blocks) },
         "init_lora_weights": true,
     });
     let path = folder.join(ADAPTER_CONFIG);
     std::fs::write(&path, format!("{config:#}\n")).map_err(|error| contract::Error::output(&path, error))?;
     weights::write(&folder.join(ADAPTER_WEIGHTS), &factors, &[("format", "pt")])
+}
+
+/// A number as Python writes it: whole where it is whole.
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        Value::from(value as i64)
+    } else {
+        Value::from(value)
+    }
 }
 
 /// The shortest names that choose the same layers: module paths without their layer numbers, each once.
@@ -89,7 +106,13 @@ fn shared_endings(paths: &[String]) -> Vec<String> {
 pub(crate) fn read(model: &mut CausalLm, folder: &Path) -> Result<(), Error> {
     let path = folder.join(ADAPTER_CONFIG);
     let settings = settings(&path)?;
-    model.attach_adapter(&settings)?;
+    // A target that matches nothing is the file's fault here, not the pipeline's.
+    model.attach_adapter(&settings).map_err(|error| match error {
+        Error::Contract(contract::Error::Configuration(problem)) => {
+            Error::from(contract::Error::input(&path, format!("target_modules: {problem}")))
+        }
+        error => error,
+    })?;
     let file = folder.join(ADAPTER_WEIGHTS);
     let mut stored: BTreeMap<String, Tensor> = weights::read(&file, Kind::Float, Device::Cpu)?
         .into_iter()
@@ -111,10 +134,28 @@ pub(crate) fn read(model: &mut CausalLm, folder: &Path) -> Result<(), Error> {
             );
             return Err(contract::Error::input(&file, problem).into());
         }
-        *factor = found.to_device(device);
+        *factor = found.f_to_device(device)?;
+    }
+    if !settings.whole_modules.is_empty() {
+        for module in &settings.whole_modules {
+            if !stored.keys().any(|name| name.contains(module.as_str())) {
+                let problem = format!(
+                    "modules_to_save: {module}: expected its tensors in {ADAPTER_WEIGHTS}, found none"
+                );
+                return Err(contract::Error::input(&path, problem).into());
+            }
+        }
+        stored = model.replace_whole(stored, &file)?;
     }
     match stored.keys().next() {
         None => Ok(()),
+        Some(name) if name.contains("lora_embedding_") || name.starts_with("lm_head.lora") => {
+            let problem = format!(
+                "tensor {PREFIX}{name}: LoRA on embeddings and on the output head is not supported; merge the adapter into \
+                 its base with peft (merge_and_unload) and use that"
+            );
+            Err(contract::Error::input(&file, problem).into())
+        }
         Some(name) => {
             let problem = format!("tensor {PREFIX}{name}: belongs to no layer that {ADAPTER_CONFIG} adapts");
             Err(contract::Error::input(&file, problem).into())
@@ -168,28 +209,61 @@ fn settings(path: &Path) -> Result<LoraSettings, Error> {
     }
     let rank = config.get("r").and_then(Value::as_u64).filter(|&rank| rank > 0);
     let alpha = config.get("lora_alpha").and_then(Value::as_f64);
-    let targets = match config.get("target_modules") {
-        Some(Value::String(name)) if name == "all-linear" => LoraTargets::AllLinear,
-        Some(Value::Array(names)) => LoraTargets::Names(
-            names
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
-        ),
-        other => {
-            return Err(bad(format!(
-                "target_modules: expected a list of names or all-linear, found {other:?}"
-            )));
-        }
+    let flag = |key: &str| config.get(key).and_then(Value::as_bool).unwrap_or(false);
+    let targets = chosen(config.get("target_modules")).ok_or_else(|| {
+        let found = config.get("target_modules").unwrap_or(&Value::Null);
+        bad(format!(
+            "target_modules: expected a list of names, a regular expression, or all-linear, found {found}"
+        ))
+    })?;
+    let blocks = match config.get("layers_to_transform") {
+        Some(Value::Array(numbers)) => numbers.iter().filter_map(Value::as_u64).collect(),
+        Some(number) => number.as_u64().into_iter().collect(),
+        None => Vec::new(),
     };
     Ok(LoraSettings {
         rank: rank.ok_or_else(|| bad("r: expected a rank of at least 1".to_owned()))? as usize,
         alpha: alpha.ok_or_else(|| bad("lora_alpha: expected a number".to_owned()))?,
         dropout: config.get("lora_dropout").and_then(Value::as_f64).unwrap_or(0.0),
-        rank_stabilized: config.get("use_rslora").and_then(Value::as_bool).unwrap_or(false),
+        rank_stabilized: flag("use_rslora"),
+        magnitude: flag("use_dora"),
         targets,
+        excluded: chosen(config.get("exclude_modules")),
+        blocks: blocks.into_iter().map(|block: u64| block as usize).collect(),
+        rank_pattern: pattern(&config, "rank_pattern", |value| {
+            value.as_u64().map(|rank| rank as usize)
+        }),
+        alpha_pattern: pattern(&config, "alpha_pattern", Value::as_f64),
+        whole_modules: names(config.get("modules_to_save")),
     })
+}
+
+/// Modules as peft's files choose them; `None` where none are named.
+fn chosen(value: Option<&Value>) -> Option<LoraTargets> {
+    match value? {
+        Value::String(name) if name == "all-linear" => Some(LoraTargets::AllLinear),
+        Value::String(pattern) => Some(LoraTargets::Pattern(pattern.clone())),
+        Value::Array(list) if !list.is_empty() => Some(LoraTargets::Names(names(value))),
+        _ => None,
+    }
+}
+
+fn names(value: Option<&Value>) -> Vec<String> {
+    let list = value.and_then(Value::as_array);
+    let names = list.into_iter().flatten().filter_map(Value::as_str);
+    names.map(str::to_owned).collect()
+}
+
+fn pattern<Number>(
+    config: &Value,
+    key: &str,
+    read: impl Fn(&Value) -> Option<Number>,
+) -> Vec<(String, Number)> {
+    let table = config.get(key).and_then(Value::as_object);
+    let entries = table.into_iter().flatten();
+    entries
+        .filter_map(|(pattern, value)| Some((pattern.clone(), read(value)?)))
+        .collect()
 }
 
 fn is_active(value: &Value) -> bool {

@@ -76,7 +76,10 @@ pub fn write_model_folder(
     let generation = serde_json::json!({
         "_from_model_config": true,
         "bos_token_id": model.config.begin_token,
-        "eos_token_id": model.config.end_token,
+        "eos_token_id": match &model.config.end_tokens[..] {
+            [one] => Value::from(*one),
+            several => Value::from(several),
+        },
     });
     for (name, value) in [("config.json", &config), ("generation_config.json", &generation)] {
         let path = folder.join(name);

@@ -20,8 +20,8 @@
 //! # }
 //! ```
 //!
-//! A family is one file under `families`; the names of its parameters are those of the PyTorch `state_dict`, so that
-//! nothing is renamed on the way in or out.
+//! A family is one file under `families`, put together from `parts` and chosen by `model_type`; the names of its parameters
+//! are those of the PyTorch `state_dict`, so that nothing is renamed on the way in or out.
 
 mod adapter;
 pub mod config;
@@ -30,10 +30,10 @@ mod error;
 mod families;
 mod folder;
 mod kv_cache;
-mod linear;
 mod lora;
 mod model;
 mod padding;
+mod parts;
 mod tokenizer;
 pub mod weights;
 

@@ -6,15 +6,9 @@ use std::path::Path;
 use contract::pipeline::Architecture;
 use tch::{Device, Kind, Tensor};
 
-use crate::families::{self, Decoder, Gpt2, Source};
-use crate::linear::cast;
+use crate::families::{self, BUFFERS, Decoder};
+use crate::parts::{Linear, Part, Source, cast};
 use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, lora, weights};
-
-/// Name of an output head of its own.
-const HEAD: &str = "lm_head.weight";
-
-/// Buffers in older files that are computed, not learned.
-const IGNORED_BUFFERS: [&str; 3] = ["attn.bias", "attn.masked_bias", "attention.bias"];
 
 /// A decoder-only language model.
 #[derive(Debug)]
@@ -46,28 +40,20 @@ impl CausalLm {
     pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, Error> {
         let config = Config::load(folder)?;
         let (file, mut tensors) = weights::read_folder(folder, kind, device)?;
-        let stored_head = tensors.remove(HEAD);
-        let head = match (config.tied_head, stored_head) {
-            (true, _) => None,
-            (false, head) => Some(head.ok_or_else(|| {
-                contract::Error::input(
-                    &file,
-                    format!("tensor {HEAD}: expected one, as config.json does not tie the head"),
-                )
-            })?),
+        let names = config.family.head_names();
+        let stored_head = names.iter().find_map(|name| tensors.remove(*name));
+        let head = if config.tied_head {
+            None
+        } else {
+            Some(checked_head(stored_head, &config, &file)?)
         };
-        let expected = [config.vocabulary as i64, config.width as i64];
-        if let Some(found) = head
-            .as_ref()
-            .map(Tensor::size)
-            .filter(|found| found[..] != expected)
-        {
-            let problem = format!("tensor {HEAD}: expected shape {expected:?}, found {found:?}");
-            return Err(contract::Error::input(&file, problem).into());
-        }
-        let mut source = Source::new(file, tensors, Gpt2::PREFIX);
-        let decoder = families::load(&config, &mut source)?;
-        source.finish(&IGNORED_BUFFERS)?;
+        let mut source = Source::File {
+            file,
+            tensors,
+            prefix: config.family.prefix(),
+        };
+        let decoder = families::build(&config, &mut source, device)?;
+        source.finish(&BUFFERS)?;
         Ok(Self {
             config,
             decoder,
@@ -86,7 +72,7 @@ impl CausalLm {
         let config = Config::gpt2(shape, end_token)
             .map_err(|problem| contract::Error::Configuration(format!("model.architecture: {problem}")))?;
         tch::manual_seed(seed as i64);
-        let decoder = Box::new(Gpt2::random(&config, device)?);
+        let decoder = families::build(&config, &mut Source::Random { device }, device)?;
         Ok(Self {
             config,
             decoder,
@@ -133,7 +119,7 @@ impl CausalLm {
     /// # Errors
     /// [`Error::Torch`] for wrong shapes.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
-        let head = self.head.as_ref().unwrap_or_else(|| self.decoder.embedding());
+        let head = self.head.as_ref().unwrap_or(&self.decoder.embedding().weight);
         cast(
             &hidden.f_linear(&cast(head, hidden.kind())?, None::<Tensor>)?,
             Kind::Float,
@@ -147,18 +133,34 @@ impl CausalLm {
 
     /// Every parameter of the model itself, sorted by name; an adapter's factors are not among them.
     pub fn parameters_mut(&mut self) -> Vec<ParameterMut<'_>> {
-        let mut parameters = self.decoder.parameters_mut();
-        parameters.extend(self.head.as_mut().map(|head| (HEAD.to_owned(), head)));
-        parameters.sort_by(|first, second| first.0.cmp(&second.0));
+        let head_name = self.config.family.head_names()[0];
+        let mut parameters: Vec<ParameterMut<'_>> = Vec::new();
+        for part in self.decoder.parts_mut() {
+            let (path, weight, bias) = match part {
+                Part::Embedding(embedding) => (&embedding.path, &mut embedding.weight, None),
+                Part::Linear(linear) => (&linear.path, &mut linear.weight, linear.bias.as_mut()),
+                Part::Norm(norm) => (&norm.path, &mut norm.weight, norm.bias.as_mut()),
+            };
+            parameters.extend(bias.map(|tensor| ParameterMut {
+                name: format!("{path}.bias"),
+                tensor,
+            }));
+            parameters.push(ParameterMut {
+                name: format!("{path}.weight"),
+                tensor: weight,
+            });
+        }
+        parameters.extend(self.head.as_mut().map(|tensor| ParameterMut {
+            name: head_name.to_owned(),
+            tensor,
+        }));
+        parameters.sort_by(|first, second| first.name.cmp(&second.name));
         parameters
-            .into_iter()
-            .map(|(name, tensor)| ParameterMut { name, tensor })
-            .collect()
     }
 
     /// The adapter's factors by name, without peft's prefix.
     pub fn adapter_mut(&mut self) -> BTreeMap<String, &mut Tensor> {
-        lora::factors(self.decoder.linears_mut())
+        lora::factors(linears(&mut *self.decoder))
     }
 
     /// The tensors that training changes, sorted by name; they share memory with the model.
@@ -205,7 +207,7 @@ impl CausalLm {
     pub fn tune_head(&mut self, compute: Kind) -> Result<(), Error> {
         let head = match self.head.take() {
             Some(head) => head,
-            None => self.decoder.embedding().f_detach_copy()?,
+            None => self.decoder.embedding().weight.f_detach_copy()?,
         };
         self.config = self.config.clone().untied();
         self.head = None;
@@ -225,8 +227,7 @@ impl CausalLm {
         compute: Kind,
     ) -> Result<Vec<String>, Error> {
         tch::manual_seed(seed as i64);
-        let adapted = lora::attach(self.decoder.linears_mut(), settings, self.config.model_type())?;
-        self.lora = Some(settings.clone());
+        let adapted = self.attach_adapter(settings)?;
         self.freeze(compute)?;
         for factor in self.adapter_mut().into_values() {
             *factor = factor.f_set_requires_grad(true)?;
@@ -237,7 +238,47 @@ impl CausalLm {
     /// Adds an adapter with zero effect, whose factors are then overwritten by those of a file.
     pub(crate) fn attach_adapter(&mut self, settings: &LoraSettings) -> Result<Vec<String>, Error> {
         self.lora = Some(settings.clone());
-        lora::attach(self.decoder.linears_mut(), settings, self.config.model_type())
+        lora::attach(
+            linears(&mut *self.decoder),
+            settings,
+            self.config.model_type(),
+        )
+    }
+
+    /// Puts modules that were trained whole beside an adapter in place of the model's own; returns what belongs to none.
+    pub(crate) fn replace_whole(
+        &mut self,
+        mut stored: BTreeMap<String, Tensor>,
+        file: &Path,
+    ) -> Result<BTreeMap<String, Tensor>, Error> {
+        let (compute, device) = (self.compute, self.device);
+        let names = self.config.family.head_names();
+        let stored_head = names
+            .iter()
+            .chain(&["lm_head.weight"])
+            .find_map(|name| stored.remove(*name));
+        if self.config.tied_head {
+            // The head that is not named stays what it was, also where the embedding that it shared is replaced.
+            self.head = Some(self.decoder.embedding().weight.f_detach_copy()?);
+            self.config = self.config.clone().untied();
+        }
+        if stored_head.is_some() {
+            let head = checked_head(stored_head, &self.config, file)?;
+            self.head = Some(head.f_to_device(device)?.f_to_kind(compute)?);
+        }
+        for ParameterMut { name, tensor } in self.parameters_mut() {
+            let Some(found) = stored.remove(&name) else { continue };
+            if found.size() != tensor.size() {
+                let problem = format!(
+                    "tensor {name}: expected shape {:?}, found {:?}",
+                    tensor.size(),
+                    found.size()
+                );
+                return Err(contract::Error::input(file, problem).into());
+            }
+            *tensor = found.f_to_device(device)?.f_to_kind(compute)?;
+        }
+        Ok(stored)
     }
 
     /// Adds the adapter's update to the weights; the model has no adapter afterwards.
@@ -245,8 +286,11 @@ impl CausalLm {
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
     pub fn merge(&mut self) -> Result<(), Error> {
+        let _guard = tch::no_grad_guard();
         self.lora = None;
-        lora::merge(self.decoder.linears_mut())
+        linears(&mut *self.decoder)
+            .into_iter()
+            .try_for_each(Linear::merge)
     }
 
     fn freeze(&mut self, compute: Kind) -> Result<(), Error> {
@@ -256,4 +300,29 @@ impl CausalLm {
         }
         Ok(())
     }
+}
+
+fn linears(decoder: &mut dyn Decoder) -> Vec<&mut Linear> {
+    let parts = decoder.parts_mut().into_iter();
+    parts
+        .filter_map(|part| match part {
+            Part::Linear(linear) => Some(linear),
+            Part::Embedding(_) | Part::Norm(_) => None,
+        })
+        .collect()
+}
+
+/// An output head of the shape that the configuration asks for.
+fn checked_head(head: Option<Tensor>, config: &Config, file: &Path) -> Result<Tensor, Error> {
+    let name = config.family.head_names()[0];
+    let expected = [config.vocabulary as i64, config.width as i64];
+    let problem = match head {
+        Some(head) if head.size() == expected => return Ok(head),
+        Some(head) => format!(
+            "tensor {name}: expected shape {expected:?}, found {:?}",
+            head.size()
+        ),
+        None => format!("tensor {name}: expected one, as config.json does not tie the head"),
+    };
+    Err(contract::Error::input(file, problem).into())
 }

@@ -11,7 +11,11 @@ use tch::{Device, Kind, Tensor};
 
 use crate::Error;
 
-/// Reads every tensor of a safetensors file, in the precision `kind` where it is floating point.
+/// Bytes of a file that are copied at a time.
+const BLOCK_BYTES: usize = 16 << 20;
+
+/// Reads every tensor of a safetensors file, in the precision `kind` where it is floating point. Memory holds the tensors
+/// and one block of the file beside them.
 ///
 /// # Errors
 /// [`contract::Error::Input`] for a missing or damaged file, or a type of number not supported here.
@@ -38,17 +42,48 @@ pub fn read(path: &Path, kind: Kind, device: Device) -> Result<BTreeMap<String, 
                 .into());
             }
         };
-        let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-        let tensor = Tensor::f_from_data_size(view.data(), &shape, stored)?;
-        let whole_numbers = matches!(stored, Kind::Uint8 | Kind::Int64);
-        let tensor = if whole_numbers {
-            tensor
+        let kept = if matches!(stored, Kind::Uint8 | Kind::Int64) {
+            stored
         } else {
-            tensor.f_to_kind(kind)?
+            kind
         };
-        read.insert(name.to_owned(), tensor.f_to_device(device)?);
+        let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+        let tensor = Tensor::f_empty(&shape[..], (kept, device))?;
+        copy_blocks(&tensor, view.data(), stored, &map)?;
+        read.insert(name.to_owned(), tensor);
     }
     Ok(read)
+}
+
+/// Copies numbers of the type `stored` into `tensor`, and lets go of the file's pages block by block: else the whole file
+/// would count as resident beside the tensors.
+fn copy_blocks(tensor: &Tensor, data: &[u8], stored: Kind, map: &Mmap) -> Result<(), Error> {
+    let flat = tensor.f_view([-1])?;
+    let width = stored.elt_size_in_bytes();
+    for (number, block) in data.chunks(BLOCK_BYTES).enumerate() {
+        let count = (block.len() / width) as i64;
+        let source = Tensor::f_from_data_size(block, &[count], stored)?;
+        let start = (number * BLOCK_BYTES / width) as i64;
+        flat.f_narrow(0, start, count)?.f_copy_(&source)?;
+        forget(map, block);
+    }
+    Ok(())
+}
+
+/// Tells the system that a part of the map will not be read again. Only advice: where it fails, nothing is lost.
+#[allow(unsafe_code, reason = "the advice drops pages, which is unsafe for maps that were written to")]
+fn forget(map: &Mmap, part: &[u8]) {
+    #[cfg(unix)]
+    {
+        let offset = part.as_ptr() as usize - map.as_ptr() as usize;
+        // SAFETY: the map is of a file and never written, so a dropped page is read from the file again.
+        let advised = unsafe {
+            map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, part.len())
+        };
+        if let Err(error) = advised {
+            tracing::debug!("pages of a weight file stay resident: {error}");
+        }
+    }
 }
 
 /// Reads all weights of a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names.

@@ -40,6 +40,7 @@ fn check(what: &str, found: &Tensor, expected: &Tensor) {
     // Some true gradients are 0, where any rounding is infinitely wrong in relative terms.
     let scale = expected.abs().max().double_value(&[]).max(1e-2);
     assert!(
+        // A difference that is not a number is none of at most this much.
         difference <= TOLERANCE * scale,
         "{what}: differs by {difference} where values reach {scale}"
     );
@@ -245,11 +246,8 @@ fn a_fresh_adapter_changes_nothing_and_has_the_size_that_its_rank_says() {
     for (targets, adapted) in [(LoraTargets::FamilyDefault, 2), (LoraTargets::AllLinear, 8)] {
         let mut model = tiny();
         let settings = LoraSettings {
-            rank: 4,
-            alpha: 8.0,
-            dropout: 0.0,
-            rank_stabilized: false,
             targets,
+            ..LoraSettings::new(4, 8.0)
         };
         assert_eq!(model.tune_lora(&settings, 0, Kind::Float).unwrap().len(), adapted);
         check(

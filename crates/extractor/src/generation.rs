@@ -130,7 +130,7 @@ fn generate_batch<'a>(
         .collect();
     let mut active: Vec<usize> = (0..rows.len()).collect();
     for drawn in 1..=new_tokens {
-        let next = draw(&mut rows, &active, &logits, model.config.end_token)?;
+        let next = draw(&mut rows, &active, &logits, model.config.end_token())?;
         let going: Vec<i64> = (0..active.len())
             .filter(|&place| rows[active[place]].finish.is_none())
             .map(|place| place as i64)
@@ -180,7 +180,7 @@ fn read_prompts(
     for request in &distinct {
         let pad = longest - 1 - request.prompt.tokens.len();
         missing.push(pad as i64);
-        tokens.extend(std::iter::repeat_n(model.config.end_token, pad));
+        tokens.extend(std::iter::repeat_n(model.config.end_token(), pad));
         tokens.push(model.config.begin_token);
         tokens.extend(&request.prompt.tokens);
     }

@@ -117,7 +117,7 @@ fn read(
         inputs.extend(&tokens[..tokens.len() - 1]);
         // Padding on the right: causal attention never looks there.
         inputs.extend(std::iter::repeat_n(
-            model.config.end_token,
+            model.config.end_token(),
             longest - tokens.len(),
         ));
     }

@@ -13,7 +13,7 @@ pub(crate) fn mean_loss(model: &CausalLm, rows: &Rows, batch_size: usize) -> Res
     let (mut sum, mut counted) = (0.0, 0);
     let order: Vec<usize> = (0..rows.len()).collect();
     for chunk in order.chunks(batch_size) {
-        let batch = rows.batch(chunk, model.config.end_token, model.device());
+        let batch = rows.batch(chunk, model.config.end_token(), model.device());
         if batch.counted > 0 {
             sum += loss::sum_of_losses(model, &batch)?.f_double_value(&[])?;
             counted += batch.counted;

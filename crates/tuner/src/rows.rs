@@ -74,13 +74,13 @@ impl Rows {
             };
             let start = rows.tokens.len();
             // Packed, the end of one document is the beginning of the next.
-            if layout == RowLayout::Documents || start == 0 || config.begin_token != config.end_token {
+            if layout == RowLayout::Documents || start == 0 || config.begin_token != config.end_token() {
                 rows.push(config.begin_token, false);
             }
             for (place, id) in ids.into_iter().enumerate() {
                 rows.push(id, place >= prompt);
             }
-            rows.push(config.end_token, true);
+            rows.push(config.end_token(), true);
             if layout == RowLayout::Documents {
                 rows.tokens.truncate(start + tuning.context);
                 rows.counted.truncate(start + tuning.context);

@@ -171,7 +171,7 @@ impl Trainer {
         let rows = &order[first..(first + per_step).min(order.len())];
         let batches: Vec<_> = rows
             .chunks(self.tuning.batch_size)
-            .map(|rows| self.rows.batch(rows, model.config.end_token, model.device()))
+            .map(|rows| self.rows.batch(rows, model.config.end_token(), model.device()))
             .collect();
         let counted: usize = batches.iter().map(|batch| batch.counted).sum();
         let rate = learning_rate(

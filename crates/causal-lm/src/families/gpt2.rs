@@ -1,20 +1,60 @@
 //! GPT-2 (Radford et al. 2019): learned positions, pre-norm blocks, fused query-key-value, tanh GELU, tied head.
 //! Weights of its linear layers lie `[in, out]`.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::{Decoder, Source, normal};
-use crate::linear::{Layout, Linear, cast};
+use super::Decoder;
+use crate::config::{Fields, Shape};
+use crate::parts::{
+    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend, cast,
+};
 use crate::{Config, Error, KvCache, LeftPadding};
+
+/// What a GPT-2's configuration says beside its shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    heads: usize,
+    inner_width: usize,
+    norm_epsilon: f64,
+    activation: Activation,
+    scaled: bool,
+    scaled_by_layer: bool,
+}
+
+pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
+    let width = fields.size("n_embd")?;
+    fields.only("add_cross_attention", false)?;
+    let settings = Settings {
+        heads: fields.divisor("n_head", width)?,
+        inner_width: fields.size_or("n_inner", 4 * width)?,
+        norm_epsilon: fields.number_or("layer_norm_epsilon", 1e-5)?,
+        activation: fields.activation("activation_function", "gelu_new")?,
+        scaled: fields.flag_or("scale_attn_weights", true)?,
+        scaled_by_layer: fields.flag_or("scale_attn_by_inverse_layer_idx", false)?,
+    };
+    let shape = Shape {
+        layers: fields.size("n_layer")?,
+        width,
+        context: fields
+            .size("n_positions")
+            .or_else(|problem| fields.size("n_ctx").map_err(|_| problem))?,
+        vocabulary: fields.size("vocab_size")?,
+        tied_by_default: true,
+        default_tokens: Some((50256, 50256)),
+    };
+    Ok((settings, shape))
+}
 
 /// The body of a GPT-2.
 #[derive(Debug)]
 pub(crate) struct Gpt2 {
-    token_embedding: Tensor,
-    position_embedding: Tensor,
+    tokens: Embedding,
+    positions: Embedding,
     blocks: Vec<Block>,
     final_norm: Norm,
-    heads: i64,
+    heads: Heads,
+    activation: Activation,
+    context: usize,
 }
 
 #[derive(Debug)]
@@ -25,146 +65,62 @@ struct Block {
     second_norm: Norm,
     expand: Linear,
     contract: Linear,
-}
-
-#[derive(Debug)]
-struct Norm {
-    weight: Tensor,
-    bias: Tensor,
-    epsilon: f64,
-}
-
-impl Norm {
-    fn forward(&self, input: &Tensor) -> Result<Tensor, Error> {
-        let (weight, bias) = (cast(&self.weight, input.kind())?, cast(&self.bias, input.kind())?);
-        Ok(input.f_layer_norm(
-            self.weight.size(),
-            Some(&weight),
-            Some(&bias),
-            self.epsilon,
-            false,
-        )?)
-    }
+    /// Factor on the attention scores.
+    scale: f64,
 }
 
 impl Gpt2 {
-    pub(crate) const PREFIX: &'static str = "transformer.";
-
-    pub(crate) fn load(config: &Config, source: &mut Source) -> Result<Self, Error> {
-        Self::build(config, &mut |name, shape, _| source.take(name, shape))
-    }
-
-    /// A new model: normal weights of deviation 0.02, residual projections scaled by 1/√(2 · layers), biases 0, norms 1.
-    pub(crate) fn random(config: &Config, device: Device) -> Result<Self, Error> {
-        let residual = 0.02 / (2.0 * config.layers as f64).sqrt();
-        Self::build(config, &mut |_, shape, start| match start {
-            Start::Zero => Ok(Tensor::f_zeros(shape, (Kind::Float, device))?),
-            Start::One => Ok(Tensor::f_ones(shape, (Kind::Float, device))?),
-            Start::Normal => normal(shape, 0.02, device),
-            Start::Residual => normal(shape, residual, device),
-        })
-    }
-
-    fn build(
-        config: &Config,
-        take: &mut dyn FnMut(&str, &[i64], Start) -> Result<Tensor, Error>,
-    ) -> Result<Self, Error> {
-        let (width, inner) = (config.width as i64, config.inner_width as i64);
+    /// A new model starts with normal weights of deviation 0.02, residual projections scaled by 1/√(2 · layers), biases 0,
+    /// norms 1.
+    pub(super) fn build(config: &Config, settings: &Settings, source: &mut Source) -> Result<Self, Error> {
+        let (width, inner) = (config.width, settings.inner_width);
+        let normal = Start::Normal(0.02);
+        let residual = Start::Normal(0.02 / (2.0 * config.layers as f64).sqrt());
+        let head_width = width / settings.heads;
+        let tokens = source.embedding("transformer.wte", config.vocabulary, width, normal)?;
+        let positions = source.embedding("transformer.wpe", config.context, width, normal)?;
         let mut blocks = Vec::with_capacity(config.layers);
-        let token_embedding = take(
-            "transformer.wte.weight",
-            &[config.vocabulary as i64, width],
-            Start::Normal,
-        )?;
-        let position_embedding = take(
-            "transformer.wpe.weight",
-            &[config.context as i64, width],
-            Start::Normal,
-        )?;
         for layer in 0..config.layers {
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
-            let mut norm = |name: &str| -> Result<Norm, Error> {
-                Ok(Norm {
-                    weight: take(&path(&format!("{name}.weight")), &[width], Start::One)?,
-                    bias: take(&path(&format!("{name}.bias")), &[width], Start::Zero)?,
-                    epsilon: config.norm_epsilon,
-                })
-            };
-            let (first_norm, second_norm) = (norm("ln_1")?, norm("ln_2")?);
-            let mut linear = |name: &str, from: i64, to: i64, start: Start| -> Result<Linear, Error> {
-                let weight = take(&path(&format!("{name}.weight")), &[from, to], start)?;
-                let bias = take(&path(&format!("{name}.bias")), &[to], Start::Zero)?;
-                Ok(Linear::new(weight, Some(bias), Layout::InOut))
-            };
+            let first_norm = source.layer_norm(path("ln_1"), width, settings.norm_epsilon)?;
+            let second_norm = source.layer_norm(path("ln_2"), width, settings.norm_epsilon)?;
+            let mut linear =
+                |name: &str, shape, start| source.linear(path(name), shape, true, Layout::InOut, start);
+            let mut scale = 1.0;
+            if settings.scaled {
+                scale /= (head_width as f64).sqrt();
+            }
+            if settings.scaled_by_layer {
+                scale /= (layer + 1) as f64;
+            }
             blocks.push(Block {
                 first_norm,
-                attention_in: linear("attn.c_attn", width, 3 * width, Start::Normal)?,
-                attention_out: linear("attn.c_proj", width, width, Start::Residual)?,
+                attention_in: linear("attn.c_attn", (width, 3 * width), normal)?,
+                attention_out: linear("attn.c_proj", (width, width), residual)?,
                 second_norm,
-                expand: linear("mlp.c_fc", width, inner, Start::Normal)?,
-                contract: linear("mlp.c_proj", inner, width, Start::Residual)?,
+                expand: linear("mlp.c_fc", (width, inner), normal)?,
+                contract: linear("mlp.c_proj", (inner, width), residual)?,
+                scale,
             });
         }
-        let final_norm = Norm {
-            weight: take("transformer.ln_f.weight", &[width], Start::One)?,
-            bias: take("transformer.ln_f.bias", &[width], Start::Zero)?,
-            epsilon: config.norm_epsilon,
-        };
         Ok(Self {
-            token_embedding,
-            position_embedding,
+            tokens,
+            positions,
             blocks,
-            final_norm,
-            heads: config.heads as i64,
+            final_norm: source.layer_norm(
+                "transformer.ln_f".to_owned(),
+                width,
+                settings.norm_epsilon,
+            )?,
+            heads: Heads {
+                queries: settings.heads as i64,
+                keys: settings.heads as i64,
+                width: head_width as i64,
+            },
+            activation: settings.activation,
+            context: config.context,
         })
     }
-
-    fn attend(
-        &self,
-        layer: usize,
-        input: &Tensor,
-        mask: Option<&Tensor>,
-        cache: Option<&mut KvCache>,
-        training: bool,
-    ) -> Result<Tensor, Error> {
-        let block = &self.blocks[layer];
-        let (rows, length, width) = input.size3()?;
-        let split = block
-            .attention_in
-            .forward(input, training)?
-            .f_view([rows, length, 3, self.heads, width / self.heads])?
-            .f_permute([2, 0, 3, 1, 4])?
-            .f_unbind(0)?;
-        let [query, keys, values] = &split[..] else {
-            unreachable!("a tensor of 3 unbinds into 3")
-        };
-        // LibTorch aligns a causal mask with the first key, so it is asked for only where nothing is cached yet.
-        let nothing_cached = cache.as_ref().is_none_or(|cache| cache.is_empty());
-        let causal = mask.is_none() && nothing_cached && length > 1;
-        let attended = match cache {
-            Some(cache) => {
-                let (keys, values) = cache.append(layer, keys, values)?;
-                Tensor::f_scaled_dot_product_attention(query, &keys, &values, mask, 0.0, causal, None, false)?
-            }
-            None => {
-                Tensor::f_scaled_dot_product_attention(query, keys, values, mask, 0.0, causal, None, false)?
-            }
-        };
-        let joined = attended.f_transpose(1, 2)?.f_reshape([rows, length, width])?;
-        block.attention_out.forward(&joined, training)
-    }
-}
-
-/// A block's linear layers, in the order of its fields.
-const LINEAR_NAMES: [&str; 4] = ["attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
-
-/// How a parameter of a new model starts.
-#[derive(Debug, Clone, Copy)]
-enum Start {
-    Zero,
-    One,
-    Normal,
-    Residual,
 }
 
 impl Decoder for Gpt2 {
@@ -176,120 +132,60 @@ impl Decoder for Gpt2 {
         compute: Kind,
         training: bool,
     ) -> Result<Tensor, Error> {
-        let (_, length) = tokens.size2()?;
-        let past = cache.as_ref().map_or(0, |cache| cache.len());
-        let context = self.position_embedding.size()[0];
-        if past + length > context {
-            let problem = format!(
-                "{} tokens do not fit into the model's context of {context}",
-                past + length
-            );
-            return Err(contract::Error::Run(problem).into());
-        }
-        let positions = match padding {
-            Some(padding) => Tensor::f_embedding(
-                &self.position_embedding,
-                &padding.positions(past, length)?,
-                -1,
-                false,
-                false,
-            )?,
-            None => self
-                .position_embedding
-                .f_narrow(0, past, length)?
-                .f_unsqueeze(0)?,
-        };
-        let mask = match padding {
-            Some(padding) => Some(padding.mask(past, length)?),
-            // Several tokens after a cache: each sees the whole cache and its elders among the new.
-            None if past > 0 && length > 1 => {
-                Some(Tensor::f_ones([length, past + length], (Kind::Bool, tokens.device()))?.f_tril(past)?)
-            }
-            None => None,
-        };
-        let embedded = Tensor::f_embedding(&self.token_embedding, tokens, -1, false, false)?;
-        let mut stream = cast(&embedded.f_add(&positions)?, compute)?;
+        let span = Span::new(tokens, padding, cache.as_deref(), self.context)?;
+        let masks = span.masks(None)?;
+        let embedded = self
+            .tokens
+            .forward(tokens)?
+            .f_add(&self.positions.forward(&span.positions()?)?)?;
+        let mut stream = cast(&embedded, compute)?;
         for (layer, block) in self.blocks.iter().enumerate() {
-            let attended = self.attend(
+            let normed = block.first_norm.forward(&stream)?;
+            // Queries, keys and values stand one after the other: three times as many heads.
+            let fused =
+                self.heads
+                    .project(&block.attention_in, 3 * self.heads.queries, &normed, training)?;
+            let parts = fused.f_chunk(3, 1)?;
+            let how = Attention {
                 layer,
-                &block.first_norm.forward(&stream)?,
-                mask.as_ref(),
-                cache.as_deref_mut(),
-                training,
-            )?;
-            stream = stream.f_add(&attended)?;
+                masks: &masks,
+                windowed: false,
+                scale: Some(block.scale),
+            };
+            let attended = attend(&how, &parts[0], &parts[1], &parts[2], cache.as_deref_mut())?;
+            stream = stream.f_add(&block.attention_out.forward(&attended, training)?)?;
             let expanded = block
                 .expand
-                .forward(&block.second_norm.forward(&stream)?, training)?
-                .f_gelu("tanh")?;
-            stream = stream.f_add(&block.contract.forward(&expanded, training)?)?;
+                .forward(&block.second_norm.forward(&stream)?, training)?;
+            let activated = self.activation.forward(&expanded)?;
+            stream = stream.f_add(&block.contract.forward(&activated, training)?)?;
         }
         if let Some(cache) = cache {
-            cache.advance(length);
+            cache.advance(span.length());
         }
         self.final_norm.forward(&stream)
     }
 
-    fn embedding(&self) -> &Tensor {
-        &self.token_embedding
+    fn embedding(&self) -> &Embedding {
+        &self.tokens
     }
 
-    fn parameters_mut(&mut self) -> Vec<(String, &mut Tensor)> {
-        let mut parameters = vec![
-            ("transformer.wte.weight".to_owned(), &mut self.token_embedding),
-            ("transformer.wpe.weight".to_owned(), &mut self.position_embedding),
+    fn parts_mut(&mut self) -> Vec<Part<'_>> {
+        let mut parts = vec![
+            Part::Embedding(&mut self.tokens),
+            Part::Embedding(&mut self.positions),
         ];
-        for (layer, block) in self.blocks.iter_mut().enumerate() {
-            let Block {
-                first_norm,
-                attention_in,
-                attention_out,
-                second_norm,
-                expand,
-                contract,
-            } = block;
-            let path = |name: &str| format!("transformer.h.{layer}.{name}");
-            for (name, norm) in [("ln_1", first_norm), ("ln_2", second_norm)] {
-                parameters.push((path(&format!("{name}.weight")), &mut norm.weight));
-                parameters.push((path(&format!("{name}.bias")), &mut norm.bias));
-            }
-            for (name, linear) in
-                LINEAR_NAMES
-                    .into_iter()
-                    .zip([attention_in, attention_out, expand, contract])
-            {
-                parameters.push((path(&format!("{name}.weight")), &mut linear.weight));
-                parameters.extend(
-                    linear
-                        .bias
-                        .as_mut()
-                        .map(|bias| (path(&format!("{name}.bias")), bias)),
-                );
-            }
+        for block in &mut self.blocks {
+            parts.extend([
+                Part::Norm(&mut block.first_norm),
+                Part::Linear(&mut block.attention_in),
+                Part::Linear(&mut block.attention_out),
+                Part::Norm(&mut block.second_norm),
+                Part::Linear(&mut block.expand),
+                Part::Linear(&mut block.contract),
+            ]);
         }
-        parameters.push(("transformer.ln_f.weight".to_owned(), &mut self.final_norm.weight));
-        parameters.push(("transformer.ln_f.bias".to_owned(), &mut self.final_norm.bias));
-        parameters
-    }
-
-    fn linears_mut(&mut self) -> Vec<(String, &mut Linear)> {
-        let mut linears = Vec::new();
-        for (layer, block) in self.blocks.iter_mut().enumerate() {
-            let Block {
-                attention_in,
-                attention_out,
-                expand,
-                contract,
-                ..
-            } = block;
-            for (name, linear) in
-                LINEAR_NAMES
-                    .into_iter()
-                    .zip([attention_in, attention_out, expand, contract])
-            {
-                linears.push((format!("transformer.h.{layer}.{name}"), linear));
-            }
-        }
-        linears
+        parts.push(Part::Norm(&mut self.final_norm));
+        parts
     }
 }

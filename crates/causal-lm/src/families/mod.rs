@@ -1,14 +1,16 @@
 //! One file per family; what the rest of the crate asks of them all.
 
 mod gpt2;
-
-use std::collections::BTreeMap;
+mod gpt_neo;
+mod gpt_neox;
+mod llama;
+mod qwen2;
+mod qwen3;
 
 use tch::{Device, Kind, Tensor};
 
-pub(crate) use gpt2::Gpt2;
-
-use crate::linear::Linear;
+use crate::config::{Fields, Shape};
+use crate::parts::{Embedding, Part, Source};
 use crate::{Config, Error, KvCache, LeftPadding};
 
 /// The body of a decoder: everything but the output head.
@@ -24,82 +26,83 @@ pub(crate) trait Decoder: std::fmt::Debug + Send {
         training: bool,
     ) -> Result<Tensor, Error>;
 
-    /// The input embedding `[vocabulary, width]`, which a tied head shares.
-    fn embedding(&self) -> &Tensor;
+    /// The input embedding, which a tied head shares.
+    fn embedding(&self) -> &Embedding;
 
-    /// Every parameter by its `state_dict` name, adapters left out.
-    fn parameters_mut(&mut self) -> Vec<(String, &mut Tensor)>;
-
-    /// Every linear layer by its module path.
-    fn linears_mut(&mut self) -> Vec<(String, &mut Linear)>;
+    /// Everything that holds parameters.
+    fn parts_mut(&mut self) -> Vec<Part<'_>>;
 }
 
-/// Weights being handed to a family: each is taken once, by name and expected shape.
-#[derive(Debug)]
-pub(crate) struct Source {
-    tensors: BTreeMap<String, Tensor>,
-    file: std::path::PathBuf,
-    prefix: &'static str,
+/// A family, with what its configuration says about the arithmetic.
+#[derive(Debug, Clone)]
+pub(crate) enum Family {
+    Gpt2(gpt2::Settings),
+    GptNeo(gpt_neo::Settings),
+    GptNeoX(gpt_neox::Settings),
+    /// Llama, Qwen2 and Qwen3, which differ in their biases and norms.
+    Llama(llama::Settings),
 }
 
-impl Source {
-    pub(crate) fn new(
-        file: std::path::PathBuf,
-        tensors: BTreeMap<String, Tensor>,
-        prefix: &'static str,
-    ) -> Self {
-        Self {
-            tensors,
-            file,
-            prefix,
-        }
-    }
+/// What stands in every `model_type` that is known here.
+pub(crate) const MODEL_TYPES: [&str; 6] = ["gpt2", "gpt_neo", "gpt_neox", "llama", "qwen2", "qwen3"];
 
-    /// Takes the tensor `name`, with or without the family's prefix, checking its shape.
-    pub(crate) fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor, Error> {
-        let bare = name.strip_prefix(self.prefix).unwrap_or(name);
-        let tensor = self
-            .tensors
-            .remove(name)
-            .or_else(|| self.tensors.remove(bare))
-            .ok_or_else(|| {
-                contract::Error::input(
-                    &self.file,
-                    format!("tensor {name}: expected shape {shape:?}, found no such tensor"),
-                )
-            })?;
-        if tensor.size() != shape {
-            let problem = format!(
-                "tensor {name}: expected shape {shape:?}, found {:?}",
-                tensor.size()
-            );
-            return Err(contract::Error::input(&self.file, problem).into());
-        }
-        Ok(tensor)
-    }
-
-    /// Refuses what nobody took, unless it is one of the buffers that older files carry.
-    pub(crate) fn finish(mut self, ignored: &[&str]) -> Result<(), Error> {
-        self.tensors
-            .retain(|name, _| !ignored.iter().any(|ending| name.ends_with(ending)));
-        match self.tensors.keys().next() {
-            None => Ok(()),
-            Some(name) => {
-                let problem = format!(
-                    "tensor {name}: expected no such tensor for this model_type and number of layers"
-                );
-                Err(contract::Error::input(&self.file, problem).into())
+impl Family {
+    /// Reads a configuration.
+    pub(crate) fn read(fields: Fields<'_>) -> Result<(Self, Shape), String> {
+        Ok(match fields.text_or("model_type", "(none)")? {
+            "gpt2" => gpt2::read(fields).map(|(settings, shape)| (Self::Gpt2(settings), shape))?,
+            "gpt_neo" => gpt_neo::read(fields).map(|(settings, shape)| (Self::GptNeo(settings), shape))?,
+            "gpt_neox" => gpt_neox::read(fields).map(|(settings, shape)| (Self::GptNeoX(settings), shape))?,
+            "llama" => llama::read(fields).map(|(settings, shape)| (Self::Llama(settings), shape))?,
+            "qwen2" => qwen2::read(fields).map(|(settings, shape)| (Self::Llama(settings), shape))?,
+            "qwen3" => qwen3::read(fields).map(|(settings, shape)| (Self::Llama(settings), shape))?,
+            other => {
+                return Err(format!(
+                    "model_type: expected one of {}, found {other}",
+                    MODEL_TYPES.join(", ")
+                ));
             }
+        })
+    }
+
+    /// What names begin with in this family's files, unless it was left out.
+    pub(crate) fn prefix(&self) -> &'static str {
+        match self {
+            Self::Gpt2(_) | Self::GptNeo(_) => "transformer.",
+            Self::GptNeoX(_) => "gpt_neox.",
+            Self::Llama(_) => "model.",
+        }
+    }
+
+    /// The names that files give an output head of its own, the one to write first.
+    pub(crate) fn head_names(&self) -> &'static [&'static str] {
+        match self {
+            Self::GptNeoX(_) => &["embed_out.weight", "lm_head.weight"],
+            _ => &["lm_head.weight"],
         }
     }
 }
 
-/// Normally distributed weights for a new model, from LibTorch's seeded generator.
-pub(crate) fn normal(shape: &[i64], deviation: f64, device: Device) -> Result<Tensor, Error> {
-    Ok(Tensor::f_randn(shape, (Kind::Float, device))?.f_mul_scalar(deviation)?)
-}
+/// Endings of buffers in older files that are computed, not learned.
+pub(crate) const BUFFERS: [&str; 6] = [
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attention.bias",
+    ".attention.masked_bias",
+    "rotary_emb.inv_freq",
+    "rotary_emb.cos_cached",
+];
 
-/// Builds the body that `config` names from weights.
-pub(crate) fn load(config: &Config, source: &mut Source) -> Result<Box<dyn Decoder>, Error> {
-    Ok(Box::new(Gpt2::load(config, source)?))
+/// Builds the body that `config` names.
+pub(crate) fn build(
+    config: &Config,
+    source: &mut Source,
+    device: Device,
+) -> Result<Box<dyn Decoder>, Error> {
+    Ok(match &config.family {
+        Family::Gpt2(settings) => Box::new(gpt2::Gpt2::build(config, settings, source)?),
+        Family::GptNeo(settings) => Box::new(gpt_neo::GptNeo::build(config, settings, source)?),
+        Family::GptNeoX(settings) => Box::new(gpt_neox::GptNeoX::build(config, settings, source, device)?),
+        Family::Llama(settings) => Box::new(llama::Llama::build(config, settings, source, device)?),
+    })
 }

@@ -1,0 +1,197 @@
+//! GPT-NeoX (Black et al. 2022), the family of Pythia: rotary positions on a share of each head, query, key and value of a
+//! head side by side in one projection, attention and feed-forward in parallel, an output head of its own.
+
+use tch::{Device, Kind, Tensor};
+
+use super::Decoder;
+use crate::config::{Fields, RotaryDefaults, Shape};
+use crate::parts::{
+    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source, Span,
+    Start, attend, cast,
+};
+use crate::{Config, Error, KvCache, LeftPadding};
+
+/// What a GPT-NeoX's configuration says beside its shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    heads: usize,
+    inner_width: usize,
+    norm_epsilon: f64,
+    activation: Activation,
+    rotary: RotarySettings,
+    /// Whether attention and feed-forward read the same stream.
+    parallel: bool,
+    attention_bias: bool,
+}
+
+pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
+    let width = fields.size("hidden_size")?;
+    let heads = fields.divisor("num_attention_heads", width)?;
+    let context = fields.size_or("max_position_embeddings", 2048)?;
+    let rotary = RotaryDefaults {
+        theta_key: "rotary_emb_base",
+        theta: 10_000.0,
+        share_key: "rotary_pct",
+        share: 0.25,
+    };
+    let settings = Settings {
+        heads,
+        inner_width: fields.size("intermediate_size")?,
+        norm_epsilon: fields.number_or("layer_norm_eps", 1e-5)?,
+        activation: fields.activation("hidden_act", "gelu")?,
+        rotary: fields.rotary(width / heads, context, rotary)?,
+        parallel: fields.flag_or("use_parallel_residual", true)?,
+        attention_bias: fields.flag_or("attention_bias", true)?,
+    };
+    let shape = Shape {
+        layers: fields.size("num_hidden_layers")?,
+        width,
+        context,
+        vocabulary: fields.size("vocab_size")?,
+        tied_by_default: false,
+        default_tokens: Some((0, 2)),
+    };
+    Ok((settings, shape))
+}
+
+/// The body of a GPT-NeoX.
+#[derive(Debug)]
+pub(crate) struct GptNeoX {
+    tokens: Embedding,
+    blocks: Vec<Block>,
+    final_norm: Norm,
+    rotary: Rotary,
+    heads: Heads,
+    activation: Activation,
+    parallel: bool,
+    context: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    first_norm: Norm,
+    attention_in: Linear,
+    attention_out: Linear,
+    second_norm: Norm,
+    expand: Linear,
+    contract: Linear,
+}
+
+impl GptNeoX {
+    pub(super) fn build(
+        config: &Config,
+        settings: &Settings,
+        source: &mut Source,
+        device: Device,
+    ) -> Result<Self, Error> {
+        let (width, inner) = (config.width, settings.inner_width);
+        let normal = Start::Normal(0.02);
+        let tokens = source.embedding("gpt_neox.embed_in", config.vocabulary, width, normal)?;
+        let mut blocks = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            let path = |name: &str| format!("gpt_neox.layers.{layer}.{name}");
+            let mut norm = |name: &str| source.layer_norm(path(name), width, settings.norm_epsilon);
+            let (first_norm, second_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
+            let mut linear =
+                |name: &str, shape, bias| source.linear(path(name), shape, bias, Layout::OutIn, normal);
+            let bias = settings.attention_bias;
+            blocks.push(Block {
+                first_norm,
+                attention_in: linear("attention.query_key_value", (width, 3 * width), bias)?,
+                attention_out: linear("attention.dense", (width, width), bias)?,
+                second_norm,
+                expand: linear("mlp.dense_h_to_4h", (width, inner), true)?,
+                contract: linear("mlp.dense_4h_to_h", (inner, width), true)?,
+            });
+        }
+        Ok(Self {
+            tokens,
+            blocks,
+            final_norm: source.layer_norm(
+                "gpt_neox.final_layer_norm".to_owned(),
+                width,
+                settings.norm_epsilon,
+            )?,
+            rotary: Rotary::new(settings.rotary, device)?,
+            heads: Heads {
+                queries: settings.heads as i64,
+                keys: settings.heads as i64,
+                width: (width / settings.heads) as i64,
+            },
+            activation: settings.activation,
+            parallel: settings.parallel,
+            context: config.context,
+        })
+    }
+}
+
+impl Decoder for GptNeoX {
+    fn hidden(
+        &self,
+        tokens: &Tensor,
+        padding: Option<&LeftPadding>,
+        mut cache: Option<&mut KvCache>,
+        compute: Kind,
+        training: bool,
+    ) -> Result<Tensor, Error> {
+        let span = Span::new(tokens, padding, cache.as_deref(), self.context)?;
+        let masks = span.masks(None)?;
+        let angles = self.rotary.angles(&span.positions()?, compute)?;
+        let mut stream = cast(&self.tokens.forward(tokens)?, compute)?;
+        // Each head's query, key and value stand side by side: heads three times as wide.
+        let fused_heads = Heads {
+            width: 3 * self.heads.width,
+            ..self.heads
+        };
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let normed = block.first_norm.forward(&stream)?;
+            let fused = fused_heads.project(&block.attention_in, self.heads.queries, &normed, training)?;
+            let parts = fused.f_chunk(3, -1)?;
+            let how = Attention {
+                layer,
+                masks: &masks,
+                windowed: false,
+                scale: None,
+            };
+            let attended = attend(
+                &how,
+                &self.rotary.turn(&parts[0], &angles)?,
+                &self.rotary.turn(&parts[1], &angles)?,
+                &parts[2],
+                cache.as_deref_mut(),
+            )?;
+            let attended = block.attention_out.forward(&attended, training)?;
+            let between = stream.f_add(&attended)?;
+            let read = if self.parallel { &stream } else { &between };
+            let expanded = block
+                .expand
+                .forward(&block.second_norm.forward(read)?, training)?;
+            let activated = self.activation.forward(&expanded)?;
+            stream = between.f_add(&block.contract.forward(&activated, training)?)?;
+        }
+        if let Some(cache) = cache {
+            cache.advance(span.length());
+        }
+        self.final_norm.forward(&stream)
+    }
+
+    fn embedding(&self) -> &Embedding {
+        &self.tokens
+    }
+
+    fn parts_mut(&mut self) -> Vec<Part<'_>> {
+        let mut parts = vec![Part::Embedding(&mut self.tokens)];
+        for block in &mut self.blocks {
+            parts.extend([
+                Part::Norm(&mut block.first_norm),
+                Part::Linear(&mut block.attention_in),
+                Part::Linear(&mut block.attention_out),
+                Part::Norm(&mut block.second_norm),
+                Part::Linear(&mut block.expand),
+                Part::Linear(&mut block.contract),
+            ]);
+        }
+        parts.push(Part::Norm(&mut self.final_norm));
+        parts
+    }
+}

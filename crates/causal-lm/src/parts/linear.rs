@@ -1,0 +1,176 @@
+//! A linear layer as its family stores it, with an optional low-rank update.
+
+use tch::{Kind, Tensor};
+
+use crate::Error;
+
+/// How a weight lies in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `[out, in]`, as PyTorch's `Linear`.
+    OutIn,
+    /// `[in, out]`, as GPT-2's `Conv1D`.
+    InOut,
+}
+
+/// y = x·Wᵀ + b, and with LoRA + scale · dropout(x)·Aᵀ·Bᵀ.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    /// Path of the module, as the names of its parameters have it.
+    pub(crate) path: String,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
+    pub(crate) layout: Layout,
+    pub(crate) adapter: Option<LowRank>,
+}
+
+/// The two factors of a low-rank update (Hu et al. 2021).
+#[derive(Debug)]
+pub(crate) struct LowRank {
+    /// A, `[rank, in]`.
+    pub(crate) down: Tensor,
+    /// B, `[out, rank]`.
+    pub(crate) up: Tensor,
+    /// alpha / r, or alpha / √r.
+    pub(crate) scale: f64,
+    /// Share of the input dropped in training.
+    pub(crate) dropout: f64,
+    /// DoRA (Liu et al. 2024): the norm `[out]` that each row of W + scale · B·A is given.
+    pub(crate) magnitude: Option<Tensor>,
+}
+
+impl Linear {
+    pub(crate) fn new(path: String, weight: Tensor, bias: Option<Tensor>, layout: Layout) -> Self {
+        Self {
+            path,
+            weight,
+            bias,
+            layout,
+            adapter: None,
+        }
+    }
+
+    pub(crate) fn in_features(&self) -> i64 {
+        self.weight.size()[usize::from(self.layout == Layout::OutIn)]
+    }
+
+    pub(crate) fn out_features(&self) -> i64 {
+        self.weight.size()[usize::from(self.layout == Layout::InOut)]
+    }
+
+    /// Applies the layer to `input` `[…, in]` in the input's own precision, whatever precision the weights are kept in.
+    pub(crate) fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Error> {
+        let bias = self
+            .bias
+            .as_ref()
+            .map(|bias| cast(bias, input.kind()))
+            .transpose()?;
+        let Some(adapter) = &self.adapter else {
+            return self.multiply(input, bias.as_ref());
+        };
+        let dropped = if training && adapter.dropout > 0.0 {
+            Some(input.f_dropout(adapter.dropout, true)?)
+        } else {
+            None
+        };
+        let update = adapter.update(dropped.as_ref().unwrap_or(input))?;
+        let Some(magnitude) = &adapter.magnitude else {
+            return Ok(self.multiply(input, bias.as_ref())?.f_add(&update)?);
+        };
+        // The norm counts as a constant in the backward pass (section 4.3 of the paper).
+        let norm = tch::no_grad(|| self.updated_norm(adapter))?;
+        let factor = cast(&magnitude.f_div(&norm)?, input.kind())?;
+        let product = self.multiply(input, None)?;
+        let scaled = match &dropped {
+            None => product.f_add(&update)?.f_mul(&factor)?,
+            // As in peft, the direction is taken from the dropped input and the rest from the whole one.
+            Some(dropped) => {
+                let turned = self.multiply(dropped, None)?;
+                product
+                    .f_add(&turned.f_mul(&factor.f_sub_scalar(1.0)?)?)?
+                    .f_add(&update.f_mul(&factor)?)?
+            }
+        };
+        Ok(match bias {
+            Some(bias) => scaled.f_add(&bias)?,
+            None => scaled,
+        })
+    }
+
+    fn multiply(&self, input: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Error> {
+        let weight = cast(&self.weight, input.kind())?;
+        Ok(match (self.layout, bias) {
+            (Layout::InOut, Some(bias)) => {
+                let rows = input.f_reshape([-1, self.in_features()])?;
+                let mut shape = input.size();
+                shape.pop();
+                shape.push(self.out_features());
+                bias.f_addmm(&rows, &weight)?.f_view(&shape[..])?
+            }
+            (Layout::InOut, None) => input.f_matmul(&weight)?,
+            (Layout::OutIn, bias) => input.f_linear(&weight, bias)?,
+        })
+    }
+
+    /// Norms `[out]` of the rows of W + scale · B·A, in float32.
+    pub(crate) fn updated_norm(&self, adapter: &LowRank) -> Result<Tensor, Error> {
+        let weight = match self.layout {
+            Layout::OutIn => self.weight.shallow_clone(),
+            Layout::InOut => self.weight.f_tr()?,
+        };
+        let updated = weight.f_to_kind(Kind::Float)?.f_add(&adapter.product()?)?;
+        Ok(updated.f_norm_scalaropt_dim(2.0, [1].as_slice(), false)?)
+    }
+
+    /// Puts the adapter's update into the weight; the layer has no adapter afterwards.
+    pub(crate) fn merge(&mut self) -> Result<(), Error> {
+        let Some(adapter) = self.adapter.take() else {
+            return Ok(());
+        };
+        let update = adapter.product()?;
+        let (update, factor) = match (&adapter.magnitude, self.layout) {
+            (None, Layout::OutIn) => (update, None),
+            (None, Layout::InOut) => (update.f_tr()?, None),
+            (Some(magnitude), layout) => {
+                let factor = magnitude.f_div(&self.updated_norm(&adapter)?)?;
+                match layout {
+                    Layout::OutIn => (update, Some(factor.f_unsqueeze(1)?)),
+                    Layout::InOut => (update.f_tr()?, Some(factor.f_unsqueeze(0)?)),
+                }
+            }
+        };
+        // In float32, since half precision would round a small update away before it is added.
+        let mut merged = self.weight.f_to_kind(Kind::Float)?.f_add(&update)?;
+        if let Some(factor) = factor {
+            merged = merged.f_mul(&factor)?;
+        }
+        self.weight = merged.f_to_kind(self.weight.kind())?;
+        Ok(())
+    }
+}
+
+impl LowRank {
+    /// scale · x·Aᵀ·Bᵀ in the input's precision.
+    fn update(&self, input: &Tensor) -> Result<Tensor, Error> {
+        let kind = input.kind();
+        let update = input
+            .f_linear(&cast(&self.down, kind)?, None::<Tensor>)?
+            .f_linear(&cast(&self.up, kind)?, None::<Tensor>)?;
+        Ok(update.f_mul_scalar(self.scale)?)
+    }
+
+    /// scale · B·A, `[out, in]`, in float32.
+    fn product(&self) -> Result<Tensor, Error> {
+        let (up, down) = (cast(&self.up, Kind::Float)?, cast(&self.down, Kind::Float)?);
+        Ok(up.f_matmul(&down)?.f_mul_scalar(self.scale)?)
+    }
+}
+
+/// The tensor in another precision; itself where it has that already. Gradients pass through to the original.
+pub(crate) fn cast(tensor: &Tensor, kind: Kind) -> Result<Tensor, Error> {
+    if tensor.kind() == kind {
+        Ok(tensor.shallow_clone())
+    } else {
+        Ok(tensor.f_to_kind(kind)?)
+    }
+}

@@ -1,0 +1,118 @@
+//! Rotary positions (Su et al. 2021): each pair of a query's or key's numbers is turned by an angle that grows with the
+//! position. Pairs are numbers of the first and of the second half, as the Hugging Face formats have them.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::Error;
+
+/// What `config.json` says about rotary positions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RotarySettings {
+    /// Base of the wavelengths.
+    pub(crate) theta: f64,
+    /// Numbers of each head that are turned; the others stay.
+    pub(crate) rotated: i64,
+    /// How the frequencies were stretched for longer contexts.
+    pub(crate) scaling: FrequencyScaling,
+}
+
+/// How frequencies were stretched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum FrequencyScaling {
+    /// Not at all.
+    None,
+    /// All alike (Chen et al. 2023).
+    Linear {
+        /// Divisor of every frequency.
+        factor: f64,
+    },
+    /// Long waves fully, short ones not at all, those between in part (Llama 3.1).
+    Llama3 {
+        /// Divisor of the frequencies of long waves.
+        factor: f64,
+        /// Waves longer than the original context divided by this are long.
+        low: f64,
+        /// Waves shorter than the original context divided by this are short.
+        high: f64,
+        /// Context that the model was pre-trained with.
+        original_context: f64,
+    },
+}
+
+/// The frequencies of a model's rotary positions.
+#[derive(Debug)]
+pub(crate) struct Rotary {
+    /// `[rotated / 2]`, float32.
+    frequencies: Tensor,
+    rotated: i64,
+}
+
+/// Cosines and sines of some positions, `[rows, 1, tokens, rotated]`.
+#[derive(Debug)]
+pub(crate) struct Angles {
+    cosines: Tensor,
+    sines: Tensor,
+}
+
+impl Rotary {
+    pub(crate) fn new(settings: RotarySettings, device: Device) -> Result<Self, Error> {
+        // In float32 and in this order, as transformers computes them: at position 8,000 the last bit is seen.
+        let exponents = Tensor::f_arange_start_step(0, settings.rotated, 2, (Kind::Int64, Device::Cpu))?
+            .f_to_kind(Kind::Float)?
+            .f_div_scalar(settings.rotated as f64)?;
+        let frequencies = Tensor::f_pow_scalar(settings.theta, &exponents)?.f_reciprocal()?;
+        let frequencies = match settings.scaling {
+            FrequencyScaling::None => frequencies,
+            FrequencyScaling::Linear { factor } => frequencies.f_div_scalar(factor)?,
+            FrequencyScaling::Llama3 {
+                factor,
+                low,
+                high,
+                original_context,
+            } => {
+                // How many waves fit into the original context, and from that how much of a frequency is kept.
+                let waves = frequencies.f_mul_scalar(original_context / (2.0 * std::f64::consts::PI))?;
+                let kept = waves
+                    .f_sub_scalar(low)?
+                    .f_div_scalar(high - low)?
+                    .f_clamp(0.0, 1.0)?;
+                let stretched = frequencies.f_div_scalar(factor)?;
+                stretched.f_lerp_tensor(&frequencies, &kept)?
+            }
+        };
+        Ok(Self {
+            frequencies: frequencies.f_to_device(device)?,
+            rotated: settings.rotated,
+        })
+    }
+
+    /// Angles of `positions` `[rows, tokens]`, computed in float32 and given in `kind`.
+    pub(crate) fn angles(&self, positions: &Tensor, kind: Kind) -> Result<Angles, Error> {
+        let angles = positions
+            .f_to_kind(Kind::Float)?
+            .f_unsqueeze(-1)?
+            .f_mul(&self.frequencies)?;
+        let both_halves = Tensor::f_cat(&[&angles, &angles], -1)?.f_unsqueeze(1)?;
+        Ok(Angles {
+            cosines: both_halves.f_cos()?.f_to_kind(kind)?,
+            sines: both_halves.f_sin()?.f_to_kind(kind)?,
+        })
+    }
+
+    /// Turns queries or keys `[rows, heads, tokens, width]`.
+    pub(crate) fn turn(&self, input: &Tensor, angles: &Angles) -> Result<Tensor, Error> {
+        let width = input.size4()?.3;
+        let turned = input.f_narrow(-1, 0, self.rotated)?;
+        let half = self.rotated / 2;
+        let (first, second) = (turned.f_narrow(-1, 0, half)?, turned.f_narrow(-1, half, half)?);
+        let across = Tensor::f_cat(&[second.f_neg()?, first], -1)?;
+        let turned = turned
+            .f_mul(&angles.cosines)?
+            .f_add(&across.f_mul(&angles.sines)?)?;
+        if self.rotated == width {
+            return Ok(turned);
+        }
+        let rest = input.f_narrow(-1, self.rotated, width - self.rotated)?;
+        Ok(Tensor::f_cat(&[turned, rest], -1)?)
+    }
+}
