@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use contract::model_hub;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -19,22 +20,23 @@ const TOKENIZER_FILES: [&str; 6] = [
     "added_tokens.json",
 ];
 
-/// Reads a checkpoint: a model folder, or an adapter folder with the base that it names. Returns the folder that holds the
-/// tokenizer as well.
+/// Reads a checkpoint: a model folder, or an adapter folder with its base, which is `base` or else what the adapter's settings
+/// name: a folder beside it or anywhere, or a hub name in the local cache. Returns the folder that holds the tokenizer as well.
 ///
 /// # Errors
-/// [`contract::Error::Input`] naming file and tensor.
-pub fn load_checkpoint(folder: &Path, kind: Kind, device: Device) -> Result<(CausalLm, PathBuf), Error> {
+/// [`contract::Error::Input`] naming file and tensor, or the base that is not there.
+pub fn load_checkpoint(
+    folder: &Path,
+    base: Option<&Path>,
+    kind: Kind,
+    device: Device,
+) -> Result<(CausalLm, PathBuf), Error> {
     if !folder.join(ADAPTER_CONFIG).exists() {
         return Ok((CausalLm::load(folder, kind, device)?, folder.to_path_buf()));
     }
-    let base = adapter::base(folder)?;
-    // A relative base is looked for from the adapter's folder first, since that is how the tuner writes it.
-    let beside = folder.join(&base);
-    let base = if beside.join("config.json").exists() {
-        beside
-    } else {
-        PathBuf::from(base)
+    let base = match base {
+        Some(base) => base.to_path_buf(),
+        None => named_base(folder)?,
     };
     let mut model = CausalLm::load(&base, kind, device)?;
     adapter::read(&mut model, folder)?;
@@ -44,6 +46,20 @@ pub fn load_checkpoint(folder: &Path, kind: Kind, device: Device) -> Result<(Cau
         base
     };
     Ok((model, tokenizer))
+}
+
+/// The base that an adapter's settings name. A relative folder is looked for from the adapter's own first, since that is how a
+/// pair of folders is moved about.
+fn named_base(folder: &Path) -> Result<PathBuf, Error> {
+    let name = adapter::base(folder)?;
+    let found = model_hub::find(&name, folder).or_else(|| model_hub::find(&name, Path::new(".")));
+    found.ok_or_else(|| {
+        let problem = format!(
+            "base_model_name_or_path: {name} is no folder here and no model in the hub's cache. Name the base with --base, or \
+             download it: hf download {name}"
+        );
+        contract::Error::input(folder.join(ADAPTER_CONFIG), problem).into()
+    })
 }
 
 /// Writes a whole model into an existing folder: configuration, weights in `kind`, and the tokenizer found in `tokenizer`.

@@ -52,6 +52,24 @@ impl TextTokenizer {
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 
+    /// The special tokens that the tokenizer puts before a text of its own accord: for Llama the one that begins a text, for
+    /// GPT-2 and Qwen none.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the tokenizer cannot encode a letter.
+    pub fn own_beginning(&self) -> Result<Vec<i64>, Error> {
+        let encoding = self
+            .tokenizer
+            .encode_fast("a", true)
+            .map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let special = encoding.get_special_tokens_mask().iter();
+        let beginning = encoding.get_ids().iter().zip(special);
+        Ok(beginning
+            .take_while(|&(_, &special)| special == 1)
+            .map(|(&id, _)| i64::from(id))
+            .collect())
+    }
+
     /// Token ids of a text, and how many of them begin within its first `characters` characters.
     ///
     /// # Errors

@@ -123,7 +123,7 @@ fn adapter_features_that_are_not_supported_are_refused_by_name() {
         );
         edit(&config, key, value);
         refused(
-            load_checkpoint(folder.path(), Kind::Float, Device::Cpu).unwrap_err(),
+            load_checkpoint(folder.path(), None, Kind::Float, Device::Cpu).unwrap_err(),
             &["adapter_config.json", key],
         );
     }
@@ -139,7 +139,7 @@ fn a_rank_that_its_weights_do_not_have_is_refused() {
         fixture("tiny-gpt2").to_str().unwrap().into(),
     );
     edit(&config, "r", 8.into());
-    let error = load_checkpoint(folder.path(), Kind::Float, Device::Cpu).unwrap_err();
+    let error = load_checkpoint(folder.path(), None, Kind::Float, Device::Cpu).unwrap_err();
     refused(
         error,
         &[

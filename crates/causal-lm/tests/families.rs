@@ -238,7 +238,7 @@ impl Case {
         let (mut read, mut merged, mut written) = (Vec::new(), Vec::new(), Vec::new());
         for adapter in ADAPTERS {
             let folder = fixture(self.name).join(format!("adapter-{adapter}"));
-            let (mut model, _) = load_checkpoint(&folder, self.kind, Device::Cpu).unwrap();
+            let (mut model, _) = load_checkpoint(&folder, None, self.kind, Device::Cpu).unwrap();
             let unmerged = logits(&model, &tokens);
             let effect = (&plain - &unmerged).abs().max().double_value(&[]);
             assert!(effect > 0.1, "{}: {adapter} has no effect to compare", self.name);
@@ -247,7 +247,7 @@ impl Case {
             let base = fixture(self.name);
             write_adapter_folder(&mut model, copy.path(), base.to_str().unwrap(), &base).unwrap();
             same_adapter(copy.path(), &folder);
-            let (again, _) = load_checkpoint(copy.path(), self.kind, Device::Cpu).unwrap();
+            let (again, _) = load_checkpoint(copy.path(), None, self.kind, Device::Cpu).unwrap();
             written.push(logits(&again, &tokens));
 
             model.merge().unwrap();
@@ -369,7 +369,7 @@ fn files_in_half_precision_are_read_into_the_precision_asked_for() {
 fn modules_that_were_trained_whole_beside_an_adapter_are_read() {
     let mut case = Case::new("llama", Kind::Float);
     let folder = fixture("llama/adapter-whole-modules");
-    let (model, _) = load_checkpoint(&folder, Kind::Float, Device::Cpu).unwrap();
+    let (model, _) = load_checkpoint(&folder, None, Kind::Float, Device::Cpu).unwrap();
     let found = logits(&model, &case.expected["tokens"].narrow(0, 0, 1));
     let goal = case.expected["whole-modules_logits"].shallow_clone();
     case.compare("logits", &[found], &[goal]);

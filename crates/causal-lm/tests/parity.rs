@@ -183,7 +183,7 @@ fn adapters_from_peft_give_its_logits_merged_or_not() {
         ("peft-adapter", "peft_logits"),
         ("peft-adapter-all-linear", "peft_all_linear_logits"),
     ] {
-        let (mut model, _) = load_checkpoint(&fixture(folder), Kind::Float, Device::Cpu).unwrap();
+        let (mut model, _) = load_checkpoint(&fixture(folder), None, Kind::Float, Device::Cpu).unwrap();
         let tokens = expected["tokens"].narrow(0, 0, 1);
         check(folder, &logits(&model, &tokens), &expected[goal]);
         model.merge().unwrap();
@@ -199,7 +199,7 @@ fn an_adapter_written_here_has_pefts_layout_and_comes_back() {
     let expected = expected();
     let folder = tempfile::tempdir().unwrap();
     let base = fixture("tiny-gpt2");
-    let (mut peft, _) = load_checkpoint(&fixture("peft-adapter"), Kind::Float, Device::Cpu).unwrap();
+    let (mut peft, _) = load_checkpoint(&fixture("peft-adapter"), None, Kind::Float, Device::Cpu).unwrap();
     write_adapter_folder(&mut peft, folder.path(), base.to_str().unwrap(), &base).unwrap();
     let read = |folder: &Path| {
         weights::read(
@@ -232,7 +232,7 @@ fn an_adapter_written_here_has_pefts_layout_and_comes_back() {
     ] {
         assert_eq!(written[key], original[key], "{key}");
     }
-    let (again, _) = load_checkpoint(folder.path(), Kind::Float, Device::Cpu).unwrap();
+    let (again, _) = load_checkpoint(folder.path(), None, Kind::Float, Device::Cpu).unwrap();
     check(
         "read back",
         &logits(&again, &expected["tokens"].narrow(0, 0, 1)),

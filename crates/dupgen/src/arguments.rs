@@ -18,7 +18,7 @@ pub struct Arguments {
     #[arg(long = "in", value_name = "FILES", num_args = 1..)]
     pub input: Vec<String>,
 
-    /// Layout of the copies, where the pipeline file names several: bucketed or uniform
+    /// Layout of the copies, where the pipeline file names several: bucketed, uniform or found
     #[arg(long, value_parser = layout)]
     pub layout: Option<Layout>,
 
@@ -31,7 +31,8 @@ fn layout(name: &str) -> Result<Layout, &'static str> {
     match name {
         "bucketed" => Ok(Layout::Bucketed),
         "uniform" => Ok(Layout::Uniform),
-        _ => Err("expected bucketed or uniform"),
+        "found" => Ok(Layout::Found),
+        _ => Err("expected bucketed, uniform or found"),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The usable documents of a corpus: their texts in the spool, and some facts about each in memory.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use contract::pipeline::{BadDocuments, Corpus, Shortage};
+use contract::pipeline::{BadDocuments, Corpus, Layout, Shortage};
 use contract::{Error, Progress};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -49,6 +50,18 @@ struct Facts {
     prompt_chars: i32,
     file: u32,
     position: Position,
+    /// How often the text stands in the corpus.
+    found: u32,
+    /// Whether it comes from a file of held-out text.
+    kept_back: bool,
+}
+
+/// The files of a corpus: those to train on, then those with held-out text.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    pub(crate) all: Vec<CorpusFile>,
+    /// Number of those to train on.
+    pub(crate) training: usize,
 }
 
 impl Collection {
@@ -59,14 +72,15 @@ impl Collection {
     /// and where none is left; [`Error::Output`] where the temporary file cannot be written.
     pub(crate) fn read(
         corpus: &Corpus,
-        files: &[CorpusFile],
+        layout: Layout,
+        files: &Files,
         canaries: &Canaries,
         folder: &Path,
     ) -> Result<Self, Error> {
         let columns = Columns::of(corpus);
-        let mut reading = Reading::new(corpus, files, canaries, Spool::create(folder)?);
-        let mut progress = Progress::new("reading", files.len() as u64, "files");
-        for (number, file) in (0u32..).zip(files) {
+        let mut reading = Reading::new(corpus, layout, files, canaries, Spool::create(folder)?);
+        let mut progress = Progress::new("reading", files.all.len() as u64, "files");
+        for (number, file) in (0u32..).zip(&files.all) {
             for item in ingest::documents(file, &columns)? {
                 reading.add(number, item)?;
                 if reading.tally.read.is_multiple_of(REMARK_EVERY) {
@@ -78,7 +92,8 @@ impl Collection {
         reading.into_collection()
     }
 
-    /// Keeps `documents` of them, chosen by the hash of their texts; without it, all.
+    /// Keeps `documents` of them, chosen by the hash of their texts, and all that come from files of held-out text; without
+    /// it, all.
     ///
     /// # Errors
     /// [`Error::Input`] where there are fewer, unless that is to be accepted.
@@ -89,7 +104,9 @@ impl Collection {
         pipeline_file: &Path,
     ) -> Result<(), Error> {
         let Some(asked) = documents else { return Ok(()) };
-        let found = self.documents.len();
+        let (kept_back, candidates): (Vec<Facts>, Vec<Facts>) =
+            self.documents.iter().partition(|document| document.kept_back);
+        let found = candidates.len();
         if found < asked {
             if shortage == Shortage::Accept {
                 tracing::warn!(
@@ -106,18 +123,29 @@ impl Collection {
                 ),
             ));
         }
-        let digests: Vec<Digest> = self.digests().collect();
-        self.documents = split::lowest(&digests, asked)
-            .into_iter()
-            .map(|document| self.documents[document])
+        let digests: Vec<Digest> = candidates.iter().map(|document| document.digest).collect();
+        let chosen = split::lowest(&digests, asked).into_iter();
+        self.documents = chosen
+            .map(|document| candidates[document])
+            .chain(kept_back)
             .collect();
         self.tally.leave_out(Reason::OverLimit, found - asked);
         Ok(())
     }
 
-    /// The digests of the texts, in the order of the corpus.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = Digest> {
-        self.documents.iter().map(|document| document.digest)
+    /// The digests of the texts, in the order of the corpus, and whether each comes from a file of held-out text.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = (Digest, bool)> {
+        self.documents
+            .iter()
+            .map(|document| (document.digest, document.kept_back))
+    }
+
+    /// How often the texts of some of the documents stand in the corpus, in the order given.
+    pub(crate) fn found(&self, documents: &[usize]) -> Vec<u32> {
+        documents
+            .iter()
+            .map(|&document| self.documents[document].found)
+            .collect()
     }
 
     /// The digests of some of the documents, in the order given.
@@ -156,10 +184,12 @@ impl Tally {
 /// A collection while the corpus is being read.
 struct Reading<'a> {
     corpus: &'a Corpus,
-    files: &'a [CorpusFile],
+    layout: Layout,
+    files: &'a Files,
     spool: Spool,
     documents: Vec<Facts>,
-    texts_seen: HashSet<Digest>,
+    /// The document of each text.
+    texts_seen: HashMap<Digest, usize>,
     canary_texts: HashSet<Digest>,
     /// Digests of identities, each with its document; none for the canaries'.
     identities: HashMap<u128, Option<usize>>,
@@ -167,13 +197,20 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(corpus: &'a Corpus, files: &'a [CorpusFile], canaries: &Canaries, spool: Spool) -> Self {
+    fn new(
+        corpus: &'a Corpus,
+        layout: Layout,
+        files: &'a Files,
+        canaries: &Canaries,
+        spool: Spool,
+    ) -> Self {
         Self {
             corpus,
+            layout,
             files,
             spool,
             documents: Vec::new(),
-            texts_seen: HashSet::new(),
+            texts_seen: HashMap::new(),
             canary_texts: canaries.all().map(|canary| Digest::of(&canary.text)).collect(),
             identities: canaries
                 .all()
@@ -201,9 +238,20 @@ impl<'a> Reading<'a> {
             );
             return Err(self.error_at(file, document.position, &problem));
         }
-        if !self.texts_seen.insert(digest) {
-            self.tally.leave_out(Reason::Duplicate, 1);
-            return Ok(());
+        let kept_back = file as usize >= self.files.training;
+        match self.texts_seen.entry(digest) {
+            Entry::Vacant(place) => _ = place.insert(self.documents.len()),
+            Entry::Occupied(place) => {
+                let seen = &mut self.documents[*place.get()];
+                if kept_back && !seen.kept_back {
+                    self.tally.leave_out(Reason::AlsoTrained, 1);
+                } else if self.layout == Layout::Found && !kept_back {
+                    seen.found += 1;
+                } else {
+                    self.tally.leave_out(Reason::Duplicate, 1);
+                }
+                return Ok(());
+            }
         }
         let identity = self.unique_identity(file, &document)?;
         let extent = self.spool.append(identity.as_deref(), &document.text)?;
@@ -218,12 +266,14 @@ impl<'a> Reading<'a> {
             prompt_chars: prompt_chars as i32,
             file,
             position,
+            found: 1,
+            kept_back,
         });
         Ok(())
     }
 
     fn skip(&mut self, file: u32, fault: Fault) -> Result<(), Error> {
-        let path = &self.files[file as usize].path;
+        let path = &self.files.all[file as usize].path;
         match fault {
             Fault::Document(position, flaw) if self.corpus.bad_documents == BadDocuments::Skip => {
                 self.tally.leave_out(flaw.reason, 1);
@@ -260,7 +310,9 @@ impl<'a> Reading<'a> {
         let mut unique = identity.clone();
         let mut number = 1;
         while let Some(holder) = self.identities.get(&xxh3_128(unique.as_bytes())) {
-            if self.corpus.bad_documents == BadDocuments::Error {
+            // Held-out text comes from files of its own, which may well number their documents alike.
+            let kept_back = file as usize >= self.files.training;
+            if self.corpus.bad_documents == BadDocuments::Error && !kept_back {
                 let holder = holder.map_or("a planted canary".to_owned(), |holder| self.place(holder));
                 let problem = format!(
                     "column {}: expected a different identity for each text, found `{identity}` again, which is that of {holder}. \
@@ -280,11 +332,14 @@ impl<'a> Reading<'a> {
 
     fn place(&self, document: usize) -> String {
         let Facts { file, position, .. } = self.documents[document];
-        format!("{}, {position}", self.files[file as usize].path.display())
+        format!("{}, {position}", self.files.all[file as usize].path.display())
     }
 
     fn error_at(&self, file: u32, position: Position, problem: &str) -> Error {
-        Error::input(&self.files[file as usize].path, format!("{position}: {problem}"))
+        Error::input(
+            &self.files.all[file as usize].path,
+            format!("{position}: {problem}"),
+        )
     }
 
     fn into_collection(self) -> Result<Collection, Error> {
@@ -302,6 +357,7 @@ impl<'a> Reading<'a> {
             let found = format!("of {} read, {}{first}", self.tally.read, reasons.join(", "));
             let file = self
                 .files
+                .all
                 .first()
                 .map_or(Path::new("corpus.files"), |file| &file.path);
             return Err(Error::input(

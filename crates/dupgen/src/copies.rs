@@ -58,12 +58,12 @@ impl CopyPlan {
                      --copies"
                 ));
             }
-            (Layout::Bucketed, Some(_), _) => {
+            (Layout::Bucketed | Layout::Found, Some(_), _) => {
                 return wrong(
-                    "--copies goes with the uniform layout; here the layout is bucketed".to_owned(),
+                    "--copies goes with the uniform layout; here the layout is another".to_owned(),
                 );
             }
-            (Layout::Bucketed, None, _) => {}
+            (Layout::Bucketed | Layout::Found, None, _) => {}
         }
         if settings
             .copies
@@ -93,7 +93,12 @@ impl CopyPlan {
         &self.settings.copies
     }
 
-    /// Gives each training document its number of copies.
+    /// The layout of this training set.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Gives each training document its number of copies: in the layout `found` the number given in `found`.
     ///
     /// Documents are taken in an order drawn from their texts and `seed`, so neither the order of the files nor that of the
     /// documents in them matters. In the bucketed layout each number of copies gets its exact share of the documents (largest
@@ -106,10 +111,17 @@ impl CopyPlan {
     pub fn lay_out(
         &self,
         documents: &[Digest],
+        found: &[u32],
         canary_instances: usize,
         shortage: Shortage,
         seed: u64,
     ) -> Result<Vec<Placement>, Error> {
+        if self.layout == Layout::Found {
+            let placements = found.iter().enumerate();
+            return Ok(placements
+                .map(|(document, &copies)| Placement { document, copies })
+                .collect());
+        }
         let sizes = self.bucket_sizes(documents.len(), canary_instances, shortage)?;
         let mut order: Vec<usize> = (0..documents.len()).collect();
         order.sort_unstable_by_key(|&document| {

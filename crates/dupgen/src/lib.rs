@@ -4,7 +4,8 @@
 //! and there must be text of the same kind that the model never saw. [`run`] makes both from a corpus:
 //!
 //! 1. [`ingest`] reads JSONL, CSV, plain text or Parquet, one [`ingest::RawDocument`] at a time. Texts that stand there
-//!    twice are dropped, so that the only repetition is the one planted here.
+//!    twice are dropped, so that the only repetition is the one planted here; unless somebody else's training set is to be
+//!    audited as it was, copies and all.
 //! 2. [`split`] decides by a hash of the text which documents are held out. The decision depends on nothing else: in every
 //!    run, with every seed, the same text falls on the same side.
 //! 3. [`copies`] gives each training document its number of copies, and shuffles the instances with the seed.
@@ -51,14 +52,14 @@ pub mod summary;
 use std::path::Path;
 
 use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication};
-use contract::{Error, Provenance};
+use contract::{Error, PipelineFile, Provenance};
 use serde::Serialize;
 
 pub use arguments::Arguments;
 pub use summary::{Outcome, Summary};
 
 use canaries::Canaries;
-use collection::Collection;
+use collection::{Collection, Files};
 use copies::{CopyPlan, Placement};
 use ingest::{CorpusFile, Reason};
 use split::Sides;
@@ -80,13 +81,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
 
     let folder = &arguments.stage.out;
     let (train_file, held_out_file) = (folder.join("train.parquet"), folder.join("heldout.parquet"));
-    let files = ingest::find_files(&corpus, arguments.base(&pipeline))?;
+    let files = find_files(&corpus, arguments, &pipeline)?;
     let settings = Settings {
         corpus: &corpus,
         duplication: plan.settings(),
         canaries: &pipeline.canaries,
     };
-    let provenance = provenance(&settings, &files, seed)?;
+    let provenance = provenance(&settings, &files.all, seed)?;
     if !arguments.stage.force && provenance.is_done(&[&train_file, &held_out_file]) {
         // A run killed after its results were whole may have left the waiting texts behind.
         drop(spool::Spool::create(folder)?);
@@ -95,12 +96,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         });
     }
 
-    let mut collection = Collection::read(&corpus, &files, &canaries, folder)?;
+    let mut collection = Collection::read(&corpus, plan.layout(), &files, &canaries, folder)?;
     collection.limit(corpus.documents, corpus.shortage, &pipeline.path)?;
     let sides = split::by_text(collection.digests(), corpus.held_out);
     check_sides(&sides, &corpus, &pipeline.path)?;
     let training = collection.digests_of(&sides.training);
-    let placements = plan.lay_out(&training, canaries.instances(), corpus.shortage, seed)?;
+    let found = collection.found(&sides.training);
+    let placements = plan.lay_out(&training, &found, canaries.instances(), corpus.shortage, seed)?;
 
     let held_out = output::held_out(
         &held_out_file,
@@ -123,11 +125,25 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     train.finish()?;
     Ok(Outcome::Done(summarize(
         collection,
-        files.len(),
+        files.all.len(),
         &sides,
         &placements,
         &canaries,
     )))
+}
+
+/// The files to train on, and those with held-out text.
+fn find_files(corpus: &Corpus, arguments: &Arguments, pipeline: &PipelineFile) -> Result<Files, Error> {
+    let mut all = ingest::find_files(corpus, arguments.base(pipeline))?;
+    let training = all.len();
+    if let Some(held_out) = &corpus.held_out_files {
+        let held_out = Corpus {
+            files: held_out.clone(),
+            ..corpus.clone()
+        };
+        all.extend(ingest::find_files(&held_out, &pipeline.resolve("."))?);
+    }
+    Ok(Files { all, training })
 }
 
 /// What the results depend on, beside the files and the seed.

@@ -14,11 +14,12 @@ pub struct Sides {
     pub held_out: Vec<usize>,
 }
 
-/// Splits documents, given by the digests of their texts, so that about `share` (0 to 1) of them are held out.
-pub fn by_text(digests: impl IntoIterator<Item = Digest>, share: f64) -> Sides {
+/// Splits documents, given by the digests of their texts, so that about `share` (0 to 1) of them are held out; and all that are
+/// marked as kept back anyway.
+pub fn by_text(digests: impl IntoIterator<Item = (Digest, bool)>, share: f64) -> Sides {
     let mut sides = Sides::default();
-    for (document, digest) in digests.into_iter().enumerate() {
-        let side = if is_held_out(digest, share) {
+    for (document, (digest, kept_back)) in digests.into_iter().enumerate() {
+        let side = if kept_back || is_held_out(digest, share) {
             &mut sides.held_out
         } else {
             &mut sides.training

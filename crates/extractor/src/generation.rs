@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use causal_lm::{CausalLm, KvCache, LeftPadding, TextTokenizer};
+use causal_lm::{KvCache, LeftPadding, TextTokenizer};
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{Finish, Sample};
 use contract::{Error, Progress};
@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::Reader;
 use crate::prompts::Prompt;
 use crate::sampling::Scheme;
 
@@ -50,8 +51,7 @@ struct Row<'a> {
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn generate(
-    model: &CausalLm,
-    tokenizer: &TextTokenizer,
+    reader: &Reader,
     settings: &Extraction,
     prompts: &[Prompt],
     seed: u64,
@@ -64,10 +64,10 @@ pub fn generate(
     let mut samples = Vec::with_capacity(requests.len());
     let mut tokens = 0;
     for chunk in requests.chunks(settings.batch_size) {
-        let rows = generate_batch(model, settings.new_tokens, chunk)?;
+        let rows = generate_batch(reader, settings.new_tokens, chunk)?;
         for row in rows {
             tokens += row.generated.len();
-            samples.push(sample(row, tokenizer)?);
+            samples.push(sample(row, &reader.tokenizer)?);
         }
         progress.advance(
             chunk.len() as u64,
@@ -111,13 +111,14 @@ fn requests<'a>(prompts: &'a [Prompt], strategies: &'a [Strategy], seed: u64) ->
 }
 
 fn generate_batch<'a>(
-    model: &CausalLm,
+    reader: &Reader,
     new_tokens: usize,
     requests: &[Request<'a>],
 ) -> Result<Vec<Row<'a>>, Error> {
     let _guard = tch::no_grad_guard();
+    let model = &reader.model;
     let device = model.device();
-    let (mut cache, mut padding, mut logits) = read_prompts(model, new_tokens, requests)?;
+    let (mut cache, mut padding, mut logits) = read_prompts(reader, new_tokens, requests)?;
     let mut rows: Vec<Row> = requests
         .iter()
         .map(|&request| Row {
@@ -130,7 +131,7 @@ fn generate_batch<'a>(
         .collect();
     let mut active: Vec<usize> = (0..rows.len()).collect();
     for drawn in 1..=new_tokens {
-        let next = draw(&mut rows, &active, &logits, model.config.end_token())?;
+        let next = draw(&mut rows, &active, &logits, &model.config.end_tokens)?;
         let going: Vec<i64> = (0..active.len())
             .filter(|&place| rows[active[place]].finish.is_none())
             .map(|place| place as i64)
@@ -155,10 +156,11 @@ fn generate_batch<'a>(
 /// Reads each distinct prompt of a batch once; returns a cache and the logits of the first new token with one row per
 /// request.
 fn read_prompts(
-    model: &CausalLm,
+    reader: &Reader,
     new_tokens: usize,
     requests: &[Request],
 ) -> Result<(KvCache, Option<LeftPadding>, Tensor), Error> {
+    let model = &reader.model;
     let mut distinct: Vec<&Request> = Vec::new();
     let mut places = Vec::with_capacity(requests.len());
     for request in requests {
@@ -170,19 +172,23 @@ fn read_prompts(
             distinct.push(request);
         }
     }
-    let longest = 1 + distinct
+    // Where nothing at all stands before the first new token, the token that begins a text does.
+    let begin = |prompt: &Prompt| match (&reader.begin[..], prompt.tokens.is_empty()) {
+        ([], true) => vec![model.config.begin_token],
+        (begin, _) => begin.to_vec(),
+    };
+    let read: Vec<Vec<i64>> = distinct
         .iter()
-        .map(|request| request.prompt.tokens.len())
-        .max()
-        .unwrap_or(0);
+        .map(|request| [begin(request.prompt), request.prompt.tokens.clone()].concat())
+        .collect();
+    let longest = read.iter().map(Vec::len).max().unwrap_or(0);
     let mut tokens = Vec::with_capacity(distinct.len() * longest);
     let mut missing = Vec::with_capacity(distinct.len());
-    for request in &distinct {
-        let pad = longest - 1 - request.prompt.tokens.len();
+    for row in &read {
+        let pad = longest - row.len();
         missing.push(pad as i64);
         tokens.extend(std::iter::repeat_n(model.config.end_token(), pad));
-        tokens.push(model.config.begin_token);
-        tokens.extend(&request.prompt.tokens);
+        tokens.extend(row);
     }
     let device = model.device();
     let tokens = Tensor::from_slice(&tokens)
@@ -198,7 +204,12 @@ fn read_prompts(
 }
 
 /// Draws one token for every active row; returns them, whatever for rows that have ended.
-fn draw(rows: &mut [Row], active: &[usize], logits: &Tensor, end_token: i64) -> Result<Vec<i64>, Error> {
+fn draw(
+    rows: &mut [Row],
+    active: &[usize],
+    logits: &Tensor,
+    end_tokens: &[i64],
+) -> Result<Vec<i64>, Error> {
     let vocabulary = logits.size2().map_err(causal_lm::Error::from)?.1 as usize;
     let logprobs = floats(&logits.log_softmax(-1, Kind::Float))?;
     let logits = floats(logits)?;
@@ -206,7 +217,7 @@ fn draw(rows: &mut [Row], active: &[usize], logits: &Tensor, end_token: i64) -> 
     for (place, &index) in active.iter().enumerate() {
         let row = &mut rows[index];
         if row.finish.is_some() {
-            next.push(end_token);
+            next.push(end_tokens[0]);
             continue;
         }
         let span = place * vocabulary..(place + 1) * vocabulary;
@@ -214,7 +225,7 @@ fn draw(rows: &mut [Row], active: &[usize], logits: &Tensor, end_token: i64) -> 
             Scheme::from(row.request.strategy).draw(&logits[span.clone()], row.random.random::<f64>());
         row.generated.push(token as i64);
         row.logprobs.push(logprobs[span][token]);
-        if token as i64 == end_token {
+        if end_tokens.contains(&(token as i64)) {
             row.finish = Some(Finish::End);
         }
         next.push(token as i64);

@@ -28,8 +28,8 @@ pub mod scoring;
 
 use std::path::Path;
 
-use causal_lm::{TextTokenizer, device, load_checkpoint};
-use contract::pipeline::Precision;
+use causal_lm::{CausalLm, TextTokenizer, device, load_checkpoint};
+use contract::pipeline::{Begin, Precision};
 use contract::records::{Sample, Score};
 use contract::{Error, Provenance, StageArguments, parquet};
 use tch::Kind;
@@ -38,22 +38,38 @@ pub use outcome::Outcome;
 
 use prompts::Documents;
 
+/// The model that text is extracted from.
+#[derive(Debug, Clone, Copy)]
+pub struct Checkpoint<'a> {
+    /// A model folder, or an adapter folder.
+    pub folder: &'a Path,
+    /// The folder of an adapter's base, in place of the one that the adapter names.
+    pub base: Option<&'a Path>,
+}
+
 /// Draws generations from `checkpoint` and scores the documents of `corpus`, as the pipeline file says.
 ///
 /// # Errors
 /// [`Error::Configuration`] for settings that do not fit the model, [`Error::Input`] for files that cannot be used,
 /// [`Error::Output`] where results cannot be written.
-pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: &Path) -> Result<Outcome, Error> {
+pub fn extract(
+    stage: &StageArguments,
+    corpus: &Path,
+    checkpoint: Checkpoint<'_>,
+) -> Result<Outcome, Error> {
     let pipeline = stage.pipeline()?;
     let settings = &pipeline.extraction;
     let seed = stage.seed(&pipeline);
     let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
-    let provenance = Provenance::new("extractor")
+    let mut provenance = Provenance::new("extractor")
         .with_configuration(settings)?
         .with_seed(seed)
         .with_input("train.parquet", &train)?
         .with_input("heldout.parquet", &held_out)?
-        .with_input("checkpoint", checkpoint)?;
+        .with_input("checkpoint", checkpoint.folder)?;
+    if let Some(base) = checkpoint.base {
+        provenance = provenance.with_input("base", base)?;
+    }
     let (samples, scores) = (
         stage.out.join("samples.parquet"),
         stage.out.join("scores.parquet"),
@@ -68,7 +84,8 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: &Path) -> Resu
         Precision::Float32 => Kind::Float,
         Precision::Bf16 => Kind::BFloat16,
     };
-    let (mut model, tokenizer_folder) = load_checkpoint(checkpoint, kind, device(&settings.device)?)?;
+    let device = device(&settings.device)?;
+    let (mut model, tokenizer_folder) = load_checkpoint(checkpoint.folder, checkpoint.base, kind, device)?;
     if kind == Kind::Float {
         // One product instead of three; in bf16 the sum would round small updates away.
         model.merge()?;
@@ -76,13 +93,36 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: &Path) -> Resu
     let tokenizer = TextTokenizer::load(&tokenizer_folder)?;
     let documents = Documents::load(&train, &held_out, &tokenizer)?;
     let (prompts, skipped) = prompts::choose(&documents, settings, &model.config, &tokenizer)?;
-    let drawn = generation::generate(&model, &tokenizer, settings, &prompts, seed)?;
+    let reader = Reader {
+        begin: beginning(settings.begin, &model, &tokenizer)?,
+        model,
+        tokenizer,
+    };
+    let drawn = generation::generate(&reader, settings, &prompts, seed)?;
     let scored = if settings.score {
-        scoring::score(&model, &tokenizer, settings, &documents)?
+        scoring::score(&reader, settings, &documents)?
     } else {
         Vec::new()
     };
     parquet::write_all::<Score>(&scores, &provenance, &scored)?;
     parquet::write_all::<Sample>(&samples, &provenance, &drawn.samples)?;
     Ok(Outcome::new(&stage.out, &drawn, scored.len(), skipped))
+}
+
+/// A model with its tokenizer, and how texts begin for it.
+#[derive(Debug)]
+pub struct Reader {
+    /// The model.
+    pub model: CausalLm,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    /// The tokens that stand before every text; there may be none.
+    pub begin: Vec<i64>,
+}
+
+fn beginning(begin: Begin, model: &CausalLm, tokenizer: &TextTokenizer) -> Result<Vec<i64>, Error> {
+    Ok(match begin {
+        Begin::Model => vec![model.config.begin_token],
+        Begin::Tokenizer => tokenizer.own_beginning()?,
+    })
 }

@@ -24,11 +24,19 @@ struct Arguments {
     /// Model folder, or adapter folder that names its base
     #[arg(long, value_name = "FOLDER")]
     checkpoint: PathBuf,
+
+    /// Model folder of an adapter's base, in place of the one that the adapter names
+    #[arg(long, value_name = "FOLDER")]
+    base: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     contract::arguments::start_program();
-    let outcome = extractor::extract(&arguments.stage, &arguments.corpus, &arguments.checkpoint);
+    let checkpoint = extractor::Checkpoint {
+        folder: &arguments.checkpoint,
+        base: arguments.base.as_deref(),
+    };
+    let outcome = extractor::extract(&arguments.stage, &arguments.corpus, checkpoint);
     exit_code(outcome.map(|outcome| eprintln!("{outcome}")).map_err(Into::into))
 }

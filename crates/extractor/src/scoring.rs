@@ -1,11 +1,11 @@
 //! The scoring pass: the probability of documents and their continuations, without sampling.
 //!
-//! A document is read once, behind the token that begins a text, up to the model's context. Its whole is one row of scores;
+//! A document is read once, behind what begins a text, up to the model's context. Its whole is one row of scores;
 //! the continuation of its first `prefix_tokens` tokens, as long as what is generated, is a slice of the same numbers.
 
 use std::io::Write;
 
-use causal_lm::{CausalLm, TextTokenizer};
+use causal_lm::TextTokenizer;
 use contract::pipeline::Extraction;
 use contract::records::{DocumentKind, Score};
 use contract::{Error, Progress};
@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use tch::{Kind, Tensor};
 
+use crate::Reader;
 use crate::generation::floats;
 use crate::prompts::{Document, Documents};
 use crate::sampling::{Scheme, most_probable};
@@ -36,11 +37,11 @@ struct Reading {
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn score(
-    model: &CausalLm,
-    tokenizer: &TextTokenizer,
+    reader: &Reader,
     settings: &Extraction,
     documents: &Documents,
 ) -> Result<Vec<Score>, Error> {
+    let tokenizer = &reader.tokenizer;
     let schemes: Vec<Scheme> = settings.strategy.iter().map(Scheme::from).collect();
     let greedy = Scheme {
         temperature: 0.0,
@@ -59,9 +60,9 @@ pub fn score(
     let mut progress = Progress::new("scoring", order.len() as u64, "documents");
     let mut rest = &order[..];
     while !rest.is_empty() {
-        let rows = batch_rows(rest, documents, model.config.context);
+        let rows = batch_rows(rest, documents, longest_text(reader));
         let (batch, later) = rest.split_at(rows);
-        let read = read(model, scheme, batch, documents)?;
+        let read = read(reader, scheme, batch, documents)?;
         for (&index, reading) in batch.iter().zip(read) {
             readings[index] = Some(reading);
         }
@@ -96,24 +97,30 @@ fn batch_rows(order: &[usize], documents: &Documents, context: usize) -> usize {
     fits.count().max(1)
 }
 
+/// The most tokens of a text that can be scored.
+fn longest_text(reader: &Reader) -> usize {
+    (reader.model.config.context + 1).saturating_sub(reader.begin.len())
+}
+
 fn read(
-    model: &CausalLm,
+    reader: &Reader,
     scheme: &Scheme,
     batch: &[usize],
     documents: &Documents,
 ) -> Result<Vec<Reading>, Error> {
     let _guard = tch::no_grad_guard();
+    let Reader { model, begin, .. } = reader;
     let texts: Vec<&[i64]> = batch
         .iter()
         .map(|&index| {
             let tokens = &documents.all[index].tokens;
-            &tokens[..tokens.len().min(model.config.context)]
+            &tokens[..tokens.len().min(longest_text(reader))]
         })
         .collect();
     let longest = texts.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
-    let mut inputs = Vec::with_capacity(texts.len() * longest);
+    let mut inputs = Vec::with_capacity(texts.len() * (begin.len() + longest));
     for tokens in &texts {
-        inputs.push(model.config.begin_token);
+        inputs.extend(begin);
         inputs.extend(&tokens[..tokens.len() - 1]);
         // Padding on the right: causal attention never looks there.
         inputs.extend(std::iter::repeat_n(
@@ -121,18 +128,40 @@ fn read(
             longest - tokens.len(),
         ));
     }
-    let inputs = Tensor::from_slice(&inputs)
-        .view([texts.len() as i64, longest as i64])
-        .to_device(model.device());
-    let hidden = model.hidden(&inputs, None, None)?;
+    let rows = texts.len() as i64;
+    let hidden = read_rows(reader, &inputs, rows)?;
+    // Where nothing stands before a text, its first token follows what generation from nothing starts with.
+    let first = if begin.is_empty() {
+        Some(read_rows(reader, &[model.config.begin_token], 1)?.select(0, 0))
+    } else {
+        None
+    };
     texts
         .iter()
         .enumerate()
         .map(|(row, tokens)| {
-            let own = hidden.select(0, row as i64).narrow(0, 0, tokens.len() as i64);
+            let row = hidden.select(0, row as i64);
+            let count = tokens.len() as i64;
+            let own = match &first {
+                Some(first) => Tensor::cat(&[first, &row.narrow(0, 0, count - 1)], 0),
+                None => row.narrow(0, begin.len() as i64 - 1, count),
+            };
             reading(&model.logits(&own)?, tokens, scheme)
         })
         .collect()
+}
+
+/// Hidden states `[rows, tokens, width]` of tokens that lie row after row.
+fn read_rows(reader: &Reader, tokens: &[i64], rows: i64) -> Result<Tensor, Error> {
+    let model = &reader.model;
+    if tokens.is_empty() {
+        let width = model.config.width as i64;
+        return Ok(Tensor::zeros([rows, 0, width], (Kind::Float, model.device())));
+    }
+    let tokens = Tensor::from_slice(tokens)
+        .view([rows, -1])
+        .to_device(model.device());
+    Ok(model.hidden(&tokens, None, None)?)
 }
 
 /// Reads off what the logits `[tokens, vocabulary]` say about `tokens`.

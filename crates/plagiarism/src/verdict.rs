@@ -76,7 +76,7 @@ pub fn strongest(
         for passage in &mut finding.passages {
             if holds(passage, copy) {
                 passage.class = Verdict::Verbatim;
-                if is_nearly(passage, copy) {
+                if is_nearly(passage, copy) && is_only_copy(passage, copy, &exact) {
                     *passage = self::passage(copy);
                 }
             }
@@ -143,6 +143,14 @@ fn is_nearly(passage: &Passage, copy: &ExactPassage) -> bool {
     passage.similarity < 1.0
         && 4 * copy.generated.len() >= 3 * passage.generated.len()
         && 4 * copy.in_document.len() >= 3 * passage.document.len()
+}
+
+/// Whether no other of the `exact` passages stands in a passage: one with several copies is one copy that was edited.
+fn is_only_copy(passage: &Passage, copy: &ExactPassage, exact: &[ExactPassage]) -> bool {
+    let mut others = exact
+        .iter()
+        .filter(|other| other.document == copy.document && *other != copy);
+    !others.any(|other| holds(passage, other))
 }
 
 /// Whether more than half of an exact passage lies outside the passages listed already. Alignment finds the same copies,
@@ -268,5 +276,22 @@ mod tests {
             .map(|(document, passage)| (*document, passage.generated.end))
             .collect();
         assert_eq!(listed, [(0, 203), (2, 260)]);
+    }
+
+    #[test]
+    fn a_copy_that_was_edited_stays_one_passage() {
+        let extents = |copies: Vec<ExactPassage>| {
+            let judgement = strongest([finding(0, Paraphrase, (0, 200))], copies, None);
+            let extent = |(_, passage): &(usize, Passage)| (passage.generated.start, passage.generated.end);
+            judgement.passages.iter().map(extent).collect::<Vec<_>>()
+        };
+        // 150 of 200 characters are three quarters, 149 are not; of two copies neither delimits the passage.
+        assert_eq!(extents(vec![copy(0, (0, 150))]), [(0, 150)]);
+        assert_eq!(extents(vec![copy(0, (0, 149))]), [(0, 200)]);
+        assert_eq!(extents(vec![copy(0, (0, 150)), copy(0, (155, 200))]), [(0, 200)]);
+        assert_eq!(
+            extents(vec![copy(0, (0, 150)), copy(0, (205, 260))]),
+            [(0, 150), (205, 260)]
+        );
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::audited::Audited;
+use crate::model_folder::ModelFolder;
 use contract::pipeline::{Duplication, Layout, Mode, ModeKind, Model, OneOrMany, Pipeline};
 use contract::{Error, PipelineFile};
 
@@ -19,7 +21,7 @@ pub struct TrainingSet {
 }
 
 /// What one cell does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Combination {
     /// Name of the cell, unique in the run.
     pub name: String,
@@ -27,6 +29,8 @@ pub struct Combination {
     pub model: Model,
     /// The way of tuning, with the one learning rate of this cell; none for the base model.
     pub mode: Option<Mode>,
+    /// The checkpoint that somebody else tuned, in place of a mode.
+    pub audited: Option<Audited>,
     /// The training set.
     pub training_set: TrainingSet,
 }
@@ -34,7 +38,11 @@ pub struct Combination {
 impl Combination {
     /// The kind of tuning; [`ModeKind::Base`] for none.
     pub fn kind(&self) -> ModeKind {
-        self.mode.as_ref().map_or(ModeKind::Base, |mode| mode.kind)
+        match (&self.mode, &self.audited) {
+            (Some(mode), _) => mode.kind,
+            (None, Some(_)) => ModeKind::Tuned,
+            (None, None) => ModeKind::Base,
+        }
     }
 
     /// The learning rate; none for the base model.
@@ -67,6 +75,7 @@ pub fn training_sets(pipeline: &Pipeline) -> Vec<TrainingSet> {
 fn layouts(duplication: &Duplication) -> Vec<(String, Layout, Option<u32>)> {
     let of = |layout: &Layout| match layout {
         Layout::Bucketed => vec![("bucketed".to_owned(), Layout::Bucketed, None)],
+        Layout::Found => vec![("found".to_owned(), Layout::Found, None)],
         Layout::Uniform => duplication
             .copies
             .iter()
@@ -77,15 +86,17 @@ fn layouts(duplication: &Duplication) -> Vec<(String, Layout, Option<u32>)> {
 }
 
 /// The cells of a pipeline: each model untuned (the control) and under each mode and learning rate, on each training set.
-/// Pre-training alone has no control.
+/// Pre-training alone has no control. A checkpoint that somebody else tuned has one where its base is known.
 ///
 /// # Errors
-/// [`Error::Configuration`] where there is no model or seed, a name cannot be a folder's, or two cells are the same.
+/// [`Error::Configuration`] where there is no model or seed, a name cannot be a folder's, or two cells are the same;
+/// [`Error::Input`] where a checkpoint cannot be found.
 pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> {
     let wrong = |problem: String| Error::Configuration(format!("{}: {problem}", pipeline.path.display()));
-    if pipeline.model.is_empty() {
+    if pipeline.model.is_empty() && pipeline.checkpoint.is_empty() {
         return Err(wrong(
-            "model: expected at least one [[model]] with a name and a path".to_owned(),
+            "model: expected at least one [[model]] to tune, or one [[checkpoint]] to audit, with a name and a path"
+                .to_owned(),
         ));
     }
     if pipeline.seeds.is_empty() {
@@ -109,8 +120,21 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
                 name: format!("{}-{run}-{}", model.name, training_set.name),
                 model: model.clone(),
                 mode,
+                audited: None,
                 training_set: training_set.clone(),
             }));
+        }
+    }
+    for checkpoint in &pipeline.checkpoint {
+        let model = Model {
+            name: checkpoint.name.clone(),
+            path: Some(checkpoint.path.clone()),
+            architecture: None,
+        };
+        check_model(&model, false).map_err(|problem| wrong(problem.replace("model", "checkpoint")))?;
+        let audited = Audited::locate(pipeline, checkpoint)?;
+        for training_set in &sets {
+            cells.extend(of_checkpoint(&model, &audited, training_set)?);
         }
     }
     let mut names = BTreeSet::new();
@@ -121,6 +145,36 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
         ))),
         None => Ok(cells),
     }
+}
+
+/// The cell of a checkpoint, and before it that of its base.
+fn of_checkpoint(
+    model: &Model,
+    audited: &Audited,
+    training_set: &TrainingSet,
+) -> Result<Vec<Combination>, Error> {
+    let cell = |run: &str, path: String, audited: Option<&Audited>| Combination {
+        name: format!("{}-{run}-{}", model.name, training_set.name),
+        model: Model {
+            path: Some(path),
+            ..model.clone()
+        },
+        mode: None,
+        audited: audited.cloned(),
+        training_set: training_set.clone(),
+    };
+    let whole = |folder: &ModelFolder| {
+        let whole = folder.path.canonicalize();
+        whole
+            .map(|path| path.to_string_lossy().into_owned())
+            .map_err(|error| Error::input(&folder.path, error))
+    };
+    let mut cells = Vec::new();
+    if let Some(base) = &audited.base {
+        cells.push(cell("base", whole(base)?, None));
+    }
+    cells.push(cell("tuned", whole(&audited.folder)?, Some(audited)));
+    Ok(cells)
 }
 
 fn check_model(model: &Model, pretraining_alone: bool) -> Result<(), String> {
@@ -200,6 +254,19 @@ fn rate(mode: &Mode) -> String {
         .unwrap_or_default()
 }
 
+/// A pattern table in few letters: its numbers.
+fn patterns<Number: std::fmt::Display>(
+    patterns: &std::collections::BTreeMap<String, Number>,
+    what: &str,
+) -> String {
+    let numbers: Vec<String> = patterns.values().map(Number::to_string).collect();
+    if numbers.is_empty() {
+        String::new()
+    } else {
+        format!("{what}s{}", numbers.join("+"))
+    }
+}
+
 /// What may tell two runs of the same kind, rank and rate apart; empty where it is the default.
 fn qualifiers(mode: &Mode) -> Vec<String> {
     let targets = mode
@@ -216,6 +283,10 @@ fn qualifiers(mode: &Mode) -> Vec<String> {
     };
     vec![
         targets.chars().map(safe).collect(),
+        if mode.dora { "dora".to_owned() } else { String::new() },
+        if mode.rslora { "rslora".to_owned() } else { String::new() },
+        patterns(&mode.rank_pattern, "rank"),
+        patterns(&mode.alpha_pattern, "alpha"),
         mode.alpha
             .map(|alpha| format!("alpha{alpha}"))
             .unwrap_or_default(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use contract::pipeline::OneOrMany;
 use contract::{Error, PipelineFile};
 
 use crate::paths::normalized;
@@ -19,8 +20,9 @@ pub fn corpus_files(pipeline: &PipelineFile) -> Result<Vec<PathBuf>, Error> {
             pipeline.path.display()
         )));
     }
+    let held_out = pipeline.corpus.held_out_files.iter().flat_map(OneOrMany::as_slice);
     let mut files = Vec::new();
-    for name in named {
+    for name in named.iter().chain(held_out) {
         let path = pipeline.resolve(name);
         let found = if path.exists() {
             below(&path)?

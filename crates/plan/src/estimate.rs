@@ -125,7 +125,7 @@ impl Shape {
             }
             .map(|size| size as f64);
         let training_operations = match cell.combination.kind() {
-            ModeKind::Base => 0.0,
+            ModeKind::Base | ModeKind::Tuned => 0.0,
             ModeKind::Full | ModeKind::Pretrain => 6.0 * parameters,
             ModeKind::Head => 2.0 * parameters + 2.0 * trainable,
             ModeKind::Lora => 4.0 * parameters + 6.0 * trainable,
@@ -229,7 +229,7 @@ fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
 
 fn disk(plan: &Plan, cell: &PlannedCell, shape: &Shape, generations: f64) -> f64 {
     let checkpoint = match cell.combination.kind() {
-        ModeKind::Base => 0.0,
+        ModeKind::Base | ModeKind::Tuned => 0.0,
         ModeKind::Lora => 4.0 * shape.trainable,
         ModeKind::Full | ModeKind::Pretrain | ModeKind::Head => 4.0 * shape.parameters,
     };

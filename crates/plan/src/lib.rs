@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+pub mod audited;
 mod cells;
 mod corpus_files;
 pub mod estimate;
@@ -49,6 +50,7 @@ use std::path::{Path, PathBuf};
 use contract::pipeline::{Architecture, Mode, ModeKind, Model};
 use contract::{Cell, Error, PipelineFile, files};
 
+pub use audited::Audited;
 pub use cells::{Combination, TrainingSet, combinations, training_sets};
 pub use corpus_files::corpus_files;
 pub use estimate::Estimate;
@@ -76,21 +78,60 @@ pub struct PlannedCell {
     pub combination: Combination,
     /// What `cell.toml` tells the report.
     pub facts: Cell,
-    /// The model's folder; none for pre-training from scratch.
+    /// The folder of the model, or of the checkpoint that is audited; none for pre-training from scratch.
     pub folder: Option<ModelFolder>,
+    /// The folder of the base that an audited adapter belongs to.
+    pub base: Option<ModelFolder>,
     /// The shapes of the model's weights; none for pre-training from scratch.
     pub weights: Option<Weights>,
 }
 
 impl PlannedCell {
-    /// Whether the cell is trained at all; the base model is not.
+    /// Whether the cell is trained here; the base model is not, and a checkpoint that is audited was elsewhere.
     pub fn is_tuned(&self) -> bool {
-        self.combination.kind() != ModeKind::Base
+        self.combination.mode.is_some()
     }
 
     /// Whether text is extracted from the cell; pre-training only makes a model.
     pub fn is_extracted(&self) -> bool {
         self.combination.kind() != ModeKind::Pretrain
+    }
+}
+
+impl PlannedCell {
+    /// The cell of a checkpoint that somebody else tuned.
+    fn audited(combination: &Combination, audited: &Audited) -> Self {
+        let Audited {
+            folder,
+            base,
+            adapter,
+            weights,
+        } = audited;
+        let parameters = weights.parameters() as i64;
+        let facts = Cell {
+            name: combination.name.clone(),
+            corpus: combination.training_set.name.clone(),
+            model: combination.model.name.clone(),
+            parameters,
+            trainable_parameters: adapter
+                .as_ref()
+                .map_or(parameters, |adapter| adapter.parameters as i64),
+            mode: match adapter {
+                Some(_) => ModeKind::Lora.name().to_owned(),
+                None => ModeKind::Tuned.name().to_owned(),
+            },
+            rank: adapter.as_ref().map(|adapter| adapter.rank as i32),
+            targets: adapter.as_ref().map(|adapter| adapter.targets.clone()),
+            learning_rate: None,
+            seed: combination.training_set.seed,
+        };
+        Self {
+            combination: combination.clone(),
+            facts,
+            folder: Some(folder.clone()),
+            base: base.clone().filter(|_| adapter.is_some()),
+            weights: Some(weights.clone()),
+        }
     }
 }
 
@@ -122,6 +163,10 @@ impl<'a> Plan<'a> {
         let mut models: BTreeMap<String, Option<(ModelFolder, Weights)>> = BTreeMap::new();
         let mut cells = Vec::new();
         for combination in combinations {
+            if let Some(audited) = &combination.audited {
+                cells.push(PlannedCell::audited(&combination, audited));
+                continue;
+            }
             let (folder, weights) = match models.entry(combination.model.name.clone()) {
                 // Pre-training makes its model; there is none to read.
                 _ if combination.kind() == ModeKind::Pretrain => (None, None),
@@ -137,6 +182,7 @@ impl<'a> Plan<'a> {
                 combination,
                 facts,
                 folder,
+                base: None,
                 weights,
             });
         }
@@ -178,7 +224,7 @@ fn facts(combination: &Combination, weights: Option<&Weights>) -> Result<Cell, E
         (ModeKind::Full | ModeKind::Pretrain, _, _) => parameters,
         (ModeKind::Head, Some(weights), _) => weights.head_parameters(),
         (ModeKind::Lora, Some(weights), Some(targets)) => {
-            weights.lora_parameters(lora.map_or(0, |mode| mode.rank as u64), targets)?
+            lora.map_or(Ok(0), |mode| weights.lora_parameters(mode, targets))?
         }
         _ => 0,
     };

@@ -225,7 +225,11 @@ fn extractor(run: &str, cell: &PlannedCell, score: bool) -> Result<Rule, Error> 
     let checkpoint = match &cell.folder {
         Some(model) if !cell.is_tuned() => {
             prerequisites.extend(model_files(cell)?);
-            for_make(&model.path)?
+            let base = match &cell.base {
+                Some(base) => format!(" --base {}", for_make(&base.path)?),
+                None => String::new(),
+            };
+            for_make(&model.path)? + &base
         }
         _ => {
             let checkpoint = format!("{folder}/checkpoint");
@@ -314,8 +318,11 @@ fn corpus_outputs(corpus: &str) -> [String; 2] {
 }
 
 fn model_files(cell: &PlannedCell) -> Result<Vec<String>, Error> {
-    let Some(folder) = &cell.folder else {
-        return Ok(Vec::new());
-    };
-    folder.files()?.iter().map(|file| for_make(file)).collect()
+    let mut files = Vec::new();
+    for folder in cell.folder.iter().chain(&cell.base) {
+        for file in folder.files()? {
+            files.push(for_make(&file)?);
+        }
+    }
+    Ok(files)
 }

@@ -96,8 +96,12 @@ fn dupgen<'a>(
         .iter()
         .map(|file| folder.rebased(file))
         .collect();
+    let held_out_files = pipeline.corpus.held_out_files.as_ref().map(|files| {
+        let files = files.as_slice().iter();
+        OneOrMany::Many(files.map(|file| folder.rebased(file)).collect())
+    });
     let duplication = match set.layout {
-        Layout::Bucketed => pipeline.duplication.clone(),
+        Layout::Bucketed | Layout::Found => pipeline.duplication.clone(),
         // Shares belong to numbers of copies within one set.
         Layout::Uniform => Duplication {
             copies: set.copies.into_iter().collect(),
@@ -122,6 +126,7 @@ fn dupgen<'a>(
         seeds: std::slice::from_ref(&set.seed),
         corpus: Some(Corpus {
             files: OneOrMany::Many(files),
+            held_out_files,
             ..pipeline.corpus.clone()
         }),
         duplication: Some(Duplication {
@@ -163,14 +168,11 @@ fn extractor<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell) -> Reduced<'
 }
 
 fn plagiarism<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Folder) -> Reduced<'a> {
-    let encoder = pipeline
-        .detection
-        .encoder
-        .as_ref()
-        .map(|path| folder.rebased(path));
+    let rebased = |path: &Option<String>| path.as_ref().map(|path| folder.rebased(path));
     Reduced {
         detection: Some(Detection {
-            encoder,
+            encoder: rebased(&pipeline.detection.encoder),
+            classifier: rebased(&pipeline.detection.classifier),
             ..pipeline.detection.clone()
         }),
         ..of_cell(cell)

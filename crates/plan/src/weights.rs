@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 
 use contract::Error;
+use contract::pipeline::Mode;
 use serde::Deserialize;
 
 /// The safetensors format allows no longer header.
@@ -108,22 +109,23 @@ impl Weights {
         of(&HEADS).or_else(|| of(&INPUT_EMBEDDINGS)).unwrap_or(0)
     }
 
-    /// LoRA's parameters at `rank` on `targets`: Σ rank · (in + out) over the adapted modules (Hu et al. 2021, arXiv
-    /// 2106.09685). As in peft, a target is adapted by every module whose name it ends, and `all-linear` means every linear
-    /// layer but the output head.
+    /// Parameters of LoRA on `targets`: Σ rank · (in + out) over the adapted modules (Hu et al. 2021, arXiv 2106.09685), and
+    /// with DoRA one more for each output. As in peft, a target is adapted by every module whose name it ends, and
+    /// `all-linear` means every linear layer but the output head.
     ///
     /// # Errors
     /// [`Error::Configuration`] where a target names no module.
-    pub fn lora_parameters(&self, rank: u64, targets: &[String]) -> Result<u64, Error> {
-        let modules: Vec<(&str, u64)> = self
+    pub fn lora_parameters(&self, mode: &Mode, targets: &[String]) -> Result<u64, Error> {
+        let modules: Vec<(&str, &[u64])> = self
             .shapes
             .iter()
             .filter(|(_, shape)| shape.len() == 2)
-            .filter_map(|(name, shape)| Some((name.strip_suffix(".weight")?, shape.iter().sum())))
+            .filter_map(|(name, shape)| Some((name.strip_suffix(".weight")?, shape.as_slice())))
             .collect();
         let linear = |module: &str| !EMBEDDINGS.iter().chain(&HEADS).any(|name| ends(module, name));
         let named = |module: &str, target: &str| match target {
             "all-linear" => linear(module),
+            target if is_pattern(target) => linear(module) && fits(target, module),
             target => ends(module, target),
         };
         if let Some(target) = targets
@@ -146,7 +148,19 @@ impl Weights {
         let adapted = modules
             .iter()
             .filter(|(module, _)| targets.iter().any(|target| named(module, target)));
-        Ok(adapted.map(|(_, sides)| rank * sides).sum())
+        Ok(adapted
+            .map(|(module, shape)| {
+                let patterns = mode.rank_pattern.iter();
+                let rank = patterns
+                    .filter(|(pattern, _)| fits(&format!(r"(?:.*\.)?(?:{pattern})"), module))
+                    .map(|(_, &rank)| rank)
+                    .next()
+                    .unwrap_or(mode.rank) as u64;
+                // GPT-2 keeps its weights the other way round.
+                let outputs = if self.family == "gpt2" { shape[1] } else { shape[0] };
+                rank * shape.iter().sum::<u64>() + if mode.dora { outputs } else { 0 }
+            })
+            .sum())
     }
 
     /// Rows of the output head.
@@ -186,6 +200,14 @@ fn weight_files(folder: &Path) -> Result<BTreeSet<String>, Error> {
     ))
 }
 
+/// How many numbers a safetensors file holds.
+///
+/// # Errors
+/// [`Error::Input`] where it is missing or damaged.
+pub(crate) fn numbers_in(path: &Path) -> Result<u64, Error> {
+    Ok(header(path)?.values().map(|shape| size(shape)).sum())
+}
+
 /// The shapes of the tensors in one safetensors file.
 fn header(path: &Path) -> Result<BTreeMap<String, Vec<u64>>, Error> {
     let unreadable = |error: std::io::Error| Error::input(path, format!("cannot be read: {error}"));
@@ -222,7 +244,11 @@ fn header(path: &Path) -> Result<BTreeMap<String, Vec<u64>>, Error> {
     Ok(shapes)
 }
 
-fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, Error> {
+/// Reads a model's JSON file.
+///
+/// # Errors
+/// [`Error::Input`] where it is missing or not what is expected.
+pub(crate) fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, Error> {
     let text = fs::read(path).map_err(|error| Error::input(path, format!("cannot be read: {error}")))?;
     serde_json::from_slice(&text)
         .map_err(|error| Error::input(path, format!("expected a model's JSON, {error}")))
@@ -239,6 +265,17 @@ fn is_buffer(name: &str) -> bool {
     ]
     .iter()
     .any(|buffer| ends(name, buffer))
+}
+
+/// Whether a target is a regular expression for whole module paths, as the tuner takes it.
+fn is_pattern(target: &str) -> bool {
+    target.contains(['*', '+', '(', '[', '|', '\\', '^', '$', '?'])
+}
+
+/// Whether a regular expression fits the whole of `module`; one that is none fits nothing, and the tuner says why.
+fn fits(pattern: &str, module: &str) -> bool {
+    fancy_regex::Regex::new(&format!(r"\A(?:{pattern})\z"))
+        .is_ok_and(|regex| regex.is_match(module).unwrap_or(false))
 }
 
 fn is_module(weight: &str, names: &[&str]) -> bool {

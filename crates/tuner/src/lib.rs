@@ -25,6 +25,7 @@
 mod evaluation;
 mod loss;
 mod memory;
+mod merge;
 pub mod modes;
 mod optimizer;
 mod outcome;
@@ -38,6 +39,7 @@ use std::path::Path;
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance, TrainingMetric};
 use contract::{Error, Provenance, StageArguments, files::Unfinished, parquet};
 
+pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;
 pub use outcome::Outcome;
 pub use rows::{Batch, Rows};

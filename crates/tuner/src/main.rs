@@ -1,11 +1,12 @@
-//! Stage 2 of the pipeline: tunes a model on a training set.
+//! Stage 2 of the pipeline: tunes a model on a training set. Beside it, `tuner merge` puts an adapter into its base.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
+use tuner::{MergeArguments, merge, tune};
 
 /// Tunes a model: pre-training, full, head-only, or LoRA
 ///
@@ -22,12 +23,25 @@ struct Arguments {
     corpus: PathBuf,
 }
 
+const MERGE: &str = "merge";
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let merging = MergeArguments::augment_args(clap::Command::new(MERGE));
+    let command = Arguments::command()
+        .subcommand(merging)
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true);
+    let matches = command.get_matches();
     contract::arguments::start_program();
-    exit_code(
-        tuner::tune(&arguments.stage, &arguments.corpus)
-            .map(|outcome| eprintln!("{outcome}"))
-            .map_err(Into::into),
-    )
+    let outcome = match matches.subcommand() {
+        Some((_, chosen)) => {
+            let arguments = MergeArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            merge(&arguments).map(|merged| eprintln!("{merged}"))
+        }
+        None => {
+            let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+            tune(&arguments.stage, &arguments.corpus).map(|outcome| eprintln!("{outcome}"))
+        }
+    };
+    exit_code(outcome.map_err(Into::into))
 }

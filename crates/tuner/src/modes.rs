@@ -91,16 +91,18 @@ impl Prepared {
             ModeKind::Head => loaded.tune_head(compute)?,
             ModeKind::Lora => {
                 let settings = LoraSettings {
-                    rank: mode.rank,
-                    alpha: mode.alpha(),
                     dropout: mode.dropout,
-                    rank_stabilized: false,
+                    rank_stabilized: mode.rslora,
+                    magnitude: mode.dora,
                     targets: LoraTargets::from_setting(mode.targets.as_ref()),
+                    rank_pattern: mode.rank_pattern.clone().into_iter().collect(),
+                    alpha_pattern: mode.alpha_pattern.clone().into_iter().collect(),
+                    ..LoraSettings::new(mode.rank, mode.alpha())
                 };
                 let adapted = loaded.tune_lora(&settings, seed, compute)?;
                 tracing::debug!("LoRA on {}", adapted.join(", "));
             }
-            ModeKind::Base | ModeKind::Pretrain => {
+            ModeKind::Base | ModeKind::Pretrain | ModeKind::Tuned => {
                 return Err(Error::Configuration(format!(
                     "mode {} is not tuned",
                     mode.kind.name()

@@ -169,7 +169,7 @@ fn every_mode_learns_and_leaves_what_it_should() {
             !cell.join("training").exists(),
             "{mode}: the state is no longer needed"
         );
-        let (model, _) = load_checkpoint(&cell.join("checkpoint"), Kind::Float, Device::Cpu).unwrap();
+        let (model, _) = load_checkpoint(&cell.join("checkpoint"), None, Kind::Float, Device::Cpu).unwrap();
         let tokens = Tensor::from_slice(&[299i64, 5, 6, 7]).unsqueeze(0);
         assert_eq!(
             model
@@ -211,10 +211,10 @@ fn training_from_nothing_makes_a_model_and_its_tokenizer() {
         let cell = bench.tune("cell");
         let losses = held_out_losses(&cell);
         assert!(losses.last() < losses.first(), "{losses:?}");
-        let (model, folder) = load_checkpoint(&cell.join("checkpoint"), Kind::Float, Device::Cpu).unwrap();
+        let (model, folder) = load_checkpoint(&cell.join("checkpoint"), None, Kind::Float, Device::Cpu).unwrap();
         let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
         assert!(tokenizer.vocabulary() <= model.config.vocabulary);
-        assert_eq!(Some(model.config.end_token), tokenizer.end_of_text());
+        assert_eq!(Some(model.config.end_token()), tokenizer.end_of_text());
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use one_or_many::OneOrMany;
 pub use settings::{
-    Architecture, BadDocuments, Budget, Canaries, Candidates, Confirmation, Corpus, CorpusFormat, Detection,
+    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Checkpoint, Confirmation, Corpus, CorpusFormat, Detection,
     DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model, Pipeline, Precision,
     PromptSource, Reporting, Rows, Schedule, Shortage, SimilaritySearch, Strategy, Targets, TextUnit, Tuning,
 };
@@ -113,6 +113,12 @@ impl PipelineFile {
         if pipeline.duplication.copies.is_empty() || pipeline.duplication.copies.contains(&0) {
             return wrong("duplication.copies", "expected numbers of copies of at least 1");
         }
+        if pipeline.canaries.per_copies > 0 && pipeline.duplication.layout.as_slice().contains(&Layout::Found) {
+            return wrong(
+                "canaries.per_copies",
+                "canaries are planted before training; expected 0 with duplication.layout = \"found\"",
+            );
+        }
         let shares = &pipeline.duplication.shares;
         if !shares.is_empty() && shares.len() != pipeline.duplication.copies.len() {
             return wrong(
@@ -142,7 +148,8 @@ impl PipelineFile {
             {
                 return wrong("mode.learning_rate", "expected rates over 0");
             }
-            if mode.kind == ModeKind::Lora && mode.rank == 0 {
+            let ranks = mode.rank_pattern.values().chain([&mode.rank]);
+            if mode.kind == ModeKind::Lora && ranks.into_iter().any(|&rank| rank == 0) {
                 return wrong("mode.rank", "expected a rank of at least 1");
             }
             if !(0.0..1.0).contains(&mode.dropout) {

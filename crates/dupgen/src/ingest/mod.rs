@@ -73,6 +73,8 @@ pub enum Reason {
     TooLong,
     /// The same text stood in the corpus before.
     Duplicate,
+    /// Held-out text that stands among the text to train on too.
+    AlsoTrained,
     /// More documents than asked for.
     OverLimit,
     /// A training document for which the fixed number of instances has no room.
@@ -90,6 +92,7 @@ impl fmt::Display for Reason {
             Self::TooShort => "too short",
             Self::TooLong => "too long",
             Self::Duplicate => "exact duplicates",
+            Self::AlsoTrained => "held-out texts that stand among the texts to train on",
             Self::OverLimit => "over the number asked for",
             Self::OverBudget => "over the fixed budget",
         })

@@ -43,7 +43,7 @@ proptest! {
         folder.pipeline(&format!(
             "corpus = {{ files = \"a.jsonl\", held_out = {held_out} }}\nduplication.copies = {copies:?}"
         ));
-        let hashed = dupgen::split::by_text(distinct.iter().map(|text| dupgen::digest::Digest::of(text)), held_out);
+        let hashed = dupgen::split::by_text(distinct.iter().map(|text| (dupgen::digest::Digest::of(text), false)), held_out);
         prop_assume!(hashed.training.len() >= copies.len());
         let summary = run(&folder, seed);
 

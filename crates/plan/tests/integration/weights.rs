@@ -1,4 +1,5 @@
 use contract::Error;
+use contract::pipeline::Mode;
 use plan::Weights;
 
 use crate::workplace::{TINY_GPT2, Workplace, safetensors};
@@ -21,7 +22,7 @@ fn gpt2_is_counted_as_transformers_counts_it() {
     assert_eq!(weights.vocabulary(), 11);
     let lora = |targets: &[&str]| {
         weights.lora_parameters(
-            16,
+            &lora_of_rank(16),
             &targets
                 .iter()
                 .map(|&target| target.to_owned())
@@ -87,8 +88,24 @@ fn shards_are_read_through_their_index_and_an_own_head_counts() {
             .iter()
             .map(|&target| target.to_owned())
             .collect();
-        assert_eq!(weights.lora_parameters(2, &targets).unwrap(), 2 * (8 + 6));
+        assert_eq!(
+            weights.lora_parameters(&lora_of_rank(2), &targets).unwrap(),
+            2 * (8 + 6)
+        );
+        // A regular expression fits whole paths; DoRA adds a number for each of the 2 + 4 outputs; v_proj has another rank.
+        let mut mode = lora_of_rank(2);
+        mode.dora = true;
+        mode.rank_pattern.insert("v_proj".to_owned(), 5);
+        let pattern = [r".*\.self_attn\.[qv]_proj".to_owned()];
+        assert_eq!(
+            weights.lora_parameters(&mode, &pattern).unwrap(),
+            2 * 8 + 5 * 6 + 2 + 4
+        );
     }
+}
+
+fn lora_of_rank(rank: usize) -> Mode {
+    toml::from_str(&format!("kind = 'lora'\nlearning_rate = 1e-3\nrank = {rank}")).unwrap()
 }
 
 /// Something done to a sound model folder, whose weight file is given.

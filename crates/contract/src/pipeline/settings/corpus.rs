@@ -49,6 +49,9 @@ pub struct Corpus {
     /// Share of the documents that no training run sees: the control.
     #[serde(default = "default_held_out")]
     pub held_out: f64,
+    /// Files with more held-out text, of the same format and columns; what stands in `files` too is left out of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_files: Option<OneOrMany<String>>,
 }
 
 impl Default for Corpus {
@@ -68,6 +71,7 @@ impl Default for Corpus {
             max_chars: None,
             bad_documents: BadDocuments::default(),
             held_out: default_held_out(),
+            held_out_files: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::pipeline::OneOrMany;
 #[serde(deny_unknown_fields, default)]
 pub struct Duplication {
     /// `bucketed`: documents of one training set carry different numbers of copies; `uniform`: every document the same
-    /// number, one training set for each.
+    /// number, one training set for each; `found`: as often as its text stands in the corpus, for auditing.
     pub layout: OneOrMany<Layout>,
     /// Numbers of copies.
     pub copies: Vec<u32>,
@@ -42,6 +42,8 @@ pub enum Layout {
     Uniform,
     /// Different numbers of copies in one training set.
     Bucketed,
+    /// Every document as often as its text stands in the corpus; `copies` and `shares` are not read.
+    Found,
 }
 
 /// What is held equal between numbers of copies.

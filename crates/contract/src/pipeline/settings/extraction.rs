@@ -12,6 +12,8 @@ pub struct Extraction {
     pub prompts: Vec<PromptSource>,
     /// Length of a prompt in tokens.
     pub prefix_tokens: usize,
+    /// What stands before a prompt.
+    pub begin: Begin,
     /// Tokens to generate.
     pub new_tokens: usize,
     /// Most training documents, and most held-out documents, to prompt with; without it, all.
@@ -38,6 +40,7 @@ impl Default for Extraction {
         Self {
             prompts: vec![PromptSource::Train, PromptSource::Heldout],
             prefix_tokens: 50,
+            begin: Begin::Model,
             new_tokens: 50,
             documents: None,
             unprompted: 100,
@@ -49,6 +52,16 @@ impl Default for Extraction {
             device: "auto".to_owned(),
         }
     }
+}
+
+/// What stands before a prompt: prompts should begin as the texts did that the model was tuned on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Begin {
+    /// The model's token that begins a text, or else the one that ends it: as the tuner has it.
+    Model,
+    /// What the tokenizer puts there of its own accord, which may be nothing: as most Python programs have it.
+    Tokenizer,
 }
 
 /// Where prompts come from.

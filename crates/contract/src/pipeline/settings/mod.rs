@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use corpus::{BadDocuments, Corpus, CorpusFormat, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
 pub use duplication::{Budget, Canaries, Duplication, Layout};
-pub use extraction::{Extraction, PromptSource, Strategy};
-pub use model::{Architecture, Mode, ModeKind, Model, Targets};
+pub use extraction::{Begin, Extraction, PromptSource, Strategy};
+pub use model::{Architecture, Checkpoint, Mode, ModeKind, Model, Targets};
 pub use report::Reporting;
 pub use tuning::{LossOn, Precision, Rows, Schedule, Tuning};
 
@@ -42,6 +42,9 @@ pub struct Pipeline {
     /// Models to tune.
     #[serde(default)]
     pub model: Vec<Model>,
+    /// Models that somebody else tuned, to be audited as they are.
+    #[serde(default)]
+    pub checkpoint: Vec<Checkpoint>,
     /// Ways of tuning, with their learning rates.
     #[serde(default)]
     pub mode: Vec<Mode>,

@@ -1,5 +1,7 @@
 //! The models, and the ways of tuning them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::OneOrMany;
@@ -16,6 +18,20 @@ pub struct Model {
     /// Shape of a model to pre-train from scratch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub architecture: Option<Architecture>,
+}
+
+/// `[[checkpoint]]`: a model that somebody else tuned, to be audited as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Name in cells and in the report.
+    pub name: String,
+    /// Model folder, or adapter folder that peft wrote; or the name of one that was downloaded from the hub.
+    pub path: String,
+    /// The untuned model, as a folder or hub name: the control, and what an adapter belongs to. Without it, an adapter's own
+    /// settings name it; a model folder then has no such control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
 }
 
 /// `[model.architecture]`: a GPT-2 shape for pre-training.
@@ -51,12 +67,30 @@ pub struct Mode {
     /// Share of the adapter's input dropped in training.
     #[serde(default)]
     pub dropout: f64,
-    /// Modules that LoRA adapts: names, or "all-linear". Without it, peft's own choice for the family.
+    /// Modules that LoRA adapts: names, "all-linear", or a regular expression that fits whole module paths. Without it, peft's
+    /// own choice for the family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Targets>,
+    /// Scale LoRA's update by alpha / √r in place of alpha / r (rsLoRA).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rslora: bool,
+    /// Learn the norm of each output's weights apart from their direction (DoRA).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dora: bool,
+    /// Ranks of modules whose path ends with a regular expression, in place of `rank`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rank_pattern: BTreeMap<String, usize>,
+    /// The same for alpha.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alpha_pattern: BTreeMap<String, f64>,
     /// Passes over the training set, in place of `tuning.epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn default_rank() -> usize {
@@ -87,6 +121,8 @@ pub enum ModeKind {
     Head,
     /// A low-rank update of chosen linear layers.
     Lora,
+    /// A checkpoint that somebody else tuned, as a whole model.
+    Tuned,
 }
 
 impl ModeKind {
@@ -98,6 +134,7 @@ impl ModeKind {
             Self::Full => "full",
             Self::Head => "head",
             Self::Lora => "lora",
+            Self::Tuned => "tuned",
         }
     }
 }
