@@ -19,13 +19,21 @@ export DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT THREADS PYTHON
 stages  := dupgen tune extract plagiarism report
 planned  = $(PLAN) --config $(PIPELINE) --out $(RUN) $(foreach value,$(SET),--set '$(value)')
 
-.PHONY: help setup build demo run estimate $(stages) test lint bench bench-plagiarism clean distclean
+# What `make audit` is told about. A path is as seen from here; what is no path is a name of the hub.
+audited   = $(if $(wildcard $(1)),$(abspath $(1)),$(1))
+audit_set = checkpoint.0.path=$(call audited,$(CHECKPOINT)) corpus.files=$(abspath $(CORPUS)) \
+            $(if $(BASE),checkpoint.0.base=$(call audited,$(BASE))) \
+            $(if $(HELD_OUT),corpus.held_out_files=$(abspath $(HELD_OUT)))
+
+.PHONY: help setup build demo run audit told estimate $(stages) test lint bench bench-plagiarism clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo                        set up, build, run the demo (minutes on two cores) and say where its report is'
 	@echo 'make test                        set up, build, run every test'
 	@echo 'make run PIPELINE=FILE.toml      plan a pipeline and run all of it; results in data/runs/<name>, or RUN=FOLDER'
+	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE]'
+	@echo '                                 what a model that is tuned already gives back of the text it was tuned on'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
 	@echo 'make setup|build|lint|bench      what the others do first; the checks of style; the benchmarks'
@@ -43,13 +51,21 @@ build: setup
 	@$(CARGO) build --workspace --locked
 
 demo: PIPELINE = pipelines/demo.toml
-run demo: stage := all
+audit: PIPELINE = pipelines/audit.toml
+audit: RUN = data/runs/audit-$(subst /,-,$(patsubst /%,%,$(patsubst ./%,%,$(patsubst %/,%,$(CHECKPOINT)))))
+audit: override SET := $(audit_set) $(SET)
+audit: told
+run demo audit: stage := all
 $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.
-run demo $(stages): build
+run demo audit $(stages): build
 	+@if ! command -v $(firstword $(PLAN)) >/dev/null; then echo 'make -n shows the rules of the cells once make build is done'; \
 	else $(planned) && $(MAKE) --no-print-directory -f $(RUN)/cells.mk $(stage); fi
 	@if [ $(stage) = all ] && [ -e $(RUN)/report/report.html ]; then echo 'report      $(RUN)/report/report.html'; fi
+
+# What an audit cannot do without.
+told:
+	@test -n '$(CHECKPOINT)' -a -n '$(CORPUS)' || { echo 'make audit needs CHECKPOINT=FOLDER (a model or a peft adapter) and CORPUS=FILE (the text it was tuned on)' >&2; exit 2; }
 
 estimate: build
 	@$(planned) --estimate

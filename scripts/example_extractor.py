@@ -35,7 +35,7 @@ SCORES = {
 STRATEGY = {"name": "top-k 40", "temperature": 1.0, "top_k": 40, "top_p": 1.0, "samples": 10}
 EXTRACTION = {
     "prompts": ["train", "heldout"], "prefix_tokens": 50, "new_tokens": 50, "documents": None, "unprompted": 100,
-    "short_documents": "skip", "strategy": [STRATEGY], "score": True,
+    "short_documents": "skip", "begin": "model", "strategy": [STRATEGY], "score": True,
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def main():
     torch.set_num_threads(options.threads or os.cpu_count())
     torch.set_grad_enabled(False)
     documents = {split: read_documents(options.corpus, split) for split in ("train", "heldout")}
-    tokenizer, model = load(options.checkpoint)
+    tokenizer, model = load(options.checkpoint, options.base)
     if 1 + settings["prefix_tokens"] + settings["new_tokens"] > model.config.max_position_embeddings:
         fail(2, f"{options.config}: extraction: prompt and new tokens do not fit the model's context")
     samples = sample(model, tokenizer, prompts(documents, tokenizer, settings), settings, seed)
@@ -63,6 +63,7 @@ def parse_arguments():
     parser.add_argument("--config", **path, help="pipeline file")
     parser.add_argument("--in", **path, dest="corpus", help="folder of train.parquet and heldout.parquet")
     parser.add_argument("--checkpoint", **path, help="model folder or LoRA adapter folder")
+    parser.add_argument("--base", type=pathlib.Path, help="base of an adapter, in place of the one that it names")
     parser.add_argument("--out", **path, help="folder of the results")
     parser.add_argument("--seed", type=int, help="seed of the draws [default: the first of the pipeline file]")
     parser.add_argument("--threads", type=int, help="threads to compute with [default: all cores]")
@@ -98,10 +99,13 @@ def read_documents(folder, split):
     return rows.select("doc_id", "text", "kind", "copies").to_dicts()
 
 
-def load(checkpoint):
+def load(checkpoint, base):
     adapter = checkpoint / "adapter_config.json"
-    base = json.loads(adapter.read_text())["base_model_name_or_path"] if adapter.exists() else checkpoint
-    base = checkpoint / base if adapter.exists() and (checkpoint / base).exists() else base
+    if not adapter.exists():
+        base = checkpoint
+    elif not base:
+        base = json.loads(adapter.read_text())["base_model_name_or_path"]
+        base = checkpoint / base if (checkpoint / base).exists() else base
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if adapter.exists():
@@ -109,6 +113,16 @@ def load(checkpoint):
     # Only what the pipeline file says decides how text is drawn, not the defaults that come with a model.
     model.generation_config = transformers.GenerationConfig()
     return tokenizer, model.eval()
+
+
+def beginning(tokenizer, settings):
+    """The tokens before every text: what the model begins texts with, or what the tokenizer puts there by itself."""
+    model = [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
+    if settings["begin"] == "model":
+        return model
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    return whole[: next(start for start in range(len(whole)) if whole[start : start + len(plain)] == plain)] or model
 
 
 def prompts(documents, tokenizer, settings):
@@ -128,7 +142,7 @@ def prompts(documents, tokenizer, settings):
 def sample(model, tokenizer, prompts, settings, seed):
     rows, end = [], tokenizer.eos_token_id
     for doc_id, split, copies, prompt, truth in prompts:
-        given = torch.tensor([[tokenizer.bos_token_id, *prompt]])
+        given = torch.tensor([[*beginning(tokenizer, settings), *prompt]])
         for strategy in (STRATEGY | strategy for strategy in settings["strategy"]):
             draws = seed * 1_000_003 + len(rows)  # the prompt's samples are drawn together, so they share a seed
             torch.manual_seed(draws)
@@ -156,7 +170,8 @@ def sample(model, tokenizer, prompts, settings, seed):
 def score(model, tokenizer, split, row, settings):
     """A whole document after the token that begins a text, cut off where the context ends."""
     tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"][: model.config.max_position_embeddings]
-    logits = model(torch.tensor([[tokenizer.bos_token_id, *tokens[:-1]]])).logits[0]
+    begin = beginning(tokenizer, settings)
+    logits = model(torch.tensor([[*begin, *tokens[:-1]]])).logits[0, len(begin) - 1 :]
     logprobs, target = logits.log_softmax(-1), torch.tensor(tokens)[:, None]
     scheme = scheme_logprobs(logits, settings["strategy"]).gather(-1, target)
     mean = (logprobs.exp() * logprobs).sum(-1, keepdim=True)

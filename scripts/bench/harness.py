@@ -45,22 +45,32 @@ class Missing(Exception):
     """A program or text that is not there, with what to do about it."""
 
 
+# Started by a process of its own: the system counts what a process held before it became another program, and this one holds
+# tables and libraries. Its arguments are the file for the figures and the command.
+LAUNCHER = """
+import os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as figures:
+    print(time.perf_counter() - start, usage.ru_maxrss, file=figures)
+code = os.waitstatus_to_exitcode(status)
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
 def run(command, environment=None, folder=None):
     """Runs a command to its end, with the peak memory that the system counted for it and its children."""
     command = [str(part) for part in command]
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            command, stdout=output, stderr=errors, cwd=folder, env={**os.environ, **(environment or {})}
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
+    launched = [sys.executable, "-I", "-S", "-c", LAUNCHER]
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors, tempfile.NamedTemporaryFile("r") as figures:
+        environment = {**os.environ, **(environment or {})}
+        code = subprocess.call([*launched, figures.name, *command], stdout=output, stderr=errors, cwd=folder, env=environment)
         output.seek(0), errors.seek(0)
-        run = Run(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), output.read(), errors.read())
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{run.errors[-2000:]}")
-    return run
+        output, errors, figures = output.read(), errors.read(), figures.read().split()
+    if code != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit status {code}\n{errors[-2000:]}")
+    return Run(float(figures[0]), int(figures[1]) * (1 if sys.platform == "darwin" else 1024), output, errors)
 
 
 def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None, equal=None, note=""):

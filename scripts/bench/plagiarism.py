@@ -3,7 +3,8 @@
     plagiarism.py [align] [index] [encode] [stage]        all of them without arguments
 
 BENCH_TEXTS is a folder or pattern of Parquet files with a column `text` (without it, text of random words is made up); THREADS the
-threads of both sides; BENCH_PAIRS the counted pairs of turns. Peers: see setup.sh.
+threads of both sides; BENCH_PAIRS the counted pairs of turns; BENCH_MEGABYTES and BENCH_GENERATIONS the sizes of the stage, with
+blanks between. Peers: see setup.sh.
 """
 
 import collections
@@ -22,6 +23,8 @@ from harness import DATA, ROOT, THREADS, Missing, compare, example, finish, need
 HERE = pathlib.Path(__file__).resolve().parent
 TEXTS = os.environ.get("BENCH_TEXTS", "made-up")
 PAIRS = int(os.environ.get("BENCH_PAIRS", 5))
+MEGABYTES = [int(size) for size in os.environ.get("BENCH_MEGABYTES", "10 50 200").split()]
+GENERATIONS = [int(count) for count in os.environ.get("BENCH_GENERATIONS", "1000 10000").split()]
 ENCODER = pathlib.Path(os.environ.get("BENCH_ENCODER", ROOT / "data/toolchain/all-MiniLM-L6-v2"))
 PYTHON = pathlib.Path(os.environ.get("BENCH_PYTHON", DATA / "venv/bin/python"))
 DEDUPLICATE = pathlib.Path(
@@ -179,8 +182,8 @@ def stage():
     """The whole stage, from files to files, with nothing kept from an earlier run; one run each, since nothing is compared."""
     program = pathlib.Path(os.environ.get("PLAGIARISM", ROOT / "target/debug/plagiarism"))
     rows = []
-    for megabytes in (10, 50, 200):
-        for count in (1000, 10_000):
+    for megabytes in MEGABYTES:
+        for count in GENERATIONS:
             case = f"{count:,} generations, {megabytes} MB"
             try:
                 needs(program, "run make build")

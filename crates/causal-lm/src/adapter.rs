@@ -108,9 +108,10 @@ pub(crate) fn read(model: &mut CausalLm, folder: &Path) -> Result<(), Error> {
     let settings = settings(&path)?;
     // A target that matches nothing is the file's fault here, not the pipeline's.
     model.attach_adapter(&settings).map_err(|error| match error {
-        Error::Contract(contract::Error::Configuration(problem)) => {
-            Error::from(contract::Error::input(&path, format!("target_modules: {problem}")))
-        }
+        Error::Contract(contract::Error::Configuration(problem)) => Error::from(contract::Error::input(
+            &path,
+            format!("target_modules: {problem}"),
+        )),
         error => error,
     })?;
     let file = folder.join(ADAPTER_WEIGHTS);

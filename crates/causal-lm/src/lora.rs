@@ -109,10 +109,11 @@ fn fitting<Value: Copy>(patterns: &[(String, Value)], path: &str) -> Result<Opti
 }
 
 fn is_match(anchored: &str, pattern: &str, path: &str) -> Result<bool, Error> {
-    let matched = Regex::new(anchored).and_then(|regex| regex.is_match(path));
-    matched.map_err(|error| {
-        contract::Error::Configuration(format!("LoRA's regular expression `{pattern}`: {error}")).into()
-    })
+    let wrong = |error: fancy_regex::Error| {
+        contract::Error::Configuration(format!("LoRA's regular expression `{pattern}`: {error}"))
+    };
+    let regex = Regex::new(anchored).map_err(wrong)?;
+    Ok(regex.is_match(path).map_err(wrong)?)
 }
 
 impl LoraTargets {

@@ -238,11 +238,7 @@ impl CausalLm {
     /// Adds an adapter with zero effect, whose factors are then overwritten by those of a file.
     pub(crate) fn attach_adapter(&mut self, settings: &LoraSettings) -> Result<Vec<String>, Error> {
         self.lora = Some(settings.clone());
-        lora::attach(
-            linears(&mut *self.decoder),
-            settings,
-            self.config.model_type(),
-        )
+        lora::attach(linears(&mut *self.decoder), settings, self.config.model_type())
     }
 
     /// Puts modules that were trained whole beside an adapter in place of the model's own; returns what belongs to none.
@@ -267,7 +263,9 @@ impl CausalLm {
             self.head = Some(head.f_to_device(device)?.f_to_kind(compute)?);
         }
         for ParameterMut { name, tensor } in self.parameters_mut() {
-            let Some(found) = stored.remove(&name) else { continue };
+            let Some(found) = stored.remove(&name) else {
+                continue;
+            };
             if found.size() != tensor.size() {
                 let problem = format!(
                     "tensor {name}: expected shape {:?}, found {:?}",

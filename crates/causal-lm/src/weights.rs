@@ -71,15 +71,17 @@ fn copy_blocks(tensor: &Tensor, data: &[u8], stored: Kind, map: &Mmap) -> Result
 }
 
 /// Tells the system that a part of the map will not be read again. Only advice: where it fails, nothing is lost.
-#[allow(unsafe_code, reason = "the advice drops pages, which is unsafe for maps that were written to")]
+#[allow(
+    unsafe_code,
+    reason = "the advice drops pages, which is unsafe for maps that were written to"
+)]
 fn forget(map: &Mmap, part: &[u8]) {
     #[cfg(unix)]
     {
         let offset = part.as_ptr() as usize - map.as_ptr() as usize;
         // SAFETY: the map is of a file and never written, so a dropped page is read from the file again.
-        let advised = unsafe {
-            map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, part.len())
-        };
+        let advised =
+            unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, part.len()) };
         if let Err(error) = advised {
             tracing::debug!("pages of a weight file stay resident: {error}");
         }

@@ -195,8 +195,7 @@ impl Case {
         let tokens = self.expected["padded_tokens"].shallow_clone();
         let mask = &self.expected["padded_mask"];
         let length = tokens.size()[1];
-        let counts: Vec<i64> =
-            Vec::try_from(length - mask.sum_dim_intlist(-1, false, Kind::Int64)).unwrap();
+        let counts: Vec<i64> = Vec::try_from(length - mask.sum_dim_intlist(-1, false, Kind::Int64)).unwrap();
         let padding = LeftPadding::new(&counts, Device::Cpu);
         let model = self.model();
         let hidden = model.hidden(&tokens, padding.as_ref(), None).unwrap();
@@ -283,10 +282,7 @@ fn same_adapter(written: &Path, original: &Path) {
         weights::read(&file, Kind::Float, Device::Cpu).unwrap()
     };
     let (ours, theirs) = (read(written), read(original));
-    assert_eq!(
-        ours.keys().collect::<Vec<_>>(),
-        theirs.keys().collect::<Vec<_>>()
-    );
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
     for (name, tensor) in &ours {
         assert_eq!(tensor, &theirs[name], "{name}");
     }
@@ -311,7 +307,8 @@ fn same_adapter(written: &Path, original: &Path) {
     ] {
         let number = |value: &serde_json::Value| value.as_f64();
         assert!(
-            ours[key] == theirs[key] || number(&ours[key]).is_some() && number(&ours[key]) == number(&theirs[key]),
+            ours[key] == theirs[key]
+                || number(&ours[key]).is_some() && number(&ours[key]) == number(&theirs[key]),
             "{}: {key}: {} against {}",
             original.display(),
             ours[key],
@@ -396,7 +393,10 @@ fn targets_are_chosen_as_peft_chooses_them() {
     // The whole path has to fit; what Python's expressions can look ahead for is understood.
     assert_eq!(
         of(pattern(r"(?!.*layers\.0).*self_attn\.[qk]_proj"), nothing),
-        ["model.layers.1.self_attn.q_proj", "model.layers.1.self_attn.k_proj"]
+        [
+            "model.layers.1.self_attn.q_proj",
+            "model.layers.1.self_attn.k_proj"
+        ]
     );
     assert_eq!(
         of(LoraTargets::AllLinear, |settings| settings.blocks = vec![1]).len(),

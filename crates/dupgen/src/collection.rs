@@ -197,13 +197,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(
-        corpus: &'a Corpus,
-        layout: Layout,
-        files: &'a Files,
-        canaries: &Canaries,
-        spool: Spool,
-    ) -> Self {
+    fn new(corpus: &'a Corpus, layout: Layout, files: &'a Files, canaries: &Canaries, spool: Spool) -> Self {
         Self {
             corpus,
             layout,

@@ -59,9 +59,7 @@ impl CopyPlan {
                 ));
             }
             (Layout::Bucketed | Layout::Found, Some(_), _) => {
-                return wrong(
-                    "--copies goes with the uniform layout; here the layout is another".to_owned(),
-                );
+                return wrong("--copies goes with the uniform layout; here the layout is another".to_owned());
             }
             (Layout::Bucketed | Layout::Found, None, _) => {}
         }

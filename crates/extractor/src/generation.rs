@@ -204,12 +204,7 @@ fn read_prompts(
 }
 
 /// Draws one token for every active row; returns them, whatever for rows that have ended.
-fn draw(
-    rows: &mut [Row],
-    active: &[usize],
-    logits: &Tensor,
-    end_tokens: &[i64],
-) -> Result<Vec<i64>, Error> {
+fn draw(rows: &mut [Row], active: &[usize], logits: &Tensor, end_tokens: &[i64]) -> Result<Vec<i64>, Error> {
     let vocabulary = logits.size2().map_err(causal_lm::Error::from)?.1 as usize;
     let logprobs = floats(&logits.log_softmax(-1, Kind::Float))?;
     let logits = floats(logits)?;

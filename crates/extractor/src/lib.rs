@@ -52,11 +52,7 @@ pub struct Checkpoint<'a> {
 /// # Errors
 /// [`Error::Configuration`] for settings that do not fit the model, [`Error::Input`] for files that cannot be used,
 /// [`Error::Output`] where results cannot be written.
-pub fn extract(
-    stage: &StageArguments,
-    corpus: &Path,
-    checkpoint: Checkpoint<'_>,
-) -> Result<Outcome, Error> {
+pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>) -> Result<Outcome, Error> {
     let pipeline = stage.pipeline()?;
     let settings = &pipeline.extraction;
     let seed = stage.seed(&pipeline);

@@ -36,11 +36,7 @@ struct Reading {
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
-pub fn score(
-    reader: &Reader,
-    settings: &Extraction,
-    documents: &Documents,
-) -> Result<Vec<Score>, Error> {
+pub fn score(reader: &Reader, settings: &Extraction, documents: &Documents) -> Result<Vec<Score>, Error> {
     let tokenizer = &reader.tokenizer;
     let schemes: Vec<Scheme> = settings.strategy.iter().map(Scheme::from).collect();
     let greedy = Scheme {

@@ -83,6 +83,19 @@ impl Finding {
         copies.map(|passage| passage.generated.len()).sum()
     }
 
+    /// [`Finding::matched_characters`] times the mean similarity of the passages, by length: many characters that are a little
+    /// alike prove less than most of them word for word.
+    pub(crate) fn evidence(&self) -> f64 {
+        let length = |passage: &Passage| passage.generated.len() as f64;
+        let alike: f64 = self
+            .passages
+            .iter()
+            .map(|passage| length(passage) * f64::from(passage.similarity))
+            .sum();
+        let all: f64 = self.passages.iter().map(length).sum();
+        self.matched_characters() as f64 * alike / all.max(1.0)
+    }
+
     /// Characters of the generation in at least one of the passages.
     pub fn matched_characters(&self) -> usize {
         let spans: Vec<_> = self

@@ -41,10 +41,8 @@ pub(crate) fn trim(texts: (&str, &str), passage: (Span, Span), kept: &[(Span, Sp
 }
 
 fn trim_side(span: Span, words: &[Word], others: &[Word], kept: impl Iterator<Item = Span>) -> Span {
-    let weight = |words: &[Word]| words.iter().map(|word| word.weight).sum::<f64>();
-    let cost = COST * (weight(others) / weight(words)).min(1.0);
     let others: HashSet<&str> = others.iter().map(|word| word.stem.as_str()).collect();
-    let Some((first, last)) = densest(words, &others, cost) else {
+    let Some((first, last)) = densest(words, &others) else {
         return span;
     };
     // Marks at either end belong to the passage if its outermost word does.
@@ -64,7 +62,7 @@ fn trim_side(span: Span, words: &[Word], others: &[Word], kept: impl Iterator<It
 }
 
 /// The first and the last word of the run with the largest sum, the first of equally good ones (Kadane's algorithm).
-fn densest(words: &[Word], others: &HashSet<&str>, cost: f64) -> Option<(usize, usize)> {
+fn densest(words: &[Word], others: &HashSet<&str>) -> Option<(usize, usize)> {
     let mut best: Option<(f64, (usize, usize))> = None;
     let (mut start, mut sum) = (0, 0.0);
     for (index, word) in words.iter().enumerate() {
@@ -74,7 +72,7 @@ fn densest(words: &[Word], others: &HashSet<&str>, cost: f64) -> Option<(usize, 
         let sign = if others.contains(word.stem.as_str()) {
             1.0
         } else {
-            -cost
+            -COST
         };
         sum += sign * word.weight;
         if best.is_none_or(|(best, _)| sum > best) {

@@ -55,8 +55,8 @@ pub fn first(findings: impl IntoIterator<Item = Finding>) -> Judgement {
 
 /// This project's rule: the strongest class over all candidates, and an exact passage is verbatim wherever it stands.
 ///
-/// Among documents of the strongest class the one that covers most characters of the generation wins, then the one that
-/// copies most of them word for word, then the prompt's `own` document, then the first. Exact passages of other documents
+/// Among documents of the strongest class the one with most evidence wins, the characters that it covers times how alike they
+/// are; then the one that copies most of them word for word, then the prompt's `own` document, then the first. Exact passages of other documents
 /// are listed too where more than half of them is new.
 pub fn strongest(
     findings: impl IntoIterator<Item = Finding>,
@@ -88,8 +88,6 @@ pub fn strongest(
 
     let rank = |finding: &Finding| {
         (
-            finding.class,
-            finding.matched_characters(),
             finding.copied_characters(),
             own == Some(finding.document),
             Reverse(finding.document),
@@ -98,7 +96,13 @@ pub fn strongest(
     let found = by_document
         .into_values()
         .filter(|finding| finding.class != Verdict::None);
-    let Some(winner) = found.max_by_key(rank) else {
+    let Some(winner) = found.max_by(|left, right| {
+        let class = left.class.cmp(&right.class);
+        let evidence = || left.evidence().total_cmp(&right.evidence());
+        class
+            .then_with(evidence)
+            .then_with(|| rank(left).cmp(&rank(right)))
+    }) else {
         return Judgement::nothing();
     };
     let mut judgement = Judgement::of(winner);
@@ -276,6 +280,20 @@ mod tests {
             .map(|(document, passage)| (*document, passage.generated.end))
             .collect();
         assert_eq!(listed, [(0, 203), (2, 260)]);
+    }
+
+    #[test]
+    fn much_that_is_a_little_alike_proves_less_than_most_of_it_word_for_word() {
+        let alike = |document, end, similarity| {
+            let mut finding = finding(document, Paraphrase, (0, end));
+            finding.passages[0].similarity = similarity;
+            finding
+        };
+        // 100 characters at 0.9 against 150 at 0.5, and against 200.
+        for (end, winner) in [(150, 1), (200, 0)] {
+            let judgement = strongest([alike(0, end, 0.5), alike(1, 100, 0.9)], Vec::new(), None);
+            assert_eq!(judgement.document, Some(winner), "{end}");
+        }
     }
 
     #[test]

@@ -283,8 +283,16 @@ fn qualifiers(mode: &Mode) -> Vec<String> {
     };
     vec![
         targets.chars().map(safe).collect(),
-        if mode.dora { "dora".to_owned() } else { String::new() },
-        if mode.rslora { "rslora".to_owned() } else { String::new() },
+        if mode.dora {
+            "dora".to_owned()
+        } else {
+            String::new()
+        },
+        if mode.rslora {
+            "rslora".to_owned()
+        } else {
+            String::new()
+        },
         patterns(&mode.rank_pattern, "rank"),
         patterns(&mode.alpha_pattern, "alpha"),
         mode.alpha

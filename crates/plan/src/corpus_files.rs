@@ -20,7 +20,11 @@ pub fn corpus_files(pipeline: &PipelineFile) -> Result<Vec<PathBuf>, Error> {
             pipeline.path.display()
         )));
     }
-    let held_out = pipeline.corpus.held_out_files.iter().flat_map(OneOrMany::as_slice);
+    let held_out = pipeline
+        .corpus
+        .held_out_files
+        .iter()
+        .flat_map(OneOrMany::as_slice);
     let mut files = Vec::new();
     for name in named.iter().chain(held_out) {
         let path = pipeline.resolve(name);

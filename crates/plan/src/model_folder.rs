@@ -54,7 +54,9 @@ impl ModelFolder {
                 .file_name()
                 .map(|name| name.to_string_lossy().into_owned())
                 .unwrap_or_default();
-            if name.ends_with(".safetensors") || ["config.json", "tokenizer.json", "adapter_config.json"].contains(&name.as_str()) {
+            if name.ends_with(".safetensors")
+                || ["config.json", "tokenizer.json", "adapter_config.json"].contains(&name.as_str())
+            {
                 files.push(path);
             }
         }

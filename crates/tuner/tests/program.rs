@@ -211,7 +211,8 @@ fn training_from_nothing_makes_a_model_and_its_tokenizer() {
         let cell = bench.tune("cell");
         let losses = held_out_losses(&cell);
         assert!(losses.last() < losses.first(), "{losses:?}");
-        let (model, folder) = load_checkpoint(&cell.join("checkpoint"), None, Kind::Float, Device::Cpu).unwrap();
+        let (model, folder) =
+            load_checkpoint(&cell.join("checkpoint"), None, Kind::Float, Device::Cpu).unwrap();
         let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
         assert!(tokenizer.vocabulary() <= model.config.vocabulary);
         assert_eq!(Some(model.config.end_token()), tokenizer.end_of_text());

@@ -50,9 +50,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn flag_or(self, key: &str, default: bool) -> Result<bool, String> {
         match self.get(key) {
             None => Ok(default),
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| self.expected(key, "true or false")),
+            Some(value) => value.as_bool().ok_or_else(|| self.expected(key, "true or false")),
         }
     }
 
@@ -104,8 +102,10 @@ impl<'a> Fields<'a> {
             Some(Value::Array(ids)) => ids.iter().map(Value::as_i64).collect(),
             Some(id) => Some(id.as_i64()).map(|id| id.into_iter().collect()),
         };
-        ids.filter(|ids: &Vec<i64>| !ids.is_empty() && ids.iter().all(|id| (0..vocabulary as i64).contains(id)))
-            .ok_or_else(|| self.expected(key, &format!("a token below vocab_size {vocabulary}")))
+        ids.filter(|ids: &Vec<i64>| {
+            !ids.is_empty() && ids.iter().all(|id| (0..vocabulary as i64).contains(id))
+        })
+        .ok_or_else(|| self.expected(key, &format!("a token below vocab_size {vocabulary}")))
     }
 
     /// Rotary positions for heads of `width` numbers: transformers 5 keeps all of it in `rope_parameters`; before, bases and
@@ -132,9 +132,7 @@ impl<'a> Fields<'a> {
             None => default.share,
         };
         let theta = table.number_or("rope_theta", theta).map_err(within)?;
-        let share = table
-            .number_or("partial_rotary_factor", share)
-            .map_err(within)?;
+        let share = table.number_or("partial_rotary_factor", share).map_err(within)?;
         let rotated = (width as f64 * share) as usize;
         if rotated == 0 || rotated > width || !rotated.is_multiple_of(2) {
             return Err(format!(

@@ -96,7 +96,11 @@ impl Config {
             vocabulary: shape.vocabulary,
             tied_head: fields.flag_or("tie_word_embeddings", shape.tied_by_default)?,
             begin_token: begin.first().copied().unwrap_or(end),
-            end_tokens: if end_tokens.is_empty() { vec![end] } else { end_tokens },
+            end_tokens: if end_tokens.is_empty() {
+                vec![end]
+            } else {
+                end_tokens
+            },
             family,
             json,
         })
@@ -107,25 +111,28 @@ impl Config {
     /// # Errors
     /// What is wrong with the shape, in words.
     pub fn gpt2(shape: &contract::pipeline::Architecture, end_token: i64) -> Result<Self, String> {
-        Self::from_json(serde_json::json!({
-            "architectures": ["GPT2LMHeadModel"],
-            "model_type": "gpt2",
-            "activation_function": "gelu_new",
-            "n_layer": shape.layers,
-            "n_embd": shape.width,
-            "n_head": shape.heads,
-            "n_positions": shape.context,
-            "vocab_size": shape.vocabulary,
-            "layer_norm_epsilon": 1e-5,
-            "initializer_range": 0.02,
-            "attn_pdrop": 0.0,
-            "embd_pdrop": 0.0,
-            "resid_pdrop": 0.0,
-            "bos_token_id": end_token,
-            "eos_token_id": end_token,
-            "tie_word_embeddings": true,
-            "use_cache": true,
-        }), &[])
+        Self::from_json(
+            serde_json::json!({
+                "architectures": ["GPT2LMHeadModel"],
+                "model_type": "gpt2",
+                "activation_function": "gelu_new",
+                "n_layer": shape.layers,
+                "n_embd": shape.width,
+                "n_head": shape.heads,
+                "n_positions": shape.context,
+                "vocab_size": shape.vocabulary,
+                "layer_norm_epsilon": 1e-5,
+                "initializer_range": 0.02,
+                "attn_pdrop": 0.0,
+                "embd_pdrop": 0.0,
+                "resid_pdrop": 0.0,
+                "bos_token_id": end_token,
+                "eos_token_id": end_token,
+                "tie_word_embeddings": true,
+                "use_cache": true,
+            }),
+            &[],
+        )
     }
 
     /// The same model with an output head of its own.

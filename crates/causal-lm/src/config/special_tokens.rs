@@ -23,7 +23,9 @@ pub(super) fn ends(folder: &Path, named: bool) -> Result<Vec<i64>, Error> {
         return Ok(Vec::new());
     };
     let end = settings.get("eos_token");
-    let end = end.and_then(|end| end.get("content").or(Some(end))).and_then(Value::as_str);
+    let end = end
+        .and_then(|end| end.get("content").or(Some(end)))
+        .and_then(Value::as_str);
     let tokenizer = json(&folder.join("tokenizer.json"))?.unwrap_or_default();
     let added = tokenizer.get("added_tokens").and_then(Value::as_array);
     let found = added.into_iter().flatten().find(|token| {

@@ -107,11 +107,7 @@ impl Gpt2 {
             tokens,
             positions,
             blocks,
-            final_norm: source.layer_norm(
-                "transformer.ln_f".to_owned(),
-                width,
-                settings.norm_epsilon,
-            )?,
+            final_norm: source.layer_norm("transformer.ln_f".to_owned(), width, settings.norm_epsilon)?,
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,
@@ -142,9 +138,9 @@ impl Decoder for Gpt2 {
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = block.first_norm.forward(&stream)?;
             // Queries, keys and values stand one after the other: three times as many heads.
-            let fused =
-                self.heads
-                    .project(&block.attention_in, 3 * self.heads.queries, &normed, training)?;
+            let fused = self
+                .heads
+                .project(&block.attention_in, 3 * self.heads.queries, &normed, training)?;
             let parts = fused.f_chunk(3, 1)?;
             let how = Attention {
                 layer,

@@ -59,14 +59,14 @@ fn local_layers(fields: Fields<'_>) -> Result<Vec<bool>, String> {
     let Some(types) = fields.get("attention_types") else {
         return Ok([false, true].repeat(12));
     };
-    let expected = || {
-        format!(
-            "attention_types: expected a list such as [[[\"global\", \"local\"], 6]], found {types}"
-        )
-    };
+    let expected =
+        || format!("attention_types: expected a list such as [[[\"global\", \"local\"], 6]], found {types}");
     let mut local = Vec::new();
     for pair in types.as_array().ok_or_else(expected)? {
-        let (names, times) = (pair.get(0).and_then(Value::as_array), pair.get(1).and_then(Value::as_u64));
+        let (names, times) = (
+            pair.get(0).and_then(Value::as_array),
+            pair.get(1).and_then(Value::as_u64),
+        );
         let (names, times) = names.zip(times).ok_or_else(expected)?;
         let mut turn = Vec::with_capacity(names.len());
         for name in names {
@@ -136,11 +136,7 @@ impl GptNeo {
             tokens,
             positions,
             blocks,
-            final_norm: source.layer_norm(
-                "transformer.ln_f".to_owned(),
-                width,
-                settings.norm_epsilon,
-            )?,
+            final_norm: source.layer_norm("transformer.ln_f".to_owned(), width, settings.norm_epsilon)?,
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,

@@ -6,8 +6,8 @@ use tch::{Device, Kind, Tensor};
 use super::Decoder;
 use crate::config::{Fields, RotaryDefaults, Shape};
 use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source, Span,
-    Start, attend, cast,
+    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source,
+    Span, Start, attend, cast,
 };
 use crate::{Config, Error, KvCache, LeftPadding};
 

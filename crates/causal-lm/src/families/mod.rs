@@ -94,11 +94,7 @@ pub(crate) const BUFFERS: [&str; 6] = [
 ];
 
 /// Builds the body that `config` names.
-pub(crate) fn build(
-    config: &Config,
-    source: &mut Source,
-    device: Device,
-) -> Result<Box<dyn Decoder>, Error> {
+pub(crate) fn build(config: &Config, source: &mut Source, device: Device) -> Result<Box<dyn Decoder>, Error> {
     Ok(match &config.family {
         Family::Gpt2(settings) => Box::new(gpt2::Gpt2::build(config, settings, source)?),
         Family::GptNeo(settings) => Box::new(gpt_neo::GptNeo::build(config, settings, source)?),

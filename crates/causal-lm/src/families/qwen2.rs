@@ -30,7 +30,9 @@ pub(super) fn read_windows(fields: Fields<'_>, settings: &mut Settings) -> Resul
     let Some(types) = fields.get("layer_types") else {
         return Ok(());
     };
-    let types = types.as_array().filter(|types| types.len() == settings.windowed.len());
+    let types = types
+        .as_array()
+        .filter(|types| types.len() == settings.windowed.len());
     let types = types.ok_or("layer_types: expected one entry for each of num_hidden_layers")?;
     for (windowed, name) in settings.windowed.iter_mut().zip(types) {
         *windowed = match name.as_str() {

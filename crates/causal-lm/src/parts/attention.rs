@@ -69,5 +69,7 @@ pub(crate) fn attend(
             query, keys, values, mask, 0.0, causal, how.scale, grouped,
         )?,
     };
-    Ok(attended.f_transpose(1, 2)?.f_reshape([rows, tokens, heads * width])?)
+    Ok(attended
+        .f_transpose(1, 2)?
+        .f_reshape([rows, tokens, heads * width])?)
 }

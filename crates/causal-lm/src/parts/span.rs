@@ -50,10 +50,12 @@ impl<'a> Span<'a> {
     pub(crate) fn positions(&self) -> Result<Tensor, Error> {
         match self.padding {
             Some(padding) => padding.positions(self.past, self.length),
-            None => Ok(
-                Tensor::f_arange_start(self.past, self.past + self.length, (Kind::Int64, self.device))?
-                    .f_unsqueeze(0)?,
-            ),
+            None => {
+                Ok(
+                    Tensor::f_arange_start(self.past, self.past + self.length, (Kind::Int64, self.device))?
+                        .f_unsqueeze(0)?,
+                )
+            }
         }
     }
 
@@ -107,10 +109,7 @@ pub(crate) struct Masks {
 impl Masks {
     /// The mask of a layer; `None` where LibTorch's own causal mask, or none at all, does it.
     pub(crate) fn choose(&self, windowed: bool) -> Option<&Tensor> {
-        self.windowed
-            .as_ref()
-            .filter(|_| windowed)
-            .or(self.full.as_ref())
+        self.windowed.as_ref().filter(|_| windowed).or(self.full.as_ref())
     }
 
     /// Whether LibTorch's own causal mask is what a layer needs.

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 pub use one_or_many::OneOrMany;
 pub use settings::{
-    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Checkpoint, Confirmation, Corpus, CorpusFormat, Detection,
-    DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model, Pipeline, Precision,
-    PromptSource, Reporting, Rows, Schedule, Shortage, SimilaritySearch, Strategy, Targets, TextUnit, Tuning,
+    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Checkpoint, Confirmation, Corpus,
+    CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model,
+    Pipeline, Precision, PromptSource, Reporting, Rows, Schedule, Shortage, SimilaritySearch, Strategy,
+    Targets, TextUnit, Tuning,
 };
 
 use crate::Error;
@@ -113,7 +114,8 @@ impl PipelineFile {
         if pipeline.duplication.copies.is_empty() || pipeline.duplication.copies.contains(&0) {
             return wrong("duplication.copies", "expected numbers of copies of at least 1");
         }
-        if pipeline.canaries.per_copies > 0 && pipeline.duplication.layout.as_slice().contains(&Layout::Found) {
+        if pipeline.canaries.per_copies > 0 && pipeline.duplication.layout.as_slice().contains(&Layout::Found)
+        {
             return wrong(
                 "canaries.per_copies",
                 "canaries are planted before training; expected 0 with duplication.layout = \"found\"",

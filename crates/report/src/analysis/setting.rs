@@ -106,6 +106,15 @@ impl Setting {
         )
     }
 
+    /// Whether nothing was tuned here: checkpoints are judged that were tuned elsewhere.
+    pub fn is_audit(&self) -> bool {
+        !self.variants.is_empty()
+            && self
+                .variants
+                .iter()
+                .all(|variant| variant.chosen().learning_rate.is_none())
+    }
+
     /// Whether some variant was run at more than one learning rate.
     pub fn has_sweep(&self) -> bool {
         self.variants.iter().any(|variant| variant.series.len() > 1)

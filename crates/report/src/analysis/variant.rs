@@ -50,6 +50,7 @@ pub(super) fn variant_label(mode: &str, rank: Option<i32>, targets: Option<&str>
     let mut label = match mode {
         "head" => "head-only".to_owned(),
         "lora" => "LoRA".to_owned(),
+        "tuned" => "audited".to_owned(),
         other => other.to_owned(),
     };
     if let Some(rank) = rank {

@@ -64,6 +64,7 @@ fn subject(variant: &Variant) -> String {
         "full" => "Fully tuned, the model".to_owned(),
         "head" => "With only its head tuned, the model".to_owned(),
         "lora" => format!("Tuned with {}, the model", variant.label),
+        "tuned" => "The audited model".to_owned(),
         _ => format!("Tuned ({}), the model", variant.label),
     }
 }
@@ -160,6 +161,7 @@ fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
             (!said.is_empty()).then(|| format!("{}: {}.", capital(&judged.variant.label), said.join("; ")))
         })
         .collect();
+    remarks.extend(missing_control(judged));
     if most.is_some() && judged.len() > 1 && !setting.has_sweep() {
         remarks.push(
             "With one learning rate for each, the way of tuning cannot be told from how much was learned."
@@ -167,6 +169,26 @@ fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
         );
     }
     remarks
+}
+
+/// What cannot be claimed where one of the two controls is missing.
+fn missing_control(judged: &[Judged<'_>]) -> Option<String> {
+    let claims = || judged.iter().map(|judged| &judged.claim);
+    let untuned = claims().any(|claim| claim.untuned.is_some());
+    let unseen = claims().any(|claim| claim.unseen.is_some());
+    match (untuned, unseen) {
+        (true, false) => Some(
+            "Held against the untuned model alone: without text that the tuned model never saw, what it learned to say in general \
+             counts as memory of these documents."
+                .to_owned(),
+        ),
+        (false, true) => Some(
+            "Held against unseen text alone: without the untuned model, what it knew before tuning counts as memory of these \
+             documents."
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 /// What it would take to tell a rate from its floor, or why it need not be told.

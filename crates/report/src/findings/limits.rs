@@ -9,47 +9,15 @@ use crate::tallies::Where;
 /// What this run leaves open, most of it because something was not measured.
 pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
     let mut limits = Vec::new();
-    let seeds = setting
-        .shown()
-        .map(|(_, series)| series.seeds(analysis))
-        .max()
-        .unwrap_or(0);
-    if seeds < 2 {
+    if setting.is_audit() {
         limits.push(
-            "How much depends on the seed: there is one. The intervals are about documents, not about training anew."
+            "How much depends on the training run: there is one checkpoint, as it is. The intervals are about documents."
                 .to_owned(),
         );
     } else {
-        limits.push(format!(
-            "How much depends on the seed, beyond the {seeds} that are pooled here: the intervals are about documents."
-        ));
+        limits.extend(of_training(analysis, setting));
     }
-    if !setting.has_sweep() {
-        limits.push(
-            "Which way of tuning leaks less at the same usefulness: each ran at one learning rate, so there is no curve \
-             to compare along. Give each mode several `learning_rate`s."
-                .to_owned(),
-        );
-    }
-    if setting.base.is_none() {
-        limits.push(
-            "What the untuned model gives back: it is not in this run, so half of the control is missing."
-                .to_owned(),
-        );
-    }
-    let sampled_unseen = setting.variants.iter().any(|variant| {
-        variant
-            .chosen()
-            .estimate(Measure::Any, setting.unseen(), None)
-            .is_some()
-    });
-    if !sampled_unseen {
-        limits.push(
-            "What tuned models give back after unseen openings: no held-out prompts were sampled, so half of the control is \
-             missing. Add `heldout` to `extraction.prompts`."
-                .to_owned(),
-        );
-    }
+    limits.extend(missing_controls(setting));
     let scored = analysis.cells.iter().all(|cell| cell.data.scores.is_some());
     if !scored {
         let missing = analysis
@@ -75,7 +43,12 @@ pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
             .is_empty()
     });
     if scored && !canaries {
-        limits.push("Exposure: no canaries were planted (`canaries.per_copies`).".to_owned());
+        let how = if setting.is_audit() {
+            "before training"
+        } else {
+            "(`canaries.per_copies`)"
+        };
+        limits.push(format!("Exposure: no canaries were planted {how}."));
     }
     if setting.copies.len() < 2 {
         limits.push("How memorization grows with copies: all documents have the same number.".to_owned());
@@ -106,5 +79,67 @@ pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
         "Single numbers out of many. Every interval is at 95% for itself alone; among twenty, one is expected to miss."
             .to_owned(),
     );
+    limits
+}
+
+/// What one training run, or one learning rate, leaves open.
+fn of_training(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
+    let mut limits = Vec::new();
+    let seeds = setting
+        .shown()
+        .map(|(_, series)| series.seeds(analysis))
+        .max()
+        .unwrap_or(0);
+    if seeds < 2 {
+        limits.push(
+            "How much depends on the seed: there is one. The intervals are about documents, not about training anew."
+                .to_owned(),
+        );
+    } else {
+        limits.push(format!(
+            "How much depends on the seed, beyond the {seeds} that are pooled here: the intervals are about documents."
+        ));
+    }
+    if !setting.has_sweep() {
+        limits.push(
+            "Which way of tuning leaks less at the same usefulness: each ran at one learning rate, so there is no curve \
+             to compare along. Give each mode several `learning_rate`s."
+                .to_owned(),
+        );
+    }
+    limits
+}
+
+/// What cannot be claimed without the untuned model, or without text that no model saw.
+fn missing_controls(setting: &Setting) -> Vec<String> {
+    let mut limits = Vec::new();
+    if setting.base.is_none() {
+        let remedy = if setting.is_audit() {
+            " Name it as the `base` of the checkpoint."
+        } else {
+            ""
+        };
+        limits.push(format!(
+            "What the untuned model gives back: it is not in this run, so half of the control is missing, and what tuning added \
+             cannot be told from what the model knew before.{remedy}"
+        ));
+    }
+    let sampled_unseen = setting.variants.iter().any(|variant| {
+        variant
+            .chosen()
+            .estimate(Measure::Any, setting.unseen(), None)
+            .is_some()
+    });
+    if !sampled_unseen {
+        let remedy = if setting.is_audit() {
+            "there is no held-out text, so that phrases of the whole genre cannot be told from memory, and neither held-out loss nor \
+             membership can be given. Name text of the same kind that was not trained on in `corpus.held_out_files`."
+        } else {
+            "no held-out prompts were sampled, so half of the control is missing. Add `heldout` to `extraction.prompts`."
+        };
+        limits.push(format!(
+            "What tuned models give back after unseen openings: {remedy}"
+        ));
+    }
     limits
 }
