@@ -7,7 +7,7 @@ use contract::pipeline::Architecture;
 use tch::{Device, Kind, Tensor};
 
 use crate::families::{self, BUFFERS, Decoder};
-use crate::parts::{Linear, Part, Source, cast};
+use crate::parts::{Linear, Part, Source, cast, product};
 use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, lora, weights};
 
 /// A decoder-only language model.
@@ -120,10 +120,7 @@ impl CausalLm {
     /// [`Error::Torch`] for wrong shapes.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let head = self.head.as_ref().unwrap_or(&self.decoder.embedding().weight);
-        cast(
-            &hidden.f_linear(&cast(head, hidden.kind())?, None::<Tensor>)?,
-            Kind::Float,
-        )
+        cast(&product(hidden, &cast(head, hidden.kind())?, None)?, Kind::Float)
     }
 
     /// An empty cache for up to `tokens` tokens.

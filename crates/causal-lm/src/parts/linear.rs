@@ -2,6 +2,7 @@
 
 use tch::{Kind, Tensor};
 
+use super::product;
 use crate::Error;
 
 /// How a weight lies in the file.
@@ -9,7 +10,7 @@ use crate::Error;
 pub(crate) enum Layout {
     /// `[out, in]`, as PyTorch's `Linear`.
     OutIn,
-    /// `[in, out]`, as GPT-2's `Conv1D`.
+    /// `[in, out]`, as GPT-2's `Conv1D`. In memory the transpose lies in one piece, which is what a product works on.
     InOut,
 }
 
@@ -99,17 +100,10 @@ impl Linear {
 
     fn multiply(&self, input: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Error> {
         let weight = cast(&self.weight, input.kind())?;
-        Ok(match (self.layout, bias) {
-            (Layout::InOut, Some(bias)) => {
-                let rows = input.f_reshape([-1, self.in_features()])?;
-                let mut shape = input.size();
-                shape.pop();
-                shape.push(self.out_features());
-                bias.f_addmm(&rows, &weight)?.f_view(&shape[..])?
-            }
-            (Layout::InOut, None) => input.f_matmul(&weight)?,
-            (Layout::OutIn, bias) => input.f_linear(&weight, bias)?,
-        })
+        match self.layout {
+            Layout::OutIn => product(input, &weight, bias),
+            Layout::InOut => product(input, &weight.f_tr()?, bias),
+        }
     }
 
     /// Norms `[out]` of the rows of W + scale · B·A, in float32.

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod linear;
+mod product;
 mod rotary;
 mod source;
 mod span;
@@ -11,6 +12,7 @@ mod table;
 pub(crate) use activation::Activation;
 pub(crate) use attention::{Attention, Heads, attend};
 pub(crate) use linear::{Layout, Linear, LowRank, cast};
+pub(crate) use product::product;
 pub(crate) use rotary::{FrequencyScaling, Rotary, RotarySettings};
 pub(crate) use source::{Source, Start};
 pub(crate) use span::{Masks, Span};

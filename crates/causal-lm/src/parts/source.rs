@@ -59,7 +59,10 @@ impl Source {
             Layout::OutIn => [to, from],
             Layout::InOut => [from, to],
         };
-        let weight = self.take(&format!("{path}.weight"), &shape, start)?;
+        let mut weight = self.take(&format!("{path}.weight"), &shape, start)?;
+        if layout == Layout::InOut {
+            weight = weight.f_tr()?.f_contiguous()?.f_tr()?;
+        }
         let bias = bias
             .then(|| self.take(&format!("{path}.bias"), &[to], Start::Zero))
             .transpose()?;
