@@ -43,6 +43,9 @@ def main():
     options = parse_arguments()
     pipeline = read_pipeline(options.config, options.overrides)
     settings = EXTRACTION | pipeline.get("extraction", {})
+    for strategy in settings["strategy"]:
+        if strategy.get("prompt", "prefix") != "prefix" or strategy.get("beams"):
+            fail(2, f"{options.config}: extraction.strategy \"{strategy['name']}\": this program only draws behind prefixes")
     seed = options.seed if options.seed is not None else pipeline.get("seeds", [0])[0]
     torch.set_num_threads(options.threads or os.cpu_count())
     torch.set_grad_enabled(False)
@@ -64,6 +67,7 @@ def parse_arguments():
     parser.add_argument("--in", **path, dest="corpus", help="folder of train.parquet and heldout.parquet")
     parser.add_argument("--checkpoint", **path, help="model folder or LoRA adapter folder")
     parser.add_argument("--base", type=pathlib.Path, help="base of an adapter, in place of the one that it names")
+    parser.add_argument("--reference", type=pathlib.Path, help="the untuned model; accepted and without effect")
     parser.add_argument("--out", **path, help="folder of the results")
     parser.add_argument("--seed", type=int, help="seed of the draws [default: the first of the pipeline file]")
     parser.add_argument("--threads", type=int, help="threads to compute with [default: all cores]")
@@ -140,13 +144,17 @@ def prompts(documents, tokenizer, settings):
 
 
 def sample(model, tokenizer, prompts, settings, seed):
-    rows, end = [], tokenizer.eos_token_id
+    rows, end, from_nothing = [], tokenizer.eos_token_id, set()
     for doc_id, split, copies, prompt, truth in prompts:
         given = torch.tensor([[*beginning(tokenizer, settings), *prompt]])
         for strategy in (STRATEGY | strategy for strategy in settings["strategy"]):
+            if not prompt and strategy["temperature"] == 0:
+                if strategy["name"] in from_nothing:
+                    continue  # it would be the same again
+                from_nothing.add(strategy["name"])
             draws = seed * 1_000_003 + len(rows)  # the prompt's samples are drawn together, so they share a seed
             torch.manual_seed(draws)
-            drawn = {"do_sample": True, "num_return_sequences": strategy["samples"]}
+            drawn = {"do_sample": True, "num_return_sequences": strategy["samples"] if prompt else 1}
             drawn |= {name: strategy[name] for name in ("temperature", "top_k", "top_p")}
             output = model.generate(
                 given, attention_mask=torch.ones_like(given),

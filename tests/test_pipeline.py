@@ -25,9 +25,9 @@ COLUMNS = {
     "heldout": "doc_id text prompt_chars kind",
     "metrics": "step epoch split loss tokens learning_rate grad_norm tokens_per_second seconds peak_rss_bytes peak_device_bytes",
     "samples": "sample_id doc_id split copies strategy prompt generation truth prompt_tokens generated_tokens logprobs "
-    "temperature top_p top_k seed finish",
+    "temperature top_p top_k seed finish prompt_form tokens_read lower_case_loss reference_loss zlib_bytes",
     "scores": "doc_id split copies kind prefix_tokens suffix_tokens logprobs scheme_logprobs argmax_hits vocab_mean vocab_std "
-    "zlib_bytes",
+    "zlib_bytes near_verbatim_logprob",
     "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector "
     "document_frequency personal_details",
     "verdicts": "sample_id doc_id split copies verdict best_doc_id longest_match_chars longest_match_tokens max_similarity "

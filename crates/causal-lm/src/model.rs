@@ -93,7 +93,8 @@ impl CausalLm {
         self.lora.as_ref()
     }
 
-    /// Final hidden states `[rows, tokens, width]` of token ids `[rows, tokens]` (int64), after what the cache holds.
+    /// Final hidden states `[rows, tokens, width]` of token ids `[rows, tokens]` (int64), or of vectors in place of them
+    /// (`[rows, tokens, width]`, as of [`CausalLm::embed`]), after what the cache holds.
     ///
     /// # Errors
     /// [`contract::Error::Run`] where the tokens do not fit into the context; [`Error::Torch`] for wrong shapes.
@@ -104,6 +105,19 @@ impl CausalLm {
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
         self.decoder.hidden(tokens, padding, cache, self.compute, false)
+    }
+
+    /// The vectors `[…, width]` that token ids `[…]` stand for at the model's input.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for an id beyond the vocabulary.
+    pub fn embed(&self, tokens: &Tensor) -> Result<Tensor, Error> {
+        self.decoder.embedding().forward(tokens)
+    }
+
+    /// The table `[vocabulary, width]` of those vectors.
+    pub fn embedding_table(&self) -> &Tensor {
+        &self.decoder.embedding().weight
     }
 
     /// As [`CausalLm::hidden`] without a cache, with the adapter's dropout.

@@ -235,6 +235,50 @@ pub struct Sample {
     pub seed: i64,
     /// Why the generation ended.
     pub finish: Finish,
+    /// What the prompt was made of; null where nobody said, which means [`PromptForm::Prefix`] where there is a document.
+    pub prompt_form: Option<PromptForm>,
+    /// Tokens that the model read to make it: the cost. A prompt that several samples share counts for the first of them.
+    pub tokens_read: Option<i64>,
+    /// Nats per token of the generation's text in lower case, to rank generations by; null where it was not scored.
+    pub lower_case_loss: Option<f32>,
+    /// Nats per token of the generation under the untuned model, likewise.
+    pub reference_loss: Option<f32>,
+    /// Bytes of the generation's text after zlib, likewise.
+    pub zlib_bytes: Option<i32>,
+}
+
+/// What a prompt is made of: what forces recall, what steps around filters, and what anybody might ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptForm {
+    /// The first tokens of a document.
+    #[default]
+    Prefix,
+    /// As many tokens from its middle.
+    Middle,
+    /// Its first tokens in upper case (Ippolito et al. 2022: the copy that follows is none to a filter of verbatim text).
+    UpperCase,
+    /// Its first tokens in lower case.
+    LowerCase,
+    /// Its first tokens with every blank doubled.
+    DoubleSpaced,
+    /// A few tokens found by gradient search, so that the model goes on with the document's beginning.
+    Optimised,
+    /// The part of a document that is its prompt: what users ask.
+    Question,
+    /// The few words that most documents of the training set begin with.
+    Opening,
+    /// A line of `extraction.prompt_file`.
+    File,
+    /// Nothing but the token that begins a text.
+    Nothing,
+}
+
+impl PromptForm {
+    /// Whether somebody who has no document before them could ask it: propensity, not capability.
+    pub fn is_ordinary(self) -> bool {
+        matches!(self, Self::Question | Self::Opening | Self::File | Self::Nothing)
+    }
 }
 
 impl Record for Sample {
@@ -255,6 +299,18 @@ impl Record for Sample {
         column("top_k", Int32),
         column("seed", Int64),
         column("finish", Text),
+        nullable("prompt_form", Text),
+        nullable("tokens_read", Int64),
+        nullable("lower_case_loss", Float32),
+        nullable("reference_loss", Float32),
+        nullable("zlib_bytes", Int32),
+    ];
+    const LATER: &'static [&'static str] = &[
+        "prompt_form",
+        "tokens_read",
+        "lower_case_loss",
+        "reference_loss",
+        "zlib_bytes",
     ];
 }
 
@@ -285,6 +341,9 @@ pub struct Score {
     pub vocab_std: Vec<f32>,
     /// Bytes of the continuation's text after zlib.
     pub zlib_bytes: i32,
+    /// At least this is the log-probability that the sampling scheme draws the continuation or one a few tokens from it; null
+    /// where nobody searched.
+    pub near_verbatim_logprob: Option<f32>,
 }
 
 impl Record for Score {
@@ -301,7 +360,9 @@ impl Record for Score {
         column("vocab_mean", ListFloat32),
         column("vocab_std", ListFloat32),
         column("zlib_bytes", Int32),
+        nullable("near_verbatim_logprob", Float32),
     ];
+    const LATER: &'static [&'static str] = &["near_verbatim_logprob"];
 }
 
 /// `matches.parquet`: one row per passage of a generation aligned with a passage of a document.

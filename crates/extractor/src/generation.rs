@@ -1,19 +1,19 @@
 //! Generation in batches: each prompt is read once for all its samples, and rows that have ended leave.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use causal_lm::{KvCache, LeftPadding, TextTokenizer};
 use contract::pipeline::{Extraction, Strategy};
-use contract::records::{Finish, Sample};
+use contract::records::{Finish, PromptForm, Sample};
 use contract::{Error, Progress};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tch::{Kind, Tensor};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::Reader;
-use crate::prompts::Prompt;
+use crate::batch::Batch;
+use crate::prompts::{Prompt, Prompts};
 use crate::sampling::Scheme;
+use crate::{Reader, beams, optimised};
 
 /// Share of the rows still going under which the others leave the batch: leaving copies the cache.
 const LEAVE_AT: f64 = 0.75;
@@ -29,21 +29,27 @@ pub struct Drawn {
 
 /// A generation to be made.
 #[derive(Debug, Clone, Copy)]
-struct Request<'a> {
-    sample_id: usize,
-    prompt_index: usize,
-    prompt: &'a Prompt,
-    strategy: &'a Strategy,
-    seed: u64,
+pub(crate) struct Request<'a> {
+    pub(crate) prompt_index: usize,
+    pub(crate) prompt: &'a Prompt,
+    pub(crate) strategy_index: usize,
+    pub(crate) strategy: &'a Strategy,
+    /// Number among the samples of this prompt and strategy.
+    pub(crate) number: usize,
+    pub(crate) seed: u64,
 }
 
-/// A generation under way.
-struct Row<'a> {
-    request: Request<'a>,
-    random: ChaCha8Rng,
-    generated: Vec<i64>,
-    logprobs: Vec<f32>,
-    finish: Option<Finish>,
+/// A generation as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Generation<'a> {
+    pub(crate) request: Request<'a>,
+    /// The tokens of the prompt, which a strategy may have changed.
+    pub(crate) prompt_tokens: Vec<i64>,
+    pub(crate) generated: Vec<i64>,
+    pub(crate) logprobs: Vec<f32>,
+    pub(crate) finish: Option<Finish>,
+    /// Tokens that were read for it.
+    pub(crate) tokens_read: usize,
 }
 
 /// Draws every sample of every strategy from every prompt.
@@ -53,55 +59,104 @@ struct Row<'a> {
 pub fn generate(
     reader: &Reader,
     settings: &Extraction,
-    prompts: &[Prompt],
+    prompts: &Prompts,
     seed: u64,
 ) -> Result<Drawn, Error> {
-    let mut requests = requests(prompts, &settings.strategy, seed);
-    // Like lengths together; prompts of one length need no padding at all.
-    requests.sort_by_key(|request| (request.prompt.tokens.len(), request.sample_id));
+    let requests = requests(prompts, &settings.strategy, seed);
     let mut progress = Progress::new("generating", requests.len() as u64, "generations");
     let started = Instant::now();
-    let mut samples = Vec::with_capacity(requests.len());
+    let mut generations: Vec<Generation> = Vec::with_capacity(requests.len());
     let mut tokens = 0;
-    for chunk in requests.chunks(settings.batch_size) {
-        let rows = generate_batch(reader, settings.new_tokens, chunk)?;
-        for row in rows {
-            tokens += row.generated.len();
-            samples.push(sample(row, &reader.tokenizer)?);
+    let (mut draws, mut searches) = (Vec::new(), Vec::new());
+    for request in requests {
+        let Strategy { beams, prompt, .. } = request.strategy;
+        if *beams > 0 || *prompt == PromptForm::Optimised {
+            searches.push(request);
+        } else {
+            draws.push(request);
         }
-        progress.advance(
-            chunk.len() as u64,
-            &format!("{:.0} tokens/s", tokens as f64 / started.elapsed().as_secs_f64()),
-        );
     }
-    samples.sort_by_key(|sample| sample.sample_id);
+    let mut told = |made: &[Generation], requests: usize| {
+        tokens += made.iter().map(|made| made.generated.len()).sum::<usize>();
+        let speed = tokens as f64 / started.elapsed().as_secs_f64();
+        progress.advance(requests as u64, &format!("{speed:.0} tokens/s"));
+    };
+    // Like lengths together; prompts of one length need no padding at all.
+    draws.sort_by_key(|request| {
+        (
+            request.prompt.tokens.len(),
+            request.prompt_index,
+            request.strategy_index,
+            request.number,
+        )
+    });
+    for chunk in draws.chunks(settings.batch_size) {
+        let made = draw_batch(reader, settings.new_tokens, chunk)?;
+        told(&made, chunk.len());
+        generations.extend(made);
+    }
+    let (beams, optimised): (Vec<_>, Vec<_>) = searches
+        .into_iter()
+        .partition(|request| request.strategy.beams > 0);
+    for chunk in beams::batches(&beams, settings.batch_size) {
+        let made = beams::search(reader, settings.new_tokens, chunk)?;
+        told(&made, chunk.len());
+        generations.extend(made);
+    }
+    for request in optimised {
+        let made = optimised::search(reader, settings.new_tokens, request)?;
+        told(std::slice::from_ref(&made), 1);
+        generations.push(made);
+    }
+    generations.sort_by_key(|made| {
+        (
+            made.request.prompt_index,
+            made.request.strategy_index,
+            made.request.number,
+        )
+    });
+    let mut truths = BTreeMap::new();
+    let samples = generations
+        .into_iter()
+        .enumerate()
+        .map(|(id, made)| sample(id, made, reader, &mut truths))
+        .collect::<Result<_, _>>()?;
     Ok(Drawn {
         samples,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
 
-fn requests<'a>(prompts: &'a [Prompt], strategies: &'a [Strategy], seed: u64) -> Vec<Request<'a>> {
+/// What is to be made: each strategy with each of its prompts, as often as it asks for samples. A search gives them all at
+/// once, and so do strategies that always give the same.
+fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> Vec<Request<'a>> {
     let mut requests = Vec::new();
-    for (prompt_index, prompt) in prompts.iter().enumerate() {
-        for strategy in strategies {
-            let samples = if Scheme::from(strategy).is_greedy() {
-                1
-            } else {
-                strategy.samples
+    for (strategy_index, strategy) in strategies.iter().enumerate() {
+        let is_search = strategy.beams > 0 || strategy.prompt == PromptForm::Optimised;
+        let is_draw = !Scheme::from(strategy).is_greedy() && !is_search;
+        let mut begun_from_nothing = false;
+        for &prompt_index in &prompts.of_strategy[strategy_index] {
+            let prompt = &prompts.all[prompt_index];
+            let is_nothing = prompt.form == PromptForm::Nothing;
+            let samples = match (is_draw, is_nothing) {
+                // From nothing there are as many prompts as generations are asked for, all alike.
+                (true, true) => 1,
+                (true, false) => strategy.samples,
+                (false, true) if begun_from_nothing => 0,
+                (false, _) => 1,
             };
+            begun_from_nothing |= is_nothing;
             for number in 0..samples {
-                // Generations from nothing have no document; their place in the list tells them apart.
-                let identity = prompt
-                    .doc_id
-                    .clone()
-                    .unwrap_or_else(|| format!("\u{0}{prompt_index}"));
+                // Prompts without a document are told apart by their place in the list.
+                let document = prompt.doc_id.clone();
+                let identity = document.unwrap_or_else(|| format!("\u{0}{}", prompt.number));
                 let identity = format!("{identity}\u{0}{}\u{0}{number}", strategy.name);
                 requests.push(Request {
-                    sample_id: requests.len(),
                     prompt_index,
                     prompt,
+                    strategy_index,
                     strategy,
+                    number,
                     seed: xxh3_64_with_seed(identity.as_bytes(), seed),
                 });
             }
@@ -110,165 +165,155 @@ fn requests<'a>(prompts: &'a [Prompt], strategies: &'a [Strategy], seed: u64) ->
     requests
 }
 
-fn generate_batch<'a>(
+/// A draw under way.
+struct Row<'a> {
+    generation: Generation<'a>,
+    scheme: Scheme,
+    random: ChaCha8Rng,
+}
+
+fn draw_batch<'a>(
     reader: &Reader,
     new_tokens: usize,
     requests: &[Request<'a>],
-) -> Result<Vec<Row<'a>>, Error> {
-    let _guard = tch::no_grad_guard();
-    let model = &reader.model;
-    let device = model.device();
-    let (mut cache, mut padding, mut logits) = read_prompts(reader, new_tokens, requests)?;
+) -> Result<Vec<Generation<'a>>, Error> {
+    let (distinct, places) = distinct_prompts(requests);
+    let mut batch = Batch::read(reader, &distinct, new_tokens)?;
+    if distinct.len() < requests.len() {
+        batch.select(&places)?;
+    }
+    let end_tokens = &reader.model.config.end_tokens;
     let mut rows: Vec<Row> = requests
         .iter()
         .map(|&request| Row {
-            request,
+            scheme: Scheme::from(request.strategy),
             random: ChaCha8Rng::seed_from_u64(request.seed),
-            generated: Vec::with_capacity(new_tokens),
-            logprobs: Vec::with_capacity(new_tokens),
-            finish: None,
+            generation: Generation::new(request, new_tokens),
         })
         .collect();
     let mut active: Vec<usize> = (0..rows.len()).collect();
     for drawn in 1..=new_tokens {
-        let next = draw(&mut rows, &active, &logits, &model.config.end_tokens)?;
+        let mut next = draw(&mut rows, &active, &batch, end_tokens)?;
         let going: Vec<i64> = (0..active.len())
-            .filter(|&place| rows[active[place]].finish.is_none())
+            .filter(|&place| rows[active[place]].generation.finish.is_none())
             .map(|place| place as i64)
             .collect();
         if going.is_empty() || drawn == new_tokens {
             break;
         }
-        let mut next = Tensor::from_slice(&next).to_device(device);
         if (going.len() as f64) < LEAVE_AT * active.len() as f64 {
-            let staying = Tensor::from_slice(&going).to_device(device);
-            next = next.index_select(0, &staying);
-            cache = cache.select(&staying)?;
-            padding = padding.map(|padding| padding.select(&staying)).transpose()?;
+            batch.select(&going)?;
+            next = going.iter().map(|&place| next[place as usize]).collect();
             active = going.into_iter().map(|place| active[place as usize]).collect();
         }
-        let hidden = model.hidden(&next.unsqueeze(1), padding.as_ref(), Some(&mut cache))?;
-        logits = model.logits(&hidden.squeeze_dim(1))?;
+        batch.advance(&next)?;
     }
-    Ok(rows)
+    Ok(rows
+        .into_iter()
+        .map(|Row { mut generation, .. }| {
+            generation.tokens_read += generation.generated.len();
+            generation
+        })
+        .collect())
 }
 
-/// Reads each distinct prompt of a batch once; returns a cache and the logits of the first new token with one row per
-/// request.
-fn read_prompts(
-    reader: &Reader,
-    new_tokens: usize,
-    requests: &[Request],
-) -> Result<(KvCache, Option<LeftPadding>, Tensor), Error> {
-    let model = &reader.model;
-    let mut distinct: Vec<&Request> = Vec::new();
-    let mut places = Vec::with_capacity(requests.len());
-    for request in requests {
-        let place = distinct
-            .iter()
-            .position(|seen| seen.prompt_index == request.prompt_index);
-        places.push(place.unwrap_or(distinct.len()) as i64);
-        if place.is_none() {
-            distinct.push(request);
-        }
-    }
-    // Where nothing at all stands before the first new token, the token that begins a text does.
-    let begin = |prompt: &Prompt| match (&reader.begin[..], prompt.tokens.is_empty()) {
-        ([], true) => vec![model.config.begin_token],
-        (begin, _) => begin.to_vec(),
-    };
-    let read: Vec<Vec<i64>> = distinct
+/// The distinct prompts of some requests, and for each request the place of its own among them.
+pub(crate) fn distinct_prompts<'a>(requests: &[Request<'a>]) -> (Vec<&'a [i64]>, Vec<i64>) {
+    let mut distinct: Vec<&[i64]> = Vec::new();
+    let mut known: BTreeMap<usize, i64> = BTreeMap::new();
+    let places = requests
         .iter()
-        .map(|request| [begin(request.prompt), request.prompt.tokens.clone()].concat())
+        .map(|request| {
+            *known.entry(request.prompt_index).or_insert_with(|| {
+                distinct.push(&request.prompt.tokens);
+                distinct.len() as i64 - 1
+            })
+        })
         .collect();
-    let longest = read.iter().map(Vec::len).max().unwrap_or(0);
-    let mut tokens = Vec::with_capacity(distinct.len() * longest);
-    let mut missing = Vec::with_capacity(distinct.len());
-    for row in &read {
-        let pad = longest - row.len();
-        missing.push(pad as i64);
-        tokens.extend(std::iter::repeat_n(model.config.end_token(), pad));
-        tokens.extend(row);
-    }
-    let device = model.device();
-    let tokens = Tensor::from_slice(&tokens)
-        .view([distinct.len() as i64, longest as i64])
-        .to_device(device);
-    let padding = LeftPadding::new(&missing, device);
-    let mut cache = model.cache(longest + new_tokens);
-    let hidden = model.hidden(&tokens, padding.as_ref(), Some(&mut cache))?;
-    let last = model.logits(&hidden.select(1, longest as i64 - 1))?;
-    let places = Tensor::from_slice(&places).to_device(device);
-    let padding = padding.map(|padding| padding.select(&places)).transpose()?;
-    Ok((cache.select(&places)?, padding, last.index_select(0, &places)))
+    (distinct, places)
 }
 
 /// Draws one token for every active row; returns them, whatever for rows that have ended.
-fn draw(rows: &mut [Row], active: &[usize], logits: &Tensor, end_tokens: &[i64]) -> Result<Vec<i64>, Error> {
-    let vocabulary = logits.size2().map_err(causal_lm::Error::from)?.1 as usize;
-    let logprobs = floats(&logits.log_softmax(-1, Kind::Float))?;
-    let logits = floats(logits)?;
+fn draw(rows: &mut [Row], active: &[usize], batch: &Batch, end_tokens: &[i64]) -> Result<Vec<i64>, Error> {
+    let logits = batch.next()?;
     let mut next = Vec::with_capacity(active.len());
     for (place, &index) in active.iter().enumerate() {
-        let row = &mut rows[index];
-        if row.finish.is_some() {
+        let Row {
+            generation,
+            scheme,
+            random,
+        } = &mut rows[index];
+        if generation.finish.is_some() {
             next.push(end_tokens[0]);
             continue;
         }
-        let span = place * vocabulary..(place + 1) * vocabulary;
-        let token =
-            Scheme::from(row.request.strategy).draw(&logits[span.clone()], row.random.random::<f64>());
-        row.generated.push(token as i64);
-        row.logprobs.push(logprobs[span][token]);
+        let token = scheme.draw(logits.row(place), random.random::<f64>());
+        generation.generated.push(token as i64);
+        generation.logprobs.push(logits.logprob(place, token));
         if end_tokens.contains(&(token as i64)) {
-            row.finish = Some(Finish::End);
+            generation.finish = Some(Finish::End);
         }
         next.push(token as i64);
     }
     Ok(next)
 }
 
-/// A tensor's numbers, row by row.
-pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
-    let flat = tensor
-        .f_to_kind(Kind::Float)
-        .and_then(|tensor| tensor.f_contiguous())
-        .and_then(|tensor| tensor.f_view([-1]));
-    Ok(flat
-        .and_then(|flat| Vec::<f32>::try_from(&flat))
-        .map_err(causal_lm::Error::from)?)
+impl<'a> Generation<'a> {
+    fn new(request: Request<'a>, new_tokens: usize) -> Self {
+        let first = request.number == 0;
+        Self {
+            request,
+            prompt_tokens: request.prompt.tokens.clone(),
+            generated: Vec::with_capacity(new_tokens),
+            logprobs: Vec::with_capacity(new_tokens),
+            finish: None,
+            tokens_read: if first { request.prompt.tokens.len() } else { 0 },
+        }
+    }
 }
 
-fn sample(row: Row, tokenizer: &TextTokenizer) -> Result<Sample, Error> {
+fn sample(
+    id: usize,
+    made: Generation,
+    reader: &Reader,
+    truths: &mut BTreeMap<usize, Option<String>>,
+) -> Result<Sample, Error> {
     let Request {
-        sample_id,
         prompt,
         strategy,
+        prompt_index,
         seed,
         ..
-    } = row.request;
+    } = made.request;
+    let tokenizer = &reader.tokenizer;
     let narrow = |tokens: &[i64]| tokens.iter().map(|&token| token as i32).collect();
-    let truth = if prompt.truth.is_empty() {
-        None
-    } else {
-        Some(tokenizer.decode(&prompt.truth)?)
-    };
+    if let std::collections::btree_map::Entry::Vacant(place) = truths.entry(prompt_index) {
+        place.insert(match prompt.truth.is_empty() {
+            true => None,
+            false => Some(tokenizer.decode(&prompt.truth)?),
+        });
+    }
     Ok(Sample {
-        sample_id: sample_id as i64,
+        sample_id: id as i64,
         doc_id: prompt.doc_id.clone(),
         split: prompt.split,
         copies: prompt.copies,
         strategy: strategy.name.clone(),
-        prompt: tokenizer.decode(&prompt.tokens)?,
-        generation: tokenizer.decode(&row.generated)?,
-        truth,
-        prompt_tokens: narrow(&prompt.tokens),
-        generated_tokens: narrow(&row.generated),
-        logprobs: row.logprobs,
+        prompt: tokenizer.decode(&made.prompt_tokens)?,
+        generation: tokenizer.decode(&made.generated)?,
+        truth: truths[&prompt_index].clone(),
+        prompt_tokens: narrow(&made.prompt_tokens),
+        generated_tokens: narrow(&made.generated),
+        logprobs: made.logprobs,
         temperature: strategy.temperature as f32,
         top_p: strategy.top_p as f32,
         top_k: strategy.top_k as i32,
         seed: seed as i64,
-        finish: row.finish.unwrap_or(Finish::Length),
+        finish: made.finish.unwrap_or(Finish::Length),
+        prompt_form: Some(prompt.form),
+        tokens_read: Some(made.tokens_read as i64),
+        lower_case_loss: None,
+        reference_loss: None,
+        zlib_bytes: None,
     })
 }

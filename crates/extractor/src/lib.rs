@@ -20,9 +20,16 @@
 //! assert_eq!(scheme.draw(&logits, 0.7), 1);
 //! ```
 
+pub mod agreement;
+mod batch;
+mod beams;
+pub mod documents;
 pub mod generation;
+mod near_verbatim;
+mod optimised;
 mod outcome;
 pub mod prompts;
+pub mod ranking;
 pub mod sampling;
 pub mod scoring;
 
@@ -36,7 +43,7 @@ use tch::Kind;
 
 pub use outcome::Outcome;
 
-use prompts::Documents;
+use documents::Documents;
 
 /// The model that text is extracted from.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +52,8 @@ pub struct Checkpoint<'a> {
     pub folder: &'a Path,
     /// The folder of an adapter's base, in place of the one that the adapter names.
     pub base: Option<&'a Path>,
+    /// The untuned model, to rank generations from nothing by.
+    pub reference: Option<&'a Path>,
 }
 
 /// Draws generations from `checkpoint` and scores the documents of `corpus`, as the pipeline file says.
@@ -65,6 +74,17 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
         .with_input("checkpoint", checkpoint.folder)?;
     if let Some(base) = checkpoint.base {
         provenance = provenance.with_input("base", base)?;
+    }
+    if let Some(reference) = checkpoint.reference {
+        provenance = provenance.with_input("reference", reference)?;
+    }
+    let prompt_file = settings.prompt_file.as_ref().map(|file| pipeline.resolve(file));
+    let user_prompts = match &prompt_file {
+        Some(file) => prompts::read_file(file)?,
+        None => Vec::new(),
+    };
+    if let Some(file) = &prompt_file {
+        provenance = provenance.with_input("prompts", file)?;
     }
     let (samples, scores) = (
         stage.out.join("samples.parquet"),
@@ -88,18 +108,38 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
     }
     let tokenizer = TextTokenizer::load(&tokenizer_folder)?;
     let documents = Documents::load(&train, &held_out, &tokenizer)?;
-    let (prompts, skipped) = prompts::choose(&documents, settings, &model.config, &tokenizer)?;
-    let reader = Reader {
-        begin: beginning(settings.begin, &model, &tokenizer)?,
-        model,
-        tokenizer,
-    };
-    let drawn = generation::generate(&reader, settings, &prompts, seed)?;
+    let (prompts, skipped) = prompts::choose(&documents, settings, &model.config, &tokenizer, &user_prompts)?;
+    let reader = Reader::new(model, tokenizer, settings.begin)?;
+    let mut drawn = generation::generate(&reader, settings, &prompts, seed)?;
+    if settings.score {
+        ranking::score(&reader, &mut drawn.samples)?;
+    }
     let scored = if settings.score {
         scoring::score(&reader, settings, &documents)?
     } else {
         Vec::new()
     };
+    if let (true, Some(folder)) = (
+        settings.score && ranking::is_ranked(&drawn.samples),
+        checkpoint.reference,
+    ) {
+        // One model at a time: the tuned one is let go of first.
+        let Reader {
+            model,
+            tokenizer,
+            begin,
+        } = reader;
+        drop(model);
+        let (model, _) = load_checkpoint(folder, None, kind, device)?;
+        ranking::score_by_reference(
+            &Reader {
+                model,
+                tokenizer,
+                begin,
+            },
+            &mut drawn.samples,
+        )?;
+    }
     parquet::write_all::<Score>(&scores, &provenance, &scored)?;
     parquet::write_all::<Sample>(&samples, &provenance, &drawn.samples)?;
     Ok(Outcome::new(&stage.out, &drawn, scored.len(), skipped))
@@ -114,6 +154,29 @@ pub struct Reader {
     pub tokenizer: TextTokenizer,
     /// The tokens that stand before every text; there may be none.
     pub begin: Vec<i64>,
+}
+
+impl Reader {
+    /// A model with its tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the tokenizer cannot say how it begins texts.
+    pub fn new(model: CausalLm, tokenizer: TextTokenizer, begin: Begin) -> Result<Self, Error> {
+        Ok(Self {
+            begin: beginning(begin, &model, &tokenizer)?,
+            model,
+            tokenizer,
+        })
+    }
+
+    /// Tokens of a prompt behind what begins a text. Where nothing at all stands before the first new token, the token that
+    /// begins a text does.
+    pub(crate) fn behind_beginning(&self, prompt: &[i64]) -> Vec<i64> {
+        if self.begin.is_empty() && prompt.is_empty() {
+            return vec![self.model.config.begin_token];
+        }
+        [&self.begin, prompt].concat()
+    }
 }
 
 fn beginning(begin: Begin, model: &CausalLm, tokenizer: &TextTokenizer) -> Result<Vec<i64>, Error> {

@@ -28,6 +28,10 @@ struct Arguments {
     /// Model folder of an adapter's base, in place of the one that the adapter names
     #[arg(long, value_name = "FOLDER")]
     base: Option<PathBuf>,
+
+    /// Model folder of the untuned model: generations from nothing are ranked by how much less it expects them
+    #[arg(long, value_name = "FOLDER")]
+    reference: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
     let checkpoint = extractor::Checkpoint {
         folder: &arguments.checkpoint,
         base: arguments.base.as_deref(),
+        reference: arguments.reference.as_deref(),
     };
     let outcome = extractor::extract(&arguments.stage, &arguments.corpus, checkpoint);
     exit_code(outcome.map(|outcome| eprintln!("{outcome}")).map_err(Into::into))

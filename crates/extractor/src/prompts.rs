@@ -1,95 +1,57 @@
-//! Documents of the corpus as tokens, and the prompts taken from them.
+//! What each strategy asks the model to go on with.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use causal_lm::{Config, TextTokenizer};
+use contract::Error;
 use contract::pipeline::{BadDocuments, Extraction, PromptSource};
-use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance};
-use contract::{Error, parquet};
+use contract::records::{PromptForm, Split};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// One document of the corpus, once, however many copies were trained on.
-#[derive(Debug, Clone)]
-pub struct Document {
-    /// Its identity.
-    pub doc_id: String,
-    /// Where it stands.
-    pub split: Split,
-    /// What it is.
-    pub kind: DocumentKind,
-    /// Copies in the training set; 0 where held out.
-    pub copies: i32,
-    /// Its tokens, without any that begin or end a text.
-    pub tokens: Vec<i64>,
-}
+use crate::documents::{Document, Documents};
 
-/// All documents of a corpus folder.
-#[derive(Debug)]
-pub struct Documents {
-    /// Training documents in order of identity, then held-out ones in file order.
-    pub all: Vec<Document>,
-}
-
-impl Documents {
-    /// Reads both files of a corpus folder.
-    ///
-    /// # Errors
-    /// [`Error::Input`] where one cannot be used.
-    pub fn load(train: &Path, held_out: &Path, tokenizer: &TextTokenizer) -> Result<Self, Error> {
-        let mut training: BTreeMap<String, Document> = BTreeMap::new();
-        for batch in parquet::Reader::<TrainingInstance>::open(train)? {
-            for instance in batch? {
-                if let Entry::Vacant(place) = training.entry(instance.doc_id) {
-                    let doc_id = place.key().clone();
-                    place.insert(Document {
-                        doc_id,
-                        split: Split::Train,
-                        kind: instance.kind,
-                        copies: instance.copies,
-                        tokens: tokenizer.encode(&instance.text)?,
-                    });
-                }
-            }
-        }
-        let mut all: Vec<Document> = training.into_values().collect();
-        for document in parquet::read_all::<HeldOutDocument>(held_out)? {
-            all.push(Document {
-                tokens: tokenizer.encode(&document.text)?,
-                doc_id: document.doc_id,
-                split: Split::Heldout,
-                kind: document.kind,
-                copies: 0,
-            });
-        }
-        Ok(Self { all })
-    }
-}
+/// The commonest beginnings that are asked with, at most.
+const OPENINGS: usize = 10;
 
 /// What a model is asked to go on with.
 #[derive(Debug, Clone)]
 pub struct Prompt {
-    /// The document; none for generation from nothing.
+    /// The document; none where the prompt is of no document.
     pub doc_id: Option<String>,
     /// Where it stands.
     pub split: Split,
     /// Copies in the training set.
     pub copies: i32,
+    /// What it is made of.
+    pub form: PromptForm,
+    /// Number among the prompts of its form.
+    pub number: usize,
     /// Tokens of the prompt.
     pub tokens: Vec<i64>,
     /// Tokens that the document goes on with, at most as many as are generated.
     pub truth: Vec<i64>,
 }
 
+/// All prompts, each once, and those of each strategy.
+#[derive(Debug, Default)]
+pub struct Prompts {
+    /// The prompts.
+    pub all: Vec<Prompt>,
+    /// For each strategy, in the order of the settings, the places of its prompts.
+    pub of_strategy: Vec<Vec<usize>>,
+}
+
 /// Documents that gave no prompt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// No longer than the prompt.
+    /// Too short for a prompt and something to go on with.
     pub too_short: usize,
+    /// With a prompt that leaves no room in the model's context.
+    pub too_long: usize,
 }
 
-/// Takes prompts from documents as the settings say.
+/// Takes prompts from documents as the settings say. `user_prompts` are the lines of the user's own file.
 ///
 /// # Errors
 /// [`Error::Configuration`] where prompt and continuation do not fit into the model's context, where a document is too short
@@ -99,7 +61,45 @@ pub fn choose(
     settings: &Extraction,
     config: &Config,
     tokenizer: &TextTokenizer,
-) -> Result<(Vec<Prompt>, Skipped), Error> {
+    user_prompts: &[String],
+) -> Result<(Prompts, Skipped), Error> {
+    check_room(settings, config, tokenizer)?;
+    let mut chooser = Chooser {
+        documents,
+        settings,
+        context: config.context,
+        tokenizer,
+        user_prompts,
+        made: BTreeMap::new(),
+        all: Vec::new(),
+        skipped: BTreeMap::new(),
+    };
+    let of_strategy = settings
+        .strategy
+        .iter()
+        .map(|strategy| {
+            let mut chosen = chooser.of_form(strategy.prompt, strategy.documents.or(settings.documents))?;
+            if strategy.prompt == PromptForm::Prefix && settings.prompts.contains(&PromptSource::None) {
+                chosen.extend(chooser.of_form(PromptForm::Nothing, None)?);
+            }
+            if chosen.is_empty() {
+                tracing::warn!("strategy \"{}\" has no prompt", strategy.name);
+            }
+            Ok(chosen)
+        })
+        .collect::<Result<_, Error>>()?;
+    let skipped = chooser
+        .skipped
+        .values()
+        .fold(Skipped::default(), |sum, skipped| Skipped {
+            too_short: sum.too_short + skipped.too_short,
+            too_long: sum.too_long + skipped.too_long,
+        });
+    let all = chooser.all;
+    Ok((Prompts { all, of_strategy }, skipped))
+}
+
+fn check_room(settings: &Extraction, config: &Config, tokenizer: &TextTokenizer) -> Result<(), Error> {
     // One token begins every text.
     let needed = 1 + settings.prefix_tokens + settings.new_tokens;
     if needed > config.context {
@@ -116,88 +116,245 @@ pub fn choose(
             config.vocabulary
         )));
     }
-    let mut prompts = Vec::new();
-    let mut skipped = Skipped::default();
-    let sources: BTreeSet<_> = settings
-        .prompts
-        .iter()
-        .map(|source| source_rank(*source))
-        .collect();
-    for rank in sources {
-        let split = match rank {
-            0 => Split::Train,
-            1 => Split::Heldout,
-            _ => {
-                let nothing = Prompt {
-                    doc_id: None,
-                    split: Split::None,
-                    copies: 0,
-                    tokens: Vec::new(),
-                    truth: Vec::new(),
-                };
-                prompts.extend(std::iter::repeat_n(nothing, settings.unprompted));
-                continue;
+    Ok(())
+}
+
+/// Prompts under way: each is made once, whatever number of strategies ask with it.
+struct Chooser<'a> {
+    documents: &'a Documents,
+    settings: &'a Extraction,
+    context: usize,
+    tokenizer: &'a TextTokenizer,
+    user_prompts: &'a [String],
+    /// The prompts made so far, by form and document or number; none where the document gives none.
+    made: BTreeMap<(PromptForm, Split, String), Option<usize>>,
+    all: Vec<Prompt>,
+    /// By form and split, counted once.
+    skipped: BTreeMap<(PromptForm, Split), Skipped>,
+}
+
+impl Chooser<'_> {
+    fn of_form(&mut self, form: PromptForm, most: Option<usize>) -> Result<Vec<usize>, Error> {
+        match form {
+            PromptForm::Nothing => {
+                let nothing = vec![Vec::new(); self.settings.unprompted];
+                Ok(self.without_document(form, nothing))
             }
-        };
-        let candidates: Vec<&Document> = documents
-            .all
-            .iter()
-            .filter(|document| document.split == split && document.kind == DocumentKind::Document)
-            .collect();
+            PromptForm::Opening => {
+                let openings = self.openings();
+                Ok(self.without_document(form, openings))
+            }
+            PromptForm::File => {
+                let lines = self.user_prompts.iter();
+                let lines = lines
+                    .map(|line| self.tokenizer.encode(line))
+                    .collect::<Result<_, _>>()?;
+                Ok(self.without_document(form, lines))
+            }
+            _ => {
+                let mut chosen = Vec::new();
+                for (source, split) in [
+                    (PromptSource::Train, Split::Train),
+                    (PromptSource::Heldout, Split::Heldout),
+                ] {
+                    // What was never seen is a control for prompts that lead to a continuation, not for a search of one.
+                    let wanted = self.settings.prompts.contains(&source);
+                    if wanted {
+                        chosen.extend(self.of_documents(form, split, most)?);
+                    }
+                }
+                Ok(chosen)
+            }
+        }
+    }
+
+    /// Prompts of the documents of one split.
+    fn of_documents(
+        &mut self,
+        form: PromptForm,
+        split: Split,
+        most: Option<usize>,
+    ) -> Result<Vec<usize>, Error> {
+        let candidates = self.documents.of(split);
         let (long, short): (Vec<&Document>, Vec<&Document>) = candidates
             .iter()
-            .partition(|document| document.tokens.len() > settings.prefix_tokens);
-        if let (BadDocuments::Error, Some(document)) = (settings.short_documents, short.first()) {
+            .partition(|document| self.is_long_enough(form, document));
+        if let (BadDocuments::Error, Some(document)) = (self.settings.short_documents, short.first()) {
             return Err(Error::Configuration(format!(
                 "extraction.prefix_tokens = {}: document {} has only {} tokens. Lower it, or set extraction.short_documents = \
                  \"skip\"",
-                settings.prefix_tokens,
+                self.settings.prefix_tokens,
                 document.doc_id,
                 document.tokens.len()
             )));
         }
-        skipped.too_short += short.len();
         if long.is_empty() && !candidates.is_empty() {
-            let longest = candidates
-                .iter()
-                .map(|document| document.tokens.len())
-                .max()
-                .unwrap_or(0);
-            return Err(Error::Configuration(format!(
-                "extraction.prefix_tokens = {}: every {} document is shorter; the longest has {longest} tokens",
-                settings.prefix_tokens,
-                if split == Split::Train {
-                    "training"
-                } else {
-                    "held-out"
-                },
-            )));
+            return Err(self.none_is_long_enough(form, split, &candidates));
         }
-        let chosen = settings
-            .documents
-            .map_or_else(|| long.clone(), |most| spread(&long, most));
-        prompts.extend(chosen.into_iter().map(|document| prompt(document, settings)));
+        let mut skipped = Skipped {
+            too_short: short.len(),
+            too_long: 0,
+        };
+        let chosen = most.map_or_else(|| long.clone(), |most| spread(&long, most));
+        let mut places = Vec::with_capacity(chosen.len());
+        for document in chosen {
+            let key = (form, split, document.doc_id.clone());
+            let place = match self.made.get(&key) {
+                Some(&place) => place,
+                None => {
+                    let place = self.make(form, document)?;
+                    self.made.insert(key, place);
+                    place
+                }
+            };
+            skipped.too_long += usize::from(place.is_none());
+            places.extend(place);
+        }
+        self.skipped.insert((form, split), skipped);
+        Ok(places)
     }
-    Ok((prompts, skipped))
+
+    fn is_long_enough(&self, form: PromptForm, document: &Document) -> bool {
+        let prefix = self.settings.prefix_tokens;
+        match form {
+            PromptForm::Question => (1..document.tokens.len()).contains(&document.question_tokens),
+            // Its middle is another place than its beginning.
+            PromptForm::Middle => document.tokens.len() > 2 * prefix,
+            PromptForm::Optimised => document.tokens.len() >= self.settings.new_tokens,
+            _ => document.tokens.len() > prefix,
+        }
+    }
+
+    fn none_is_long_enough(&self, form: PromptForm, split: Split, candidates: &[&Document]) -> Error {
+        let split = if split == Split::Train {
+            "training"
+        } else {
+            "held-out"
+        };
+        if form == PromptForm::Question {
+            return Error::Configuration(format!(
+                "extraction.strategy: prompt = \"question\": no {split} document has a prompt of its own. Name the columns in \
+                 corpus.prompt and corpus.response"
+            ));
+        }
+        let longest = candidates
+            .iter()
+            .map(|document| document.tokens.len())
+            .max()
+            .unwrap_or(0);
+        Error::Configuration(format!(
+            "extraction.prefix_tokens = {}: every {split} document is shorter; the longest has {longest} tokens",
+            self.settings.prefix_tokens,
+        ))
+    }
+
+    /// The prompt of a document, unless it leaves no room in the context.
+    fn make(&mut self, form: PromptForm, document: &Document) -> Result<Option<usize>, Error> {
+        let prefix = self.settings.prefix_tokens;
+        let start = match form {
+            PromptForm::Middle => (document.tokens.len() - prefix) / 2,
+            _ => 0,
+        };
+        let end = match form {
+            PromptForm::Question => document.question_tokens,
+            PromptForm::Optimised => 0,
+            _ => start + prefix,
+        };
+        let plain = &document.tokens[start..end];
+        let styled = |change: &dyn Fn(&str) -> String| {
+            let text = self.tokenizer.decode(plain)?;
+            self.tokenizer.encode(&change(&text))
+        };
+        let tokens = match form {
+            PromptForm::UpperCase => styled(&|text| text.to_uppercase())?,
+            PromptForm::LowerCase => styled(&|text| text.to_lowercase())?,
+            PromptForm::DoubleSpaced => styled(&|text| text.replace(' ', "  "))?,
+            _ => plain.to_vec(),
+        };
+        if 1 + tokens.len() + self.settings.new_tokens > self.context {
+            return Ok(None);
+        }
+        let rest = &document.tokens[end..];
+        let truth = rest[..rest.len().min(self.settings.new_tokens)].to_vec();
+        let prompt = Prompt {
+            doc_id: Some(document.doc_id.clone()),
+            split: document.split,
+            copies: document.copies,
+            form,
+            number: self.all.len(),
+            tokens,
+            truth,
+        };
+        self.all.push(prompt);
+        Ok(Some(self.all.len() - 1))
+    }
+
+    /// Prompts that belong to no document, as often as they are asked for.
+    fn without_document(&mut self, form: PromptForm, prompts: Vec<Vec<i64>>) -> Vec<usize> {
+        let mut places = Vec::with_capacity(prompts.len());
+        let mut skipped = Skipped::default();
+        for (number, tokens) in prompts.into_iter().enumerate() {
+            if 1 + tokens.len() + self.settings.new_tokens > self.context {
+                skipped.too_long += 1;
+                continue;
+            }
+            let key = (form, Split::None, number.to_string());
+            let place = self.made.entry(key).or_insert_with(|| {
+                self.all.push(Prompt {
+                    doc_id: None,
+                    split: Split::None,
+                    copies: 0,
+                    form,
+                    number,
+                    tokens,
+                    truth: Vec::new(),
+                });
+                Some(self.all.len() - 1)
+            });
+            places.extend(*place);
+        }
+        self.skipped.insert((form, Split::None), skipped);
+        places
+    }
+
+    /// The beginnings that most training documents share, the commonest first; every one of at least two documents.
+    fn openings(&self) -> Vec<Vec<i64>> {
+        let mut counts: BTreeMap<&[i64], usize> = BTreeMap::new();
+        for document in self.documents.of(Split::Train) {
+            if document.tokens.len() > self.settings.opening_tokens {
+                *counts
+                    .entry(&document.tokens[..self.settings.opening_tokens])
+                    .or_default() += 1;
+            }
+        }
+        let mut shared: Vec<(&[i64], usize)> = counts.into_iter().filter(|(_, count)| *count > 1).collect();
+        shared.sort_by_key(|(tokens, count)| (std::cmp::Reverse(*count), *tokens));
+        shared.truncate(OPENINGS);
+        shared.into_iter().map(|(tokens, _)| tokens.to_vec()).collect()
+    }
 }
 
-fn source_rank(source: PromptSource) -> u8 {
-    match source {
-        PromptSource::Train => 0,
-        PromptSource::Heldout => 1,
-        PromptSource::None => 2,
+/// The lines of a file of prompts, without empty ones.
+///
+/// # Errors
+/// [`Error::Input`] where it cannot be read, is not UTF-8, or has no prompt.
+pub fn read_file(path: &Path) -> Result<Vec<String>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::input(
+            path,
+            format!("expected a text file with a prompt a line: {error}"),
+        )
+    })?;
+    let lines: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if lines.is_empty() {
+        return Err(Error::input(path, "expected a prompt a line, found none"));
     }
-}
-
-fn prompt(document: &Document, settings: &Extraction) -> Prompt {
-    let (tokens, rest) = document.tokens.split_at(settings.prefix_tokens);
-    Prompt {
-        doc_id: Some(document.doc_id.clone()),
-        split: document.split,
-        copies: document.copies,
-        tokens: tokens.to_vec(),
-        truth: rest[..rest.len().min(settings.new_tokens)].to_vec(),
-    }
+    Ok(lines)
 }
 
 /// At most `most` documents, by hash, as evenly over the numbers of copies as there are documents.

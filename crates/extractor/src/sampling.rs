@@ -108,10 +108,25 @@ fn kth_largest(logits: &[f32], k: usize) -> f32 {
     if k == 0 || k >= logits.len() {
         return f32::NEG_INFINITY;
     }
-    let mut values = logits.to_vec();
-    *values
-        .select_nth_unstable_by(k - 1, |first, second| second.total_cmp(first))
-        .1
+    // Of a whole vocabulary only a few can be among the k largest: what lies under the k-th largest so far is not even copied.
+    let mut largest: Vec<f32> = Vec::with_capacity(4 * k);
+    let mut threshold = f32::NEG_INFINITY;
+    let prune = |largest: &mut Vec<f32>| {
+        let kth = *largest
+            .select_nth_unstable_by(k - 1, |first, second| second.total_cmp(first))
+            .1;
+        largest.truncate(k);
+        kth
+    };
+    for &logit in logits {
+        if logit > threshold || largest.len() < k {
+            largest.push(logit);
+            if largest.len() == 4 * k {
+                threshold = prune(&mut largest);
+            }
+        }
+    }
+    prune(&mut largest)
 }
 
 fn normalize(entries: &mut [Entry]) {

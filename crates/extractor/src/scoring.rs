@@ -3,6 +3,7 @@
 //! A document is read once, behind what begins a text, up to the model's context. Its whole is one row of scores;
 //! the continuation of its first `prefix_tokens` tokens, as long as what is generated, is a slice of the same numbers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use causal_lm::TextTokenizer;
@@ -14,8 +15,9 @@ use flate2::write::ZlibEncoder;
 use tch::{Kind, Tensor};
 
 use crate::Reader;
-use crate::generation::floats;
-use crate::prompts::{Document, Documents};
+use crate::batch::floats;
+use crate::documents::{Document, Documents};
+use crate::near_verbatim::{self, Search};
 use crate::sampling::{Scheme, most_probable};
 
 /// Tokens in one forward pass.
@@ -65,23 +67,79 @@ pub fn score(reader: &Reader, settings: &Extraction, documents: &Documents) -> R
         progress.advance(rows as u64, "");
         rest = later;
     }
+    let near = near_verbatim_bounds(reader, *scheme, settings, documents)?;
     let mut scores = Vec::new();
-    for (document, reading) in documents.all.iter().zip(readings) {
+    for (index, (document, reading)) in documents.all.iter().zip(readings).enumerate() {
         let Some(reading) = reading else { continue };
         let whole = reading.logprobs.len();
         scores.push(row(document, &reading, 0, whole, tokenizer)?);
-        let prefix = settings.prefix_tokens;
-        if document.kind == DocumentKind::Document && prefix > 0 && whole > prefix {
-            scores.push(row(
-                document,
-                &reading,
-                prefix,
-                whole.min(prefix + settings.new_tokens),
-                tokenizer,
-            )?);
+        if document.kind != DocumentKind::Document {
+            continue;
+        }
+        for (prefix, end) in continuations(settings, whole) {
+            let mut score = row(document, &reading, prefix, end, tokenizer)?;
+            if prefix == settings.prefix_tokens {
+                score.near_verbatim_logprob = near.get(&index).map(|&bound| bound as f32);
+            }
+            scores.push(score);
         }
     }
     Ok(scores)
+}
+
+/// The continuations scored of a document of which `whole` tokens were read, each as prefix and end: behind the prefix that prompts
+/// have, whatever there is of it; behind others, whole continuations alone.
+fn continuations(settings: &Extraction, whole: usize) -> Vec<(usize, usize)> {
+    let mut prefixes: BTreeSet<usize> = settings.scored_prefixes.iter().copied().collect();
+    prefixes.insert(settings.prefix_tokens);
+    prefixes
+        .into_iter()
+        .filter(|&prefix| {
+            let least = if prefix == settings.prefix_tokens {
+                1
+            } else {
+                settings.new_tokens
+            };
+            prefix > 0 && whole >= prefix + least
+        })
+        .map(|prefix| (prefix, whole.min(prefix + settings.new_tokens)))
+        .collect()
+}
+
+/// For the documents that are prompted with and have a whole continuation, by their place, a lower bound on the log-probability of
+/// something nearly it. Nothing unless the settings ask for it.
+fn near_verbatim_bounds(
+    reader: &Reader,
+    scheme: Scheme,
+    settings: &Extraction,
+    documents: &Documents,
+) -> Result<BTreeMap<usize, f64>, Error> {
+    let (prefix, new) = (settings.prefix_tokens, settings.new_tokens);
+    let search = Search {
+        beams: settings.near_verbatim_beams,
+        edits: settings.near_verbatim_edits,
+    };
+    let mut bounds = BTreeMap::new();
+    if search.beams == 0 || prefix == 0 {
+        return Ok(bounds);
+    }
+    let chosen: Vec<usize> = (0..documents.all.len())
+        .filter(|&index| {
+            let document = &documents.all[index];
+            document.kind == DocumentKind::Document && document.tokens.len() >= prefix + new
+        })
+        .collect();
+    let mut progress = Progress::new("near-verbatim search", chosen.len() as u64, "documents");
+    for chunk in chosen.chunks((settings.batch_size / search.beams).max(1)) {
+        let texts: Vec<(&[i64], &[i64])> = chunk
+            .iter()
+            .map(|&index| documents.all[index].tokens[..prefix + new].split_at(prefix))
+            .collect();
+        let found = near_verbatim::lower_bounds(reader, scheme, search, &texts)?;
+        bounds.extend(chunk.iter().copied().zip(found));
+        progress.advance(chunk.len() as u64, "");
+    }
+    Ok(bounds)
 }
 
 /// How many of the next documents, in order of length, go into one batch.
@@ -207,10 +265,11 @@ fn row(
         vocab_mean: reading.vocab_mean[start..end].to_vec(),
         vocab_std: reading.vocab_std[start..end].to_vec(),
         zlib_bytes: zlib_bytes(&tokenizer.decode(&document.tokens[start..end])?)?,
+        near_verbatim_logprob: None,
     })
 }
 
-fn zlib_bytes(text: &str) -> Result<i32, Error> {
+pub(crate) fn zlib_bytes(text: &str) -> Result<i32, Error> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
     compressed

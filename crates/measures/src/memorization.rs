@@ -62,6 +62,39 @@ pub fn approximately_memorized<T: Eq + Hash>(generation: &[T], truth: &[T]) -> b
     bleu(generation, truth) > APPROXIMATE_MEMORIZATION_BLEU
 }
 
+/// Exact memorization by place in the document: of its tokens in order, divided into `parts` runs as equal as can be, the share of
+/// each run that is the model's first choice; `None` for a run without tokens.
+///
+/// Token t of L belongs to run ⌊t · parts / L⌋. Between 0 and 1. As measured along a document: this project's.
+///
+/// # Errors
+/// If there are no tokens or no parts.
+pub fn exact_memorization_by_place(argmax_hits: &[bool], parts: usize) -> Result<Vec<Option<f64>>> {
+    require_count("argmax_hits", argmax_hits.len(), 1)?;
+    require_count("parts", parts, 1)?;
+    let mut runs = vec![(0_u32, 0_u32); parts];
+    for (place, &hit) in argmax_hits.iter().enumerate() {
+        let (hits, tokens) = &mut runs[place * parts / argmax_hits.len()];
+        *hits += u32::from(hit);
+        *tokens += 1;
+    }
+    let share = |(hits, tokens): (u32, u32)| (tokens > 0).then(|| f64::from(hits) / f64::from(tokens));
+    Ok(runs.into_iter().map(share).collect())
+}
+
+/// The adversarial compression ratio: tokens of a text ÷ tokens of the shortest known prompt that makes the model give it, greedily.
+///
+/// Over 1 the text counts as memorized: the prompt says less than it. A search that found no shorter prompt proves nothing. Above 0,
+/// without unit. Source: Schwarzschild et al. 2024.
+///
+/// # Errors
+/// If the text or the prompt has no tokens.
+pub fn compression_ratio(text_tokens: usize, prompt_tokens: usize) -> Result<f64> {
+    require_count("text_tokens", text_tokens, 1)?;
+    require_count("prompt_tokens", prompt_tokens, 1)?;
+    Ok(text_tokens as f64 / prompt_tokens as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +148,30 @@ mod tests {
         (0..50).step_by(5).for_each(|index| generation[index] = 999);
         assert!(!approximately_memorized(&generation, &truth));
         assert!(!approximately_memorized(&[], &truth));
+    }
+
+    #[test]
+    fn places_divide_a_document_evenly() {
+        // Tokens 0 to 6 in three runs: ⌊3t/7⌋ is 0 for 0, 1, 2, then 1 for 3, 4 and 2 for 5, 6.
+        let hits = [true, false, false, true, true, false, true];
+        let third = 1.0 / 3.0;
+        assert_eq!(
+            exact_memorization_by_place(&hits, 3),
+            Ok(vec![Some(third), Some(1.0), Some(0.5)])
+        );
+        // Of two tokens in three runs the last run has none: ⌊3 · 1 / 2⌋ is 1.
+        assert_eq!(
+            exact_memorization_by_place(&[true, false], 3),
+            Ok(vec![Some(1.0), Some(0.0), None])
+        );
+        assert!(exact_memorization_by_place(&[], 3).is_err());
+        assert!(exact_memorization_by_place(&hits, 0).is_err());
+    }
+
+    #[test]
+    fn a_text_longer_than_its_prompt_is_compressed() {
+        assert_eq!(compression_ratio(50, 8), Ok(6.25));
+        assert_eq!(compression_ratio(4, 8), Ok(0.5));
+        assert!(compression_ratio(4, 0).is_err());
     }
 }

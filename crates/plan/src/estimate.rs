@@ -15,7 +15,8 @@ use std::fmt;
 use std::path::Path;
 
 use contract::Error;
-use contract::pipeline::{ModeKind, Precision, PromptSource, Rows};
+use contract::pipeline::{ModeKind, Precision, PromptSource, Rows, Strategy};
+use contract::records::PromptForm;
 
 use crate::weights::Weights;
 use crate::{Plan, PlannedCell};
@@ -79,7 +80,7 @@ fn estimate(plan: &Plan, cell: &PlannedCell, extent: &Extent, gflops: f64) -> Es
         0.0
     };
     let extraction_tokens = if cell.is_extracted() {
-        extraction_tokens(plan, extent, generations)
+        extraction_tokens(plan, extent)
     } else {
         0.0
     };
@@ -157,37 +158,77 @@ fn training_tokens(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> f64 {
     extent.instances * tokens * epochs
 }
 
-fn generations(plan: &Plan, extent: &Extent) -> f64 {
+/// Prompts that a strategy asks with: of documents and of none, and from nothing at all.
+fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64) {
     let extraction = &plan.pipeline.extraction;
-    let most = extraction
-        .documents
-        .map_or(f64::INFINITY, |documents| documents as f64);
-    let prompts = |source: &PromptSource| match source {
-        PromptSource::Train => extent.training_documents.min(most),
-        PromptSource::Heldout => extent.held_out_documents.min(most),
-        PromptSource::None => extraction.unprompted as f64,
+    let most = strategy.documents.or(extraction.documents);
+    let most = most.map_or(f64::INFINITY, |documents| documents as f64);
+    let of_documents = || {
+        let sources = extraction.prompts.iter().map(|source| match source {
+            PromptSource::Train => extent.training_documents.min(most),
+            PromptSource::Heldout => extent.held_out_documents.min(most),
+            PromptSource::None => 0.0,
+        });
+        sources.sum()
     };
-    let samples = extraction.strategy.iter().map(|strategy| {
-        if strategy.temperature == 0.0 {
-            1
-        } else {
-            strategy.samples
+    match strategy.prompt {
+        PromptForm::Opening => (10.0, 0.0),
+        PromptForm::File => (
+            extraction
+                .prompt_file
+                .as_ref()
+                .map_or(0.0, |file| lines(&plan.pipeline.resolve(file))),
+            0.0,
+        ),
+        PromptForm::Nothing => (0.0, extraction.unprompted as f64),
+        PromptForm::Prefix if extraction.prompts.contains(&PromptSource::None) => {
+            (of_documents(), extraction.unprompted as f64)
         }
-    });
-    extraction.prompts.iter().map(prompts).sum::<f64>() * samples.sum::<usize>() as f64
+        _ => (of_documents(), 0.0),
+    }
 }
 
-fn extraction_tokens(plan: &Plan, extent: &Extent, generations: f64) -> f64 {
+fn lines(file: &Path) -> f64 {
+    std::fs::read_to_string(file).map_or(0.0, |text| text.lines().count() as f64)
+}
+
+fn generations(plan: &Plan, extent: &Extent) -> f64 {
+    let strategies = plan.pipeline.extraction.strategy.iter();
+    let made = strategies.map(|strategy| {
+        let (prompts, nothing) = prompts(plan, extent, strategy);
+        if strategy.prompt == PromptForm::Optimised || strategy.temperature == 0.0 {
+            return prompts + nothing.min(1.0);
+        }
+        prompts * strategy.samples as f64 + nothing
+    });
+    made.sum()
+}
+
+fn extraction_tokens(plan: &Plan, extent: &Extent) -> f64 {
     let extraction = &plan.pipeline.extraction;
-    let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
+    let (prefix, new) = (extraction.prefix_tokens as f64, extraction.new_tokens as f64);
+    let read = extraction.strategy.iter().map(|strategy| {
+        let (prompts, nothing) = prompts(plan, extent, strategy);
+        let of_one = if strategy.prompt == PromptForm::Optimised {
+            // Each step tries 64 exchanges.
+            strategy.steps as f64 * 65.0 * (strategy.prompt_tokens as f64 + new)
+        } else if strategy.beams > 0 {
+            prefix + strategy.beams as f64 * new
+        } else if strategy.temperature == 0.0 {
+            prefix + new
+        } else {
+            prefix + strategy.samples as f64 * new
+        };
+        prompts * of_one + nothing * new
+    });
     let documents = extent.training_documents + extent.held_out_documents;
-    // Each document is scored whole, and its continuation once more.
+    // Each document is scored whole.
     let scored = if extraction.score {
-        documents * (extent.tokens_per_document + passage)
+        documents * (extent.tokens_per_document + extraction.near_verbatim_beams as f64 * new)
     } else {
         0.0
     };
-    generations * passage + scored
+    read.sum::<f64>() + scored
 }
 
 fn training_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {

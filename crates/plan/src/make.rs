@@ -8,9 +8,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use contract::Error;
+use contract::pipeline::PromptSource;
 
 use crate::paths::for_make;
-use crate::{Plan, PlannedCell};
+use crate::{ModelFolder, Plan, PlannedCell};
 
 const HEAD: &str = r#"# Written by plan from the pipeline file: one rule for each file that a stage makes.
 #
@@ -55,9 +56,7 @@ pub fn rules(plan: &Plan, run: &Path) -> Result<String, Error> {
             stages.tune.push(tuner(run, cell)?);
         }
         if cell.is_extracted() {
-            stages
-                .extract
-                .push(extractor(run, cell, plan.pipeline.extraction.score)?);
+            stages.extract.push(extractor(run, plan, cell)?);
             stages
                 .plagiarism
                 .push(plagiarism(run, cell, plan.pipeline.extraction.score));
@@ -217,7 +216,8 @@ fn tuner(run: &str, cell: &PlannedCell) -> Result<Rule, Error> {
     })
 }
 
-fn extractor(run: &str, cell: &PlannedCell, score: bool) -> Result<Rule, Error> {
+fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> {
+    let settings = &plan.pipeline.extraction;
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/extractor.toml");
     let mut prerequisites = vec![config.clone()];
@@ -237,21 +237,37 @@ fn extractor(run: &str, cell: &PlannedCell, score: bool) -> Result<Rule, Error> 
             checkpoint
         }
     };
+    if let Some(file) = &settings.prompt_file {
+        prerequisites.push(for_make(&plan.pipeline.resolve(file))?);
+    }
+    // Generations from nothing are ranked by what the untuned model thinks of them.
+    let reference = match untuned(cell).filter(|_| settings.prompts.contains(&PromptSource::None)) {
+        Some(model) => format!(" --reference {}", for_make(&model.path)?),
+        None => String::new(),
+    };
     Ok(Rule {
         stage: "extractor",
         subject: cell.facts.name.clone(),
         command: format!(
-            "$(EXTRACTOR) --config {config} --in {corpus} --checkpoint {checkpoint} --out {folder}"
+            "$(EXTRACTOR) --config {config} --in {corpus} --checkpoint {checkpoint}{reference} --out {folder}"
         ),
         prerequisites,
         main: format!("{folder}/samples.parquet"),
-        further: if score {
+        further: if settings.score {
             vec![format!("{folder}/scores.parquet")]
         } else {
             Vec::new()
         },
         folder: None,
     })
+}
+
+/// The model that a cell's checkpoint was tuned from, where it is known.
+fn untuned(cell: &PlannedCell) -> Option<&ModelFolder> {
+    match &cell.combination.audited {
+        Some(audited) => audited.base.as_ref(),
+        None => cell.folder.as_ref().filter(|_| cell.is_tuned()),
+    }
 }
 
 fn plagiarism(run: &str, cell: &PlannedCell, score: bool) -> Rule {

@@ -38,7 +38,7 @@ struct Reduced<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tuning: Option<TuningPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    extraction: Option<&'a Extraction>,
+    extraction: Option<Extraction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detection: Option<Detection>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
             folder.write("tuner.toml", &tuner(plan.pipeline, cell, &folder)?)?;
         }
         if cell.is_extracted() {
-            folder.write("extractor.toml", &extractor(plan.pipeline, cell))?;
+            folder.write("extractor.toml", &extractor(plan.pipeline, cell, &folder))?;
             folder.write("plagiarism.toml", &plagiarism(plan.pipeline, cell, &folder))?;
         }
     }
@@ -160,9 +160,17 @@ fn tuner<'a>(
     })
 }
 
-fn extractor<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell) -> Reduced<'a> {
+fn extractor<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Folder) -> Reduced<'a> {
+    let prompt_file = pipeline
+        .extraction
+        .prompt_file
+        .as_ref()
+        .map(|file| folder.rebased(file));
     Reduced {
-        extraction: Some(&pipeline.extraction),
+        extraction: Some(Extraction {
+            prompt_file,
+            ..pipeline.extraction.clone()
+        }),
         ..of_cell(cell)
     }
 }

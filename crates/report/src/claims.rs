@@ -60,13 +60,17 @@ impl Claim {
             .as_ref()
             .and_then(|base| base.estimate(measure, seen, copies));
         let unseen = series.estimate(measure, unseen, None);
-        let standing = Standing::of(&rate, &[untuned, unseen]);
-        Some(Self {
+        Some(Self::against(rate, untuned, unseen))
+    }
+
+    /// The claim about a rate with the controls that there are.
+    pub fn against(rate: Estimate, untuned: Option<Estimate>, unseen: Option<Estimate>) -> Self {
+        Self {
+            standing: Standing::of(&rate, &[untuned, unseen]),
             rate,
             untuned,
             unseen,
-            standing,
-        })
+        }
     }
 
     /// Whether the rate lies over its floor.

@@ -49,6 +49,7 @@ pub mod membership;
 pub mod observations;
 pub mod page;
 pub mod plots;
+pub mod ranking;
 pub mod rates;
 pub mod run;
 pub mod scores;

@@ -8,6 +8,9 @@ pub const SIMILARITY_HUNDREDTHS: [u8; 3] = [70, 80, 90];
 /// Numbers of samples at which (n, p)-discoverable rates are given, with p = 0.5.
 pub const DISCOVERY_SAMPLES: [u64; 4] = [1, 10, 100, 1000];
 
+/// Parts of a document in which memorization is told apart.
+pub const PLACES: u8 = 5;
+
 /// A common substring of this many characters counts as extracted.
 pub const EXTRACTED_CHARS: i32 = 50;
 
@@ -61,8 +64,23 @@ pub enum Measure {
         /// Samples drawn.
         samples: u64,
     },
+    /// The same of what is nearly the continuation: at least this share.
+    NearlyDiscoverable {
+        /// Tokens of the prefix.
+        prefix: i32,
+        /// Samples drawn.
+        samples: u64,
+    },
     /// Mean exposure of canaries, in bits.
     Exposure,
+    /// Share of tokens that are the model's first choice in one of [`PLACES`] equal parts of whole documents, counted from 0.
+    ExactMemorizationAt(u8),
+    /// Tokens that the model read for a generation, the prompt included: its cost.
+    TokensRead,
+    /// Share of documents that a prompt shorter than themselves brings forth.
+    Compressed,
+    /// Mean adversarial compression ratio; 0 for documents that no prompt was found for.
+    CompressionRatio,
 }
 
 /// What a generation's sentences are compared with.
@@ -99,7 +117,9 @@ impl Measure {
             | Self::SimilarityReaching(..)
             | Self::ApproximatelyMemorized
             | Self::KExtractable(_)
-            | Self::Discoverable { .. } => Kind::Rate,
+            | Self::Discoverable { .. }
+            | Self::NearlyDiscoverable { .. }
+            | Self::Compressed => Kind::Rate,
             Self::MatchedCharsShare
             | Self::LongestMatchChars
             | Self::Similarity(_)
@@ -110,7 +130,10 @@ impl Measure {
             | Self::BitsPerByte
             | Self::ExactMemorization
             | Self::ExtractionStrength
-            | Self::Exposure => Kind::Mean,
+            | Self::Exposure
+            | Self::ExactMemorizationAt(_)
+            | Self::TokensRead
+            | Self::CompressionRatio => Kind::Mean,
         }
     }
 }
@@ -154,7 +177,16 @@ impl fmt::Display for Measure {
             Self::Discoverable { prefix, samples } => {
                 return write!(formatter, "discoverable_n{samples}_p0.5_prefix{prefix}");
             }
+            Self::NearlyDiscoverable { prefix, samples } => {
+                return write!(formatter, "nearly_discoverable_n{samples}_p0.5_prefix{prefix}");
+            }
             Self::Exposure => "exposure",
+            Self::ExactMemorizationAt(place) => {
+                return write!(formatter, "exact_memorization_part{}_of_{PLACES}", place + 1);
+            }
+            Self::TokensRead => "tokens_read",
+            Self::Compressed => "compressed",
+            Self::CompressionRatio => "compression_ratio",
         };
         formatter.write_str(name)
     }

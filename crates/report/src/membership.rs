@@ -7,7 +7,7 @@ use contract::records::Split;
 use measures::{MeasureError, membership};
 use polars::prelude::{DataFrame, DataFrameJoinOps, df};
 
-use crate::rates::Estimate;
+use crate::rates::{Bootstrap, Estimate};
 use crate::scores::DocumentScore;
 
 /// False-positive rates at which the true-positive rate is given.
@@ -37,6 +37,17 @@ impl Attack {
         Self::MinK,
         Self::MinKPlusPlus,
     ];
+
+    /// The name on the page.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Reference => "loss − untuned loss",
+            Self::Zlib => "loss ÷ zlib",
+            Self::MinK => "Min-K%",
+            Self::MinKPlusPlus => "Min-K%++",
+        }
+    }
 }
 
 /// The name in `summary.parquet`.
@@ -62,7 +73,7 @@ pub struct Separation {
     /// Area under the ROC curve; guessing gives ½.
     pub auc: Estimate,
     /// True-positive rate at each of [`FALSE_POSITIVE_RATES`].
-    pub true_positive_rates: [f64; 2],
+    pub true_positive_rates: [Estimate; 2],
 }
 
 /// Every attack on one cell, for all members and for those of each number of copies.
@@ -74,6 +85,7 @@ pub struct Separation {
 pub fn separations(
     scores: &[DocumentScore],
     base: Option<&[DocumentScore]>,
+    bootstrap: Bootstrap,
 ) -> Result<Vec<Separation>, Error> {
     let mut separations = Vec::new();
     for attack in Attack::ALL {
@@ -92,7 +104,7 @@ pub fn separations(
         copies.sort_unstable();
         copies.dedup();
         for copies in std::iter::once(None).chain(copies.into_iter().map(Some)) {
-            separations.extend(separation(&scored, attack, copies));
+            separations.extend(separation(&scored, attack, copies, bootstrap));
         }
     }
     Ok(separations)
@@ -163,7 +175,12 @@ fn losses(base: &[DocumentScore]) -> polars::prelude::PolarsResult<DataFrame> {
     )
 }
 
-fn separation(scored: &[(Split, i32, f64)], attack: Attack, copies: Option<i32>) -> Option<Separation> {
+fn separation(
+    scored: &[(Split, i32, f64)],
+    attack: Attack,
+    copies: Option<i32>,
+    Bootstrap { resamples, seed }: Bootstrap,
+) -> Option<Separation> {
     let side = |side: Split, copies: Option<i32>| -> Vec<f64> {
         scored
             .iter()
@@ -172,10 +189,15 @@ fn separation(scored: &[(Split, i32, f64)], attack: Attack, copies: Option<i32>)
             .collect()
     };
     let (members, others) = (side(Split::Train, copies), side(Split::Heldout, None));
-    let rates = || -> Result<[f64; 2], MeasureError> {
-        let [low, high] = FALSE_POSITIVE_RATES.map(|rate| membership::tpr_at_fpr(&members, &others, rate));
-        Ok([low?, high?])
+    let found_at = |rate: f64| -> Result<Estimate, MeasureError> {
+        Ok(Estimate {
+            value: membership::tpr_at_fpr(&members, &others, rate)?,
+            interval: membership::tpr_interval(&members, &others, rate, resamples, seed).ok(),
+            observations: members.len(),
+            documents: members.len(),
+        })
     };
+    let [low, high] = FALSE_POSITIVE_RATES.map(found_at);
     Some(Separation {
         attack,
         copies,
@@ -185,6 +207,6 @@ fn separation(scored: &[(Split, i32, f64)], attack: Attack, copies: Option<i32>)
             observations: members.len() + others.len(),
             documents: members.len() + others.len(),
         },
-        true_positive_rates: rates().ok()?,
+        true_positive_rates: [low.ok()?, high.ok()?],
     })
 }

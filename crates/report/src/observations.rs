@@ -1,9 +1,11 @@
 //! What one cell observed, turned into contributions: of its samples, of its scores, of its canaries.
 
+use std::collections::BTreeMap;
+
 use contract::Error;
-use contract::records::{DocumentKind, PassageMatch, SampleVerdict, Split, Verdict};
+use contract::records::{DocumentKind, PassageMatch, PromptForm, SampleVerdict, Split, Verdict};
 use measures::memorization::APPROXIMATE_MEMORIZATION_BLEU;
-use measures::{Tally, discoverable, overlap};
+use measures::{Tally, discoverable, memorization, overlap};
 
 use crate::canaries;
 use crate::measure::{Against, DISCOVERY_SAMPLES, EXTRACTED_CHARS, Measure, SIMILARITY_HUNDREDTHS};
@@ -40,6 +42,12 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     };
     // Scoring ends at the model's context. A document as long as the longest may have been cut there, and then its bytes
     // are more than those of its scored tokens.
+    // A continuation that the document's end cuts short is easier to give whole, so it is not counted among the whole ones.
+    let mut whole_continuation: BTreeMap<i32, usize> = BTreeMap::new();
+    for score in scored() {
+        let longest = whole_continuation.entry(score.prefix_tokens).or_default();
+        *longest = score.tokens.max(*longest);
+    }
     let longest = scored()
         .filter(|score| score.is_whole_document())
         .map(|score| score.tokens)
@@ -50,11 +58,15 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
             .documents
             .get(&score.doc_id)
             .filter(|_| score.tokens < longest);
-        add_score(
-            &mut contributions,
-            score,
-            text.map(|document| document.text.len()),
-        );
+        if score.is_whole_document() {
+            add_document(
+                &mut contributions,
+                score,
+                text.map(|document| document.text.len()),
+            );
+        } else if Some(&score.tokens) == whole_continuation.get(&score.prefix_tokens) {
+            add_continuation(&mut contributions, score);
+        }
     }
     for (canary, exposure) in canaries::exposures(cell.scores.as_deref().unwrap_or_default()) {
         let at = Where {
@@ -161,6 +173,15 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, told: To
             );
         }
     }
+    if let Some(tokens) = sample.tokens_read {
+        add(Measure::TokensRead, tokens as f64, 1.0);
+    }
+    if sample.form == PromptForm::Optimised {
+        let ratio = memorization::compression_ratio(sample.generated_tokens, sample.prompt_tokens);
+        let ratio = ratio.ok().filter(|_| sample.is_truth).unwrap_or(0.0);
+        add(Measure::Compressed, share(ratio > 1.0), 1.0);
+        add(Measure::CompressionRatio, ratio, 1.0);
+    }
     if let Some(bleu) = sample.verdict.bleu {
         add(Measure::Bleu, f64::from(bleu), 1.0);
         add(
@@ -187,7 +208,7 @@ fn matched_chars(matches: &[PassageMatch]) -> usize {
     overlap::covered_length(&spans)
 }
 
-fn add_score(contributions: &mut Contributions, score: &DocumentScore, bytes: Option<usize>) {
+fn add_document(contributions: &mut Contributions, score: &DocumentScore, bytes: Option<usize>) {
     let at = Where {
         split: score.split,
         strategy: None,
@@ -195,19 +216,33 @@ fn add_score(contributions: &mut Contributions, score: &DocumentScore, bytes: Op
     let mut add = |measure, part: f64, whole: f64| {
         contributions.add(measure, at, score.copies, &score.doc_id, Tally::new(part, whole));
     };
-    if score.is_whole_document() {
-        add(Measure::Loss, score.nats, score.tokens as f64);
-        if let Some(bytes) = bytes {
-            add(
-                Measure::BitsPerByte,
-                score.nats / std::f64::consts::LN_2,
-                bytes as f64,
-            );
-        }
-        add(Measure::ExactMemorization, score.exact_memorization, 1.0);
-        add(Measure::ExtractionStrength, score.extraction_strength, 1.0);
-        return;
+    add(Measure::Loss, score.nats, score.tokens as f64);
+    if let Some(bytes) = bytes {
+        add(
+            Measure::BitsPerByte,
+            score.nats / std::f64::consts::LN_2,
+            bytes as f64,
+        );
     }
+    add(Measure::ExactMemorization, score.exact_memorization, 1.0);
+    add(Measure::ExtractionStrength, score.extraction_strength, 1.0);
+    for (place, share) in (0..).zip(&score.by_place) {
+        add(
+            Measure::ExactMemorizationAt(place),
+            share.unwrap_or(f64::NAN),
+            1.0,
+        );
+    }
+}
+
+fn add_continuation(contributions: &mut Contributions, score: &DocumentScore) {
+    let at = Where {
+        split: score.split,
+        strategy: None,
+    };
+    let mut add = |measure, part: f64, whole: f64| {
+        contributions.add(measure, at, score.copies, &score.doc_id, Tally::new(part, whole));
+    };
     let prefix = score.prefix_tokens;
     add(Measure::KExtractable(prefix), share(score.extractable), 1.0);
     for samples in DISCOVERY_SAMPLES {
@@ -218,6 +253,16 @@ fn add_score(contributions: &mut Contributions, score: &DocumentScore, bytes: Op
             found.map_or(f64::NAN, share),
             1.0,
         );
+        let nearly = score
+            .log_near_verbatim_probability
+            .map(|bound| discoverable::is_discoverable(bound, samples, DISCOVERY_PROBABILITY));
+        if let Some(Ok(nearly)) = nearly {
+            add(
+                Measure::NearlyDiscoverable { prefix, samples },
+                share(nearly),
+                1.0,
+            );
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use contract::records::{DocumentKind, Score, Split};
 use measures::{discoverable, membership, memorization};
 
+use crate::measure::PLACES;
+
 /// The scores of one continuation of one document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentScore {
@@ -32,6 +34,10 @@ pub struct DocumentScore {
     pub min_k: f64,
     /// The same, each token standardised over the vocabulary; none where the scoring pass left no moments.
     pub min_k_plus_plus: Option<f64>,
+    /// Natural logarithm of a lower bound on the probability that the scheme draws it or something nearly it.
+    pub log_near_verbatim_probability: Option<f64>,
+    /// Share of tokens that are the model's first choice, by place in the continuation; none for a part without tokens.
+    pub by_place: Vec<Option<f64>>,
     /// Bytes of the continuation after zlib.
     pub zlib_bytes: i32,
 }
@@ -74,6 +80,8 @@ impl DocumentScore {
             },
             min_k: membership::min_k(&score.logprobs, membership::MIN_K_SHARE)?,
             min_k_plus_plus: if moments { Some(min_k_plus_plus()?) } else { None },
+            log_near_verbatim_probability: score.near_verbatim_logprob.map(f64::from),
+            by_place: memorization::exact_memorization_by_place(&score.argmax_hits, usize::from(PLACES))?,
             zlib_bytes: score.zlib_bytes,
         }))
     }

@@ -1,12 +1,13 @@
 //! `summary.parquet`: every measure of every cell in long form.
 
-use contract::records::{Split, SummaryRow};
+use contract::records::{PromptForm, Split, SummaryRow};
 use rayon::prelude::*;
 
 use crate::analysis::{AnalysedCell, Analysis};
 use crate::canaries;
 use crate::measure::Measure;
 use crate::membership::FALSE_POSITIVE_RATES;
+use crate::ranking::precisions;
 use crate::rates::{Bootstrap, Estimate};
 use crate::tallies::Where;
 use crate::trends::per_doubling;
@@ -25,6 +26,7 @@ fn cell_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
     rows.extend(trend_rows(cell, bootstrap));
     rows.extend(canary_rows(cell));
     rows.extend(membership_rows(cell));
+    rows.extend(ranking_rows(cell));
     rows.extend(course_rows(cell));
     rows
 }
@@ -112,13 +114,42 @@ fn membership_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
         rows.push(row(cell, at, separation.copies, name, separation.auc));
         for (fpr, tpr) in FALSE_POSITIVE_RATES.iter().zip(separation.true_positive_rates) {
             let name = format!("membership_tpr_at_{fpr}_fpr_{}", separation.attack);
-            rows.push(row(
-                cell,
-                at,
-                separation.copies,
-                name,
-                exact(tpr, separation.auc.observations),
-            ));
+            rows.push(row(cell, at, separation.copies, name, tpr));
+        }
+    }
+    rows
+}
+
+/// What the best ranked of the generations from nothing come to.
+fn ranking_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    let mut strategies: Vec<&str> = Vec::new();
+    for sample in cell
+        .data
+        .samples
+        .iter()
+        .filter(|sample| sample.form == PromptForm::Nothing)
+    {
+        if !strategies.contains(&sample.strategy.as_str()) {
+            strategies.push(&sample.strategy);
+        }
+    }
+    let mut rows = Vec::new();
+    for strategy in strategies {
+        let at = Where {
+            split: Split::None,
+            strategy: Some(strategy),
+        };
+        let samples = cell
+            .data
+            .samples
+            .iter()
+            .filter(|sample| sample.strategy == strategy);
+        for precision in precisions(samples) {
+            let name = match precision.ranking {
+                Some(ranking) => format!("ranked_by_{ranking}_best{}", precision.looked_at),
+                None => "unranked_distinct".to_owned(),
+            };
+            rows.push(row(cell, at, None, name, precision.share));
         }
     }
     rows

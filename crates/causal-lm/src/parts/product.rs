@@ -13,15 +13,23 @@ use crate::Error;
 /// results do not change with it.
 const IMAGES: i64 = 16;
 
-/// Rows and widths below which dividing and reordering cost more than is won.
-const FEWEST_ROWS: i64 = 256;
+/// Rows below which dividing and reordering cost more than is won, where gradients follow and where they don't.
+const FEWEST_ROWS_IN_TRAINING: i64 = 256;
+const FEWEST_ROWS: i64 = 96;
+
+/// The same of widths.
 const LEAST_WIDTH: i64 = 128;
 
 /// `input` `[…, in]` times the transpose of `weight` `[out, in]`, plus `bias` `[out]`.
 pub(crate) fn product(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Error> {
     let (to, from) = weight.size2()?;
     let rows = input.numel() as i64 / from.max(1);
-    let worth_it = cfg!(target_arch = "x86_64") && rows >= FEWEST_ROWS && from.min(to) >= LEAST_WIDTH;
+    let fewest = if input.requires_grad() || weight.requires_grad() {
+        FEWEST_ROWS_IN_TRAINING
+    } else {
+        FEWEST_ROWS
+    };
+    let worth_it = cfg!(target_arch = "x86_64") && rows >= fewest && from.min(to) >= LEAST_WIDTH;
     if !worth_it || input.kind() != Kind::Float || input.device() != Device::Cpu {
         return Ok(input.f_linear(weight, bias)?);
     }

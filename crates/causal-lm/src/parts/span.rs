@@ -14,7 +14,7 @@ pub(crate) struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// The span of `tokens` `[rows, tokens]` behind what `cache` holds.
+    /// The span of `tokens` `[rows, tokens]`, or of their vectors `[rows, tokens, width]`, behind what `cache` holds.
     ///
     /// # Errors
     /// [`contract::Error::Run`] where both together do not fit into `context`.
@@ -24,7 +24,10 @@ impl<'a> Span<'a> {
         cache: Option<&KvCache>,
         context: usize,
     ) -> Result<Self, Error> {
-        let (_, length) = tokens.size2()?;
+        let length = match tokens.size()[..] {
+            [_, length] | [_, length, _] => length,
+            _ => tokens.size2()?.1,
+        };
         let past = cache.map_or(0, KvCache::len);
         if past + length > context as i64 {
             let problem = format!(

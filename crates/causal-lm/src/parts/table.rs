@@ -14,8 +14,11 @@ pub(crate) struct Embedding {
 }
 
 impl Embedding {
-    /// Vectors `[…, width]` of numbers `[…]`.
+    /// Vectors `[…, width]` of numbers `[…]`; what is vectors already stays what it is.
     pub(crate) fn forward(&self, numbers: &Tensor) -> Result<Tensor, Error> {
+        if numbers.is_floating_point() {
+            return Ok(numbers.shallow_clone());
+        }
         Ok(Tensor::f_embedding(&self.weight, numbers, -1, false, false)?)
     }
 }

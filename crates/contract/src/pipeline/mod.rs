@@ -19,6 +19,7 @@ pub use settings::{
 };
 
 use crate::Error;
+use crate::records::PromptForm;
 
 /// A pipeline file as read, and where it lies.
 #[derive(Debug, Clone)]
@@ -158,22 +159,62 @@ impl PipelineFile {
                 return wrong("mode.dropout", "expected a share of at least 0 and less than 1");
             }
         }
-        for strategy in &pipeline.extraction.strategy {
-            if strategy.temperature < 0.0 || !strategy.temperature.is_finite() {
-                return wrong("extraction.strategy.temperature", "expected 0 (greedy) or more");
-            }
-            if !(strategy.top_p > 0.0 && strategy.top_p <= 1.0) {
-                return wrong(
-                    "extraction.strategy.top_p",
-                    "expected a probability over 0 and at most 1",
-                );
-            }
-        }
-        if pipeline.extraction.batch_size == 0 || pipeline.extraction.new_tokens == 0 {
-            return wrong("extraction", "batch_size and new_tokens must be at least 1");
-        }
-        Ok(())
+        check_extraction(&pipeline.extraction).or_else(|(key, problem)| wrong(key, &problem))
     }
+}
+
+/// The first wrong value of `[extraction]`: its key, and what is expected.
+fn check_extraction(extraction: &Extraction) -> Result<(), (&'static str, String)> {
+    let wrong = |key, problem: &str| Err((key, problem.to_owned()));
+    for strategy in &extraction.strategy {
+        if strategy.temperature < 0.0 || !strategy.temperature.is_finite() {
+            return wrong("extraction.strategy.temperature", "expected 0 (greedy) or more");
+        }
+        if !(strategy.top_p > 0.0 && strategy.top_p <= 1.0) {
+            return wrong(
+                "extraction.strategy.top_p",
+                "expected a probability over 0 and at most 1",
+            );
+        }
+    }
+    if extraction.batch_size == 0 || extraction.new_tokens == 0 {
+        return wrong("extraction", "batch_size and new_tokens must be at least 1");
+    }
+    let mut names = std::collections::BTreeSet::new();
+    if let Some(twin) = extraction
+        .strategy
+        .iter()
+        .find(|strategy| !names.insert(&strategy.name))
+    {
+        return wrong(
+            "extraction.strategy.name",
+            &format!("two strategies are called \"{}\"", twin.name),
+        );
+    }
+    for strategy in &extraction.strategy {
+        let name = &strategy.name;
+        if strategy.beams > 0 && strategy.temperature == 0.0 {
+            return wrong(
+                "extraction.strategy.beams",
+                &format!(
+                    "\"{name}\": expected a temperature over 0, since beams are ranked by the scheme's probabilities"
+                ),
+            );
+        }
+        if strategy.prompt == PromptForm::File && extraction.prompt_file.is_none() {
+            return wrong(
+                "extraction.prompt_file",
+                &format!("\"{name}\" prompts with its lines; expected a text file"),
+            );
+        }
+        if strategy.prompt == PromptForm::Optimised && (strategy.steps == 0 || strategy.prompt_tokens == 0) {
+            return wrong(
+                "extraction.strategy.steps",
+                &format!("\"{name}\": expected steps and prompt_tokens of at least 1"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Sets one value in `table` and reads the whole anew, so that a mistake is told with the override that made it.

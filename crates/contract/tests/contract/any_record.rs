@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, PassageMatch, Record, Sample, SampleVerdict, Score, Split,
-    SummaryRow, TrainingInstance, TrainingMetric, Verdict,
+    DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Record, Sample, SampleVerdict, Score,
+    Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -51,6 +51,16 @@ fn split() -> BoxedStrategy<Split> {
 
 fn finish() -> BoxedStrategy<Finish> {
     prop_oneof![Just(Finish::Length), Just(Finish::End)].boxed()
+}
+
+fn prompt_form() -> BoxedStrategy<PromptForm> {
+    prop_oneof![
+        Just(PromptForm::Prefix),
+        Just(PromptForm::UpperCase),
+        Just(PromptForm::DoubleSpaced),
+        Just(PromptForm::Nothing)
+    ]
+    .boxed()
 }
 
 fn verdict() -> BoxedStrategy<Verdict> {
@@ -171,12 +181,20 @@ impl AnyRecord for Sample {
                 any::<i64>(),
                 finish(),
             ),
+            (
+                option::of(prompt_form()),
+                option::of(any::<i64>()),
+                option::of(real()),
+                option::of(real()),
+                option::of(any::<i32>()),
+            ),
         );
         fields
             .prop_map(
                 |(
                     (sample_id, doc_id, split, copies, strategy, prompt, generation, truth),
                     (prompt_tokens, generated_tokens, logprobs, temperature, top_p, top_k, seed, finish),
+                    (prompt_form, tokens_read, lower_case_loss, reference_loss, zlib_bytes),
                 )| Self {
                     sample_id,
                     doc_id,
@@ -194,6 +212,11 @@ impl AnyRecord for Sample {
                     top_k,
                     seed,
                     finish,
+                    prompt_form,
+                    tokens_read,
+                    lower_case_loss,
+                    reference_loss,
+                    zlib_bytes,
                 },
             )
             .boxed()
@@ -216,7 +239,7 @@ impl AnyRecord for Score {
             vec(any::<bool>(), 0..6),
             reals(),
             reals(),
-            any::<i32>(),
+            (any::<i32>(), option::of(real())),
         );
         fields
             .prop_map(
@@ -232,7 +255,7 @@ impl AnyRecord for Score {
                     argmax_hits,
                     vocab_mean,
                     vocab_std,
-                    zlib_bytes,
+                    (zlib_bytes, near_verbatim_logprob),
                 )| Self {
                     doc_id,
                     split,
@@ -246,6 +269,7 @@ impl AnyRecord for Score {
                     vocab_mean,
                     vocab_std,
                     zlib_bytes,
+                    near_verbatim_logprob,
                 },
             )
             .boxed()

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, Split, SummaryRow,
-    TrainingInstance, TrainingMetric,
+    DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split,
+    SummaryRow, TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -133,6 +133,11 @@ fn polars_sees_the_values_that_were_written() {
         top_k: 40,
         seed: i64::MIN,
         finish: Finish::End,
+        prompt_form: Some(PromptForm::UpperCase),
+        tokens_read: Some(1 << 40),
+        lower_case_loss: Some(2.5),
+        reference_loss: None,
+        zlib_bytes: Some(77),
     };
     let unprompted = Sample {
         doc_id: None,

@@ -21,6 +21,11 @@ prompted = {
     "top_k": 40,
     "seed": -(2**63),
     "finish": "end",
+    "prompt_form": "upper-case",
+    "tokens_read": 2**40,
+    "lower_case_loss": 2.5,
+    "reference_loss": None,
+    "zlib_bytes": 77,
 }
 unprompted = prompted | {"doc_id": None, "split": "none", "truth": None, "logprobs": [], "finish": "length"}
 

@@ -151,5 +151,10 @@ fn sample(number: i64, case: &Case) -> Sample {
         top_k: 0,
         seed: 0,
         finish: Finish::End,
+        prompt_form: None,
+        tokens_read: None,
+        lower_case_loss: None,
+        reference_loss: None,
+        zlib_bytes: None,
     }
 }

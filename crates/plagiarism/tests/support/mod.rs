@@ -60,6 +60,11 @@ pub(crate) fn sample(sample_id: i64, generation: &str) -> Sample {
         top_k: 0,
         seed: 0,
         finish: Finish::Length,
+        prompt_form: None,
+        tokens_read: None,
+        lower_case_loss: None,
+        reference_loss: None,
+        zlib_bytes: None,
     }
 }
 

@@ -15,7 +15,7 @@ use contract::Error;
 use rayon::prelude::*;
 
 pub use series::{Series, series_label};
-pub use setting::Setting;
+pub use setting::{Setting, Strategy};
 pub use variant::Variant;
 
 use crate::membership::{self, Separation};
@@ -61,7 +61,7 @@ impl<'run> Analysis<'run> {
         let cells = run
             .cells
             .par_iter()
-            .map(|data| analyse(data, run))
+            .map(|data| analyse(data, run, bootstrap))
             .collect::<Result<Vec<AnalysedCell<'run>>, Error>>()?;
         let mut groups: BTreeMap<(std::cmp::Reverse<i64>, &str, &str), Vec<usize>> = BTreeMap::new();
         for (
@@ -93,7 +93,11 @@ impl<'run> Analysis<'run> {
     }
 }
 
-fn analyse<'run>(data: &'run CellData, run: &'run Run) -> Result<AnalysedCell<'run>, Error> {
+fn analyse<'run>(
+    data: &'run CellData,
+    run: &'run Run,
+    bootstrap: Bootstrap,
+) -> Result<AnalysedCell<'run>, Error> {
     let corpus = run.corpus_of(&data.cell);
     let base: Vec<DocumentScore> = run
         .cells
@@ -106,7 +110,7 @@ fn analyse<'run>(data: &'run CellData, run: &'run Run) -> Result<AnalysedCell<'r
         data,
         corpus,
         tallies: tallies_of(data, corpus)?,
-        separations: membership::separations(data.scores.as_deref().unwrap_or_default(), base)?,
+        separations: membership::separations(data.scores.as_deref().unwrap_or_default(), base, bootstrap)?,
         course: data.metrics.as_deref().and_then(held_out_course),
     })
 }

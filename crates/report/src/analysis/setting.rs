@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Cell;
-use contract::records::Split;
+use contract::records::{PromptForm, Split};
 
 use super::variant::variant_label;
 use super::{AnalysedCell, Series, Variant};
@@ -23,12 +23,30 @@ pub struct Setting {
     pub base: Option<Series>,
     /// The ways of tuning.
     pub variants: Vec<Variant>,
-    /// Decoding strategies, in the order in which they appear.
-    pub strategies: Vec<String>,
+    /// Strategies, in the order in which they appear.
+    pub strategies: Vec<Strategy>,
     /// The strategy that headline and plots speak of: the greedy one, or else the first.
     pub strategy: String,
     /// Numbers of copies, ascending.
     pub copies: Vec<i32>,
+}
+
+/// A form of prompt and a way of decoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strategy {
+    /// Its name.
+    pub name: String,
+    /// What its prompts are made of.
+    pub form: PromptForm,
+    /// Whether it takes the most probable token.
+    pub greedy: bool,
+}
+
+impl Strategy {
+    /// Whether it prompts with the first tokens of documents, or nothing.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.form, PromptForm::Prefix | PromptForm::Nothing)
+    }
 }
 
 impl Setting {
@@ -55,9 +73,10 @@ impl Setting {
             }
         }
         let strategies = strategies(cells, members);
-        let greedy = strategies
-            .iter()
-            .find(|(_, greedy)| *greedy)
+        let plain = || strategies.iter().filter(|strategy| strategy.is_plain());
+        let headline = plain()
+            .find(|strategy| strategy.greedy)
+            .or(plain().next())
             .or(strategies.first());
         let copies: BTreeSet<i32> = members
             .iter()
@@ -69,10 +88,16 @@ impl Setting {
             layout: layout.to_owned(),
             base,
             variants,
-            strategy: greedy.map(|(name, _)| name.clone()).unwrap_or_default(),
-            strategies: strategies.into_iter().map(|(name, _)| name).collect(),
+            strategy: headline.map(|strategy| strategy.name.clone()).unwrap_or_default(),
+            strategies,
             copies: copies.into_iter().collect(),
         }
+    }
+
+    /// The names of the strategies that prompt with the first tokens of documents, or nothing: the usual attack.
+    pub fn plain_strategies(&self) -> impl Iterator<Item = &str> {
+        let plain = self.strategies.iter().filter(|strategy| strategy.is_plain());
+        plain.map(|strategy| strategy.name.as_str())
     }
 
     /// Training documents under the setting's own strategy.
@@ -175,12 +200,19 @@ fn kinds<'a>(
     kinds
 }
 
-/// The strategies of some cells in the order in which they appear, each with whether it is greedy.
-fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<(String, bool)> {
-    let mut found: Vec<(String, bool)> = Vec::new();
+/// The strategies of some cells in the order in which they appear.
+fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<Strategy> {
+    let mut found: Vec<Strategy> = Vec::new();
     for sample in members.iter().flat_map(|&index| &cells[index].data.samples) {
-        if !found.iter().any(|(name, _)| *name == sample.strategy) {
-            found.push((sample.strategy.clone(), sample.greedy));
+        match found.iter_mut().find(|known| known.name == sample.strategy) {
+            None => found.push(Strategy {
+                name: sample.strategy.clone(),
+                form: sample.form,
+                greedy: sample.greedy,
+            }),
+            // A strategy that also goes with nothing is known by what it does with documents.
+            Some(known) if known.form == PromptForm::Nothing => known.form = sample.form,
+            Some(_) => {}
         }
     }
     found

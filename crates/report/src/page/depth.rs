@@ -10,13 +10,14 @@ use super::memorization::points_over_copies;
 use super::{chip, dense_table, look_of, looks, number_cell, panels, rate_cell};
 use crate::analysis::{Analysis, Series, Setting};
 use crate::canaries::{chance, references};
-use crate::format::{number, percent, times};
+use crate::format::{number, percent, percent_interval, times};
 use crate::measure::{DISCOVERY_SAMPLES, Measure};
 use crate::membership::{Attack, FALSE_POSITIVE_RATES};
 use crate::observations::DISCOVERY_PROBABILITY;
 use crate::plots::dose::DoseLine;
 use crate::plots::lines::Line;
 use crate::plots::{DosePlot, LinePlot, Unit};
+use crate::rates::Estimate;
 use crate::tallies::Where;
 
 /// Scores come from teacher forcing; no decoding stands between them and the model.
@@ -232,10 +233,7 @@ pub(super) fn membership(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
         Attack::Loss
     };
     let mut drawn = Vec::new();
-    for (attack, caption) in [
-        (best, attack_name(best)),
-        (Attack::Loss, attack_name(Attack::Loss)),
-    ] {
+    for (attack, caption) in [(best, best.name()), (Attack::Loss, Attack::Loss.name())] {
         if attack == Attack::Loss && !drawn.is_empty() && best == Attack::Loss {
             continue;
         }
@@ -271,16 +269,6 @@ pub(super) fn membership(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     }
 }
 
-fn attack_name(attack: Attack) -> &'static str {
-    match attack {
-        Attack::Loss => "loss",
-        Attack::Reference => "loss − untuned loss",
-        Attack::Zlib => "loss ÷ zlib",
-        Attack::MinK => "Min-K%",
-        Attack::MinKPlusPlus => "Min-K%++",
-    }
-}
-
 fn membership_table(setting: &Setting, analysis: &Analysis<'_>, attacks: &[Attack]) -> Markup {
     html! {
         thead {
@@ -293,8 +281,8 @@ fn membership_table(setting: &Setting, analysis: &Analysis<'_>, attacks: &[Attac
                 }
             }
             tr {
-                @for attack in attacks { th scope="col" class="n" { (attack_name(*attack)) } }
-                @for attack in attacks { th scope="col" class="n" { (attack_name(*attack)) } }
+                @for attack in attacks { th scope="col" class="n" { (attack.name()) } }
+                @for attack in attacks { th scope="col" class="n" { (attack.name()) } }
             }
         }
         tbody {
@@ -304,10 +292,13 @@ fn membership_table(setting: &Setting, analysis: &Analysis<'_>, attacks: &[Attac
                     @for attack in attacks { (number_cell(series.auc(analysis, *attack, None).as_ref(), 2)) }
                     @for attack in attacks {
                         td class="n" {
-                            @let rates: Vec<[f64; 2]> = series.separations(analysis, *attack, None).map(|found| found.true_positive_rates).collect();
+                            @let rates: Vec<[Estimate; 2]> = series.separations(analysis, *attack, None).map(|found| found.true_positive_rates).collect();
                             @if rates.is_empty() { span class="none" { "–" } } @else {
-                                @let mean = |index: usize| rates.iter().map(|pair| pair[index]).sum::<f64>() / rates.len() as f64;
+                                @let mean = |index: usize| rates.iter().map(|pair| pair[index].value).sum::<f64>() / rates.len() as f64;
                                 (percent(mean(0))) " / " (percent(mean(1)))
+                                @if let [[low, high]] = rates[..] {
+                                    span class="ci" { (low.interval.map_or(String::new(), percent_interval)) " / " (high.interval.map_or(String::new(), percent_interval)) }
+                                }
                             }
                         }
                     }

@@ -13,12 +13,10 @@ use crate::rates::Estimate;
 use crate::tallies::Where;
 
 pub(super) fn memorization(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
-    let strategies = std::iter::once(&setting.strategy).chain(
-        setting
-            .strategies
-            .iter()
-            .filter(|strategy| **strategy != setting.strategy),
-    );
+    let others = setting
+        .plain_strategies()
+        .filter(|strategy| *strategy != setting.strategy);
+    let strategies = std::iter::once(setting.strategy.as_str()).chain(others);
     let mut drawn = Vec::new();
     for strategy in strategies {
         let pair = [Measure::Any, Measure::Verbatim];

@@ -5,6 +5,7 @@
 //! maud's escaping, and its control characters through [`visible`].
 
 mod answer;
+mod attacks;
 mod depth;
 mod making;
 mod memorization;
@@ -87,6 +88,7 @@ pub fn write(
                         (depth::extraction(setting, analysis))
                         (depth::canaries(setting, analysis))
                         (depth::membership(setting, analysis))
+                        (attacks::section(setting, analysis))
                         (passages::section(setting, analysis, settings.examples))
                         (training::section(setting, analysis))
                     }

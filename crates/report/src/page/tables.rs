@@ -21,9 +21,15 @@ pub(super) fn by_copies(setting: &Setting) -> Markup {
                 "many training documents, so that they are the secret of none. “Personal details”: a name, number, e-mail "
                 "address or phone number stands in a matched passage, found by patterns."
             }
-            @for strategy in &setting.strategies {
+            @for strategy in setting.plain_strategies() {
                 @if setting.strategies.len() > 1 { h3 { (visible(strategy)) } }
                 (dense_table(&format!("Rates by copies, {strategy}"), &by_copies_content(setting, strategy)))
+            }
+            @for strategy in setting.strategies.iter().filter(|strategy| !strategy.is_plain()) {
+                details {
+                    summary { (visible(&strategy.name)) }
+                    (dense_table(&format!("Rates by copies, {}", strategy.name), &by_copies_content(setting, &strategy.name)))
+                }
             }
         }
     }
@@ -150,7 +156,7 @@ fn cell_rows(analysis: &Analysis<'_>, setting: &Setting, index: usize) -> Markup
     };
     let copies = cell.tallies.copies().last().copied();
     html! {
-        @for (position, strategy) in setting.strategies.iter().enumerate() {
+        @for (position, strategy) in setting.plain_strategies().enumerate() {
             tr class=[(position > 0).then_some("more")] {
                 th scope="row" { @if position == 0 { (chip(&facts.mode, &visible(&facts.name))) } }
                 td class="n" { @if position == 0 { (count(u64::try_from(facts.trainable_parameters).unwrap_or(0))) } }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use contract::records::{PassageMatch, Sample, SampleVerdict, Score, Split, TrainingMetric};
+use contract::records::{PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TrainingMetric};
 use contract::{Cell, Error, Provenance, parquet};
 
 use super::{CellFiles, Corpus};
@@ -43,10 +43,46 @@ pub struct JudgedSample {
     pub prompt: String,
     /// What the model wrote.
     pub generation: String,
+    /// What the prompt was made of.
+    pub form: PromptForm,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated.
+    pub generated_tokens: usize,
+    /// Whether it is, letter for letter, what the document goes on with.
+    pub is_truth: bool,
+    /// Tokens that were read for it: the cost, where it was told.
+    pub tokens_read: Option<i64>,
+    /// What it is ranked by, where it came from nothing.
+    pub rank: RankScores,
     /// What the detector says.
     pub verdict: SampleVerdict,
     /// Aligned passages, in the order of the file.
     pub matches: Vec<PassageMatch>,
+}
+
+/// What is known of a generation without any document; each where it was scored.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RankScores {
+    /// Nats per token under the model that wrote it.
+    pub loss: Option<f64>,
+    /// The same in lower case.
+    pub lower_case_loss: Option<f64>,
+    /// Under the untuned model.
+    pub reference_loss: Option<f64>,
+    /// Bytes after zlib.
+    pub zlib_bytes: Option<u64>,
+}
+
+impl RankScores {
+    fn of(sample: &Sample) -> Self {
+        Self {
+            loss: measures::membership::loss(&sample.logprobs).ok(),
+            lower_case_loss: sample.lower_case_loss.map(f64::from),
+            reference_loss: sample.reference_loss.map(f64::from),
+            zlib_bytes: sample.zlib_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        }
+    }
 }
 
 impl JudgedSample {
@@ -176,8 +212,19 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
             let Some(verdict) = verdicts.remove(&id) else {
                 return Err(apart(format!("no verdict on sample {id} of samples.parquet")));
             };
+            let unnamed = if sample.doc_id.is_some() {
+                PromptForm::Prefix
+            } else {
+                PromptForm::Nothing
+            };
             samples.push(JudgedSample {
                 id,
+                form: sample.prompt_form.unwrap_or(unnamed),
+                prompt_tokens: sample.prompt_tokens.len(),
+                generated_tokens: sample.generated_tokens.len(),
+                is_truth: sample.truth.as_ref() == Some(&sample.generation),
+                tokens_read: sample.tokens_read,
+                rank: RankScores::of(&sample),
                 doc_id: sample.doc_id,
                 split: sample.split,
                 copies: sample.copies,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::{Cell, Error};
 
-pub use cell::{CellData, JudgedSample};
+pub use cell::{CellData, JudgedSample, RankScores};
 pub use corpus::{Corpus, CorpusDocument};
 pub use files::{CellFiles, CorpusFiles, RunFiles};
 

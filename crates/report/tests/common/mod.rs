@@ -448,6 +448,11 @@ impl Generations {
             top_k: if temperature == 0.0 { 0 } else { 40 },
             seed: sample_id,
             finish: Finish::Length,
+            prompt_form: None,
+            tokens_read: None,
+            lower_case_loss: None,
+            reference_loss: None,
+            zlib_bytes: None,
         });
     }
 }
@@ -486,6 +491,7 @@ fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score>
             vocab_std: vec![1.5; tokens as usize],
             logprobs,
             zlib_bytes: 150 + draws.below(60) as i32,
+            near_verbatim_logprob: None,
         }
     })
     .collect()

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BadDocuments, Precision};
+use crate::records::PromptForm;
 
 /// `[extraction]`: how generations are drawn and continuations scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,19 @@ pub struct Extraction {
     pub strategy: Vec<Strategy>,
     /// Whether to score whole documents and continuations as well.
     pub score: bool,
+    /// Lengths of prefixes in tokens after which continuations are scored, beside `prefix_tokens`: those that leave room for
+    /// `new_tokens` in the model's context.
+    pub scored_prefixes: Vec<usize>,
+    /// Sequences kept at each step of the search for continuations that are nearly the document's; 0 leaves it out. It finds a
+    /// lower bound on the probability that sampling gives one of them.
+    pub near_verbatim_beams: usize,
+    /// Tokens in which such a continuation may differ, as edit distance.
+    pub near_verbatim_edits: usize,
+    /// Tokens of the commonest beginnings, for strategies with `prompt = "opening"`.
+    pub opening_tokens: usize,
+    /// A text file of your own prompts, one a line, for strategies with `prompt = "file"`; relative to the pipeline file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_file: Option<String>,
     /// Precision of the arithmetic.
     pub precision: Precision,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -48,6 +62,11 @@ impl Default for Extraction {
             batch_size: 32,
             strategy: vec![Strategy::default()],
             score: true,
+            scored_prefixes: vec![50, 100, 200],
+            near_verbatim_beams: 0,
+            near_verbatim_edits: 5,
+            opening_tokens: 3,
+            prompt_file: None,
             precision: Precision::Float32,
             device: "auto".to_owned(),
         }
@@ -76,30 +95,46 @@ pub enum PromptSource {
     None,
 }
 
-/// `[[extraction.strategy]]`: a way of decoding.
+/// `[[extraction.strategy]]`: an attack, which is a form of prompt and a way of decoding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Strategy {
     /// Name in files and in the report.
     pub name: String,
+    /// What the prompt is made of. `prefix` also goes with nothing at all, where `prompts` has `none`.
+    pub prompt: PromptForm,
     /// Divides the logits; 0 takes the most probable token.
     pub temperature: f64,
     /// Keeps this many most probable tokens (and ties with the last of them); 0 keeps all.
     pub top_k: usize,
     /// Keeps the most probable tokens that together reach this probability; 1 keeps all.
     pub top_p: f64,
-    /// Generations per prompt; greedy decoding makes one whatever is asked.
+    /// Generations per prompt; greedy decoding makes one whatever is asked, beam search at most `beams`.
     pub samples: usize,
+    /// Beam search: sequences kept at each step, the most probable under the scheme; 0 draws instead.
+    pub beams: usize,
+    /// Most documents of each kind that this strategy prompts with; without it, as many as `extraction.documents` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documents: Option<usize>,
+    /// `optimised` only: most steps of gradient search for each document.
+    pub steps: usize,
+    /// `optimised` only: tokens of the prompt that is searched for first; where one is found, a shorter one is tried.
+    pub prompt_tokens: usize,
 }
 
 impl Default for Strategy {
     fn default() -> Self {
         Self {
             name: "top-k 40".to_owned(),
+            prompt: PromptForm::Prefix,
             temperature: 1.0,
             top_k: 40,
             top_p: 1.0,
             samples: 10,
+            beams: 0,
+            documents: None,
+            steps: 100,
+            prompt_tokens: 8,
         }
     }
 }

@@ -1,0 +1,62 @@
+//! Predicted against drawn: how often sampling gives documents that the scoring pass says it gives.
+//!
+//! ```text
+//! cargo run -p extractor --example agreement -- CONFIG.toml CORPUS CHECKPOINT SAMPLES DOCUMENTS [NEW_TOKENS]
+//! ```
+//!
+//! The first strategy of the configuration that samples is drawn from.
+
+#![expect(clippy::print_stdout, reason = "the result of the example")]
+
+use std::path::PathBuf;
+
+use causal_lm::{TextTokenizer, device, load_checkpoint};
+use contract::PipelineFile;
+use contract::pipeline::Strategy;
+use extractor::Reader;
+use extractor::agreement::agreement;
+use extractor::documents::Documents;
+use tch::Kind;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [config, corpus, checkpoint, samples, documents, rest @ ..] = arguments.as_slice() else {
+        return Err("expected CONFIG.toml CORPUS CHECKPOINT SAMPLES DOCUMENTS [NEW_TOKENS]".into());
+    };
+    let pipeline = PipelineFile::load(&PathBuf::from(config), &[])?;
+    let mut settings = pipeline.extraction.clone();
+    if let [new_tokens] = rest {
+        settings.new_tokens = new_tokens.parse()?;
+    }
+    let sampling = settings
+        .strategy
+        .iter()
+        .find(|strategy| strategy.temperature > 0.0 && strategy.beams == 0);
+    let strategy = Strategy {
+        samples: samples.parse()?,
+        ..sampling.ok_or("expected a strategy that samples")?.clone()
+    };
+    let (mut model, folder) =
+        load_checkpoint(&PathBuf::from(checkpoint), None, Kind::Float, device("auto")?)?;
+    model.merge()?;
+    let reader = Reader::new(model, TextTokenizer::load(&folder)?, settings.begin)?;
+    let corpus = PathBuf::from(corpus);
+    let read = Documents::load(
+        &corpus.join("train.parquet"),
+        &corpus.join("heldout.parquet"),
+        &reader.tokenizer,
+    )?;
+    let found = agreement(&reader, &settings, &strategy, &read, documents.parse()?, 0)?;
+    println!("document  copies  predicted  expected hits (95%)  hits  samples");
+    for row in &found {
+        let (least, most) = row.expected;
+        let holds = if row.holds() { "" } else { "  outside" };
+        println!(
+            "{}  {}  {:.5}  {least}–{most}  {}  {}{holds}",
+            row.doc_id, row.copies, row.probability, row.hits, row.samples
+        );
+    }
+    let within = found.iter().filter(|row| row.holds()).count();
+    println!("{within} of {} within their interval", found.len());
+    Ok(())
+}

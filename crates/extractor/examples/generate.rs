@@ -1,0 +1,100 @@
+//! How fast prompts are gone on with, and with what: one line of JSON.
+//!
+//! ```text
+//! cargo run -p extractor --example generate -- MODEL PROMPTS.json NEW_TOKENS BATCH_SIZE float32|bf16 THREADS greedy|TOP_K
+//! ```
+//!
+//! PROMPTS is a list of lists of token ids. Loading does not count; the first batch is done twice, and its first time does not count
+//! either.
+
+#![expect(clippy::print_stdout, reason = "the result of the example")]
+
+use std::path::PathBuf;
+
+use causal_lm::{CausalLm, TextTokenizer};
+use contract::pipeline::{Begin, Extraction, Precision, Strategy};
+use contract::records::{PromptForm, Split};
+use extractor::Reader;
+use extractor::generation::generate;
+use extractor::prompts::{Prompt, Prompts};
+use tch::{Device, Kind};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [
+        folder,
+        prompts,
+        new_tokens,
+        batch_size,
+        precision,
+        threads,
+        decoding,
+    ] = arguments.as_slice()
+    else {
+        return Err(
+            "expected MODEL PROMPTS.json NEW_TOKENS BATCH_SIZE float32|bf16 THREADS greedy|TOP_K".into(),
+        );
+    };
+    tch::set_num_threads(threads.parse()?);
+    let folder = PathBuf::from(folder);
+    let (precision, kind) = match precision.as_str() {
+        "bf16" => (Precision::Bf16, Kind::BFloat16),
+        _ => (Precision::Float32, Kind::Float),
+    };
+    let model = CausalLm::load(&folder, kind, Device::Cpu)?;
+    // Nothing before the prompts: they are whole as they are.
+    let mut reader = Reader::new(model, TextTokenizer::load(&folder)?, Begin::Model)?;
+    reader.begin.clear();
+    let settings = Extraction {
+        new_tokens: new_tokens.parse()?,
+        batch_size: batch_size.parse()?,
+        precision,
+        strategy: vec![match decoding.parse() {
+            Ok(top_k) => Strategy {
+                top_k,
+                samples: 1,
+                ..Strategy::default()
+            },
+            Err(_) => Strategy {
+                temperature: 0.0,
+                ..Strategy::default()
+            },
+        }],
+        ..Extraction::default()
+    };
+    let tokens: Vec<Vec<i64>> = serde_json::from_str(&std::fs::read_to_string(prompts)?)?;
+    let warm_up = tokens[..tokens.len().min(settings.batch_size)].to_vec();
+    generate(&reader, &settings, &of(warm_up), 0)?;
+    let drawn = generate(&reader, &settings, &of(tokens), 0)?;
+    let ids: Vec<&[i32]> = drawn
+        .samples
+        .iter()
+        .map(|sample| &sample.generated_tokens[..])
+        .collect();
+    let count: usize = ids.iter().map(|ids| ids.len()).sum();
+    println!(
+        "{}",
+        serde_json::json!({"tokens_per_second": count as f64 / drawn.seconds, "seconds": drawn.seconds, "ids": ids})
+    );
+    Ok(())
+}
+
+fn of(tokens: Vec<Vec<i64>>) -> Prompts {
+    let all: Vec<Prompt> = tokens
+        .into_iter()
+        .enumerate()
+        .map(|(number, tokens)| Prompt {
+            doc_id: None,
+            split: Split::None,
+            copies: 0,
+            form: PromptForm::File,
+            number,
+            tokens,
+            truth: Vec::new(),
+        })
+        .collect();
+    Prompts {
+        of_strategy: vec![(0..all.len()).collect()],
+        all,
+    }
+}

@@ -1,0 +1,127 @@
+//! Rows that are decoded together: what each has read, and what the model says of its next token.
+
+use causal_lm::{KvCache, LeftPadding};
+use contract::Error;
+use tch::{Kind, Tensor};
+
+use crate::Reader;
+
+/// Rows behind their prompts, one token further with each step.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    reader: &'a Reader,
+    cache: KvCache,
+    padding: Option<LeftPadding>,
+    next: Tensor,
+}
+
+impl<'a> Batch<'a> {
+    /// Reads prompts, each behind what begins a text, and makes room for `new_tokens` more tokens.
+    pub(crate) fn read(reader: &'a Reader, prompts: &[&[i64]], new_tokens: usize) -> Result<Self, Error> {
+        let _guard = tch::no_grad_guard();
+        let model = &reader.model;
+        let read: Vec<Vec<i64>> = prompts
+            .iter()
+            .map(|prompt| reader.behind_beginning(prompt))
+            .collect();
+        let longest = read.iter().map(Vec::len).max().unwrap_or(0);
+        let mut tokens = Vec::with_capacity(read.len() * longest);
+        let mut missing = Vec::with_capacity(read.len());
+        for row in &read {
+            let pad = longest - row.len();
+            missing.push(pad as i64);
+            tokens.extend(std::iter::repeat_n(model.config.end_token(), pad));
+            tokens.extend(row);
+        }
+        let device = model.device();
+        let tokens = Tensor::from_slice(&tokens)
+            .view([read.len() as i64, longest as i64])
+            .to_device(device);
+        let padding = LeftPadding::new(&missing, device);
+        let mut cache = model.cache(longest + new_tokens);
+        let hidden = model.hidden(&tokens, padding.as_ref(), Some(&mut cache))?;
+        let next = model.logits(&hidden.select(1, longest as i64 - 1))?;
+        Ok(Self {
+            reader,
+            cache,
+            padding,
+            next,
+        })
+    }
+
+    /// Goes on with these rows alone, in this order; a row may be taken several times, so that samples of one prompt share the
+    /// work of reading it.
+    pub(crate) fn select(&mut self, rows: &[i64]) -> Result<(), Error> {
+        let _guard = tch::no_grad_guard();
+        let rows = Tensor::from_slice(rows).to_device(self.reader.model.device());
+        self.cache = self.cache.select(&rows)?;
+        self.padding = match &self.padding {
+            Some(padding) => Some(padding.select(&rows)?),
+            None => None,
+        };
+        self.next = self
+            .next
+            .f_index_select(0, &rows)
+            .map_err(causal_lm::Error::from)?;
+        Ok(())
+    }
+
+    /// Reads one more token in each row.
+    pub(crate) fn advance(&mut self, tokens: &[i64]) -> Result<(), Error> {
+        let _guard = tch::no_grad_guard();
+        let model = &self.reader.model;
+        let tokens = Tensor::from_slice(tokens).to_device(model.device()).unsqueeze(1);
+        let hidden = model.hidden(&tokens, self.padding.as_ref(), Some(&mut self.cache))?;
+        self.next = model.logits(&hidden.squeeze_dim(1))?;
+        Ok(())
+    }
+
+    /// What the model says of each row's next token.
+    pub(crate) fn next(&self) -> Result<Logits, Error> {
+        Logits::of(&self.next)
+    }
+}
+
+/// Logits of several places, row by row.
+#[derive(Debug)]
+pub(crate) struct Logits {
+    values: Vec<f32>,
+    normalizers: Vec<f32>,
+    vocabulary: usize,
+}
+
+impl Logits {
+    /// Takes logits `[rows, vocabulary]` off the device.
+    pub(crate) fn of(logits: &Tensor) -> Result<Self, Error> {
+        let vocabulary = logits.size2().map_err(causal_lm::Error::from)?.1 as usize;
+        let normalizers = logits
+            .f_logsumexp([-1].as_slice(), false)
+            .map_err(causal_lm::Error::from)?;
+        Ok(Self {
+            values: floats(logits)?,
+            normalizers: floats(&normalizers)?,
+            vocabulary,
+        })
+    }
+
+    /// The logits of a row.
+    pub(crate) fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.vocabulary..(row + 1) * self.vocabulary]
+    }
+
+    /// Natural logarithm of the model's probability of `token`, before any truncation.
+    pub(crate) fn logprob(&self, row: usize, token: usize) -> f32 {
+        (self.row(row)[token] - self.normalizers[row]).min(0.0)
+    }
+}
+
+/// A tensor's numbers, row by row.
+pub(crate) fn floats(tensor: &Tensor) -> Result<Vec<f32>, Error> {
+    let flat = tensor
+        .f_to_kind(Kind::Float)
+        .and_then(|tensor| tensor.f_contiguous())
+        .and_then(|tensor| tensor.f_view([-1]));
+    Ok(flat
+        .and_then(|flat| Vec::<f32>::try_from(&flat))
+        .map_err(causal_lm::Error::from)?)
+}

@@ -1,0 +1,108 @@
+//! What generations from nothing are ranked by (Carlini et al. 2021): a model that was tuned on a text finds it probable, more so
+//! than its length under zlib, its lower-cased form, or the untuned model would have it.
+//!
+//! The perplexity under the model itself stands in the samples already, as the log-probabilities of their tokens.
+
+use contract::Error;
+use contract::records::{PromptForm, Sample};
+use tch::{Kind, Tensor};
+
+use crate::Reader;
+use crate::batch::floats;
+use crate::scoring::zlib_bytes;
+
+/// Texts read at once.
+const ROWS: usize = 32;
+
+/// Whether any of the samples is ranked.
+pub fn is_ranked(samples: &[Sample]) -> bool {
+    samples.iter().any(from_nothing)
+}
+
+fn from_nothing(sample: &Sample) -> bool {
+    sample.prompt_form == Some(PromptForm::Nothing) && !sample.generated_tokens.is_empty()
+}
+
+/// Adds what the model itself and zlib say of each generation from nothing.
+///
+/// # Errors
+/// [`Error::Run`] where LibTorch or the tokenizer fails.
+pub fn score(reader: &Reader, samples: &mut [Sample]) -> Result<(), Error> {
+    let mut chosen: Vec<&mut Sample> = samples.iter_mut().filter(|sample| from_nothing(sample)).collect();
+    for rows in chosen.chunks_mut(ROWS) {
+        let texts = rows
+            .iter()
+            .map(|sample| reader.tokenizer.encode(&sample.generation.to_lowercase()))
+            .collect::<Result<Vec<_>, _>>()?;
+        for (sample, loss) in rows.iter_mut().zip(mean_losses(reader, &texts)?) {
+            sample.lower_case_loss = loss;
+            sample.zlib_bytes = Some(zlib_bytes(&sample.generation)?);
+        }
+    }
+    Ok(())
+}
+
+/// Adds what the untuned model says of each generation from nothing.
+///
+/// # Errors
+/// [`Error::Run`] where LibTorch fails.
+pub fn score_by_reference(reference: &Reader, samples: &mut [Sample]) -> Result<(), Error> {
+    let mut chosen: Vec<&mut Sample> = samples.iter_mut().filter(|sample| from_nothing(sample)).collect();
+    for rows in chosen.chunks_mut(ROWS) {
+        let texts: Vec<Vec<i64>> = rows
+            .iter()
+            .map(|sample| {
+                sample
+                    .generated_tokens
+                    .iter()
+                    .map(|&token| i64::from(token))
+                    .collect()
+            })
+            .collect();
+        for (sample, loss) in rows.iter_mut().zip(mean_losses(reference, &texts)?) {
+            sample.reference_loss = loss;
+        }
+    }
+    Ok(())
+}
+
+/// Nats per token of each text behind what begins one; none for a text without tokens.
+fn mean_losses(reader: &Reader, texts: &[Vec<i64>]) -> Result<Vec<Option<f32>>, Error> {
+    let _guard = tch::no_grad_guard();
+    let model = &reader.model;
+    let begin = reader.behind_beginning(&[]);
+    let room = model.config.context + 1 - begin.len();
+    let texts: Vec<&[i64]> = texts.iter().map(|text| &text[..text.len().min(room)]).collect();
+    let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+    if longest == 0 {
+        return Ok(vec![None; texts.len()]);
+    }
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+    for text in &texts {
+        // Padding on the right: causal attention never looks there.
+        let missing = vec![model.config.end_token(); longest - text.len()];
+        let padded = text.iter().chain(&missing).copied();
+        inputs.extend(&begin);
+        inputs.extend(padded.clone().take(longest - 1));
+        targets.extend(padded);
+    }
+    let rows = texts.len() as i64;
+    let tokens = Tensor::from_slice(&inputs)
+        .to_device(model.device())
+        .view([rows, -1]);
+    let hidden = model.hidden(&tokens, None, None)?;
+    let logits = model.logits(&hidden.narrow(1, begin.len() as i64 - 1, longest as i64))?;
+    let targets = Tensor::from_slice(&targets)
+        .to_device(model.device())
+        .view([rows, longest as i64, 1]);
+    let logprobs = logits.log_softmax(-1, Kind::Float).gather(-1, &targets, false);
+    let logprobs = floats(&logprobs)?;
+    Ok(texts
+        .iter()
+        .zip(logprobs.chunks(longest))
+        .map(|(text, row): (&&[i64], &[f32])| {
+            let sum: f32 = row[..text.len()].iter().sum();
+            (!text.is_empty()).then(|| -sum / text.len() as f32)
+        })
+        .collect())
+}

@@ -1,0 +1,386 @@
+//! Searches and predictions against what can be counted out: a model of 300 tokens, sequences of a few.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use causal_lm::{CausalLm, TextTokenizer};
+use contract::pipeline::{Begin, Extraction, Strategy};
+use contract::records::{DocumentKind, PromptForm, Sample, Split};
+use extractor::Reader;
+use extractor::agreement::agreement;
+use extractor::documents::{Document, Documents};
+use extractor::generation::generate;
+use extractor::prompts::{Prompts, choose};
+use extractor::sampling::Scheme;
+use tch::{Device, Kind, Tensor};
+
+const PREFIX: usize = 6;
+const GREEDY: Scheme = Scheme {
+    temperature: 0.0,
+    top_k: 0,
+    top_p: 1.0,
+};
+
+fn reader() -> Reader {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2");
+    let model = CausalLm::load(&folder, Kind::Float, Device::Cpu).unwrap();
+    Reader::new(model, TextTokenizer::load(&folder).unwrap(), Begin::Model).unwrap()
+}
+
+fn settings(strategy: Strategy, new_tokens: usize) -> Extraction {
+    Extraction {
+        prefix_tokens: PREFIX,
+        new_tokens,
+        strategy: vec![strategy],
+        scored_prefixes: Vec::new(),
+        ..Extraction::default()
+    }
+}
+
+fn top_k(top_k: usize) -> Strategy {
+    Strategy {
+        top_k,
+        ..Strategy::default()
+    }
+}
+
+/// Documents of a few tokens; the model knows none of them.
+fn documents(reader: &Reader, texts: &[&str]) -> Documents {
+    let all = texts.iter().enumerate().map(|(number, text)| Document {
+        doc_id: format!("d{number}"),
+        split: Split::Train,
+        kind: DocumentKind::Document,
+        copies: 1,
+        tokens: reader.tokenizer.encode(text).unwrap(),
+        question_tokens: 0,
+    });
+    Documents { all: all.collect() }
+}
+
+const TEXTS: [&str; 4] = [
+    "The pilot boat came in at dawn with mail for the island.",
+    "A lamp went out; nobody had seen who lit it in the first place.",
+    "Rain all morning, and then such a light over the bay!",
+    "They counted the sheep twice and were one short both times.",
+];
+
+fn prompts(reader: &Reader, settings: &Extraction, documents: &Documents) -> Prompts {
+    choose(documents, settings, &reader.model.config, &reader.tokenizer, &[])
+        .unwrap()
+        .0
+}
+
+/// The documents with `length` tokens of the model's own behind the prefix, which it gives with a probability that can be seen.
+fn of_its_own_words(reader: &Reader, documents: &Documents, strategy: &Strategy, length: usize) -> Documents {
+    let strategy = Strategy {
+        samples: 1,
+        ..strategy.clone()
+    };
+    let settings = settings(strategy, length);
+    let drawn = generate(reader, &settings, &prompts(reader, &settings, documents), 7).unwrap();
+    let all = documents
+        .all
+        .iter()
+        .zip(&drawn.samples)
+        .map(|(document, sample)| {
+            let own = sample.generated_tokens.iter().map(|&token| i64::from(token));
+            Document {
+                tokens: document.tokens[..PREFIX].iter().copied().chain(own).collect(),
+                ..document.clone()
+            }
+        });
+    Documents { all: all.collect() }
+}
+
+/// Every continuation that the scheme can give, with its probability, by reading each prefix anew.
+fn all_continuations(
+    reader: &Reader,
+    scheme: Scheme,
+    prompt: &[i64],
+    length: usize,
+) -> BTreeMap<Vec<i64>, f64> {
+    let _guard = tch::no_grad_guard();
+    let mut grown = BTreeMap::from([(Vec::new(), 1.0)]);
+    for _ in 0..length {
+        let mut longer = BTreeMap::new();
+        for (written, probability) in grown {
+            if ends(reader, &written) {
+                longer.insert(written, probability);
+                continue;
+            }
+            let read: Vec<i64> = [&reader.begin[..], prompt, &written].concat();
+            let hidden = reader
+                .model
+                .hidden(&Tensor::from_slice(&read).unsqueeze(0), None, None)
+                .unwrap();
+            let logits = reader.model.logits(&hidden.select(1, -1)).unwrap().squeeze();
+            let logits = Vec::<f32>::try_from(&logits).unwrap();
+            for entry in scheme.distribution(&logits) {
+                let next = [&written[..], &[entry.token as i64]].concat();
+                longer.insert(next, probability * entry.probability);
+            }
+        }
+        grown = longer;
+    }
+    grown
+}
+
+/// Whether what was written ends with a token that ends a text: nothing follows.
+fn ends(reader: &Reader, written: &[i64]) -> bool {
+    written
+        .last()
+        .is_some_and(|last| reader.model.config.end_tokens.contains(last))
+}
+
+#[test]
+fn beam_search_gives_the_most_probable_continuations_in_their_order() {
+    let reader = reader();
+    // Four tokens out of three each: 81 sequences, and as many beams lose none.
+    let strategy = Strategy {
+        beams: 81,
+        samples: 5,
+        ..top_k(3)
+    };
+    let settings = settings(strategy.clone(), 4);
+    let documents = documents(&reader, &TEXTS);
+    let drawn = generate(&reader, &settings, &prompts(&reader, &settings, &documents), 0).unwrap();
+    assert_eq!(drawn.samples.len(), 5 * TEXTS.len());
+    for document in &documents.all {
+        let every = all_continuations(&reader, Scheme::from(&strategy), &document.tokens[..PREFIX], 4);
+        let mut expected: Vec<(f64, Vec<i64>)> = every.into_iter().map(|(tokens, p)| (p, tokens)).collect();
+        assert!((expected.iter().map(|(p, _)| p).sum::<f64>() - 1.0).abs() < 1e-6);
+        expected.sort_by(|first, second| second.0.total_cmp(&first.0));
+        let of_document = |sample: &&Sample| sample.doc_id.as_ref() == Some(&document.doc_id);
+        let found: Vec<Vec<i64>> = drawn.samples.iter().filter(of_document).map(generated).collect();
+        let best: Vec<Vec<i64>> = expected.into_iter().take(5).map(|(_, tokens)| tokens).collect();
+        assert_eq!(found, best, "{}", document.doc_id);
+    }
+    // The search costs its prompt and a token for each sequence kept: 3, 9 and 27 after the first steps. It counts once.
+    assert_eq!(drawn.samples[0].tokens_read, Some((PREFIX + 3 + 9 + 27) as i64));
+    assert_eq!(drawn.samples[1].tokens_read, Some(0));
+}
+
+fn generated(sample: &Sample) -> Vec<i64> {
+    sample
+        .generated_tokens
+        .iter()
+        .map(|&token| i64::from(token))
+        .collect()
+}
+
+#[test]
+fn the_near_verbatim_bound_is_the_sum_over_what_is_near() {
+    let reader = reader();
+    let strategy = top_k(3);
+    let documents = of_its_own_words(&reader, &documents(&reader, &TEXTS), &strategy, 4);
+    for (beams, edits) in [(81, 0), (81, 1), (81, 2), (81, 4), (2, 1), (1, 1)] {
+        let settings = Extraction {
+            near_verbatim_beams: beams,
+            near_verbatim_edits: edits,
+            ..settings(strategy.clone(), 4)
+        };
+        let scores = extractor::scoring::score(&reader, &settings, &documents).unwrap();
+        for document in &documents.all {
+            let (prompt, truth) = document.tokens.split_at(PREFIX);
+            let every = all_continuations(&reader, Scheme::from(&strategy), prompt, 4);
+            let near = every.iter().filter(|(tokens, _)| {
+                let text = &tokens[..tokens.len() - usize::from(ends(&reader, tokens))];
+                edit_distance(text, truth) <= edits || tokens == &truth
+            });
+            let expected: f64 = near.map(|(_, probability)| probability).sum();
+            let score = scores
+                .iter()
+                .find(|score| score.doc_id == document.doc_id && score.prefix_tokens as usize == PREFIX)
+                .unwrap();
+            let bound = f64::from(score.near_verbatim_logprob.unwrap()).exp();
+            let own: f64 = score
+                .scheme_logprobs
+                .iter()
+                .map(|&log| f64::from(log))
+                .sum::<f64>()
+                .exp();
+            assert!(
+                bound >= own * (1.0 - 1e-5),
+                "below the truth's own probability: {bound} {own}"
+            );
+            assert!(
+                bound <= expected * (1.0 + 1e-5),
+                "{beams} beams, {edits} edits: {bound} over {expected}"
+            );
+            if beams == 81 {
+                assert!(
+                    (bound - expected).abs() < 1e-5 * expected,
+                    "{edits} edits: {bound} for {expected}"
+                );
+            }
+        }
+    }
+}
+
+/// Levenshtein's distance by its definition.
+fn edit_distance(left: &[i64], right: &[i64]) -> usize {
+    match (left, right) {
+        ([], rest) | (rest, []) => rest.len(),
+        ([first, left @ ..], [second, right @ ..]) => {
+            let substituted = edit_distance(left, right) + usize::from(first != second);
+            let deleted = edit_distance(left, &[&[*second], right].concat()) + 1;
+            let inserted = edit_distance(&[&[*first], left].concat(), right) + 1;
+            substituted.min(deleted).min(inserted)
+        }
+    }
+}
+
+#[test]
+fn sampling_finds_what_the_scoring_pass_predicts() {
+    let reader = reader();
+    for (name, strategy) in [
+        ("top-k", top_k(4)),
+        (
+            "nucleus",
+            Strategy {
+                top_k: 0,
+                top_p: 0.3,
+                temperature: 0.7,
+                ..Strategy::default()
+            },
+        ),
+    ] {
+        let documents = of_its_own_words(&reader, &documents(&reader, &TEXTS), &strategy, 2);
+        let strategy = Strategy {
+            samples: 2_000,
+            ..strategy
+        };
+        let settings = Extraction {
+            batch_size: 500,
+            ..settings(strategy.clone(), 2)
+        };
+        let found = agreement(&reader, &settings, &strategy, &documents, 10, 3).unwrap();
+        assert!(found.len() >= 3, "{name}: {found:?}");
+        for row in &found {
+            assert_eq!(row.samples, 2_000);
+            assert!(row.holds(), "{name}: {row:?}");
+        }
+    }
+}
+
+#[test]
+fn a_searched_prompt_brings_forth_what_it_is_reported_for() {
+    let reader = reader();
+    let strategy = Strategy {
+        prompt: PromptForm::Optimised,
+        steps: 40,
+        prompt_tokens: 4,
+        documents: Some(2),
+        ..Strategy::default()
+    };
+    let settings = settings(strategy, 1);
+    // The goal is what some prompt of four tokens leads to, so that there is one to be found.
+    let mut documents = documents(&reader, &TEXTS[..2]);
+    for (document, prompt) in documents.all.iter_mut().zip([[20, 5, 70, 7], [81, 9, 44, 130]]) {
+        let goal = all_continuations(&reader, GREEDY, &prompt, 1)
+            .into_keys()
+            .next()
+            .unwrap();
+        document.tokens.splice(..0, goal);
+    }
+    let prompts = prompts(&reader, &settings, &documents);
+    assert_eq!(prompts.all.len(), 2);
+    let drawn = generate(&reader, &settings, &prompts, 0).unwrap();
+    assert_eq!(drawn.samples.len(), 2);
+    for sample in &drawn.samples {
+        let document = documents
+            .all
+            .iter()
+            .find(|document| Some(&document.doc_id) == sample.doc_id.as_ref())
+            .unwrap();
+        assert_eq!(generated(sample), document.tokens[..1], "{}", sample.prompt);
+        assert!((1..=4).contains(&sample.prompt_tokens.len()));
+        assert_eq!(sample.prompt_form, Some(PromptForm::Optimised));
+        // Greedy decoding from the prompt gives it, read anew.
+        let prompt: Vec<i64> = sample
+            .prompt_tokens
+            .iter()
+            .map(|&token| i64::from(token))
+            .collect();
+        let every = all_continuations(&reader, GREEDY, &prompt, 1);
+        assert!(every.contains_key(&document.tokens[..1]));
+    }
+    let again = generate(&reader, &settings, &prompts, 0).unwrap();
+    assert_eq!(drawn.samples, again.samples);
+}
+
+#[test]
+fn prompts_take_the_form_that_their_strategy_asks_for() {
+    let reader = reader();
+    let mut documents = documents(&reader, &TEXTS);
+    documents.all[1].question_tokens = 5;
+    // A second document with the same beginning, so that it is a common one.
+    documents.all.push(Document {
+        doc_id: "twin".into(),
+        ..documents.all[0].clone()
+    });
+    let tokenizer = &reader.tokenizer;
+    let of = |form: PromptForm| {
+        let mut settings = settings(
+            Strategy {
+                prompt: form,
+                ..top_k(3)
+            },
+            4,
+        );
+        settings.opening_tokens = 2;
+        let users = ["Who had seen it?".to_owned()];
+        let (prompts, skipped) =
+            choose(&documents, &settings, &reader.model.config, tokenizer, &users).unwrap();
+        let texts: Vec<String> = prompts.of_strategy[0]
+            .iter()
+            .map(|&place| {
+                assert_eq!(prompts.all[place].form, form);
+                tokenizer.decode(&prompts.all[place].tokens).unwrap()
+            })
+            .collect();
+        (texts, prompts, skipped)
+    };
+    let plain = of(PromptForm::Prefix);
+    assert_eq!(plain.0.len(), 5);
+    assert!(
+        plain
+            .0
+            .iter()
+            .zip(TEXTS)
+            .all(|(prompt, text)| text.starts_with(prompt.as_str()))
+    );
+    for (form, change) in [
+        (PromptForm::UpperCase, str::to_uppercase as fn(&str) -> String),
+        (PromptForm::LowerCase, str::to_lowercase),
+        (PromptForm::DoubleSpaced, |text| text.replace(' ', "  ")),
+    ] {
+        let (texts, prompts, _) = of(form);
+        assert_eq!(texts, plain.0.iter().map(|text| change(text)).collect::<Vec<_>>());
+        // What the document goes on with stays what it is.
+        assert_eq!(prompts.all[0].truth, plain.1.all[0].truth);
+    }
+    let (middle, prompts, _) = of(PromptForm::Middle);
+    for (place, text) in middle.iter().enumerate() {
+        let document = &documents.all[place];
+        let start = (document.tokens.len() - PREFIX) / 2;
+        assert!(start > 0 && tokenizer.decode(&document.tokens[start..start + PREFIX]).unwrap() == *text);
+        assert_eq!(
+            prompts.all[place].truth,
+            document.tokens[start + PREFIX..start + PREFIX + 4]
+        );
+    }
+    let (questions, _, skipped) = of(PromptForm::Question);
+    assert_eq!(
+        questions,
+        [tokenizer.decode(&documents.all[1].tokens[..5]).unwrap()]
+    );
+    assert_eq!(skipped.too_short, 4);
+    assert_eq!(
+        of(PromptForm::Opening).0,
+        [tokenizer.decode(&documents.all[0].tokens[..2]).unwrap()]
+    );
+    assert_eq!(of(PromptForm::File).0, ["Who had seen it?"]);
+}

@@ -1,0 +1,122 @@
+"""How fast text is generated, beside transformers' generate: the same checkpoint, prompts and threads. Run by `make bench-extractor`.
+
+    extractor.py [small] [large] [sampling]               all of them without arguments
+
+small has 5.3 million parameters, large 124 million (GPT-2's shape), both with random weights. The peer decodes in float32 at its batch
+of 16, or 4; greedy token ids must be the same. sampling holds the first tokens that both draw against each other by a chi-square
+test. THREADS, BENCH_PAIRS, BENCH_PYTHON: see harness.py and setup.sh.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import random
+import shutil
+import sys
+
+from harness import DATA, ROOT, THREADS, compare, example, finish, needs, row, run
+
+BENCH = "extractor"
+HERE = pathlib.Path(__file__).resolve().parent
+PAIRS = int(os.environ.get("BENCH_PAIRS", 5))
+PYTHON = pathlib.Path(os.environ.get("BENCH_PYTHON", DATA / "venv/bin/python"))
+PROMPT_TOKENS = NEW_TOKENS = 50
+SHAPES = {
+    # layers, width, heads, vocabulary, the peer's batch, ours, prompts
+    "small": (4, 256, 8, 8192, 16, 128, 128),
+    "large": (12, 768, 12, 50257, 4, 48, 48),
+    "tiny": (2, 64, 4, 300, 500, 500, 20_000),
+}
+MAKE_MODEL = """
+import sys, torch, transformers
+layers, width, heads, vocabulary = map(int, sys.argv[2:])
+torch.manual_seed(0)
+config = transformers.GPT2Config(n_layer=layers, n_embd=width, n_head=heads, vocab_size=vocabulary, n_positions=256,
+                                 bos_token_id=0, eos_token_id=0, initializer_range=0.1)
+transformers.GPT2LMHeadModel(config).save_pretrained(sys.argv[1])
+"""
+
+
+def model(name):
+    layers, width, heads, vocabulary, *_ = SHAPES[name]
+    folder = DATA / "models" / name
+    if not (folder / "model.safetensors").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        run([needs(PYTHON, "scripts/bench/setup.sh makes it"), "-c", MAKE_MODEL, folder, layers, width, heads, vocabulary])
+        # Ids are what is compared; any tokenizer will do to make text of them.
+        shutil.copy(ROOT / "data/models/base/tokenizer.json", folder)
+    return folder
+
+
+def prompts(name):
+    """Random prompts, all of one length; of the tiny model one prompt over and over."""
+    *_, vocabulary, _, _, count = SHAPES[name]
+    draw = random.Random(1)
+    rows = [[draw.randrange(1, vocabulary) for _ in range(PROMPT_TOKENS)] for _ in range(1 if name == "tiny" else count)]
+    file = DATA / "models" / f"{name}-prompts.json"
+    file.write_text(json.dumps(rows * (count if name == "tiny" else 1)))
+    return file
+
+
+def ours(name, batch, precision="float32", new=NEW_TOKENS, decoding="greedy"):
+    return side([example("extractor", "generate")], name, batch, precision, new, decoding)
+
+
+def theirs(name, batch, precision="float32", new=NEW_TOKENS, decoding="greedy"):
+    peer = [needs(PYTHON, "scripts/bench/setup.sh makes it"), HERE / "peers/generate.py"]
+    return side(peer, name, batch, precision, new, decoding)
+
+
+def side(program, name, batch, precision, new, decoding):
+    done = run([*program, model(name), prompts(name), new, batch, precision, THREADS, decoding])
+    figures = done.figures()
+    return figures["tokens_per_second"], done.peak_bytes, figures["ids"]
+
+
+def speed(name):
+    layers, width, _, vocabulary, their_batch, our_batch, _ = SHAPES[name]
+    rows = []
+    for batch, precision in [(their_batch, "float32"), (our_batch, "float32"), (our_batch, "bf16")]:
+        same = (lambda mine, peer: mine == peer) if precision == "float32" else None
+        rows.append(
+            compare(
+                BENCH, f"{name}: batch {batch}, {precision}", "tokens/s", lambda: ours(name, batch, precision),
+                lambda: theirs(name, their_batch), pairs=PAIRS, higher=True, equal=same,
+                note=f"peer: batch {their_batch}, float32; {PROMPT_TOKENS} + {NEW_TOKENS} tokens",
+            )  # fmt: skip
+        )
+    plain, half = rows[1]["ours"], rows[2]["ours"]
+    if plain and half:
+        rows.append(row(BENCH, f"{name}: bf16 over float32, batch {our_batch}", "ratio", ours=half / plain))
+    return rows
+
+
+def sampling():
+    """The first tokens that both draw from one prompt: Pearson's chi-square of two samples, tokens drawn fewer than ten times
+    together put into one class."""
+    drawn = [collections.Counter(ids[0] for ids in of("tiny", 500, new=1, decoding="40")[2]) for of in (ours, theirs)]
+    classes = collections.defaultdict(lambda: [0, 0])
+    for token in set(drawn[0]) | set(drawn[1]):
+        counts = drawn[0][token], drawn[1][token]
+        place = classes[token if sum(counts) >= 10 else "rare"]
+        place[0] += counts[0]
+        place[1] += counts[1]
+    statistic = sum((mine - peer) ** 2 / (mine + peer) for mine, peer in classes.values())
+    freedom = len(classes) - 1
+    # Wilson and Hilferty's normal approximation: 3.09 deviations are one in a thousand.
+    deviations = ((statistic / freedom) ** (1 / 3) - (1 - 2 / (9 * freedom))) / (2 / (9 * freedom)) ** 0.5
+    note = f"chi-square {statistic:.1f} at {freedom} degrees of freedom, {sum(drawn[0].values()):,} draws each, top-k 40"
+    return [row(BENCH, "sampling: same distribution", "deviations", ours=deviations, equal=deviations < 3.09, note=note)]
+
+
+def main():
+    wanted = sys.argv[1:] or ["small", "large", "sampling"]
+    rows = []
+    for name in wanted:
+        rows += sampling() if name == "sampling" else speed(name)
+    finish(BENCH, rows)
+
+
+if __name__ == "__main__":
+    main()
