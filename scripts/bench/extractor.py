@@ -24,7 +24,7 @@ PYTHON = pathlib.Path(os.environ.get("BENCH_PYTHON", DATA / "venv/bin/python"))
 PROMPT_TOKENS = NEW_TOKENS = 50
 SHAPES = {
     # layers, width, heads, vocabulary, the peer's batch, ours, prompts
-    "small": (4, 256, 8, 8192, 16, 128, 128),
+    "small": (4, 256, 8, 8192, 16, 128, 256),
     "large": (12, 768, 12, 50257, 4, 48, 48),
     "tiny": (2, 64, 4, 300, 500, 500, 20_000),
 }

@@ -29,9 +29,9 @@ const MODELS: [&str; 10] = [
 const ADAPTERS: [&str; 3] = ["default", "all-linear", "dora"];
 
 /// Largest error allowed, relative to the largest value compared. bf16 keeps 8 bits of a number, so that one rounding errs by
-/// up to 0.4%, and logits have gone through dozens.
+/// up to 0.4%, and logits have gone through dozens; what is held to a bound of its own is so, the rest to this.
 fn tolerance(kind: Kind) -> f64 {
-    if kind == Kind::Float { 1e-4 } else { 5e-2 }
+    if kind == Kind::Float { 1e-4 } else { 1e-1 }
 }
 
 /// How much farther from exact arithmetic than transformers' own bf16 ours may be.

@@ -39,14 +39,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut model, folder) =
         load_checkpoint(&PathBuf::from(checkpoint), None, Kind::Float, device("auto")?)?;
     model.merge()?;
-    let reader = Reader::new(model, TextTokenizer::load(&folder)?, settings.begin)?;
+    let mut reader = Reader::new(model, TextTokenizer::load(&folder)?, settings.begin)?;
     let corpus = PathBuf::from(corpus);
     let read = Documents::load(
         &corpus.join("train.parquet"),
         &corpus.join("heldout.parquet"),
         &reader.tokenizer,
     )?;
-    let found = agreement(&reader, &settings, &strategy, &read, documents.parse()?, 0)?;
+    let found = agreement(&mut reader, &settings, &strategy, &read, documents.parse()?, 0)?;
     println!("document  copies  predicted  expected hits (95%)  hits  samples");
     for row in &found {
         let (least, most) = row.expected;

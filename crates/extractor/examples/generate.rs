@@ -41,10 +41,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "bf16" => (Precision::Bf16, Kind::BFloat16),
         _ => (Precision::Float32, Kind::Float),
     };
-    let model = CausalLm::load(&folder, kind, Device::Cpu)?;
+    let mut readers = Reader::side_by_side(threads.parse()?, || {
+        let model = CausalLm::load(&folder, kind, Device::Cpu)?;
+        Reader::new(model, TextTokenizer::load(&folder)?, Begin::Model)
+    })?;
     // Nothing before the prompts: they are whole as they are.
-    let mut reader = Reader::new(model, TextTokenizer::load(&folder)?, Begin::Model)?;
-    reader.begin.clear();
+    for reader in &mut readers {
+        reader.begin.clear();
+    }
     let settings = Extraction {
         new_tokens: new_tokens.parse()?,
         batch_size: batch_size.parse()?,
@@ -63,9 +67,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Extraction::default()
     };
     let tokens: Vec<Vec<i64>> = serde_json::from_str(&std::fs::read_to_string(prompts)?)?;
-    let warm_up = tokens[..tokens.len().min(settings.batch_size)].to_vec();
-    generate(&reader, &settings, &of(warm_up), 0)?;
-    let drawn = generate(&reader, &settings, &of(tokens), 0)?;
+    let warm_up = tokens[..tokens.len().min(settings.batch_size * readers.len())].to_vec();
+    generate(&mut readers, &settings, &of(warm_up), 0)?;
+    let drawn = generate(&mut readers, &settings, &of(tokens), 0)?;
     let ids: Vec<&[i32]> = drawn
         .samples
         .iter()

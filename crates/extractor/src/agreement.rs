@@ -45,7 +45,7 @@ impl Agreement {
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn agreement(
-    reader: &Reader,
+    reader: &mut Reader,
     settings: &Extraction,
     strategy: &Strategy,
     documents: &Documents,
@@ -91,7 +91,7 @@ pub fn agreement(
         of_strategy: vec![(0..all.len()).collect()],
         all,
     };
-    let drawn = generation::generate(reader, &settings, &prompts, seed)?;
+    let drawn = generation::generate(std::slice::from_mut(reader), &settings, &prompts, seed)?;
     let mut found = Vec::with_capacity(predicted.len());
     for (prompt, (doc_id, probability)) in prompts.all.iter().zip(predicted) {
         let of_document = drawn

@@ -1,8 +1,10 @@
 //! Generation in batches: each prompt is read once for all its samples, and rows that have ended leave.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use causal_lm::TextTokenizer;
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{Finish, PromptForm, Sample};
 use contract::{Error, Progress};
@@ -52,35 +54,134 @@ pub(crate) struct Generation<'a> {
     pub(crate) tokens_read: usize,
 }
 
-/// Draws every sample of every strategy from every prompt.
+/// What is made at once.
+enum Job<'a> {
+    /// Draws, in one batch.
+    Draws(Vec<Request<'a>>),
+    /// Beam searches, in one batch.
+    Beams(Vec<Request<'a>>),
+    /// A search for a prompt.
+    Prompt(Request<'a>),
+}
+
+/// Draws every sample of every strategy from every prompt. Several readers of the same model work side by side, each on a thread of its
+/// own; which of them does what makes no difference to the result.
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn generate(
-    reader: &Reader,
+    readers: &mut [Reader],
     settings: &Extraction,
     prompts: &Prompts,
     seed: u64,
 ) -> Result<Drawn, Error> {
-    let requests = requests(prompts, &settings.strategy, seed);
-    let mut progress = Progress::new("generating", requests.len() as u64, "generations");
+    let jobs = jobs(requests(prompts, &settings.strategy, seed), settings.batch_size);
+    let count = jobs.iter().map(Job::len).sum::<usize>();
     let started = Instant::now();
-    let mut generations: Vec<Generation> = Vec::with_capacity(requests.len());
-    let mut tokens = 0;
-    let (mut draws, mut searches) = (Vec::new(), Vec::new());
-    for request in requests {
-        let Strategy { beams, prompt, .. } = request.strategy;
-        if *beams > 0 || *prompt == PromptForm::Optimised {
-            searches.push(request);
-        } else {
-            draws.push(request);
+    let work = Mutex::new(Work {
+        jobs: jobs.into_iter(),
+        progress: Progress::new("generating", count as u64, "generations"),
+        tokens: 0,
+        started,
+    });
+    let one_by_one = |reader: &Reader| -> Result<Vec<Generation<'_>>, Error> {
+        let mut made = Vec::new();
+        while let Some(job) = next_job(&work) {
+            let generations = job.run(reader, settings)?;
+            tell(&work, &job, &generations);
+            made.extend(generations);
+        }
+        Ok(made)
+    };
+    let one_by_one = &one_by_one;
+    let mut generations = match &mut *readers {
+        [reader] => one_by_one(reader)?,
+        // Each has a thread of its own, and LibTorch starts none beside it.
+        readers => with_torch_threads(1, || {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = readers
+                    .iter_mut()
+                    .map(|reader| scope.spawn(move || one_by_one(reader)))
+                    .collect();
+                let ended = threads.into_iter().map(|thread| {
+                    let lost = |_| Err(Error::Run("a thread of the generation ended early".to_owned()));
+                    thread.join().unwrap_or_else(lost)
+                });
+                Ok::<_, Error>(ended.collect::<Result<Vec<_>, _>>()?.concat())
+            })
+        })?,
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    generations.sort_by_key(|made| {
+        (
+            made.request.prompt_index,
+            made.request.strategy_index,
+            made.request.number,
+        )
+    });
+    let tokenizer = &readers[0].tokenizer;
+    let mut truths = BTreeMap::new();
+    let samples = generations
+        .into_iter()
+        .enumerate()
+        .map(|(id, made)| sample(id, made, tokenizer, &mut truths))
+        .collect::<Result<_, _>>()?;
+    Ok(Drawn { samples, seconds })
+}
+
+/// Does something while LibTorch uses so many threads for each operation.
+fn with_torch_threads<T>(threads: i32, what: impl FnOnce() -> T) -> T {
+    let before = tch::get_num_threads();
+    tch::set_num_threads(threads);
+    let result = what();
+    tch::set_num_threads(before);
+    result
+}
+
+/// What is left to do, and how it goes.
+struct Work<'a> {
+    jobs: std::vec::IntoIter<Job<'a>>,
+    progress: Progress,
+    tokens: usize,
+    started: Instant,
+}
+
+fn next_job<'a>(work: &Mutex<Work<'a>>) -> Option<Job<'a>> {
+    work.lock().unwrap_or_else(PoisonError::into_inner).jobs.next()
+}
+
+fn tell(work: &Mutex<Work<'_>>, job: &Job<'_>, made: &[Generation<'_>]) {
+    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+    work.tokens += made.iter().map(|made| made.generated.len()).sum::<usize>();
+    let speed = work.tokens as f64 / work.started.elapsed().as_secs_f64();
+    work.progress
+        .advance(job.len() as u64, &format!("{speed:.0} tokens/s"));
+}
+
+impl<'a> Job<'a> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Draws(requests) | Self::Beams(requests) => requests.len(),
+            Self::Prompt(_) => 1,
         }
     }
-    let mut told = |made: &[Generation], requests: usize| {
-        tokens += made.iter().map(|made| made.generated.len()).sum::<usize>();
-        let speed = tokens as f64 / started.elapsed().as_secs_f64();
-        progress.advance(requests as u64, &format!("{speed:.0} tokens/s"));
-    };
+
+    fn run(&self, reader: &Reader, settings: &Extraction) -> Result<Vec<Generation<'a>>, Error> {
+        let new_tokens = settings.new_tokens;
+        match self {
+            Self::Draws(requests) => draw_batch(reader, new_tokens, requests),
+            Self::Beams(requests) => beams::search(reader, new_tokens, requests),
+            Self::Prompt(request) => Ok(vec![optimised::search(reader, new_tokens, *request)?]),
+        }
+    }
+}
+
+fn jobs(requests: Vec<Request<'_>>, batch_size: usize) -> Vec<Job<'_>> {
+    let (searches, rest): (Vec<_>, Vec<_>) = requests
+        .into_iter()
+        .partition(|request| request.strategy.prompt == PromptForm::Optimised);
+    let (beams, mut draws): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|request| request.strategy.beams > 0);
     // Like lengths together; prompts of one length need no padding at all.
     draws.sort_by_key(|request| {
         (
@@ -90,41 +191,13 @@ pub fn generate(
             request.number,
         )
     });
-    for chunk in draws.chunks(settings.batch_size) {
-        let made = draw_batch(reader, settings.new_tokens, chunk)?;
-        told(&made, chunk.len());
-        generations.extend(made);
-    }
-    let (beams, optimised): (Vec<_>, Vec<_>) = searches
+    let searches = searches.into_iter().map(Job::Prompt);
+    let beams = beams::batches(&beams, batch_size)
         .into_iter()
-        .partition(|request| request.strategy.beams > 0);
-    for chunk in beams::batches(&beams, settings.batch_size) {
-        let made = beams::search(reader, settings.new_tokens, chunk)?;
-        told(&made, chunk.len());
-        generations.extend(made);
-    }
-    for request in optimised {
-        let made = optimised::search(reader, settings.new_tokens, request)?;
-        told(std::slice::from_ref(&made), 1);
-        generations.push(made);
-    }
-    generations.sort_by_key(|made| {
-        (
-            made.request.prompt_index,
-            made.request.strategy_index,
-            made.request.number,
-        )
-    });
-    let mut truths = BTreeMap::new();
-    let samples = generations
-        .into_iter()
-        .enumerate()
-        .map(|(id, made)| sample(id, made, reader, &mut truths))
-        .collect::<Result<_, _>>()?;
-    Ok(Drawn {
-        samples,
-        seconds: started.elapsed().as_secs_f64(),
-    })
+        .map(|batch| Job::Beams(batch.to_vec()));
+    let draws = draws.chunks(batch_size).map(|batch| Job::Draws(batch.to_vec()));
+    // What takes longest first, so that no thread is left with it at the end.
+    searches.chain(beams).chain(draws).collect()
 }
 
 /// What is to be made: each strategy with each of its prompts, as often as it asks for samples. A search gives them all at
@@ -138,12 +211,13 @@ fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> 
         for &prompt_index in &prompts.of_strategy[strategy_index] {
             let prompt = &prompts.all[prompt_index];
             let is_nothing = prompt.form == PromptForm::Nothing;
-            let samples = match (is_draw, is_nothing) {
+            let samples = if is_nothing && begun_from_nothing && !is_draw {
+                0
+            } else if is_draw && !is_nothing {
+                strategy.samples
+            } else {
                 // From nothing there are as many prompts as generations are asked for, all alike.
-                (true, true) => 1,
-                (true, false) => strategy.samples,
-                (false, true) if begun_from_nothing => 0,
-                (false, _) => 1,
+                1
             };
             begun_from_nothing |= is_nothing;
             for number in 0..samples {
@@ -275,7 +349,7 @@ impl<'a> Generation<'a> {
 fn sample(
     id: usize,
     made: Generation,
-    reader: &Reader,
+    tokenizer: &TextTokenizer,
     truths: &mut BTreeMap<usize, Option<String>>,
 ) -> Result<Sample, Error> {
     let Request {
@@ -285,12 +359,12 @@ fn sample(
         seed,
         ..
     } = made.request;
-    let tokenizer = &reader.tokenizer;
     let narrow = |tokens: &[i64]| tokens.iter().map(|&token| token as i32).collect();
     if let std::collections::btree_map::Entry::Vacant(place) = truths.entry(prompt_index) {
-        place.insert(match prompt.truth.is_empty() {
-            true => None,
-            false => Some(tokenizer.decode(&prompt.truth)?),
+        place.insert(if prompt.truth.is_empty() {
+            None
+        } else {
+            Some(tokenizer.decode(&prompt.truth)?)
         });
     }
     Ok(Sample {

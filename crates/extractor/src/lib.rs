@@ -101,16 +101,20 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
         Precision::Bf16 => Kind::BFloat16,
     };
     let device = device(&settings.device)?;
-    let (mut model, tokenizer_folder) = load_checkpoint(checkpoint.folder, checkpoint.base, kind, device)?;
-    if kind == Kind::Float {
-        // One product instead of three; in bf16 the sum would round small updates away.
-        model.merge()?;
-    }
-    let tokenizer = TextTokenizer::load(&tokenizer_folder)?;
-    let documents = Documents::load(&train, &held_out, &tokenizer)?;
-    let (prompts, skipped) = prompts::choose(&documents, settings, &model.config, &tokenizer, &user_prompts)?;
-    let reader = Reader::new(model, tokenizer, settings.begin)?;
-    let mut drawn = generation::generate(&reader, settings, &prompts, seed)?;
+    let mut readers = Reader::side_by_side(stage.threads(), || {
+        let (mut model, folder) = load_checkpoint(checkpoint.folder, checkpoint.base, kind, device)?;
+        if kind == Kind::Float {
+            // One product instead of three; in bf16 the sum would round small updates away.
+            model.merge()?;
+        }
+        Reader::new(model, TextTokenizer::load(&folder)?, settings.begin)
+    })?;
+    let Reader { model, tokenizer, .. } = &readers[0];
+    let documents = Documents::load(&train, &held_out, tokenizer)?;
+    let (prompts, skipped) = prompts::choose(&documents, settings, &model.config, tokenizer, &user_prompts)?;
+    let mut drawn = generation::generate(&mut readers, settings, &prompts, seed)?;
+    let reader = readers.swap_remove(0);
+    drop(readers);
     if settings.score {
         ranking::score(&reader, &mut drawn.samples)?;
     }
@@ -156,7 +160,43 @@ pub struct Reader {
     pub begin: Vec<i64>,
 }
 
+/// Weights up to this size, in bytes, are read once for each thread: they are small enough for the processor's caches, and the threads
+/// need not wait for each other in every layer. Larger ones are read from memory, once for all.
+const SMALL_MODEL_BYTES: usize = 64 << 20;
+
+/// Weights up to this size are laid out once more for decoding.
+const LAID_OUT_BYTES: usize = 4 << 30;
+
 impl Reader {
+    /// Readers of one model to generate side by side: as many as `threads` where the model is small and on the CPU, else one.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn side_by_side(threads: usize, load: impl Fn() -> Result<Self, Error>) -> Result<Vec<Self>, Error> {
+        let mut first = load()?;
+        let parameters = first.model.parameters_mut();
+        let bytes: usize = parameters
+            .iter()
+            .map(|parameter| parameter.tensor.numel() * parameter.tensor.kind().elt_size_in_bytes())
+            .sum();
+        let on_cpu = first.model.device() == tch::Device::Cpu;
+        let count = if on_cpu && bytes <= SMALL_MODEL_BYTES {
+            threads
+        } else {
+            1
+        };
+        let more = (1..count).map(|_| load());
+        let mut readers = std::iter::once(Ok(first))
+            .chain(more)
+            .collect::<Result<Vec<_>, _>>()?;
+        if on_cpu && bytes <= LAID_OUT_BYTES {
+            for reader in &mut readers {
+                reader.model.prepare_to_decode()?;
+            }
+        }
+        Ok(readers)
+    }
+
     /// A model with its tokenizer.
     ///
     /// # Errors

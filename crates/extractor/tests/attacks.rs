@@ -73,13 +73,19 @@ fn prompts(reader: &Reader, settings: &Extraction, documents: &Documents) -> Pro
 }
 
 /// The documents with `length` tokens of the model's own behind the prefix, which it gives with a probability that can be seen.
-fn of_its_own_words(reader: &Reader, documents: &Documents, strategy: &Strategy, length: usize) -> Documents {
+fn of_its_own_words(
+    reader: &mut Reader,
+    documents: &Documents,
+    strategy: &Strategy,
+    length: usize,
+) -> Documents {
     let strategy = Strategy {
         samples: 1,
         ..strategy.clone()
     };
     let settings = settings(strategy, length);
-    let drawn = generate(reader, &settings, &prompts(reader, &settings, documents), 7).unwrap();
+    let prompts = prompts(reader, &settings, documents);
+    let drawn = generate(std::slice::from_mut(reader), &settings, &prompts, 7).unwrap();
     let all = documents
         .all
         .iter()
@@ -136,7 +142,7 @@ fn ends(reader: &Reader, written: &[i64]) -> bool {
 
 #[test]
 fn beam_search_gives_the_most_probable_continuations_in_their_order() {
-    let reader = reader();
+    let mut reader = reader();
     // Four tokens out of three each: 81 sequences, and as many beams lose none.
     let strategy = Strategy {
         beams: 81,
@@ -145,7 +151,8 @@ fn beam_search_gives_the_most_probable_continuations_in_their_order() {
     };
     let settings = settings(strategy.clone(), 4);
     let documents = documents(&reader, &TEXTS);
-    let drawn = generate(&reader, &settings, &prompts(&reader, &settings, &documents), 0).unwrap();
+    let prompts = prompts(&reader, &settings, &documents);
+    let drawn = generate(std::slice::from_mut(&mut reader), &settings, &prompts, 0).unwrap();
     assert_eq!(drawn.samples.len(), 5 * TEXTS.len());
     for document in &documents.all {
         let every = all_continuations(&reader, Scheme::from(&strategy), &document.tokens[..PREFIX], 4);
@@ -172,9 +179,10 @@ fn generated(sample: &Sample) -> Vec<i64> {
 
 #[test]
 fn the_near_verbatim_bound_is_the_sum_over_what_is_near() {
-    let reader = reader();
+    let mut reader = reader();
     let strategy = top_k(3);
-    let documents = of_its_own_words(&reader, &documents(&reader, &TEXTS), &strategy, 4);
+    let texts = documents(&reader, &TEXTS);
+    let documents = of_its_own_words(&mut reader, &texts, &strategy, 4);
     for (beams, edits) in [(81, 0), (81, 1), (81, 2), (81, 4), (2, 1), (1, 1)] {
         let settings = Extraction {
             near_verbatim_beams: beams,
@@ -234,7 +242,7 @@ fn edit_distance(left: &[i64], right: &[i64]) -> usize {
 
 #[test]
 fn sampling_finds_what_the_scoring_pass_predicts() {
-    let reader = reader();
+    let mut reader = reader();
     for (name, strategy) in [
         ("top-k", top_k(4)),
         (
@@ -247,7 +255,8 @@ fn sampling_finds_what_the_scoring_pass_predicts() {
             },
         ),
     ] {
-        let documents = of_its_own_words(&reader, &documents(&reader, &TEXTS), &strategy, 2);
+        let texts = documents(&reader, &TEXTS);
+        let documents = of_its_own_words(&mut reader, &texts, &strategy, 2);
         let strategy = Strategy {
             samples: 2_000,
             ..strategy
@@ -256,7 +265,7 @@ fn sampling_finds_what_the_scoring_pass_predicts() {
             batch_size: 500,
             ..settings(strategy.clone(), 2)
         };
-        let found = agreement(&reader, &settings, &strategy, &documents, 10, 3).unwrap();
+        let found = agreement(&mut reader, &settings, &strategy, &documents, 10, 3).unwrap();
         assert!(found.len() >= 3, "{name}: {found:?}");
         for row in &found {
             assert_eq!(row.samples, 2_000);
@@ -267,7 +276,7 @@ fn sampling_finds_what_the_scoring_pass_predicts() {
 
 #[test]
 fn a_searched_prompt_brings_forth_what_it_is_reported_for() {
-    let reader = reader();
+    let mut reader = reader();
     let strategy = Strategy {
         prompt: PromptForm::Optimised,
         steps: 40,
@@ -287,7 +296,7 @@ fn a_searched_prompt_brings_forth_what_it_is_reported_for() {
     }
     let prompts = prompts(&reader, &settings, &documents);
     assert_eq!(prompts.all.len(), 2);
-    let drawn = generate(&reader, &settings, &prompts, 0).unwrap();
+    let drawn = generate(std::slice::from_mut(&mut reader), &settings, &prompts, 0).unwrap();
     assert_eq!(drawn.samples.len(), 2);
     for sample in &drawn.samples {
         let document = documents
@@ -307,7 +316,7 @@ fn a_searched_prompt_brings_forth_what_it_is_reported_for() {
         let every = all_continuations(&reader, GREEDY, &prompt, 1);
         assert!(every.contains_key(&document.tokens[..1]));
     }
-    let again = generate(&reader, &settings, &prompts, 0).unwrap();
+    let again = generate(std::slice::from_mut(&mut reader), &settings, &prompts, 0).unwrap();
     assert_eq!(drawn.samples, again.samples);
 }
 

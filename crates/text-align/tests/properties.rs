@@ -90,13 +90,14 @@ fn align(suspicious: &str, source: &str, parameters: Parameters) -> RoleAlignmen
     aligner.align_roles(&PreparedText::new(suspicious), &PreparedText::new(source))
 }
 
-/// A passage as the detector compares it: lower case, white space left out, and in exact mode punctuation too. Words are looked at one by one, because
-/// the lower case of a final sigma depends on where its word ends.
+/// A passage as the detector compares it: lower case, white space left out, and in exact mode punctuation too, wherever in a word it
+/// stands (an invisible mark may join it to one). Words are looked at one by one, because the lower case of a final sigma depends on
+/// where its word ends.
 fn letters(passage: &str, mode: Mode) -> String {
     let segments = passage.split_word_bounds().map(str::to_lowercase);
     segments
-        .filter(|word| mode == Mode::Fixed || !word.chars().all(|c| c.is_ascii_punctuation()))
-        .flat_map(|word| word.chars().filter(|c| !c.is_whitespace()).collect::<Vec<_>>())
+        .flat_map(|word| word.chars().collect::<Vec<_>>())
+        .filter(|c| !c.is_whitespace() && (mode == Mode::Fixed || !c.is_ascii_punctuation()))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Linear, Masks};
+use super::{Linear, Masks, attend_single};
 use crate::{Error, KvCache};
 
 /// How a projection divides into heads.
@@ -61,6 +61,9 @@ pub(crate) fn attend(
     let attended = match cache {
         Some(cache) => {
             let (keys, values) = cache.append(how.layer, keys, values)?;
+            if let Some(attended) = attend_single(query, &keys, &values, mask, how.scale)? {
+                return Ok(attended);
+            }
             Tensor::f_scaled_dot_product_attention(
                 query, &keys, &values, mask, 0.0, causal, how.scale, grouped,
             )?

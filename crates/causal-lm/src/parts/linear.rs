@@ -2,7 +2,8 @@
 
 use tch::{Kind, Tensor};
 
-use super::product;
+use super::product::is_few_rows;
+use super::{Packed, product};
 use crate::Error;
 
 /// How a weight lies in the file.
@@ -23,6 +24,8 @@ pub(crate) struct Linear {
     pub(crate) bias: Option<Tensor>,
     pub(crate) layout: Layout,
     pub(crate) adapter: Option<LowRank>,
+    /// The weight laid out for few rows, where the model was prepared to decode.
+    pub(crate) packed: Option<Packed>,
 }
 
 /// The two factors of a low-rank update (Hu et al. 2021).
@@ -48,7 +51,20 @@ impl Linear {
             bias,
             layout,
             adapter: None,
+            packed: None,
         }
+    }
+
+    /// Lays the weight out for decoding. A layer with an adapter goes without.
+    pub(crate) fn pack(&mut self) -> Result<(), Error> {
+        if self.adapter.is_none() {
+            let weight = match self.layout {
+                Layout::OutIn => self.weight.shallow_clone(),
+                Layout::InOut => self.weight.f_tr()?,
+            };
+            self.packed = Packed::new(&weight, self.bias.as_ref())?;
+        }
+        Ok(())
     }
 
     pub(crate) fn in_features(&self) -> i64 {
@@ -61,6 +77,9 @@ impl Linear {
 
     /// Applies the layer to `input` `[…, in]` in the input's own precision, whatever precision the weights are kept in.
     pub(crate) fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Error> {
+        if let Some(packed) = self.packed.as_ref().filter(|_| is_few_rows(input)) {
+            return packed.multiply(input);
+        }
         let bias = self
             .bias
             .as_ref()
@@ -121,6 +140,7 @@ impl Linear {
         let Some(adapter) = self.adapter.take() else {
             return Ok(());
         };
+        self.packed = None;
         let update = adapter.product()?;
         let (update, factor) = match (&adapter.magnitude, self.layout) {
             (None, Layout::OutIn) => (update, None),

@@ -20,6 +20,13 @@ const FEWEST_ROWS: i64 = 96;
 /// The same of widths.
 const LEAST_WIDTH: i64 = 128;
 
+/// Whether an input `[…, in]` is so few rows, and not to be trained through, that weights laid out for decoding are faster.
+pub(crate) fn is_few_rows(input: &Tensor) -> bool {
+    let width = input.size().last().copied().unwrap_or(1).max(1);
+    let rows = input.numel() as i64 / width;
+    input.kind() == Kind::Float && !input.requires_grad() && rows < FEWEST_ROWS_IN_TRAINING
+}
+
 /// `input` `[…, in]` times the transpose of `weight` `[out, in]`, plus `bias` `[out]`.
 pub(crate) fn product(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Error> {
     let (to, from) = weight.size2()?;
