@@ -141,9 +141,13 @@ impl Blocks {
             });
             // Rows that are missing to a full block are computed as zeros, and not stored.
             let full = rows.next_power_of_two();
-            for place in 0..from {
-                let column = (row..row + rows).map(|row| input[row * from + place]);
-                numbers.extend(column.chain(std::iter::repeat_n(0.0, full - rows)));
+            let start = numbers.len();
+            numbers.resize(start + full * from, 0.0);
+            for offset in 0..rows {
+                let places = numbers[start + offset..].iter_mut().step_by(full);
+                for (place, number) in places.zip(&input[(row + offset) * from..][..from]) {
+                    *place = *number;
+                }
             }
         }
         Self { numbers, blocks }
