@@ -157,9 +157,9 @@ def encode():
         file.write_text("".join(f"{sentence}\n" for sentence in found[:3000]), encoding="utf-8")
     vectors = {side: DATA / f"texts/vectors-{side}.safetensors" for side in ("ours", "peer")}
 
-    def ours():
+    def ours(*options):
         program = example("sentence-embed", "encode_sentences")
-        command = [program, needs(ENCODER, "run make setup"), file, "--threads", THREADS, "--out", vectors["ours"]]
+        command = [program, needs(ENCODER, "run make setup"), file, "--threads", THREADS, "--out", vectors["ours"], *options]
         return figures(command, "sentences_per_second")
 
     def peer():
@@ -175,7 +175,12 @@ def encode():
         return json.loads(run([PYTHON, "-c", code, vectors["ours"], vectors["peer"]]).output)[0] < 1e-4
 
     note = "sentence-transformers, batches of 32, all-MiniLM-L6-v2"
-    return [compare(BENCH, "encode", "sentences/s", ours, peer, pairs=PAIRS, higher=True, equal=equal, note=note)]
+    return [
+        compare(BENCH, "encode", "sentences/s", ours, peer, pairs=PAIRS, higher=True, equal=equal, note=note),
+        compare(
+            BENCH, "encode in bf16", "sentences/s", lambda: ours("--bfloat16"), peer, pairs=PAIRS, higher=True, equal=equal, note=note,
+        ),
+    ]  # fmt: skip
 
 
 def stage():

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use contract::pipeline::Architecture;
+use matrix_product::{is_few_rows, product};
 use tch::{Device, Kind, Tensor};
 
 use crate::families::{self, BUFFERS, Decoder};
-use crate::parts::{Linear, Packed, Part, Source, cast, is_few_rows, product};
+use crate::parts::{Linear, Packed, Part, Source, cast};
 use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, lora, weights};
 
 /// A decoder-only language model.

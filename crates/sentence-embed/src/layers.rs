@@ -1,5 +1,6 @@
 //! The parts that layers are made of: linear maps, normalisation, activation.
 
+use matrix_product::product;
 use tch::{Kind, TchError, Tensor};
 
 use crate::EmbedError;
@@ -42,9 +43,8 @@ impl Linear {
     }
 
     pub(crate) fn forward(&self, states: &Tensor) -> Result<Tensor, TchError> {
-        states
-            .f_to_kind(self.weight.f_kind()?)?
-            .f_linear(&self.weight, Some(&self.bias))
+        let states = states.f_to_kind(self.weight.f_kind()?)?;
+        product(&states, &self.weight, Some(&self.bias))
     }
 
     /// The same map with weights of another precision.

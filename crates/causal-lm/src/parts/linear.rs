@@ -1,9 +1,9 @@
 //! A linear layer as its family stores it, with an optional low-rank update.
 
+use matrix_product::{is_few_rows, product};
 use tch::{Kind, Tensor};
 
-use super::product::is_few_rows;
-use super::{Packed, product};
+use super::Packed;
 use crate::Error;
 
 /// How a weight lies in the file.
@@ -120,8 +120,8 @@ impl Linear {
     fn multiply(&self, input: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Error> {
         let weight = cast(&self.weight, input.kind())?;
         match self.layout {
-            Layout::OutIn => product(input, &weight, bias),
-            Layout::InOut => product(input, &weight.f_tr()?, bias),
+            Layout::OutIn => Ok(product(input, &weight, bias)?),
+            Layout::InOut => Ok(product(input, &weight.f_tr()?, bias)?),
         }
     }
 

@@ -5,9 +5,7 @@
 //! on an AMD EPYC with AVX-512: 425 against 200 GFLOP/s on two threads). A linear layer is a convolution with a kernel of one
 //! pixel over images whose pixels are the rows.
 
-use tch::{Device, Kind, Tensor};
-
-use crate::Error;
+use tch::{Device, Kind, TchError, Tensor};
 
 /// Images that the rows are divided into. From sixteen on LibTorch convolves with oneDNN whatever the number of threads, so that
 /// results do not change with it.
@@ -21,14 +19,17 @@ const FEWEST_ROWS: i64 = 96;
 const LEAST_WIDTH: i64 = 128;
 
 /// Whether an input `[…, in]` is so few rows, and not to be trained through, that weights laid out for decoding are faster.
-pub(crate) fn is_few_rows(input: &Tensor) -> bool {
+pub fn is_few_rows(input: &Tensor) -> bool {
     let width = input.size().last().copied().unwrap_or(1).max(1);
     let rows = input.numel() as i64 / width;
     input.kind() == Kind::Float && !input.requires_grad() && rows < FEWEST_ROWS_IN_TRAINING
 }
 
 /// `input` `[…, in]` times the transpose of `weight` `[out, in]`, plus `bias` `[out]`.
-pub(crate) fn product(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Error> {
+///
+/// # Errors
+/// [`TchError`] for shapes that do not fit, or where memory runs out.
+pub fn product(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
     let (to, from) = weight.size2()?;
     let rows = input.numel() as i64 / from.max(1);
     let fewest = if input.requires_grad() || weight.requires_grad() {
@@ -38,7 +39,7 @@ pub(crate) fn product(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) ->
     };
     let worth_it = cfg!(target_arch = "x86_64") && rows >= fewest && from.min(to) >= LEAST_WIDTH;
     if !worth_it || input.kind() != Kind::Float || input.device() != Device::Cpu {
-        return Ok(input.f_linear(weight, bias)?);
+        return input.f_linear(weight, bias);
     }
     let flat = input.f_reshape([rows, from])?;
     let missing = (IMAGES - rows % IMAGES) % IMAGES;
@@ -56,11 +57,11 @@ pub(crate) fn product(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) ->
     let mut shape = input.size();
     shape.pop();
     shape.push(to);
-    Ok(convolved
+    convolved
         .f_permute([0, 2, 3, 1])?
         .f_reshape([rows + missing, to])?
         .f_narrow(0, 0, rows)?
-        .f_view(&shape[..])?)
+        .f_view(&shape[..])
 }
 
 #[cfg(test)]
