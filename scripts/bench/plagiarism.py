@@ -4,7 +4,7 @@
 
 BENCH_TEXTS is a folder or pattern of Parquet files with a column `text` (without it, text of random words is made up); THREADS the
 threads of both sides; BENCH_PAIRS the counted pairs of turns; BENCH_MEGABYTES and BENCH_GENERATIONS the sizes of the stage, with
-blanks between. Peers: see setup.sh.
+blanks between, and BENCH_PRECISION that of its encoder (float32 or bf16). Peers: see setup.sh.
 """
 
 import collections
@@ -24,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 TEXTS = os.environ.get("BENCH_TEXTS", "made-up")
 PAIRS = int(os.environ.get("BENCH_PAIRS", 5))
 MEGABYTES = [int(size) for size in os.environ.get("BENCH_MEGABYTES", "10 50 200").split()]
+PRECISION = os.environ.get("BENCH_PRECISION", "float32")
 GENERATIONS = [int(count) for count in os.environ.get("BENCH_GENERATIONS", "1000 10000").split()]
 ENCODER = pathlib.Path(os.environ.get("BENCH_ENCODER", ROOT / "data/toolchain/all-MiniLM-L6-v2"))
 PYTHON = pathlib.Path(os.environ.get("BENCH_PYTHON", DATA / "venv/bin/python"))
@@ -215,7 +216,7 @@ def stage_once(program, folder, samples):
     for file in sorted(kept.rglob("*"), reverse=True) if kept.exists() else []:
         file.rmdir() if file.is_dir() else file.unlink()
     pipeline = DATA / "stage.toml"
-    pipeline.write_text('name = "bench"\n\n[corpus]\nfiles = "none"\n')
+    pipeline.write_text(f'name = "bench"\n\n[corpus]\nfiles = "none"\n\n[detection]\nprecision = "{PRECISION}"\n')
     out = DATA / "stage"
     return run(
         [program, "--config", pipeline, "--in", folder, "--samples", samples, "--out", out, "--threads", THREADS, "--force"]

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 
+use contract::pipeline::Precision;
 use contract::{Error, PipelineFile, Progress};
 use sentence_embed::{Embeddings, Encoder};
 use tch::Device;
@@ -39,17 +40,19 @@ pub fn locate(pipeline: &PipelineFile) -> Result<PathBuf, Error> {
 #[derive(Debug, Clone)]
 pub struct SentenceEncoder {
     folder: PathBuf,
+    precision: Precision,
     digest: String,
     cache: VectorCache,
 }
 
 impl SentenceEncoder {
     /// The encoder of `folder`, whose files have this digest; it is loaded when it is needed. Vectors of corpora are kept in
-    /// `cache`.
-    pub fn new(folder: PathBuf, digest: String, cache: VectorCache) -> Self {
+    /// `cache`, those of each precision apart.
+    pub fn new(folder: PathBuf, precision: Precision, digest: &str, cache: VectorCache) -> Self {
         Self {
             folder,
-            digest,
+            precision,
+            digest: format!("{digest} {precision:?}"),
             cache,
         }
     }
@@ -59,7 +62,7 @@ impl SentenceEncoder {
     /// # Errors
     /// Those of [`encode`].
     pub fn rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
-        rows(&self.folder, sentences)
+        rows(&self.folder, self.precision, sentences)
     }
 
     /// The vectors of the sentences of a corpus, row by row, from the cache if they are there.
@@ -67,8 +70,9 @@ impl SentenceEncoder {
     /// # Errors
     /// Those of [`encode`].
     pub fn corpus_rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
-        self.cache
-            .vectors(&self.digest, sentences, || rows(&self.folder, sentences))
+        self.cache.vectors(&self.digest, sentences, || {
+            rows(&self.folder, self.precision, sentences)
+        })
     }
 }
 
@@ -77,13 +81,18 @@ impl SentenceEncoder {
 /// # Errors
 /// [`Error::Input`] where the folder holds no usable encoder, [`Error::Run`] where the computation fails.
 pub fn encode(folder: &Path, sentences: &[impl Borrow<str>]) -> Result<Vectors, Error> {
-    rows(folder, sentences).map(Vectors::from)
+    rows(folder, Precision::Float32, sentences).map(Vectors::from)
 }
 
-fn rows(folder: &Path, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
+fn rows(folder: &Path, precision: Precision, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
     // One thread within each operation: sums then never depend on how many threads there are.
     tch::set_num_threads(1);
-    let encoder = Encoder::load(folder, Device::Cpu).map_err(|error| Error::input(folder, error))?;
+    let precision = match precision {
+        Precision::Float32 => sentence_embed::Precision::Single,
+        Precision::Bf16 => sentence_embed::Precision::BFloat16,
+    };
+    let encoder =
+        Encoder::load_in(precision, folder, Device::Cpu).map_err(|error| Error::input(folder, error))?;
     let mut progress = Progress::new("encoding", sentences.len() as u64, "sentences");
     let sentences: Vec<&str> = sentences.iter().map(Borrow::borrow).collect();
     encoder

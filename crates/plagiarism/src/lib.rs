@@ -169,7 +169,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let sources = Sources::read(&train, &held_out)?;
     let digest = provenance.inputs.get("encoder").cloned().unwrap_or_default();
     let tools = Tools {
-        encoder: SentenceEncoder::new(encoder_folder, digest, VectorCache::beside(&arguments.corpus)),
+        encoder: SentenceEncoder::new(
+            encoder_folder,
+            pipeline.detection.precision,
+            &digest,
+            VectorCache::beside(&arguments.corpus),
+        ),
         classifier: classifier_folder
             .map(|folder| ParaphraseClassifier::load(&folder, pipeline.detection.confirm_probability))
             .transpose()?,

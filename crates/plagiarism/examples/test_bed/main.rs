@@ -17,7 +17,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Parser;
-use contract::pipeline::{Detection, DetectorPreset};
+use contract::pipeline::{Detection, DetectorPreset, Precision};
 use contract::records::{Finish, Sample, Split};
 use contract::{Provenance, parquet};
 use plagiarism::sources::Document;
@@ -102,7 +102,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(|(number, case)| sample(number, case))
         .collect();
     let tools = Tools {
-        encoder: SentenceEncoder::new(options.encoder.clone(), String::new(), VectorCache::default()),
+        encoder: SentenceEncoder::new(
+            options.encoder.clone(),
+            Precision::Float32,
+            "",
+            VectorCache::default(),
+        ),
         classifier: None,
         indexes: IndexCache::default(),
     };
