@@ -1,5 +1,7 @@
 //! What sampling finds beside what stronger attacks find, what ordinary prompts bring up, and what it costs.
 
+use std::collections::BTreeMap;
+
 use contract::records::{PromptForm, Split};
 use maud::{Markup, html};
 
@@ -133,10 +135,10 @@ fn strongest(setting: &Setting, series: &Series, wanted: impl Fn(&Strategy) -> b
                 Some((strategy, claim)) => {
                     (percent(claim.rate.value))
                     @if let Some(interval) = claim.rate.interval { span class="ci" { (percent_interval(interval)) } }
-                    span class="ci" {
+                    @if claim.rate.value > 0.0 { span class="ci" {
                         (visible(&strategy.name))
                         @if series.mode != "base" && !claim.holds() { ", not over its floor" }
-                    }
+                    } }
                 }
                 None => { span class="none" { "–" } }
             }
@@ -284,11 +286,21 @@ fn rankings<'a>(
     analysis: &'a Analysis<'_>,
 ) -> Vec<(&'a str, &'a Series, Vec<Precision>)> {
     let found = setting.shown().map(|(label, series)| {
-        let samples = series
-            .cells
-            .iter()
-            .flat_map(|&cell| &analysis.cells[cell].data.samples);
-        (label, series, precisions(samples.filter(|sample| !sample.greedy)))
+        let from_nothing = || {
+            let samples = series
+                .cells
+                .iter()
+                .flat_map(|&cell| &analysis.cells[cell].data.samples);
+            samples.filter(|sample| sample.form == PromptForm::Nothing)
+        };
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for sample in from_nothing() {
+            *counts.entry(&sample.strategy).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        let of_strategy =
+            from_nothing().filter(|sample| most.is_some_and(|(name, _)| name == sample.strategy));
+        (label, series, precisions(of_strategy))
     });
     found.filter(|(.., precisions)| precisions.len() > 1).collect()
 }
