@@ -61,7 +61,11 @@ impl Source {
         };
         let mut weight = self.take(&format!("{path}.weight"), &shape, start)?;
         if layout == Layout::InOut {
-            weight = weight.f_tr()?.f_contiguous()?.f_tr()?;
+            // Within its own memory: weights that come and go would leave holes that nothing fits into.
+            let transposed = weight.f_tr()?.f_contiguous()?;
+            let mut stored = weight.f_view([to, from])?;
+            stored.f_copy_(&transposed)?;
+            weight = stored.f_tr()?;
         }
         let bias = bias
             .then(|| self.take(&format!("{path}.bias"), &[to], Start::Zero))
