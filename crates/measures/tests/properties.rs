@@ -1,6 +1,6 @@
 //! Properties that hold for every input, and agreement with slow references written from the definitions.
 
-use measures::discoverable::{is_discoverable, probability_after, samples_needed};
+use measures::discoverable::{is_discoverable, log_sequence_probability, probability_after, samples_needed};
 use measures::exposure::{exposure, highest_exposure};
 use measures::interval::{
     Tally, bootstrap_mean, bootstrap_rate, mean, newcombe_difference, samples_for_width, samples_to_separate,
@@ -92,6 +92,35 @@ fn exact_probability_after(a: u128, b: u128, samples: u32) -> (u128, u128) {
 }
 
 proptest! {
+    /// A toy model gives the wanted token the weight `wanted` and all others together `others`, step by step: every probability is
+    /// a fraction, and 1 − (1 − p)ⁿ is computed with whole numbers.
+    #[test]
+    fn log_space_agrees_with_fractions(
+        steps in vec((1_u32..12, 0_u32..12), 1..5),
+        samples in 1_u32..6,
+        sixteenths in 1_u128..16,
+    ) {
+        let (mut numerator, mut denominator) = (1_u128, 1_u128);
+        let mut logprobs = Vec::new();
+        for (wanted, others) in steps {
+            numerator *= u128::from(wanted);
+            denominator *= u128::from(wanted + others);
+            logprobs.push((f64::from(wanted) / f64::from(wanted + others)).ln() as f32);
+        }
+        let exact = (numerator as f64 / denominator as f64).ln().min(0.0);
+        prop_assert!((log_sequence_probability(&logprobs).unwrap() - exact).abs() < 1e-5);
+
+        let all = denominator.pow(samples);
+        let found = all - (denominator - numerator).pow(samples);
+        let after = probability_after(exact, u64::from(samples)).unwrap();
+        prop_assert!((after - found as f64 / all as f64).abs() < 1e-12, "{after} for {found}/{all}");
+        let probability = sixteenths as f64 / 16.0;
+        prop_assert_eq!(
+            is_discoverable(exact, u64::from(samples), probability).unwrap(),
+            16 * found >= sixteenths * all
+        );
+    }
+
     #[test]
     fn edit_distance_agrees_with_the_matrix(left in tokens(), right in tokens()) {
         prop_assert_eq!(edit_distance(&left, &right), slow_edit_distance(&left, &right));
