@@ -164,11 +164,14 @@ pub struct Reader {
 /// need not wait for each other in every layer. Larger ones are read from memory, once for all.
 const SMALL_MODEL_BYTES: usize = 64 << 20;
 
+/// Readers of a small model, at most: each holds the weights, and batches to share among them run out.
+const MOST_READERS: usize = 16;
+
 /// Weights up to this size are laid out once more for decoding.
 const LAID_OUT_BYTES: usize = 4 << 30;
 
 impl Reader {
-    /// Readers of one model to generate side by side: as many as `threads` where the model is small and on the CPU, else one.
+    /// Readers of one model to generate side by side: as many as `threads`, up to sixteen, where the model is small and on the CPU, else one.
     ///
     /// # Errors
     /// As `load`.
@@ -181,7 +184,7 @@ impl Reader {
             .sum();
         let on_cpu = first.model.device() == tch::Device::Cpu;
         let count = if on_cpu && bytes <= SMALL_MODEL_BYTES {
-            threads
+            threads.clamp(1, MOST_READERS)
         } else {
             1
         };

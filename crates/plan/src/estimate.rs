@@ -25,6 +25,9 @@ pub use extent::Extent;
 
 mod extent;
 
+/// Weights up to this size the extractor lays out a second time for decoding.
+const LAID_OUT_BYTES: f64 = 4.0 * 1024.0 * 1024.0 * 1024.0;
+
 /// Arithmetic rate that times are estimated with unless another is given, in 10⁹ operations a second: what two cores of a
 /// server CPU reach in float32 on matrices of small models, as a rule of thumb.
 pub const DEFAULT_GFLOPS: f64 = 60.0;
@@ -264,8 +267,16 @@ fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
     let rows = extraction.batch_size as f64;
     let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
     let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
+    // In float32 weights of up to 4 GiB are laid out a second time for decoding. Small models are read once for each thread besides,
+    // which is not counted: how many threads there will be is not known here.
+    let weights = number * shape.parameters;
+    let laid_out = if number == 4.0 && weights <= LAID_OUT_BYTES {
+        weights
+    } else {
+        0.0
+    };
     // The scoring pass holds logits and log-probabilities of whole passages.
-    number * shape.parameters + cache + 8.0 * rows * passage * shape.vocabulary
+    weights + laid_out + cache + 8.0 * rows * passage * shape.vocabulary
 }
 
 fn disk(plan: &Plan, cell: &PlannedCell, shape: &Shape, generations: f64) -> f64 {
