@@ -124,11 +124,11 @@ def finish(bench, rows):
     partial.rename(DATA / f"{bench}.parquet")
     number = lambda value: "" if value is None else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     megabytes = lambda value: "" if value is None else f"{value / 1e6:,.0f}"
-    head = ["case", "unit", "ours", "peer", "ratio", "min", "max", "MB", "peer MB", "equal", "note"]
+    head = ["case", "unit", "ours", "peer", "ratio", "min", "max", "floor", "MB", "peer MB", "equal", "note"]
     lines = [head] + [
         [
             r["case"], r["unit"], number(r["ours"]), number(r["peer"]), number(r["ratio"]), number(r["ratio_min"]),
-            number(r["ratio_max"]), megabytes(r["ours_peak_bytes"]), megabytes(r["peer_peak_bytes"]),
+            number(r["ratio_max"]), number(r["floor"]), megabytes(r["ours_peak_bytes"]), megabytes(r["peer_peak_bytes"]),
             "" if r["equal"] is None else "yes" if r["equal"] else "NO", r["note"],
         ]  # fmt: skip
         for r in rows

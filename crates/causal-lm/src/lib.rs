@@ -34,6 +34,7 @@ mod lora;
 mod model;
 mod padding;
 mod parts;
+mod passage;
 mod tokenizer;
 pub mod weights;
 
@@ -46,4 +47,5 @@ pub use kv_cache::KvCache;
 pub use lora::{LoraSettings, LoraTargets};
 pub use model::{CausalLm, ParameterMut};
 pub use padding::LeftPadding;
+pub use passage::Passage;
 pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

@@ -7,22 +7,22 @@ use contract::pipeline::Architecture;
 use matrix_product::{is_few_rows, product};
 use tch::{Device, Kind, Tensor};
 
-use crate::families::{self, BUFFERS, Decoder};
-use crate::parts::{Linear, Packed, Part, Source, cast};
-use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, lora, weights};
+use crate::families::{self, BUFFERS, Decoder, Pass};
+use crate::parts::{Linear, Packed, Part, Source, Span, cast};
+use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, Passage, lora, weights};
 
 /// A decoder-only language model.
 #[derive(Debug)]
 pub struct CausalLm {
     /// The model's configuration.
     pub config: Config,
-    decoder: Box<dyn Decoder>,
+    pub(crate) decoder: Box<dyn Decoder>,
     /// The output head `[vocabulary, width]` where it is not the embedding.
     head: Option<Tensor>,
     /// The head laid out for few rows, where the model was prepared to decode.
     packed_head: Option<Packed>,
     lora: Option<LoraSettings>,
-    compute: Kind,
+    pub(crate) compute: Kind,
     device: Device,
 }
 
@@ -93,6 +93,11 @@ impl CausalLm {
         self.device
     }
 
+    /// The precision that it computes in.
+    pub fn compute(&self) -> Kind {
+        self.compute
+    }
+
     /// The adapter's settings, where there is one.
     pub fn lora(&self) -> Option<&LoraSettings> {
         self.lora.as_ref()
@@ -107,9 +112,28 @@ impl CausalLm {
         &self,
         tokens: &Tensor,
         padding: Option<&LeftPadding>,
-        cache: Option<&mut KvCache>,
+        mut cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
-        self.decoder.hidden(tokens, padding, cache, self.compute, false)
+        let decoder = &*self.decoder;
+        let span = Span::new(tokens, padding, cache.as_deref(), self.config.context)?;
+        let pass = Pass::new(decoder, &span, self.compute, false)?;
+        let mut stream = cast(&decoder.enter(tokens, &span)?, self.compute)?;
+        for layer in 0..decoder.blocks() {
+            stream = decoder.block(layer, &stream, &pass, cache.as_deref_mut())?;
+        }
+        if let Some(cache) = cache {
+            cache.advance(span.length());
+        }
+        decoder.final_norm().forward(&stream)
+    }
+
+    /// The way of documents through the model, block by block: `tokens` `[tokens]` holds them one behind the other, without
+    /// padding, and `lengths` says how long each is. With `training`, an adapter's dropout is at work.
+    ///
+    /// # Errors
+    /// [`contract::Error::Run`] where a document does not fit into the context; [`Error::Torch`] where the lengths do not add up.
+    pub fn passage(&self, tokens: &Tensor, lengths: &[i64], training: bool) -> Result<Passage<'_>, Error> {
+        Passage::new(self, tokens, lengths, training)
     }
 
     /// The vectors `[…, width]` that token ids `[…]` stand for at the model's input.
@@ -125,14 +149,6 @@ impl CausalLm {
         &self.decoder.embedding().weight
     }
 
-    /// As [`CausalLm::hidden`] without a cache, with the adapter's dropout.
-    ///
-    /// # Errors
-    /// As [`CausalLm::hidden`].
-    pub fn hidden_in_training(&self, tokens: &Tensor) -> Result<Tensor, Error> {
-        self.decoder.hidden(tokens, None, None, self.compute, true)
-    }
-
     /// Logits `[…, vocabulary]` in float32 of hidden states `[…, width]`.
     ///
     /// # Errors
@@ -141,8 +157,26 @@ impl CausalLm {
         if let Some(packed) = self.packed_head.as_ref().filter(|_| is_few_rows(hidden)) {
             return packed.multiply(hidden);
         }
-        let head = self.head.as_ref().unwrap_or(&self.decoder.embedding().weight);
+        let head = self.head();
         cast(&product(hidden, &cast(head, hidden.kind())?, None)?, Kind::Float)
+    }
+
+    /// The output head `[vocabulary, width]`: the embedding, where that is it.
+    pub fn head(&self) -> &Tensor {
+        self.head.as_ref().unwrap_or(&self.decoder.embedding().weight)
+    }
+
+    /// The name that the head's tensor has among the parameters.
+    pub fn head_name(&self) -> String {
+        match &self.head {
+            Some(_) => self.config.family.head_names()[0].to_owned(),
+            None => self.embedding_name(),
+        }
+    }
+
+    /// The name that the embedding's tensor has among the parameters.
+    pub fn embedding_name(&self) -> String {
+        format!("{}.weight", self.decoder.embedding().path)
     }
 
     /// An empty cache for up to `tokens` tokens.

@@ -1,13 +1,14 @@
 //! Tensors in safetensors files: read through a memory map into the precision asked for, written whole with sorted names.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, View};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use crate::Error;
 
@@ -136,16 +137,18 @@ pub fn write(
     tensors: &BTreeMap<String, Tensor>,
     metadata: &[(&str, &str)],
 ) -> Result<(), Error> {
+    let failure = RefCell::new(None);
     let mut views = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        views.push((name.as_str(), Stored::new(tensor)?));
+        views.push((name.as_str(), Stored::new(tensor, &failure)?));
     }
     let metadata: HashMap<String, String> = metadata
         .iter()
         .map(|&(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     safetensors::serialize_to_file(views, Some(metadata), path)
-        .map_err(|error| contract::Error::output(path, error.to_string()).into())
+        .map_err(|error| contract::Error::output(path, error.to_string()))?;
+    failure.into_inner().map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The text facts in a file's header.
@@ -168,15 +171,18 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
-/// A tensor's bytes and shape as safetensors wants them.
-struct Stored {
-    bytes: Vec<u8>,
+/// A tensor as safetensors wants it. Its bytes are taken out only while they are written, so that memory does not hold all weights
+/// twice.
+struct Stored<'a> {
+    tensor: Tensor,
     shape: Vec<usize>,
     dtype: Dtype,
+    /// The first failure to take bytes out, which the trait has no way to return.
+    failure: &'a RefCell<Option<TchError>>,
 }
 
-impl Stored {
-    fn new(tensor: &Tensor) -> Result<Self, Error> {
+impl<'a> Stored<'a> {
+    fn new(tensor: &Tensor, failure: &'a RefCell<Option<TchError>>) -> Result<Self, Error> {
         let dtype = match tensor.kind() {
             Kind::Float => Dtype::F32,
             Kind::Half => Dtype::F16,
@@ -184,19 +190,23 @@ impl Stored {
             Kind::Int64 => Dtype::I64,
             other => return Err(contract::Error::Run(format!("no safetensors type for {other:?}")).into()),
         };
-        let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let numbers = tensor.numel();
-        let mut bytes = vec![0; numbers * tensor.kind().elt_size_in_bytes()];
-        tensor.f_copy_data_u8(&mut bytes, numbers)?;
         Ok(Self {
-            bytes,
+            tensor: tensor.f_detach()?,
             shape: tensor.size().iter().map(|&size| size as usize).collect(),
             dtype,
+            failure,
         })
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, TchError> {
+        let tensor = self.tensor.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let mut bytes = vec![0; self.data_len()];
+        tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;
+        Ok(bytes)
     }
 }
 
-impl View for Stored {
+impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -206,10 +216,13 @@ impl View for Stored {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
+        Cow::Owned(self.bytes().unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert(error);
+            Vec::new()
+        }))
     }
 
     fn data_len(&self) -> usize {
-        self.bytes.len()
+        self.tensor.numel() * self.tensor.kind().elt_size_in_bytes()
     }
 }

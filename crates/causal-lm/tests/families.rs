@@ -229,6 +229,30 @@ impl Case {
         self.compare("padded, cached", &[Tensor::cat(&steps, 1)], &[goal]);
     }
 
+    /// Documents behind one another, of several lengths and of one, against each alone.
+    fn documents(&mut self) {
+        let _guard = tch::no_grad_guard();
+        let tokens = self.expected["tokens"].narrow(0, 0, 1);
+        let length = tokens.size()[1];
+        let model = self.model();
+        for lengths in [vec![length, 1, length - 3, 5], vec![6, 6, 6]] {
+            let parts: Vec<Tensor> = lengths
+                .iter()
+                .map(|&length| tokens.narrow(1, 0, length))
+                .collect();
+            let together = model
+                .passage(&Tensor::cat(&parts, 1).view([-1]), &lengths, false)
+                .unwrap()
+                .hidden()
+                .unwrap();
+            let alone: Vec<Tensor> = parts
+                .iter()
+                .map(|part| model.hidden(part, None, None).unwrap().squeeze_dim(0))
+                .collect();
+            self.compare("documents = single", &[together], &[Tensor::cat(&alone, 0)]);
+        }
+    }
+
     /// Adapters that peft wrote give its logits, also merged, and are written as peft wrote them.
     fn adapters(&mut self) {
         let _guard = tch::no_grad_guard();
@@ -322,6 +346,7 @@ fn checked(name: &'static str, kind: Kind) -> Case {
     case.logits_loss_and_gradients();
     case.greedy_and_cache();
     case.padding();
+    case.documents();
     case.adapters();
     case
 }

@@ -22,11 +22,16 @@
 //! # }
 //! ```
 
+mod cross_entropy;
 mod evaluation;
-mod loss;
+mod gradients;
+mod head_loss;
+mod hidden_states;
+mod kept;
 mod memory;
 mod merge;
 pub mod modes;
+mod numbers;
 mod optimizer;
 mod outcome;
 mod rows;
@@ -37,15 +42,17 @@ mod training;
 use std::path::Path;
 
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance, TrainingMetric};
-use contract::{Error, Provenance, StageArguments, files::Unfinished, parquet};
+use contract::{Error, Provenance, StageArguments, parquet};
 
+pub use gradients::Gradients;
+pub use memory::keep_freed_memory;
 pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;
 pub use outcome::Outcome;
-pub use rows::{Batch, Rows};
+pub use rows::{Batch, Document, Rows};
 
 use modes::Prepared;
-use training::Trainer;
+use training::{Run, Trainer};
 
 /// Tunes the one model, mode and learning rate of the pipeline file on the training set in `corpus`.
 ///
@@ -87,26 +94,22 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
 
     let work = stage.out.join("training");
     let prepared = Prepared::new(&pipeline, model, mode, seed, &work, &instances)?;
-    let mut trainer = Trainer::new(
-        prepared,
-        &pipeline.tuning,
+    let run = Run {
+        tuning: &pipeline.tuning,
         mode,
         learning_rate,
         seed,
-        &instances,
-        &held_out,
-    )?;
+        work: &work,
+        kept: &stage.out.join("checkpoints"),
+    };
+    let mut trainer = Trainer::new(prepared, &run, &instances, &held_out)?;
     let recorded = trainer.run(&work.join("state.safetensors"), &provenance)?;
-    write_checkpoint(&mut trainer, &checkpoint)?;
+    trainer.write_checkpoint(&checkpoint)?;
     write_metrics(&metrics, &provenance, &recorded)?;
-    std::fs::remove_dir_all(&work).map_err(|error| Error::output(&work, error))?;
+    if work.exists() {
+        std::fs::remove_dir_all(&work).map_err(|error| Error::output(&work, error))?;
+    }
     Ok(Outcome::new(&stage.out, &recorded, trainer.trainable_count()))
-}
-
-fn write_checkpoint(trainer: &mut Trainer, destination: &Path) -> Result<(), Error> {
-    let folder = Unfinished::folder(destination)?;
-    trainer.write_checkpoint(folder.path())?;
-    folder.finish()
 }
 
 fn write_metrics(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
-use tuner::{MergeArguments, merge, tune};
+use tuner::{MergeArguments, keep_freed_memory, merge, tune};
 
 /// Tunes a model: pre-training, full, head-only, or LoRA
 ///
@@ -26,6 +26,7 @@ struct Arguments {
 const MERGE: &str = "merge";
 
 fn main() -> ExitCode {
+    keep_freed_memory();
     let merging = MergeArguments::augment_args(clap::Command::new(MERGE));
     let command = Arguments::command()
         .subcommand(merging)

@@ -3,6 +3,8 @@
 //! Every document begins with the token that begins a text and ends with the one that ends it (for GPT-2 the same), so that
 //! its first token is learned too, and so that extraction, which begins prompts the same way, meets what was trained.
 
+use std::collections::HashMap;
+
 use causal_lm::{Config, TextTokenizer};
 use contract::Error;
 use contract::pipeline::{LossOn, Rows as RowLayout, Tuning};
@@ -32,19 +34,21 @@ pub struct Rows {
     names: Vec<String>,
 }
 
-/// Some rows as tensors.
+/// Some rows as tensors, without padding. Rows that are the same stand here once, with their number as weight.
 #[derive(Debug)]
 pub struct Batch {
-    /// Token ids `[rows, length]`, padded on the right; causal attention never looks there.
+    /// Token ids `[tokens]`, row behind row.
     pub tokens: Tensor,
-    /// Places in the flattened batch whose prediction counts.
-    pub places: Tensor,
+    /// Tokens of each row.
+    pub lengths: Vec<i64>,
+    /// Places among the tokens whose prediction counts, where not all do.
+    pub places: Option<Tensor>,
     /// The token to predict at each of those places.
-    pub targets: Tensor,
-    /// Number of counted predictions.
+    pub targets: Vec<i64>,
+    /// How many times each of those predictions counts.
+    pub weights: Vec<f32>,
+    /// Number of counted predictions, copies included.
     pub counted: usize,
-    /// Tokens read, padding left out.
-    pub read: usize,
 }
 
 impl Rows {
@@ -147,35 +151,92 @@ impl Rows {
         names.join(", ")
     }
 
-    /// Some rows as tensors on `device`.
-    pub fn batch(&self, rows: &[usize], padding: i64, device: Device) -> Batch {
-        let longest = rows
+    /// The tokens of a row, its last among them, which is only predicted.
+    pub fn tokens(&self, row: usize) -> &[i32] {
+        &self.tokens[self.spans[row].0..self.spans[row].1]
+    }
+
+    /// Tokens that some rows read.
+    pub fn read(&self, rows: &[usize]) -> usize {
+        rows.iter().map(|&row| self.length(row)).sum()
+    }
+
+    /// Tokens that one row reads.
+    pub(crate) fn length(&self, row: usize) -> usize {
+        self.spans[row].1 - self.spans[row].0 - 1
+    }
+
+    /// Predictions of one row that count.
+    pub(crate) fn counted_in(&self, row: usize) -> usize {
+        let (start, end) = self.spans[row];
+        self.counted[start + 1..end]
             .iter()
-            .map(|&row| self.spans[row].1 - self.spans[row].0 - 1)
-            .max()
-            .unwrap_or(0);
-        let mut tokens = vec![padding; rows.len() * longest];
-        let (mut places, mut targets, mut read) = (Vec::new(), Vec::new(), 0);
-        for (index, &row) in rows.iter().enumerate() {
+            .filter(|counted| **counted)
+            .count()
+    }
+
+    /// Each row's first twin: the row itself, or the first with the same tokens, of which the same count.
+    pub(crate) fn twins(&self) -> Vec<usize> {
+        let mut first: HashMap<(&[i32], &[bool]), usize> = HashMap::new();
+        let spans = self.spans.iter().enumerate();
+        spans
+            .map(|(row, &(start, end))| {
+                let content = (&self.tokens[start..end], &self.counted[start + 1..end]);
+                *first.entry(content).or_insert(row)
+            })
+            .collect()
+    }
+
+    /// Some rows, each with its weight, as tensors on `device`.
+    pub fn batch(&self, rows: &[(usize, usize)], device: Device) -> Batch {
+        let (mut tokens, mut lengths) = (Vec::new(), Vec::with_capacity(rows.len()));
+        let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let mut counted = 0;
+        for &(row, weight) in rows {
             let (start, end) = self.spans[row];
             for place in start..end - 1 {
-                let flat = index * longest + place - start;
-                tokens[flat] = i64::from(self.tokens[place]);
                 if self.counted[place + 1] {
-                    places.push(flat as i64);
+                    places.push(tokens.len() as i64);
                     targets.push(i64::from(self.tokens[place + 1]));
+                    weights.push(weight as f32);
+                    counted += weight;
                 }
+                tokens.push(i64::from(self.tokens[place]));
             }
-            read += end - 1 - start;
+            lengths.push((end - 1 - start) as i64);
         }
+        let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
         Batch {
-            tokens: Tensor::from_slice(&tokens)
-                .view([rows.len() as i64, longest as i64])
-                .to_device(device),
-            counted: places.len(),
-            places: Tensor::from_slice(&places).to_device(device),
-            targets: Tensor::from_slice(&targets).to_device(device),
-            read,
+            places: (places.len() < tokens.len()).then(|| on_device(&places)),
+            tokens: on_device(&tokens),
+            lengths,
+            targets,
+            weights,
+            counted,
         }
     }
+}
+
+/// Divides the rows of a step into forward passes of at most `most_rows` rows and, unless a single row has more, `most_tokens` tokens
+/// (0: however many); `length` says how many tokens a row reads.
+pub(crate) fn passes(
+    rows: &[(usize, usize)],
+    most_rows: usize,
+    most_tokens: usize,
+    length: impl Fn(usize) -> usize,
+) -> Vec<&[(usize, usize)]> {
+    let (mut passes, mut first, mut tokens) = (Vec::new(), 0, 0);
+    for (place, &(row, _)) in rows.iter().enumerate() {
+        let more = length(row);
+        let full = place - first >= most_rows.max(1) || most_tokens > 0 && tokens + more > most_tokens;
+        if place > first && full {
+            passes.push(&rows[first..place]);
+            (first, tokens) = (place, 0);
+        }
+        tokens += more;
+    }
+    if first < rows.len() {
+        passes.push(&rows[first..]);
+    }
+    passes
 }

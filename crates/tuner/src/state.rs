@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     pub(crate) since_logged: (f64, usize, usize),
     /// Rows of metrics.
     pub(crate) metrics: Vec<TrainingMetric>,
+    /// Whether it ended early.
+    pub(crate) stopped: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -74,7 +74,11 @@ impl Bench {
         command
             .arg("--out")
             .arg(folder.join(out))
-            .args(["--threads", "1"])
+            .args(if more.contains(&"--threads") {
+                &[][..]
+            } else {
+                &["--threads", "1"]
+            })
             .args(more)
             .stdout(Stdio::null());
         command
@@ -86,7 +90,12 @@ impl Bench {
 
     #[track_caller]
     fn tune(&self, out: &str) -> PathBuf {
-        let output = self.run(out, &[]);
+        self.tune_with(out, &[])
+    }
+
+    #[track_caller]
+    fn tune_with(&self, out: &str, more: &[&str]) -> PathBuf {
+        let output = self.run(out, more);
         assert!(
             output.status.success(),
             "{}",
@@ -221,8 +230,13 @@ fn training_from_nothing_makes_a_model_and_its_tokenizer() {
 
 #[test]
 fn killed_at_any_moment_it_resumes_to_the_same_bytes() {
-    for mode in ["kind = \"full\"", "kind = \"lora\"\nrank = 2\ndropout = 0.2"] {
-        let bench = Bench::tiny(mode, "save_seconds = 0\naccumulation = 2");
+    let modes = [
+        ("kind = \"full\"", "keep_last = 2\nkeep_best = true"),
+        ("kind = \"head\"", "hidden_state_megabytes = 0"),
+        ("kind = \"lora\"\nrank = 2\ndropout = 0.2", "patience = 3"),
+    ];
+    for (mode, tuning) in modes {
+        let bench = Bench::tiny(mode, &format!("save_seconds = 0\naccumulation = 2\n{tuning}"));
         let whole = bench.tune("whole");
         let mut kills = 0;
         // Each life is a little longer, so that every part of the run is hit.
@@ -243,6 +257,7 @@ fn killed_at_any_moment_it_resumes_to_the_same_bytes() {
         assert!(kills > 0, "no run was killed");
         let killed = bench.tune("killed");
         assert_eq!(files(&whole), files(&killed), "{mode}");
+        assert_eq!(kept(&whole), kept(&killed), "{mode}");
         let without_times = |cell: &Path| {
             let rows = metrics(cell);
             rows.iter()
@@ -312,6 +327,166 @@ fn accumulated_batches_are_one_large_batch() {
     }
 }
 
+/// Largest difference of the losses and gradient norms of two runs, relative.
+fn difference(first: &Path, second: &Path) -> f64 {
+    let (first, second) = (metrics(first), metrics(second));
+    assert_eq!(first.len(), second.len());
+    let pairs = first.iter().zip(&second);
+    pairs
+        .map(|(first, second)| {
+            assert_eq!(
+                (first.step, first.split, first.tokens),
+                (second.step, second.split, second.tokens)
+            );
+            let relative = |first: f64, second: f64| (first - second).abs() / second.abs().max(1e-3);
+            relative(first.loss, second.loss).max(relative(first.grad_norm, second.grad_norm))
+        })
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn checkpointing_gives_the_same_bytes_also_where_something_is_dropped() {
+    for mode in [
+        "kind = \"full\"",
+        "kind = \"lora\"\nrank = 2\ndropout = 0.2\ntargets = \"all-linear\"",
+    ] {
+        let bench = Bench::tiny(mode, "");
+        let plain = bench.tune("plain");
+        let checkpointed = bench.tune_with("checkpointed", &["--set", "tuning.gradient_checkpointing=true"]);
+        assert_eq!(files(&plain), files(&checkpointed), "{mode}");
+        assert_eq!(difference(&plain, &checkpointed), 0.0, "{mode}");
+    }
+}
+
+#[test]
+fn passes_threads_and_the_place_of_hidden_states_do_not_matter() {
+    for mode in ["full", "head", "lora"] {
+        let bench = Bench::tiny(&format!("kind = \"{mode}\""), "");
+        let whole = bench.tune("whole");
+        // About two rows a pass; hidden states in a file; two threads.
+        for more in [
+            "tuning.pass_tokens=40",
+            "tuning.hidden_state_megabytes=0",
+            "tuning.device=\"cpu\"",
+        ] {
+            let threads = if more.contains("device") { "2" } else { "1" };
+            let other = bench.tune_with("other", &["--set", more, "--threads", threads]);
+            let difference = difference(&whole, &other);
+            assert!(difference < 1e-3, "{mode}, {more}: {difference}");
+            assert!(mode != "head" || !more.contains("megabytes") || difference == 0.0);
+        }
+    }
+}
+
+/// Copies that meet in one step are computed once and count as often as they stand there.
+#[test]
+fn copies_count_as_often_as_they_are() {
+    for mode in ["full", "head", "lora"] {
+        let bench = Bench::tiny(&format!("kind = \"{mode}\""), "accumulation = 8");
+        let path = bench.folder.path().join("train.parquet");
+        let mut instances: Vec<TrainingInstance> = parquet::read_all(&path).unwrap();
+        // Of 24 rows in one step, 16 are of one text.
+        for (place, instance) in instances.iter_mut().enumerate() {
+            if place % 3 > 0 {
+                instance.text = "The boat that everybody knows left at 5 with 70 crates.".into();
+            }
+        }
+        parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
+        // Held-out texts are read one by one: before the first step their loss is that of the first step.
+        let held_out: Vec<HeldOutDocument> = instances
+            .iter()
+            .map(|instance| HeldOutDocument {
+                doc_id: instance.doc_id.clone(),
+                text: instance.text.clone(),
+                prompt_chars: 0,
+                kind: DocumentKind::Document,
+            })
+            .collect();
+        let path = bench.folder.path().join("heldout.parquet");
+        parquet::write_all(&path, &Provenance::new("test"), &held_out).unwrap();
+        let rows = metrics(&bench.tune("cell"));
+        assert_eq!((rows[0].step, rows[0].split), (0, Split::Heldout));
+        assert_eq!((rows[1].step, rows[1].split), (1, Split::Train));
+        let error = (rows[0].loss - rows[1].loss).abs() / rows[0].loss;
+        assert!(error < 1e-6, "{mode}: {} {}", rows[0].loss, rows[1].loss);
+        let read: i64 = bench_tokens(&instances);
+        assert_eq!(rows[1].tokens, read, "copies are among the tokens read");
+    }
+}
+
+/// Tokens that the rows of some texts read: each text's, and the one that begins it.
+fn bench_tokens(instances: &[TrainingInstance]) -> i64 {
+    let tokenizer = causal_lm::TextTokenizer::load(&tiny()).unwrap();
+    let counts = instances
+        .iter()
+        .map(|instance| (tokenizer.encode(&instance.text).unwrap().len() as i64 + 1).min(47));
+    counts.sum()
+}
+
+fn kept(cell: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(cell.join("checkpoints")) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn checkpoints_are_kept_by_the_rule() {
+    // Six epochs of five steps. At this rate the held-out loss is best early and worse at the end.
+    let bench = Bench::tiny("kind = \"full\"\nepochs = 6", "");
+    let rising = [
+        "--set",
+        "mode.0.learning_rate=0.05",
+        "--set",
+        "tuning.schedule=\"constant\"",
+    ];
+    let run = |out: &str, more: &[&str]| {
+        let more: Vec<&str> = rising
+            .into_iter()
+            .chain(more.iter().flat_map(|set| ["--set", set]))
+            .collect();
+        bench.tune_with(out, &more)
+    };
+    let none = run("none", &[]);
+    assert!(kept(&none).is_empty());
+    let losses = held_out_losses(&none);
+    let best = (1..losses.len())
+        .min_by(|&first, &second| losses[first].total_cmp(&losses[second]))
+        .unwrap();
+    assert!(best < 5, "the test needs a loss that rises: {losses:?}");
+    let name = |epoch: usize| format!("step-{:08}", 5 * epoch);
+
+    let last = run("last", &["tuning.keep_last=2"]);
+    assert_eq!(kept(&last), [name(5), name(6)]);
+    let newest = last.join("checkpoints").join(name(6));
+    for (file, bytes) in files(&last) {
+        assert_eq!(std::fs::read(newest.join(&file)).unwrap(), bytes, "{file}");
+    }
+    let both = run("both", &["tuning.keep_last=1", "tuning.keep_best=true"]);
+    assert_eq!(kept(&both), [name(best), name(6)]);
+    // The result is the best; the rule keeps no other.
+    let restored = run("restored", &["tuning.restore_best=true"]);
+    assert_eq!(kept(&restored), [name(best)]);
+    let weights = |folder: PathBuf| std::fs::read(folder.join("model.safetensors")).unwrap();
+    assert_eq!(
+        weights(restored.join("checkpoint")),
+        weights(both.join("checkpoints").join(name(best)))
+    );
+    assert_ne!(
+        weights(restored.join("checkpoint")),
+        weights(none.join("checkpoint"))
+    );
+    // Nothing better in two evaluations ends it.
+    let stopped = run("stopped", &["tuning.patience=2"]);
+    assert_eq!(held_out_losses(&stopped), losses[..=best + 2]);
+    // Another rule removes what it does not keep.
+    assert!(kept(&run("last", &[])).is_empty());
+}
+
 #[test]
 fn loss_on_the_response_ignores_the_prompt() {
     let bench = Bench::tiny("kind = \"full\"", "loss_on = \"response\"");
@@ -365,7 +540,7 @@ fn mistakes_are_told() {
             "",
             &["--set", "mode.0.learning_rate=1e30", "--set", "tuning.clip=0"],
             1,
-            &["step", "learning rate"],
+            &["step", "learning rate", "Documents of this step: d", "before it"],
         ),
         (
             "kind = \"full\"",

@@ -1,14 +1,14 @@
 //! GPT-2 (Radford et al. 2019): learned positions, pre-norm blocks, fused query-key-value, tanh GELU, tied head.
 //! Weights of its linear layers lie `[in, out]`.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::Decoder;
+use super::{Decoder, Pass};
 use crate::config::{Fields, Shape};
 use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend, cast,
+    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend,
 };
-use crate::{Config, Error, KvCache, LeftPadding};
+use crate::{Config, Error, KvCache};
 
 /// What a GPT-2's configuration says beside its shape.
 #[derive(Debug, Clone)]
@@ -54,7 +54,6 @@ pub(crate) struct Gpt2 {
     final_norm: Norm,
     heads: Heads,
     activation: Activation,
-    context: usize,
 }
 
 #[derive(Debug)]
@@ -114,52 +113,54 @@ impl Gpt2 {
                 width: head_width as i64,
             },
             activation: settings.activation,
-            context: config.context,
         })
     }
 }
 
 impl Decoder for Gpt2 {
-    fn hidden(
+    fn enter(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error> {
+        let positions = self.positions.forward(&span.positions()?)?;
+        Ok(self.tokens.forward(tokens)?.f_add(&positions)?)
+    }
+
+    fn block(
         &self,
-        tokens: &Tensor,
-        padding: Option<&LeftPadding>,
-        mut cache: Option<&mut KvCache>,
-        compute: Kind,
-        training: bool,
+        layer: usize,
+        stream: &Tensor,
+        pass: &Pass,
+        cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
-        let span = Span::new(tokens, padding, cache.as_deref(), self.context)?;
-        let masks = span.masks(None)?;
-        let embedded = self
-            .tokens
-            .forward(tokens)?
-            .f_add(&self.positions.forward(&span.positions()?)?)?;
-        let mut stream = cast(&embedded, compute)?;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let normed = block.first_norm.forward(&stream)?;
-            // Queries, keys and values stand one after the other: three times as many heads.
-            let fused = self
-                .heads
-                .project(&block.attention_in, 3 * self.heads.queries, &normed, training)?;
-            let parts = fused.f_chunk(3, 1)?;
-            let how = Attention {
-                layer,
-                masks: &masks,
-                windowed: false,
-                scale: Some(block.scale),
-            };
-            let attended = attend(&how, &parts[0], &parts[1], &parts[2], cache.as_deref_mut())?;
-            stream = stream.f_add(&block.attention_out.forward(&attended, training)?)?;
-            let expanded = block
-                .expand
-                .forward(&block.second_norm.forward(&stream)?, training)?;
-            let activated = self.activation.forward(&expanded)?;
-            stream = stream.f_add(&block.contract.forward(&activated, training)?)?;
-        }
-        if let Some(cache) = cache {
-            cache.advance(span.length());
-        }
-        self.final_norm.forward(&stream)
+        let block = &self.blocks[layer];
+        let normed = block.first_norm.forward(stream)?;
+        // Queries, keys and values stand one after the other: three times as many heads.
+        let fused = self.heads.project(
+            &block.attention_in,
+            3 * self.heads.queries,
+            &normed,
+            pass.training,
+        )?;
+        let parts = fused.f_chunk(3, 1)?;
+        let how = Attention {
+            layer,
+            masks: &pass.masks,
+            windowed: false,
+            scale: Some(block.scale),
+        };
+        let attended = attend(&how, &parts[0], &parts[1], &parts[2], cache)?;
+        let stream = stream.f_add(&block.attention_out.forward(&attended, pass.training)?)?;
+        let expanded = block
+            .expand
+            .forward(&block.second_norm.forward(&stream)?, pass.training)?;
+        let activated = self.activation.forward(&expanded)?;
+        Ok(stream.f_add(&block.contract.forward(&activated, pass.training)?)?)
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn final_norm(&self) -> &Norm {
+        &self.final_norm
     }
 
     fn embedding(&self) -> &Embedding {

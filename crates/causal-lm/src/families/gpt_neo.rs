@@ -2,14 +2,14 @@
 //! that see only the last tokens (local) between layers that see all (global).
 
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::Decoder;
+use super::{Decoder, Pass};
 use crate::config::{Fields, Shape};
 use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend, cast,
+    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend,
 };
-use crate::{Config, Error, KvCache, LeftPadding};
+use crate::{Config, Error, KvCache};
 
 /// What a GPT-Neo's configuration says beside its shape.
 #[derive(Debug, Clone)]
@@ -91,7 +91,6 @@ pub(crate) struct GptNeo {
     heads: Heads,
     activation: Activation,
     window: i64,
-    context: usize,
 }
 
 #[derive(Debug)]
@@ -144,51 +143,54 @@ impl GptNeo {
             },
             activation: settings.activation,
             window: settings.window as i64,
-            context: config.context,
         })
     }
 }
 
 impl Decoder for GptNeo {
-    fn hidden(
+    fn enter(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error> {
+        let positions = self.positions.forward(&span.positions()?)?;
+        Ok(self.tokens.forward(tokens)?.f_add(&positions)?)
+    }
+
+    fn block(
         &self,
-        tokens: &Tensor,
-        padding: Option<&LeftPadding>,
-        mut cache: Option<&mut KvCache>,
-        compute: Kind,
-        training: bool,
+        layer: usize,
+        stream: &Tensor,
+        pass: &Pass,
+        cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
-        let span = Span::new(tokens, padding, cache.as_deref(), self.context)?;
-        let masks = span.masks(Some(self.window))?;
-        let embedded = self
-            .tokens
-            .forward(tokens)?
-            .f_add(&self.positions.forward(&span.positions()?)?)?;
-        let mut stream = cast(&embedded, compute)?;
+        let block = &self.blocks[layer];
         let heads = self.heads;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let normed = block.first_norm.forward(&stream)?;
-            let query = heads.project(&block.query, heads.queries, &normed, training)?;
-            let keys = heads.project(&block.key, heads.keys, &normed, training)?;
-            let values = heads.project(&block.value, heads.keys, &normed, training)?;
-            let how = Attention {
-                layer,
-                masks: &masks,
-                windowed: block.local,
-                scale: Some(1.0),
-            };
-            let attended = attend(&how, &query, &keys, &values, cache.as_deref_mut())?;
-            stream = stream.f_add(&block.attention_out.forward(&attended, training)?)?;
-            let expanded = block
-                .expand
-                .forward(&block.second_norm.forward(&stream)?, training)?;
-            let activated = self.activation.forward(&expanded)?;
-            stream = stream.f_add(&block.contract.forward(&activated, training)?)?;
-        }
-        if let Some(cache) = cache {
-            cache.advance(span.length());
-        }
-        self.final_norm.forward(&stream)
+        let normed = block.first_norm.forward(stream)?;
+        let query = heads.project(&block.query, heads.queries, &normed, pass.training)?;
+        let keys = heads.project(&block.key, heads.keys, &normed, pass.training)?;
+        let values = heads.project(&block.value, heads.keys, &normed, pass.training)?;
+        let how = Attention {
+            layer,
+            masks: &pass.masks,
+            windowed: block.local,
+            scale: Some(1.0),
+        };
+        let attended = attend(&how, &query, &keys, &values, cache)?;
+        let stream = stream.f_add(&block.attention_out.forward(&attended, pass.training)?)?;
+        let expanded = block
+            .expand
+            .forward(&block.second_norm.forward(&stream)?, pass.training)?;
+        let activated = self.activation.forward(&expanded)?;
+        Ok(stream.f_add(&block.contract.forward(&activated, pass.training)?)?)
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn final_norm(&self) -> &Norm {
+        &self.final_norm
+    }
+
+    fn window(&self) -> Option<i64> {
+        Some(self.window)
     }
 
     fn embedding(&self) -> &Embedding {

@@ -1,15 +1,15 @@
 //! GPT-NeoX (Black et al. 2022), the family of Pythia: rotary positions on a share of each head, query, key and value of a
 //! head side by side in one projection, attention and feed-forward in parallel, an output head of its own.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
-use super::Decoder;
+use super::{Decoder, Pass};
 use crate::config::{Fields, RotaryDefaults, Shape};
 use crate::parts::{
     Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source,
-    Span, Start, attend, cast,
+    Span, Start, attend,
 };
-use crate::{Config, Error, KvCache, LeftPadding};
+use crate::{Config, Error, KvCache};
 
 /// What a GPT-NeoX's configuration says beside its shape.
 #[derive(Debug, Clone)]
@@ -64,7 +64,6 @@ pub(crate) struct GptNeoX {
     heads: Heads,
     activation: Activation,
     parallel: bool,
-    context: usize,
 }
 
 #[derive(Debug)]
@@ -120,59 +119,64 @@ impl GptNeoX {
             },
             activation: settings.activation,
             parallel: settings.parallel,
-            context: config.context,
         })
     }
 }
 
 impl Decoder for GptNeoX {
-    fn hidden(
+    fn enter(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
+        self.tokens.forward(tokens)
+    }
+
+    fn block(
         &self,
-        tokens: &Tensor,
-        padding: Option<&LeftPadding>,
-        mut cache: Option<&mut KvCache>,
-        compute: Kind,
-        training: bool,
+        layer: usize,
+        stream: &Tensor,
+        pass: &Pass,
+        cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
-        let span = Span::new(tokens, padding, cache.as_deref(), self.context)?;
-        let masks = span.masks(None)?;
-        let angles = self.rotary.angles(&span.positions()?, compute)?;
-        let mut stream = cast(&self.tokens.forward(tokens)?, compute)?;
+        let block = &self.blocks[layer];
+        let normed = block.first_norm.forward(stream)?;
         // Each head's query, key and value stand side by side: heads three times as wide.
         let fused_heads = Heads {
             width: 3 * self.heads.width,
             ..self.heads
         };
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let normed = block.first_norm.forward(&stream)?;
-            let fused = fused_heads.project(&block.attention_in, self.heads.queries, &normed, training)?;
-            let parts = fused.f_chunk(3, -1)?;
-            let how = Attention {
-                layer,
-                masks: &masks,
-                windowed: false,
-                scale: None,
-            };
-            let attended = attend(
-                &how,
-                &self.rotary.turn(&parts[0], &angles)?,
-                &self.rotary.turn(&parts[1], &angles)?,
-                &parts[2],
-                cache.as_deref_mut(),
-            )?;
-            let attended = block.attention_out.forward(&attended, training)?;
-            let between = stream.f_add(&attended)?;
-            let read = if self.parallel { &stream } else { &between };
-            let expanded = block
-                .expand
-                .forward(&block.second_norm.forward(read)?, training)?;
-            let activated = self.activation.forward(&expanded)?;
-            stream = between.f_add(&block.contract.forward(&activated, training)?)?;
-        }
-        if let Some(cache) = cache {
-            cache.advance(span.length());
-        }
-        self.final_norm.forward(&stream)
+        let fused = fused_heads.project(&block.attention_in, self.heads.queries, &normed, pass.training)?;
+        let parts = fused.f_chunk(3, -1)?;
+        let how = Attention {
+            layer,
+            masks: &pass.masks,
+            windowed: false,
+            scale: None,
+        };
+        let attended = attend(
+            &how,
+            &pass.turn(&parts[0])?,
+            &pass.turn(&parts[1])?,
+            &parts[2],
+            cache,
+        )?;
+        let attended = block.attention_out.forward(&attended, pass.training)?;
+        let between = stream.f_add(&attended)?;
+        let read = if self.parallel { stream } else { &between };
+        let expanded = block
+            .expand
+            .forward(&block.second_norm.forward(read)?, pass.training)?;
+        let activated = self.activation.forward(&expanded)?;
+        Ok(between.f_add(&block.contract.forward(&activated, pass.training)?)?)
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn final_norm(&self) -> &Norm {
+        &self.final_norm
+    }
+
+    fn rotary(&self) -> Option<&Rotary> {
+        Some(&self.rotary)
     }
 
     fn embedding(&self) -> &Embedding {

@@ -2,15 +2,15 @@
 //! feed-forward layer (SwiGLU), several query heads to one head of keys and values. Qwen2 and Qwen3 are the same with
 //! biases or norms added.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
-use super::Decoder;
+use super::{Decoder, Pass};
 use crate::config::{Fields, RotaryDefaults, Shape};
 use crate::parts::{
     Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source,
-    Span, Start, attend, cast,
+    Span, Start, attend,
 };
-use crate::{Config, Error, KvCache, LeftPadding};
+use crate::{Config, Error, KvCache};
 
 /// What a configuration of this kind says beside its shape.
 #[derive(Debug, Clone)]
@@ -107,7 +107,6 @@ pub(crate) struct Llama {
     heads: Heads,
     activation: Activation,
     window: Option<i64>,
-    context: usize,
 }
 
 #[derive(Debug)]
@@ -179,56 +178,61 @@ impl Llama {
             },
             activation: settings.activation,
             window: settings.window.map(|window| window as i64),
-            context: config.context,
         })
     }
 }
 
 impl Decoder for Llama {
-    fn hidden(
+    fn enter(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
+        self.tokens.forward(tokens)
+    }
+
+    fn block(
         &self,
-        tokens: &Tensor,
-        padding: Option<&LeftPadding>,
-        mut cache: Option<&mut KvCache>,
-        compute: Kind,
-        training: bool,
+        layer: usize,
+        stream: &Tensor,
+        pass: &Pass,
+        cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
-        let span = Span::new(tokens, padding, cache.as_deref(), self.context)?;
-        let masks = span.masks(self.window)?;
-        let angles = self.rotary.angles(&span.positions()?, compute)?;
-        let mut stream = cast(&self.tokens.forward(tokens)?, compute)?;
+        let block = &self.blocks[layer];
         let heads = self.heads;
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let normed = block.first_norm.forward(&stream)?;
-            let mut query = heads.project(&block.query, heads.queries, &normed, training)?;
-            let mut keys = heads.project(&block.key, heads.keys, &normed, training)?;
-            let values = heads.project(&block.value, heads.keys, &normed, training)?;
-            if let Some((query_norm, key_norm)) = &block.head_norms {
-                (query, keys) = (query_norm.forward(&query)?, key_norm.forward(&keys)?);
-            }
-            let how = Attention {
-                layer,
-                masks: &masks,
-                windowed: block.windowed,
-                scale: None,
-            };
-            let attended = attend(
-                &how,
-                &self.rotary.turn(&query, &angles)?,
-                &self.rotary.turn(&keys, &angles)?,
-                &values,
-                cache.as_deref_mut(),
-            )?;
-            stream = stream.f_add(&block.attention_out.forward(&attended, training)?)?;
-            let normed = block.second_norm.forward(&stream)?;
-            let gate = self.activation.forward(&block.gate.forward(&normed, training)?)?;
-            let gated = gate.f_mul(&block.expand.forward(&normed, training)?)?;
-            stream = stream.f_add(&block.contract.forward(&gated, training)?)?;
+        let normed = block.first_norm.forward(stream)?;
+        let mut query = heads.project(&block.query, heads.queries, &normed, pass.training)?;
+        let mut keys = heads.project(&block.key, heads.keys, &normed, pass.training)?;
+        let values = heads.project(&block.value, heads.keys, &normed, pass.training)?;
+        if let Some((query_norm, key_norm)) = &block.head_norms {
+            (query, keys) = (query_norm.forward(&query)?, key_norm.forward(&keys)?);
         }
-        if let Some(cache) = cache {
-            cache.advance(span.length());
-        }
-        self.final_norm.forward(&stream)
+        let how = Attention {
+            layer,
+            masks: &pass.masks,
+            windowed: block.windowed,
+            scale: None,
+        };
+        let attended = attend(&how, &pass.turn(&query)?, &pass.turn(&keys)?, &values, cache)?;
+        let stream = stream.f_add(&block.attention_out.forward(&attended, pass.training)?)?;
+        let normed = block.second_norm.forward(&stream)?;
+        let gate = self
+            .activation
+            .forward(&block.gate.forward(&normed, pass.training)?)?;
+        let gated = gate.f_mul(&block.expand.forward(&normed, pass.training)?)?;
+        Ok(stream.f_add(&block.contract.forward(&gated, pass.training)?)?)
+    }
+
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn final_norm(&self) -> &Norm {
+        &self.final_norm
+    }
+
+    fn window(&self) -> Option<i64> {
+        self.window
+    }
+
+    fn rotary(&self) -> Option<&Rotary> {
+        Some(&self.rotary)
     }
 
     fn embedding(&self) -> &Embedding {

@@ -10,27 +10,80 @@ mod qwen3;
 use tch::{Device, Kind, Tensor};
 
 use crate::config::{Fields, Shape};
-use crate::parts::{Embedding, Part, Source};
-use crate::{Config, Error, KvCache, LeftPadding};
+use crate::parts::{Angles, Embedding, Masks, Norm, Part, Rotary, Source, Span};
+use crate::{Config, Error, KvCache};
 
 /// The body of a decoder: everything but the output head.
 pub(crate) trait Decoder: std::fmt::Debug + Send {
-    /// Final hidden states `[rows, tokens, width]` of token ids `[rows, tokens]`, computed in `compute`, after what the
-    /// cache holds already.
-    fn hidden(
+    /// What the first block reads, `[rows, tokens, width]`, of token ids `[rows, tokens]`.
+    fn enter(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error>;
+
+    /// What block `layer` makes of the stream `[rows, tokens, width]`, after what the cache holds already.
+    fn block(
         &self,
-        tokens: &Tensor,
-        padding: Option<&LeftPadding>,
+        layer: usize,
+        stream: &Tensor,
+        pass: &Pass,
         cache: Option<&mut KvCache>,
-        compute: Kind,
-        training: bool,
     ) -> Result<Tensor, Error>;
+
+    /// Number of blocks.
+    fn blocks(&self) -> usize;
+
+    /// The norm behind the last block.
+    fn final_norm(&self) -> &Norm;
+
+    /// Tokens that a windowed block sees, the query's own included.
+    fn window(&self) -> Option<i64> {
+        None
+    }
+
+    /// The frequencies of rotary positions.
+    fn rotary(&self) -> Option<&Rotary> {
+        None
+    }
 
     /// The input embedding, which a tied head shares.
     fn embedding(&self) -> &Embedding;
 
     /// Everything that holds parameters.
     fn parts_mut(&mut self) -> Vec<Part<'_>>;
+}
+
+/// What all blocks share while one batch passes through them.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    pub(crate) masks: Masks,
+    angles: Option<Angles>,
+    /// Whether an adapter's dropout is at work.
+    pub(crate) training: bool,
+}
+
+impl Pass {
+    pub(crate) fn new(
+        decoder: &dyn Decoder,
+        span: &Span,
+        compute: Kind,
+        training: bool,
+    ) -> Result<Self, Error> {
+        let angles = match decoder.rotary() {
+            Some(rotary) => Some(rotary.angles(&span.positions()?, compute)?),
+            None => None,
+        };
+        Ok(Self {
+            masks: span.masks(decoder.window())?,
+            angles,
+            training,
+        })
+    }
+
+    /// Turns queries or keys `[rows, heads, tokens, width]` by their positions, where the family does that.
+    fn turn(&self, input: &Tensor) -> Result<Tensor, Error> {
+        match &self.angles {
+            Some(angles) => angles.turn(input),
+            None => Ok(input.shallow_clone()),
+        }
+    }
 }
 
 /// A family, with what its configuration says about the arithmetic.

@@ -55,24 +55,56 @@ pub(crate) fn attend(
     cache: Option<&mut KvCache>,
 ) -> Result<Tensor, Error> {
     let (rows, heads, tokens, width) = query.size4()?;
-    let mask = how.masks.choose(how.windowed);
-    let causal = how.masks.causal(how.windowed);
-    let grouped = keys.size()[1] != heads;
     let attended = match cache {
         Some(cache) => {
             let (keys, values) = cache.append(how.layer, keys, values)?;
+            let mask = how.masks.choose(how.windowed);
             if let Some(attended) = attend_single(query, &keys, &values, mask, how.scale)? {
                 return Ok(attended);
             }
-            Tensor::f_scaled_dot_product_attention(
-                query, &keys, &values, mask, 0.0, causal, how.scale, grouped,
-            )?
+            attend_to(how, how.masks, query, &keys, &values)?
         }
-        None => Tensor::f_scaled_dot_product_attention(
-            query, keys, values, mask, 0.0, causal, how.scale, grouped,
-        )?,
+        None => match how.masks.documents() {
+            None => attend_to(how, how.masks, query, keys, values)?,
+            Some(documents) => {
+                let lengths: Vec<i64> = documents.iter().map(|(length, _)| *length).collect();
+                let divide = |whole: &Tensor| whole.f_split_with_sizes(&lengths, 2);
+                let (queries, keys, values) = (divide(query)?, divide(keys)?, divide(values)?);
+                let mut attended = Vec::with_capacity(documents.len());
+                for (number, (_, masks)) in documents.iter().enumerate() {
+                    attended.push(attend_to(
+                        how,
+                        masks,
+                        &queries[number],
+                        &keys[number],
+                        &values[number],
+                    )?);
+                }
+                Tensor::f_cat(&attended, 2)?
+            }
+        },
     };
     Ok(attended
         .f_transpose(1, 2)?
         .f_reshape([rows, tokens, heads * width])?)
+}
+
+fn attend_to(
+    how: &Attention,
+    masks: &Masks,
+    query: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+) -> Result<Tensor, Error> {
+    let grouped = keys.size()[1] != query.size()[1];
+    Ok(Tensor::f_scaled_dot_product_attention(
+        query,
+        keys,
+        values,
+        masks.choose(how.windowed),
+        0.0,
+        masks.causal(how.windowed),
+        how.scale,
+        grouped,
+    )?)
 }

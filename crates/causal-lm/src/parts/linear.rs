@@ -93,10 +93,11 @@ impl Linear {
         } else {
             None
         };
-        let update = adapter.update(dropped.as_ref().unwrap_or(input))?;
         let Some(magnitude) = &adapter.magnitude else {
-            return Ok(self.multiply(input, bias.as_ref())?.f_add(&update)?);
+            let product = self.multiply(input, bias.as_ref())?;
+            return adapter.add_to(&product, dropped.as_ref().unwrap_or(input));
         };
+        let update = adapter.update(dropped.as_ref().unwrap_or(input))?;
         // The norm counts as a constant in the backward pass (section 4.3 of the paper).
         let norm = tch::no_grad(|| self.updated_norm(adapter))?;
         let factor = cast(&magnitude.f_div(&norm)?, input.kind())?;
@@ -164,6 +165,22 @@ impl Linear {
 }
 
 impl LowRank {
+    /// `product` `[…, out]` + scale · x·Aᵀ·Bᵀ, added while the second product is taken: a wide result is written once.
+    fn add_to(&self, product: &Tensor, input: &Tensor) -> Result<Tensor, Error> {
+        let kind = input.kind();
+        let (rank, from) = self.down.size2()?;
+        let narrow = input
+            .f_reshape([-1, from])?
+            .f_linear(&cast(&self.down, kind)?, None::<Tensor>)?
+            .f_mul_scalar(self.scale)?
+            .f_view([-1, rank])?;
+        let to = self.up.size2()?.0;
+        let wide = product
+            .f_reshape([-1, to])?
+            .f_addmm(&narrow, &cast(&self.up, kind)?.f_tr()?)?;
+        Ok(wide.f_view(&product.size()[..])?)
+    }
+
     /// scale · x·Aᵀ·Bᵀ in the input's precision.
     fn update(&self, input: &Tensor) -> Result<Tensor, Error> {
         let kind = input.kind();

@@ -14,7 +14,7 @@ pub(crate) use activation::Activation;
 pub(crate) use attention::{Attention, Heads, attend};
 pub(crate) use linear::{Layout, Linear, LowRank, cast};
 pub(crate) use packed::Packed;
-pub(crate) use rotary::{FrequencyScaling, Rotary, RotarySettings};
+pub(crate) use rotary::{Angles, FrequencyScaling, Rotary, RotarySettings};
 use single_query::attend_single;
 pub(crate) use source::{Source, Start};
 pub(crate) use span::{Masks, Span};

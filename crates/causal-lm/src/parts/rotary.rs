@@ -44,7 +44,6 @@ pub(crate) enum FrequencyScaling {
 pub(crate) struct Rotary {
     /// `[rotated / 2]`, float32.
     frequencies: Tensor,
-    rotated: i64,
 }
 
 /// Cosines and sines of some positions, `[rows, 1, tokens, rotated]`.
@@ -82,7 +81,6 @@ impl Rotary {
         };
         Ok(Self {
             frequencies: frequencies.f_to_device(device)?,
-            rotated: settings.rotated,
         })
     }
 
@@ -98,21 +96,21 @@ impl Rotary {
             sines: both_halves.f_sin()?.f_to_kind(kind)?,
         })
     }
+}
 
+impl Angles {
     /// Turns queries or keys `[rows, heads, tokens, width]`.
-    pub(crate) fn turn(&self, input: &Tensor, angles: &Angles) -> Result<Tensor, Error> {
-        let width = input.size4()?.3;
-        let turned = input.f_narrow(-1, 0, self.rotated)?;
-        let half = self.rotated / 2;
+    pub(crate) fn turn(&self, input: &Tensor) -> Result<Tensor, Error> {
+        let (rotated, width) = (self.cosines.size4()?.3, input.size4()?.3);
+        let turned = input.f_narrow(-1, 0, rotated)?;
+        let half = rotated / 2;
         let (first, second) = (turned.f_narrow(-1, 0, half)?, turned.f_narrow(-1, half, half)?);
         let across = Tensor::f_cat(&[second.f_neg()?, first], -1)?;
-        let turned = turned
-            .f_mul(&angles.cosines)?
-            .f_add(&across.f_mul(&angles.sines)?)?;
-        if self.rotated == width {
+        let turned = turned.f_mul(&self.cosines)?.f_add(&across.f_mul(&self.sines)?)?;
+        if rotated == width {
             return Ok(turned);
         }
-        let rest = input.f_narrow(-1, self.rotated, width - self.rotated)?;
+        let rest = input.f_narrow(-1, rotated, width - rotated)?;
         Ok(Tensor::f_cat(&[turned, rest], -1)?)
     }
 }

@@ -1,5 +1,8 @@
 //! Where in its sequences a batch of tokens stands, and which keys its queries may see.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use tch::{Device, Kind, Tensor};
 
 use crate::{Error, KvCache, LeftPadding};
@@ -10,6 +13,8 @@ pub(crate) struct Span<'a> {
     past: i64,
     length: i64,
     padding: Option<&'a LeftPadding>,
+    /// Lengths of the documents that stand one behind the other in the one row that there is.
+    documents: Option<&'a [i64]>,
     device: Device,
 }
 
@@ -24,10 +29,7 @@ impl<'a> Span<'a> {
         cache: Option<&KvCache>,
         context: usize,
     ) -> Result<Self, Error> {
-        let length = match tokens.size()[..] {
-            [_, length] | [_, length, _] => length,
-            _ => tokens.size2()?.1,
-        };
+        let length = length_of(tokens)?;
         let past = cache.map_or(0, KvCache::len);
         if past + length > context as i64 {
             let problem = format!(
@@ -40,6 +42,28 @@ impl<'a> Span<'a> {
             past,
             length,
             padding,
+            documents: None,
+            device: tokens.device(),
+        })
+    }
+
+    /// The span of documents that stand one behind the other in the one row of `tokens` `[1, tokens]`, each of which sees itself
+    /// alone.
+    ///
+    /// # Errors
+    /// [`contract::Error::Run`] where a document does not fit into `context`.
+    pub(crate) fn of_documents(tokens: &Tensor, documents: &'a [i64], context: usize) -> Result<Self, Error> {
+        let longest = documents.iter().copied().max().unwrap_or(0);
+        if longest > context as i64 {
+            let problem =
+                format!("a document of {longest} tokens does not fit into the model's context of {context}");
+            return Err(contract::Error::Run(problem).into());
+        }
+        Ok(Self {
+            past: 0,
+            length: length_of(tokens)?,
+            padding: None,
+            documents: Some(documents),
             device: tokens.device(),
         })
     }
@@ -51,6 +75,12 @@ impl<'a> Span<'a> {
 
     /// Positions `[rows, tokens]`, or `[1, tokens]` where all rows have the same.
     pub(crate) fn positions(&self) -> Result<Tensor, Error> {
+        if let Some(documents) = self.documents {
+            let positions: Vec<i64> = documents.iter().flat_map(|&length| 0..length).collect();
+            return Ok(Tensor::f_from_slice(&positions)?
+                .f_to_device(self.device)?
+                .f_unsqueeze(0)?);
+        }
         match self.padding {
             Some(padding) => padding.positions(self.past, self.length),
             None => {
@@ -64,6 +94,9 @@ impl<'a> Span<'a> {
 
     /// The masks of this span; with a `window`, also the one of layers that see only that many tokens, their own included.
     pub(crate) fn masks(&self, window: Option<i64>) -> Result<Masks, Error> {
+        if let Some(documents) = self.documents {
+            return self.masks_of_documents(documents, window);
+        }
         let held = self.past + self.length;
         let full = match self.padding {
             Some(padding) => Some(padding.mask(self.past, self.length)?),
@@ -88,6 +121,35 @@ impl<'a> Span<'a> {
             causal: self.past == 0 && self.length > 1,
             full,
             windowed,
+            documents: None,
+        })
+    }
+
+    /// The masks of each document; those of one length share theirs.
+    fn masks_of_documents(&self, documents: &[i64], window: Option<i64>) -> Result<Masks, Error> {
+        let mut by_length: BTreeMap<i64, Rc<Masks>> = BTreeMap::new();
+        let mut masks = Vec::with_capacity(documents.len());
+        for &length in documents {
+            let of_length = match by_length.get(&length) {
+                Some(found) => Rc::clone(found),
+                None => {
+                    let alone = Span {
+                        length,
+                        documents: None,
+                        ..*self
+                    };
+                    let made = Rc::new(alone.masks(window)?);
+                    by_length.insert(length, Rc::clone(&made));
+                    made
+                }
+            };
+            masks.push((length, of_length));
+        }
+        Ok(Masks {
+            causal: false,
+            full: None,
+            windowed: None,
+            documents: Some(masks),
         })
     }
 
@@ -101,15 +163,30 @@ impl<'a> Span<'a> {
     }
 }
 
+/// Tokens in each row of `[rows, tokens]` or `[rows, tokens, width]`.
+fn length_of(tokens: &Tensor) -> Result<i64, Error> {
+    Ok(match tokens.size()[..] {
+        [_, length] | [_, length, _] => length,
+        _ => tokens.size2()?.1,
+    })
+}
+
 /// Which keys each query may attend to: boolean, broadcast to `[rows, heads, tokens, held]`.
 #[derive(Debug)]
 pub(crate) struct Masks {
     causal: bool,
     full: Option<Tensor>,
     windowed: Option<Tensor>,
+    /// Lengths and masks of the documents, where each sees itself alone.
+    documents: Option<Vec<(i64, Rc<Masks>)>>,
 }
 
 impl Masks {
+    /// Lengths and masks of documents that stand one behind the other.
+    pub(crate) fn documents(&self) -> Option<&[(i64, Rc<Masks>)]> {
+        self.documents.as_deref()
+    }
+
     /// The mask of a layer; `None` where LibTorch's own causal mask, or none at all, does it.
     pub(crate) fn choose(&self, windowed: bool) -> Option<&Tensor> {
         self.windowed.as_ref().filter(|_| windowed).or(self.full.as_ref())

@@ -8,10 +8,15 @@ use serde::{Deserialize, Serialize};
 pub struct Tuning {
     /// Passes over the training set; a fraction stops inside one.
     pub epochs: f64,
-    /// Rows in one forward pass.
+    /// Most rows in one forward pass.
     pub batch_size: usize,
-    /// Forward passes per optimizer step.
+    /// An optimizer step takes so many times `batch_size` rows.
     pub accumulation: usize,
+    /// Most tokens in one forward pass; a step that has more is divided into several, with the same gradient. 0: no limit.
+    pub pass_tokens: usize,
+    /// Keep only what enters each block for the way back, and compute the rest again: a third more arithmetic, and a fraction of the
+    /// memory, with the same gradients.
+    pub gradient_checkpointing: bool,
     /// Longest row in tokens; longer documents are cut off there when each has a row of its own.
     pub context: usize,
     /// `documents`: one a row, padded; `packed`: joined by the end-of-text token and cut into full rows.
@@ -36,6 +41,16 @@ pub struct Tuning {
     pub evaluate_documents: usize,
     /// Steps between rows of metrics.
     pub log_every: usize,
+    /// Evaluations without a better held-out loss after which training ends early; 0: never.
+    pub patience: usize,
+    /// Checkpoints to keep beside the last, one for each evaluation: the newest so many. They go to `checkpoints/step-…`.
+    pub keep_last: usize,
+    /// Keep the checkpoint with the best held-out loss too.
+    pub keep_best: bool,
+    /// Leave the weights with the best held-out loss as the result, in place of the last.
+    pub restore_best: bool,
+    /// Head-only tuning computes the hidden states of a text once. Megabytes of them to keep in memory; more go to a file.
+    pub hidden_state_megabytes: usize,
     /// Seconds between saved states to resume from.
     pub save_seconds: f64,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -48,6 +63,8 @@ impl Default for Tuning {
             epochs: 3.0,
             batch_size: 16,
             accumulation: 1,
+            pass_tokens: 8192,
+            gradient_checkpointing: false,
             context: 256,
             rows: Rows::Documents,
             loss_on: LossOn::Text,
@@ -60,6 +77,11 @@ impl Default for Tuning {
             evaluate_every: 0,
             evaluate_documents: 64,
             log_every: 10,
+            patience: 0,
+            keep_last: 0,
+            keep_best: false,
+            restore_best: false,
+            hidden_state_megabytes: 1024,
             save_seconds: 60.0,
             device: "auto".to_owned(),
         }

@@ -1,0 +1,92 @@
+//! The way of a batch through the model, block by block, for whoever does not want all of it at once: gradients of a large model are
+//! taken one block after the other.
+
+use tch::Tensor;
+
+use crate::families::Pass;
+use crate::parts::{Span, cast};
+use crate::{CausalLm, Error};
+
+/// Documents on their way through a model. They stand one behind the other without padding; attention looks at each alone.
+#[derive(Debug)]
+pub struct Passage<'a> {
+    model: &'a CausalLm,
+    vectors: Tensor,
+    entered: Tensor,
+    pass: Pass,
+}
+
+impl<'a> Passage<'a> {
+    pub(crate) fn new(
+        model: &'a CausalLm,
+        tokens: &Tensor,
+        lengths: &[i64],
+        training: bool,
+    ) -> Result<Self, Error> {
+        let (decoder, context) = (&*model.decoder, model.config.context);
+        // Documents of one length are the rows of a matrix, which attention takes all at once.
+        let even = lengths.iter().all(|length| *length == lengths[0]);
+        let rows = if even { lengths.len() as i64 } else { 1 };
+        let tokens = tokens.f_view([rows, -1])?;
+        let span = if even {
+            Span::new(&tokens, None, None, context)?
+        } else {
+            Span::of_documents(&tokens, lengths, context)?
+        };
+        let embedding = &decoder.embedding().weight;
+        let vectors = tch::no_grad(|| decoder.embedding().forward(&tokens))?
+            .f_set_requires_grad(embedding.requires_grad())?;
+        Ok(Self {
+            model,
+            entered: cast(&decoder.enter(&vectors, &span)?, model.compute)?,
+            vectors,
+            pass: Pass::new(decoder, &span, model.compute, training)?,
+        })
+    }
+
+    /// The tokens' vectors `[rows, tokens, width]`, at which the way back ends: the gradient of a token's row in the embedding is the sum
+    /// of theirs. LibTorch would make a whole table of zeros to add them to.
+    pub fn vectors(&self) -> &Tensor {
+        &self.vectors
+    }
+
+    /// What the first block reads.
+    pub fn entered(&self) -> &Tensor {
+        &self.entered
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.model.decoder.blocks()
+    }
+
+    /// What block `number` makes of what the one before it, or the entrance, gave.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn block(&self, number: usize, stream: &Tensor) -> Result<Tensor, Error> {
+        self.model.decoder.block(number, stream, &self.pass, None)
+    }
+
+    /// Final hidden states `[tokens, width]` of what the last block gave.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn leave(&self, stream: &Tensor) -> Result<Tensor, Error> {
+        let hidden = self.model.decoder.final_norm().forward(stream)?;
+        let width = hidden.size3()?.2;
+        Ok(hidden.f_reshape([-1, width])?)
+    }
+
+    /// Final hidden states `[tokens, width]`, all the way.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn hidden(&self) -> Result<Tensor, Error> {
+        let mut stream = self.entered.shallow_clone();
+        for number in 0..self.blocks() {
+            stream = self.block(number, &stream)?;
+        }
+        self.leave(&stream)
+    }
+}

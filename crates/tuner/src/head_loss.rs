@@ -1,0 +1,83 @@
+//! The loss behind the output head, with its gradients, a few rows of logits at a time.
+
+use causal_lm::Error;
+use matrix_product::Reversible;
+use tch::{Kind, Tensor};
+
+use crate::Batch;
+use crate::cross_entropy::{Predictions, cross_entropy};
+
+/// Bytes of logits that are held at once.
+const MOST_LOGITS: usize = 128 << 20;
+
+/// Which gradients are wanted, and of how many times the sum of losses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Factor of the loss.
+    pub(crate) scale: f32,
+    /// That of the hidden states.
+    pub(crate) of_hidden: bool,
+    /// That of the head.
+    pub(crate) of_head: bool,
+}
+
+/// A sum of losses in nats, and the gradients that were asked for.
+#[derive(Debug)]
+pub(crate) struct HeadLoss {
+    pub(crate) sum: f64,
+    /// `[predictions, width]`, in the precision of the hidden states.
+    pub(crate) of_hidden: Option<Tensor>,
+    /// `[vocabulary, width]`, in float32.
+    pub(crate) of_head: Option<Tensor>,
+}
+
+/// Weighted sum of −ln p(target) of hidden states `[predictions, width]` under the output head `[vocabulary, width]`.
+///
+/// # Errors
+/// [`Error::Torch`] where memory runs out.
+pub(crate) fn head_loss(
+    hidden: &Tensor,
+    head: &Tensor,
+    batch: &Batch,
+    wanted: Option<Wanted>,
+) -> Result<HeadLoss, Error> {
+    let _guard = tch::no_grad_guard();
+    let (of_hidden, of_head) = wanted.map_or((false, false), |wanted| (wanted.of_hidden, wanted.of_head));
+    let hidden = hidden.f_detach()?;
+    let head = head.f_detach()?.f_to_kind(hidden.kind())?;
+    let (rows, vocabulary) = (hidden.size2()?.0 as usize, head.size2()?.0 as usize);
+    let row_bytes = vocabulary * hidden.kind().elt_size_in_bytes();
+    let at_once = (MOST_LOGITS / row_bytes.max(1)).max(64);
+    let (mut sum, mut hidden_parts, mut head_sum) = (0.0, Vec::new(), None::<Tensor>);
+    for first in (0..rows).step_by(at_once) {
+        let end = (first + at_once).min(rows);
+        let part = hidden.f_narrow(0, first as i64, (end - first) as i64)?;
+        let product = Reversible::new(&part, &head, of_hidden, of_head)?;
+        let mut logits = product.output()?.f_contiguous()?;
+        let predictions = Predictions {
+            targets: &batch.targets[first..end],
+            weights: &batch.weights[first..end],
+        };
+        sum += cross_entropy(&mut logits, predictions, wanted.map(|wanted| wanted.scale))?;
+        if of_hidden || of_head {
+            let (hidden_part, head_part) = product.gradients(&logits)?;
+            hidden_parts.extend(hidden_part);
+            if let Some(part) = head_part {
+                head_sum = Some(match head_sum.take() {
+                    None => part.f_to_kind(Kind::Float)?,
+                    Some(mut sum) => sum.f_add_(&part)?,
+                });
+            }
+        }
+    }
+    let of_hidden = match hidden_parts.len() {
+        0 => None,
+        1 => hidden_parts.pop(),
+        _ => Some(Tensor::f_cat(&hidden_parts, 0)?),
+    };
+    Ok(HeadLoss {
+        sum,
+        of_hidden,
+        of_head: head_sum,
+    })
+}
