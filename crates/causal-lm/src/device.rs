@@ -1,6 +1,7 @@
-//! The device that a setting names.
+//! The device and the arithmetic that settings name.
 
-use tch::{Cuda, Device};
+use contract::pipeline::Precision;
+use tch::{Cuda, Device, Kind};
 
 use crate::Error;
 
@@ -31,4 +32,13 @@ pub fn device(name: &str) -> Result<Device, Error> {
         .into());
     }
     Ok(Device::Cuda(index as usize))
+}
+
+/// The kind of number that a precision means on a device.
+pub fn arithmetic(precision: Precision, device: Device) -> Kind {
+    match precision {
+        Precision::Bf16 => Kind::BFloat16,
+        Precision::Auto if device.is_cuda() || matrix_product::is_bf16_fast() => Kind::BFloat16,
+        Precision::Float32 | Precision::Auto => Kind::Float,
+    }
 }

@@ -35,8 +35,8 @@ pub mod scoring;
 
 use std::path::Path;
 
-use causal_lm::{CausalLm, TextTokenizer, device, load_checkpoint};
-use contract::pipeline::{Begin, Precision};
+use causal_lm::{CausalLm, TextTokenizer, arithmetic, device, load_checkpoint};
+use contract::pipeline::Begin;
 use contract::records::{Sample, Score};
 use contract::{Error, Provenance, StageArguments, parquet};
 use tch::Kind;
@@ -96,11 +96,8 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
     }
 
     tch::set_num_threads(stage.threads() as i32);
-    let kind = match settings.precision {
-        Precision::Float32 => Kind::Float,
-        Precision::Bf16 => Kind::BFloat16,
-    };
     let device = device(&settings.device)?;
+    let kind = arithmetic(settings.precision, device);
     let mut readers = Reader::side_by_side(stage.threads(), || {
         let (mut model, folder) = load_checkpoint(checkpoint.folder, checkpoint.base, kind, device)?;
         if kind == Kind::Float {

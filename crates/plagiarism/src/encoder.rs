@@ -88,7 +88,8 @@ fn rows(folder: &Path, precision: Precision, sentences: &[impl Borrow<str>]) -> 
     // One thread within each operation: sums then never depend on how many threads there are.
     tch::set_num_threads(1);
     let precision = match precision {
-        Precision::Float32 => sentence_embed::Precision::Single,
+        // What is found should not depend on the machine.
+        Precision::Float32 | Precision::Auto => sentence_embed::Precision::Single,
         Precision::Bf16 => sentence_embed::Precision::BFloat16,
     };
     let encoder =

@@ -5,8 +5,8 @@
 //! - With N parameters, a forward pass costs 2 N operations a token and a backward pass 4 N (Kaplan et al. 2020, arXiv
 //!   2001.08361): half of that for the gradients of activations, half for those of weights. Head-only tuning needs the
 //!   backward pass through the head alone; LoRA needs no gradients of the frozen weights.
-//! - Activations of a layer that the backward pass needs: rows · context · width · (34 + 5 · heads · context / width) bytes
-//!   in 16 bits, twice that in 32 (Korthikanti et al. 2022, arXiv 2205.05198).
+//! - Activations of a layer that the backward pass needs: tokens of a forward pass · width · 17 numbers (Korthikanti et al.
+//!   2022, arXiv 2205.05198, without attention's scores, which are not kept); with checkpointing, what enters each layer.
 //! - Training keeps for each trained parameter a master weight, a gradient and AdamW's two moments, 4 bytes each.
 //!
 //! The time of dupgen, plagiarism and report is not estimated.
@@ -24,6 +24,9 @@ use crate::{Plan, PlannedCell};
 pub use extent::Extent;
 
 mod extent;
+
+/// Logits that the tuner holds at once.
+const LOGITS_BYTES: f64 = 128.0 * 1024.0 * 1024.0;
 
 /// Weights up to this size the extractor lays out a second time for decoding.
 const LAID_OUT_BYTES: f64 = 4.0 * 1024.0 * 1024.0 * 1024.0;
@@ -104,7 +107,6 @@ struct Shape {
     trainable: f64,
     layers: f64,
     width: f64,
-    heads: f64,
     vocabulary: f64,
     /// Operations that training spends on a token.
     training_operations: f64,
@@ -114,20 +116,12 @@ impl Shape {
     fn of(cell: &PlannedCell) -> Self {
         let parameters = cell.facts.parameters as f64;
         let trainable = cell.facts.trainable_parameters as f64;
-        let [layers, width, heads, vocabulary] =
-            match (&cell.weights, &cell.combination.model.architecture) {
-                (Some(weights), _) => [
-                    weights.layers,
-                    weights.width,
-                    weights.heads,
-                    Weights::vocabulary(weights),
-                ],
-                (None, Some(shape)) => {
-                    [shape.layers, shape.width, shape.heads, shape.vocabulary].map(|size| size as u64)
-                }
-                (None, None) => [0; 4],
-            }
-            .map(|size| size as f64);
+        let [layers, width, vocabulary] = match (&cell.weights, &cell.combination.model.architecture) {
+            (Some(weights), _) => [weights.layers, weights.width, Weights::vocabulary(weights)],
+            (None, Some(shape)) => [shape.layers, shape.width, shape.vocabulary].map(|size| size as u64),
+            (None, None) => [0; 3],
+        }
+        .map(|size| size as f64);
         let training_operations = match cell.combination.kind() {
             ModeKind::Base | ModeKind::Tuned => 0.0,
             ModeKind::Full | ModeKind::Pretrain => 6.0 * parameters,
@@ -139,7 +133,6 @@ impl Shape {
             trainable,
             layers,
             width,
-            heads,
             vocabulary,
             training_operations,
         }
@@ -240,19 +233,24 @@ fn training_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
     }
     let tuning = &plan.pipeline.tuning;
     let number = match tuning.precision {
-        Precision::Float32 => 4.0,
+        Precision::Float32 | Precision::Auto => 4.0,
         Precision::Bf16 => 2.0,
     };
-    let (rows, context) = (tuning.batch_size as f64, tuning.context as f64);
-    let of_layer = rows * context * (34.0 * shape.width + 5.0 * shape.heads * context) * number / 2.0;
-    let layers = if cell.combination.kind() == ModeKind::Head {
-        1.0
-    } else {
-        shape.layers
+    let whole = (tuning.batch_size * tuning.context) as f64;
+    let tokens = match tuning.pass_tokens {
+        0 => whole,
+        most => whole.min(most.max(tuning.context) as f64),
     };
-    // Logits, their logarithms and their gradients, in 32 bits.
-    let logits = 12.0 * rows * context * shape.vocabulary;
-    number * shape.parameters + 16.0 * shape.trainable + layers * of_layer + logits
+    let of_block = number * tokens * shape.width;
+    let activations = match cell.combination.kind() {
+        ModeKind::Head => 17.0 * of_block,
+        _ if tuning.gradient_checkpointing => (shape.layers + 17.0) * of_block,
+        _ => shape.layers * 17.0 * of_block,
+    };
+    // Weights, and for what is trained its gradient and two moments in 32 bits; a few rows of logits.
+    let logits = (number * tokens * shape.vocabulary).min(LOGITS_BYTES);
+    let master = if number == 4.0 { 0.0 } else { 4.0 };
+    number * shape.parameters + (12.0 + master) * shape.trainable + activations + logits
 }
 
 fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
@@ -261,7 +259,7 @@ fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
     }
     let extraction = &plan.pipeline.extraction;
     let number = match extraction.precision {
-        Precision::Float32 => 4.0,
+        Precision::Float32 | Precision::Auto => 4.0,
         Precision::Bf16 => 2.0,
     };
     let rows = extraction.batch_size as f64;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use causal_lm::{
-    CausalLm, LoraSettings, LoraTargets, TextTokenizer, device, train_byte_level_bpe, write_adapter_folder,
-    write_model_folder,
+    CausalLm, LoraSettings, LoraTargets, TextTokenizer, arithmetic, device, train_byte_level_bpe,
+    write_adapter_folder, write_model_folder,
 };
-use contract::pipeline::{Mode, ModeKind, Model, PipelineFile, Precision};
+use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
 use contract::{Error, files::Unfinished};
 use tch::Kind;
@@ -24,14 +24,6 @@ pub struct Prepared {
     compute: Kind,
 }
 
-/// The arithmetic of a precision.
-pub(crate) fn kind(precision: Precision) -> Kind {
-    match precision {
-        Precision::Float32 => Kind::Float,
-        Precision::Bf16 => Kind::BFloat16,
-    }
-}
-
 impl Prepared {
     /// Loads the model, or for pre-training makes one with a tokenizer trained on the corpus and kept in `work`.
     ///
@@ -46,7 +38,7 @@ impl Prepared {
         instances: &[TrainingInstance],
     ) -> Result<Self, Error> {
         let device = device(&pipeline.tuning.device)?;
-        let compute = kind(pipeline.tuning.precision);
+        let compute = arithmetic(pipeline.tuning.precision, device);
         let need = |what: &str| {
             Error::Configuration(format!(
                 "{}: model `{}`: mode {} needs {what}",

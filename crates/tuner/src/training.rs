@@ -6,6 +6,7 @@ use std::time::Instant;
 use contract::pipeline::{Mode, Rows as RowLayout, Tuning};
 use contract::records::{HeldOutDocument, Split, TrainingInstance, TrainingMetric};
 use contract::{Error, Progress, Provenance};
+use tch::{Device, Kind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::evaluation::HeldOut;
@@ -149,6 +150,9 @@ impl Trainer {
             self.prepared.model.device(),
         )?;
         self.kept.take_over(&standing)?;
+        if standing.step < self.steps {
+            self.warn_of_slow_precision()?;
+        }
         let mut progress = Progress::new("training", self.steps as u64, "steps");
         progress.set_position(standing.step as u64);
         let (before, started) = (standing.seconds, Instant::now());
@@ -206,6 +210,22 @@ impl Trainer {
     /// Writes the tuned model or adapter, or puts the best of the kept checkpoints in its place, whole or not at all.
     pub(crate) fn write_checkpoint(&mut self, destination: &Path) -> Result<(), Error> {
         self.kept.write_final(&mut self.prepared, destination)
+    }
+
+    /// Half precision is asked for to be fast, which it is not on every processor.
+    fn warn_of_slow_precision(&self) -> Result<(), Error> {
+        let model = &self.prepared.model;
+        if model.compute() != Kind::BFloat16 || model.device() != Device::Cpu {
+            return Ok(());
+        }
+        let ratio = matrix_product::bf16_over_float32().map_err(causal_lm::Error::from)?;
+        if ratio < 0.9 {
+            tracing::warn!(
+                "this processor multiplies bf16 matrices at {ratio:.1} times its rate for float32: tuning.precision = \"float32\" \
+                 is faster here"
+            );
+        }
+        Ok(())
     }
 
     /// One optimizer step over `accumulation` batches. The gradient is that of the mean over all counted predictions of the

@@ -23,7 +23,7 @@ pub struct Tuning {
     pub rows: Rows,
     /// `text`: every token counts; `response`: only those after the prompt.
     pub loss_on: LossOn,
-    /// `float32`, or `bf16` with float32 master weights.
+    /// `float32`, `bf16` with float32 master weights, or `auto`: whichever of them is faster here.
     pub precision: Precision,
     /// Learning rate over the steps after warm-up.
     pub schedule: Schedule,
@@ -116,6 +116,8 @@ pub enum Precision {
     Float32,
     /// 16-bit brain floating point, with float32 where it matters.
     Bf16,
+    /// `bf16` on a GPU and on processors that multiply it faster than `float32`, else that.
+    Auto,
 }
 
 /// Course of the learning rate after warm-up.
