@@ -25,7 +25,7 @@ audit_set = checkpoint.0.path=$(call audited,$(CHECKPOINT)) corpus.files=$(abspa
             $(if $(BASE),checkpoint.0.base=$(call audited,$(BASE))) \
             $(if $(HELD_OUT),corpus.held_out_files=$(abspath $(HELD_OUT)))
 
-.PHONY: help setup build demo run audit told estimate $(stages) test lint bench bench-plagiarism bench-extractor clean distclean
+.PHONY: help setup build demo run audit told estimate $(stages) test lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -79,7 +79,7 @@ lint:
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-bench: bench-extractor bench-plagiarism
+bench: bench-tuner bench-extractor bench-plagiarism
 
 # The peers live in data/bench, in an environment of their own.
 bench-plagiarism: build
@@ -89,6 +89,10 @@ bench-plagiarism: build
 bench-extractor: build
 	@scripts/bench/setup.sh
 	@"$(PYTHON)" scripts/bench/extractor.py
+
+bench-tuner: build
+	@scripts/bench/setup.sh
+	@TUNER=$(TUNER) "$(PYTHON)" scripts/bench/tuner.py
 
 clean:
 	rm -rf data/runs

@@ -200,6 +200,48 @@ impl Record for TrainingMetric {
     ];
 }
 
+/// `course.parquet`: one row per checkpoint of a run, split and number of copies. Nothing is drawn for it: the document's own tokens are
+/// read, and what the model thinks of each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoursePoint {
+    /// Name of the checkpoint's folder.
+    pub checkpoint: String,
+    /// Optimizer steps done, where the name says it (`step-00000120`).
+    pub step: Option<i64>,
+    /// Where the documents stand.
+    pub split: Split,
+    /// Their copies in the training set; 0 for held-out ones.
+    pub copies: i32,
+    /// Number of documents.
+    pub documents: i32,
+    /// Mean loss over all of their tokens, in nats.
+    pub loss: f64,
+    /// How many are long enough for a prompt and a continuation.
+    pub continuations: i32,
+    /// Mean share of a continuation's tokens that are the most probable ones behind the true tokens before them (Tirumala et al.
+    /// 2022); null without continuations.
+    pub exact_memorization: Option<f64>,
+    /// Share of continuations all of whose tokens are: those that greedy decoding gives back word for word (Carlini et al. 2023).
+    pub extractable: Option<f64>,
+    /// Mean probability that the first sampling scheme draws the continuation at one attempt (Hayes et al. 2024).
+    pub extraction_probability: Option<f64>,
+}
+
+impl Record for CoursePoint {
+    const COLUMNS: &'static [Column] = &[
+        column("checkpoint", Text),
+        nullable("step", Int64),
+        column("split", Text),
+        column("copies", Int32),
+        column("documents", Int32),
+        column("loss", Float64),
+        column("continuations", Int32),
+        nullable("exact_memorization", Float64),
+        nullable("extractable", Float64),
+        nullable("extraction_probability", Float64),
+    ];
+}
+
 /// `samples.parquet`: one row per generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {

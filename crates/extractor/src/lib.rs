@@ -23,6 +23,7 @@
 pub mod agreement;
 mod batch;
 mod beams;
+pub mod course;
 pub mod documents;
 pub mod generation;
 mod near_verbatim;
@@ -33,7 +34,7 @@ pub mod ranking;
 pub mod sampling;
 pub mod scoring;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use causal_lm::{CausalLm, TextTokenizer, arithmetic, device, load_checkpoint};
 use contract::pipeline::Begin;
@@ -45,23 +46,28 @@ pub use outcome::Outcome;
 
 use documents::Documents;
 
-/// The model that text is extracted from.
+/// The model that text is extracted from, and earlier ones of the same run.
 #[derive(Debug, Clone, Copy)]
-pub struct Checkpoint<'a> {
-    /// A model folder, or an adapter folder.
-    pub folder: &'a Path,
+pub struct Checkpoints<'a> {
+    /// Model folders or adapter folders. The last is asked; with more than one, all are followed.
+    pub folders: &'a [PathBuf],
     /// The folder of an adapter's base, in place of the one that the adapter names.
     pub base: Option<&'a Path>,
     /// The untuned model, to rank generations from nothing by.
     pub reference: Option<&'a Path>,
 }
 
-/// Draws generations from `checkpoint` and scores the documents of `corpus`, as the pipeline file says.
+/// Draws generations from the last of `checkpoints` and scores the documents of `corpus`, as the pipeline file says.
 ///
 /// # Errors
 /// [`Error::Configuration`] for settings that do not fit the model, [`Error::Input`] for files that cannot be used,
 /// [`Error::Output`] where results cannot be written.
-pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>) -> Result<Outcome, Error> {
+pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoints<'_>) -> Result<Outcome, Error> {
+    let Some((folder, earlier)) = checkpoint.folders.split_last() else {
+        return Err(Error::Configuration(
+            "expected at least one checkpoint".to_owned(),
+        ));
+    };
     let pipeline = stage.pipeline()?;
     let settings = &pipeline.extraction;
     let seed = stage.seed(&pipeline);
@@ -71,7 +77,10 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
         .with_seed(seed)
         .with_input("train.parquet", &train)?
         .with_input("heldout.parquet", &held_out)?
-        .with_input("checkpoint", checkpoint.folder)?;
+        .with_input("checkpoint", folder)?;
+    for (number, folder) in earlier.iter().enumerate() {
+        provenance = provenance.with_input(&format!("checkpoint {number}"), folder)?;
+    }
     if let Some(base) = checkpoint.base {
         provenance = provenance.with_input("base", base)?;
     }
@@ -90,7 +99,13 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
         stage.out.join("samples.parquet"),
         stage.out.join("scores.parquet"),
     );
-    if !stage.force && provenance.is_done(&[&samples, &scores]) {
+    let course = Some(stage.out.join("course.parquet")).filter(|_| !earlier.is_empty());
+    let outputs: Vec<&Path> = [&samples, &scores]
+        .into_iter()
+        .chain(&course)
+        .map(PathBuf::as_path)
+        .collect();
+    if !stage.force && provenance.is_done(&outputs) {
         tracing::info!("{} is up to date", stage.out.display());
         return Ok(Outcome::up_to_date(&stage.out));
     }
@@ -99,7 +114,7 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
     let device = device(&settings.device)?;
     let kind = arithmetic(settings.precision, device);
     let mut readers = Reader::side_by_side(stage.threads(), || {
-        let (mut model, folder) = load_checkpoint(checkpoint.folder, checkpoint.base, kind, device)?;
+        let (mut model, folder) = load_checkpoint(folder, checkpoint.base, kind, device)?;
         if kind == Kind::Float {
             // One product instead of three; in bf16 the sum would round small updates away.
             model.merge()?;
@@ -141,9 +156,21 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoint<'_>
             &mut drawn.samples,
         )?;
     }
+    let mut followed = Vec::new();
+    if let Some(file) = &course {
+        let corpus = (train.as_path(), held_out.as_path());
+        followed = course::follow(
+            checkpoint.folders,
+            checkpoint.base,
+            corpus,
+            settings,
+            (kind, device),
+        )?;
+        parquet::write_all(file, &provenance, &followed)?;
+    }
     parquet::write_all::<Score>(&scores, &provenance, &scored)?;
     parquet::write_all::<Sample>(&samples, &provenance, &drawn.samples)?;
-    Ok(Outcome::new(&stage.out, &drawn, scored.len(), skipped))
+    Ok(Outcome::new(&stage.out, &drawn, scored.len(), skipped, followed))
 }
 
 /// A model with its tokenizer, and how texts begin for it.

@@ -21,9 +21,10 @@ struct Arguments {
     #[arg(long = "in", value_name = "FOLDER")]
     corpus: PathBuf,
 
-    /// Model folder, or adapter folder that names its base
-    #[arg(long, value_name = "FOLDER")]
-    checkpoint: PathBuf,
+    /// Model folder, or adapter folder that names its base. Of several, or a folder of them, the last is asked, and
+    /// course.parquet follows what all of them remember
+    #[arg(long, value_name = "FOLDER", num_args = 1.., required = true)]
+    checkpoint: Vec<PathBuf>,
 
     /// Model folder of an adapter's base, in place of the one that the adapter names
     #[arg(long, value_name = "FOLDER")]
@@ -37,11 +38,13 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     contract::arguments::start_program();
-    let checkpoint = extractor::Checkpoint {
-        folder: &arguments.checkpoint,
-        base: arguments.base.as_deref(),
-        reference: arguments.reference.as_deref(),
-    };
-    let outcome = extractor::extract(&arguments.stage, &arguments.corpus, checkpoint);
+    let outcome = extractor::course::expand(&arguments.checkpoint).and_then(|folders| {
+        let checkpoints = extractor::Checkpoints {
+            folders: &folders,
+            base: arguments.base.as_deref(),
+            reference: arguments.reference.as_deref(),
+        };
+        extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
+    });
     exit_code(outcome.map(|outcome| eprintln!("{outcome}")).map_err(Into::into))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use contract::records::Split;
+use contract::records::{CoursePoint, Split};
 
 use crate::generation::Drawn;
 use crate::prompts::Skipped;
@@ -24,6 +24,7 @@ struct Figures {
     seconds: f64,
     scored: usize,
     skipped: Skipped,
+    course: Vec<CoursePoint>,
 }
 
 impl Outcome {
@@ -34,7 +35,13 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn new(folder: &Path, drawn: &Drawn, scored: usize, skipped: Skipped) -> Self {
+    pub(crate) fn new(
+        folder: &Path,
+        drawn: &Drawn,
+        scored: usize,
+        skipped: Skipped,
+        course: Vec<CoursePoint>,
+    ) -> Self {
         let mut generations = BTreeMap::new();
         for sample in &drawn.samples {
             *generations
@@ -52,6 +59,7 @@ impl Outcome {
             seconds: drawn.seconds,
             scored,
             skipped,
+            course,
         };
         Self {
             folder: folder.to_path_buf(),
@@ -68,6 +76,7 @@ impl fmt::Display for Outcome {
             seconds,
             scored,
             skipped,
+            course,
         }) = &self.figures
         else {
             return write!(formatter, "extractor: {} is up to date", self.folder.display());
@@ -92,6 +101,31 @@ impl fmt::Display for Outcome {
                 formatter,
                 "\n  {:>7} documents skipped: no longer than the prompt",
                 skipped.too_short
+            )?;
+        }
+        if !course.is_empty() {
+            write!(
+                formatter,
+                "\n  {:<16} {:<8} {:>6} {:>7} {:>6} {:>12}",
+                "checkpoint", "split", "copies", "loss", "exact", "extractable"
+            )?;
+        }
+        for point in course {
+            let percent =
+                |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.0}%", 100.0 * share));
+            let split = if point.split == Split::Train {
+                "train"
+            } else {
+                "heldout"
+            };
+            write!(
+                formatter,
+                "\n  {:<16} {split:<8} {:>6} {:>7.3} {:>6} {:>12}",
+                point.checkpoint,
+                point.copies,
+                point.loss,
+                percent(point.exact_memorization),
+                percent(point.extractable)
             )?;
         }
         Ok(())

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use contract::records::{DocumentKind, Finish, HeldOutDocument, Sample, Score, Split, TrainingInstance};
+use contract::records::{
+    CoursePoint, DocumentKind, Finish, HeldOutDocument, Sample, Score, Split, TrainingInstance,
+};
 use contract::{Provenance, parquet};
 
 fn fixtures() -> PathBuf {
@@ -100,6 +102,78 @@ impl Bench {
             parquet::read_all(&file("scores.parquet")).unwrap(),
         )
     }
+}
+
+/// Several checkpoints: the last is asked, and the course holds what the scores of each alone say.
+#[test]
+fn a_list_of_checkpoints_is_followed() {
+    let bench = Bench::new("");
+    let kept = bench.folder.path().join("checkpoints");
+    for (name, source) in [("step-00000010", "tiny-gpt2"), ("step-00000020", "peft-adapter")] {
+        let to = kept.join(name);
+        std::fs::create_dir_all(&to).unwrap();
+        for entry in std::fs::read_dir(fixtures().join(source)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+    let base = fixtures().join("tiny-gpt2");
+    let with_base = ["--base", base.to_str().unwrap()];
+    let (alone, scores) = bench.extract("peft-adapter", "alone", &with_base);
+    assert!(!bench.folder.path().join("alone/course.parquet").exists());
+    let run = |out: &str| {
+        let folder = bench.folder.path();
+        Command::new(env!("CARGO_BIN_EXE_extractor"))
+            .arg("--config")
+            .arg(folder.join("extractor.toml"))
+            .arg("--in")
+            .arg(folder)
+            .arg("--checkpoint")
+            .arg(&kept)
+            .arg(fixtures().join("peft-adapter"))
+            .args(with_base)
+            .arg("--out")
+            .arg(folder.join(out))
+            .output()
+            .unwrap()
+    };
+    let output = run("followed");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("step-00000010"), "{told}");
+    let file = |name: &str| bench.folder.path().join("followed").join(name);
+    assert_eq!(
+        parquet::read_all::<Sample>(&file("samples.parquet")).unwrap(),
+        alone
+    );
+    let course: Vec<CoursePoint> = parquet::read_all(&file("course.parquet")).unwrap();
+    let steps: Vec<Option<i64>> = course.iter().map(|point| point.step).collect();
+    // Training documents with one copy and with three, and the held-out one.
+    assert_eq!(
+        steps,
+        [Some(10); 3]
+            .into_iter()
+            .chain([Some(20); 3])
+            .chain([None; 3])
+            .collect::<Vec<_>>()
+    );
+    for (kept, last) in course[3..6].iter().zip(&course[6..]) {
+        assert_eq!(kept.loss, last.loss);
+        assert_ne!(kept.loss, course[0].loss);
+    }
+    let three = course[6..].iter().find(|point| point.copies == 3).unwrap();
+    let whole = scores
+        .iter()
+        .find(|score| score.copies == 3 && score.prefix_tokens == 0)
+        .unwrap();
+    let loss = -whole.logprobs.iter().copied().map(f64::from).sum::<f64>() / whole.logprobs.len() as f64;
+    assert!((three.loss - loss).abs() < 1e-9);
+    assert_eq!((three.documents, three.continuations), (1, 1));
+
+    let again = String::from_utf8_lossy(&run("followed").stderr).into_owned();
+    assert!(again.contains("up to date"), "{again}");
+    std::fs::remove_file(file("course.parquet")).unwrap();
+    assert!(run("followed").status.success() && file("course.parquet").exists());
 }
 
 #[track_caller]

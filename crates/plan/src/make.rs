@@ -234,7 +234,11 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> 
         _ => {
             let checkpoint = format!("{folder}/checkpoint");
             prerequisites.extend([format!("{folder}/metrics.parquet"), checkpoint.clone()]);
-            checkpoint
+            if is_followed(plan, cell) {
+                format!("{folder}/checkpoints {checkpoint}")
+            } else {
+                checkpoint
+            }
         }
     };
     if let Some(file) = &settings.prompt_file {
@@ -253,13 +257,18 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> 
         ),
         prerequisites,
         main: format!("{folder}/samples.parquet"),
-        further: if settings.score {
-            vec![format!("{folder}/scores.parquet")]
-        } else {
-            Vec::new()
-        },
+        further: [("scores", settings.score), ("course", is_followed(plan, cell))]
+            .into_iter()
+            .filter(|(_, made)| *made)
+            .map(|(name, _)| format!("{folder}/{name}.parquet"))
+            .collect(),
         folder: None,
     })
+}
+
+/// Whether the tuner keeps checkpoints of the cell, over which memorization can be followed.
+fn is_followed(plan: &Plan, cell: &PlannedCell) -> bool {
+    cell.is_tuned() && plan.pipeline.tuning.keep_last > 0
 }
 
 /// The model that a cell's checkpoint was tuned from, where it is known.

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Record, Sample, SampleVerdict, Score,
-    Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
+    CoursePoint, DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Record, Sample,
+    SampleVerdict, Score, Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -150,6 +150,41 @@ impl AnyRecord for TrainingMetric {
                     seconds,
                     peak_rss_bytes,
                     peak_device_bytes,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for CoursePoint {
+    const FILE: &'static str = "course.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            text(),
+            option::of(any::<i64>()),
+            split(),
+            any::<[i32; 3]>(),
+            double(),
+            option::of(double()),
+            option::of(double()),
+            option::of(double()),
+        );
+        fields
+            .prop_map(
+                |(checkpoint, step, split, counts, loss, exact_memorization, extractable, probability)| {
+                    Self {
+                        checkpoint,
+                        step,
+                        split,
+                        copies: counts[0],
+                        documents: counts[1],
+                        loss,
+                        continuations: counts[2],
+                        exact_memorization,
+                        extractable,
+                        extraction_probability: probability,
+                    }
                 },
             )
             .boxed()

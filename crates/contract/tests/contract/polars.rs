@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split,
-    SummaryRow, TrainingInstance, TrainingMetric,
+    CoursePoint, DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Sample, SampleVerdict,
+    Score, Split, SummaryRow, TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -65,6 +65,7 @@ macro_rules! for_every_record {
         $function::<TrainingInstance>($folder);
         $function::<HeldOutDocument>($folder);
         $function::<TrainingMetric>($folder);
+        $function::<CoursePoint>($folder);
         $function::<Sample>($folder);
         $function::<Score>($folder);
         $function::<PassageMatch>($folder);

@@ -1,8 +1,8 @@
 //! What a writer wrote, a reader reads, for every kind of record.
 
 use contract::records::{
-    DocumentKind, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, SummaryRow, TrainingInstance,
-    TrainingMetric,
+    CoursePoint, DocumentKind, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, SummaryRow,
+    TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -34,6 +34,7 @@ every_record_comes_back! {
     training_instances: TrainingInstance,
     held_out_documents: HeldOutDocument,
     training_metrics: TrainingMetric,
+    course_points: CoursePoint,
     samples: Sample,
     scores: Score,
     passage_matches: PassageMatch,

@@ -56,6 +56,24 @@ fn everything_runs_once_and_the_second_time_nothing() {
 }
 
 #[test]
+fn kept_checkpoints_are_followed() {
+    let rules = |pipeline: &str| {
+        let place = Workplace::new(pipeline);
+        place.plan_well(&[]);
+        std::fs::read_to_string(place.path("run/cells.mk")).unwrap()
+    };
+    assert!(!rules(PIPELINE).contains("course.parquet"));
+    let kept = rules(&format!("{PIPELINE}\n[tuning]\nkeep_last = 3\n"));
+    let lora = "$(run)/cells/tiny-lora16-3e-4-bucketed-s0";
+    assert!(
+        kept.contains(&format!("--checkpoint {lora}/checkpoints {lora}/checkpoint ")),
+        "{kept}"
+    );
+    assert!(kept.contains(&format!("{lora}/course.parquet")), "{kept}");
+    assert!(!kept.contains("tiny-base-bucketed-s0/course.parquet"), "{kept}");
+}
+
+#[test]
 fn stages_can_be_asked_for_one_by_one() {
     let place = planned();
     for (target, stages) in [

@@ -1,6 +1,8 @@
 //! Training curves of the series that stand for their modes.
 
-use contract::records::{Split, TrainingMetric};
+use std::collections::BTreeMap;
+
+use contract::records::{CoursePoint, Split, TrainingMetric};
 use maud::{Markup, html};
 
 use super::{look_of, panels};
@@ -10,6 +12,7 @@ use crate::plots::{LinePlot, Look, Unit};
 
 pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let mut drawn = Vec::new();
+    let followed = courses(setting, analysis);
     let logs = setting.variants.iter().filter_map(|variant| {
         let cell = variant.chosen().cells.first().copied();
         cell.and_then(|cell| analysis.cells[cell].data.metrics.as_deref())
@@ -31,8 +34,81 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
                     "Where the thick line turns up, the model goes on learning its text by heart."
                 }
                 (panels(&drawn))
+                @if !followed.is_empty() {
+                    h3 { "What is known by heart" }
+                    p {
+                        "Share of documents whose continuation greedy decoding would give back word for word, at each checkpoint that was "
+                        "kept; thin: share of the continuations' tokens that are the most probable ones. One line for each number of "
+                        "copies, and one for documents that the model never saw. Nothing is drawn for this: the true tokens are read."
+                    }
+                    (panels(&followed))
+                }
             }
         }
+    }
+}
+
+/// A panel for each way of tuning whose checkpoints were kept.
+fn courses(setting: &Setting, analysis: &Analysis<'_>) -> Vec<(String, Markup)> {
+    let cells = setting.variants.iter().filter_map(|variant| {
+        let cell = variant.chosen().cells.first().copied()?;
+        let data = analysis.cells[cell].data;
+        Some((variant, data.course.as_deref()?, data.metrics.as_deref()?))
+    });
+    cells
+        .filter_map(|(variant, points, metrics)| {
+            let plot = course(&look_of(setting, &variant.label), points, metrics);
+            let label = series_label(&variant.label, variant.chosen());
+            plot.draw().map(|drawing| (label, drawing))
+        })
+        .collect()
+}
+
+fn course(look: &Look, points: &[CoursePoint], metrics: &[TrainingMetric]) -> LinePlot {
+    // Steps mean little; the log says how many epochs they are.
+    let epoch_of = |step: i64| {
+        let mut logged = metrics.iter().filter(|metric| metric.step == step);
+        logged.next().map(|metric| metric.epoch)
+    };
+    let mut groups: BTreeMap<(bool, i32), [Vec<(f64, f64)>; 2]> = BTreeMap::new();
+    for point in points {
+        let Some(epoch) = point.step.and_then(epoch_of) else {
+            continue;
+        };
+        let lines = groups
+            .entry((point.split == Split::Train, point.copies))
+            .or_default();
+        let shares = [point.extractable, point.exact_memorization];
+        for (line, share) in lines.iter_mut().zip(shares) {
+            line.extend(share.map(|share| (epoch, share)));
+        }
+    }
+    let lines = groups.into_iter().flat_map(|((seen, copies), lines)| {
+        let label = match (seen, copies) {
+            (false, _) => "never seen".to_owned(),
+            (true, 1) => "once".to_owned(),
+            (true, copies) => format!("{copies} times"),
+        };
+        let labels = [label, String::new()];
+        lines.into_iter().zip(labels).zip([false, true])
+    });
+    LinePlot {
+        title: "Documents known by heart over epochs".to_owned(),
+        axis: "epochs".to_owned(),
+        unit: Unit::Share,
+        across: None,
+        up: Some((0.0, 1.0)),
+        powers: false,
+        marks: Vec::new(),
+        lines: lines
+            .map(|((points, label), faint)| Line {
+                look: look.clone(),
+                label,
+                faint,
+                points,
+            })
+            .filter(|line| !line.points.is_empty())
+            .collect(),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use contract::records::{PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TrainingMetric};
+use contract::records::{
+    CoursePoint, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TrainingMetric,
+};
 use contract::{Cell, Error, Provenance, parquet};
 
 use super::{CellFiles, Corpus};
@@ -20,6 +22,8 @@ pub struct CellData {
     pub scores: Option<Vec<DocumentScore>>,
     /// The training log.
     pub metrics: Option<Vec<TrainingMetric>>,
+    /// What the checkpoints that were kept remember.
+    pub course: Option<Vec<CoursePoint>>,
     /// Where the samples, scores and verdicts came from, by file name.
     pub origins: BTreeMap<String, Provenance>,
 }
@@ -114,6 +118,7 @@ impl CellData {
             samples: judged_samples(files)?,
             scores: files.scores.as_deref().map(read_scores).transpose()?,
             metrics: files.metrics.as_deref().map(parquet::read_all).transpose()?,
+            course: files.course.as_deref().map(parquet::read_all).transpose()?,
             origins: parquet_files.into_iter().flatten().filter_map(origin).collect(),
         })
     }

@@ -33,6 +33,8 @@ pub struct CellFiles {
     pub scores: Option<PathBuf>,
     /// The training log; the base model has none.
     pub metrics: Option<PathBuf>,
+    /// What the checkpoints that were kept remember, where there are any.
+    pub course: Option<PathBuf>,
 }
 
 /// The files of one corpus.
@@ -85,6 +87,7 @@ impl RunFiles {
                 .into_iter()
                 .chain(&cell.scores)
                 .chain(&cell.metrics)
+                .chain(&cell.course)
         });
         corpora
             .chain(cells)
@@ -121,6 +124,7 @@ impl CellFiles {
             verdicts: file("verdicts.parquet"),
             scores: present("scores.parquet"),
             metrics: present("metrics.parquet"),
+            course: present("course.parquet"),
             facts,
             cell,
         })
