@@ -40,7 +40,7 @@ pub mod weights;
 
 pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS};
 pub use config::Config;
-pub use device::{arithmetic, device};
+pub use device::{arithmetic, device, resolve};
 pub use error::Error;
 pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
 pub use kv_cache::KvCache;

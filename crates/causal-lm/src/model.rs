@@ -131,7 +131,7 @@ impl CausalLm {
     /// padding, and `lengths` says how long each is. With `training`, an adapter's dropout is at work.
     ///
     /// # Errors
-    /// [`contract::Error::Run`] where a document does not fit into the context; [`Error::Torch`] where the lengths do not add up.
+    /// [`contract::Error::Run`] where a document does not fit into the context, or the lengths do not add up.
     pub fn passage(&self, tokens: &Tensor, lengths: &[i64], training: bool) -> Result<Passage<'_>, Error> {
         Passage::new(self, tokens, lengths, training)
     }

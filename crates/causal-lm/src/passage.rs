@@ -24,6 +24,11 @@ impl<'a> Passage<'a> {
         training: bool,
     ) -> Result<Self, Error> {
         let (decoder, context) = (&*model.decoder, model.config.context);
+        let total: i64 = lengths.iter().sum();
+        if lengths.is_empty() || total != tokens.numel() as i64 {
+            let problem = format!("documents of {total} tokens in a batch of {}", tokens.numel());
+            return Err(contract::Error::Run(problem).into());
+        }
         // Documents of one length are the rows of a matrix, which attention takes all at once.
         let even = lengths.iter().all(|length| *length == lengths[0]);
         let rows = if even { lengths.len() as i64 } else { 1 };
@@ -45,7 +50,8 @@ impl<'a> Passage<'a> {
     }
 
     /// The tokens' vectors `[rows, tokens, width]`, at which the way back ends: the gradient of a token's row in the embedding is the sum
-    /// of theirs. LibTorch would make a whole table of zeros to add them to.
+    /// of theirs. Where the embedding is the head as well, the head's
+    /// gradient is there already to add them to.
     pub fn vectors(&self) -> &Tensor {
         &self.vectors
     }

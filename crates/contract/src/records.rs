@@ -216,7 +216,7 @@ pub struct CoursePoint {
     pub documents: i32,
     /// Mean loss over all of their tokens, in nats.
     pub loss: f64,
-    /// How many are long enough for a prompt and a continuation.
+    /// How many are long enough for a prompt and a whole continuation.
     pub continuations: i32,
     /// Mean share of a continuation's tokens that are the most probable ones behind the true tokens before them (Tirumala et al.
     /// 2022); null without continuations.

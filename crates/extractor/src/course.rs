@@ -34,7 +34,7 @@ pub fn expand(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
         let mut inside: Vec<PathBuf> = entries
             .into_iter()
             .map(|entry| entry.path())
-            .filter(|path| is_model(path))
+            .filter(|path| is_model(path) && !is_unfinished(path))
             .collect();
         if inside.is_empty() {
             let problem =
@@ -45,6 +45,12 @@ pub fn expand(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
         expanded.extend(inside);
     }
     Ok(expanded)
+}
+
+/// Whether a folder was left behind while it was being written.
+fn is_unfinished(folder: &Path) -> bool {
+    let ending = folder.extension().and_then(|ending| ending.to_str());
+    matches!(ending, Some("partial" | "replaced"))
 }
 
 /// How each of `checkpoints` remembers the documents of a corpus, which is read with the tokenizer of each.
@@ -74,14 +80,14 @@ pub(crate) fn follow(
         let reader = Reader::new(model, TextTokenizer::load(&files)?, settings.begin)?;
         let documents = Documents::load(train, held_out, &reader.tokenizer)?;
         let scores = scoring::score(&reader, &settings, &documents)?;
-        points.extend(of_checkpoint(folder, &scores, settings.prefix_tokens));
+        points.extend(of_checkpoint(folder, &scores, &settings));
         progress.advance(1, "");
     }
     Ok(points)
 }
 
 /// One point for each split and number of copies.
-fn of_checkpoint(folder: &Path, scores: &[Score], prefix_tokens: usize) -> Vec<CoursePoint> {
+fn of_checkpoint(folder: &Path, scores: &[Score], settings: &Extraction) -> Vec<CoursePoint> {
     let name = folder
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -91,8 +97,13 @@ fn of_checkpoint(folder: &Path, scores: &[Score], prefix_tokens: usize) -> Vec<C
         let group = groups.entry((score.split, score.copies)).or_default();
         match score.prefix_tokens {
             0 => group.whole(score),
-            prefix if prefix as usize == prefix_tokens => group.continuation(score),
-            _ => {}
+            // A short one is easily right.
+            prefix => {
+                let wanted = (settings.prefix_tokens, settings.new_tokens);
+                if (prefix as usize, score.suffix_tokens as usize) == wanted {
+                    group.continuation(score);
+                }
+            }
         }
     }
     let points = groups.into_iter();
@@ -177,11 +188,17 @@ mod tests {
             score(Split::Train, 4, 2, &[true, true], &[half, half]),
             score(Split::Train, 4, 0, &[true; 2], &[0.0; 2]),
             score(Split::Train, 4, 2, &[true, false], &[0.0, f32::NEG_INFINITY]),
-            // A prefix that nobody asked for, and a document too short to have a continuation.
-            score(Split::Train, 4, 3, &[false], &[half]),
+            // A continuation that is too short, a prefix that nobody asked for, and a document too short to have a continuation.
+            score(Split::Train, 4, 2, &[true], &[half]),
+            score(Split::Train, 4, 3, &[false, false], &[half, half]),
             score(Split::Heldout, 0, 0, &[false], &[half]),
         ];
-        let points = of_checkpoint(Path::new("cells/x/checkpoints/step-00000120"), &scores, 2);
+        let settings = Extraction {
+            prefix_tokens: 2,
+            new_tokens: 2,
+            ..Extraction::default()
+        };
+        let points = of_checkpoint(Path::new("cells/x/checkpoints/step-00000120"), &scores, &settings);
         assert_eq!(points.len(), 2);
         let point = &points[0];
         assert_eq!(

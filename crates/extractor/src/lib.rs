@@ -36,8 +36,8 @@ pub mod scoring;
 
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, TextTokenizer, arithmetic, device, load_checkpoint};
-use contract::pipeline::Begin;
+use causal_lm::{CausalLm, TextTokenizer, arithmetic, device, load_checkpoint, resolve};
+use contract::pipeline::{Begin, Extraction};
 use contract::records::{Sample, Score};
 use contract::{Error, Provenance, StageArguments, parquet};
 use tch::Kind;
@@ -72,6 +72,12 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoints<'_
     let settings = &pipeline.extraction;
     let seed = stage.seed(&pipeline);
     let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
+    let device = device(&settings.device)?;
+    // What `auto` means here is part of what was done.
+    let settings = &Extraction {
+        precision: resolve(settings.precision, device),
+        ..settings.clone()
+    };
     let mut provenance = Provenance::new("extractor")
         .with_configuration(settings)?
         .with_seed(seed)
@@ -111,7 +117,6 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoints<'_
     }
 
     tch::set_num_threads(stage.threads() as i32);
-    let device = device(&settings.device)?;
     let kind = arithmetic(settings.precision, device);
     let mut readers = Reader::side_by_side(stage.threads(), || {
         let (mut model, folder) = load_checkpoint(folder, checkpoint.base, kind, device)?;
@@ -135,17 +140,17 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoints<'_
     } else {
         Vec::new()
     };
+    // One model at a time: the tuned one is let go of first.
+    let Reader {
+        model,
+        tokenizer,
+        begin,
+    } = reader;
+    drop(model);
     if let (true, Some(folder)) = (
         settings.score && ranking::is_ranked(&drawn.samples),
         checkpoint.reference,
     ) {
-        // One model at a time: the tuned one is let go of first.
-        let Reader {
-            model,
-            tokenizer,
-            begin,
-        } = reader;
-        drop(model);
         let (model, _) = load_checkpoint(folder, None, kind, device)?;
         ranking::score_by_reference(
             &Reader {
@@ -167,6 +172,11 @@ pub fn extract(stage: &StageArguments, corpus: &Path, checkpoint: Checkpoints<'_
             (kind, device),
         )?;
         parquet::write_all(file, &provenance, &followed)?;
+    } else if let Err(error) = std::fs::remove_file(stage.out.join("course.parquet"))
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        // One of another run would be taken for this one's.
+        return Err(Error::output(stage.out.join("course.parquet"), error));
     }
     parquet::write_all::<Score>(&scores, &provenance, &scored)?;
     parquet::write_all::<Sample>(&samples, &provenance, &drawn.samples)?;

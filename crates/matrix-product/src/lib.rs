@@ -43,9 +43,9 @@ pub fn is_bf16_fast() -> bool {
 /// results do not change with it.
 const IMAGES: i64 = 16;
 
-/// Rows below which dividing and reordering cost more than is won, where gradients follow and where they don't.
-const FEWEST_ROWS_IN_TRAINING: i64 = 256;
-const FEWEST_ROWS: i64 = 96;
+/// Rows below which dividing and reordering cost more than is won, where gradients follow; the same where they don't, so that what is
+/// computed again on the way back is the same.
+const FEWEST_ROWS: i64 = 256;
 
 /// The same of widths.
 const LEAST_WIDTH: i64 = 128;
@@ -54,7 +54,7 @@ const LEAST_WIDTH: i64 = 128;
 pub fn is_few_rows(input: &Tensor) -> bool {
     let width = input.size().last().copied().unwrap_or(1).max(1);
     let rows = input.numel() as i64 / width;
-    input.kind() == Kind::Float && !input.requires_grad() && rows < FEWEST_ROWS_IN_TRAINING
+    input.kind() == Kind::Float && !input.requires_grad() && rows < FEWEST_ROWS
 }
 
 /// Which of the two kernels a product goes to.
@@ -67,12 +67,7 @@ enum Kernel {
 fn kernel(input: &Tensor, weight: &Tensor) -> Result<Kernel, TchError> {
     let (to, from) = weight.size2()?;
     let rows = input.numel() as i64 / from.max(1);
-    let fewest = if input.requires_grad() || weight.requires_grad() {
-        FEWEST_ROWS_IN_TRAINING
-    } else {
-        FEWEST_ROWS
-    };
-    let worth_it = !*MKL_IS_AT_HOME && rows >= fewest && from.min(to) >= LEAST_WIDTH;
+    let worth_it = !*MKL_IS_AT_HOME && rows >= FEWEST_ROWS && from.min(to) >= LEAST_WIDTH;
     if worth_it && input.kind() == Kind::Float && input.device() == Device::Cpu {
         Ok(Kernel::Convolution)
     } else {

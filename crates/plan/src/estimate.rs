@@ -283,6 +283,9 @@ fn disk(plan: &Plan, cell: &PlannedCell, shape: &Shape, generations: f64) -> f64
         ModeKind::Lora => 4.0 * shape.trainable,
         ModeKind::Full | ModeKind::Pretrain | ModeKind::Head => 4.0 * shape.parameters,
     };
+    let tuning = &plan.pipeline.tuning;
+    let kept = tuning.keep_last + usize::from(tuning.keep_best || tuning.restore_best);
+    let checkpoints = checkpoint * (1.0 + kept as f64);
     // A state to resume from holds what is trained and its two moments.
     let state = if cell.is_tuned() {
         12.0 * shape.trainable
@@ -291,7 +294,7 @@ fn disk(plan: &Plan, cell: &PlannedCell, shape: &Shape, generations: f64) -> f64
     };
     let passage = (plan.pipeline.extraction.prefix_tokens + plan.pipeline.extraction.new_tokens) as f64;
     // Text, token ids and log-probabilities of each sample.
-    checkpoint + state + generations * passage * (BYTES_PER_TOKEN + 8.0)
+    checkpoints + state + generations * passage * (BYTES_PER_TOKEN + 8.0)
 }
 
 /// The estimates as a table, with a line of totals.

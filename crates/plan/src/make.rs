@@ -57,9 +57,7 @@ pub fn rules(plan: &Plan, run: &Path) -> Result<String, Error> {
         }
         if cell.is_extracted() {
             stages.extract.push(extractor(run, plan, cell)?);
-            stages
-                .plagiarism
-                .push(plagiarism(run, cell, plan.pipeline.extraction.score));
+            stages.plagiarism.push(plagiarism(run, plan, cell));
         }
     }
     if plan.has_report() {
@@ -257,13 +255,19 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> 
         ),
         prerequisites,
         main: format!("{folder}/samples.parquet"),
-        further: [("scores", settings.score), ("course", is_followed(plan, cell))]
-            .into_iter()
-            .filter(|(_, made)| *made)
-            .map(|(name, _)| format!("{folder}/{name}.parquet"))
-            .collect(),
+        further: beside_samples(&folder, plan, cell),
         folder: None,
     })
+}
+
+/// What the extractor makes beside samples.
+fn beside_samples(folder: &str, plan: &Plan, cell: &PlannedCell) -> Vec<String> {
+    let made = [
+        ("scores", plan.pipeline.extraction.score),
+        ("course", is_followed(plan, cell)),
+    ];
+    let made = made.into_iter().filter(|(_, made)| *made);
+    made.map(|(name, _)| format!("{folder}/{name}.parquet")).collect()
 }
 
 /// Whether the tuner keeps checkpoints of the cell, over which memorization can be followed.
@@ -279,17 +283,15 @@ fn untuned(cell: &PlannedCell) -> Option<&ModelFolder> {
     }
 }
 
-fn plagiarism(run: &str, cell: &PlannedCell, score: bool) -> Rule {
+fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell) -> Rule {
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/plagiarism.toml");
     let samples = format!("{folder}/samples.parquet");
     let mut prerequisites = vec![config.clone()];
     prerequisites.extend(corpus_outputs(&corpus));
     prerequisites.push(samples.clone());
-    if score {
-        // Not read here. But where it is made again, so are the samples, and one run of make then settles everything.
-        prerequisites.push(format!("{folder}/scores.parquet"));
-    }
+    // Not read here. But where they are made again, so are the samples, and one run of make then settles everything.
+    prerequisites.extend(beside_samples(&folder, plan, cell));
     Rule {
         stage: "plagiarism",
         subject: cell.facts.name.clone(),

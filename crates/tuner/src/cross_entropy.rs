@@ -37,6 +37,18 @@ pub(crate) fn cross_entropy(
     predictions: Predictions,
     scale: Option<f32>,
 ) -> Result<f64, Error> {
+    let vocabulary = logits.size2()?.1;
+    if let Some(beyond) = predictions
+        .targets
+        .iter()
+        .find(|target| !(0..vocabulary).contains(*target))
+    {
+        let problem = format!("token {beyond} is not in the model's vocabulary of {vocabulary}");
+        return Err(contract::Error::Run(problem).into());
+    }
+    if predictions.targets.is_empty() {
+        return Ok(0.0);
+    }
     let dense = logits.device() == Device::Cpu && logits.is_contiguous();
     match logits.kind() {
         Kind::Float if dense => on_cpu::<f32>(logits, predictions, scale),
@@ -162,26 +174,25 @@ fn of_row<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, factor: O
 
 #[inline(always)]
 fn row_by_lanes<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, factor: Option<f32>) -> f64 {
-    let vocabulary = row.len();
     let mut largest = [f32::NEG_INFINITY; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
         for lane in 0..LANES {
             let number = block[lane].widen();
-            // Unlike `max`, what is no number is kept: it must come out.
-            largest[lane] = if number <= largest[lane] {
-                largest[lane]
-            } else {
+            largest[lane] = if number > largest[lane] {
                 number
+            } else {
+                largest[lane]
             };
         }
     }
+    // What is no number is passed over here, and comes out of the sum of powers.
     let mut most = f32::NEG_INFINITY;
     for number in largest
         .into_iter()
         .chain(rest.iter().map(|number| number.widen()))
     {
-        most = if number <= most { most } else { number };
+        most = if number > most { number } else { most };
     }
     let wanted = row[target].widen();
 
@@ -222,7 +233,6 @@ fn row_by_lanes<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, fac
         let power = powers[target / LANES][target % LANES];
         row[target] = N::narrow(power * share - factor);
     }
-    debug_assert_eq!(row.len(), vocabulary);
     f64::from(most) + f64::from(sum).ln() - f64::from(wanted)
 }
 

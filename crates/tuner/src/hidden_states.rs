@@ -33,7 +33,7 @@ enum Store {
     Memory(Tensor),
     /// Numbers as they stand in memory.
     File { file: File, path: PathBuf },
-    /// Nowhere, since there is no room for them.
+    /// Nowhere, since there is no room for them. Computed with other rows, they may differ in the last bits.
     Nowhere,
 }
 
@@ -157,6 +157,8 @@ impl HiddenStates {
                         "{}: {error}; hidden states will be computed anew each time they are needed",
                         path.display()
                     );
+                    // What is there already would be missing for checkpoints. If it cannot be removed, they will tell.
+                    drop(std::fs::remove_file(&*path));
                     self.store = Store::Nowhere;
                 }
             }

@@ -38,20 +38,19 @@ impl Kept {
 
     /// Removes what does not belong to the run as it stands: checkpoints of other settings, or of steps that are yet to come.
     pub(crate) fn take_over(&mut self, standing: &Standing) -> Result<(), Error> {
-        let evaluated: Vec<usize> = held_out(standing)
-            .map(|row| row.step as usize)
-            .filter(|&step| step > 0)
-            .collect();
         self.best = best(standing);
-        self.steps = evaluated
-            .into_iter()
-            .filter(|&step| self.path(step).is_dir())
+        self.steps = self
+            .folders()
+            .iter()
+            .filter_map(|folder| step_of(folder))
+            .filter(|&step| step <= standing.step)
             .collect();
+        self.steps.sort_unstable();
         self.remove_others()
     }
 
     /// Writes the checkpoint of an evaluated step, if the rule keeps it, and removes those that it no longer keeps.
-    pub(crate) fn consider(&mut self, standing: &mut Standing, prepared: &mut Prepared) -> Result<(), Error> {
+    pub(crate) fn consider(&mut self, standing: &Standing, prepared: &mut Prepared) -> Result<(), Error> {
         let step = standing.step;
         self.best = best(standing);
         let is_best = self.best == Some(step);
@@ -82,21 +81,32 @@ impl Kept {
     /// Leaves the result: the weights as they stand, or those of the best evaluation.
     pub(crate) fn write_final(&self, prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
         let folder = Unfinished::folder(destination)?;
-        match self
-            .best
-            .filter(|step| self.restore_best && self.steps.contains(step))
-        {
+        match self.best.filter(|_| self.restore_best) {
             Some(step) => {
                 tracing::info!("the result is that of step {step}, which has the best held-out loss");
                 copy(&self.path(step), folder.path())?;
             }
-            None => prepared.write(folder.path())?,
+            None => {
+                if self.restore_best {
+                    tracing::warn!(
+                        "tuning.restore_best: nothing was held out, so that the result is the last step's"
+                    );
+                }
+                prepared.write(folder.path())?;
+            }
         }
         folder.finish()
     }
 
     fn path(&self, step: usize) -> PathBuf {
         self.folder.join(format!("step-{step:08}"))
+    }
+
+    /// What lies beside one another there, unfinished folders too.
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.is_dir()).collect()
     }
 
     fn remove_others(&mut self) -> Result<(), Error> {
@@ -107,20 +117,23 @@ impl Kept {
             place += 1;
             place > newest || keep_best && best == Some(step)
         });
-        let Ok(entries) = fs::read_dir(&self.folder) else {
+        if !self.folder.exists() {
             return Ok(());
-        };
+        }
         let wanted: Vec<PathBuf> = self.steps.iter().map(|&step| self.path(step)).collect();
-        for entry in entries.flatten().map(|entry| entry.path()) {
-            if entry.is_dir() && !wanted.contains(&entry) {
-                fs::remove_dir_all(&entry).map_err(|error| Error::output(&entry, error))?;
-            }
+        for folder in self.folders().iter().filter(|folder| !wanted.contains(folder)) {
+            fs::remove_dir_all(folder).map_err(|error| Error::output(folder, error))?;
         }
         if wanted.is_empty() {
             fs::remove_dir_all(&self.folder).map_err(|error| Error::output(&self.folder, error))?;
         }
         Ok(())
     }
+}
+
+/// The step that a folder is named for.
+fn step_of(folder: &Path) -> Option<usize> {
+    folder.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
 }
 
 fn held_out(standing: &Standing) -> impl Iterator<Item = &TrainingMetric> {

@@ -41,11 +41,12 @@ mod training;
 
 use std::path::Path;
 
+use causal_lm::{device, resolve};
+use contract::pipeline::Tuning;
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance, TrainingMetric};
 use contract::{Error, Provenance, StageArguments, parquet};
 
 pub use gradients::Gradients;
-pub use memory::keep_freed_memory;
 pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;
 pub use outcome::Outcome;
@@ -64,8 +65,13 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     let (model, mode, learning_rate) = pipeline.single_cell()?;
     let seed = stage.seed(&pipeline);
     let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
+    // What `auto` means here is part of what was done.
+    let tuning = Tuning {
+        precision: resolve(pipeline.tuning.precision, device(&pipeline.tuning.device)?),
+        ..pipeline.tuning.clone()
+    };
     let mut provenance = Provenance::new("tuner")
-        .with_configuration(&(&model.architecture, mode, &pipeline.tuning))?
+        .with_configuration(&(&model.architecture, mode, &tuning))?
         .with_seed(seed)
         .with_input("train.parquet", &train)?
         .with_input("heldout.parquet", &held_out)?;
@@ -73,7 +79,10 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
         provenance = provenance.with_input("model", &pipeline.resolve(path))?;
     }
     let (checkpoint, metrics) = (stage.out.join("checkpoint"), stage.out.join("metrics.parquet"));
-    if !stage.force && checkpoint.is_dir() && provenance.is_done(&[&metrics]) {
+    let (work, kept) = (stage.out.join("training"), stage.out.join("checkpoints"));
+    let is_kept = tuning.keep_last == 0 || kept.is_dir();
+    if !stage.force && checkpoint.is_dir() && is_kept && provenance.is_done(&[&metrics]) {
+        remove(&work)?;
         tracing::info!("{} is up to date", stage.out.display());
         return Ok(Outcome::up_to_date(&stage.out));
     }
@@ -84,7 +93,7 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     let held_out = held_out
         .into_iter()
         .filter(|document| document.kind == DocumentKind::Document);
-    let held_out: Vec<HeldOutDocument> = held_out.take(pipeline.tuning.evaluate_documents).collect();
+    let held_out: Vec<HeldOutDocument> = held_out.take(tuning.evaluate_documents).collect();
     if instances.is_empty() {
         return Err(Error::input(
             &train,
@@ -92,24 +101,29 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
         ));
     }
 
-    let work = stage.out.join("training");
     let prepared = Prepared::new(&pipeline, model, mode, seed, &work, &instances)?;
     let run = Run {
-        tuning: &pipeline.tuning,
+        tuning: &tuning,
         mode,
         learning_rate,
         seed,
         work: &work,
-        kept: &stage.out.join("checkpoints"),
+        kept: &kept,
     };
     let mut trainer = Trainer::new(prepared, &run, &instances, &held_out)?;
     let recorded = trainer.run(&work.join("state.safetensors"), &provenance)?;
     trainer.write_checkpoint(&checkpoint)?;
     write_metrics(&metrics, &provenance, &recorded)?;
-    if work.exists() {
-        std::fs::remove_dir_all(&work).map_err(|error| Error::output(&work, error))?;
-    }
+    remove(&work)?;
     Ok(Outcome::new(&stage.out, &recorded, trainer.trainable_count()))
+}
+
+/// Removes what only an unfinished run needs.
+fn remove(work: &Path) -> Result<(), Error> {
+    if work.exists() {
+        std::fs::remove_dir_all(work).map_err(|error| Error::output(work, error))?;
+    }
+    Ok(())
 }
 
 fn write_metrics(

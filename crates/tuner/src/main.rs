@@ -1,12 +1,14 @@
 //! Stage 2 of the pipeline: tunes a model on a training set. Beside it, `tuner merge` puts an adapter into its base.
 
+mod allocation;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
-use tuner::{MergeArguments, keep_freed_memory, merge, tune};
+use tuner::{MergeArguments, merge, tune};
 
 /// Tunes a model: pre-training, full, head-only, or LoRA
 ///
@@ -26,7 +28,7 @@ struct Arguments {
 const MERGE: &str = "merge";
 
 fn main() -> ExitCode {
-    keep_freed_memory();
+    allocation::keep_freed_memory();
     let merging = MergeArguments::augment_args(clap::Command::new(MERGE));
     let command = Arguments::command()
         .subcommand(merging)

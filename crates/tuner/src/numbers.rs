@@ -7,9 +7,10 @@ use tch::{Device, Kind, Tensor};
 /// Numbers that one thread handles at once; the division does not depend on the number of threads.
 pub(crate) const BLOCK: usize = 1 << 16;
 
-/// Whether a tensor's numbers are float32 in one piece in the CPU's memory.
+/// Whether a tensor has numbers, which are float32 in one piece in the CPU's memory.
 pub(crate) fn is_plain(tensor: &Tensor) -> bool {
-    tensor.kind() == Kind::Float && tensor.device() == Device::Cpu && tensor.is_contiguous()
+    let on_cpu = tensor.device() == Device::Cpu && tensor.numel() > 0;
+    on_cpu && tensor.kind() == Kind::Float && tensor.is_contiguous()
 }
 
 /// The numbers of a tensor that [`is_plain`].

@@ -93,6 +93,11 @@ impl AdamW {
         Ok(())
     }
 
+    /// Counts a step in which there was nothing to learn.
+    pub fn skip(&mut self) {
+        self.steps += 1;
+    }
+
     /// Everything that a resumed run needs: weights and both moments, by name.
     pub(crate) fn state(&self) -> BTreeMap<String, Tensor> {
         let mut state = BTreeMap::new();

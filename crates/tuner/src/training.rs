@@ -183,7 +183,7 @@ impl Trainer {
             }
             if self.evaluation_due(standing.step) {
                 self.evaluate(&mut standing)?;
-                self.kept.consider(&mut standing, &mut self.prepared)?;
+                self.kept.consider(&standing, &mut self.prepared)?;
                 if self.kept.is_out_of_patience(&standing) {
                     tracing::info!(
                         "stopped after step {}: no better held-out loss in {} evaluations",
@@ -238,7 +238,6 @@ impl Trainer {
     ) -> Result<(f64, f64), Error> {
         // What is random in a step depends on seed and step alone, so that a resumed run draws the same.
         let seed = xxh3_64_with_seed(&standing.step.to_le_bytes(), self.seed);
-        tch::manual_seed(seed as i64);
         let model = &self.prepared.model;
         let per_step = self.tuning.batch_size * self.tuning.accumulation;
         let first = standing.step % self.steps_per_epoch * per_step;
@@ -296,6 +295,8 @@ impl Trainer {
             self.optimizer.step(&gradients, factor, rate)?;
             standing.since_logged.0 += sum;
             standing.since_logged.1 += counted;
+        } else {
+            self.optimizer.skip();
         }
         let read = self.rows.read(chosen);
         standing.since_logged.2 += read;
@@ -334,6 +335,13 @@ impl Trainer {
             return Ok(());
         };
         if let Some(loss) = held_out.mean_loss(&self.prepared.model, limits)? {
+            if !loss.is_finite() {
+                return Err(Error::Run(format!(
+                    "after step {}: the held-out loss is {loss}; a lower learning rate, a longer warm-up or precision = \"float32\" \
+                     may help",
+                    standing.step
+                )));
+            }
             let row = self.metric(standing, Split::Heldout, loss, 0.0, 0.0, 0.0);
             standing.metrics.push(row);
         }

@@ -19,7 +19,7 @@ pub struct Tuning {
     pub gradient_checkpointing: bool,
     /// Longest row in tokens; longer documents are cut off there when each has a row of its own.
     pub context: usize,
-    /// `documents`: one a row, padded; `packed`: joined by the end-of-text token and cut into full rows.
+    /// `documents`: one a row; `packed`: joined by the end-of-text token and cut into full rows.
     pub rows: Rows,
     /// `text`: every token counts; `response`: only those after the prompt.
     pub loss_on: LossOn,
@@ -49,7 +49,8 @@ pub struct Tuning {
     pub keep_best: bool,
     /// Leave the weights with the best held-out loss as the result, in place of the last.
     pub restore_best: bool,
-    /// Head-only tuning computes the hidden states of a text once. Megabytes of them to keep in memory; more go to a file.
+    /// Head-only tuning computes the hidden states of a text once. Megabytes of them to keep in the device's
+    /// memory, of training and of held-out texts each; more go to a file.
     pub hidden_state_megabytes: usize,
     /// Seconds between saved states to resume from.
     pub save_seconds: f64,
@@ -92,7 +93,7 @@ impl Default for Tuning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rows {
-    /// One document, padded.
+    /// One document.
     Documents,
     /// Documents joined and cut into full rows.
     Packed,
