@@ -629,3 +629,50 @@ fn the_program_ends_with_the_status_of_its_error() {
     std::fs::write(folder.path().join("cells/base/verdicts.parquet"), "PAR1").unwrap();
     assert_eq!(run(&[]).status.code(), Some(3));
 }
+
+#[test]
+fn what_is_known_by_heart_is_drawn_over_the_epochs_of_kept_checkpoints() {
+    let (folder, page, _) = made(&small());
+    assert!(!page.contains("What is known by heart"));
+    let cell = folder.path().join("cells/full-3e-4");
+    let metrics: Vec<contract::records::TrainingMetric> =
+        contract::parquet::read_all(&cell.join("metrics.parquet")).unwrap();
+    let point = |step: Option<i64>, share: f64| contract::records::CoursePoint {
+        checkpoint: "x".into(),
+        step,
+        split: contract::records::Split::Train,
+        copies: 4,
+        documents: 3,
+        loss: 1.0,
+        continuations: 3,
+        exact_memorization: Some(share),
+        extractable: Some(share),
+        extraction_probability: Some(share),
+    };
+    // A checkpoint whose step nobody logged has no place on the axis.
+    let first = metrics.first().unwrap().step;
+    let last = metrics.last().unwrap().step;
+    let course = [
+        point(Some(first), 0.25),
+        point(Some(last), 0.75),
+        point(None, 1.0),
+    ];
+    let provenance = contract::Provenance::new("extractor");
+    contract::parquet::write_all(&cell.join("course.parquet"), &provenance, &course).unwrap();
+    let (page, _) = outputs(folder.path());
+    let section = page.split("What is known by heart").nth(1).unwrap();
+    let section = section.split("</section>").next().unwrap();
+    assert!(section.contains("4 times"), "{section}");
+    // One way of tuning was followed: one panel, a line for each of the two shares, each with two points.
+    assert_eq!(section.matches("<figure>").count(), 1);
+    let lines: Vec<&str> = section
+        .split("<polyline")
+        .skip(1)
+        .map(|line| line.split("points=\"").nth(1).unwrap().split('"').next().unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2, "{section}");
+    assert!(
+        lines.iter().all(|line| line.split_whitespace().count() == 2),
+        "{lines:?}"
+    );
+}

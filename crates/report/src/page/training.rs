@@ -48,18 +48,18 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     }
 }
 
-/// A panel for each way of tuning whose checkpoints were kept.
+/// A panel for each way and rate of tuning whose checkpoints were kept.
 fn courses(setting: &Setting, analysis: &Analysis<'_>) -> Vec<(String, Markup)> {
-    let cells = setting.variants.iter().filter_map(|variant| {
-        let cell = variant.chosen().cells.first().copied()?;
-        let data = analysis.cells[cell].data;
-        Some((variant, data.course.as_deref()?, data.metrics.as_deref()?))
-    });
-    cells
-        .filter_map(|(variant, points, metrics)| {
+    let series = setting
+        .variants
+        .iter()
+        .flat_map(|variant| variant.series.iter().map(move |series| (variant, series)));
+    series
+        .filter_map(|(variant, series)| {
+            let data = analysis.cells[*series.cells.first()?].data;
+            let (points, metrics) = (data.course.as_deref()?, data.metrics.as_deref()?);
             let plot = course(&look_of(setting, &variant.label), points, metrics);
-            let label = series_label(&variant.label, variant.chosen());
-            plot.draw().map(|drawing| (label, drawing))
+            Some((series_label(&variant.label, series), plot.draw()?))
         })
         .collect()
 }
