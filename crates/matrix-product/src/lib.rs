@@ -25,8 +25,8 @@ static MKL_IS_AT_HOME: LazyLock<bool> = LazyLock::new(|| {
 });
 
 /// Whether the processor multiplies matrices faster in bf16 than in float32. Those with tiles (AMX) do, and AMD's with AVX-512's
-/// instructions for it. Intel's without tiles have the same instructions at half the rate of float32's (measured: 85 against 165 GFLOP/s
-/// a core).
+/// instructions for it. Intel's without tiles are half as fast at it (LibTorch's products of 2,048 × 2,048 on two threads of a Xeon: 166
+/// against 330 GFLOP/s).
 pub fn is_bf16_fast() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
