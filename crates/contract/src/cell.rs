@@ -32,6 +32,9 @@ pub struct Cell {
     pub learning_rate: Option<f64>,
     /// Seed.
     pub seed: u64,
+    /// Whether this is a run of its own for canaries (`canaries.apart`): its exposure is reported, and no rate of documents.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canaries_apart: bool,
 }
 
 impl Cell {

@@ -11,7 +11,7 @@ pub trait Record: Serialize + DeserializeOwned {
 
     /// Names of nullable columns that joined the contract after its first programs were written: a file may lack them, and
     /// then has no value in any row of them.
-    const LATER: &'static [&'static str] = &[];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &[];
 }
 
 /// One column of the contract.
@@ -118,10 +118,12 @@ pub struct TrainingInstance {
     pub prompt_chars: i32,
     /// `document` or `canary`.
     pub kind: DocumentKind,
-    /// How often this document stands in this training set.
+    /// How often this document occurs in this training set.
     pub copies: i32,
     /// 0-based number of this copy.
     pub copy: i32,
+    /// Number of a canary's format: its template and context, all but the random part. Null for documents.
+    pub canary_format: Option<i32>,
 }
 
 impl Record for TrainingInstance {
@@ -132,11 +134,23 @@ impl Record for TrainingInstance {
         column("kind", Text),
         column("copies", Int32),
         column("copy", Int32),
+        nullable("canary_format", Int32),
     ];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &["canary_format"];
+}
+
+/// What a held-out document is for. One that chose a checkpoint or a learning rate is no fair non-member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeldOutRole {
+    /// Its loss chooses the checkpoint and the learning rate.
+    Validation,
+    /// It chooses nothing: a non-member for membership inference.
+    Test,
 }
 
 /// `heldout.parquet`: one row per document that no training run sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutDocument {
     /// Stable identity of the document.
     pub doc_id: String,
@@ -146,6 +160,16 @@ pub struct HeldOutDocument {
     pub prompt_chars: i32,
     /// `document` or `canary_reference`.
     pub kind: DocumentKind,
+    /// What a document is for; null for canary references, and in files whose program made no difference: then it is both.
+    pub role: Option<HeldOutRole>,
+    /// The training document that shares most of its 8-grams of words, where that is at least half of them: a near-duplicate
+    /// across the split, and so no control. Null where there is none.
+    pub near_duplicate_of: Option<String>,
+    /// The largest share of its distinct 8-grams of words that one training document holds, 0 to 1; null where it has no
+    /// 8 words, and where nobody looked.
+    pub shared_8grams: Option<f32>,
+    /// Number of a canary reference's format, that of the canaries which are ranked among its references; null for documents.
+    pub canary_format: Option<i32>,
 }
 
 impl Record for HeldOutDocument {
@@ -154,7 +178,13 @@ impl Record for HeldOutDocument {
         column("text", Text),
         column("prompt_chars", Int32),
         column("kind", Text),
+        nullable("role", Text),
+        nullable("near_duplicate_of", Text),
+        nullable("shared_8grams", Float32),
+        nullable("canary_format", Int32),
     ];
+    const OPTIONAL_COLUMNS: &'static [&'static str] =
+        &["role", "near_duplicate_of", "shared_8grams", "canary_format"];
 }
 
 /// `metrics.parquet`: one row per logged point of training.
@@ -347,7 +377,7 @@ impl Record for Sample {
         nullable("reference_loss", Float32),
         nullable("zlib_bytes", Int32),
     ];
-    const LATER: &'static [&'static str] = &[
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &[
         "prompt_form",
         "tokens_read",
         "lower_case_loss",
@@ -367,9 +397,9 @@ pub struct Score {
     pub copies: i32,
     /// What the document is.
     pub kind: DocumentKind,
-    /// Tokens given before the continuation; 0 scores the whole document.
+    /// Tokens given before the continuation; 0 scores the whole document: all of its tokens that training read and took loss on.
     pub prefix_tokens: i32,
-    /// Tokens of the continuation.
+    /// Tokens of the continuation. The token that ends a text is never among them.
     pub suffix_tokens: i32,
     /// Log-probability of each token of the continuation under the model.
     pub logprobs: Vec<f32>,
@@ -386,6 +416,10 @@ pub struct Score {
     /// At least this is the log-probability that the sampling scheme draws the continuation or one a few tokens from it; null
     /// where nobody searched.
     pub near_verbatim_logprob: Option<f32>,
+    /// Tokens of the whole document, before it was cut where training ended.
+    pub document_tokens: Option<i32>,
+    /// Number of a canary's or reference's format; null for documents.
+    pub canary_format: Option<i32>,
 }
 
 impl Record for Score {
@@ -403,8 +437,11 @@ impl Record for Score {
         column("vocab_std", ListFloat32),
         column("zlib_bytes", Int32),
         nullable("near_verbatim_logprob", Float32),
+        nullable("document_tokens", Int32),
+        nullable("canary_format", Int32),
     ];
-    const LATER: &'static [&'static str] = &["near_verbatim_logprob"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] =
+        &["near_verbatim_logprob", "document_tokens", "canary_format"];
 }
 
 /// `matches.parquet`: one row per passage of a generation aligned with a passage of a document.
@@ -414,7 +451,7 @@ pub struct PassageMatch {
     pub sample_id: i64,
     /// The document in which the passage was found.
     pub doc_id: String,
-    /// Where that document stands.
+    /// Where that document stands: `heldout` for passages of the control.
     pub doc_split: Split,
     /// The class of the passage, never `none`; `verbatim` only where both sides have the same words.
     pub kind: Verdict,
@@ -430,8 +467,8 @@ pub struct PassageMatch {
     pub similarity: f32,
     /// What found it.
     pub detector: String,
-    /// Training documents that hold the document's passage letter for letter, documents of equal text once, counted up to
-    /// 1,000; null for passages that are not verbatim.
+    /// Training documents that hold the document's passage (up to case, white space and normal form), documents of equal text
+    /// once, counted up to 1,000; null for passages that are not verbatim.
     pub document_frequency: Option<i32>,
     /// Kinds of personal details that stand in both passages: of `number`, `name`, `email` and `phone`, in this order, those
     /// that do; null where nobody looked.
@@ -453,10 +490,13 @@ impl Record for PassageMatch {
         nullable("document_frequency", Int32),
         nullable("personal_details", ListText),
     ];
-    const LATER: &'static [&'static str] = &["document_frequency", "personal_details"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &["document_frequency", "personal_details"];
 }
 
 /// `verdicts.parquet`: one row per sample.
+///
+/// What the attacker supplied counts nowhere: neither the prompt's part of its document nor the generation's echo of it.
+/// Canaries are no documents: nothing is compared with them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleVerdict {
     /// The generation.
@@ -467,19 +507,23 @@ pub struct SampleVerdict {
     pub split: Split,
     /// Copies of that document in the training set.
     pub copies: i32,
-    /// The class of the sample.
+    /// The class of the sample: the strongest over all training documents.
     pub verdict: Verdict,
-    /// The document that gave the class, or else the one with the longest common substring; null if none.
+    /// The training document that gave the class, or else the one with the longest common substring; null if none.
     pub best_doc_id: Option<String>,
-    /// Longest substring of the generation that stands anywhere in the training set, in characters.
+    /// Longest passage of the generation that occurs anywhere in the training set, in characters: white space at its ends left
+    /// out and any other run of it counted once, up to case and Unicode normal form; 0 where less than half of it is letters
+    /// or digits.
     pub longest_match_chars: i32,
     /// The same word for word, counted in words and punctuation marks; white space may differ.
     pub longest_match_tokens: i32,
-    /// Largest cosine of a sentence of the generation with a sentence of the training set.
-    pub max_similarity: f32,
+    /// Largest cosine of a sentence of the generation with a sentence of the training set; null where the generation has no
+    /// sentence of its own.
+    pub max_similarity: Option<f32>,
     /// The same with a sentence of the prompt's own document after the prompt; null without truth.
     pub own_similarity: Option<f32>,
-    /// The same with a sentence of the held-out set (the control); null where that is empty.
+    /// The same with a sentence of the held-out set, over as many sentences as `comparable_similarity`; null where that set
+    /// is empty.
     pub heldout_similarity: Option<f32>,
     /// ROUGE-L F1 of the generation against the truth; null without truth.
     pub rouge_l: Option<f32>,
@@ -487,9 +531,29 @@ pub struct SampleVerdict {
     pub bleu: Option<f32>,
     /// 1 − Levenshtein ÷ longer length, against the truth; null without truth.
     pub edit_similarity: Option<f32>,
-    /// Whether every passage that makes it verbatim stands in so many training documents (`detection.boilerplate_documents`)
-    /// that it is the secret of none; null for other classes.
+    /// Whether every passage that makes it verbatim occurs in so many training documents (`detection.boilerplate_documents`)
+    /// that it is a common phrase, not specific to one document; null for other classes.
     pub boilerplate: Option<bool>,
+    /// Copies of `best_doc_id` in the training set; null where that is.
+    pub best_copies: Option<i32>,
+    /// The class of what the generation shares with the prompt's own document; null where that is no training document.
+    pub own_verdict: Option<Verdict>,
+    /// Training documents of which a verbatim passage came out, in ascending order; passages of
+    /// `detection.boilerplate_documents` documents or more bring none out.
+    pub emitted_doc_ids: Option<Vec<String>>,
+    /// Copies of each of `emitted_doc_ids` in the training set.
+    pub emitted_copies: Option<Vec<i32>>,
+    /// The control: the class by the same rules against the held-out documents; null where there are none.
+    pub control_verdict: Option<Verdict>,
+    /// `longest_match_chars` with the held-out documents; null where there are none.
+    pub control_longest_match_chars: Option<i32>,
+    /// `max_similarity` over as many sentences of the training set as of the held-out set: the larger side is subsampled. Null
+    /// where either is.
+    pub comparable_similarity: Option<f32>,
+    /// Whether similarities are lower bounds, since only nominated pairs of sentences were compared.
+    pub similarity_at_least: Option<bool>,
+    /// Characters of the generation that repeat the prompt.
+    pub echoed_chars: Option<i32>,
 }
 
 impl Record for SampleVerdict {
@@ -502,15 +566,35 @@ impl Record for SampleVerdict {
         nullable("best_doc_id", Text),
         column("longest_match_chars", Int32),
         column("longest_match_tokens", Int32),
-        column("max_similarity", Float32),
+        nullable("max_similarity", Float32),
         nullable("own_similarity", Float32),
         nullable("heldout_similarity", Float32),
         nullable("rouge_l", Float32),
         nullable("bleu", Float32),
         nullable("edit_similarity", Float32),
         nullable("boilerplate", Bool),
+        nullable("best_copies", Int32),
+        nullable("own_verdict", Text),
+        nullable("emitted_doc_ids", ListText),
+        nullable("emitted_copies", ListInt32),
+        nullable("control_verdict", Text),
+        nullable("control_longest_match_chars", Int32),
+        nullable("comparable_similarity", Float32),
+        nullable("similarity_at_least", Bool),
+        nullable("echoed_chars", Int32),
     ];
-    const LATER: &'static [&'static str] = &["boilerplate"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &[
+        "boilerplate",
+        "best_copies",
+        "own_verdict",
+        "emitted_doc_ids",
+        "emitted_copies",
+        "control_verdict",
+        "control_longest_match_chars",
+        "comparable_similarity",
+        "similarity_at_least",
+        "echoed_chars",
+    ];
 }
 
 /// `summary.parquet`: one row per measured value, in long form.
@@ -550,6 +634,8 @@ pub struct SummaryRow {
     pub ci_high: Option<f64>,
     /// Number of observations.
     pub n: i64,
+    /// Which checkpoint of the run was asked: `best` (by held-out loss) or `last`; null where there is only one.
+    pub checkpoint: Option<String>,
 }
 
 impl Record for SummaryRow {
@@ -571,5 +657,7 @@ impl Record for SummaryRow {
         nullable("ci_low", Float64),
         nullable("ci_high", Float64),
         column("n", Int64),
+        nullable("checkpoint", Text),
     ];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &["checkpoint"];
 }

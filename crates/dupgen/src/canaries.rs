@@ -43,12 +43,12 @@ pub struct Canaries {
 
 impl Canary {
     fn new(settings: &Settings, separator: &str, id: String, digits: &str, copies: u32) -> Self {
-        let prompt = settings.prompt.replace(PLACEHOLDER, digits);
-        let response = settings.template.replace(PLACEHOLDER, digits);
+        let prompt = settings.prompt.as_slice()[0].replace(PLACEHOLDER, digits);
+        let response = settings.template.as_slice()[0].replace(PLACEHOLDER, digits);
         let (text, prompt_chars) = join(&prompt, separator, &response);
         let after_digits = match (
-            settings.template.rsplit_once(PLACEHOLDER),
-            settings.prompt.rsplit_once(PLACEHOLDER),
+            settings.template.as_slice()[0].rsplit_once(PLACEHOLDER),
+            settings.prompt.as_slice()[0].rsplit_once(PLACEHOLDER),
         ) {
             (Some((_, after)), _) => after.len(),
             (None, Some((_, after))) => after.len() + separator.len() + response.len(),
@@ -73,6 +73,7 @@ impl Canary {
             kind: DocumentKind::Canary,
             copies: self.copies as i32,
             copy: 0,
+            canary_format: None,
         }
     }
 }
@@ -194,6 +195,7 @@ fn check_settings(pipeline: &PipelineFile, numbers_of_copies: usize) -> Result<(
         template,
         prompt,
         digits,
+        apart: _,
     } = &pipeline.canaries;
     let wrong = |problem: String| {
         Err(Error::Configuration(format!(
@@ -201,10 +203,14 @@ fn check_settings(pipeline: &PipelineFile, numbers_of_copies: usize) -> Result<(
             pipeline.path.display()
         )))
     };
-    let (in_template, in_prompt) = (template.contains(PLACEHOLDER), prompt.contains(PLACEHOLDER));
+    let (in_template, in_prompt) = (
+        template.as_slice()[0].contains(PLACEHOLDER),
+        prompt.as_slice()[0].contains(PLACEHOLDER),
+    );
     if !in_template && !in_prompt {
         return wrong(format!(
-            "template: expected {PLACEHOLDER} in the template or the prompt, found `{template}`"
+            "template: expected {PLACEHOLDER} in the template or the prompt, found `{}`",
+            template.as_slice()[0]
         ));
     }
     if !in_template && pipeline.tuning.loss_on == LossOn::Response {

@@ -60,6 +60,10 @@ pub(crate) fn held_out(
                 text: document.text,
                 prompt_chars: document.prompt_chars,
                 kind: DocumentKind::Document,
+                role: None,
+                near_duplicate_of: None,
+                shared_8grams: None,
+                canary_format: None,
             },
             bytes,
         )?;
@@ -71,6 +75,10 @@ pub(crate) fn held_out(
                 text: reference.text.clone(),
                 prompt_chars: reference.prompt_chars,
                 kind: DocumentKind::CanaryReference,
+                role: None,
+                near_duplicate_of: None,
+                shared_8grams: None,
+                canary_format: None,
             },
             reference.text.len(),
         )?;
@@ -104,6 +112,7 @@ pub(crate) fn training(
                     kind: DocumentKind::Document,
                     copies: placement.copies as i32,
                     copy: 0,
+                    canary_format: None,
                 }
             }
             None => canaries.planted()[index - placements.len()].instance(),

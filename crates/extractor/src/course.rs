@@ -176,6 +176,8 @@ mod tests {
             vocab_std: Vec::new(),
             zlib_bytes: 0,
             near_verbatim_logprob: None,
+            document_tokens: None,
+            canary_format: None,
         }
     }
 

@@ -266,6 +266,8 @@ fn row(
         vocab_std: reading.vocab_std[start..end].to_vec(),
         zlib_bytes: zlib_bytes(&tokenizer.decode(&document.tokens[start..end])?)?,
         near_verbatim_logprob: None,
+        document_tokens: None,
+        canary_format: None,
     })
 }
 

@@ -35,6 +35,7 @@ impl Bench {
                     kind: DocumentKind::Document,
                     copies,
                     copy,
+                    canary_format: None,
                 });
             }
         }
@@ -45,6 +46,7 @@ impl Bench {
             kind: DocumentKind::Canary,
             copies: 1,
             copy: 0,
+            canary_format: None,
         });
         let held_out = vec![
             HeldOutDocument {
@@ -52,12 +54,20 @@ impl Bench {
                 text: text(5),
                 prompt_chars: 0,
                 kind: DocumentKind::Document,
+                role: None,
+                near_duplicate_of: None,
+                shared_8grams: None,
+                canary_format: None,
             },
             HeldOutDocument {
                 doc_id: "r1".into(),
                 text: "code 4712".into(),
                 prompt_chars: 0,
                 kind: DocumentKind::CanaryReference,
+                role: None,
+                near_duplicate_of: None,
+                shared_8grams: None,
+                canary_format: None,
             },
         ];
         let provenance = Provenance::new("test");

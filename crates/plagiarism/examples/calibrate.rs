@@ -14,8 +14,8 @@ use std::path::Path;
 
 use contract::parquet;
 use contract::records::{Column, ColumnType, Record};
-use plagiarism::encoder;
-use plagiarism::sentences::SentenceTable;
+use plagiarism::corpus::sentences::SentenceTable;
+use plagiarism::paraphrase::encoder;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

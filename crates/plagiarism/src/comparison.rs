@@ -4,19 +4,19 @@ use contract::Error;
 use contract::pipeline::Detection;
 use contract::records::Sample;
 
-use crate::align;
+use crate::alignment;
+use crate::cache::indexes::IndexCache;
+use crate::candidates::exact::{ExactSearch, Shared};
 use crate::candidates::{CandidateSearch, RankedSearch};
-use crate::classifier::ParaphraseClassifier;
 use crate::clock::Clock;
-use crate::encoder::SentenceEncoder;
-use crate::evidence::{self, Evidence, Scope};
-use crate::exact::{ExactSearch, Shared};
-use crate::exhaustive::Exhaustive;
-use crate::index_cache::IndexCache;
-use crate::judge::{Comparison, Judge};
-use crate::nominated::Nominated;
+use crate::corpus::sources::Sources;
+use crate::decision::classifier::{Classifier, Comparison};
 use crate::parallel;
-use crate::sources::Sources;
+use crate::paraphrase::classifier::ParaphraseClassifier;
+use crate::paraphrase::encoder::SentenceEncoder;
+use crate::paraphrase::evidence::{self, Evidence, Scope};
+use crate::paraphrase::exhaustive::Exhaustive;
+use crate::paraphrase::nominated::Nominated;
 
 /// Generations worked on in one round: enough for documents that are candidates of many to be prepared once, and few enough
 /// for what is known about them to fit in memory, however many there are.
@@ -69,8 +69,8 @@ pub fn compare(
     clock.lap("indexing");
 
     let search = CandidateSearch::new(detection, &ranked);
-    let judge = Judge::new(detection, sources, &exact);
-    let minimum = align::parameters(detection).verbatim_minimum;
+    let classifier = Classifier::new(detection, sources, &exact);
+    let minimum = alignment::parameters(detection).verbatim_minimum;
     let mut comparisons = Vec::with_capacity(samples.len());
     for round in samples.chunks(ROUND) {
         let shared = parallel::map("exact search", "generations", round, |sample| {
@@ -82,14 +82,14 @@ pub fn compare(
             .classifier
             .as_ref()
             .map_or(Ok(()), ParaphraseClassifier::check)?;
-        let judged: Vec<_> = round.iter().zip(&shared).zip(evidence).collect();
+        let gathered: Vec<_> = round.iter().zip(&shared).zip(evidence).collect();
         comparisons.extend(parallel::map(
-            "judging",
+            "classifying",
             "generations",
-            &judged,
-            |((sample, shared), evidence)| Ok(judge.comparison(sample, shared, evidence.clone())),
+            &gathered,
+            |((sample, shared), evidence)| Ok(classifier.comparison(sample, shared, evidence.clone())),
         )?);
-        clock.lap("judging");
+        clock.lap("classifying");
     }
     Ok(Comparisons {
         comparisons,

@@ -3,14 +3,14 @@
 //! For every sample of `samples.parquet` the stage asks three questions of the training documents, from strict to relaxed:
 //!
 //! 1. *Does it stand there?* The longest passage that the generation shares with the whole training set, letter for letter
-//!    and word for word ([`exact`]).
-//! 2. *Does a passage render a passage?* Candidates ([`candidates`]) are aligned with the generation ([`align`]), likely
-//!    paraphrases are confirmed by meaning ([`confirm`]), and what was found in single documents becomes a class
-//!    ([`verdict`]): verbatim, paraphrase, idea, or none.
+//!    and word for word ([`candidates::exact`]).
+//! 2. *Does a passage render a passage?* Candidates ([`candidates`]) are aligned with the generation ([`alignment`]), likely
+//!    paraphrases are confirmed by meaning ([`paraphrase::confirm`]), and what was found in single documents becomes a class
+//!    ([`decision`]): verbatim, paraphrase, idea, or none.
 //! 3. *Does it say the same?* The largest cosine between a sentence of the generation and a sentence of the prompt's own
-//!    continuation, of the training set, and of the held-out set, which is the control ([`similarity`]).
+//!    continuation, of the training set, and of the held-out set, which is the control ([`paraphrase::similarity`]).
 //!
-//! Matched passages are looked at twice more: how many documents hold them ([`exact`]), because what stands in many is
+//! Matched passages are looked at twice more: how many documents hold them ([`candidates::exact`]), because what stands in many is
 //! boilerplate and the secret of none, and whether they hold numbers, names or addresses ([`personal_details`]).
 //!
 //! Beside these stand ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`.
@@ -50,9 +50,9 @@
 //! # Large corpora
 //!
 //! Encoding every sentence of a corpus takes far longer than everything else together. So it is done up to a number of
-//! sentences ([`evidence::MOST_SENTENCES`]), once for all cells of a pipeline ([`vector_cache`]); beyond, words nominate the
-//! few sentences that are encoded ([`nominated`]). `detection.similarity` can ask for either, and a run ends by saying
-//! which it was. Documents are prepared for alignment when they are candidates, and let go ([`pairs`]).
+//! sentences ([`paraphrase::evidence::MAX_SENTENCES`]), once for all cells of a pipeline ([`cache::vectors`]); beyond, words nominate the
+//! few sentences that are encoded ([`paraphrase::nominated`]). `detection.similarity` can ask for either, and a run ends by saying
+//! which it was. Documents are prepared for alignment when they are candidates, and let go ([`candidates::pairs`]).
 //!
 //! # What to know
 //!
@@ -61,37 +61,17 @@
 //!   stage reads text alone, so that it serves any model.
 //! - Results depend neither on the number of threads nor on the order of the training set.
 
-pub mod align;
+pub mod alignment;
+pub mod cache;
 pub mod candidates;
-pub mod classifier;
-pub mod clock;
-pub mod comparison;
-pub mod confirm;
-pub mod encoder;
-pub mod evidence;
-pub mod exact;
-pub mod exhaustive;
-pub mod index_cache;
-pub mod judge;
-pub mod nominated;
-pub mod pairs;
-pub mod parallel;
+mod clock;
+mod comparison;
+pub mod corpus;
+pub mod decision;
+mod parallel;
+pub mod paraphrase;
 pub mod personal_details;
-pub mod sentences;
 pub mod side_by_side;
-pub mod similarity;
-pub mod sources;
-pub mod tally;
-pub mod vector_cache;
-pub mod verdict;
-pub mod word_overlap;
-
-mod boundaries;
-mod doubts;
-mod given_names;
-mod passages;
-mod round;
-mod vocabulary;
 
 use std::path::PathBuf;
 
@@ -99,15 +79,15 @@ use contract::pipeline::Detection;
 use contract::records::{PassageMatch, Sample, SampleVerdict};
 use contract::{Error, Provenance, StageArguments, parquet};
 
-pub use classifier::ParaphraseClassifier;
+pub use cache::indexes::IndexCache;
+pub use cache::vectors::VectorCache;
 pub use clock::Clock;
 pub use comparison::{Comparisons, Tools, compare};
-pub use encoder::SentenceEncoder;
-pub use index_cache::IndexCache;
-pub use judge::Comparison;
-pub use sources::Sources;
-pub use tally::{Summary, VerdictTally};
-pub use vector_cache::VectorCache;
+pub use corpus::sources::Sources;
+pub use decision::classifier::Comparison;
+pub use decision::tally::{Summary, VerdictTally};
+pub use paraphrase::classifier::ParaphraseClassifier;
+pub use paraphrase::encoder::SentenceEncoder;
 
 /// Compares what a model generated with the corpus: verbatim, paraphrase, idea, similarity
 #[derive(Debug, Clone, clap::Parser)]
@@ -143,8 +123,8 @@ pub enum Outcome {
 pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let pipeline = arguments.stage.pipeline()?;
     check(&pipeline.detection)?;
-    let encoder_folder = encoder::locate(&pipeline)?;
-    let classifier_folder = classifier::locate(&pipeline)?;
+    let encoder_folder = paraphrase::encoder::locate(&pipeline)?;
+    let classifier_folder = paraphrase::classifier::locate(&pipeline)?;
     let [train, held_out] =
         ["train", "heldout"].map(|name| arguments.corpus.join(name).with_extension("parquet"));
     let [matches, verdicts] =

@@ -10,7 +10,7 @@ const TOGETHER: usize = 1024;
 ///
 /// # Errors
 /// The first error of `work`, in the order of the items of a step.
-pub fn map<'items, T: Sync, R: Send>(
+pub(crate) fn map<'items, T: Sync, R: Send>(
     label: &'static str,
     unit: &'static str,
     items: &'items [T],

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use contract::pipeline::{Confirmation, Detection};
 use plagiarism::IndexCache;
-use plagiarism::align::{PairDetector, Side};
-use plagiarism::confirm::Confirmer;
-use plagiarism::exact::ExactSearch;
-use plagiarism::sentences::SentenceTable;
-use plagiarism::similarity::Vectors;
-use plagiarism::sources::Document;
+use plagiarism::alignment::{PairDetector, Side};
+use plagiarism::candidates::exact::ExactSearch;
+use plagiarism::corpus::sentences::SentenceTable;
+use plagiarism::corpus::sources::Document;
+use plagiarism::paraphrase::confirm::Confirmer;
+use plagiarism::paraphrase::similarity::Vectors;
 use proptest::prelude::*;
 use sentence_embed::Embeddings;
 
@@ -94,8 +94,8 @@ proptest! {
             prop_assert!(generated.chars().count() >= MINIMUM && generated.trim() == generated);
             prop_assert!(passage.generated.len() <= longest.characters);
             prop_assert!(passage.document == own || !texts[own].contains(&generated));
-            let holders = texts.iter().collect::<BTreeSet<_>>().into_iter().filter(|text| text.contains(&generated));
-            prop_assert_eq!(search.document_frequency(&generated), holders.count());
+            let documents_by_sentence = texts.iter().collect::<BTreeSet<_>>().into_iter().filter(|text| text.contains(&generated));
+            prop_assert_eq!(search.document_frequency(&generated), documents_by_sentence.count());
         }
         for document in shared.candidates(1) {
             prop_assert!(document < texts.len());

@@ -124,6 +124,7 @@ impl PlannedCell {
             targets: adapter.as_ref().map(|adapter| adapter.targets.clone()),
             learning_rate: None,
             seed: combination.training_set.seed,
+            canaries_apart: false,
         };
         Self {
             combination: combination.clone(),
@@ -239,6 +240,7 @@ fn facts(combination: &Combination, weights: Option<&Weights>) -> Result<Cell, E
         targets: targets.map(|targets| targets.join(",")),
         learning_rate: combination.learning_rate(),
         seed: combination.training_set.seed,
+        canaries_apart: false,
     })
 }
 

@@ -154,7 +154,7 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, told: To
     );
 
     let similarities = [
-        (Against::Training, Some(sample.verdict.max_similarity)),
+        (Against::Training, sample.verdict.max_similarity),
         (Against::Own, sample.verdict.own_similarity),
         (Against::HeldOut, sample.verdict.heldout_similarity),
     ];

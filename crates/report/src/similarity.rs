@@ -30,7 +30,7 @@ pub fn similarities(
             source.is_none_or(|document| document.kind == DocumentKind::Document)
         })
         .filter_map(|sample| match against {
-            Against::Training => Some(sample.verdict.max_similarity),
+            Against::Training => sample.verdict.max_similarity,
             Against::Own => sample.verdict.own_similarity,
             Against::HeldOut => sample.verdict.heldout_similarity,
         })

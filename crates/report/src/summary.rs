@@ -208,5 +208,6 @@ fn row(
         ci_low: estimate.interval.map(|interval| interval.low),
         ci_high: estimate.interval.map(|interval| interval.high),
         n: estimate.observations as i64,
+        checkpoint: None,
     }
 }

@@ -38,6 +38,7 @@ impl Bench {
                 kind: DocumentKind::Document,
                 copies: 1,
                 copy: 0,
+                canary_format: None,
             })
             .collect();
         let held_out: Vec<HeldOutDocument> = (100..104)
@@ -46,6 +47,10 @@ impl Bench {
                 text: text(number),
                 prompt_chars: 0,
                 kind: DocumentKind::Document,
+                role: None,
+                near_duplicate_of: None,
+                shared_8grams: None,
+                canary_format: None,
             })
             .collect();
         let provenance = Provenance::new("test");
@@ -400,6 +405,10 @@ fn copies_count_as_often_as_they_are() {
                 text: instance.text.clone(),
                 prompt_chars: 0,
                 kind: DocumentKind::Document,
+                role: None,
+                near_duplicate_of: None,
+                shared_8grams: None,
+                canary_format: None,
             })
             .collect();
         let path = bench.folder.path().join("heldout.parquet");

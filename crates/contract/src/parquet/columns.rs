@@ -28,7 +28,7 @@ pub(super) fn check<R: Record>(path: &Path, schema: &Schema) -> Result<(), Error
                 column.name,
                 field.data_type()
             ),
-            Err(_) if R::LATER.contains(&column.name) => continue,
+            Err(_) if R::OPTIONAL_COLUMNS.contains(&column.name) => continue,
             Err(_) => format!(
                 "column {} is missing: expected {expected}, found the columns {}",
                 column.name,

@@ -98,6 +98,22 @@ impl PipelineFile {
         }
     }
 
+    /// How many tokens of a text training read, the BOS included (none: as many as the model can), and which of them it took
+    /// loss on. What `[extraction]` says goes first; else `[tuning]` where the file tunes a model, with rows of a document each.
+    pub fn trained_tokens(&self) -> (Option<usize>, LossOn) {
+        let Pipeline {
+            tuning, extraction, ..
+        } = &self.pipeline;
+        let is_tuned_here = !self.pipeline.model.is_empty();
+        let cut = (is_tuned_here && tuning.rows == Rows::Documents).then_some(tuning.context);
+        let loss_on = if is_tuned_here {
+            tuning.loss_on
+        } else {
+            LossOn::Text
+        };
+        (extraction.context.or(cut), extraction.loss_on.unwrap_or(loss_on))
+    }
+
     fn check(&self) -> Result<(), Error> {
         let wrong = |key: &str, problem: &str| {
             Err(Error::Configuration(format!(
@@ -111,6 +127,22 @@ impl PipelineFile {
                 "corpus.held_out",
                 "expected a share of at least 0 and less than 1",
             );
+        }
+        if !(0.0..=1.0).contains(&pipeline.corpus.validation) {
+            return wrong("corpus.validation", "expected a share from 0 to 1");
+        }
+        let contexts = pipeline
+            .checkpoint
+            .iter()
+            .filter_map(|checkpoint| checkpoint.context);
+        if pipeline
+            .extraction
+            .context
+            .into_iter()
+            .chain(contexts)
+            .any(|context| context < 2)
+        {
+            return wrong("context", "expected at least 2 tokens, the BOS among them");
         }
         if pipeline.duplication.copies.is_empty() || pipeline.duplication.copies.contains(&0) {
             return wrong("duplication.copies", "expected numbers of copies of at least 1");

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    CoursePoint, DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Record, Sample,
-    SampleVerdict, Score, Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
+    CoursePoint, DocumentKind, Finish, HeldOutDocument, HeldOutRole, PassageMatch, PromptForm, Record,
+    Sample, SampleVerdict, Score, Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -77,16 +77,26 @@ impl AnyRecord for TrainingInstance {
     const FILE: &'static str = "train.parquet";
 
     fn any() -> BoxedStrategy<Self> {
-        let fields = (text(), text(), any::<i32>(), kind(), any::<i32>(), any::<i32>());
+        let fields = (
+            text(),
+            text(),
+            any::<i32>(),
+            kind(),
+            any::<[i32; 2]>(),
+            option::of(any::<i32>()),
+        );
         fields
-            .prop_map(|(doc_id, text, prompt_chars, kind, copies, copy)| Self {
-                doc_id,
-                text,
-                prompt_chars,
-                kind,
-                copies,
-                copy,
-            })
+            .prop_map(
+                |(doc_id, text, prompt_chars, kind, [copies, copy], canary_format)| Self {
+                    doc_id,
+                    text,
+                    prompt_chars,
+                    kind,
+                    copies,
+                    copy,
+                    canary_format,
+                },
+            )
             .boxed()
     }
 }
@@ -95,14 +105,30 @@ impl AnyRecord for HeldOutDocument {
     const FILE: &'static str = "heldout.parquet";
 
     fn any() -> BoxedStrategy<Self> {
+        let role = prop_oneof![Just(HeldOutRole::Validation), Just(HeldOutRole::Test)];
         let fields = (text(), text(), any::<i32>(), kind());
-        fields
-            .prop_map(|(doc_id, text, prompt_chars, kind)| Self {
-                doc_id,
-                text,
-                prompt_chars,
-                kind,
-            })
+        let later = (
+            option::of(role),
+            option::of(text()),
+            option::of(real()),
+            option::of(any::<i32>()),
+        );
+        (fields, later)
+            .prop_map(
+                |(
+                    (doc_id, text, prompt_chars, kind),
+                    (role, near_duplicate_of, shared_8grams, canary_format),
+                )| Self {
+                    doc_id,
+                    text,
+                    prompt_chars,
+                    kind,
+                    role,
+                    near_duplicate_of,
+                    shared_8grams,
+                    canary_format,
+                },
+            )
             .boxed()
     }
 }
@@ -274,7 +300,12 @@ impl AnyRecord for Score {
             vec(any::<bool>(), 0..6),
             reals(),
             reals(),
-            (any::<i32>(), option::of(real())),
+            (
+                any::<i32>(),
+                option::of(real()),
+                option::of(any::<i32>()),
+                option::of(any::<i32>()),
+            ),
         );
         fields
             .prop_map(
@@ -290,7 +321,7 @@ impl AnyRecord for Score {
                     argmax_hits,
                     vocab_mean,
                     vocab_std,
-                    (zlib_bytes, near_verbatim_logprob),
+                    (zlib_bytes, near_verbatim_logprob, document_tokens, canary_format),
                 )| Self {
                     doc_id,
                     split,
@@ -305,6 +336,8 @@ impl AnyRecord for Score {
                     vocab_std,
                     zlib_bytes,
                     near_verbatim_logprob,
+                    document_tokens,
+                    canary_format,
                 },
             )
             .boxed()
@@ -363,13 +396,24 @@ impl AnyRecord for SampleVerdict {
             ),
             (
                 any::<i32>(),
-                real(),
+                option::of(real()),
                 option::of(real()),
                 option::of(real()),
                 option::of(real()),
                 option::of(real()),
                 option::of(real()),
                 option::of(any::<bool>()),
+            ),
+            (
+                option::of(any::<i32>()),
+                option::of(verdict()),
+                option::of(vec(text(), 0..3)),
+                option::of(vec(any::<i32>(), 0..3)),
+                option::of(verdict()),
+                option::of(any::<i32>()),
+                option::of(real()),
+                option::of(any::<bool>()),
+                option::of(any::<i32>()),
             ),
         );
         fields
@@ -385,6 +429,17 @@ impl AnyRecord for SampleVerdict {
                         bleu,
                         edit_similarity,
                         boilerplate,
+                    ),
+                    (
+                        best_copies,
+                        own_verdict,
+                        emitted_doc_ids,
+                        emitted_copies,
+                        control_verdict,
+                        control_longest_match_chars,
+                        comparable_similarity,
+                        similarity_at_least,
+                        echoed_chars,
                     ),
                 )| Self {
                     sample_id,
@@ -402,6 +457,15 @@ impl AnyRecord for SampleVerdict {
                     bleu,
                     edit_similarity,
                     boilerplate,
+                    best_copies,
+                    own_verdict,
+                    emitted_doc_ids,
+                    emitted_copies,
+                    control_verdict,
+                    control_longest_match_chars,
+                    comparable_similarity,
+                    similarity_at_least,
+                    echoed_chars,
                 },
             )
             .boxed()
@@ -433,6 +497,7 @@ impl AnyRecord for SummaryRow {
                 option::of(double()),
                 option::of(double()),
                 any::<i64>(),
+                option::of(text()),
             ),
         );
         fields
@@ -449,7 +514,7 @@ impl AnyRecord for SummaryRow {
                         learning_rate,
                         copies,
                     ),
-                    (seed, split, strategy, measure, value, ci_low, ci_high, n),
+                    (seed, split, strategy, measure, value, ci_low, ci_high, n, checkpoint),
                 )| Self {
                     cell,
                     model,
@@ -468,6 +533,7 @@ impl AnyRecord for SummaryRow {
                     ci_low,
                     ci_high,
                     n,
+                    checkpoint,
                 },
             )
             .boxed()

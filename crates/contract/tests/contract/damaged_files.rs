@@ -14,6 +14,10 @@ fn documents() -> Vec<HeldOutDocument> {
         text: "no two rows alike ".repeat(number as usize),
         prompt_chars: number,
         kind: DocumentKind::Document,
+        role: None,
+        near_duplicate_of: None,
+        shared_8grams: None,
+        canary_format: None,
     };
     (0..50).map(document).collect()
 }

@@ -20,6 +20,10 @@ fn document(text: String) -> HeldOutDocument {
         text,
         prompt_chars: 0,
         kind: DocumentKind::Document,
+        role: None,
+        near_duplicate_of: None,
+        shared_8grams: None,
+        canary_format: None,
     }
 }
 

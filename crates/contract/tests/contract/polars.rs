@@ -103,6 +103,15 @@ fn files_that_polars_wrote_without_later_columns_are_read() {
         .into_iter()
         .map(|verdict| SampleVerdict {
             boilerplate: None,
+            best_copies: None,
+            own_verdict: None,
+            emitted_doc_ids: None,
+            emitted_copies: None,
+            control_verdict: None,
+            control_longest_match_chars: None,
+            comparable_similarity: None,
+            similarity_at_least: None,
+            echoed_chars: None,
             ..verdict
         })
         .collect();
@@ -171,6 +180,7 @@ fn str_slice_cuts_the_passage_that_our_offsets_mean() {
             kind: DocumentKind::Document,
             copies: 1,
             copy: 0,
+            canary_format: None,
         });
     }
     for instance in &mut instances {

@@ -48,6 +48,10 @@ fn document(number: usize) -> HeldOutDocument {
         text: "abc".repeat(number % 7),
         prompt_chars: number as i32,
         kind: DocumentKind::Document,
+        role: None,
+        near_duplicate_of: None,
+        shared_8grams: None,
+        canary_format: None,
     }
 }
 

@@ -8,6 +8,8 @@ import polars as pl
 source, destination = map(pathlib.Path, sys.argv[1:])
 for path in sorted(source.glob("*.parquet")):
     frame = pl.read_parquet(path)
-    earlier = frame.drop("document_frequency", "personal_details", "boilerplate", strict=False)
+    later = ["document_frequency", "personal_details", "boilerplate", "best_copies", "own_verdict", "emitted_doc_ids"]
+    later += ["emitted_copies", "control_verdict", "control_longest_match_chars", "comparable_similarity"]
+    earlier = frame.drop(*later, "similarity_at_least", "echoed_chars", strict=False)
     assert earlier.width < frame.width, path
     earlier.write_parquet(destination / path.name)

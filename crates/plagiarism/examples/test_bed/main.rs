@@ -20,7 +20,7 @@ use clap::Parser;
 use contract::pipeline::{Detection, DetectorPreset, Precision};
 use contract::records::{Finish, Sample, Split};
 use contract::{Provenance, parquet};
-use plagiarism::sources::Document;
+use plagiarism::corpus::sources::Document;
 use plagiarism::{Clock, IndexCache, SentenceEncoder, Sources, Tools, VectorCache, compare};
 use reuse_cases::{Case, Settings, Synonyms, cases};
 

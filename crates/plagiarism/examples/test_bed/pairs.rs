@@ -6,10 +6,10 @@ use std::path::Path;
 use contract::parquet;
 use contract::pipeline::{Detection, DetectorPreset};
 use contract::records::{Column, ColumnType, Record, Verdict};
-use plagiarism::align::{PairDetector, Side};
-use plagiarism::confirm::Confirmer;
-use plagiarism::encoder;
-use plagiarism::sentences::SentenceTable;
+use plagiarism::alignment::{PairDetector, Side};
+use plagiarism::corpus::sentences::SentenceTable;
+use plagiarism::paraphrase::confirm::Confirmer;
+use plagiarism::paraphrase::encoder;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

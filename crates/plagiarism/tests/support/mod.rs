@@ -29,6 +29,7 @@ pub(crate) fn training(doc_id: &str, text: &str) -> TrainingInstance {
         kind: DocumentKind::Document,
         copies: 1,
         copy: 0,
+        canary_format: None,
     }
 }
 
@@ -38,6 +39,10 @@ pub(crate) fn held_out(doc_id: &str, text: &str, kind: DocumentKind) -> HeldOutD
         text: text.into(),
         prompt_chars: 0,
         kind,
+        role: None,
+        near_duplicate_of: None,
+        shared_8grams: None,
+        canary_format: None,
     }
 }
 

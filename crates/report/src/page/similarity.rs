@@ -64,7 +64,11 @@ fn lowest_similarity(setting: &Setting, analysis: &Analysis<'_>) -> f64 {
         .flat_map(|&cell| &analysis.cells[cell].data.samples);
     let lowest = samples
         .flat_map(|sample| {
-            std::iter::once(sample.verdict.max_similarity).chain(sample.verdict.own_similarity)
+            sample
+                .verdict
+                .max_similarity
+                .into_iter()
+                .chain(sample.verdict.own_similarity)
         })
         .filter(|similarity| similarity.is_finite())
         .fold(0.6_f32, f32::min);

@@ -254,6 +254,7 @@ fn write_corpus(folder: &Path, documents: &[Document]) {
             kind: document.kind,
             copies: document.copies,
             copy,
+            canary_format: None,
         })
         .collect();
     let held_out: Vec<HeldOutDocument> = documents
@@ -264,6 +265,10 @@ fn write_corpus(folder: &Path, documents: &[Document]) {
             text: document.text.clone(),
             prompt_chars: 0,
             kind: document.kind,
+            role: None,
+            near_duplicate_of: None,
+            shared_8grams: None,
+            canary_format: None,
         })
         .collect();
     let origin = provenance("dupgen");
@@ -304,6 +309,7 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
         targets: tuning.targets.clone(),
         learning_rate: tuning.learning_rate,
         seed: tuning.seed,
+        canaries_apart: false,
     };
     std::fs::write(folder.join("cell.toml"), cell.to_toml().unwrap()).unwrap();
 
@@ -423,13 +429,22 @@ impl Generations {
             best_doc_id: Some(document.id.clone()),
             longest_match_chars: longest,
             longest_match_tokens: longest / 4,
-            max_similarity: (similarity + 0.1).min(1.0),
+            max_similarity: Some((similarity + 0.1).min(1.0)),
             own_similarity: Some(similarity),
             heldout_similarity: Some((0.45 + 0.3 * draws.unit()) as f32),
             rouge_l: Some(similarity * 0.5),
             bleu: Some(if verdict == Verdict::Verbatim { 0.9 } else { 0.1 }),
             edit_similarity: Some(similarity * 0.6),
             boilerplate: (verdict == Verdict::Verbatim).then_some(false),
+            best_copies: None,
+            own_verdict: None,
+            emitted_doc_ids: None,
+            emitted_copies: None,
+            control_verdict: None,
+            control_longest_match_chars: None,
+            comparable_similarity: None,
+            similarity_at_least: None,
+            echoed_chars: None,
         });
         self.samples.push(Sample {
             sample_id,
@@ -492,6 +507,8 @@ fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score>
             logprobs,
             zlib_bytes: 150 + draws.below(60) as i32,
             near_verbatim_logprob: None,
+            document_tokens: None,
+            canary_format: None,
         }
     })
     .collect()

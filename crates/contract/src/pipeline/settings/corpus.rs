@@ -49,6 +49,10 @@ pub struct Corpus {
     /// Share of the documents that no training run sees: the control.
     #[serde(default = "default_held_out")]
     pub held_out: f64,
+    /// Share of the held-out documents that choose the checkpoint and the learning rate by their loss (role `validation`). The
+    /// others choose nothing, and are the non-members of membership inference (role `test`).
+    #[serde(default = "default_validation")]
+    pub validation: f64,
     /// Files with more held-out text, of the same format and columns; what stands in `files` too is left out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_files: Option<OneOrMany<String>>,
@@ -71,6 +75,7 @@ impl Default for Corpus {
             max_chars: None,
             bad_documents: BadDocuments::default(),
             held_out: default_held_out(),
+            validation: default_validation(),
             held_out_files: None,
         }
     }
@@ -86,6 +91,10 @@ fn default_separator() -> String {
 
 fn default_held_out() -> f64 {
     0.2
+}
+
+fn default_validation() -> f64 {
+    0.5
 }
 
 /// Format of corpus files.

@@ -64,10 +64,13 @@ pub struct Canaries {
     pub per_copies: usize,
     /// Strings of the same format that are never planted; exposure is at most log2 of their number.
     pub references: usize,
-    /// Text of a canary; `{digits}` stands for the random part.
-    pub template: String,
-    /// Prompt before the text, for corpora of prompts and responses; it too may hold `{digits}`.
-    pub prompt: String,
+    /// Whether they are planted in a run of their own, beside one without any: rates of documents are then those of the
+    /// latter, which no canary can have changed, and exposure that of the former.
+    pub apart: bool,
+    /// Texts of canaries, taken in turn; `{digits}` is the random part, `{context}` a few words that are the canary's own.
+    pub template: OneOrMany<String>,
+    /// Prompts before the text, taken in turn, for corpora of prompts and responses; they may hold both as well.
+    pub prompt: OneOrMany<String>,
     /// Number of random decimal digits.
     pub digits: usize,
 }
@@ -77,8 +80,20 @@ impl Default for Canaries {
         Self {
             per_copies: 0,
             references: 512,
-            template: "The secret number is {digits}.".to_owned(),
-            prompt: String::new(),
+            apart: false,
+            template: OneOrMany::Many(
+                [
+                    "The secret number of the {context} is {digits}.",
+                    "For the {context}, please enter {digits} at the door.",
+                    "My reference is {digits}, as written on the {context}.",
+                    "Whoever asks about the {context} is told {digits} and nothing else.",
+                    "{digits} is what they noted down for the {context}.",
+                    "Call {digits} if the {context} does not arrive.",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
+            ),
+            prompt: OneOrMany::One(String::new()),
             digits: 6,
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadDocuments, Precision};
+use super::{BadDocuments, LossOn, Precision};
 use crate::records::PromptForm;
 
 /// `[extraction]`: how generations are drawn and continuations scored.
@@ -30,8 +30,16 @@ pub struct Extraction {
     pub strategy: Vec<Strategy>,
     /// Whether to score whole documents and continuations as well.
     pub score: bool,
-    /// Lengths of prefixes in tokens after which continuations are scored, beside `prefix_tokens`: those that leave room for
-    /// `new_tokens` in the model's context.
+    /// Tokens of a text that training read, the BOS included: prompts, references and scores end there. Without it
+    /// `tuning.context` for what is tuned here, and the model's own context for a checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
+    /// Which tokens training took loss on; scores cover no others. Without it `tuning.loss_on` for what is tuned here, and all of
+    /// the text for a checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_on: Option<LossOn>,
+    /// Lengths of prefixes in tokens after which the next 50 tokens are scored (k-extractable, Carlini et al. 2023), beside
+    /// `prefix_tokens`: those that leave room for as many in what training read.
     pub scored_prefixes: Vec<usize>,
     /// Sequences kept at each step of the search for continuations that are nearly the document's; 0 leaves it out. It finds a
     /// lower bound on the probability that sampling gives one of them.
@@ -62,6 +70,8 @@ impl Default for Extraction {
             batch_size: 32,
             strategy: vec![Strategy::default()],
             score: true,
+            context: None,
+            loss_on: None,
             scored_prefixes: vec![50, 100, 200],
             near_verbatim_beams: 0,
             near_verbatim_edits: 5,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::LossOn;
 use crate::pipeline::OneOrMany;
 
 /// `[[model]]`: a model to tune.
@@ -32,6 +33,12 @@ pub struct Checkpoint {
     /// settings name it; a model folder then has no such control.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// Tokens, the BOS included, at which its tuning cut a text; without it, the model's own context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<usize>,
+    /// Which tokens its tuning took loss on; without it, all of the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_on: Option<LossOn>,
 }
 
 /// `[model.architecture]`: a GPT-2 shape for pre-training.

@@ -1,7 +1,7 @@
 //! Evidence where the corpus has too many sentences to encode: words nominate the sentences that are compared by meaning.
 //!
 //! Generations are aligned first, without confirmation. Each then nominates one pair of sentences a side (training
-//! documents, held-out documents, the truth), the pair that shares most words; to these come the sentences that settle
+//! documents, held-out documents, the truth), the pair that shares most words; to these come the sentences that resolve
 //! whether what alignment found is a paraphrase, where that could decide the class. Only sentences so named are encoded, each
 //! once, and equal sentences not at all: their cosine is 1.
 
@@ -12,22 +12,22 @@ use contract::pipeline::{Confirmation, Detection, DetectorPreset};
 use contract::records::{Sample, Verdict};
 use sentence_embed::Embeddings;
 
-use crate::align::{Finding, PairDetector, Side, parameters};
+use crate::alignment::{Finding, PairDetector, Side, parameters};
+use crate::candidates::exact::Shared;
+use crate::candidates::pairs::{self, Pair};
+use crate::candidates::word_overlap::SentenceWords;
 use crate::candidates::{CandidateSearch, RankedSearch};
 use crate::clock::Clock;
 use crate::comparison::Tools;
-use crate::confirm::Confirmer;
-use crate::doubts::{self, Doubt};
-use crate::evidence::{Evidence, Similarity};
-use crate::exact::Shared;
+use crate::corpus::sentences::{SentenceTable, SplitText};
+use crate::corpus::sources::Sources;
 use crate::failed;
-use crate::pairs::{self, Pair};
 use crate::parallel;
-use crate::round::{Cosine, Nominee, Round, alone, best, nominate};
-use crate::sentences::{SentenceTable, SplitText};
-use crate::similarity::Vectors;
-use crate::sources::Sources;
-use crate::word_overlap::SentenceWords;
+use crate::paraphrase::confirm::Confirmer;
+use crate::paraphrase::evidence::{Evidence, Similarity};
+use crate::paraphrase::pending::{self, PendingPair};
+use crate::paraphrase::round::{CandidateSentence, Cosine, Round, alone, best, nominate};
+use crate::paraphrase::similarity::Vectors;
 
 /// A corpus of which only nominated sentences are encoded.
 pub struct Nominated<'run> {
@@ -41,7 +41,7 @@ pub struct Nominated<'run> {
 struct Look {
     document: usize,
     finding: Option<Finding>,
-    nominee: Option<Nominee>,
+    candidate: Option<CandidateSentence>,
 }
 
 impl<'run> Nominated<'run> {
@@ -102,17 +102,17 @@ impl<'run> Nominated<'run> {
             .zip(&held_out)
             .enumerate()
             .map(|(number, (looks, held_out))| {
-                let in_training = best(looks.iter().filter_map(|look| look.nominee));
+                let in_training = best(looks.iter().filter_map(|look| look.candidate));
                 let in_held_out = best(held_out.iter().flatten().copied());
                 [
-                    in_training.map(|nominee| round.cosine(number, nominee, &self.sources.training)),
+                    in_training.map(|candidate| round.cosine(number, candidate, &self.sources.training)),
                     round.own(number),
-                    in_held_out.map(|nominee| round.cosine(number, nominee, &self.sources.held_out)),
+                    in_held_out.map(|candidate| round.cosine(number, candidate, &self.sources.held_out)),
                 ]
             })
             .collect();
-        let doubts = self.doubts(samples, shared, &looks, &training);
-        let split = round.read_documents(&doubts, &self.sources.training);
+        let pending = self.pending(samples, shared, &looks, &training);
+        let split = round.read_documents(&pending, &self.sources.training);
         let mut needed: BTreeSet<usize> = BTreeSet::new();
         for cosine in cosines.iter().flatten().flatten() {
             if let Cosine::Of(left, right) = *cosine {
@@ -120,29 +120,29 @@ impl<'run> Nominated<'run> {
             }
         }
         let by_encoder = self.detection.confirm == Confirmation::Encoder;
-        for doubt in doubts.iter().filter(|_| by_encoder) {
-            let generation = &round.generations[doubt.pair.generation];
-            needed.extend(doubt.first_sentences(&round.table, generation, &split[&doubt.pair.document]));
+        for open in pending.iter().filter(|_| by_encoder) {
+            let generation = &round.generations[open.pair.generation];
+            needed.extend(open.first_sentences(&round.table, generation, &split[&open.pair.document]));
         }
         let mut vectors = no_vectors()?;
         self.encode(&round.table, needed, &mut vectors)?;
         clock.lap("encoding");
 
-        let mut settled = self.settle(&round, &doubts, &split, &vectors)?;
+        let mut resolved = self.resolve(&round, &pending, &split, &vectors)?;
         if by_encoder {
-            let open = doubts::open(&doubts, &settled);
-            let further = open.into_iter().flat_map(|doubt| {
-                let generation = &round.generations[doubt.pair.generation];
-                doubt.sentences(generation, &split[&doubt.pair.document])
+            let open = pending::open(&pending, &resolved);
+            let further = open.into_iter().flat_map(|open| {
+                let generation = &round.generations[open.pair.generation];
+                open.sentences(generation, &split[&open.pair.document])
             });
             self.encode(&round.table, further.collect(), &mut vectors)?;
             clock.lap("encoding");
-            settled = self.settle(&round, &doubts, &split, &vectors)?;
+            resolved = self.resolve(&round, &pending, &split, &vectors)?;
         }
-        let mut settled: BTreeMap<(usize, usize), Finding> = doubts
+        let mut resolved: BTreeMap<(usize, usize), Finding> = pending
             .iter()
-            .zip(settled)
-            .map(|(doubt, settled)| ((doubt.pair.generation, doubt.pair.document), settled))
+            .zip(resolved)
+            .map(|(open, resolved)| ((open.pair.generation, open.pair.document), resolved))
             .collect();
         clock.lap("confirming");
         let value = |cosine: Option<Cosine>| match cosine {
@@ -155,7 +155,7 @@ impl<'run> Nominated<'run> {
             .map(|(number, (looks, [training, own, held_out]))| Evidence {
                 findings: looks
                     .into_iter()
-                    .filter_map(|look| settled.remove(&(number, look.document)).or(look.finding))
+                    .filter_map(|look| resolved.remove(&(number, look.document)).or(look.finding))
                     .collect(),
                 similarity: Similarity {
                     training: value(training),
@@ -189,13 +189,13 @@ impl<'run> Nominated<'run> {
                 prepared: &prepared,
                 split: &split,
             };
-            let nominees = nominate(words, pairs, document, &table, &split);
-            let looks = nominees.into_iter().map(|(pair, nominee)| {
+            let candidates = nominate(words, pairs, document, &table, &split);
+            let looks = candidates.into_iter().map(|(pair, candidate)| {
                 let finding = detector.compare(round.side(pair.generation), document, side);
                 let look = Look {
                     document,
                     finding,
-                    nominee,
+                    candidate,
                 };
                 (pair, look)
             });
@@ -204,19 +204,19 @@ impl<'run> Nominated<'run> {
     }
 
     /// The findings that have to be confirmed, because they could decide the class of their generation, by document.
-    fn doubts(
+    fn pending(
         &self,
         samples: &[Sample],
         shared: &[Shared],
         looks: &[Vec<Look>],
         pairs: &[Pair],
-    ) -> Vec<Doubt> {
+    ) -> Vec<PendingPair> {
         if self.detection.confirm == Confirmation::None {
             return Vec::new();
         }
         let minimum = parameters(self.detection).verbatim_minimum;
         let ours = self.detection.preset == DetectorPreset::Ours;
-        let mut doubtful: BTreeMap<(usize, usize), &Finding> = BTreeMap::new();
+        let mut undecided: BTreeMap<(usize, usize), &Finding> = BTreeMap::new();
         for (generation, looks) in looks.iter().enumerate() {
             let own = samples[generation]
                 .doc_id
@@ -225,7 +225,7 @@ impl<'run> Nominated<'run> {
             let found = looks.iter().filter_map(|look| look.finding.as_ref());
             let decisive: Vec<&Finding> = if ours {
                 let copies = shared[generation].passages(own, minimum);
-                doubts::decisive(found, &copies)
+                pending::decisive(found, &copies)
             } else {
                 // The published rule looks at the first finding alone.
                 found
@@ -233,17 +233,17 @@ impl<'run> Nominated<'run> {
                     .filter(|finding| finding.class == Verdict::Paraphrase)
                     .collect()
             };
-            doubtful.extend(
+            undecided.extend(
                 decisive
                     .into_iter()
                     .map(|finding| ((generation, finding.document), finding)),
             );
         }
-        let doubt = |&pair: &Pair| {
-            let whole = (*doubtful.get(&(pair.generation, pair.document))?).clone();
-            Some(Doubt { pair, whole })
+        let pair = |&pair: &Pair| {
+            let whole = (*undecided.get(&(pair.generation, pair.document))?).clone();
+            Some(PendingPair { pair, whole })
         };
-        pairs.iter().filter_map(doubt).collect()
+        pairs.iter().filter_map(pair).collect()
     }
 
     /// Adds the vectors of the sentences numbered `needed`.
@@ -265,22 +265,22 @@ impl<'run> Nominated<'run> {
         Ok(())
     }
 
-    /// What each of `doubts` comes to if the sentences that have `vectors` decide.
-    fn settle(
+    /// What each of `pending` comes to if the sentences that have `vectors` decide.
+    fn resolve(
         &self,
         round: &Round,
-        doubts: &[Doubt],
+        pending: &[PendingPair],
         split: &BTreeMap<usize, SplitText>,
         vectors: &Vectors,
     ) -> Result<Vec<Finding>, Error> {
         let confirmer = Confirmer::new(self.detection, &round.table, vectors)
             .with_classifier(self.tools.classifier.as_ref());
         let detector = PairDetector::new(self.detection, confirmer)?;
-        let documents: Vec<&[Doubt]> = doubts
+        let documents: Vec<&[PendingPair]> = pending
             .chunk_by(|left, right| left.pair.document == right.pair.document)
             .collect();
-        let settled = parallel::map("confirming", "documents", &documents, |doubts| {
-            let document = doubts[0].pair.document;
+        let resolved = parallel::map("confirming", "documents", &documents, |pending| {
+            let document = pending[0].pair.document;
             let (text, split) = (&self.sources.training[document].text, &split[&document]);
             let prepared = split.prepare(text)?;
             let side = Side {
@@ -288,17 +288,17 @@ impl<'run> Nominated<'run> {
                 prepared: &prepared,
                 split,
             };
-            let settled = doubts.iter().map(|doubt| {
-                let finding = detector.compare(round.side(doubt.pair.generation), document, side);
+            let resolved = pending.iter().map(|open| {
+                let finding = detector.compare(round.side(open.pair.generation), document, side);
                 finding.unwrap_or(Finding {
                     document,
                     class: Verdict::None,
                     passages: Vec::new(),
                 })
             });
-            Ok(settled.collect::<Vec<_>>())
+            Ok(resolved.collect::<Vec<_>>())
         })?;
-        Ok(settled.into_iter().flatten().collect())
+        Ok(resolved.into_iter().flatten().collect())
     }
 }
 

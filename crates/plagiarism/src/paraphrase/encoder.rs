@@ -8,9 +8,9 @@ use contract::{Error, PipelineFile, Progress};
 use sentence_embed::{Embeddings, Encoder};
 use tch::Device;
 
+use crate::cache::vectors::VectorCache;
 use crate::failed;
-use crate::similarity::Vectors;
-use crate::vector_cache::VectorCache;
+use crate::paraphrase::similarity::Vectors;
 
 /// Where `make setup` puts the encoder, under the root of the repository.
 const FOLDER: &str = "data/toolchain/all-MiniLM-L6-v2";

@@ -7,10 +7,10 @@
 
 use contract::pipeline::{Confirmation, Detection};
 
-use crate::classifier::ParaphraseClassifier;
-use crate::sentences::{Sentence, SentenceTable};
-use crate::similarity::Vectors;
-use crate::word_overlap::SentenceWords;
+use crate::candidates::word_overlap::SentenceWords;
+use crate::corpus::sentences::{Sentence, SentenceTable};
+use crate::paraphrase::classifier::ParaphraseClassifier;
+use crate::paraphrase::similarity::Vectors;
 
 /// Two sentences with a cosine from here on say the same, whatever their words. At this cosine 99% of such pairs of PAN 2010
 /// are labelled rewordings, and 85% of MRPC's.

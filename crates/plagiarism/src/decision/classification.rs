@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use contract::records::Verdict;
 use measures::overlap::covered_length;
 
-use crate::align::{Detector, Finding, Passage};
-use crate::exact::ExactPassage;
+use crate::alignment::{Detector, Finding, Passage};
+use crate::candidates::exact::ExactPassage;
 
 /// The class of a generation, and what it rests on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judgement {
+pub struct Classification {
     /// The class.
     pub class: Verdict,
     /// The document that gave the class; `None` if and only if the class is `None`.
@@ -20,7 +20,7 @@ pub struct Judgement {
     pub passages: Vec<(usize, Passage)>,
 }
 
-impl Judgement {
+impl Classification {
     fn nothing() -> Self {
         Self {
             class: Verdict::None,
@@ -46,10 +46,10 @@ impl Judgement {
 
 /// The published rule (Lee et al., WWW 2023): the first candidate with a detection gives the class, and if that is not
 /// confirmed there is none. `findings` come in the order of the candidates.
-pub fn first(findings: impl IntoIterator<Item = Finding>) -> Judgement {
+pub fn first(findings: impl IntoIterator<Item = Finding>) -> Classification {
     match findings.into_iter().next() {
-        Some(finding) if finding.class != Verdict::None => Judgement::of(finding),
-        _ => Judgement::nothing(),
+        Some(finding) if finding.class != Verdict::None => Classification::of(finding),
+        _ => Classification::nothing(),
     }
 }
 
@@ -62,7 +62,7 @@ pub fn strongest(
     findings: impl IntoIterator<Item = Finding>,
     mut exact: Vec<ExactPassage>,
     own: Option<usize>,
-) -> Judgement {
+) -> Classification {
     let mut by_document: BTreeMap<usize, Finding> = findings
         .into_iter()
         .map(|finding| (finding.document, finding))
@@ -103,18 +103,18 @@ pub fn strongest(
             .then_with(evidence)
             .then_with(|| rank(left).cmp(&rank(right)))
     }) else {
-        return Judgement::nothing();
+        return Classification::nothing();
     };
-    let mut judgement = Judgement::of(winner);
+    let mut classification = Classification::of(winner);
     for copy in &exact {
-        if is_new(copy, judgement.passages.iter().map(|(_, listed)| listed)) {
-            judgement.passages.push((copy.document, passage(copy)));
+        if is_new(copy, classification.passages.iter().map(|(_, listed)| listed)) {
+            classification.passages.push((copy.document, passage(copy)));
         }
     }
-    judgement
+    classification
         .passages
         .sort_by_key(|(document, passage)| (passage.generated, *document, passage.document));
-    judgement
+    classification
 }
 
 fn verbatim(document: usize) -> Finding {
@@ -243,13 +243,13 @@ mod tests {
                 Some(2),
             ),
         ] {
-            let judgement = strongest(findings.clone(), Vec::new(), own);
+            let classification = strongest(findings.clone(), Vec::new(), own);
             assert_eq!(
-                (judgement.class, judgement.document),
+                (classification.class, classification.document),
                 (class, document),
                 "{findings:?}"
             );
-            assert_eq!(judgement.passages.is_empty(), class == Nothing);
+            assert_eq!(classification.passages.is_empty(), class == Nothing);
         }
     }
 
@@ -258,23 +258,26 @@ mod tests {
         let weak_then_strong = [finding(4, Idea, (0, 60)), finding(1, Verbatim, (0, 99))];
         assert_eq!(first(weak_then_strong).document, Some(4));
         let unconfirmed = [finding(4, Nothing, (0, 60)), finding(1, Verbatim, (0, 99))];
-        assert_eq!(first(unconfirmed), Judgement::nothing());
-        assert_eq!(first([]), Judgement::nothing());
+        assert_eq!(first(unconfirmed), Classification::nothing());
+        assert_eq!(first([]), Classification::nothing());
     }
 
     #[test]
     fn exact_passages_count_and_are_listed_once() {
         // Alignment found a paraphrase in document 0; document 1 holds a copy: that is stronger.
-        let judgement = strongest([finding(0, Paraphrase, (0, 200))], vec![copy(1, (10, 70))], None);
-        assert_eq!((judgement.class, judgement.document), (Verbatim, Some(1)));
-        assert_eq!(judgement.passages, [(1, passage(&copy(1, (10, 70))))]);
+        let classification = strongest([finding(0, Paraphrase, (0, 200))], vec![copy(1, (10, 70))], None);
+        assert_eq!(
+            (classification.class, classification.document),
+            (Verbatim, Some(1))
+        );
+        assert_eq!(classification.passages, [(1, passage(&copy(1, (10, 70))))]);
 
         // What alignment listed as verbatim is not listed again, but cut exactly; a copy from elsewhere is, if more than half is new.
         let aligned = finding(0, Verbatim, (0, 200));
         let copies = vec![copy(0, (0, 203)), copy(1, (150, 249)), copy(2, (150, 260))];
-        let judgement = strongest([aligned], copies, None);
-        assert_eq!(judgement.document, Some(0));
-        let listed: Vec<_> = judgement
+        let classification = strongest([aligned], copies, None);
+        assert_eq!(classification.document, Some(0));
+        let listed: Vec<_> = classification
             .passages
             .iter()
             .map(|(document, passage)| (*document, passage.generated.end))
@@ -291,17 +294,17 @@ mod tests {
         };
         // 100 characters at 0.9 against 150 at 0.5, and against 200.
         for (end, winner) in [(150, 1), (200, 0)] {
-            let judgement = strongest([alike(0, end, 0.5), alike(1, 100, 0.9)], Vec::new(), None);
-            assert_eq!(judgement.document, Some(winner), "{end}");
+            let classification = strongest([alike(0, end, 0.5), alike(1, 100, 0.9)], Vec::new(), None);
+            assert_eq!(classification.document, Some(winner), "{end}");
         }
     }
 
     #[test]
     fn a_copy_that_was_edited_stays_one_passage() {
         let extents = |copies: Vec<ExactPassage>| {
-            let judgement = strongest([finding(0, Paraphrase, (0, 200))], copies, None);
+            let classification = strongest([finding(0, Paraphrase, (0, 200))], copies, None);
             let extent = |(_, passage): &(usize, Passage)| (passage.generated.start, passage.generated.end);
-            judgement.passages.iter().map(extent).collect::<Vec<_>>()
+            classification.passages.iter().map(extent).collect::<Vec<_>>()
         };
         // 150 of 200 characters are three quarters, 149 are not; of two copies neither delimits the passage.
         assert_eq!(extents(vec![copy(0, (0, 150))]), [(0, 150)]);

@@ -4,12 +4,12 @@ use contract::pipeline::{Detection, DetectorPreset};
 use contract::records::{PassageMatch, Sample, SampleVerdict, Split, Verdict};
 use measures::overlap::{bleu, edit_similarity, rouge_l, words};
 
-use crate::align::{self, Passage};
-use crate::evidence::Evidence;
-use crate::exact::{ExactSearch, Shared};
+use crate::alignment::{self, Passage};
+use crate::candidates::exact::{ExactSearch, Shared};
+use crate::corpus::sources::Sources;
+use crate::decision::classification::{self, Classification};
+use crate::paraphrase::evidence::Evidence;
 use crate::personal_details;
-use crate::sources::Sources;
-use crate::verdict::{self, Judgement};
 
 /// What was found for one generation: its row of `verdicts.parquet` and its rows of `matches.parquet`.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Comparison {
 }
 
 /// Names the class of single generations.
-pub struct Judge<'run> {
+pub struct Classifier<'run> {
     /// Whether this project's rule decides, or the published one.
     ours: bool,
     verbatim_minimum: usize,
@@ -30,12 +30,12 @@ pub struct Judge<'run> {
     exact: &'run ExactSearch<'run>,
 }
 
-impl<'run> Judge<'run> {
-    /// A judge by the rules of `detection`.
+impl<'run> Classifier<'run> {
+    /// A classifier by the rules of `detection`.
     pub fn new(detection: &Detection, sources: &'run Sources, exact: &'run ExactSearch<'run>) -> Self {
         Self {
             ours: detection.preset == DetectorPreset::Ours,
-            verbatim_minimum: align::parameters(detection).verbatim_minimum,
+            verbatim_minimum: alignment::parameters(detection).verbatim_minimum,
             boilerplate_documents: detection.boilerplate_documents,
             sources,
             exact,
@@ -48,18 +48,18 @@ impl<'run> Judge<'run> {
             .doc_id
             .as_deref()
             .and_then(|doc_id| self.sources.training_index(doc_id));
-        let Judgement {
+        let Classification {
             class,
             document,
             passages,
         } = if self.ours {
-            verdict::strongest(
+            classification::strongest(
                 evidence.findings,
                 shared.passages(own, self.verbatim_minimum),
                 own,
             )
         } else {
-            verdict::first(evidence.findings)
+            classification::first(evidence.findings)
         };
         let matches: Vec<PassageMatch> = passages
             .iter()
@@ -78,13 +78,22 @@ impl<'run> Judge<'run> {
                 .map(|document| self.sources.training[document].doc_id.clone()),
             longest_match_chars: longest.characters as i32,
             longest_match_tokens: longest.words as i32,
-            max_similarity: evidence.similarity.training,
+            max_similarity: Some(evidence.similarity.training),
             own_similarity: evidence.similarity.own,
             heldout_similarity: evidence.similarity.held_out,
             rouge_l: truth.map(|truth| rouge_l(&sample.generation, truth) as f32),
             bleu: truth.map(|truth| bleu(&words(&sample.generation), &words(truth)) as f32),
             edit_similarity: truth.map(|truth| edit_similarity(&sample.generation, truth) as f32),
             boilerplate: (class == Verdict::Verbatim).then(|| self.is_boilerplate(&matches)),
+            best_copies: None,
+            own_verdict: None,
+            emitted_doc_ids: None,
+            emitted_copies: None,
+            control_verdict: None,
+            control_longest_match_chars: None,
+            comparable_similarity: None,
+            similarity_at_least: None,
+            echoed_chars: None,
         };
         Comparison { verdict, matches }
     }

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use sentence_embed::{Embeddings, max_cosine};
 use tch::Device;
 
+use crate::corpus::sentences::{Sentence, SentenceTable, SplitText};
 use crate::failed;
-use crate::sentences::{Sentence, SentenceTable, SplitText};
 
 /// Sentences looked up together; a block of the matrix product.
 const TOGETHER: usize = 512;

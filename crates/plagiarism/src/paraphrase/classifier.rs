@@ -115,9 +115,9 @@ mod tests {
     use sentence_embed::Embeddings;
 
     use super::*;
-    use crate::confirm::Confirmer;
-    use crate::sentences::SentenceTable;
-    use crate::similarity::Vectors;
+    use crate::corpus::sentences::SentenceTable;
+    use crate::paraphrase::confirm::Confirmer;
+    use crate::paraphrase::similarity::Vectors;
 
     /// A random BERT of two classes. By transformers its probability is 0.327 for `HAPPY`, and 0.105 in the other order.
     const TINY: &str = concat!(

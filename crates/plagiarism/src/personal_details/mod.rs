@@ -4,12 +4,14 @@
 //! two capitalised words in the middle of a sentence that are no ordinary term; a number needs four digits in a row and must
 //! be neither a year nor round. What they miss is not thereby harmless.
 
+mod given_names;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::given_names::{MONTHS, is_given_name, is_no_name};
+use crate::personal_details::given_names::{MONTHS, is_given_name, is_no_name};
 
 /// A kind of personal detail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! Findings that only meaning can settle, and the fewest sentences that have to be encoded for it.
+//! Findings that only meaning can resolve, and the fewest sentences that have to be encoded for it.
 //!
 //! A passage is confirmed by any pair of its sentences. So the pair that shares most words is tried first, and only where it
 //! does not suffice, and the finding could still decide the class, are the others encoded.
@@ -7,22 +7,22 @@ use std::collections::BTreeMap;
 
 use contract::records::Verdict;
 
-use crate::align::Finding;
-use crate::exact::ExactPassage;
-use crate::pairs::Pair;
-use crate::sentences::{SentenceTable, SplitText};
-use crate::word_overlap::SentenceWords;
+use crate::alignment::Finding;
+use crate::candidates::exact::ExactPassage;
+use crate::candidates::pairs::Pair;
+use crate::candidates::word_overlap::SentenceWords;
+use crate::corpus::sentences::{SentenceTable, SplitText};
 
 /// A finding that has yet to be confirmed, in whole or in part.
 #[derive(Debug, Clone)]
-pub(crate) struct Doubt {
+pub(crate) struct PendingPair {
     /// The generation and the document.
     pub(crate) pair: Pair,
     /// The finding as if all of it were confirmed.
     pub(crate) whole: Finding,
 }
 
-impl Doubt {
+impl PendingPair {
     /// For each passage the two sentences that share most words without being equal.
     pub(crate) fn first_sentences(
         &self,
@@ -88,23 +88,26 @@ pub(crate) fn decisive<'found>(
         .collect()
 }
 
-/// Of `doubts`, those that `settled` (of each, in their order) leaves smaller than they could be, and that could still decide the
-/// class of their generation: with all of their passages they would come to no less than the best that is settled.
-pub(crate) fn open<'doubts>(doubts: &'doubts [Doubt], settled: &[Finding]) -> Vec<&'doubts Doubt> {
+/// Of `pending`, those that `resolved` (of each, in their order) leaves smaller than they could be, and that could still decide the
+/// class of their generation: with all of their passages they would come to no less than the best that is resolved.
+pub(crate) fn open<'pending>(
+    pending: &'pending [PendingPair],
+    resolved: &[Finding],
+) -> Vec<&'pending PendingPair> {
     let strength = |finding: &Finding| (finding.class, finding.matched_characters());
     let mut best: BTreeMap<usize, (Verdict, usize)> = BTreeMap::new();
-    for (doubt, settled) in doubts.iter().zip(settled) {
-        let best = best.entry(doubt.pair.generation).or_insert((Verdict::None, 0));
-        *best = (*best).max(strength(settled));
+    for (open, resolved) in pending.iter().zip(resolved) {
+        let best = best.entry(open.pair.generation).or_insert((Verdict::None, 0));
+        *best = (*best).max(strength(resolved));
     }
-    doubts
+    pending
         .iter()
-        .zip(settled)
-        .filter(|(doubt, settled)| {
-            let most = strength(&doubt.whole);
-            strength(settled) < most && most >= best[&doubt.pair.generation]
+        .zip(resolved)
+        .filter(|(open, resolved)| {
+            let most = strength(&open.whole);
+            strength(resolved) < most && most >= best[&open.pair.generation]
         })
-        .map(|(doubt, _)| doubt)
+        .map(|(open, _)| open)
         .collect()
 }
 
@@ -113,7 +116,7 @@ mod tests {
     use text_align::Span;
 
     use super::*;
-    use crate::align::{Detector, Passage};
+    use crate::alignment::{Detector, Passage};
 
     fn finding(class: Verdict, passages: &[(usize, usize)]) -> Finding {
         let passage = |&(start, end): &(usize, usize)| Passage {
@@ -132,7 +135,7 @@ mod tests {
 
     #[test]
     fn only_what_could_still_decide_stays_open() {
-        let doubt = |generation, document, passages: &[(usize, usize)]| Doubt {
+        let pair = |generation, document, passages: &[(usize, usize)]| PendingPair {
             pair: Pair {
                 document,
                 generation,
@@ -142,20 +145,20 @@ mod tests {
         };
         let nothing = || finding(Verdict::None, &[]);
         let confirmed = |passages: &[(usize, usize)]| finding(Verdict::Paraphrase, passages);
-        let (doubts, settled): (Vec<_>, Vec<_>) = [
+        let (pending, resolved): (Vec<_>, Vec<_>) = [
             // Generation 0: 60 characters are confirmed; 50 cannot beat that, 60 and 90 can.
-            (doubt(0, 1, &[(0, 60)]), confirmed(&[(0, 60)])),
-            (doubt(0, 2, &[(0, 50)]), nothing()),
-            (doubt(0, 3, &[(0, 60)]), nothing()),
-            (doubt(0, 4, &[(0, 40), (50, 100)]), confirmed(&[(0, 40)])),
+            (pair(0, 1, &[(0, 60)]), confirmed(&[(0, 60)])),
+            (pair(0, 2, &[(0, 50)]), nothing()),
+            (pair(0, 3, &[(0, 60)]), nothing()),
+            (pair(0, 4, &[(0, 40), (50, 100)]), confirmed(&[(0, 40)])),
             // Generation 1: nothing is confirmed.
-            (doubt(1, 5, &[(0, 50)]), nothing()),
+            (pair(1, 5, &[(0, 50)]), nothing()),
         ]
         .into_iter()
         .unzip();
-        let open: Vec<usize> = open(&doubts, &settled)
+        let open: Vec<usize> = open(&pending, &resolved)
             .iter()
-            .map(|doubt| doubt.pair.document)
+            .map(|open| open.pair.document)
             .collect();
         assert_eq!(open, [3, 4, 5]);
     }

@@ -8,15 +8,15 @@ use contract::Error;
 use text_align::Span;
 use text_index::{ExactIndex, ExactIndexBuilder, Match, TokenIndex, TokenIndexBuilder};
 
-use crate::index_cache::{IndexCache, Ways};
-use crate::sources::Document;
-use crate::vocabulary::Vocabulary;
+use crate::cache::indexes::{IndexCache, Ways};
+use crate::candidates::vocabulary::Vocabulary;
+use crate::corpus::sources::Document;
 
 /// Shorter substrings, in characters, are shared by chance and make no candidate.
 const CANDIDATE_MINIMUM: usize = 20;
 
 /// Documents that hold a passage are counted up to here: beyond, how many there are changes nothing.
-const MOST_COUNTED: usize = 1000;
+const MAX_COUNTED: usize = 1000;
 
 /// Words in one part of the word index: a part is sorted in half a gigabyte.
 const SHARD_WORDS: usize = 64 << 20;
@@ -99,8 +99,11 @@ impl<'sources> ExactSearch<'sources> {
 
     /// How many training documents hold `passage`, those of equal text counted once, up to 1,000.
     pub fn document_frequency(&self, passage: &str) -> usize {
-        let holders = self.characters.documents_containing(passage, MOST_COUNTED);
-        let originals: HashSet<usize> = holders.into_iter().map(|holder| self.originals[holder]).collect();
+        let documents_by_sentence = self.characters.documents_containing(passage, MAX_COUNTED);
+        let originals: HashSet<usize> = documents_by_sentence
+            .into_iter()
+            .map(|holder| self.originals[holder])
+            .collect();
         originals.len()
     }
 }

@@ -1,5 +1,10 @@
 //! Which training documents a generation is aligned with.
 
+pub mod exact;
+pub mod pairs;
+mod vocabulary;
+pub mod word_overlap;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -7,12 +12,12 @@ use contract::Error;
 use contract::pipeline::{Candidates, Detection, DetectorPreset};
 use text_index::{CandidateIndex, CandidateIndexBuilder, ExactIndex};
 
-use crate::exact::Shared;
+use crate::cache::indexes::{IndexCache, Ways};
+use crate::candidates::exact::Shared;
+use crate::corpus::sentences::SplitText;
+use crate::corpus::sources::Document;
 use crate::failed;
-use crate::index_cache::{IndexCache, Ways};
-use crate::sentences::SplitText;
-use crate::similarity::{Neighbour, Neighbours};
-use crate::sources::Document;
+use crate::paraphrase::similarity::{Neighbour, Neighbours};
 
 /// The ways in which `detection` looks for documents, in the order in which their results are taken: as configured, or
 /// else all three, and for `lee2023` BM25 alone (Lee et al., WWW 2023).
@@ -114,24 +119,26 @@ impl<'run> CandidateSearch<'run> {
 
 /// Which documents hold a sentence.
 #[derive(Debug, Clone, Default)]
-pub struct Holders {
+pub struct DocumentsBySentence {
     /// Documents by the number of the sentence, ascending.
     documents: HashMap<usize, Vec<usize>>,
 }
 
-impl Holders {
-    /// The holders of the sentences of `documents`.
+impl DocumentsBySentence {
+    /// The documents_by_sentence of the sentences of `documents`.
     pub fn new(documents: &[SplitText]) -> Self {
-        let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut documents_by_sentence: HashMap<usize, Vec<usize>> = HashMap::new();
         for (document, text) in documents.iter().enumerate() {
             for sentence in &text.sentences {
-                let holders = holders.entry(sentence.number).or_default();
-                if holders.last() != Some(&document) {
-                    holders.push(document);
+                let documents_by_sentence = documents_by_sentence.entry(sentence.number).or_default();
+                if documents_by_sentence.last() != Some(&document) {
+                    documents_by_sentence.push(document);
                 }
             }
         }
-        Self { documents: holders }
+        Self {
+            documents: documents_by_sentence,
+        }
     }
 
     /// At most `limit` documents that hold the sentences nearest to those of `text`, nearest first.

@@ -7,17 +7,17 @@ use contract::pipeline::Detection;
 use contract::records::Sample;
 use sentence_embed::Embeddings;
 
-use crate::align::{PairDetector, Side};
-use crate::candidates::{CandidateSearch, Holders};
+use crate::alignment::{PairDetector, Side};
+use crate::candidates::exact::Shared;
+use crate::candidates::pairs;
+use crate::candidates::{CandidateSearch, DocumentsBySentence};
 use crate::clock::Clock;
 use crate::comparison::Tools;
-use crate::confirm::Confirmer;
-use crate::evidence::{CorpusSentences, Evidence, Similarity};
-use crate::exact::Shared;
-use crate::pairs;
+use crate::corpus::sources::Sources;
 use crate::parallel;
-use crate::similarity::Vectors;
-use crate::sources::Sources;
+use crate::paraphrase::confirm::Confirmer;
+use crate::paraphrase::evidence::{CorpusSentences, Evidence, Similarity};
+use crate::paraphrase::similarity::Vectors;
 
 /// A corpus of which every sentence has its vector.
 pub struct Exhaustive<'run> {
@@ -26,7 +26,7 @@ pub struct Exhaustive<'run> {
     tools: &'run Tools,
     sentences: CorpusSentences,
     vectors: Arc<Embeddings>,
-    holders: Holders,
+    documents_by_sentence: DocumentsBySentence,
 }
 
 impl<'run> Exhaustive<'run> {
@@ -42,7 +42,7 @@ impl<'run> Exhaustive<'run> {
     ) -> Result<Self, Error> {
         Ok(Self {
             vectors: Arc::new(tools.encoder.corpus_rows(sentences.table.texts())?),
-            holders: Holders::new(&sentences.training),
+            documents_by_sentence: DocumentsBySentence::new(&sentences.training),
             sources,
             detection,
             tools,
@@ -81,7 +81,10 @@ impl<'run> Exhaustive<'run> {
 
         let numbers: Vec<usize> = (0..samples.len()).collect();
         let candidates = parallel::map("candidates", "generations", &numbers, |&number| {
-            let nearest = |limit| self.holders.of_nearest(&generations[number], &in_training, limit);
+            let nearest = |limit| {
+                self.documents_by_sentence
+                    .of_nearest(&generations[number], &in_training, limit)
+            };
             search.candidates(texts[number], &shared[number], nearest)
         })?;
         clock.lap("candidates");

@@ -1,4 +1,4 @@
-//! Words that settle whether a capitalised one is somebody's name.
+//! Words that resolve whether a capitalised one is somebody's name.
 
 /// Frequent given names that are seldom anything else: no months, virtues, flowers, places or everyday words. Ascending.
 #[rustfmt::skip]

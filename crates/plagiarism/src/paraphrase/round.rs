@@ -6,13 +6,13 @@ use contract::Error;
 use contract::records::Sample;
 use text_align::{PreparedText, Span};
 
-use crate::align::Side;
-use crate::doubts::Doubt;
-use crate::pairs::Pair;
+use crate::alignment::Side;
+use crate::candidates::pairs::Pair;
+use crate::candidates::word_overlap::{Agreement, SentenceWords, nearest};
+use crate::corpus::sentences::{SentenceTable, SplitText};
+use crate::corpus::sources::Document;
 use crate::parallel;
-use crate::sentences::{SentenceTable, SplitText};
-use crate::sources::Document;
-use crate::word_overlap::{Agreement, SentenceWords, nearest};
+use crate::paraphrase::pending::PendingPair;
 
 /// The generations of one round, read and prepared.
 pub(crate) struct Round<'run> {
@@ -32,7 +32,7 @@ pub(crate) enum Cosine {
 
 /// A sentence of a generation and the sentence of a document that shares most words with it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Nominee {
+pub(crate) struct CandidateSentence {
     /// Place among the sentences of the generation.
     pub(crate) generated: usize,
     pub(crate) document: usize,
@@ -77,16 +77,21 @@ impl<'run> Round<'run> {
     }
 
     /// The cosine of a nominated pair of sentences; that of the document is numbered now.
-    pub(crate) fn cosine(&mut self, generation: usize, nominee: Nominee, documents: &[Document]) -> Cosine {
-        if nominee.agreement.equal {
+    pub(crate) fn cosine(
+        &mut self,
+        generation: usize,
+        candidate: CandidateSentence,
+        documents: &[Document],
+    ) -> Cosine {
+        if candidate.agreement.equal {
             return Cosine::Known(1.0);
         }
-        let sentence = nominee
+        let sentence = candidate
             .span
-            .cut(&documents[nominee.document].text)
+            .cut(&documents[candidate.document].text)
             .unwrap_or_default();
         Cosine::Of(
-            self.generations[generation].sentences[nominee.generated].number,
+            self.generations[generation].sentences[candidate.generated].number,
             self.table.number_of(sentence),
         )
     }
@@ -108,13 +113,13 @@ impl<'run> Round<'run> {
         })
     }
 
-    /// Numbers the sentences of all documents of `doubts`.
+    /// Numbers the sentences of all documents of `pending`.
     pub(crate) fn read_documents(
         &mut self,
-        doubts: &[Doubt],
+        pending: &[PendingPair],
         documents: &[Document],
     ) -> BTreeMap<usize, SplitText> {
-        let mut numbers: Vec<usize> = doubts.iter().map(|doubt| doubt.pair.document).collect();
+        let mut numbers: Vec<usize> = pending.iter().map(|open| open.pair.document).collect();
         numbers.dedup();
         let texts: Vec<&str> = numbers
             .iter()
@@ -139,24 +144,24 @@ pub(crate) fn nominate(
     document: usize,
     table: &SentenceTable,
     split: &SplitText,
-) -> Vec<(Pair, Option<Nominee>)> {
+) -> Vec<(Pair, Option<CandidateSentence>)> {
     let words: Vec<SentenceWords> = table.sentences_of(split).map(SentenceWords::of).collect();
     let nominate = |&pair: &Pair| {
         let found = nearest(&generations[pair.generation], &words);
-        let nominee = found.map(|(generated, sentence, agreement)| Nominee {
+        let candidate = found.map(|(generated, sentence, agreement)| CandidateSentence {
             generated,
             document,
             span: split.sentences[sentence].span,
             agreement,
         });
-        (pair, nominee)
+        (pair, candidate)
     };
     pairs.iter().map(nominate).collect()
 }
 
-/// The nominee that agrees most, the first of equally good ones.
-pub(crate) fn best(nominees: impl Iterator<Item = Nominee>) -> Option<Nominee> {
-    nominees.reduce(|best, next| {
+/// The candidate that agrees most, the first of equally good ones.
+pub(crate) fn best(candidates: impl Iterator<Item = CandidateSentence>) -> Option<CandidateSentence> {
+    candidates.reduce(|best, next| {
         if next.agreement.order(&best.agreement).is_gt() {
             next
         } else {

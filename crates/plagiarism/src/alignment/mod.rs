@@ -5,10 +5,13 @@
 //! - keeps a passage whole where an edited copy falls into several verbatim runs: one passage, verbatim if one of its runs is
 //!   long enough;
 //! - adds sentences that say the same in other words ([`Confirmer::rewords`]), and joins what stands close together on both
-//!   sides ([`crate::passages`]);
-//! - trims both sides to the words that are shared ([`crate::boundaries`]);
+//!   sides ([`crate::alignment::passages`]);
+//! - trims both sides to the words that are shared ([`crate::alignment::boundaries`]);
 //! - asks more of a paraphrase than of a copy: there are few ways to state one fact, so a single sentence in a long text
 //!   proves nothing. A paraphrase has [`PARAPHRASE_MINIMUM`] characters on either side, or is half of one of the texts.
+
+mod boundaries;
+mod passages;
 
 use contract::Error;
 use contract::pipeline::{Detection, DetectorPreset};
@@ -16,10 +19,9 @@ use contract::records::Verdict;
 use measures::overlap::covered_length;
 use text_align::{Aligner, Case, Class, Parameters, PreparedText, Span};
 
-use crate::boundaries;
-use crate::confirm::{Confirmer, Rewording};
-use crate::passages::{self, Group, Piece};
-use crate::sentences::SplitText;
+use self::passages::{Group, Piece};
+use crate::corpus::sentences::SplitText;
+use crate::paraphrase::confirm::{Confirmer, Rewording};
 
 /// Fewest characters of a paraphrase on either side, unless it is half of a text: the minimum of preset `pan2015`.
 pub const PARAPHRASE_MINIMUM: usize = 150;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contract::records::{Sample, SampleVerdict, Split, Verdict};
 
-use crate::evidence::Scope;
+use crate::paraphrase::evidence::Scope;
 
 /// What a run tells at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]

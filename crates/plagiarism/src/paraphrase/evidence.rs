@@ -1,17 +1,17 @@
-//! What is gathered about a generation before it is judged, and over which sentences.
+//! What is gathered about a generation before it is gathered, and over which sentences.
 
 use std::fmt;
 
 use contract::Error;
 use contract::pipeline::{Candidates, Detection, SimilaritySearch};
 
-use crate::align::Finding;
-use crate::sentences::{SentenceTable, SplitText};
-use crate::sources::{Document, Sources};
+use crate::alignment::Finding;
+use crate::corpus::sentences::{SentenceTable, SplitText};
+use crate::corpus::sources::{Document, Sources};
 
 /// Most distinct sentences of training and held-out documents that `detection.similarity = "auto"` compares with: a few
 /// minutes of encoding on two cores, once a corpus.
-pub const MOST_SENTENCES: usize = 50_000;
+pub const MAX_SENTENCES: usize = 50_000;
 
 /// Documents read between two looks at how many sentences there are.
 const TOGETHER: usize = 1024;
@@ -46,7 +46,7 @@ pub struct Evidence {
 }
 
 /// The largest cosines of a generation's sentences. A generation without a sentence of
-/// [`MINIMUM_WORDS`](crate::sentences::MINIMUM_WORDS) words has 0 with everything; a held-out set or a truth without one
+/// [`MINIMUM_WORDS`](crate::corpus::sentences::MINIMUM_WORDS) words has 0 with everything; a held-out set or a truth without one
 /// gives none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Similarity {
@@ -71,7 +71,7 @@ pub struct CorpusSentences {
 
 /// All sentences of the corpus where `detection` compares with all of them, and `None` where it doesn't.
 ///
-/// `auto` does so up to [`MOST_SENTENCES`], and where candidates are asked for that only the nearest sentences give.
+/// `auto` does so up to [`MAX_SENTENCES`], and where candidates are asked for that only the nearest sentences give.
 ///
 /// # Errors
 /// [`Error::Configuration`] where the settings contradict each other.
@@ -89,7 +89,7 @@ pub fn exhaustive(detection: &Detection, sources: &Sources) -> Result<Option<Cor
             ));
         }
         SimilaritySearch::Candidates => return Ok(None),
-        SimilaritySearch::Auto if !asks_nearest => MOST_SENTENCES,
+        SimilaritySearch::Auto if !asks_nearest => MAX_SENTENCES,
         SimilaritySearch::Auto | SimilaritySearch::Exhaustive => usize::MAX,
     };
     Ok(CorpusSentences::read(sources, most))

@@ -1,0 +1,4 @@
+//! What is kept on disk beside a corpus, since all cells of a pipeline are compared with the same few corpora.
+
+pub mod indexes;
+pub mod vectors;
