@@ -1,15 +1,16 @@
-//! All generations against all sources: what every generation shares with the corpus is brought together here.
+//! All generations against both sides of the corpus: what every generation shares with it is brought together here.
 
 use contract::Error;
-use contract::pipeline::Detection;
+use contract::pipeline::{Candidates, Detection, DetectorPreset};
 use contract::records::Sample;
 
 use crate::alignment;
 use crate::cache::indexes::IndexCache;
 use crate::candidates::exact::{ExactSearch, Shared};
-use crate::candidates::{CandidateSearch, RankedSearch};
+use crate::candidates::{RankedSearch, ways};
 use crate::clock::Clock;
-use crate::corpus::sources::Sources;
+use crate::corpus::generation::Generation;
+use crate::corpus::sources::{Document, Sources};
 use crate::decision::classifier::{Classifier, Comparison};
 use crate::parallel;
 use crate::paraphrase::classifier::ParaphraseClassifier;
@@ -42,6 +43,89 @@ pub struct Comparisons {
     pub scope: Scope,
 }
 
+/// Something of either side of the corpus.
+#[derive(Debug, Clone, Copy)]
+pub struct Sides<T> {
+    /// Of the training documents.
+    pub training: T,
+    /// Of the held-out documents: the control.
+    pub held_out: T,
+}
+
+/// The documents of one side of the corpus, and the ways to find those that a generation may come from.
+pub struct DocumentSide<'run> {
+    /// The documents.
+    pub documents: &'run [Document],
+    /// Finds passages that they hold word for word.
+    pub exact: ExactSearch<'run>,
+    /// Ranks them by the words that they share with a text.
+    pub ranked: RankedSearch,
+    ways: Vec<Candidates>,
+    /// Most documents from each way.
+    limit: usize,
+    /// Whether the prompt's own document is always a candidate.
+    with_own: bool,
+    own: fn(&Generation) -> Option<usize>,
+}
+
+impl<'run> DocumentSide<'run> {
+    fn new(
+        documents: &'run [Document],
+        detection: &Detection,
+        indexes: &IndexCache,
+        own: fn(&Generation) -> Option<usize>,
+    ) -> Result<Self, Error> {
+        let (exact, ranked) = rayon::join(
+            || ExactSearch::new(documents, indexes),
+            || RankedSearch::new(documents, indexes),
+        );
+        Ok(Self {
+            documents,
+            exact: exact?,
+            ranked: ranked?,
+            ways: ways(detection),
+            limit: detection.candidate_limit,
+            with_own: detection.preset == DetectorPreset::Ours,
+            own,
+        })
+    }
+
+    /// Place of the prompt's document on this side, if it is one of it.
+    pub fn own(&self, generation: &Generation) -> Option<usize> {
+        (self.own)(generation)
+    }
+
+    /// The documents to align `generation` with, each once, best first within each way. `shared` is what it has in common
+    /// with the documents word for word, and `nearest` are the documents that hold the sentences nearest to its own, best
+    /// first.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the search fails.
+    pub fn candidates(
+        &self,
+        generation: &Generation,
+        shared: &Shared,
+        nearest: impl Fn(usize) -> Vec<usize>,
+    ) -> Result<Vec<usize>, Error> {
+        let mut candidates = Vec::new();
+        for way in &self.ways {
+            let found = match way {
+                Candidates::Bm25 => self.ranked.candidates(&generation.text, self.limit)?,
+                Candidates::Exact => shared.candidates(self.limit),
+                Candidates::Nearest => nearest(self.limit),
+            };
+            for document in found {
+                if !candidates.contains(&document) {
+                    candidates.push(document);
+                }
+            }
+        }
+        let own = self.own(generation).filter(|_| self.with_own);
+        candidates.extend(own.filter(|own| !candidates.contains(own)));
+        Ok(candidates)
+    }
+}
+
 /// Compares every sample with the sources, on the threads of the current pool; results in the order of the samples. The
 /// `clock` counts what each phase took.
 ///
@@ -58,42 +142,71 @@ pub fn compare(
     let sentences = evidence::exhaustive(detection, sources)?;
     let method = match sentences {
         Some(sentences) => Method::Exhaustive(Exhaustive::new(sources, detection, tools, sentences)?),
-        None => Method::Nominated(Nominated::new(sources, detection, tools)?),
+        None => Method::Nominated(Nominated::new(sources, detection, tools)),
     };
     clock.lap("corpus sentences");
-    let (exact, ranked) = rayon::join(
-        || ExactSearch::new(&sources.training, &tools.indexes),
-        || RankedSearch::new(&sources.training, &tools.indexes),
-    );
-    let (exact, ranked) = (exact?, ranked?);
+    let indexes = &tools.indexes;
+    let searches = Sides {
+        training: DocumentSide::new(&sources.training, detection, indexes, |generation| {
+            generation.own_training
+        })?,
+        held_out: DocumentSide::new(&sources.held_out, detection, indexes, |generation| {
+            generation.own_held_out
+        })?,
+    };
     clock.lap("indexing");
 
-    let search = CandidateSearch::new(detection, &ranked);
-    let classifier = Classifier::new(detection, sources, &exact);
+    let classifier = Classifier::new(detection, &searches, method.scope());
     let minimum = alignment::parameters(detection).verbatim_minimum;
     let mut comparisons = Vec::with_capacity(samples.len());
     for round in samples.chunks(ROUND) {
-        let shared = parallel::map("exact search", "generations", round, |sample| {
-            Ok(exact.shared(&sample.generation, minimum))
+        let generations = parallel::map("reading", "generations", round, |sample| {
+            Ok(Generation::new(sample, sources))
         })?;
+        let shared = Sides {
+            training: shared(&searches.training, &generations, minimum)?,
+            held_out: shared(&searches.held_out, &generations, minimum)?,
+        };
         clock.lap("exact search");
-        let evidence = method.evidence(round, &shared, &search, clock)?;
+        let evidence = method.evidence(&generations, &shared, &searches, clock)?;
         tools
             .classifier
             .as_ref()
             .map_or(Ok(()), ParaphraseClassifier::check)?;
-        let gathered: Vec<_> = round.iter().zip(&shared).zip(evidence).collect();
+        let gathered: Vec<_> = generations
+            .iter()
+            .zip(&shared.training)
+            .zip(&shared.held_out)
+            .zip(evidence)
+            .collect();
         comparisons.extend(parallel::map(
             "classifying",
             "generations",
             &gathered,
-            |((sample, shared), evidence)| Ok(classifier.comparison(sample, shared, evidence.clone())),
+            |(((generation, training), held_out), evidence)| {
+                let shared = Sides {
+                    training: *training,
+                    held_out: *held_out,
+                };
+                Ok(classifier.comparison(generation, shared, evidence.clone()))
+            },
         )?);
         clock.lap("classifying");
     }
     Ok(Comparisons {
         comparisons,
         scope: method.scope(),
+    })
+}
+
+/// What each generation has in common with the documents of one side word for word.
+fn shared<'run>(
+    search: &'run DocumentSide,
+    generations: &'run [Generation<'run>],
+    minimum: usize,
+) -> Result<Vec<Shared<'run>>, Error> {
+    parallel::map("exact search", "generations", generations, |generation| {
+        Ok(search.exact.shared(generation, minimum))
     })
 }
 
@@ -113,14 +226,14 @@ impl Method<'_> {
 
     fn evidence(
         &self,
-        samples: &[Sample],
-        shared: &[Shared],
-        search: &CandidateSearch,
+        generations: &[Generation],
+        shared: &Sides<Vec<Shared>>,
+        searches: &Sides<DocumentSide>,
         clock: &mut Clock,
     ) -> Result<Vec<Evidence>, Error> {
         match self {
-            Self::Exhaustive(method) => method.evidence(samples, shared, search, clock),
-            Self::Nominated(method) => method.evidence(samples, shared, search, clock),
+            Self::Exhaustive(method) => method.evidence(generations, shared, searches, clock),
+            Self::Nominated(method) => method.evidence(generations, shared, searches, clock),
         }
     }
 }

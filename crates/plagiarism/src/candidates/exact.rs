@@ -1,4 +1,8 @@
-//! Passages that stand letter for letter in a training document.
+//! Passages that occur word for word in a document of one side of the corpus.
+//!
+//! The index holds documents in their folded form ([`normal_form`](crate::corpus::normal_form)), so that case, white space and
+//! the composition of characters make no difference, and spans are led back to the compared form. What repeats the prompt
+//! counts for nothing.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -10,13 +14,19 @@ use text_index::{ExactIndex, ExactIndexBuilder, Match, TokenIndex, TokenIndexBui
 
 use crate::cache::indexes::{IndexCache, Ways};
 use crate::candidates::vocabulary::Vocabulary;
+use crate::corpus::generation::Generation;
+use crate::corpus::normal_form::{NormalForm, folded};
 use crate::corpus::sources::Document;
 
 /// Shorter substrings, in characters, are shared by chance and make no candidate.
 const CANDIDATE_MINIMUM: usize = 20;
 
+/// A passage must have half as many letters and digits as characters, up to those of a passage of this length: a rule of
+/// dashes, blank space or an empty table is a copy of nothing.
+const SUBSTANTIAL_CHARACTERS: usize = 50;
+
 /// Documents that hold a passage are counted up to here: beyond, how many there are changes nothing.
-const MAX_COUNTED: usize = 1000;
+pub const MAX_COUNTED: usize = 1000;
 
 /// Words in one part of the word index: a part is sorted in half a gigabyte.
 const SHARD_WORDS: usize = 64 << 20;
@@ -24,7 +34,7 @@ const SHARD_WORDS: usize = 64 << 20;
 /// Name of the file of words beside the word index.
 const VOCABULARY: &str = "words";
 
-/// A passage of a generation and the place in a training document where the same characters stand.
+/// A passage of a generation and the place in a document where the same words are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExactPassage {
     /// Where in the generation.
@@ -35,10 +45,11 @@ pub struct ExactPassage {
     pub in_document: Span,
 }
 
-/// The longest passages that a generation shares with the whole training set.
+/// The longest passages that a generation shares with all documents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LongestMatch {
-    /// Length of the longest one letter for letter, in characters.
+    /// Length of the longest one in characters: white space at its ends left out and any other run of it counted once; without
+    /// what repeats the prompt; 0 where too little of it is letters or digits.
     pub characters: usize,
     /// A document that holds it: the prompt's own if that does, or else the first; `None` if no character is shared.
     pub document: Option<usize>,
@@ -46,22 +57,25 @@ pub struct LongestMatch {
     pub words: usize,
 }
 
-/// Exact search over all training documents: what it does not report is not there.
+/// Exact search over all documents of a side: what it does not report is not there.
 pub struct ExactSearch<'sources> {
     documents: &'sources [Document],
+    /// Their folded forms.
+    texts: Vec<String>,
     characters: ExactIndex,
     words: WordIndex,
-    /// For each document the first one of equal text.
+    /// For each document the first one of equal folded text.
     originals: Vec<usize>,
 }
 
 impl<'sources> ExactSearch<'sources> {
-    /// Indexes the training documents, on two threads if there are; indexes of large corpora are kept in `cache`.
+    /// Indexes documents, on two threads if there are; indexes of large corpora are kept in `cache`.
     ///
     /// # Errors
     /// [`Error::Run`] where they cannot be indexed.
     pub fn new(documents: &'sources [Document], cache: &IndexCache) -> Result<Self, Error> {
-        let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
+        let forms: Vec<String> = documents.iter().map(|document| folded(&document.text)).collect();
+        let texts: Vec<&str> = forms.iter().map(String::as_str).collect();
         let (characters, words) = rayon::join(
             || character_index(&texts, cache),
             || WordIndex::new(&texts, cache),
@@ -77,109 +91,185 @@ impl<'sources> ExactSearch<'sources> {
             characters: characters?,
             words: words?,
             originals,
+            texts: forms,
         })
     }
 
-    /// The passages of `generation` that stand in a training document: all that are as long as what makes a candidate or as
+    /// The passages of `generation` that occur in a document: all that are as long as what makes a candidate or as
     /// `minimum` characters, whichever is shorter, and the longest in any case. The index is walked once, and what is asked
     /// of the result costs little.
-    pub fn shared<'search>(&'search self, generation: &'search str, minimum: usize) -> Shared<'search> {
-        let mut matches = self
-            .characters
-            .matches_at_least(generation, minimum.min(CANDIDATE_MINIMUM));
-        if matches.is_empty() {
-            matches.extend(self.characters.longest_match(generation));
-        }
+    pub fn shared<'search>(
+        &'search self,
+        generation: &'search Generation<'search>,
+        minimum: usize,
+    ) -> Shared<'search> {
+        let form = generation.folded();
+        let letters: Vec<char> = form.text().chars().collect();
+        let minimum = minimum.min(CANDIDATE_MINIMUM);
+        let found = self.characters.matches_at_least(form.text(), minimum);
+        let passages = found
+            .iter()
+            .filter_map(|found| Passage::of(found, &letters, generation.echoed()));
+        let passages: Vec<Passage> = passages.collect();
+        let short = if passages.is_empty() {
+            self.longest_short_match(generation)
+        } else {
+            None
+        };
         Shared {
             search: self,
             generation,
-            matches,
+            letters,
+            matches: found,
+            passages,
+            short,
         }
     }
 
-    /// How many training documents hold `passage`, those of equal text counted once, up to 1,000.
+    /// The longest match that is too short for a candidate, where the prompt supplied all others: its length, without blank
+    /// space at its ends, and a document.
+    fn longest_short_match(&self, generation: &Generation) -> Option<(usize, usize)> {
+        let longest = |part: &str| {
+            let found = self.characters.longest_match(part)?;
+            let text = Span::new(found.in_text.start, found.in_text.end).cut(part)?.trim();
+            let letters = text.chars().filter(|letter| letter.is_alphanumeric()).count();
+            let characters = text.chars().count();
+            (letters > 0 && is_substantial(characters, letters)).then_some((characters, found.document))
+        };
+        let found = generation.new_parts().into_iter().filter_map(longest);
+        found.min_by_key(|&(characters, _)| Reverse(characters))
+    }
+
+    /// How many documents hold `passage`, those of equal text counted once, up to [`MAX_COUNTED`].
     pub fn document_frequency(&self, passage: &str) -> usize {
-        let documents_by_sentence = self.characters.documents_containing(passage, MAX_COUNTED);
-        let originals: HashSet<usize> = documents_by_sentence
+        let holding = self
+            .characters
+            .documents_containing(folded(passage).trim(), MAX_COUNTED);
+        let originals: HashSet<usize> = holding
             .into_iter()
-            .map(|holder| self.originals[holder])
+            .map(|document| self.originals[document])
             .collect();
         originals.len()
     }
+
+    /// At most `limit` documents that hold `passage`, ascending.
+    pub fn documents_with(&self, passage: &str, limit: usize) -> Vec<usize> {
+        self.characters
+            .documents_containing(folded(passage).trim(), limit)
+    }
 }
 
-/// What one generation shares with the training documents letter for letter.
+/// A match without white space and repetition of the prompt at its ends.
+#[derive(Debug, Clone, Copy)]
+struct Passage {
+    /// Where in the folded generation.
+    span: Span,
+    /// Characters of it that the prompt does not hold.
+    new: usize,
+    /// Letters and digits among these.
+    letters: usize,
+    /// Index of the first document that holds the match, and where in its folded form the passage begins there.
+    document: usize,
+    in_document: usize,
+}
+
+impl Passage {
+    fn of(found: &Match, letters: &[char], echoed: &[bool]) -> Option<Self> {
+        let counts = |place: &usize| !echoed[*place] && !letters[*place].is_whitespace();
+        let mut counted = (found.in_text.start..found.in_text.end).filter(counts);
+        let first = counted.next()?;
+        let last = counted.next_back().unwrap_or(first);
+        let new: Vec<char> = (first..=last)
+            .filter(|place| !echoed[*place])
+            .map(|place| letters[place])
+            .collect();
+        let passage = Self {
+            span: Span::new(first, last + 1),
+            new: new.len(),
+            letters: new.iter().filter(|letter| letter.is_alphanumeric()).count(),
+            document: found.document,
+            in_document: found.in_document.start + first - found.in_text.start,
+        };
+        is_substantial(passage.new, passage.letters).then_some(passage)
+    }
+}
+
+/// Whether enough of so many characters are letters or digits.
+fn is_substantial(characters: usize, letters: usize) -> bool {
+    2 * letters >= characters.min(SUBSTANTIAL_CHARACTERS)
+}
+
+/// What one generation shares with the documents word for word.
 pub struct Shared<'search> {
     search: &'search ExactSearch<'search>,
-    generation: &'search str,
-    /// Maximal passages by their place in the generation.
+    generation: &'search Generation<'search>,
+    /// Characters of the folded generation.
+    letters: Vec<char>,
+    /// Maximal matches by their place in the generation.
     matches: Vec<Match>,
+    /// What counts of them.
+    passages: Vec<Passage>,
+    /// Where none counts, the length of the longest shorter one and its document.
+    short: Option<(usize, usize)>,
 }
 
 impl Shared<'_> {
-    /// The longest passages that stand anywhere in the training set; `own` is the prompt's document.
+    /// The longest passages that occur anywhere; `own` is the prompt's document.
     pub fn longest(&self, own: Option<usize>) -> LongestMatch {
-        let words = self.search.words.longest(self.generation);
+        let parts = self.generation.new_parts().into_iter();
+        let words = parts
+            .map(|part| self.search.words.longest(part))
+            .max()
+            .unwrap_or(0);
         // Of equally long ones the first.
-        let Some(found) = self.matches.iter().min_by_key(|found| Reverse(found.len())) else {
+        let Some(found) = self.passages.iter().min_by_key(|found| Reverse(found.new)) else {
+            let (characters, document) = self.short.unzip();
             return LongestMatch {
+                characters: characters.unwrap_or(0),
+                document,
                 words,
-                ..LongestMatch::default()
             };
         };
-        let passage = self.text(found);
-        let own = own.filter(|&own| self.search.documents[own].text.contains(passage));
+        let text = self.text(found);
+        let own = own.filter(|&own| self.search.texts[own].contains(&text));
         LongestMatch {
-            characters: found.len(),
+            characters: found.new,
             document: own.or(Some(found.document)),
             words,
         }
     }
 
-    /// The maximal passages with at least `minimum` characters that stand in a training document, by their place in the
+    /// The maximal passages with at least `minimum` characters that the prompt does not hold, by their place in the
     /// generation. Each is located in the document `own` if that holds it, or else in the first. `minimum` must be no
-    /// smaller than that of [`ExactSearch::shared`].
-    ///
-    /// White space at either end is left out and does not count. Half of `minimum` must be letters or digits: a rule of
-    /// dashes or an empty table is a copy of nothing.
+    /// smaller than that of [`ExactSearch::shared`]. White space and repetition of the prompt at either end is left out.
     pub fn passages(&self, own: Option<usize>, minimum: usize) -> Vec<ExactPassage> {
-        self.matches
+        self.passages
             .iter()
-            .filter(|found| found.len() >= minimum)
-            .filter_map(|found| self.locate(found, own, minimum))
+            .filter(|found| found.new >= minimum && 2 * found.letters >= minimum)
+            .map(|found| self.locate(found, own))
             .collect()
     }
 
-    fn locate(&self, found: &Match, own: Option<usize>, minimum: usize) -> Option<ExactPassage> {
-        let untrimmed = self.text(found);
-        let passage = untrimmed.trim();
-        let length = passage.chars().count();
-        let letters = passage
-            .chars()
-            .filter(|character| character.is_alphanumeric())
-            .count();
-        if length < minimum || letters < minimum.div_ceil(2) {
-            return None;
-        }
-        let blank = untrimmed.chars().count() - untrimmed.trim_start().chars().count();
-        let in_own = own.and_then(|own| Some((own, position(&self.search.documents[own].text, passage)?)));
-        let (document, place) = in_own.unwrap_or((found.document, found.in_document.start + blank));
-        let start = found.in_text.start + blank;
-        Some(ExactPassage {
-            generated: Span::new(start, start + length),
+    fn locate(&self, found: &Passage, own: Option<usize>) -> ExactPassage {
+        let text = self.text(found);
+        let in_own = own.and_then(|own| Some((own, position(&self.search.texts[own], &text)?)));
+        let (document, place) = in_own.unwrap_or((found.document, found.in_document));
+        let form = NormalForm::folded(&self.search.documents[document].text);
+        ExactPassage {
+            generated: self.generation.folded().origin(found.span),
             document,
-            in_document: Span::new(place, place + length),
-        })
+            in_document: form.origin(Span::new(place, place + found.span.len())),
+        }
     }
 
     /// At most `limit` documents that share the longest substrings with the generation, longest first.
     pub fn candidates(&self, limit: usize) -> Vec<usize> {
-        let mut shared: Vec<&Match> = self
-            .matches
+        let mut shared: Vec<&Passage> = self
+            .passages
             .iter()
-            .filter(|found| found.len() >= CANDIDATE_MINIMUM)
+            .filter(|found| found.new >= CANDIDATE_MINIMUM)
             .collect();
-        shared.sort_by_key(|found| Reverse(found.len()));
+        shared.sort_by_key(|found| Reverse(found.new));
         let mut candidates = Vec::new();
         for found in shared {
             if candidates.len() == limit {
@@ -188,7 +278,7 @@ impl Shared<'_> {
             for document in self
                 .search
                 .characters
-                .documents_containing(self.text(found), limit)
+                .documents_containing(&self.text(found), limit)
             {
                 if candidates.len() < limit && !candidates.contains(&document) {
                     candidates.push(document);
@@ -198,10 +288,37 @@ impl Shared<'_> {
         candidates
     }
 
-    fn text(&self, found: &Match) -> &str {
-        Span::new(found.in_text.start, found.in_text.end)
-            .cut(self.generation)
-            .unwrap_or_default()
+    /// Whether some document holds `span` of the generation word for word. Spans of fewer than [`SUBSTANTIAL_CHARACTERS`]
+    /// characters do not count: a few words that a limit of tokens left behind occur anywhere.
+    pub fn holds(&self, span: Span) -> bool {
+        let Some(Span { start, end }) = self.trimmed(span) else {
+            return false;
+        };
+        let mut matches = self.matches.iter();
+        matches.any(|found| found.in_text.start <= start && end <= found.in_text.end)
+    }
+
+    /// Whether one of the documents `among` holds it, of the first [`MAX_COUNTED`] that do.
+    pub fn holds_among(&self, span: Span, among: &HashSet<usize>) -> bool {
+        let Some(trimmed) = self.trimmed(span).filter(|_| self.holds(span)) else {
+            return false;
+        };
+        let text: String = self.letters[trimmed.start..trimmed.end].iter().collect();
+        let holding = self.search.characters.documents_containing(&text, MAX_COUNTED);
+        holding.iter().any(|document| among.contains(document))
+    }
+
+    /// A span of the generation in its folded form, without white space at its ends; `None` where it is short.
+    fn trimmed(&self, span: Span) -> Option<Span> {
+        let image = self.generation.folded().image(span);
+        let is_letter = |place: &usize| !self.letters[*place].is_whitespace();
+        let start = (image.start..image.end).find(is_letter)?;
+        let end = (image.start..image.end).rfind(is_letter)? + 1;
+        (end - start >= SUBSTANTIAL_CHARACTERS).then_some(Span::new(start, end))
+    }
+
+    fn text(&self, found: &Passage) -> String {
+        self.letters[found.span.start..found.span.end].iter().collect()
     }
 }
 
@@ -263,7 +380,7 @@ impl WordIndex {
     }
 }
 
-/// Where `passage` first stands in `text`, in characters.
+/// Where `passage` first occurs in `text`, in characters.
 fn position(text: &str, passage: &str) -> Option<usize> {
     text.find(passage).map(|byte| text[..byte].chars().count())
 }
@@ -273,29 +390,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn documents_are_counted_once_however_often_they_stand_there() {
+    fn documents_are_counted_once_however_often_they_hold_a_passage() {
         let texts = [
             "Thank you for calling us.",
             "Thank you for calling us. Thank you for calling us.",
             "Thank you for calling us.",
             "He said: Thank you for calling us.",
-            "thank you for calling us.",
+            "thank you  for calling us.",
         ];
         let documents: Vec<Document> = texts
             .iter()
             .enumerate()
-            .map(|(number, text)| Document {
-                doc_id: number.to_string(),
-                text: (*text).to_owned(),
-            })
+            .map(|(number, text)| Document::new(number.to_string(), (*text).to_owned(), 1))
             .collect();
         let search = ExactSearch::new(&documents, &IndexCache::default()).unwrap();
         for (passage, expected) in [
-            // Documents 0 and 2 are equal; 1 holds it twice; 3 as well; 4 is in lower case.
+            // Documents 0, 2 and 4 are equal but for case and white space; 1 holds it twice; 3 as well.
             ("Thank you for calling us.", 3),
-            ("hank you for calling us.", 4),
-            ("He said", 1),
-            ("he said", 0),
+            ("he said", 1),
+            ("she said", 0),
         ] {
             assert_eq!(search.document_frequency(passage), expected, "{passage}");
         }

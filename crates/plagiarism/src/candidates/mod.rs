@@ -13,7 +13,6 @@ use contract::pipeline::{Candidates, Detection, DetectorPreset};
 use text_index::{CandidateIndex, CandidateIndexBuilder, ExactIndex};
 
 use crate::cache::indexes::{IndexCache, Ways};
-use crate::candidates::exact::Shared;
 use crate::corpus::sentences::SplitText;
 use crate::corpus::sources::Document;
 use crate::failed;
@@ -67,53 +66,6 @@ impl RankedSearch {
             .candidates(text, limit)
             .map_err(failed("searching candidates"))?;
         Ok(found.into_iter().map(|candidate| candidate.document).collect())
-    }
-}
-
-/// Finds the documents that a generation may come from.
-pub struct CandidateSearch<'run> {
-    ways: Vec<Candidates>,
-    /// Most documents from each way.
-    limit: usize,
-    ranked: &'run RankedSearch,
-}
-
-impl<'run> CandidateSearch<'run> {
-    /// The ways that `detection` asks for.
-    pub fn new(detection: &Detection, ranked: &'run RankedSearch) -> Self {
-        Self {
-            ways: ways(detection),
-            limit: detection.candidate_limit,
-            ranked,
-        }
-    }
-
-    /// The documents to align `generation` with, each once, best first within each way. `shared` is what it has in common
-    /// with the documents letter for letter, and `nearest` are the documents that hold the sentences nearest to its own, best
-    /// first.
-    ///
-    /// # Errors
-    /// [`Error::Run`] where the search fails.
-    pub fn candidates(
-        &self,
-        generation: &str,
-        shared: &Shared,
-        nearest: impl Fn(usize) -> Vec<usize>,
-    ) -> Result<Vec<usize>, Error> {
-        let mut candidates = Vec::new();
-        for way in &self.ways {
-            let found = match way {
-                Candidates::Bm25 => self.ranked.candidates(generation, self.limit)?,
-                Candidates::Exact => shared.candidates(self.limit),
-                Candidates::Nearest => nearest(self.limit),
-            };
-            for document in found {
-                if !candidates.contains(&document) {
-                    candidates.push(document);
-                }
-            }
-        }
-        Ok(candidates)
     }
 }
 

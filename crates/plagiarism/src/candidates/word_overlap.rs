@@ -53,6 +53,11 @@ impl<'text> SentenceWords<'text> {
         Self { text, words, weight }
     }
 
+    /// The sentence itself.
+    pub fn text(&self) -> &'text str {
+        self.text
+    }
+
     /// How much the two sentences agree.
     pub fn agreement(&self, other: &Self) -> Agreement {
         let (mut left, mut right) = (self.words.as_slice(), other.words.as_slice());

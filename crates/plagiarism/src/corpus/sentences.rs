@@ -8,9 +8,15 @@ use rayon::prelude::*;
 use text_align::{PreparedText, Span, sentences::split};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::corpus::generation::Generation;
+
 /// A sentence of fewer words is compared with nothing: "Thank you." has its like in every corpus, and says nothing about
 /// where it comes from.
-pub const MINIMUM_WORDS: usize = 3;
+pub const MIN_WORDS: usize = 3;
+
+/// A sentence of more words is compared in parts of so many: a transcript without full stops is no one sentence. The encoder
+/// reads up to 256 word pieces, which so many words hardly exceed, and a part is about as long as what is generated.
+pub const MAX_WORDS: usize = 60;
 
 /// A sentence of a text, long enough to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +81,8 @@ impl SentenceTable {
     fn number(&mut self, text: &str, spans: Vec<Span>) -> SplitText {
         let sentences = cut_all(text, &spans)
             .into_iter()
-            .filter(|(_, sentence)| sentence.unicode_words().nth(MINIMUM_WORDS - 1).is_some())
+            .flat_map(|(span, sentence)| parts(span, sentence))
+            .filter(|(_, sentence)| sentence.unicode_words().nth(MIN_WORDS - 1).is_some())
             .map(|(span, sentence)| Sentence {
                 span,
                 number: self.number_of(sentence),
@@ -91,6 +98,13 @@ pub struct SplitText {
     spans: Vec<Span>,
     /// The sentences that are compared by meaning, in order.
     pub sentences: Vec<Sentence>,
+}
+
+/// The sentences of a generation that are compared by meaning: those that do not repeat the prompt.
+pub fn without_echo(split: SplitText, generation: &Generation) -> SplitText {
+    let SplitText { spans, mut sentences } = split;
+    sentences.retain(|sentence| !generation.is_echo(sentence.span));
+    SplitText { spans, sentences }
 }
 
 impl SplitText {
@@ -112,6 +126,27 @@ impl SplitText {
             .partition_point(|sentence| sentence.span.start < passage.end);
         &self.sentences[first..last.max(first)]
     }
+}
+
+/// A sentence in parts of at most [`MAX_WORDS`] words.
+fn parts(span: Span, sentence: &str) -> Vec<(Span, &str)> {
+    // A word has at least two bytes with the blank behind it.
+    if sentence.len() < 2 * MAX_WORDS {
+        return vec![(span, sentence)];
+    }
+    let starts = sentence.unicode_word_indices().map(|(byte, _)| byte);
+    let mut cuts: Vec<usize> = starts.step_by(MAX_WORDS).skip(1).collect();
+    cuts.push(sentence.len());
+    let (mut byte, mut character) = (0, span.start);
+    cuts.into_iter()
+        .map(|cut| {
+            let part = sentence[byte..cut].trim_end();
+            let start = character;
+            character += sentence[byte..cut].chars().count();
+            byte = cut;
+            (Span::new(start, start + part.chars().count()), part)
+        })
+        .collect()
 }
 
 /// Cuts ordered, disjoint spans out of `text` in one walk.
@@ -163,6 +198,21 @@ mod tests {
                 Some(&*table.texts()[sentence.number])
             );
         }
+    }
+
+    #[test]
+    fn text_without_full_stops_is_cut_into_parts() {
+        let text: String = (0..130).map(|number| format!("wörd{number} ")).collect();
+        let split = SentenceTable::default().read(&[&text]).remove(0);
+        let parts: Vec<&str> = split
+            .sentences
+            .iter()
+            .map(|sentence| sentence.span.cut(&text).unwrap())
+            .collect();
+        assert_eq!(parts.len(), 3);
+        assert!(parts[0].starts_with("wörd0 ") && parts[0].ends_with(" wörd59"));
+        assert!(parts[1].starts_with("wörd60 ") && parts[1].ends_with(" wörd119"));
+        assert!(parts[2].starts_with("wörd120 ") && parts[2].ends_with(" wörd129"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use contract::records::Verdict;
 use measures::overlap::covered_length;
 
-use crate::alignment::{Detector, Finding, Passage};
+use crate::alignment::{Detector, Finding, PARAPHRASE_MINIMUM, Passage};
 use crate::candidates::exact::ExactPassage;
 
 /// The class of a generation, and what it rests on.
@@ -16,20 +16,24 @@ pub struct Classification {
     pub class: Verdict,
     /// The document that gave the class; `None` if and only if the class is `None`.
     pub document: Option<usize>,
-    /// The passages with the index of the document of each, by their place in the generation.
+    /// The class of what is shared with the prompt's own document.
+    pub own: Verdict,
+    /// The passages with the index of the document of each, by their place in the generation. Where the class is verbatim, the
+    /// verbatim ones among them have the same words on both sides (similarity 1), beside edited copies that hold them.
     pub passages: Vec<(usize, Passage)>,
 }
 
 impl Classification {
-    fn nothing() -> Self {
+    fn nothing(own: Verdict) -> Self {
         Self {
             class: Verdict::None,
             document: None,
+            own,
             passages: Vec::new(),
         }
     }
 
-    fn of(finding: Finding) -> Self {
+    fn of(finding: Finding, own: Verdict) -> Self {
         let document = finding.document;
         let passages = finding
             .passages
@@ -39,6 +43,7 @@ impl Classification {
         Self {
             class: finding.class,
             document: Some(document),
+            own,
             passages,
         }
     }
@@ -46,28 +51,30 @@ impl Classification {
 
 /// The published rule (Lee et al., WWW 2023): the first candidate with a detection gives the class, and if that is not
 /// confirmed there is none. `findings` come in the order of the candidates.
-pub fn first(findings: impl IntoIterator<Item = Finding>) -> Classification {
+pub fn first(findings: Vec<Finding>, own: Option<usize>) -> Classification {
+    let of_own = findings.iter().find(|finding| Some(finding.document) == own);
+    let of_own = of_own.map_or(Verdict::None, |finding| finding.class);
     match findings.into_iter().next() {
-        Some(finding) if finding.class != Verdict::None => Classification::of(finding),
-        _ => Classification::nothing(),
+        Some(finding) if finding.class != Verdict::None => Classification::of(finding, of_own),
+        _ => Classification::nothing(of_own),
     }
 }
 
-/// This project's rule: the strongest class over all candidates, and an exact passage is verbatim wherever it stands.
+/// This project's rule: the strongest class over all candidates, and an exact passage is verbatim wherever it occurs.
 ///
 /// Among documents of the strongest class the one with most evidence wins, the characters that it covers times how alike they
-/// are; then the one that copies most of them word for word, then the prompt's `own` document, then the first. Exact passages of other documents
-/// are listed too where more than half of them is new.
+/// are; then the one that copies most of them word for word, then the prompt's `own` document, then the first. Exact passages
+/// of other documents are listed too where more than half of them is new.
 pub fn strongest(
-    findings: impl IntoIterator<Item = Finding>,
+    findings: Vec<Finding>,
     mut exact: Vec<ExactPassage>,
     own: Option<usize>,
 ) -> Classification {
+    exact.sort_by_key(|copy| Reverse(copy.generated.len()));
     let mut by_document: BTreeMap<usize, Finding> = findings
         .into_iter()
-        .map(|finding| (finding.document, finding))
+        .map(|finding| (finding.document, with_copies_alone_verbatim(finding, &exact)))
         .collect();
-    exact.sort_by_key(|copy| Reverse(copy.generated.len()));
     for copy in &exact {
         let finding = by_document
             .entry(copy.document)
@@ -86,6 +93,8 @@ pub fn strongest(
         }
     }
 
+    let of_own = own.and_then(|own| by_document.get(&own));
+    let of_own = of_own.map_or(Verdict::None, |finding| finding.class);
     let rank = |finding: &Finding| {
         (
             finding.copied_characters(),
@@ -103,9 +112,9 @@ pub fn strongest(
             .then_with(evidence)
             .then_with(|| rank(left).cmp(&rank(right)))
     }) else {
-        return Classification::nothing();
+        return Classification::nothing(of_own);
     };
-    let mut classification = Classification::of(winner);
+    let mut classification = Classification::of(winner, of_own);
     for copy in &exact {
         if is_new(copy, classification.passages.iter().map(|(_, listed)| listed)) {
             classification.passages.push((copy.document, passage(copy)));
@@ -115,6 +124,32 @@ pub fn strongest(
         .passages
         .sort_by_key(|(document, passage)| (passage.generated, *document, passage.document));
     classification
+}
+
+/// The finding with verbatim passages where one of the `exact` passages is in them. Another one was verbatim by what repeats the
+/// prompt or by blank space: what is left of it is alike in other words, if it is long enough for that.
+fn with_copies_alone_verbatim(mut finding: Finding, exact: &[ExactPassage]) -> Finding {
+    let document = finding.document;
+    let had_passages = !finding.passages.is_empty();
+    finding.passages.retain_mut(|passage| {
+        let is_copied = || {
+            exact
+                .iter()
+                .any(|copy| copy.document == document && holds(passage, copy))
+        };
+        if passage.class != Verdict::Verbatim || is_copied() {
+            return true;
+        }
+        let is_long =
+            passage.generated.len() >= PARAPHRASE_MINIMUM && passage.document.len() >= PARAPHRASE_MINIMUM;
+        passage.class = Verdict::Paraphrase;
+        is_long && passage.similarity < 1.0
+    });
+    if had_passages {
+        let class = finding.passages.iter().map(|passage| passage.class).max();
+        finding.class = class.unwrap_or(Verdict::None);
+    }
+    finding
 }
 
 fn verbatim(document: usize) -> Finding {
@@ -149,7 +184,7 @@ fn is_nearly(passage: &Passage, copy: &ExactPassage) -> bool {
         && 4 * copy.in_document.len() >= 3 * passage.document.len()
 }
 
-/// Whether no other of the `exact` passages stands in a passage: one with several copies is one copy that was edited.
+/// Whether no other of the `exact` passages is in a passage: one with several copies is one copy that was edited.
 fn is_only_copy(passage: &Passage, copy: &ExactPassage, exact: &[ExactPassage]) -> bool {
     let mut others = exact
         .iter()
@@ -157,11 +192,12 @@ fn is_only_copy(passage: &Passage, copy: &ExactPassage, exact: &[ExactPassage]) 
     !others.any(|other| holds(passage, other))
 }
 
-/// Whether more than half of an exact passage lies outside the passages listed already. Alignment finds the same copies,
-/// a little shorter (whole words only) or longer (case and white space may differ).
+/// Whether more than half of an exact passage lies outside the copies listed already, edited ones aside: the passage that a class
+/// rests on is always listed. Alignment finds the same copies, a little shorter (whole words only) or longer.
 fn is_new<'listed>(copy: &ExactPassage, listed: impl IntoIterator<Item = &'listed Passage>) -> bool {
     let known: Vec<_> = listed
         .into_iter()
+        .filter(|passage| passage.class == Verdict::Verbatim && passage.similarity >= 1.0)
         .filter_map(|passage| passage.generated.intersection(copy.generated))
         .map(|span| span.start..span.end)
         .collect();
@@ -243,7 +279,9 @@ mod tests {
                 Some(2),
             ),
         ] {
-            let classification = strongest(findings.clone(), Vec::new(), own);
+            let copies = findings.iter().filter(|finding| finding.class == Verbatim);
+            let copies = copies.map(|finding| copy(finding.document, (0, finding.passages[0].generated.end)));
+            let classification = strongest(findings.clone(), copies.collect(), own);
             assert_eq!(
                 (classification.class, classification.document),
                 (class, document),
@@ -255,27 +293,28 @@ mod tests {
 
     #[test]
     fn first_detection_decides_even_if_it_is_not_confirmed() {
-        let weak_then_strong = [finding(4, Idea, (0, 60)), finding(1, Verbatim, (0, 99))];
-        assert_eq!(first(weak_then_strong).document, Some(4));
-        let unconfirmed = [finding(4, Nothing, (0, 60)), finding(1, Verbatim, (0, 99))];
-        assert_eq!(first(unconfirmed), Classification::nothing());
-        assert_eq!(first([]), Classification::nothing());
+        let weak_then_strong = vec![finding(4, Idea, (0, 60)), finding(1, Verbatim, (0, 99))];
+        let classification = first(weak_then_strong, Some(1));
+        assert_eq!((classification.document, classification.own), (Some(4), Verbatim));
+        let unconfirmed = vec![finding(4, Nothing, (0, 60)), finding(1, Verbatim, (0, 99))];
+        assert_eq!(first(unconfirmed, Some(4)), Classification::nothing(Nothing));
+        assert_eq!(first(Vec::new(), None), Classification::nothing(Nothing));
     }
 
     #[test]
     fn exact_passages_count_and_are_listed_once() {
         // Alignment found a paraphrase in document 0; document 1 holds a copy: that is stronger.
-        let classification = strongest([finding(0, Paraphrase, (0, 200))], vec![copy(1, (10, 70))], None);
+        let classification = strongest(vec![finding(0, Paraphrase, (0, 200))], vec![copy(1, (10, 70))], Some(0));
         assert_eq!(
-            (classification.class, classification.document),
-            (Verbatim, Some(1))
+            (classification.class, classification.document, classification.own),
+            (Verbatim, Some(1), Paraphrase)
         );
         assert_eq!(classification.passages, [(1, passage(&copy(1, (10, 70))))]);
 
         // What alignment listed as verbatim is not listed again, but cut exactly; a copy from elsewhere is, if more than half is new.
         let aligned = finding(0, Verbatim, (0, 200));
         let copies = vec![copy(0, (0, 203)), copy(1, (150, 249)), copy(2, (150, 260))];
-        let classification = strongest([aligned], copies, None);
+        let classification = strongest(vec![aligned], copies, None);
         assert_eq!(classification.document, Some(0));
         let listed: Vec<_> = classification
             .passages
@@ -294,25 +333,43 @@ mod tests {
         };
         // 100 characters at 0.9 against 150 at 0.5, and against 200.
         for (end, winner) in [(150, 1), (200, 0)] {
-            let classification = strongest([alike(0, end, 0.5), alike(1, 100, 0.9)], Vec::new(), None);
+            let classification = strongest(vec![alike(0, end, 0.5), alike(1, 100, 0.9)], Vec::new(), None);
             assert_eq!(classification.document, Some(winner), "{end}");
         }
     }
 
     #[test]
-    fn a_copy_that_was_edited_stays_one_passage() {
+    fn edited_copy_is_listed_whole_and_so_are_the_copies_that_its_class_rests_on() {
         let extents = |copies: Vec<ExactPassage>| {
-            let classification = strongest([finding(0, Paraphrase, (0, 200))], copies, None);
-            let extent = |(_, passage): &(usize, Passage)| (passage.generated.start, passage.generated.end);
+            let classification = strongest(vec![finding(0, Paraphrase, (0, 200))], copies, None);
+            assert_eq!(classification.class, Verbatim);
+            let extent = |(_, passage): &(usize, Passage)| {
+                (passage.generated.start, passage.generated.end, passage.similarity >= 1.0)
+            };
             classification.passages.iter().map(extent).collect::<Vec<_>>()
         };
         // 150 of 200 characters are three quarters, 149 are not; of two copies neither delimits the passage.
-        assert_eq!(extents(vec![copy(0, (0, 150))]), [(0, 150)]);
-        assert_eq!(extents(vec![copy(0, (0, 149))]), [(0, 200)]);
-        assert_eq!(extents(vec![copy(0, (0, 150)), copy(0, (155, 200))]), [(0, 200)]);
+        assert_eq!(extents(vec![copy(0, (0, 150))]), [(0, 150, true)]);
+        assert_eq!(
+            extents(vec![copy(0, (0, 149))]),
+            [(0, 149, true), (0, 200, false)]
+        );
+        assert_eq!(
+            extents(vec![copy(0, (0, 150)), copy(0, (155, 200))]),
+            [(0, 150, true), (0, 200, false), (155, 200, true)]
+        );
         assert_eq!(
             extents(vec![copy(0, (0, 150)), copy(0, (205, 260))]),
-            [(0, 150), (205, 260)]
+            [(0, 150, true), (205, 260, true)]
         );
+    }
+
+    #[test]
+    fn verbatim_passage_without_an_exact_one_is_a_paraphrase_if_it_is_long() {
+        // What alignment took for a copy repeats the prompt, say.
+        for (length, class) in [(149, Nothing), (150, Paraphrase)] {
+            let classification = strongest(vec![finding(3, Verbatim, (0, length))], Vec::new(), Some(3));
+            assert_eq!((classification.class, classification.own), (class, class), "{length}");
+        }
     }
 }

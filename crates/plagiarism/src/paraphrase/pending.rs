@@ -67,18 +67,18 @@ impl PendingPair {
     }
 }
 
-/// Of what was `found` for a generation, unconfirmed, the findings that its class may rest on and that are not all copies. Where
-/// there is a verbatim passage, or are `copies`, no document without one can decide.
+/// Of what was `found` for a generation, unconfirmed, the findings that its class may rest on and that are not all copies, and that
+/// of the prompt's `own` document. Where there is a verbatim passage, or are `copies`, no other document without one can decide.
 pub(crate) fn decisive<'found>(
     found: impl Iterator<Item = &'found Finding> + Clone,
     copies: &[ExactPassage],
+    own: Option<usize>,
 ) -> Vec<&'found Finding> {
-    let is_copied = |finding: &Finding| {
-        finding.class == Verdict::Verbatim || copies.iter().any(|copy| copy.document == finding.document)
-    };
-    let any_copied = !copies.is_empty() || found.clone().any(is_copied);
+    // What alignment takes for a copy may repeat the prompt, or be blank space: exact passages alone count.
+    let is_copied = |finding: &Finding| copies.iter().any(|copy| copy.document == finding.document);
+    let any_copied = !copies.is_empty();
     found
-        .filter(|finding| !any_copied || is_copied(finding))
+        .filter(|finding| !any_copied || is_copied(finding) || own == Some(finding.document))
         .filter(|finding| {
             finding
                 .passages
@@ -89,10 +89,12 @@ pub(crate) fn decisive<'found>(
 }
 
 /// Of `pending`, those that `resolved` (of each, in their order) leaves smaller than they could be, and that could still decide the
-/// class of their generation: with all of their passages they would come to no less than the best that is resolved.
+/// class of their generation, with all of their passages they would come to no less than the best that is resolved; or that are
+/// about the prompt's `own` document, which has a class of its own.
 pub(crate) fn open<'pending>(
     pending: &'pending [PendingPair],
     resolved: &[Finding],
+    own: impl Fn(usize) -> Option<usize>,
 ) -> Vec<&'pending PendingPair> {
     let strength = |finding: &Finding| (finding.class, finding.matched_characters());
     let mut best: BTreeMap<usize, (Verdict, usize)> = BTreeMap::new();
@@ -105,7 +107,8 @@ pub(crate) fn open<'pending>(
         .zip(resolved)
         .filter(|(open, resolved)| {
             let most = strength(&open.whole);
-            strength(resolved) < most && most >= best[&open.pair.generation]
+            let is_own = own(open.pair.generation) == Some(open.pair.document);
+            strength(resolved) < most && (is_own || most >= best[&open.pair.generation])
         })
         .map(|(open, _)| open)
         .collect()
@@ -156,11 +159,12 @@ mod tests {
         ]
         .into_iter()
         .unzip();
-        let open: Vec<usize> = open(&pending, &resolved)
+        let open: Vec<usize> = open(&pending, &resolved, |generation| (generation == 0).then_some(2))
             .iter()
             .map(|open| open.pair.document)
             .collect();
-        assert_eq!(open, [3, 4, 5]);
+        // Document 2 is the prompt's own: its class is asked for too.
+        assert_eq!(open, [2, 3, 4, 5]);
     }
     #[test]
     fn a_copy_leaves_only_documents_that_are_copied_to_be_confirmed() {
@@ -182,14 +186,15 @@ mod tests {
             in_document: Span::new(0, 60),
         };
         let documents = |found: &[Finding], copies: &[ExactPassage]| {
-            decisive(found.iter(), copies)
+            decisive(found.iter(), copies, Some(0))
                 .iter()
                 .map(|finding| finding.document)
                 .collect::<Vec<_>>()
         };
         assert_eq!(documents(&found[..2], &[]), [0, 1]);
-        assert_eq!(documents(&found[..2], &[copy]), [1]);
-        assert_eq!(documents(&found, &[]), [3]);
-        assert_eq!(documents(&found, &[copy]), [1, 3]);
+        assert_eq!(documents(&found[1..2], &[copy]), [1]);
+        // Without an exact passage nothing is a copy yet; document 2 has nothing to confirm, and document 0 is the prompt's own.
+        assert_eq!(documents(&found, &[]), [0, 1, 3]);
+        assert_eq!(documents(&found, &[copy]), [0, 1]);
     }
 }

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use contract::Error;
-use contract::records::Sample;
 use text_align::{PreparedText, Span};
 
 use crate::alignment::Side;
 use crate::candidates::pairs::Pair;
 use crate::candidates::word_overlap::{Agreement, SentenceWords, nearest};
-use crate::corpus::sentences::{SentenceTable, SplitText};
+use crate::corpus::generation::Generation;
+use crate::corpus::sentences::{SentenceTable, SplitText, without_echo};
 use crate::corpus::sources::Document;
 use crate::parallel;
 use crate::paraphrase::pending::PendingPair;
 
 /// The generations of one round, read and prepared.
 pub(crate) struct Round<'run> {
-    pub(crate) samples: &'run [Sample],
+    pub(crate) generations: &'run [Generation<'run>],
     pub(crate) table: SentenceTable,
-    pub(crate) generations: Vec<SplitText>,
+    pub(crate) split: Vec<SplitText>,
     pub(crate) truths: Vec<SplitText>,
     pub(crate) prepared: Vec<PreparedText>,
 }
@@ -42,22 +42,26 @@ pub(crate) struct CandidateSentence {
 }
 
 impl<'run> Round<'run> {
-    pub(crate) fn read(samples: &'run [Sample]) -> Result<Self, Error> {
-        let texts: Vec<&str> = samples.iter().map(|sample| sample.generation.as_str()).collect();
-        let truths: Vec<&str> = samples
+    pub(crate) fn read(generations: &'run [Generation<'run>]) -> Result<Self, Error> {
+        let texts: Vec<&str> = generations.iter().map(|generation| &*generation.text).collect();
+        let truths: Vec<&str> = generations
             .iter()
-            .map(|sample| sample.truth.as_deref().unwrap_or(""))
+            .map(|generation| generation.truth.as_deref().unwrap_or(""))
             .collect();
         let mut table = SentenceTable::default();
-        let (generations, truths) = (table.read(&texts), table.read(&truths));
-        let numbers: Vec<usize> = (0..samples.len()).collect();
+        let split = table.read(&texts).into_iter().zip(generations);
+        let split: Vec<SplitText> = split
+            .map(|(split, generation)| without_echo(split, generation))
+            .collect();
+        let truths = table.read(&truths);
+        let numbers: Vec<usize> = (0..generations.len()).collect();
         let prepared = parallel::map("preparing", "generations", &numbers, |&number| {
-            generations[number].prepare(texts[number])
+            split[number].prepare(texts[number])
         })?;
         Ok(Self {
-            samples,
-            table,
             generations,
+            table,
+            split,
             truths,
             prepared,
         })
@@ -65,14 +69,14 @@ impl<'run> Round<'run> {
 
     pub(crate) fn words(&self) -> Vec<Vec<SentenceWords<'_>>> {
         let words = |text| self.table.sentences_of(text).map(SentenceWords::of).collect();
-        self.generations.iter().map(words).collect()
+        self.split.iter().map(words).collect()
     }
 
     pub(crate) fn side(&self, generation: usize) -> Side<'_> {
         Side {
-            text: &self.samples[generation].generation,
+            text: &self.generations[generation].text,
             prepared: &self.prepared[generation],
-            split: &self.generations[generation],
+            split: &self.split[generation],
         }
     }
 
@@ -91,14 +95,14 @@ impl<'run> Round<'run> {
             .cut(&documents[candidate.document].text)
             .unwrap_or_default();
         Cosine::Of(
-            self.generations[generation].sentences[candidate.generated].number,
+            self.split[generation].sentences[candidate.generated].number,
             self.table.number_of(sentence),
         )
     }
 
     /// The cosine of the sentences of a generation and its truth that share most words.
     pub(crate) fn own(&self, generation: usize) -> Option<Cosine> {
-        let (generation, truth) = (&self.generations[generation], &self.truths[generation]);
+        let (generation, truth) = (&self.split[generation], &self.truths[generation]);
         let words = |text| {
             self.table
                 .sentences_of(text)
@@ -137,17 +141,30 @@ pub(crate) fn alone(text: &str) -> (SentenceTable, SplitText) {
     (table, split)
 }
 
-/// For each of `pairs`, all of one document, the sentences that share most words.
+/// For each of `pairs`, all of one document, the sentences that share most words, those that the prompt holds left out.
 pub(crate) fn nominate(
-    generations: &[Vec<SentenceWords>],
+    generations: &[Generation],
+    sentences: &[Vec<SentenceWords>],
     pairs: &[Pair],
     document: usize,
     table: &SentenceTable,
     split: &SplitText,
 ) -> Vec<(Pair, Option<CandidateSentence>)> {
     let words: Vec<SentenceWords> = table.sentences_of(split).map(SentenceWords::of).collect();
+    let places: Vec<usize> = (0..words.len()).collect();
     let nominate = |&pair: &Pair| {
-        let found = nearest(&generations[pair.generation], &words);
+        let prompt = &generations[pair.generation].prompt;
+        let is_supplied = |place: usize| prompt.holds(words[place].text());
+        let among = |places: &[usize]| {
+            let chosen: Vec<SentenceWords> = places.iter().map(|&place| words[place].clone()).collect();
+            let found = nearest(&sentences[pair.generation], &chosen);
+            found.map(|(generated, place, agreement)| (generated, places[place], agreement))
+        };
+        let mut found = among(&places);
+        if found.is_some_and(|(_, place, _)| is_supplied(place)) {
+            let others: Vec<usize> = places.iter().copied().filter(|&place| !is_supplied(place)).collect();
+            found = among(&others);
+        }
         let candidate = found.map(|(generated, sentence, agreement)| CandidateSentence {
             generated,
             document,

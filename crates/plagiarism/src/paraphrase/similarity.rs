@@ -55,7 +55,6 @@ pub struct Neighbour {
 #[derive(Debug, Clone, Default)]
 pub struct Neighbours {
     by_sentence: HashMap<usize, Neighbour>,
-    corpus_sentences: usize,
 }
 
 impl Vectors {
@@ -117,13 +116,13 @@ impl Vectors {
             .reduce(f32::max)
     }
 
-    /// For every sentence of `texts` the nearest sentence of `corpus`, of equally near ones the one met first.
+    /// For every sentence of `texts` the nearest of the sentences numbered `corpus`, of equally near ones the first.
     ///
     /// # Errors
     /// [`Error::Run`] where LibTorch fails.
-    pub fn nearest(&self, texts: &[SplitText], corpus: &[SplitText]) -> Result<Neighbours, Error> {
-        let (queries, corpus) = (distinct(texts), distinct(corpus));
-        let corpus_rows = self.rows(&corpus)?;
+    pub fn nearest(&self, texts: &[SplitText], corpus: &[usize]) -> Result<Neighbours, Error> {
+        let queries = distinct(texts);
+        let corpus_rows = self.rows(corpus)?;
         let found = queries
             .par_chunks(TOGETHER)
             .map(|queries| {
@@ -136,10 +135,25 @@ impl Vectors {
             cosine: best.cosine,
         });
         let by_sentence = queries.into_iter().zip(neighbours).collect();
-        Ok(Neighbours {
-            by_sentence,
-            corpus_sentences: corpus.len(),
-        })
+        Ok(Neighbours { by_sentence })
+    }
+
+    /// The sentence nearest to sentence `query` of those numbered `corpus` that are not `excluded`.
+    pub fn nearest_without(
+        &self,
+        query: usize,
+        corpus: &[usize],
+        excluded: impl Fn(usize) -> bool,
+    ) -> Option<Neighbour> {
+        let mut ranked: Vec<Neighbour> = corpus
+            .iter()
+            .map(|&sentence| Neighbour {
+                sentence,
+                cosine: self.cosine(query, sentence),
+            })
+            .collect();
+        ranked.sort_by(|left, right| right.cosine.total_cmp(&left.cosine));
+        ranked.into_iter().find(|found| !excluded(found.sentence))
     }
 
     fn rows(&self, numbers: &[usize]) -> Result<Embeddings, Error> {
@@ -150,23 +164,9 @@ impl Vectors {
 }
 
 impl Neighbours {
-    /// Whether the corpus has any sentence at all.
-    pub fn has_corpus(&self) -> bool {
-        self.corpus_sentences > 0
-    }
-
     /// The nearest sentence of the corpus; `None` where the corpus has none.
     pub fn of(&self, sentence: &Sentence) -> Option<Neighbour> {
         self.by_sentence.get(&sentence.number).copied()
-    }
-
-    /// The largest cosine of a text's sentences with sentences of the corpus; `None` where either has none.
-    pub fn largest(&self, text: &SplitText) -> Option<f32> {
-        text.sentences
-            .iter()
-            .filter_map(|sentence| self.of(sentence))
-            .map(|found| found.cosine)
-            .reduce(f32::max)
     }
 }
 
@@ -177,7 +177,7 @@ fn pairs(left: &[Sentence], right: &[Sentence]) -> impl Iterator<Item = (usize, 
 }
 
 /// The numbers of the sentences of `texts`, ascending, each once.
-fn distinct(texts: &[SplitText]) -> Vec<usize> {
+pub fn distinct(texts: &[SplitText]) -> Vec<usize> {
     let mut numbers: Vec<usize> = texts
         .iter()
         .flat_map(|text| &text.sentences)
@@ -204,15 +204,15 @@ mod tests {
     fn neighbours_are_the_nearest_of_the_corpus() {
         let (_, texts, vectors) = plane();
         // Sentence 2 has cosine 0.5 with sentence 0 and √¾ with sentence 1.
-        let found = vectors.nearest(&texts[2..], &texts[..2]).unwrap();
+        let found = vectors.nearest(&texts[2..], &distinct(&texts[..2])).unwrap();
         assert_eq!(found.of(&texts[2].sentences[0]).unwrap().sentence, 1);
-        assert!((found.largest(&texts[2]).unwrap() - 0.866_025_4).abs() < 1e-6);
-        assert_eq!(found.largest(&texts[3]), None, "too short to be compared");
-        assert_eq!(
-            vectors.nearest(&texts, &[]).unwrap().largest(&texts[0]),
-            None,
-            "nothing to compare with"
-        );
+        let nearest = found.of(&texts[2].sentences[0]).unwrap();
+        assert!((nearest.cosine - 0.866_025_4).abs() < 1e-6);
+        // Where that one is excluded, the other.
+        let other = vectors.nearest_without(2, &[0, 1], |sentence| sentence == 1).unwrap();
+        assert_eq!((other.sentence, other.cosine), (0, 0.5));
+        assert!(vectors.nearest_without(2, &[1], |_| true).is_none());
+        assert!(vectors.nearest(&texts, &[]).unwrap().of(&texts[0].sentences[0]).is_none());
     }
 
     #[test]
