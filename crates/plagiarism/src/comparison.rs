@@ -141,7 +141,9 @@ pub fn compare(
 ) -> Result<Comparisons, Error> {
     let sentences = evidence::exhaustive(detection, sources)?;
     let method = match sentences {
-        Some(sentences) => Method::Exhaustive(Exhaustive::new(sources, detection, tools, sentences)?),
+        Some(sentences) => {
+            Method::Exhaustive(Box::new(Exhaustive::new(sources, detection, tools, sentences)?))
+        }
         None => Method::Nominated(Nominated::new(sources, detection, tools)),
     };
     clock.lap("corpus sentences");
@@ -212,7 +214,7 @@ fn shared<'run>(
 
 /// How evidence is gathered.
 enum Method<'run> {
-    Exhaustive(Exhaustive<'run>),
+    Exhaustive(Box<Exhaustive<'run>>),
     Nominated(Nominated<'run>),
 }
 

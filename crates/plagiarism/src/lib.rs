@@ -179,6 +179,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     Ok(Outcome::Done(Summary {
         tally: VerdictTally::of(&samples, &rows),
         scope,
+        without_sentence: rows.iter().filter(|row| row.max_similarity.is_none()).count(),
+        with_echo: rows.iter().filter(|row| row.echoed_chars > Some(0)).count(),
         phases: clock.phases().to_vec(),
     }))
 }

@@ -2,14 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[allow(dead_code, reason = "shared with other tests")]
+mod support;
+
 use std::collections::BTreeSet;
 
 use contract::pipeline::{Confirmation, Detection};
+use contract::records::Sample;
 use plagiarism::IndexCache;
 use plagiarism::alignment::{PairDetector, Side};
 use plagiarism::candidates::exact::ExactSearch;
+use plagiarism::corpus::generation::Generation;
+use plagiarism::corpus::normal_form::folded;
 use plagiarism::corpus::sentences::SentenceTable;
-use plagiarism::corpus::sources::Document;
+use plagiarism::corpus::sources::{Document, Sources};
 use plagiarism::paraphrase::confirm::Confirmer;
 use plagiarism::paraphrase::similarity::Vectors;
 use proptest::prelude::*;
@@ -73,29 +79,47 @@ fn cut(text: &str, span: text_align::Span) -> String {
 }
 
 /// Words in lower case: what verbatim passages of an alignment have in common.
-fn folded(text: &str) -> String {
+fn unspaced(text: &str) -> String {
     text.split_whitespace().collect::<String>().to_lowercase()
+}
+
+fn sample(generation: &str, prompt: &str, own: usize) -> Sample {
+    Sample {
+        doc_id: Some(own.to_string()),
+        prompt: prompt.to_owned(),
+        ..support::sample(0, generation)
+    }
 }
 
 proptest! {
     #[test]
-    fn exact_passages_are_equal((texts, generation) in case(), own in 0..2_usize) {
+    fn exact_passages_are_equal_and_not_supplied((texts, generation) in case(), own in 0..2_usize, from in 0..60_usize) {
+        let prompt: String = texts[0].chars().skip(from).take(40).collect();
         let documents: Vec<Document> = texts
             .iter()
             .enumerate()
-            .map(|(number, text)| Document { doc_id: number.to_string(), text: text.clone() })
+            .map(|(number, text)| Document::new(number.to_string(), text.clone(), 1))
             .collect();
-        let search = ExactSearch::new(&documents, &IndexCache::default()).unwrap();
-        let shared = search.shared(&generation, MINIMUM);
+        let sources = Sources { training: documents, held_out: Vec::new() };
+        let sample = sample(&generation, &prompt, own);
+        let read = Generation::new(&sample, &sources);
+        let search = ExactSearch::new(&sources.training, &IndexCache::default()).unwrap();
+        let shared = search.shared(&read, MINIMUM);
         let longest = shared.longest(Some(own));
         for passage in shared.passages(Some(own), MINIMUM) {
-            let generated = cut(&generation, passage.generated);
-            prop_assert_eq!(&generated, &cut(&texts[passage.document], passage.in_document));
-            prop_assert!(generated.chars().count() >= MINIMUM && generated.trim() == generated);
-            prop_assert!(passage.generated.len() <= longest.characters);
-            prop_assert!(passage.document == own || !texts[own].contains(&generated));
-            let documents_by_sentence = texts.iter().collect::<BTreeSet<_>>().into_iter().filter(|text| text.contains(&generated));
-            prop_assert_eq!(search.document_frequency(&generated), documents_by_sentence.count());
+            let generated = cut(&generation, read.original(passage.generated));
+            let document = &sources.training[passage.document];
+            let original = cut(&texts[passage.document], document.original(passage.in_document));
+            // Equal but for case, white space and normal form, on characters of the files themselves.
+            prop_assert_eq!(folded(&generated), folded(&original));
+            prop_assert!(folded(&generated).chars().count() >= MINIMUM && generated.trim() == generated);
+            prop_assert!(read.new_characters(passage.generated) <= longest.characters);
+            prop_assert!(passage.document == own || !folded(&texts[own]).contains(&folded(&generated)));
+            let holding = texts.iter().map(|text| folded(text)).collect::<BTreeSet<_>>();
+            let holding = holding.into_iter().filter(|text| text.contains(&folded(&generated)));
+            prop_assert_eq!(search.document_frequency(&generated), holding.count());
+            // What the prompt holds neither begins nor ends a passage.
+            prop_assert_eq!(read.without_echo(passage.generated), passage.generated);
         }
         for document in shared.candidates(1) {
             prop_assert!(document < texts.len());
@@ -125,7 +149,7 @@ proptest! {
                 prop_assert_eq!(generated.chars().count(), passage.generated.len());
                 prop_assert_eq!(document.chars().count(), passage.document.len());
                 if passage.similarity >= 1.0 {
-                    prop_assert_eq!(folded(&generated), folded(&document));
+                    prop_assert_eq!(unspaced(&generated), unspaced(&document));
                 }
             }
         }

@@ -132,10 +132,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn document(number: usize, text: &str) -> Document {
-    Document {
-        doc_id: format!("{number:09}"),
-        text: text.to_owned(),
-    }
+    Document::new(format!("{number:09}"), text.to_owned(), 1)
 }
 
 fn sample(number: i64, case: &Case) -> Sample {

@@ -131,7 +131,9 @@ impl<'sources> ExactSearch<'sources> {
     fn longest_short_match(&self, generation: &Generation) -> Option<(usize, usize)> {
         let longest = |part: &str| {
             let found = self.characters.longest_match(part)?;
-            let text = Span::new(found.in_text.start, found.in_text.end).cut(part)?.trim();
+            let text = Span::new(found.in_text.start, found.in_text.end)
+                .cut(part)?
+                .trim();
             let letters = text.chars().filter(|letter| letter.is_alphanumeric()).count();
             let characters = text.chars().count();
             (letters > 0 && is_substantial(characters, letters)).then_some((characters, found.document))

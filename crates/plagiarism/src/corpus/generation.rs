@@ -14,7 +14,7 @@ use crate::corpus::sources::Sources;
 const ECHO_CHARACTERS: usize = 20;
 
 /// A prompt of fewer characters is repeated by chance.
-const MIN_PROMPT_CHARACTERS: usize = 4;
+const MIN_PROMPT_CHARACTERS: usize = 8;
 
 /// A generation ready to be compared.
 #[derive(Debug)]
@@ -244,7 +244,10 @@ mod tests {
         let mask = Prompt::new(prompt).mask(&folded(text));
         let marked = folded(text);
         let marked = marked.chars().zip(mask);
-        marked.filter(|(_, held)| *held).map(|(character, _)| character).collect()
+        marked
+            .filter(|(_, held)| *held)
+            .map(|(character, _)| character)
+            .collect()
     }
 
     #[test]
@@ -259,9 +262,13 @@ mod tests {
         ] {
             assert_eq!(held(prompt, text), expected, "{text:?}");
         }
-        // A short prompt counts where all of it is repeated; one of three characters never does.
-        assert_eq!(held("Door code?", "Door code? It is the door code."), "door code?");
-        assert_eq!(held("Oh.", "Oh. Oh."), "");
+        // A short prompt counts where all of it is repeated; one of seven characters never does.
+        assert_eq!(
+            held("Door code?", "Door code? It is the door code."),
+            "door code?"
+        );
+        assert_eq!(held("Mrs. Ray", "Mrs. Ray"), "mrs. ray");
+        assert_eq!(held("Mrs. Ra", "Mrs. Ra"), "");
     }
 
     #[test]

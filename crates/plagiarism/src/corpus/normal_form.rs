@@ -105,33 +105,38 @@ pub fn folded(text: &str) -> String {
 
 fn compare(text: &str, emit: &mut dyn FnMut(char, Span)) {
     walk(text, |cluster, origin| {
-        if cluster.is_ascii() {
-            // "\r\n" is one cluster of two characters.
-            for (place, character) in cluster.chars().enumerate() {
-                emit(character, Span::new(origin.start + place, origin.start + place + 1));
-            }
-        } else {
-            cluster.nfc().for_each(|character| emit(character, origin));
-        }
+        each(cluster, origin, cluster.nfc(), &mut *emit);
     });
 }
 
 fn fold(text: &str, emit: &mut dyn FnMut(char, Span)) {
     let mut after_blank = false;
     walk(text, |cluster, origin| {
-        let mut put = |character: char| {
-            let is_blank = character.is_whitespace();
-            if !(is_blank && after_blank) {
-                emit(if is_blank { ' ' } else { character }, origin);
+        each(cluster, origin, cluster.nfkc(), &mut |letter, origin| {
+            let is_blank = letter.is_whitespace();
+            if is_blank && !after_blank {
+                emit(' ', origin);
+            } else if !is_blank {
+                letter.to_lowercase().for_each(|letter| emit(letter, origin));
             }
             after_blank = is_blank;
-        };
-        if cluster.is_ascii() {
-            cluster.chars().map(|letter| letter.to_ascii_lowercase()).for_each(put);
-        } else {
-            cluster.nfkc().flat_map(char::to_lowercase).for_each(&mut put);
-        }
+        });
     });
+}
+
+/// Hands out the characters of a cluster in another `form`, each with where it comes from: its own place where the form has as many
+/// characters, and else the whole cluster.
+fn each(
+    cluster: &str,
+    origin: Span,
+    form: impl Iterator<Item = char> + Clone,
+    emit: &mut dyn FnMut(char, Span),
+) {
+    let one_to_one = cluster.is_ascii() || form.clone().count() == origin.len();
+    for (place, letter) in (origin.start..).zip(form) {
+        let own = Span::new(place, place + 1);
+        emit(letter, if one_to_one { own } else { origin });
+    }
 }
 
 /// Hands out the grapheme clusters of `text` outside placeholders, each with its place. Composition never crosses them.
@@ -139,7 +144,11 @@ fn walk(text: &str, mut visit: impl FnMut(&str, Span)) {
     let mut skipped = placeholders(text).peekable();
     let mut character = 0;
     for (byte, cluster) in text.grapheme_indices(true) {
-        let length = if cluster.len() == 1 { 1 } else { cluster.chars().count() };
+        let length = if cluster.len() == 1 {
+            1
+        } else {
+            cluster.chars().count()
+        };
         while skipped.peek().is_some_and(|place| place.end <= byte) {
             skipped.next();
         }
@@ -165,7 +174,10 @@ mod tests {
         for (text, expected) in [
             ("The lamp burned.", "The lamp burned."),
             ("e\u{301}te\u{301}", "été"),
-            ("Dear [NAME], the <|user|> said <s>yes</s>.", "Dear , the  said yes."),
+            (
+                "Dear [NAME], the <|user|> said <s>yes</s>.",
+                "Dear , the  said yes.",
+            ),
             ("[not this] [Nor] [] <b>", "[not this] [Nor] [] <b>"),
             ("한\u{1112}\u{1161}\u{11ab}", "한한"),
         ] {
@@ -193,7 +205,12 @@ mod tests {
         //          01 23       4..6 -> blank, 6..12 placeholder, 12 blank, 13 ﬁ, 14 n
         let form = NormalForm::folded(text);
         assert_eq!(form.text(), "né é fin");
-        let cut = |start, end| form.origin(Span::new(start, end)).cut(text).unwrap_or("-").to_owned();
+        let cut = |start, end| {
+            form.origin(Span::new(start, end))
+                .cut(text)
+                .unwrap_or("-")
+                .to_owned()
+        };
         assert_eq!(cut(3, 4), "e\u{301}");
         assert_eq!(cut(0, 2), "Né");
         // Both letters of the ligature come from it.

@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn text_without_full_stops_is_cut_into_parts() {
-        let text: String = (0..130).map(|number| format!("wörd{number} ")).collect();
+        let words: Vec<String> = (0..130).map(|number| format!("wörd{number}")).collect();
+        let text = words.join(" ");
         let split = SentenceTable::default().read(&[&text]).remove(0);
         let parts: Vec<&str> = split
             .sentences

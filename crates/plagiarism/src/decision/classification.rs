@@ -65,11 +65,7 @@ pub fn first(findings: Vec<Finding>, own: Option<usize>) -> Classification {
 /// Among documents of the strongest class the one with most evidence wins, the characters that it covers times how alike they
 /// are; then the one that copies most of them word for word, then the prompt's `own` document, then the first. Exact passages
 /// of other documents are listed too where more than half of them is new.
-pub fn strongest(
-    findings: Vec<Finding>,
-    mut exact: Vec<ExactPassage>,
-    own: Option<usize>,
-) -> Classification {
+pub fn strongest(findings: Vec<Finding>, mut exact: Vec<ExactPassage>, own: Option<usize>) -> Classification {
     exact.sort_by_key(|copy| Reverse(copy.generated.len()));
     let mut by_document: BTreeMap<usize, Finding> = findings
         .into_iter()
@@ -304,7 +300,11 @@ mod tests {
     #[test]
     fn exact_passages_count_and_are_listed_once() {
         // Alignment found a paraphrase in document 0; document 1 holds a copy: that is stronger.
-        let classification = strongest(vec![finding(0, Paraphrase, (0, 200))], vec![copy(1, (10, 70))], Some(0));
+        let classification = strongest(
+            vec![finding(0, Paraphrase, (0, 200))],
+            vec![copy(1, (10, 70))],
+            Some(0),
+        );
         assert_eq!(
             (classification.class, classification.document, classification.own),
             (Verbatim, Some(1), Paraphrase)
@@ -344,7 +344,11 @@ mod tests {
             let classification = strongest(vec![finding(0, Paraphrase, (0, 200))], copies, None);
             assert_eq!(classification.class, Verbatim);
             let extent = |(_, passage): &(usize, Passage)| {
-                (passage.generated.start, passage.generated.end, passage.similarity >= 1.0)
+                (
+                    passage.generated.start,
+                    passage.generated.end,
+                    passage.similarity >= 1.0,
+                )
             };
             classification.passages.iter().map(extent).collect::<Vec<_>>()
         };
@@ -369,7 +373,11 @@ mod tests {
         // What alignment took for a copy repeats the prompt, say.
         for (length, class) in [(149, Nothing), (150, Paraphrase)] {
             let classification = strongest(vec![finding(3, Verbatim, (0, length))], Vec::new(), Some(3));
-            assert_eq!((classification.class, classification.own), (class, class), "{length}");
+            assert_eq!(
+                (classification.class, classification.own),
+                (class, class),
+                "{length}"
+            );
         }
     }
 }

@@ -6,6 +6,7 @@ use contract::pipeline::{Detection, DetectorPreset};
 use contract::records::{PassageMatch, SampleVerdict, Split, Verdict};
 use measures::overlap::{bleu, edit_similarity, longest_common_substring, rouge_l, words};
 use text_align::Span;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::alignment::{self, Detector, Finding, Passage};
 use crate::candidates::exact::{ExactPassage, Shared};
@@ -51,7 +52,12 @@ impl<'run> Classifier<'run> {
     }
 
     /// The verdict on a generation; `shared` is what it has in common with the documents of either side word for word.
-    pub fn comparison(&self, generation: &Generation, shared: Sides<&Shared>, evidence: Evidence) -> Comparison {
+    pub fn comparison(
+        &self,
+        generation: &Generation,
+        shared: Sides<&Shared>,
+        evidence: Evidence,
+    ) -> Comparison {
         let Sides {
             training: search,
             held_out: control,
@@ -184,22 +190,22 @@ impl<'run> Classifier<'run> {
         let [left, right] =
             [generation.folded().text(), truth.text()].map(|text| text.chars().collect::<Vec<char>>());
         let common = longest_common_substring(&left, &right);
-        let generated = generation
-            .folded()
-            .origin(Span::new(common.left_start, common.left_start + common.length));
-        let letters = left[common.left_start..common.left_start + common.length]
-            .iter()
-            .filter(|letter| letter.is_alphanumeric())
-            .count();
-        let is_long = generation.new_characters(generated) >= self.verbatim_minimum;
-        if !is_long || 2 * letters < self.verbatim_minimum {
+        let places = common.left_start..common.left_start + common.length;
+        let counts = |place: &usize| !left[*place].is_whitespace() && !generation.echoed()[*place];
+        let (first, last) = (places.clone().find(counts)?, places.rev().find(counts)?);
+        let new: Vec<char> = (first..=last)
+            .filter(|place| !generation.echoed()[*place])
+            .map(|place| left[place])
+            .collect();
+        let letters = new.iter().filter(|letter| letter.is_alphanumeric()).count();
+        if new.len() < self.verbatim_minimum || 2 * letters < self.verbatim_minimum {
             return None;
         }
-        let passage = &right[common.right_start..common.right_start + common.length];
+        let passage: String = left[first..=last].iter().collect();
         Some(ExactPassage {
-            generated,
+            generated: generation.folded().origin(Span::new(first, last + 1)),
             document: own,
-            in_document: rendered(&search.documents[own].text, passage)?,
+            in_document: rendered(&search.documents[own].text, &passage),
         })
     }
 
@@ -304,27 +310,30 @@ impl<'run> Classifier<'run> {
     }
 }
 
-/// Where in `text` the characters of `passage`, in their folded form, occur in order and closest together: the passage as a tokenizer
-/// renders it. `None` where they do not.
-fn rendered(text: &str, passage: &[char]) -> Option<Span> {
+/// Where in `text` the letters and digits of `passage` occur in order and closest together, accents aside: the passage that a tokenizer
+/// renders so. All of the text where they do not.
+fn rendered(text: &str, passage: &str) -> Span {
+    let bare = |letter: char| {
+        let mut parts = letter.nfkd().filter(|part| part.is_alphanumeric());
+        parts.next().filter(|_| letter.is_alphanumeric())
+    };
     let form = NormalForm::folded(text);
-    let letters: Vec<char> = form.text().chars().collect();
-    let wanted: Vec<char> = passage.iter().copied().filter(|letter| letter.is_alphanumeric()).collect();
-    let first = *wanted.first()?;
+    let letters: Vec<Option<char>> = form.text().chars().map(bare).collect();
+    let wanted: Vec<char> = passage.chars().filter_map(bare).collect();
     let end_of = |start: usize| {
-        let mut next = wanted.iter().peekable();
+        let mut missing = wanted.iter().peekable();
         for (place, letter) in letters.iter().enumerate().skip(start) {
-            if next.peek() == Some(&letter) {
-                next.next();
+            if missing.peek().copied() == letter.as_ref() {
+                missing.next();
             }
-            if next.peek().is_none() {
+            if missing.peek().is_none() {
                 return Some(place + 1);
             }
         }
         None
     };
-    let starts = (0..letters.len()).filter(|&place| letters[place] == first);
+    let starts = (0..letters.len()).filter(|&place| letters[place].as_ref() == wanted.first());
     let spans = starts.filter_map(|start| Some(Span::new(start, end_of(start)?)));
-    let span = spans.min_by_key(|span| span.len())?;
-    Some(form.origin(span))
+    let all = Span::new(0, letters.len());
+    form.origin(spans.min_by_key(|span| span.len()).unwrap_or(all))
 }

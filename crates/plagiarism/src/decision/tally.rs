@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use contract::records::{Sample, SampleVerdict, Split, Verdict};
 
+use crate::corpus::sentences::MIN_WORDS;
 use crate::paraphrase::evidence::Scope;
 
 /// What a run tells at its end.
@@ -15,16 +16,33 @@ pub struct Summary {
     pub tally: VerdictTally,
     /// Which sentences were compared by meaning.
     pub scope: Scope,
+    /// Generations that have no sentence, and so no similarity.
+    pub without_sentence: usize,
+    /// Generations that repeat some of their prompt, which counts nowhere.
+    pub with_echo: usize,
     /// What each phase took.
     pub phases: Vec<(&'static str, Duration)>,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "{}\n{}\nseconds: ", self.tally, self.scope)?;
-        for (number, (phase, taken)) in self.phases.iter().enumerate() {
-            let comma = if number == 0 { "" } else { ", " };
-            write!(formatter, "{comma}{phase} {:.1}", taken.as_secs_f64())?;
+        write!(formatter, "{}\n{}", self.tally, self.scope)?;
+        if self.without_sentence > 0 {
+            write!(
+                formatter,
+                "\n{} generations have no sentence of {MIN_WORDS} words, and so no similarity",
+                self.without_sentence
+            )?;
+        }
+        if self.with_echo > 0 {
+            write!(
+                formatter,
+                "\n{} generations repeat some of their prompt, which counts nowhere",
+                self.with_echo
+            )?;
+        }
+        for (phase, taken) in &self.phases {
+            tracing::debug!("{phase}: {:.1} s", taken.as_secs_f64());
         }
         Ok(())
     }

@@ -34,7 +34,9 @@ impl fmt::Display for Scope {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str(match self {
             Self::Exhaustive => "similarity with every sentence of the corpus",
-            Self::Nominated => "similarity with the sentences nominated from candidate documents",
+            Self::Nominated => {
+                "similarity with the sentences nominated from candidate documents: at least so much"
+            }
         })
     }
 }
@@ -105,7 +107,12 @@ pub fn subsets(sources: &Sources, sentences: &CorpusSentences) -> [Subset; 2] {
 /// As many characters of either side, where its sentences are not counted.
 pub fn subsets_by_length(sources: &Sources) -> [HashSet<usize>; 2] {
     let sides = [&sources.training, &sources.held_out];
-    let length = |documents: &[Document]| documents.iter().map(|document| document.text.len()).sum::<usize>();
+    let length = |documents: &[Document]| {
+        documents
+            .iter()
+            .map(|document| document.text.len())
+            .sum::<usize>()
+    };
     let most = length(sides[0]).min(length(sides[1]));
     sides.map(|documents| {
         let mut taken = 0;

@@ -46,7 +46,7 @@ struct Look {
 /// What is seen of one side.
 struct Looks {
     /// Of each generation, in the order of its candidates.
-    looks: Vec<Vec<Look>>,
+    by_generation: Vec<Vec<Look>>,
     /// The findings that have to be confirmed.
     pending: Vec<PendingPair>,
     /// The sentences of their documents.
@@ -89,7 +89,7 @@ impl<'run> Nominated<'run> {
             ];
             let [training, comparable, held_out] = chosen.map(|(side, search, among)| {
                 let is_chosen = |look: &&Look| among.is_none_or(|among| among.contains(&look.document));
-                let candidates = side.looks[number].iter().filter(is_chosen);
+                let candidates = side.by_generation[number].iter().filter(is_chosen);
                 let best = best(candidates.filter_map(|look| look.candidate))?;
                 Some(round.cosine(number, best, search.documents))
             });
@@ -138,9 +138,7 @@ impl<'run> Nominated<'run> {
                 searches.held_out.documents.len(),
             );
             Similarity {
-                training: held(in_training, None)
-                    .or(value(training))
-                    .or(least(trained)),
+                training: held(in_training, None).or(value(training)).or(least(trained)),
                 own: value(own),
                 held_out: held(in_held_out, Some(&self.subsets[1]))
                     .or(value(held_out))
@@ -172,7 +170,7 @@ impl<'run> Nominated<'run> {
         let pending = self.pending(generations, shared, &looks, &pairs, search);
         let split = round.read_documents(&pending, search.documents);
         Ok(Looks {
-            looks,
+            by_generation: looks,
             pending,
             split,
         })
@@ -260,7 +258,7 @@ impl<'run> Nominated<'run> {
         vectors: &mut Vectors,
     ) -> Result<Vec<Vec<Finding>>, Error> {
         let Looks {
-            looks,
+            by_generation: looks,
             pending,
             split,
         } = side;

@@ -162,7 +162,11 @@ pub(crate) fn nominate(
         };
         let mut found = among(&places);
         if found.is_some_and(|(_, place, _)| is_supplied(place)) {
-            let others: Vec<usize> = places.iter().copied().filter(|&place| !is_supplied(place)).collect();
+            let others: Vec<usize> = places
+                .iter()
+                .copied()
+                .filter(|&place| !is_supplied(place))
+                .collect();
             found = among(&others);
         }
         let candidate = found.map(|(generated, sentence, agreement)| CandidateSentence {

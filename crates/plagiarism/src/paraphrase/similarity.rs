@@ -209,10 +209,18 @@ mod tests {
         let nearest = found.of(&texts[2].sentences[0]).unwrap();
         assert!((nearest.cosine - 0.866_025_4).abs() < 1e-6);
         // Where that one is excluded, the other.
-        let other = vectors.nearest_without(2, &[0, 1], |sentence| sentence == 1).unwrap();
+        let other = vectors
+            .nearest_without(2, &[0, 1], |sentence| sentence == 1)
+            .unwrap();
         assert_eq!((other.sentence, other.cosine), (0, 0.5));
         assert!(vectors.nearest_without(2, &[1], |_| true).is_none());
-        assert!(vectors.nearest(&texts, &[]).unwrap().of(&texts[0].sentences[0]).is_none());
+        assert!(
+            vectors
+                .nearest(&texts, &[])
+                .unwrap()
+                .of(&texts[0].sentences[0])
+                .is_none()
+        );
     }
 
     #[test]
