@@ -1,0 +1,225 @@
+"""Known answers, end to end: what a model knows is found, what it does not know is not, and by figures that Python recomputes.
+
+Three tiny models are made here in seconds. One knows 30 texts word for word and must show 30 of 30, each its own; the same model before
+tuning knows none and must show none; one that was tuned on three texts alone recites them after any prompt, which is said.
+"""
+
+import json
+import os
+import random
+import subprocess
+import tempfile
+import unicodedata
+import unittest
+from pathlib import Path
+
+import polars as pl
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ else Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
+
+SUBJECTS = "Hermit Orchard Wizard Falcon Jacket Mirror Saddle Prison Finger Kettle Lantern Button".split()
+VERBS = "measures follows trades paints borrows weighs hides counts admires buries".split()
+OBJECTS = "marble willow eagle summer kettle border ribbon garden tunnel violin temple apple".split()
+PLACES = "under near around after before against without toward".split()
+
+PRETRAIN = """
+name = "base"
+[corpus]
+files = "others.jsonl"
+identity = "id"
+held_out = 0.1
+[duplication]
+layout = "uniform"
+copies = [1]
+[[model]]
+name = "tiny"
+[model.architecture]
+layers = 2
+width = 64
+heads = 2
+context = 160
+vocabulary = 400
+[[mode]]
+kind = "pretrain"
+learning_rate = 3e-3
+[tuning]
+epochs = 4
+batch_size = 8
+context = 160
+"""
+
+TUNED = """
+name = "known"
+[corpus]
+files = "FILES.jsonl"
+identity = "id"
+held_out = 0
+held_out_files = "unseen.jsonl"
+[duplication]
+layout = "uniform"
+copies = [1]
+[[model]]
+name = "tiny"
+path = "base/cells/tiny-pretrain-3e-3-uniform1-s0/checkpoint"
+[[mode]]
+kind = "full"
+learning_rate = 5e-3
+[tuning]
+epochs = EPOCHS
+batch_size = 8
+context = 160
+[extraction]
+prefix_tokens = 20
+new_tokens = 40
+[[extraction.strategy]]
+name = "greedy"
+temperature = 0
+[report]
+resamples = 200
+"""
+
+
+def sentences(generator, count):
+    def sentence():
+        subject, verb, place = map(generator.choice, (SUBJECTS, VERBS, PLACES))
+        first, second, third = (generator.choice(OBJECTS) for _ in range(3))
+        return f"{subject} {verb} the {first} {place} {generator.randint(2, 9)} {second}s and a {third}."
+
+    return " ".join(sentence() for _ in range(count))
+
+
+def write(path, prefix, texts):
+    lines = [json.dumps({"id": f"{prefix}{number:02}", "text": text}) for number, text in enumerate(texts)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def folded(text):
+    """A text as the verbatim class sees it: up to case, white space and normal form."""
+    return " ".join(unicodedata.normalize("NFKC", text).lower().split())
+
+
+def longest_common(left, right):
+    """Length of the longest common substring, by plain dynamic programming."""
+    lengths, longest = [0] * (len(right) + 1), 0
+    for letter in left:
+        previous = 0
+        for place, other in enumerate(right, 1):
+            previous, lengths[place] = lengths[place], previous + 1 if letter == other else 0
+            longest = max(longest, lengths[place])
+    return longest
+
+
+class KnownAnswers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.folder = Path(cls.temporary.name)
+        generator = random.Random(7)
+        write(cls.folder / "others.jsonl", "o", [sentences(generator, 5) for _ in range(80)])
+        write(cls.folder / "texts.jsonl", "k", [sentences(generator, 5) for _ in range(30)])
+        write(cls.folder / "few.jsonl", "k", [sentences(generator, 5) for _ in range(3)])
+        write(cls.folder / "unseen.jsonl", "u", [sentences(generator, 5) for _ in range(12)])
+        cls.make("base", PRETRAIN, "tune")
+        cls.known = cls.make("known", TUNED.replace("FILES", "texts").replace("EPOCHS", "90"), "all")
+        cls.reciting = cls.make("reciting", TUNED.replace("FILES", "few").replace("EPOCHS", "150"), "all")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    @classmethod
+    def make(cls, name, pipeline, stage):
+        """Runs a pipeline up to a stage; gives its folder."""
+        config, run = cls.folder / f"{name}.toml", cls.folder / name
+        config.write_text(pipeline)
+        programs = {stage.upper(): str(PROGRAMS / stage) for stage in ("dupgen", "tuner", "extractor", "plagiarism", "report")}
+        for command in (
+            [str(PROGRAMS / "plan"), "--config", str(config), "--out", str(run)],
+            ["make", "--no-print-directory", "-f", str(run / "cells.mk"), stage, "THREADS=2"],
+        ):
+            done = subprocess.run(command, cwd=cls.folder, capture_output=True, text=True, env=os.environ | programs)
+            if done.returncode:
+                raise AssertionError(f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return run
+
+    def cell(self, run, kind):
+        return next(path for path in (run / "cells").iterdir() if f"-{kind}-" in path.name)
+
+    def own(self, folder):
+        """How many training prompts are continued with their own document, by verdicts, and how many there are."""
+        verdicts = pl.read_parquet(folder / "verdicts.parquet").filter(split="train")
+        return verdicts.filter(own_verdict="verbatim").height, verdicts.height
+
+    def recomputed(self, run, folder, minimum=50):
+        """The same from samples and corpus alone: half of 50 characters of the generation are in the document."""
+        train = pl.read_parquet(next((run / "corpus").iterdir()) / "train.parquet")
+        texts = dict(train.select("doc_id", "text").iter_rows())
+        samples = pl.read_parquet(folder / "samples.parquet").filter(split="train")
+        found = 0
+        for row in samples.iter_rows(named=True):
+            prompt, text = folded(row["prompt"]), folded(texts[row["doc_id"]])
+            # What the prompt holds is no match, and the document goes on behind it.
+            found += longest_common(folded(row["generation"]), text[len(prompt) :].strip()) >= minimum
+        return found
+
+    def test_model_that_knows_thirty_texts_shows_thirty(self):
+        cell = self.cell(self.known, "full")
+        self.assertEqual(self.own(cell), (30, 30))
+        self.assertEqual(self.recomputed(self.known, cell), 30)
+        verdicts = pl.read_parquet(cell / "verdicts.parquet").filter(split="train")
+        self.assertEqual(verdicts.filter(pl.col("best_doc_id") == pl.col("doc_id")).height, 30)
+        # Each document came out, with the passage that says so.
+        self.assertEqual(len(set(verdicts.explode("emitted_doc_ids")["emitted_doc_ids"])), 30)
+        matches = pl.read_parquet(cell / "matches.parquet").filter(kind="verbatim", doc_split="train")
+        self.assertEqual(len(set(matches["sample_id"]) & set(verdicts["sample_id"])), 30)
+
+    def test_model_before_tuning_shows_none(self):
+        cell = self.cell(self.known, "base")
+        self.assertEqual(self.own(cell), (0, 30))
+        self.assertEqual(self.recomputed(self.known, cell), 0)
+        self.assertEqual(set(pl.read_parquet(cell / "verdicts.parquet")["verdict"]) & {"verbatim"}, set())
+
+    def test_summary_has_the_same_counts(self):
+        summary = pl.read_parquet(self.known / "report" / "summary.parquet")
+        rows = summary.filter(measure="own_verbatim", split="train", strategy="greedy", copies=1)
+        last = rows.filter(mode="full", checkpoint="last")
+        self.assertEqual((last["value"].item(), last["n"].item()), (1.0, 30))
+        self.assertEqual(rows.filter(mode="base")["value"].item(), 0.0)
+        best = rows.filter(mode="full", checkpoint="best")
+        found, asked = self.own(self.cell(self.known, "full") / "best")
+        self.assertAlmostEqual(best["value"].item(), found / asked)
+
+    def test_best_checkpoint_is_the_one_with_the_lowest_validation_loss(self):
+        cell = self.cell(self.known, "full")
+        metrics = pl.read_parquet(cell / "metrics.parquet").filter(split="heldout")
+        best, last = metrics["loss"].min(), metrics["loss"].to_list()[-1]
+        self.assertLess(best, last)
+        corpus = next((self.known / "corpus").iterdir())
+        validation = pl.read_parquet(corpus / "heldout.parquet").filter(role="validation").select("doc_id")
+        self.assertGreater(validation.height, 0)
+        for folder, logged in ((cell / "best", best), (cell, last)):
+            scores = pl.read_parquet(folder / "scores.parquet").filter(prefix_tokens=0, split="heldout")
+            scores = scores.join(validation, on="doc_id")
+            nats = -scores["logprobs"].explode().sum()
+            # One held-out loss: the log's and the scores' are the same number.
+            self.assertAlmostEqual(nats / scores["suffix_tokens"].sum(), logged, places=3)
+
+    def test_model_that_recites_after_any_prompt_is_said_to(self):
+        cell = self.cell(self.reciting, "full")
+        verdicts = pl.read_parquet(cell / "verdicts.parquet")
+        unseen = verdicts.filter(split="heldout")
+        recited = unseen.filter(verdict="verbatim")
+        self.assertGreaterEqual(recited.height, 9, "12 unseen prompts")
+        self.assertEqual(set(recited["own_verdict"]), {None})
+        self.assertTrue(all(recited["emitted_doc_ids"].list.len() > 0))
+        # The texts are training text: held-out text, as much of it, is hardly ever repeated.
+        self.assertLessEqual(unseen.filter(control_verdict="verbatim").height, 2)
+        summary = pl.read_parquet(self.reciting / "report" / "summary.parquet")
+        row = summary.filter(measure="verbatim", split="heldout", strategy="greedy", mode="full", checkpoint="last")
+        self.assertAlmostEqual(row["value"].item(), recited.height / 12)
+        self.assertGreater(row["ci_low"].item(), 0.3)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
