@@ -2,16 +2,19 @@
 //!
 //! For every sample of `samples.parquet` the stage asks three questions of the training documents, from strict to relaxed:
 //!
-//! 1. *Does it stand there?* The longest passage that the generation shares with the whole training set, letter for letter
-//!    and word for word ([`candidates::exact`]).
+//! 1. *Does it occur there?* The longest passage that the generation shares with the whole training set, up to case, white space
+//!    and normal form ([`corpus::normal_form`], [`candidates::exact`]).
 //! 2. *Does a passage render a passage?* Candidates ([`candidates`]) are aligned with the generation ([`alignment`]), likely
 //!    paraphrases are confirmed by meaning ([`paraphrase::confirm`]), and what was found in single documents becomes a class
 //!    ([`decision`]): verbatim, paraphrase, idea, or none.
 //! 3. *Does it say the same?* The largest cosine between a sentence of the generation and a sentence of the prompt's own
 //!    continuation, of the training set, and of the held-out set, which is the control ([`paraphrase::similarity`]).
 //!
-//! Matched passages are looked at twice more: how many documents hold them ([`candidates::exact`]), because what stands in many is
-//! boilerplate and the secret of none, and whether they hold numbers, names or addresses ([`personal_details`]).
+//! The first two are asked of the held-out documents as well: what is found there, by the same rules, is the control. What the
+//! attacker supplied, the prompt and any echo of it, counts nowhere ([`corpus::generation`]), and canaries are no documents.
+//!
+//! Matched passages are looked at twice more: how many documents hold them ([`candidates::exact`]), because what occurs in many is a
+//! common phrase, not specific to one document, and whether they hold numbers, names or addresses ([`personal_details`]).
 //!
 //! Beside these stand ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`.
 //! The answers go to `verdicts.parquet`, one row a sample, and the passages to `matches.parquet`.
