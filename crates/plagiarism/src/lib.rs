@@ -16,7 +16,7 @@
 //! Matched passages are looked at twice more: how many documents hold them ([`candidates::exact`]), because what occurs in many is a
 //! common phrase, not specific to one document, and whether they hold numbers, names or addresses ([`personal_details`]).
 //!
-//! Beside these stand ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`.
+//! Beside these come ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`.
 //! The answers go to `verdicts.parquet`, one row a sample, and the passages to `matches.parquet`.
 //!
 //! ```no_run
@@ -42,7 +42,7 @@
 //! | verbatim from more than (characters) | 50 | 50 | 256 |
 //! | passages of at least (characters) | 50 | 50 | 150 |
 //! | class of a generation | the strongest over all candidates | the first candidate with a detection | as `lee2023` |
-//! | an exact passage of the verbatim length | is verbatim wherever it stands | | |
+//! | an exact passage of the verbatim length | is verbatim wherever it occurs | | |
 //! | a paraphrase of at least (characters) | 150, or half of a text | 50 | 150 |
 //! | an edited copy | one passage | as many as it has verbatim runs | as `lee2023` |
 //! | sentences alone | near in meaning: cosine 0.85, or 0.64 and shared words | | |

@@ -69,7 +69,7 @@ fn canary_is_no_document() {
         (verdict.verdict, verdict.control_verdict, matches),
         (Nothing, Some(Nothing), vec![])
     );
-    // Of its 76 characters " northern " stands in the letter about the harbour, and no more than a few letters elsewhere.
+    // Of its 76 characters " northern " occurs in the letter about the harbour, and no more than a few letters elsewhere.
     assert!(
         verdict.longest_match_chars <= 14,
         "{}",

@@ -251,7 +251,7 @@ fn similarities_are_with_the_truth_the_training_set_and_the_control() {
 
     assert!(
         (known.max_similarity.unwrap_or(0.0) - 1.0).abs() < 1e-5,
-        "the sentence stands in the training set"
+        "the sentence occurs in the training set"
     );
     let own = known.own_similarity.unwrap();
     assert!((0.8..0.99999).contains(&own), "{own}");
@@ -311,7 +311,7 @@ fn with_boilerplate() -> Vec<TrainingInstance> {
 }
 
 #[test]
-fn boilerplate_and_personal_details_are_told() {
+fn boilerplate_and_personal_details_are_found() {
     let closing =
         "It is late. Please arrive ten minutes early and bring your insurance card with you. Good night.";
     let named = "Room 3 is kept for Mrs Davis. Please arrive ten minutes early and bring your insurance card with you.";
@@ -323,13 +323,13 @@ fn boilerplate_and_personal_details_are_told() {
     ];
     let run = Run::new(&with_boilerplate(), &control(), &samples);
     let outputs = run.outputs(&[], 2);
-    let told: Vec<_> = outputs
+    let found: Vec<_> = outputs
         .verdicts
         .iter()
         .map(|row| (row.verdict, row.boilerplate))
         .collect();
     assert_eq!(
-        told,
+        found,
         [
             (Verbatim, Some(true)),
             (Verbatim, Some(false)),
@@ -529,7 +529,7 @@ fn finished_work_is_not_repeated() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_exit_status() {
+fn mistakes_end_with_their_exit_status() {
     let check = |spoil: &dyn Fn(&Run), overrides: &[&str], status: u8, words: &[&str]| {
         let run = Run::new(&corpus(), &control(), &[sample(0, COPIED)]);
         spoil(&run);

@@ -1,7 +1,7 @@
-//! Indexes of large corpora kept on disk beside them, because all cells of a pipeline are held against the same few corpora.
+//! Indexes of large corpora kept on disk beside them, because all cells of a pipeline are compared with the same few corpora.
 //!
 //! Each lies in a folder that is named by the digest of the documents, is there whole or not at all, and is compared with its
-//! own digests when it is opened; whatever is wrong with it, it is made anew.
+//! own digests when it is opened; where anything is wrong with it, it is made anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ fn build_at<Index>(
     own_name.push(format!(".{}", std::process::id()));
     let unfinished = Unfinished::folder(Path::new(&own_name))?;
     let index = build_in(unfinished.path()).map_err(|error| Error::output(place, error))?;
-    // What stands there could not be opened, or comes from another process just now. Files in use stay mapped.
+    // What is there could not be opened, or comes from another process just now. Files in use stay mapped.
     if place.exists() {
         fs::remove_dir_all(place).map_err(|error| Error::output(place, error))?;
     }

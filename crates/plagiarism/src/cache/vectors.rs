@@ -1,4 +1,4 @@
-//! Sentence vectors kept on disk beside a corpus, because all cells of a pipeline are held against the same few corpora.
+//! Sentence vectors kept on disk beside a corpus, because all cells of a pipeline are compared with the same few corpora.
 //!
 //! A file is named by what its vectors depend on, the encoder and the sentences, so a stale one is never found. It is there
 //! whole or not at all, and a damaged one is made anew.

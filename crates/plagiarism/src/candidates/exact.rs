@@ -375,7 +375,7 @@ impl WordIndex {
         cache.index(&name, texts.iter().map(|text| text.len()).sum(), &ways)
     }
 
-    /// Length of the longest run of words of `generation` that stands in a training document.
+    /// Length of the longest run of words of `generation` that occurs in a document.
     fn longest(&self, generation: &str) -> usize {
         let numbers = self.vocabulary.numbers(generation);
         self.index.longest_match(&numbers).map_or(0, |found| found.len())

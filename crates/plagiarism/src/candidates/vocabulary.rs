@@ -79,7 +79,7 @@ impl Vocabulary {
     }
 }
 
-/// The words and punctuation marks of a text (Unicode Standard Annex 29, white space left out), as they stand.
+/// The words and punctuation marks of a text (Unicode Standard Annex 29, white space left out), as they are.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_word_bounds().filter(|word| !word.trim().is_empty())
 }

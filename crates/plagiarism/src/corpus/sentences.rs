@@ -21,7 +21,7 @@ pub const MAX_WORDS: usize = 60;
 /// A sentence of a text, long enough to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sentence {
-    /// Where it stands in its text.
+    /// Where it is in its text.
     pub span: Span,
     /// Its number among the distinct sentences: its place in [`SentenceTable::texts`].
     pub number: usize,

@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// A finding in `document` with one passage over `generated`, which stands at the same place there.
+    /// A finding in `document` with one passage over `generated`, which is at the same place there.
     fn finding(document: usize, class: Verdict, generated: (usize, usize)) -> Finding {
         let span = Span::new(generated.0, generated.1);
         let passage = Passage {

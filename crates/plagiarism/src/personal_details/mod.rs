@@ -107,7 +107,7 @@ pub fn find(text: &str) -> Vec<(DetailKind, Range<usize>)> {
     found.collect()
 }
 
-/// The kinds of personal details of a generated passage that stand in the document's passage too, in the order of
+/// The kinds of personal details of a generated passage that occur in the document's passage too, in the order of
 /// [`DetailKind`]: what a paraphrase made up gives nothing away.
 pub fn shared_kinds(generated: &str, document: &str) -> Vec<String> {
     let mut kinds: Vec<DetailKind> = find(generated)
@@ -218,7 +218,7 @@ fn is_term(word: &str) -> bool {
     ENDINGS.iter().any(|ending| word.ends_with(ending))
 }
 
-/// Whether what stands before `place` lets a sentence begin there: nothing, a mark that ends or opens one, a line break.
+/// Whether what is before `place` lets a sentence begin there: nothing, a mark that ends or opens one, a line break.
 fn begins_sentence(text: &str, place: usize) -> bool {
     let before = text[..place].trim_end_matches([' ', '\u{a0}']);
     before
