@@ -4,20 +4,33 @@ use std::collections::BTreeSet;
 
 use crate::audited::Audited;
 use crate::model_folder::ModelFolder;
-use contract::pipeline::{Duplication, Layout, Mode, ModeKind, Model, OneOrMany, Pipeline};
+use contract::pipeline::{Duplication, Layout, LossOn, Mode, ModeKind, Model, OneOrMany, Pipeline};
 use contract::{Error, PipelineFile};
 
 /// One training set: a layout of copies under a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingSet {
-    /// Name of its folder under `corpus/`: `bucketed-s0`, `uniform16-s0`.
+    /// Name of its folder under `corpus/`: `bucketed-s0`, `uniform16-s0`, `bucketed-canaries-s0`.
     pub name: String,
     /// Layout of copies.
     pub layout: Layout,
     /// `uniform` only: copies of every document.
     pub copies: Option<u32>,
+    /// Which canaries it has.
+    pub canaries: PlantedCanaries,
     /// Seed of split, copies and order.
     pub seed: u64,
+}
+
+/// The canaries of a training set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlantedCanaries {
+    /// None: none are asked for, or they have a set of their own.
+    None,
+    /// Among the documents whose rates are reported.
+    Among,
+    /// In a set of their own, made beside one without any (`canaries.apart`).
+    Apart,
 }
 
 /// What one cell does.
@@ -33,6 +46,9 @@ pub struct Combination {
     pub audited: Option<Audited>,
     /// The training set.
     pub training_set: TrainingSet,
+    /// How many tokens of a text training read, the BOS included (none: as many as the model can), and which it took loss on.
+    /// The untuned model is asked and scored as those tuned from it.
+    pub trained_tokens: (Option<usize>, LossOn),
 }
 
 impl Combination {
@@ -45,6 +61,11 @@ impl Combination {
         }
     }
 
+    /// Whether its training set is the one that canaries have to themselves.
+    pub fn has_canaries_apart(&self) -> bool {
+        self.training_set.canaries == PlantedCanaries::Apart
+    }
+
     /// The learning rate; none for the base model.
     pub fn learning_rate(&self) -> Option<f64> {
         self.mode
@@ -53,19 +74,28 @@ impl Combination {
     }
 }
 
-/// The training sets of a pipeline: every layout (uniform once for each number of copies) under every seed.
+/// The training sets of a pipeline: every layout (uniform once for each number of copies) under every seed; with canaries apart,
+/// each once without and once with them.
 pub fn training_sets(pipeline: &Pipeline) -> Vec<TrainingSet> {
+    let kinds: &[(&str, PlantedCanaries)] = match (pipeline.canaries.per_copies, pipeline.canaries.apart) {
+        (0, _) => &[("", PlantedCanaries::None)],
+        (_, false) => &[("", PlantedCanaries::Among)],
+        (_, true) => &[("", PlantedCanaries::None), ("-canaries", PlantedCanaries::Apart)],
+    };
     let mut sets: Vec<TrainingSet> = Vec::new();
     for &seed in &pipeline.seeds {
         for (name, layout, copies) in layouts(&pipeline.duplication) {
-            let set = TrainingSet {
-                name: format!("{name}-s{seed}"),
-                layout,
-                copies,
-                seed,
-            };
-            if !sets.contains(&set) {
-                sets.push(set);
+            for &(suffix, canaries) in kinds {
+                let set = TrainingSet {
+                    name: format!("{name}{suffix}-s{seed}"),
+                    layout,
+                    copies,
+                    canaries,
+                    seed,
+                };
+                if !sets.contains(&set) {
+                    sets.push(set);
+                }
             }
         }
     }
@@ -122,6 +152,7 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
                 mode,
                 audited: None,
                 training_set: training_set.clone(),
+                trained_tokens: pipeline.trained_tokens(),
             }));
         }
     }
@@ -133,8 +164,13 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
         };
         check_model(&model, false).map_err(|problem| wrong(problem.replace("model", "checkpoint")))?;
         let audited = Audited::locate(pipeline, checkpoint)?;
+        let extraction = &pipeline.extraction;
+        let trained_tokens = (
+            extraction.context.or(checkpoint.context),
+            extraction.loss_on.or(checkpoint.loss_on).unwrap_or(LossOn::Text),
+        );
         for training_set in &sets {
-            cells.extend(of_checkpoint(&model, &audited, training_set)?);
+            cells.extend(of_checkpoint(&model, &audited, training_set, trained_tokens)?);
         }
     }
     let mut names = BTreeSet::new();
@@ -152,6 +188,7 @@ fn of_checkpoint(
     model: &Model,
     audited: &Audited,
     training_set: &TrainingSet,
+    trained_tokens: (Option<usize>, LossOn),
 ) -> Result<Vec<Combination>, Error> {
     let cell = |run: &str, path: String, audited: Option<&Audited>| Combination {
         name: format!("{}-{run}-{}", model.name, training_set.name),
@@ -162,6 +199,7 @@ fn of_checkpoint(
         mode: None,
         audited: audited.cloned(),
         training_set: training_set.clone(),
+        trained_tokens,
     };
     let whole = |folder: &ModelFolder| {
         let whole = folder.path.canonicalize();

@@ -21,8 +21,10 @@ use contract::records::PromptForm;
 use crate::weights::Weights;
 use crate::{Plan, PlannedCell};
 
+pub use cut::{CutShare, cut_shares};
 pub use extent::Extent;
 
+mod cut;
 mod extent;
 
 /// Logits that the tuner holds at once.
@@ -61,7 +63,7 @@ pub struct Estimate {
 /// # Errors
 /// [`Error::Input`] where a corpus file cannot be read.
 pub fn estimates(plan: &Plan, run: &Path, gflops: f64) -> Result<Vec<Estimate>, Error> {
-    let corpus = extent::CorpusSize::of_files(plan.pipeline, &plan.corpus_files)?;
+    let corpus = extent::CorpusSize::of_files(plan.pipeline, &plan.corpus_files, f64::INFINITY)?;
     let of_cell = |cell: &PlannedCell| {
         let set = &cell.combination.training_set;
         let extent = match Extent::of_training_set(&run.join("corpus").join(&set.name)) {
@@ -80,16 +82,14 @@ fn estimate(plan: &Plan, cell: &PlannedCell, extent: &Extent, gflops: f64) -> Es
     } else {
         0.0
     };
-    let generations = if cell.is_extracted() {
-        generations(plan, extent)
-    } else {
-        0.0
+    // Of a tuned cell the last checkpoint is asked, and the best.
+    let asked = match (cell.is_extracted(), cell.has_best()) {
+        (false, _) => 0.0,
+        (true, false) => 1.0,
+        (true, true) => 2.0,
     };
-    let extraction_tokens = if cell.is_extracted() {
-        extraction_tokens(plan, extent)
-    } else {
-        0.0
-    };
+    let generations = asked * generations(plan, extent);
+    let extraction_tokens = asked * extraction_tokens(plan, cell, extent);
     let operations = training_tokens * shape.training_operations + extraction_tokens * 2.0 * shape.parameters;
     Estimate {
         cell: cell.facts.name.clone(),
@@ -200,7 +200,7 @@ fn generations(plan: &Plan, extent: &Extent) -> f64 {
     made.sum()
 }
 
-fn extraction_tokens(plan: &Plan, extent: &Extent) -> f64 {
+fn extraction_tokens(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> f64 {
     let extraction = &plan.pipeline.extraction;
     let (prefix, new) = (extraction.prefix_tokens as f64, extraction.new_tokens as f64);
     let read = extraction.strategy.iter().map(|strategy| {
@@ -218,9 +218,13 @@ fn extraction_tokens(plan: &Plan, extent: &Extent) -> f64 {
         prompts * of_one + nothing * new
     });
     let documents = extent.training_documents + extent.held_out_documents;
-    // Each document is scored whole.
+    // Each document is scored up to where training ended.
+    let (context, _) = cell.combination.trained_tokens;
+    let tokens = context.map_or(extent.tokens_per_document, |most| {
+        extent.tokens_per_document.min(most as f64)
+    });
     let scored = if extraction.score {
-        documents * (extent.tokens_per_document + extraction.near_verbatim_beams as f64 * new)
+        documents * (tokens + extraction.near_verbatim_beams as f64 * new)
     } else {
         0.0
     };
@@ -283,9 +287,8 @@ fn disk(plan: &Plan, cell: &PlannedCell, shape: &Shape, generations: f64) -> f64
         ModeKind::Lora => 4.0 * shape.trainable,
         ModeKind::Full | ModeKind::Pretrain | ModeKind::Head => 4.0 * shape.parameters,
     };
-    let tuning = &plan.pipeline.tuning;
-    let kept = tuning.keep_last + usize::from(tuning.keep_best || tuning.restore_best);
-    let checkpoints = checkpoint * (1.0 + kept as f64);
+    // The last and the best, and those that are kept beside them.
+    let checkpoints = checkpoint * (2.0 + plan.pipeline.tuning.keep_last as f64);
     // A state to resume from holds what is trained and its two moments.
     let state = if cell.is_tuned() {
         12.0 * shape.trainable

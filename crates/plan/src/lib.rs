@@ -51,7 +51,7 @@ use contract::pipeline::{Architecture, Mode, ModeKind, Model};
 use contract::{Cell, Error, PipelineFile, files};
 
 pub use audited::Audited;
-pub use cells::{Combination, TrainingSet, combinations, training_sets};
+pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
 pub use corpus_files::corpus_files;
 pub use estimate::Estimate;
 pub use make::rules;
@@ -96,6 +96,11 @@ impl PlannedCell {
     pub fn is_extracted(&self) -> bool {
         self.combination.kind() != ModeKind::Pretrain
     }
+
+    /// Whether text is extracted from two checkpoints, the last and the best by held-out loss.
+    pub fn has_best(&self) -> bool {
+        self.is_tuned() && self.is_extracted()
+    }
 }
 
 impl PlannedCell {
@@ -124,7 +129,7 @@ impl PlannedCell {
             targets: adapter.as_ref().map(|adapter| adapter.targets.clone()),
             learning_rate: None,
             seed: combination.training_set.seed,
-            canaries_apart: false,
+            canaries_apart: combination.has_canaries_apart(),
         };
         Self {
             combination: combination.clone(),
@@ -240,7 +245,7 @@ fn facts(combination: &Combination, weights: Option<&Weights>) -> Result<Cell, E
         targets: targets.map(|targets| targets.join(",")),
         learning_rate: combination.learning_rate(),
         seed: combination.training_set.seed,
-        canaries_apart: false,
+        canaries_apart: combination.has_canaries_apart(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use contract::PipelineFile;
-use plan::estimate::{self, DEFAULT_GFLOPS, Table};
+use plan::estimate::{self, DEFAULT_GFLOPS, Table, cut_shares};
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
 #[derive(Parser)]
@@ -72,6 +72,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             "Estimates, at {} GFLOP/s (--gflops); dupgen, plagiarism and report not counted.",
             arguments.gflops
         );
+        for cut in cut_shares(&plan, &folder)? {
+            println!("By four bytes a token, {cut}.");
+        }
         return Ok(());
     }
     let plan = plan::plan(&pipeline, &folder)?;
@@ -81,5 +84,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         plan.training_sets.len(),
         folder.join("cells.mk").display()
     );
+    for cut in cut_shares(&plan, &folder)? {
+        eprintln!("            by four bytes a token, {cut}");
+    }
     Ok(())
 }

@@ -11,7 +11,7 @@ use contract::Error;
 use contract::pipeline::PromptSource;
 
 use crate::paths::for_make;
-use crate::{ModelFolder, Plan, PlannedCell};
+use crate::{ModelFolder, Plan, PlannedCell, PlantedCanaries, TrainingSet};
 
 const HEAD: &str = r#"# Written by plan from the pipeline file: one rule for each file that a stage makes.
 #
@@ -49,7 +49,7 @@ pub fn rules(plan: &Plan, run: &Path) -> Result<String, Error> {
         .map(|file| for_make(file))
         .collect::<Result<Vec<_>, _>>()?;
     for set in &plan.training_sets {
-        stages.dupgen.push(dupgen(plan, run, &set.name, &corpus)?);
+        stages.dupgen.push(dupgen(plan, run, set, &corpus)?);
     }
     for cell in &plan.cells {
         if cell.is_tuned() {
@@ -57,13 +57,28 @@ pub fn rules(plan: &Plan, run: &Path) -> Result<String, Error> {
         }
         if cell.is_extracted() {
             stages.extract.push(extractor(run, plan, cell)?);
-            stages.plagiarism.push(plagiarism(run, plan, cell));
+            let checkpoints = [
+                Some(Checkpoint::Last),
+                cell.has_best().then_some(Checkpoint::Best),
+            ];
+            let rules = checkpoints.into_iter().flatten();
+            stages
+                .plagiarism
+                .extend(rules.map(|checkpoint| plagiarism(run, plan, cell, checkpoint)));
         }
     }
     if plan.has_report() {
         stages.report.push(report(run, plan, &stages));
     }
     Ok(stages.to_string())
+}
+
+/// Which checkpoint of a tuned cell was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checkpoint {
+    Last,
+    /// That with the best held-out loss; what is made from it goes to the cell's folder `best`.
+    Best,
 }
 
 /// What one run of one stage makes, from what, and how.
@@ -76,8 +91,8 @@ struct Rule {
     main: String,
     /// Further files, compared with the prerequisites as the main one is.
     further: Vec<String>,
-    /// A folder; its time says nothing, so only its absence counts.
-    folder: Option<String>,
+    /// Folders; their times say nothing, so only their absence counts.
+    folders: Vec<String>,
 }
 
 impl Rule {
@@ -85,7 +100,7 @@ impl Rule {
     fn outputs(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.main)
             .chain(&self.further)
-            .chain(&self.folder)
+            .chain(&self.folders)
     }
 }
 
@@ -98,7 +113,7 @@ impl std::fmt::Display for Rule {
             prerequisites,
             main,
             further,
-            folder,
+            folders,
         } = self;
         let files: Vec<&str> = std::iter::once(main).chain(further).map(String::as_str).collect();
         writeln!(
@@ -111,17 +126,21 @@ impl std::fmt::Display for Rule {
             formatter,
             "{main}:\n\t@echo '{stage:<10}  {subject}'\n\t@{command}$(threads)"
         )?;
+        // One waits for the other: the stage that makes a first missing one makes all of them, and does not run twice at once.
+        let mut before = main;
         for file in further {
             writeln!(
                 formatter,
-                "{file}: | {main}\n\t@$(current) || {{ {command}$(threads) && touch -c $@; }}"
+                "{file}: | {before}\n\t@$(current) || {{ {command}$(threads) && touch -c $@; }}"
             )?;
+            before = file;
         }
-        if let Some(folder) = folder {
+        for folder in folders {
             writeln!(
                 formatter,
-                "{folder}: | {main}\n\t@test -e $@ || {command}$(threads)"
+                "{folder}: | {before}\n\t@test -e $@ || {command}$(threads)"
             )?;
+            before = folder;
         }
         Ok(())
     }
@@ -166,12 +185,12 @@ impl std::fmt::Display for Stages {
     }
 }
 
-fn dupgen(plan: &Plan, run: &str, set: &str, corpus: &[String]) -> Result<Rule, Error> {
-    let folder = format!("{run}/corpus/{set}");
+fn dupgen(plan: &Plan, run: &str, set: &TrainingSet, corpus: &[String]) -> Result<Rule, Error> {
+    let folder = format!("{run}/corpus/{}", set.name);
     let config = format!("{folder}/dupgen.toml");
     let mut prerequisites = vec![config.clone()];
     prerequisites.extend_from_slice(corpus);
-    if plan.pipeline.canaries.per_copies > 0 {
+    if set.canaries != PlantedCanaries::None {
         // Canaries are cut into tokens to see whether they can be learned.
         let mut tokenizers = plan
             .cells
@@ -188,12 +207,12 @@ fn dupgen(plan: &Plan, run: &str, set: &str, corpus: &[String]) -> Result<Rule, 
     }
     Ok(Rule {
         stage: "dupgen",
-        subject: set.to_owned(),
+        subject: set.name.clone(),
         command: format!("$(DUPGEN) --config {config} --out {folder}"),
         prerequisites,
         main: format!("{folder}/train.parquet"),
         further: vec![format!("{folder}/heldout.parquet")],
-        folder: None,
+        folders: Vec::new(),
     })
 }
 
@@ -210,7 +229,7 @@ fn tuner(run: &str, cell: &PlannedCell) -> Result<Rule, Error> {
         prerequisites,
         main: format!("{folder}/metrics.parquet"),
         further: Vec::new(),
-        folder: Some(format!("{folder}/checkpoint")),
+        folders: checkpoints(&folder).into(),
     })
 }
 
@@ -230,13 +249,14 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> 
             for_make(&model.path)? + &base
         }
         _ => {
-            let checkpoint = format!("{folder}/checkpoint");
-            prerequisites.extend([format!("{folder}/metrics.parquet"), checkpoint.clone()]);
-            if is_followed(plan, cell) {
-                format!("{folder}/checkpoints {checkpoint}")
+            let [last, best] = checkpoints(&folder);
+            prerequisites.extend([format!("{folder}/metrics.parquet"), last.clone(), best.clone()]);
+            let followed = if is_followed(plan, cell) {
+                format!("{folder}/checkpoints ")
             } else {
-                checkpoint
-            }
+                String::new()
+            };
+            format!("{followed}{last} --best {best}")
         }
     };
     if let Some(file) = &settings.prompt_file {
@@ -256,15 +276,26 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> 
         prerequisites,
         main: format!("{folder}/samples.parquet"),
         further: beside_samples(&folder, plan, cell),
-        folder: None,
+        folders: Vec::new(),
     })
+}
+
+/// The checkpoints that the tuner leaves: the last, and the best by held-out loss.
+fn checkpoints(folder: &str) -> [String; 2] {
+    [
+        format!("{folder}/checkpoint"),
+        format!("{folder}/best/checkpoint"),
+    ]
 }
 
 /// What the extractor makes beside samples.
 fn beside_samples(folder: &str, plan: &Plan, cell: &PlannedCell) -> Vec<String> {
+    let is_scored = plan.pipeline.extraction.score;
     let made = [
-        ("scores", plan.pipeline.extraction.score),
+        ("scores", is_scored),
         ("course", is_followed(plan, cell)),
+        ("best/samples", cell.has_best()),
+        ("best/scores", cell.has_best() && is_scored),
     ];
     let made = made.into_iter().filter(|(_, made)| *made);
     made.map(|(name, _)| format!("{folder}/{name}.parquet")).collect()
@@ -283,23 +314,27 @@ fn untuned(cell: &PlannedCell) -> Option<&ModelFolder> {
     }
 }
 
-fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell) -> Rule {
+fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell, checkpoint: Checkpoint) -> Rule {
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/plagiarism.toml");
-    let samples = format!("{folder}/samples.parquet");
+    let (out, remark) = match checkpoint {
+        Checkpoint::Last => (folder.clone(), ""),
+        Checkpoint::Best => (format!("{folder}/best"), " (best held-out loss)"),
+    };
+    let samples = format!("{out}/samples.parquet");
     let mut prerequisites = vec![config.clone()];
     prerequisites.extend(corpus_outputs(&corpus));
-    prerequisites.push(samples.clone());
-    // Not read here. But where they are made again, so are the samples, and one run of make then settles everything.
+    prerequisites.push(format!("{folder}/samples.parquet"));
+    // Not all are read here. But where one is made again, so are the samples, and one run of make then settles everything.
     prerequisites.extend(beside_samples(&folder, plan, cell));
     Rule {
         stage: "plagiarism",
-        subject: cell.facts.name.clone(),
-        command: format!("$(PLAGIARISM) --config {config} --in {corpus} --samples {samples} --out {folder}"),
+        subject: format!("{}{remark}", cell.facts.name),
+        command: format!("$(PLAGIARISM) --config {config} --in {corpus} --samples {samples} --out {out}"),
         prerequisites,
-        main: format!("{folder}/verdicts.parquet"),
-        further: vec![format!("{folder}/matches.parquet")],
-        folder: None,
+        main: format!("{out}/verdicts.parquet"),
+        further: vec![format!("{out}/matches.parquet")],
+        folders: Vec::new(),
     }
 }
 
@@ -326,7 +361,7 @@ fn report(run: &str, plan: &Plan, stages: &Stages) -> Rule {
         prerequisites,
         main: format!("{run}/report/report.html"),
         further: vec![format!("{run}/report/summary.parquet")],
-        folder: None,
+        folders: Vec::new(),
     }
 }
 

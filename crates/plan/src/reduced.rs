@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::model_folder::ModelFolder;
 use crate::paths::{normalized, relative};
-use crate::{Plan, PlannedCell, TrainingSet};
+use crate::{Plan, PlannedCell, PlantedCanaries, TrainingSet};
 
 const NOTE: &str =
     "# Written by plan from the pipeline file. Edit that one: what is changed here is lost.\n\n";
@@ -30,7 +30,7 @@ struct Reduced<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     duplication: Option<Duplication>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    canaries: Option<&'a Canaries>,
+    canaries: Option<Canaries>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     model: Vec<Model>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +45,7 @@ struct Reduced<'a> {
     report: Option<&'a Reporting>,
 }
 
-/// `[tuning]` whole, or what decides whether a canary can be learned.
+/// `[tuning]` whole, or what decides how much of a text is learned.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum TuningPart<'a> {
@@ -109,8 +109,16 @@ fn dupgen<'a>(
             ..pipeline.duplication.clone()
         },
     };
-    // Only canaries are checked against models. Without any, another model is no reason to make the corpus again.
-    let checked = if pipeline.canaries.per_copies > 0 {
+    let canaries = match set.canaries {
+        PlantedCanaries::Among | PlantedCanaries::Apart => pipeline.canaries.clone(),
+        PlantedCanaries::None => Canaries {
+            per_copies: 0,
+            ..pipeline.canaries.clone()
+        },
+    };
+    // Their tokenizers say which documents are cut, and whether a canary can be learned. Packed rows cut nothing, and without
+    // canaries another model is then no reason to make the corpus again.
+    let tokenizers = if pipeline.tuning.rows == Rows::Documents || canaries.per_copies > 0 {
         pipeline.model.as_slice()
     } else {
         &[]
@@ -133,8 +141,8 @@ fn dupgen<'a>(
             layout: OneOrMany::One(set.layout),
             ..duplication
         }),
-        canaries: Some(&pipeline.canaries),
-        model: checked
+        canaries: Some(canaries),
+        model: tokenizers
             .iter()
             .map(|model| folder.model(model))
             .collect::<Result<_, _>>()?,
@@ -166,9 +174,12 @@ fn extractor<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Fol
         .prompt_file
         .as_ref()
         .map(|file| folder.rebased(file));
+    let (context, loss_on) = cell.combination.trained_tokens;
     Reduced {
         extraction: Some(Extraction {
             prompt_file,
+            context,
+            loss_on: Some(loss_on),
             ..pipeline.extraction.clone()
         }),
         ..of_cell(cell)

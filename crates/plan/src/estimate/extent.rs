@@ -5,11 +5,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use contract::pipeline::{Budget, Corpus, CorpusFormat, Layout, TextUnit};
-use contract::records::{HeldOutDocument, TrainingInstance};
+use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile, parquet};
 
 use super::BYTES_PER_TOKEN;
-use crate::TrainingSet;
+use crate::{PlantedCanaries, TrainingSet};
 
 /// A guess reads this much of a file.
 const SAMPLE_BYTES: u64 = 1 << 20;
@@ -47,6 +47,22 @@ impl Extent {
         })
     }
 
+    /// Share of the documents of a training set in a folder that have more than `most` tokens, judged in the same way.
+    pub fn longer_in_training_set(folder: &Path, most: f64) -> Option<f64> {
+        let mut train = parquet::Reader::<TrainingInstance>::open(&folder.join("train.parquet")).ok()?;
+        let first = train.next()?.ok()?;
+        let documents = first.iter().filter(|row| row.kind == DocumentKind::Document);
+        let (mut longer, mut all) = (0.0, 0.0);
+        for row in documents {
+            let share = 1.0 / f64::from(row.copies.max(1));
+            all += share;
+            if row.text.len() as f64 / BYTES_PER_TOKEN > most {
+                longer += share;
+            }
+        }
+        (all > 0.0).then(|| longer / all)
+    }
+
     /// The size that a training set will have.
     pub fn expected(pipeline: &PipelineFile, set: &TrainingSet, corpus: &CorpusSize) -> Self {
         let documents = pipeline
@@ -68,7 +84,12 @@ impl Extent {
         let ladder: u32 = set
             .copies
             .map_or(duplication.copies.iter().sum(), |copies| copies);
-        let canaries = pipeline.canaries.per_copies as f64 * f64::from(ladder);
+        let canaries = match set.canaries {
+            PlantedCanaries::None => 0.0,
+            PlantedCanaries::Among | PlantedCanaries::Apart => {
+                pipeline.canaries.per_copies as f64 * f64::from(ladder)
+            }
+        };
         Self {
             instances: documents_laid_out + canaries,
             training_documents,
@@ -96,21 +117,32 @@ pub struct CorpusSize {
     pub documents: f64,
     /// Mean length of their text.
     pub bytes_per_document: f64,
+    /// Share of them that have more tokens than was asked; none where no length is known, as in Parquet before it is read.
+    pub longer: Option<f64>,
 }
 
 impl CorpusSize {
-    /// Guesses the size of the corpus in `files` from their beginnings, and of Parquet from its footer.
+    /// Guesses the size of the corpus in `files` from their beginnings, and of Parquet from its footer; and how many documents
+    /// have more than `most` tokens.
     ///
     /// # Errors
     /// [`Error::Input`] where a file cannot be read.
-    pub fn of_files(pipeline: &PipelineFile, files: &[PathBuf]) -> Result<Self, Error> {
+    pub fn of_files(pipeline: &PipelineFile, files: &[PathBuf], most: f64) -> Result<Self, Error> {
         let (mut documents, mut text_bytes) = (0.0, 0.0);
+        let (mut judged, mut longer) = (0.0, 0.0);
         for file in files {
-            let (count, bytes) = size_of_file(&pipeline.corpus, file, files.len() > 1)?;
-            documents += count;
-            text_bytes += bytes;
+            let size = size_of_file(&pipeline.corpus, file, files.len() > 1)?;
+            documents += size.documents;
+            text_bytes += size.text_bytes;
+            if !size.sampled.is_empty() {
+                let is_longer = |bytes: &&f64| **bytes / BYTES_PER_TOKEN > most;
+                let share = size.sampled.iter().filter(is_longer).count() as f64 / size.sampled.len() as f64;
+                judged += size.documents;
+                longer += size.documents * share;
+            }
         }
         Ok(Self {
+            longer: (judged > 0.0).then(|| longer / judged),
             documents,
             bytes_per_document: if documents > 0.0 {
                 text_bytes / documents
@@ -121,12 +153,23 @@ impl CorpusSize {
     }
 }
 
-/// Documents in a file, and the bytes of their text.
-fn size_of_file(corpus: &Corpus, file: &Path, one_of_many: bool) -> Result<(f64, f64), Error> {
+/// What is guessed of one file.
+struct FileSize {
+    documents: f64,
+    text_bytes: f64,
+    /// Bytes of text of the documents at its beginning.
+    sampled: Vec<f64>,
+}
+
+fn size_of_file(corpus: &Corpus, file: &Path, one_of_many: bool) -> Result<FileSize, Error> {
     let format = format(corpus.format, file);
     if format == CorpusFormat::Parquet {
         let (rows, bytes) = parquet::extent(file, &columns(corpus))?;
-        return Ok((rows as f64, bytes as f64));
+        return Ok(FileSize {
+            documents: rows as f64,
+            text_bytes: bytes as f64,
+            sampled: Vec::new(),
+        });
     }
     let unreadable = |error| Error::input(file, format!("cannot be read: {error}"));
     let opened = File::open(file).map_err(unreadable)?;
@@ -142,16 +185,25 @@ fn size_of_file(corpus: &Corpus, file: &Path, one_of_many: bool) -> Result<(f64,
     } else {
         (bytes / sample.len() as f64).max(1.0)
     };
-    let (documents, text) = match format {
+    let lengths = match format {
         CorpusFormat::Jsonl => json_lines(&sample, &columns(corpus)),
-        CorpusFormat::Csv => (csv_records(&sample).saturating_sub(1), sample.len()),
-        _ => (plain_documents(&sample, corpus.unit, one_of_many), sample.len()),
+        // The first is the header.
+        CorpusFormat::Csv => csv_records(&sample).into_iter().skip(1).collect(),
+        _ => plain_documents(&sample, corpus.unit, one_of_many),
     };
-    let whole_file = format == CorpusFormat::Text && documents == 1;
-    Ok((
-        if whole_file { 1.0 } else { documents as f64 * share },
-        text as f64 * share,
-    ))
+    let text_bytes = lengths.iter().sum::<usize>() as f64 * share;
+    if format == CorpusFormat::Text && lengths.len() == 1 {
+        return Ok(FileSize {
+            documents: 1.0,
+            text_bytes,
+            sampled: vec![text_bytes],
+        });
+    }
+    Ok(FileSize {
+        documents: lengths.len() as f64 * share,
+        text_bytes,
+        sampled: lengths.iter().map(|&length| length as f64).collect(),
+    })
 }
 
 fn format(format: CorpusFormat, file: &Path) -> CorpusFormat {
@@ -174,46 +226,58 @@ fn columns(corpus: &Corpus) -> Vec<&str> {
     }
 }
 
-/// Lines of a sample that hold JSON, and the bytes of their text; a last line that the sample cuts off counts for nothing.
-fn json_lines(sample: &str, columns: &[&str]) -> (usize, usize) {
+/// Bytes of text in each line of a sample that holds JSON; a last line that the sample cuts off counts for nothing.
+fn json_lines(sample: &str, columns: &[&str]) -> Vec<usize> {
     let objects = sample
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    objects.fold((0, 0), |(documents, bytes), object| {
-        let text = columns
-            .iter()
-            .filter_map(|&column| object.get(column)?.as_str())
-            .map(str::len)
-            .sum::<usize>();
-        (documents + 1, bytes + text)
-    })
+    let text_of = |object: serde_json::Value| {
+        let texts = columns.iter().filter_map(|&column| object.get(column)?.as_str());
+        texts.map(str::len).sum()
+    };
+    objects.map(text_of).collect()
 }
 
-/// Records of a CSV sample: line ends outside quotes.
-fn csv_records(sample: &str) -> usize {
+/// Bytes of each record of a CSV sample, the header among them: they end at line ends outside quotes.
+fn csv_records(sample: &str) -> Vec<usize> {
     let mut quoted = false;
-    let mut records = 0;
-    for byte in sample.bytes() {
+    let (mut records, mut start) = (Vec::new(), 0);
+    for (place, byte) in sample.bytes().enumerate() {
         match byte {
             b'"' => quoted = !quoted,
-            b'\n' if !quoted => records += 1,
+            b'\n' if !quoted => {
+                records.push(place - start);
+                start = place + 1;
+            }
             _ => {}
         }
     }
-    records + usize::from(!sample.ends_with('\n'))
+    if start < sample.len() {
+        records.push(sample.len() - start);
+    }
+    records
 }
 
-fn plain_documents(sample: &str, unit: TextUnit, one_of_many: bool) -> usize {
+/// Bytes of each document of a sample of plain text.
+fn plain_documents(sample: &str, unit: TextUnit, one_of_many: bool) -> Vec<usize> {
     match unit {
-        TextUnit::File => 1,
-        TextUnit::Auto if one_of_many => 1,
-        TextUnit::Line => sample.lines().filter(|line| !line.trim().is_empty()).count(),
+        TextUnit::File => vec![sample.len()],
+        TextUnit::Auto if one_of_many => vec![sample.len()],
+        TextUnit::Line => {
+            let lines = sample.lines().filter(|line| !line.trim().is_empty());
+            lines.map(str::len).collect()
+        }
         TextUnit::Auto | TextUnit::Paragraph => {
             let mut before = true;
-            let mut paragraphs = 0;
+            let mut paragraphs: Vec<usize> = Vec::new();
             for line in sample.lines() {
                 let blank = line.trim().is_empty();
-                paragraphs += usize::from(before && !blank);
+                match paragraphs.last_mut() {
+                    // With the line end between them.
+                    Some(paragraph) if !before && !blank => *paragraph += line.len() + 1,
+                    _ if !blank => paragraphs.push(line.len()),
+                    _ => {}
+                }
                 before = blank;
             }
             paragraphs
@@ -232,12 +296,13 @@ mod tests {
                 "{\"text\": \"abc\", \"id\": 1}\n{\"text\": \"de\"}\n{\"te",
                 &["text"]
             ),
-            (2, 5)
+            [3, 2]
         );
-        assert_eq!(csv_records("id,text\n1,\"a\nb\"\n2,c\n"), 3);
-        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Auto, false), 2);
-        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Auto, true), 1);
-        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Line, false), 3);
+        assert_eq!(csv_records("id,text\n1,\"a\nb\"\n2,c\n"), [7, 7, 3]);
+        assert_eq!(csv_records("id,text\n1,c"), [7, 3]);
+        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Auto, false), [3, 1]);
+        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Auto, true), [8]);
+        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Line, false), [1, 1, 1]);
     }
 
     #[test]

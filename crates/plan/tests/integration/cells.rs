@@ -46,6 +46,26 @@ fn names_say_what_a_cell_does() {
             "mode = [{ kind = 'full', learning_rate = 1e-3, epochs = 2.0 }, { kind = 'full', learning_rate = 1e-3 }]",
             vec!["m-base-bucketed-s0", "m-full-epochs2-1e-3-bucketed-s0", "m-full-1e-3-bucketed-s0"],
         ),
+        // Canaries of their own have each cell once more, the control too. Without any there is nothing to set apart.
+        (
+            "canaries = { per_copies = 2, apart = true }\nmode = [{ kind = 'full', learning_rate = 1e-3 }]",
+            vec![
+                "m-base-bucketed-s0",
+                "m-full-1e-3-bucketed-s0",
+                "m-base-bucketed-canaries-s0",
+                "m-full-1e-3-bucketed-canaries-s0",
+            ],
+        ),
+        (
+            "canaries = { per_copies = 1, apart = true }\nduplication = { layout = 'uniform', copies = [1, 4] }\nseeds = [3]",
+            vec![
+                "m-base-uniform1-s3",
+                "m-base-uniform1-canaries-s3",
+                "m-base-uniform4-s3",
+                "m-base-uniform4-canaries-s3",
+            ],
+        ),
+        ("canaries = { apart = true }", vec!["m-base-bucketed-s0"]),
         // Pre-training has no control; `base` written out is the control that is there anyway.
         ("mode = [{ kind = 'pretrain', learning_rate = 1e-3 }]", vec!["m-pretrain-1e-3-bucketed-s0"]),
         ("mode = [{ kind = 'base', learning_rate = 1.0 }]", vec!["m-base-bucketed-s0"]),

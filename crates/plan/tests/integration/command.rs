@@ -1,3 +1,5 @@
+use contract::records::{DocumentKind, TrainingInstance};
+
 use crate::workplace::{PIPELINE, Workplace};
 
 /// Exit status and message of `plan` on a pipeline with one thing wrong.
@@ -97,7 +99,7 @@ fn estimates_are_printed_and_nothing_is_written() {
     assert!(!place.path("run").exists());
     let table = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines.len(), 1 + 4 + 1 + 1, "{table}");
+    assert_eq!(lines.len(), 1 + 4 + 1 + 1 + 1, "{table}");
     // Two documents of 18 and 20 bytes are 4.75 tokens on average. One is trained on with 2.5 copies on average, and
     // (1 + 4) instances of canaries: 7.5 · 4.75 · 4 epochs = 142.5 tokens.
     let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -109,4 +111,131 @@ fn estimates_are_printed_and_nothing_is_written() {
     let base = lines.iter().find(|line| line.starts_with("tiny-base")).unwrap();
     assert_eq!(fields(base)[1], "0", "{table}");
     assert!(lines[6].starts_with("Estimates"), "{table}");
+    assert!(
+        lines[7].contains("none of the documents looked at is longer than tuning.context = 256 tokens"),
+        "{table}"
+    );
+    // A tuned cell is asked at its last checkpoint and at its best.
+    assert_eq!(
+        fields(row)[2].parse::<f64>().unwrap(),
+        2.0 * fields(base)[2].parse::<f64>().unwrap()
+    );
+}
+
+/// A corpus of five documents of 40, 40, 44, 80 and 400 bytes of text: 10, 10, 11, 20 and 100 tokens.
+fn five_documents(place: &Workplace, file: &str) {
+    for stale in ["text/a.jsonl", "text/b.jsonl"] {
+        std::fs::remove_file(place.path(stale)).unwrap();
+    }
+    let texts = [40, 40, 44, 80, 400].map(|length| "x".repeat(length));
+    let lines = match file.rsplit_once('.') {
+        Some((_, "jsonl")) => texts.map(|text| format!("{{\"text\": \"{text}\"}}\n")).concat(),
+        Some((_, "csv")) => format!("text\n{}\n", texts.join("\n")),
+        _ => texts.join("\n\n"),
+    };
+    place.write(file, lines);
+}
+
+#[test]
+fn documents_that_training_cuts_are_foretold() {
+    let audit = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\n[[checkpoint]]\nname = 'tiny'\npath = '../models/tiny'\n";
+    let tuned = PIPELINE.replace("../text/*.jsonl", "../text");
+    let cases: [(&str, &[&str], &str); 8] = [
+        // One token is the BOS: ten of text fit into eleven.
+        (
+            &tuned,
+            &["tuning.context=11"],
+            "about 60% of the documents are longer than tuning.context = 11 tokens",
+        ),
+        (&tuned, &["tuning.context=12"], "about 40% of the documents"),
+        (&tuned, &["tuning.context=100"], "about 20% of the documents"),
+        (
+            &tuned,
+            &["tuning.context=101"],
+            "none of the documents looked at is longer than tuning.context = 101",
+        ),
+        (&tuned, &["tuning.context=11", "tuning.rows=packed"], ""),
+        (audit, &[], ""),
+        (
+            audit,
+            &["checkpoint.0.context=12"],
+            "about 40% of the documents are longer than checkpoint.context = 12 tokens",
+        ),
+        // What is tuned elsewhere is not cut here.
+        (audit, &["tuning.context=11"], ""),
+    ];
+    for (pipeline, overrides, expected) in cases {
+        for file in ["text/c.jsonl", "text/c.csv", "text/c.txt"] {
+            let place = Workplace::new(pipeline);
+            five_documents(&place, file);
+            let arguments: Vec<&str> = overrides.iter().flat_map(|&set| ["--set", set]).collect();
+            for estimate in [true, false] {
+                let more = if estimate { &["--estimate"][..] } else { &[] };
+                let output = place.plan(&[&arguments, more].concat());
+                let said = [output.stdout, output.stderr].concat();
+                let said = String::from_utf8(said).unwrap();
+                assert!(output.status.success(), "{said}");
+                if expected.is_empty() {
+                    assert!(!said.contains("longer"), "{file}, {overrides:?}: {said}");
+                } else {
+                    assert!(said.contains(expected), "{file}, {overrides:?}: {said}");
+                }
+            }
+        }
+    }
+}
+
+/// A training set that is there already says it better: each document counts once, and a canary is none.
+#[test]
+fn a_training_set_says_how_many_documents_are_cut() {
+    let place = Workplace::new(PIPELINE);
+    let row = |doc_id: &str, length: usize, kind, copies| TrainingInstance {
+        doc_id: doc_id.to_owned(),
+        text: "x".repeat(length),
+        prompt_chars: 0,
+        kind,
+        copies,
+        copy: 0,
+        canary_format: None,
+    };
+    let mut rows = vec![row("short", 40, DocumentKind::Document, 1)];
+    rows.extend((0..4).map(|copy| TrainingInstance {
+        copy,
+        ..row("long", 80, DocumentKind::Document, 4)
+    }));
+    rows.extend([
+        row("third", 40, DocumentKind::Document, 1),
+        row("canary", 80, DocumentKind::Canary, 1),
+    ]);
+    let folder = place.path("run/corpus/bucketed-s0");
+    let provenance = contract::Provenance::new("test");
+    contract::parquet::write_all(&folder.join("train.parquet"), &provenance, &rows).unwrap();
+    let output = place.plan(&["--estimate", "--set", "tuning.context=12"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("about 33% of the documents"), "{said}");
+}
+
+/// The files of a corpus in Parquet are not read before dupgen does.
+#[test]
+fn what_is_not_known_yet_is_said() {
+    let place = Workplace::new(&PIPELINE.replace("*.jsonl", "c.parquet"));
+    let row = TrainingInstance {
+        doc_id: "d".to_owned(),
+        text: "x".repeat(4000),
+        prompt_chars: 0,
+        kind: DocumentKind::Document,
+        copies: 1,
+        copy: 0,
+        canary_format: None,
+    };
+    let provenance = contract::Provenance::new("test");
+    contract::parquet::write_all(&place.path("text/c.parquet"), &provenance, &[row]).unwrap();
+    let output = place.plan(&["--estimate"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains(
+            "how many documents are longer than tuning.context = 256 tokens, and are cut there, is not known"
+        ),
+        "{said}"
+    );
 }

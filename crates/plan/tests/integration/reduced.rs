@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use contract::pipeline::{Layout, OneOrMany, Tuning};
+use contract::pipeline::{Extraction, Layout, LossOn, OneOrMany, Tuning};
 use contract::{Cell, PipelineFile};
 
 use crate::workplace::{PIPELINE, Workplace, contents};
@@ -42,7 +42,11 @@ fn each_stage_reads_its_own_tables_and_no_others() {
     );
     assert_eq!(
         load(&place, &format!("{cell}/extractor.toml")).extraction,
-        whole.extraction
+        Extraction {
+            context: Some(whole.tuning.context),
+            loss_on: Some(whole.tuning.loss_on),
+            ..whole.extraction.clone()
+        }
     );
     assert_eq!(
         load(&place, &format!("{cell}/plagiarism.toml")).detection.preset,
@@ -83,6 +87,124 @@ fn each_stage_reads_its_own_tables_and_no_others() {
         assert_eq!(found, tables, "{file}");
     }
     assert!(!place.path("run/cells/tiny-base-bucketed-s0/tuner.toml").exists());
+}
+
+/// Where texts end for the extractor, and what is scored: as training had it, for the untuned model too.
+#[test]
+fn the_extractor_is_told_what_training_read() {
+    let tuned = ["base", "full-1e-4", "lora16-3e-4"].map(|cell| format!("tiny-{cell}-bucketed-s0"));
+    let audited = ["base", "tuned"].map(|cell| format!("tiny-{cell}-bucketed-s0"));
+    let audit = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\n[[checkpoint]]\nname = 'tiny'\n\
+                 path = '../models/tiny'\nbase = '../models/tiny'\n";
+    let cases: [(&str, &[String], &[&str], Option<usize>, LossOn); 8] = [
+        (PIPELINE, &tuned, &[], Some(256), LossOn::Text),
+        (
+            PIPELINE,
+            &tuned,
+            &["tuning.context=100", "tuning.loss_on=response"],
+            Some(100),
+            LossOn::Response,
+        ),
+        // Packed rows cut no document.
+        (
+            PIPELINE,
+            &tuned,
+            &["tuning.rows=packed", "tuning.loss_on=response"],
+            None,
+            LossOn::Response,
+        ),
+        // What [extraction] says goes first.
+        (
+            PIPELINE,
+            &tuned,
+            &["extraction.context=77", "extraction.loss_on=response"],
+            Some(77),
+            LossOn::Response,
+        ),
+        (audit, &audited, &[], None, LossOn::Text),
+        // [tuning] says nothing of what was tuned elsewhere.
+        (
+            audit,
+            &audited,
+            &["tuning.context=100", "tuning.loss_on=response"],
+            None,
+            LossOn::Text,
+        ),
+        (
+            audit,
+            &audited,
+            &["checkpoint.0.context=90", "checkpoint.0.loss_on=response"],
+            Some(90),
+            LossOn::Response,
+        ),
+        (
+            audit,
+            &audited,
+            &["checkpoint.0.context=90", "extraction.context=50"],
+            Some(50),
+            LossOn::Text,
+        ),
+    ];
+    for (pipeline, cells, overrides, context, loss_on) in cases {
+        let place = Workplace::new(pipeline);
+        let arguments: Vec<&str> = overrides.iter().flat_map(|&set| ["--set", set]).collect();
+        place.plan_well(&arguments);
+        for cell in cells {
+            let file = load(&place, &format!("run/cells/{cell}/extractor.toml"));
+            assert_eq!(
+                (file.extraction.context, file.extraction.loss_on),
+                (context, Some(loss_on)),
+                "{cell} with {overrides:?}"
+            );
+        }
+    }
+}
+
+/// dupgen counts what is cut with the models' tokenizers, where anything is.
+#[test]
+fn dupgen_is_told_the_models_where_documents_are_cut_or_canaries_planted() {
+    for (overrides, models) in [
+        (&["canaries.per_copies=0"][..], 1),
+        (&["canaries.per_copies=0", "tuning.rows=packed"], 0),
+        (&["tuning.rows=packed"], 1),
+    ] {
+        let place = Workplace::new(PIPELINE);
+        let arguments: Vec<&str> = overrides.iter().flat_map(|&set| ["--set", set]).collect();
+        place.plan_well(&arguments);
+        let dupgen = load(&place, "run/corpus/bucketed-s0/dupgen.toml");
+        assert_eq!(dupgen.model.len(), models, "{overrides:?}");
+        // The tokenizer is what the rows depend on only where canaries are checked with it.
+        let rules = place.read("run/cells.mk");
+        let of_dupgen = rules
+            .split("\n\n")
+            .find(|rule| rule.contains("dupgen.toml"))
+            .unwrap();
+        let has_canaries = overrides.iter().all(|set| !set.contains("canaries"));
+        assert_eq!(of_dupgen.contains("tokenizer.json"), has_canaries, "{of_dupgen}");
+    }
+}
+
+#[test]
+fn canaries_apart_are_planted_in_a_set_of_their_own() {
+    for (apart, sets) in [
+        ("false", &[("bucketed", 1)][..]),
+        ("true", &[("bucketed", 0), ("bucketed-canaries", 1)]),
+    ] {
+        let place = Workplace::new(PIPELINE);
+        place.plan_well(&["--set", &format!("canaries.apart={apart}")]);
+        for (set, per_copies) in sets {
+            let dupgen = load(&place, &format!("run/corpus/{set}-s0/dupgen.toml"));
+            assert_eq!(dupgen.canaries.per_copies, *per_copies, "{set}");
+            for mode in ["base", "full-1e-4"] {
+                let facts =
+                    Cell::load(&place.path(&format!("run/cells/tiny-{mode}-{set}-s0/cell.toml"))).unwrap();
+                assert_eq!(facts.corpus, format!("{set}-s0"));
+                assert_eq!(facts.canaries_apart, set.ends_with("canaries"), "{set}");
+            }
+        }
+        let made = std::fs::read_dir(place.path("run/corpus")).unwrap().count();
+        assert_eq!(made, sets.len());
+    }
 }
 
 #[test]

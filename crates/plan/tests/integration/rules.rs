@@ -5,19 +5,25 @@ use crate::workplace::{PIPELINE, Workplace};
 
 const CELLS: [&str; 4] = ["base", "full-1e-4", "full-5e-5", "lora16-3e-4"];
 
-/// The log of these stages on all cells (`tuner` not on the base model), sorted as [`Workplace::make`] sorts it.
+/// The log of these stages on all cells (`tuner` not on the base model, which has no best checkpoint either), sorted as
+/// [`Workplace::make`] sorts it.
 fn everything(stages: &[&str]) -> Vec<String> {
     let mut log = Vec::new();
     for &stage in stages {
         match stage {
             "dupgen" => log.push("dupgen bucketed-s0".to_owned()),
             "report" => log.push("report report".to_owned()),
-            stage => log.extend(
-                CELLS
-                    .iter()
-                    .filter(|&&cell| stage != "tuner" || cell != "base")
-                    .map(|cell| format!("{stage} tiny-{cell}-bucketed-s0")),
-            ),
+            stage => {
+                for cell in CELLS {
+                    let is_tuned = cell != "base";
+                    if stage != "tuner" || is_tuned {
+                        log.push(format!("{stage} tiny-{cell}-bucketed-s0"));
+                    }
+                    if stage == "plagiarism" && is_tuned {
+                        log.push(format!("{stage} tiny-{cell}-bucketed-s0/best"));
+                    }
+                }
+            }
         }
     }
     log.sort();
@@ -95,9 +101,20 @@ fn a_dry_run_shows_the_commands_and_runs_none() {
                    --checkpoint models/tiny --out run/cells/tiny-base-bucketed-s0";
     assert!(output.contains(command), "{output}");
     assert!(
-        output.contains("--checkpoint run/cells/tiny-full-5e-5-bucketed-s0/checkpoint"),
+        output.contains(
+            "--checkpoint run/cells/tiny-full-5e-5-bucketed-s0/checkpoint --best \
+             run/cells/tiny-full-5e-5-bucketed-s0/best/checkpoint --out"
+        ),
         "{output}"
     );
+    assert!(
+        output.contains(
+            "--samples run/cells/tiny-full-5e-5-bucketed-s0/best/samples.parquet --out \
+             run/cells/tiny-full-5e-5-bucketed-s0/best"
+        ),
+        "{output}"
+    );
+    assert!(!output.contains("tiny-base-bucketed-s0/best"), "{output}");
     assert!(place.make(&["-n"]).is_empty());
 }
 
@@ -108,6 +125,11 @@ fn changes_rerun_what_depends_on_them() {
         ("report.examples=9", &["report"]),
         ("extraction.new_tokens=20", &["extractor", "plagiarism", "report"]),
         ("tuning.epochs=7", &["tuner", "extractor", "plagiarism", "report"]),
+        // Where training ends, the untuned model is asked and scored anew too; and so is what dupgen says is cut.
+        (
+            "tuning.context=128",
+            &["dupgen", "tuner", "extractor", "plagiarism", "report"],
+        ),
         (
             "corpus.held_out=0.3",
             &["dupgen", "tuner", "extractor", "plagiarism", "report"],
@@ -139,10 +161,13 @@ fn new_text_in_the_corpus_is_noticed() {
 #[test]
 fn a_removed_file_is_made_again_and_then_all_is_settled() {
     let of_lora = |stages: &[&str]| {
-        let mut log: Vec<String> = stages
-            .iter()
-            .map(|stage| format!("{stage} tiny-lora16-3e-4-bucketed-s0"))
-            .collect();
+        let mut log = Vec::new();
+        for stage in stages {
+            match stage.split_once(' ') {
+                Some((stage, "best")) => log.push(format!("{stage} tiny-lora16-3e-4-bucketed-s0/best")),
+                _ => log.push(format!("{stage} tiny-lora16-3e-4-bucketed-s0")),
+            }
+        }
         log.push("report report".to_owned());
         log
     };
@@ -154,13 +179,38 @@ fn a_removed_file_is_made_again_and_then_all_is_settled() {
         ),
         (
             format!("{lora}/checkpoint"),
-            of_lora(&["extractor", "plagiarism", "tuner"]),
+            of_lora(&["extractor", "plagiarism", "plagiarism best", "tuner"]),
+        ),
+        (
+            format!("{lora}/best/checkpoint"),
+            of_lora(&["extractor", "plagiarism", "plagiarism best", "tuner"]),
         ),
         (
             format!("{lora}/scores.parquet"),
-            of_lora(&["extractor", "plagiarism"]),
+            of_lora(&["extractor", "plagiarism", "plagiarism best"]),
+        ),
+        (
+            format!("{lora}/best/samples.parquet"),
+            of_lora(&["extractor", "plagiarism", "plagiarism best"]),
+        ),
+        (
+            format!("{lora}/best/scores.parquet"),
+            of_lora(&["extractor", "plagiarism", "plagiarism best"]),
         ),
         (format!("{lora}/matches.parquet"), of_lora(&["plagiarism"])),
+        (
+            format!("{lora}/best/matches.parquet"),
+            of_lora(&["plagiarism best"]),
+        ),
+        (
+            format!("{lora}/best/verdicts.parquet"),
+            of_lora(&["plagiarism best"]),
+        ),
+        // All that it holds, checkpoint, samples and verdicts.
+        (
+            format!("{lora}/best"),
+            of_lora(&["extractor", "plagiarism", "plagiarism best", "tuner"]),
+        ),
         (
             "report/summary.parquet".to_owned(),
             vec!["report report".to_owned()],
@@ -179,6 +229,53 @@ fn a_removed_file_is_made_again_and_then_all_is_settled() {
         assert!(path.exists(), "{file}");
         assert!(place.make(&[]).is_empty(), "{file}");
     }
+}
+
+/// Several missing files of one run of a stage are made by one run, however many jobs there are.
+#[test]
+fn a_stage_does_not_run_beside_itself() {
+    let place = finished();
+    let cell = "run/cells/tiny-lora16-3e-4-bucketed-s0";
+    for file in ["scores", "best/samples", "best/scores"] {
+        std::fs::remove_file(place.path(&format!("{cell}/{file}.parquet"))).unwrap();
+    }
+    for folder in ["checkpoint", "best/checkpoint"] {
+        std::fs::remove_dir_all(place.path(&format!("{cell}/{folder}"))).unwrap();
+    }
+    assert_eq!(
+        place.make(&["-j8"]),
+        [
+            "extractor tiny-lora16-3e-4-bucketed-s0",
+            "plagiarism tiny-lora16-3e-4-bucketed-s0",
+            "plagiarism tiny-lora16-3e-4-bucketed-s0/best",
+            "report report",
+            "tuner tiny-lora16-3e-4-bucketed-s0",
+        ]
+    );
+    assert!(place.make(&["-j8"]).is_empty());
+}
+
+#[test]
+fn canaries_apart_are_cells_of_their_own() {
+    let place = Workplace::new(&PIPELINE.replace("per_copies = 1", "per_copies = 1, apart = true"));
+    place.plan_well(&[]);
+    let log = place.make(&["-j4"]);
+    for stage in [
+        "dupgen bucketed-s0",
+        "dupgen bucketed-canaries-s0",
+        "tuner tiny-lora16-3e-4-bucketed-canaries-s0",
+        "extractor tiny-base-bucketed-canaries-s0",
+        "plagiarism tiny-full-1e-4-bucketed-canaries-s0/best",
+    ] {
+        assert!(
+            log.iter().any(|line| line == stage),
+            "{stage} is missing among {log:?}"
+        );
+    }
+    // Twice everything but the report.
+    let once = everything(&["dupgen", "tuner", "extractor", "plagiarism"]).len();
+    assert_eq!(log.len(), 2 * once + 1);
+    assert!(place.make(&[]).is_empty());
 }
 
 /// A stage killed between its two files leaves the new one beside the old one of the time before.

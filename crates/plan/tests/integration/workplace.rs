@@ -49,14 +49,20 @@ pub(crate) const TINY_GPT2: [(&str, &[u64]); 16] = [
 const FAKE_STAGE: &str = r#"
 stage=$1; shift
 while [ $# -gt 0 ]; do
-  case $1 in --out) out=$2 ;; --threads) threads=" on $2 threads" ;; esac
+  case $1 in --out) out=$2 ;; --threads) threads=" on $2 threads" ;; --best) best=$2 ;; esac
   shift
 done
-echo "$stage $(basename "$out")$threads" >>log
+name=$(basename "$out")
+test "$name" != best || name=$(basename "$(dirname "$out")")/best
+echo "$stage $name$threads" >>log
 case $stage in
   dupgen) files="heldout train" ;;
-  tuner) mkdir -p "$out/checkpoint"; echo x >"$out/checkpoint/weights"; files=metrics ;;
-  extractor|mine) files="samples scores" ;;
+  tuner)
+    for folder in "$out/checkpoint" "$out/best/checkpoint"; do mkdir -p "$folder"; echo x >"$folder/weights"; done
+    files=metrics ;;
+  extractor|mine)
+    files="samples scores"
+    if test -n "$best"; then test -e "$best/weights" || exit 1; files="$files best/samples best/scores"; fi ;;
   plagiarism) files="matches verdicts" ;;
   report) echo x >"$out/report.html"; files=summary ;;
 esac

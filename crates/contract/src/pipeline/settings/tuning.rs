@@ -37,7 +37,7 @@ pub struct Tuning {
     pub clip: f64,
     /// Steps between evaluations on held-out text; 0 evaluates once an epoch.
     pub evaluate_every: usize,
-    /// Most held-out documents in one evaluation.
+    /// Most held-out documents whose loss chooses the checkpoint; of more, a sample that their names decide.
     pub evaluate_documents: usize,
     /// Steps between rows of metrics.
     pub log_every: usize,
@@ -45,9 +45,10 @@ pub struct Tuning {
     pub patience: usize,
     /// Checkpoints to keep beside the last, one for each evaluation: the newest so many. They go to `checkpoints/step-…`.
     pub keep_last: usize,
-    /// Keep the checkpoint with the best held-out loss too.
+    /// Changes nothing: the checkpoint with the best held-out loss is always kept, as `best/checkpoint`. Accepted for the files
+    /// that ask for it.
     pub keep_best: bool,
-    /// Leave the weights with the best held-out loss as the result, in place of the last.
+    /// Leave the weights with the best held-out loss in `checkpoint` too, in place of the last.
     pub restore_best: bool,
     /// Head-only tuning computes the hidden states of a text once. Megabytes of them to keep in the device's
     /// memory, of training and of held-out texts each; more go to a file.
@@ -76,7 +77,7 @@ impl Default for Tuning {
             betas: [0.9, 0.999],
             clip: 1.0,
             evaluate_every: 0,
-            evaluate_documents: 64,
+            evaluate_documents: 1000,
             log_every: 10,
             patience: 0,
             keep_last: 0,
