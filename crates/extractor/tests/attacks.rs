@@ -8,25 +8,25 @@ use std::path::Path;
 use causal_lm::{CausalLm, TextTokenizer};
 use contract::pipeline::{Begin, Extraction, Strategy};
 use contract::records::{DocumentKind, PromptForm, Sample, Split};
-use extractor::Reader;
+use extractor::LoadedModel;
 use extractor::agreement::agreement;
 use extractor::documents::{Document, Documents};
 use extractor::generation::generate;
 use extractor::prompts::{Prompts, choose};
-use extractor::sampling::Scheme;
+use extractor::sampling::SamplingParams;
 use tch::{Device, Kind, Tensor};
 
 const PREFIX: usize = 6;
-const GREEDY: Scheme = Scheme {
+const GREEDY: SamplingParams = SamplingParams {
     temperature: 0.0,
     top_k: 0,
     top_p: 1.0,
 };
 
-fn reader() -> Reader {
+fn loaded() -> LoadedModel {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2");
     let model = CausalLm::load(&folder, Kind::Float, Device::Cpu).unwrap();
-    Reader::new(model, TextTokenizer::load(&folder).unwrap(), Begin::Model).unwrap()
+    LoadedModel::new(model, TextTokenizer::load(&folder).unwrap(), Begin::Model).unwrap()
 }
 
 fn settings(strategy: Strategy, new_tokens: usize) -> Extraction {
@@ -47,16 +47,18 @@ fn top_k(top_k: usize) -> Strategy {
 }
 
 /// Documents of a few tokens; the model knows none of them.
-fn documents(reader: &Reader, texts: &[&str]) -> Documents {
+fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
     let all = texts.iter().enumerate().map(|(number, text)| Document {
         doc_id: format!("d{number}"),
         split: Split::Train,
         kind: DocumentKind::Document,
         copies: 1,
-        tokens: reader.tokenizer.encode(text).unwrap(),
+        tokens: model.tokenizer.encode(text).unwrap(),
+        document_tokens: 0,
         question_tokens: 0,
+        canary_format: None,
     });
-    Documents { all: all.collect() }
+    Documents::new(all.collect(), &model.tokenizer)
 }
 
 const TEXTS: [&str; 4] = [
@@ -66,15 +68,15 @@ const TEXTS: [&str; 4] = [
     "They counted the sheep twice and were one short both times.",
 ];
 
-fn prompts(reader: &Reader, settings: &Extraction, documents: &Documents) -> Prompts {
-    choose(documents, settings, &reader.model.config, &reader.tokenizer, &[])
+fn prompts(model: &LoadedModel, settings: &Extraction, documents: &Documents) -> Prompts {
+    choose(documents, settings, &model.model.config, &model.tokenizer, &[])
         .unwrap()
         .0
 }
 
 /// The documents with `length` tokens of the model's own behind the prefix, which it gives with a probability that can be seen.
 fn of_its_own_words(
-    reader: &mut Reader,
+    model: &mut LoadedModel,
     documents: &Documents,
     strategy: &Strategy,
     length: usize,
@@ -84,8 +86,8 @@ fn of_its_own_words(
         ..strategy.clone()
     };
     let settings = settings(strategy, length);
-    let prompts = prompts(reader, &settings, documents);
-    let drawn = generate(std::slice::from_mut(reader), &settings, &prompts, 7).unwrap();
+    let prompts = prompts(model, &settings, documents);
+    let drawn = generate(std::slice::from_mut(model), &settings, &prompts, 7).unwrap();
     let all = documents
         .all
         .iter()
@@ -97,13 +99,13 @@ fn of_its_own_words(
                 ..document.clone()
             }
         });
-    Documents { all: all.collect() }
+    Documents::new(all.collect(), &model.tokenizer)
 }
 
 /// Every continuation that the scheme can give, with its probability, by reading each prefix anew.
 fn all_continuations(
-    reader: &Reader,
-    scheme: Scheme,
+    model: &LoadedModel,
+    params: SamplingParams,
     prompt: &[i64],
     length: usize,
 ) -> BTreeMap<Vec<i64>, f64> {
@@ -112,18 +114,18 @@ fn all_continuations(
     for _ in 0..length {
         let mut longer = BTreeMap::new();
         for (written, probability) in grown {
-            if ends(reader, &written) {
+            if ends(model, &written) {
                 longer.insert(written, probability);
                 continue;
             }
-            let read: Vec<i64> = [&reader.begin[..], prompt, &written].concat();
-            let hidden = reader
+            let read: Vec<i64> = [&model.bos[..], prompt, &written].concat();
+            let hidden = model
                 .model
                 .hidden(&Tensor::from_slice(&read).unsqueeze(0), None, None)
                 .unwrap();
-            let logits = reader.model.logits(&hidden.select(1, -1)).unwrap().squeeze();
+            let logits = model.model.logits(&hidden.select(1, -1)).unwrap().squeeze();
             let logits = Vec::<f32>::try_from(&logits).unwrap();
-            for entry in scheme.distribution(&logits) {
+            for entry in params.distribution(&logits) {
                 let next = [&written[..], &[entry.token as i64]].concat();
                 longer.insert(next, probability * entry.probability);
             }
@@ -134,15 +136,15 @@ fn all_continuations(
 }
 
 /// Whether what was written ends with a token that ends a text: nothing follows.
-fn ends(reader: &Reader, written: &[i64]) -> bool {
+fn ends(model: &LoadedModel, written: &[i64]) -> bool {
     written
         .last()
-        .is_some_and(|last| reader.model.config.end_tokens.contains(last))
+        .is_some_and(|last| model.model.config.end_tokens.contains(last))
 }
 
 #[test]
 fn beam_search_gives_the_most_probable_continuations_in_their_order() {
-    let mut reader = reader();
+    let mut model = loaded();
     // Four tokens out of three each: 81 sequences, and as many beams lose none.
     let strategy = Strategy {
         beams: 81,
@@ -150,12 +152,17 @@ fn beam_search_gives_the_most_probable_continuations_in_their_order() {
         ..top_k(3)
     };
     let settings = settings(strategy.clone(), 4);
-    let documents = documents(&reader, &TEXTS);
-    let prompts = prompts(&reader, &settings, &documents);
-    let drawn = generate(std::slice::from_mut(&mut reader), &settings, &prompts, 0).unwrap();
+    let documents = documents(&model, &TEXTS);
+    let prompts = prompts(&model, &settings, &documents);
+    let drawn = generate(std::slice::from_mut(&mut model), &settings, &prompts, 0).unwrap();
     assert_eq!(drawn.samples.len(), 5 * TEXTS.len());
     for document in &documents.all {
-        let every = all_continuations(&reader, Scheme::from(&strategy), &document.tokens[..PREFIX], 4);
+        let every = all_continuations(
+            &model,
+            SamplingParams::from(&strategy),
+            &document.tokens[..PREFIX],
+            4,
+        );
         let mut expected: Vec<(f64, Vec<i64>)> = every.into_iter().map(|(tokens, p)| (p, tokens)).collect();
         assert!((expected.iter().map(|(p, _)| p).sum::<f64>() - 1.0).abs() < 1e-6);
         expected.sort_by(|first, second| second.0.total_cmp(&first.0));
@@ -179,22 +186,22 @@ fn generated(sample: &Sample) -> Vec<i64> {
 
 #[test]
 fn the_near_verbatim_bound_is_the_sum_over_what_is_near() {
-    let mut reader = reader();
+    let mut model = loaded();
     let strategy = top_k(3);
-    let texts = documents(&reader, &TEXTS);
-    let documents = of_its_own_words(&mut reader, &texts, &strategy, 4);
+    let texts = documents(&model, &TEXTS);
+    let documents = of_its_own_words(&mut model, &texts, &strategy, 4);
     for (beams, edits) in [(81, 0), (81, 1), (81, 2), (81, 4), (2, 1), (1, 1)] {
         let settings = Extraction {
             near_verbatim_beams: beams,
             near_verbatim_edits: edits,
             ..settings(strategy.clone(), 4)
         };
-        let scores = extractor::scoring::score(&reader, &settings, &documents).unwrap();
+        let scores = extractor::scoring::score(&model, &settings, &documents).unwrap();
         for document in &documents.all {
             let (prompt, truth) = document.tokens.split_at(PREFIX);
-            let every = all_continuations(&reader, Scheme::from(&strategy), prompt, 4);
+            let every = all_continuations(&model, SamplingParams::from(&strategy), prompt, 4);
             let near = every.iter().filter(|(tokens, _)| {
-                let text = &tokens[..tokens.len() - usize::from(ends(&reader, tokens))];
+                let text = &tokens[..tokens.len() - usize::from(ends(&model, tokens))];
                 edit_distance(text, truth) <= edits || tokens == &truth
             });
             let expected: f64 = near.map(|(_, probability)| probability).sum();
@@ -242,7 +249,7 @@ fn edit_distance(left: &[i64], right: &[i64]) -> usize {
 
 #[test]
 fn sampling_finds_what_the_scoring_pass_predicts() {
-    let mut reader = reader();
+    let mut model = loaded();
     for (name, strategy) in [
         ("top-k", top_k(4)),
         (
@@ -255,8 +262,8 @@ fn sampling_finds_what_the_scoring_pass_predicts() {
             },
         ),
     ] {
-        let texts = documents(&reader, &TEXTS);
-        let documents = of_its_own_words(&mut reader, &texts, &strategy, 2);
+        let texts = documents(&model, &TEXTS);
+        let documents = of_its_own_words(&mut model, &texts, &strategy, 2);
         let strategy = Strategy {
             samples: 2_000,
             ..strategy
@@ -265,7 +272,7 @@ fn sampling_finds_what_the_scoring_pass_predicts() {
             batch_size: 500,
             ..settings(strategy.clone(), 2)
         };
-        let found = agreement(&mut reader, &settings, &strategy, &documents, 10, 3).unwrap();
+        let found = agreement(&mut model, &settings, &strategy, &documents, 10, 3).unwrap();
         assert!(found.len() >= 3, "{name}: {found:?}");
         for row in &found {
             assert_eq!(row.samples, 2_000);
@@ -276,7 +283,7 @@ fn sampling_finds_what_the_scoring_pass_predicts() {
 
 #[test]
 fn a_searched_prompt_brings_forth_what_it_is_reported_for() {
-    let mut reader = reader();
+    let mut model = loaded();
     let strategy = Strategy {
         prompt: PromptForm::Optimised,
         steps: 40,
@@ -286,17 +293,17 @@ fn a_searched_prompt_brings_forth_what_it_is_reported_for() {
     };
     let settings = settings(strategy, 1);
     // The goal is what some prompt of four tokens leads to, so that there is one to be found.
-    let mut documents = documents(&reader, &TEXTS[..2]);
+    let mut documents = documents(&model, &TEXTS[..2]);
     for (document, prompt) in documents.all.iter_mut().zip([[20, 5, 70, 7], [81, 9, 44, 130]]) {
-        let goal = all_continuations(&reader, GREEDY, &prompt, 1)
+        let goal = all_continuations(&model, GREEDY, &prompt, 1)
             .into_keys()
             .next()
             .unwrap();
         document.tokens.splice(..0, goal);
     }
-    let prompts = prompts(&reader, &settings, &documents);
+    let prompts = prompts(&model, &settings, &documents);
     assert_eq!(prompts.all.len(), 2);
-    let drawn = generate(std::slice::from_mut(&mut reader), &settings, &prompts, 0).unwrap();
+    let drawn = generate(std::slice::from_mut(&mut model), &settings, &prompts, 0).unwrap();
     assert_eq!(drawn.samples.len(), 2);
     for sample in &drawn.samples {
         let document = documents
@@ -313,24 +320,24 @@ fn a_searched_prompt_brings_forth_what_it_is_reported_for() {
             .iter()
             .map(|&token| i64::from(token))
             .collect();
-        let every = all_continuations(&reader, GREEDY, &prompt, 1);
+        let every = all_continuations(&model, GREEDY, &prompt, 1);
         assert!(every.contains_key(&document.tokens[..1]));
     }
-    let again = generate(std::slice::from_mut(&mut reader), &settings, &prompts, 0).unwrap();
+    let again = generate(std::slice::from_mut(&mut model), &settings, &prompts, 0).unwrap();
     assert_eq!(drawn.samples, again.samples);
 }
 
 #[test]
 fn prompts_take_the_form_that_their_strategy_asks_for() {
-    let reader = reader();
-    let mut documents = documents(&reader, &TEXTS);
+    let model = loaded();
+    let mut documents = documents(&model, &TEXTS);
     documents.all[1].question_tokens = 5;
     // A second document with the same beginning, so that it is a common one.
     documents.all.push(Document {
         doc_id: "twin".into(),
         ..documents.all[0].clone()
     });
-    let tokenizer = &reader.tokenizer;
+    let tokenizer = &model.tokenizer;
     let of = |form: PromptForm| {
         let mut settings = settings(
             Strategy {
@@ -342,7 +349,7 @@ fn prompts_take_the_form_that_their_strategy_asks_for() {
         settings.opening_tokens = 2;
         let users = ["Who had seen it?".to_owned()];
         let (prompts, skipped) =
-            choose(&documents, &settings, &reader.model.config, tokenizer, &users).unwrap();
+            choose(&documents, &settings, &model.model.config, tokenizer, &users).unwrap();
         let texts: Vec<String> = prompts.of_strategy[0]
             .iter()
             .map(|&place| {
@@ -369,7 +376,7 @@ fn prompts_take_the_form_that_their_strategy_asks_for() {
         let (texts, prompts, _) = of(form);
         assert_eq!(texts, plain.0.iter().map(|text| change(text)).collect::<Vec<_>>());
         // What the document goes on with stays what it is.
-        assert_eq!(prompts.all[0].truth, plain.1.all[0].truth);
+        assert_eq!(prompts.all[0].reference, plain.1.all[0].reference);
     }
     let (middle, prompts, _) = of(PromptForm::Middle);
     for (place, text) in middle.iter().enumerate() {
@@ -377,7 +384,7 @@ fn prompts_take_the_form_that_their_strategy_asks_for() {
         let start = (document.tokens.len() - PREFIX) / 2;
         assert!(start > 0 && tokenizer.decode(&document.tokens[start..start + PREFIX]).unwrap() == *text);
         assert_eq!(
-            prompts.all[place].truth,
+            prompts.all[place].reference,
             document.tokens[start + PREFIX..start + PREFIX + 4]
         );
     }
