@@ -215,3 +215,90 @@ fn keep_best(beams: &mut Vec<Beam>, most: usize) {
     beams.sort_by(|first, second| second.mean().total_cmp(&first.mean()));
     beams.truncate(most);
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+    use contract::pipeline::Strategy;
+    use contract::records::{PromptForm, Split};
+    use tch::Tensor;
+
+    use super::*;
+    use crate::prompts::Prompt;
+
+    fn nothing_with_one_beam() -> (Prompt, Strategy) {
+        let prompt = Prompt {
+            doc_id: None,
+            split: Split::None,
+            copies: 0,
+            form: PromptForm::Nothing,
+            number: 0,
+            tokens: Vec::new(),
+            reference: Vec::new(),
+        };
+        let strategy = Strategy {
+            top_k: 0,
+            beams: 1,
+            ..Strategy::default()
+        };
+        (prompt, strategy)
+    }
+
+    fn search<'a>(prompt: &'a Prompt, strategy: &'a Strategy) -> Search<'a> {
+        let request = Request {
+            prompt_index: 0,
+            prompt,
+            strategy_index: 0,
+            strategy,
+            number: 0,
+            seed: 0,
+        };
+        Search::new(request, 0)
+    }
+
+    /// One beam over three tokens, of which 0 ends a text: at first it has .5, 1 has .4 and 2 has .1; then .1, .8, .1 whatever came.
+    #[test]
+    fn a_long_sequence_is_not_lost_to_a_short_one() {
+        let (prompt, strategy) = nothing_with_one_beam();
+        let mut search = search(&prompt, &strategy);
+        for (step, probabilities) in [[0.5, 0.4, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]]
+            .iter()
+            .enumerate()
+        {
+            let logits = Tensor::from_slice(probabilities).log().unsqueeze(0);
+            search.advance(&Logits::of(&logits).unwrap(), &[0]);
+            search.stop_where_nothing_better_can_come(3);
+            // What ended takes no place: the beam goes on beside it, the more so since ln(.4) ÷ 3 = −.31 is over ln(.5) = −.69.
+            assert_eq!(
+                (search.finished.len(), search.running.len()),
+                (1, 1),
+                "step {step}"
+            );
+        }
+        // .4 · .8 · .8 = .256, so −.45 a token.
+        assert!((search.running[0].mean() - 0.256f64.ln() / 3.0).abs() < 1e-6);
+        let best: Vec<_> = search.best().collect();
+        assert_eq!(best.len(), 1);
+        assert_eq!((&best[0].generated[..], best[0].finish), (&[1, 1, 1][..], None));
+    }
+
+    /// The same with .9 for the end: nothing that begins with .06 can come to ln(.9) a token, even with certainty from there on.
+    #[test]
+    fn a_search_ends_where_nothing_better_can_come() {
+        let (prompt, strategy) = nothing_with_one_beam();
+        let mut search = search(&prompt, &strategy);
+        let logits = Tensor::from_slice(&[0.9, 0.06, 0.04]).log().unsqueeze(0);
+        search.advance(&Logits::of(&logits).unwrap(), &[0]);
+        // ln(.06) ÷ 20 = −.14 and ln(.9) = −.11; over 30 tokens it would be −.09.
+        search.stop_where_nothing_better_can_come(30);
+        assert_eq!(search.running.len(), 1);
+        search.stop_where_nothing_better_can_come(20);
+        assert_eq!(search.running.len(), 0);
+        let best: Vec<_> = search.best().collect();
+        assert_eq!(
+            (&best[0].generated[..], best[0].finish),
+            (&[0][..], Some(Finish::End))
+        );
+    }
+}

@@ -257,16 +257,16 @@ impl<'a> Run<'a> {
         let at_hand = corpus.take().filter(|corpus| corpus.reads_as == reads_as);
         let read = match at_hand {
             Some(corpus) => corpus,
-            None => Corpus {
-                documents: Documents::load(
-                    &self.train,
-                    &self.held_out,
-                    &model.tokenizer,
-                    reads_as.most_tokens,
-                )?,
-                reads_as,
-                prompts: None,
-            },
+            None => {
+                let most = reads_as.most_tokens;
+                let documents = Documents::load(&self.train, &self.held_out, &model.tokenizer, most)?;
+                tracing::info!("{} documents and canaries read as tokens", documents.all.len());
+                Corpus {
+                    documents,
+                    reads_as,
+                    prompts: None,
+                }
+            }
         };
         Ok(corpus.insert(read))
     }

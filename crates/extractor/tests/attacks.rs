@@ -102,7 +102,7 @@ fn of_its_own_words(
     Documents::new(all.collect(), &model.tokenizer)
 }
 
-/// Every continuation that the scheme can give, with its probability, by reading each prefix anew.
+/// Every continuation that sampling can give, with its probability, by reading each prefix anew.
 fn all_continuations(
     model: &LoadedModel,
     params: SamplingParams,
@@ -143,7 +143,7 @@ fn ends(model: &LoadedModel, written: &[i64]) -> bool {
 }
 
 #[test]
-fn beam_search_gives_the_most_probable_continuations_in_their_order() {
+fn beam_search_gives_the_best_continuations_in_their_order() {
     let mut model = loaded();
     // Four tokens out of three each: 81 sequences, and as many beams lose none.
     let strategy = Strategy {
@@ -163,17 +163,105 @@ fn beam_search_gives_the_most_probable_continuations_in_their_order() {
             &document.tokens[..PREFIX],
             4,
         );
-        let mut expected: Vec<(f64, Vec<i64>)> = every.into_iter().map(|(tokens, p)| (p, tokens)).collect();
-        assert!((expected.iter().map(|(p, _)| p).sum::<f64>() - 1.0).abs() < 1e-6);
-        expected.sort_by(|first, second| second.0.total_cmp(&first.0));
+        assert!((every.values().sum::<f64>() - 1.0).abs() < 1e-6);
+        let expected = by_mean(every);
         let of_document = |sample: &&Sample| sample.doc_id.as_ref() == Some(&document.doc_id);
         let found: Vec<Vec<i64>> = drawn.samples.iter().filter(of_document).map(generated).collect();
-        let best: Vec<Vec<i64>> = expected.into_iter().take(5).map(|(_, tokens)| tokens).collect();
+        let best: Vec<Vec<i64>> = expected.into_iter().take(5).collect();
         assert_eq!(found, best, "{}", document.doc_id);
     }
     // The search costs its prompt and a token for each sequence kept: 3, 9 and 27 after the first steps. It counts once.
     assert_eq!(drawn.samples[0].tokens_read, Some((PREFIX + 3 + 9 + 27) as i64));
     assert_eq!(drawn.samples[1].tokens_read, Some(0));
+}
+
+/// Sequences by the mean logarithm of their probability a token, the best first.
+fn by_mean(sequences: BTreeMap<Vec<i64>, f64>) -> Vec<Vec<i64>> {
+    let mean = |(tokens, probability): &(Vec<i64>, f64)| probability.ln() / tokens.len() as f64;
+    let mut sequences: Vec<(Vec<i64>, f64)> = sequences.into_iter().collect();
+    sequences.sort_by(|first, second| mean(second).total_cmp(&mean(first)));
+    sequences.into_iter().map(|(tokens, _)| tokens).collect()
+}
+
+/// The rules of transformers' beam search, word for word and without a batch: of the candidates those that end count where they are
+/// among the `width` most probable, the `width` most probable others go on, and in the end all are ranked by their mean.
+fn slow_beam_search(
+    model: &LoadedModel,
+    params: SamplingParams,
+    prompt: &[i64],
+    (width, length): (usize, usize),
+) -> Vec<Vec<i64>> {
+    let mut running = vec![(Vec::new(), 1.0)];
+    let mut finished = BTreeMap::new();
+    for _ in 0..length {
+        let mut candidates = Vec::new();
+        for (written, probability) in running.drain(..) {
+            let next = all_continuations(model, params, &[prompt, &written].concat(), 1);
+            candidates.extend(
+                next.into_iter()
+                    .map(|(token, share)| ([&written[..], &token].concat(), probability * share)),
+            );
+        }
+        candidates.sort_by(|first: &(Vec<i64>, f64), second| second.1.total_cmp(&first.1));
+        for (rank, (tokens, probability)) in candidates.into_iter().enumerate() {
+            if !ends(model, &tokens) {
+                running.push((tokens, probability));
+            } else if rank < width {
+                finished.insert(tokens, probability);
+            }
+        }
+        running.truncate(width);
+    }
+    finished.extend(running);
+    let mut best = by_mean(finished);
+    best.truncate(width);
+    best
+}
+
+/// A token that the model likes ends a text, so that short sequences and long ones compete.
+#[test]
+fn ended_and_running_beams_are_ranked_fairly() {
+    let mut model = loaded();
+    let params = SamplingParams::from(&top_k(3));
+    let documents = documents(&model, &TEXTS);
+    let first = all_continuations(&model, params, &documents.all[0].tokens[..PREFIX], 1);
+    let mut first: Vec<(Vec<i64>, f64)> = first.into_iter().collect();
+    first.sort_by(|one, other| other.1.total_cmp(&one.1));
+    model.model.config.end_tokens = vec![first[1].0[0]];
+    let (mut short, mut by_sum_differs) = (0, 0);
+    for width in [1, 2, 3, 81] {
+        let settings = settings(
+            Strategy {
+                beams: width,
+                samples: width,
+                ..top_k(3)
+            },
+            4,
+        );
+        let prompts = prompts(&model, &settings, &documents);
+        let drawn = generate(std::slice::from_mut(&mut model), &settings, &prompts, 0).unwrap();
+        for document in &documents.all {
+            let prompt = &document.tokens[..PREFIX];
+            let of_document = |sample: &&Sample| sample.doc_id.as_ref() == Some(&document.doc_id);
+            let found: Vec<Vec<i64>> = drawn.samples.iter().filter(of_document).map(generated).collect();
+            let every = all_continuations(&model, params, prompt, 4);
+            let expected = if width == 81 {
+                // Nothing is lost: full enumeration.
+                let mut by_sum: Vec<(&Vec<i64>, &f64)> = every.iter().collect();
+                by_sum.sort_by(|one, other| other.1.total_cmp(one.1));
+                let best_sum = by_sum[0].0.clone();
+                let expected = by_mean(every);
+                by_sum_differs += usize::from(expected[0] != best_sum);
+                expected
+            } else {
+                slow_beam_search(&model, params, prompt, (width, 4))
+            };
+            assert_eq!(found, expected, "{width} beams, {}", document.doc_id);
+            short += found.iter().filter(|tokens| tokens.len() < 4).count();
+        }
+    }
+    // Some ended early, and a sum would have put another first.
+    assert!(short > 10 && by_sum_differs > 0, "{short} {by_sum_differs}");
 }
 
 fn generated(sample: &Sample) -> Vec<i64> {
@@ -198,11 +286,11 @@ fn the_near_verbatim_bound_is_the_sum_over_what_is_near() {
         };
         let scores = extractor::scoring::score(&model, &settings, &documents).unwrap();
         for document in &documents.all {
-            let (prompt, truth) = document.tokens.split_at(PREFIX);
+            let (prompt, reference) = document.tokens.split_at(PREFIX);
             let every = all_continuations(&model, SamplingParams::from(&strategy), prompt, 4);
             let near = every.iter().filter(|(tokens, _)| {
                 let text = &tokens[..tokens.len() - usize::from(ends(&model, tokens))];
-                edit_distance(text, truth) <= edits || tokens == &truth
+                edit_distance(text, reference) <= edits || tokens == &reference
             });
             let expected: f64 = near.map(|(_, probability)| probability).sum();
             let score = scores
@@ -218,7 +306,7 @@ fn the_near_verbatim_bound_is_the_sum_over_what_is_near() {
                 .exp();
             assert!(
                 bound >= own * (1.0 - 1e-5),
-                "below the truth's own probability: {bound} {own}"
+                "below the reference's own probability: {bound} {own}"
             );
             assert!(
                 bound <= expected * (1.0 + 1e-5),
