@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         prompt_chars: instance.prompt_chars as usize,
     });
     let (tokenizer, config) = (&prepared.tokenizer, &prepared.model.config);
-    let rows = Rows::new(documents, tokenizer, config, tuning, tuning.rows)?;
+    let rows = Rows::for_training(documents, tokenizer, config, tuning)?;
     let per_step = tuning.batch_size * tuning.accumulation;
     let per_epoch = rows.len().div_ceil(per_step);
     let epochs = mode.epochs.unwrap_or(tuning.epochs);

@@ -1,4 +1,4 @@
-//! Checkpoints beside the last: which are kept, and which one is the result.
+//! The checkpoints that a run leaves: the last, the best by held-out loss, and the newest few of those evaluated.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,69 +8,115 @@ use contract::records::{Split, TrainingMetric};
 use contract::{Error, files::Unfinished};
 
 use crate::modes::Prepared;
-use crate::state::Standing;
+use crate::state::TrainState;
 
-/// The folder of kept checkpoints, `step-00000120` and so on, and the rule by which they are kept.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    folder: PathBuf,
-    keep_last: usize,
-    keep_best: bool,
-    restore_best: bool,
-    patience: usize,
-    /// Steps of the checkpoints that are there, in order.
-    steps: Vec<usize>,
-    best: Option<usize>,
+/// Where the checkpoints of a cell lie below its folder.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckpointFolders {
+    /// That of the last step.
+    pub(crate) last: PathBuf,
+    /// That of the step with the best held-out loss.
+    pub(crate) best: PathBuf,
+    /// Folder of the newest few, `step-00000120` and so on.
+    pub(crate) newest: PathBuf,
 }
 
-impl Kept {
-    pub(crate) fn new(folder: &Path, tuning: &Tuning) -> Self {
+impl CheckpointFolders {
+    pub(crate) fn of_cell(cell: &Path) -> Self {
         Self {
-            folder: folder.to_path_buf(),
-            keep_last: tuning.keep_last,
-            keep_best: tuning.keep_best || tuning.restore_best,
-            restore_best: tuning.restore_best,
-            patience: tuning.patience,
-            steps: Vec::new(),
-            best: None,
+            last: cell.join("checkpoint"),
+            best: cell.join("best").join("checkpoint"),
+            newest: cell.join("checkpoints"),
         }
     }
 
-    /// Removes what does not belong to the run as it stands: checkpoints of other settings, or of steps that are yet to come.
-    pub(crate) fn take_over(&mut self, standing: &Standing) -> Result<(), Error> {
-        self.best = best(standing);
+    /// Whether everything is there that these settings leave.
+    pub(crate) fn are_there(&self, tuning: &Tuning) -> bool {
+        let newest = tuning.keep_last == 0 || self.newest.is_dir();
+        self.last.is_dir() && self.best.is_dir() && newest
+    }
+}
+
+/// Writes checkpoints, and removes those that are no longer wanted.
+#[derive(Debug)]
+pub(crate) struct CheckpointStore {
+    folders: CheckpointFolders,
+    keep_last: usize,
+    restore_best: bool,
+    patience: usize,
+    /// Steps of the newest checkpoints that are there, in order.
+    steps: Vec<usize>,
+}
+
+impl CheckpointStore {
+    pub(crate) fn new(folders: &CheckpointFolders, tuning: &Tuning) -> Self {
+        Self {
+            folders: folders.clone(),
+            keep_last: tuning.keep_last,
+            restore_best: tuning.restore_best,
+            patience: tuning.patience,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Removes what does not belong to the run as it is resumed: checkpoints of other settings, or of steps that are yet to come.
+    pub(crate) fn resume(&mut self, state: &TrainState) -> Result<(), Error> {
         self.steps = self
-            .folders()
+            .newest_folders()
             .iter()
             .filter_map(|folder| step_of(folder))
-            .filter(|&step| step <= standing.step)
+            .filter(|&step| step <= state.step)
             .collect();
         self.steps.sort_unstable();
         self.remove_others()
     }
 
-    /// Writes the checkpoint of an evaluated step, if the rule keeps it, and removes those that it no longer keeps.
-    pub(crate) fn consider(&mut self, standing: &Standing, prepared: &mut Prepared) -> Result<(), Error> {
-        let step = standing.step;
-        self.best = best(standing);
-        let is_best = self.best == Some(step);
-        if self.keep_last == 0 && !(self.keep_best && is_best) {
+    /// Writes the checkpoint of an evaluated step, if any are kept, and removes those that are then too many.
+    pub(crate) fn keep(&mut self, state: &TrainState, prepared: &mut Prepared) -> Result<(), Error> {
+        if self.keep_last == 0 {
             return Ok(());
         }
-        let folder = Unfinished::folder(&self.path(step))?;
-        prepared.write(folder.path())?;
-        folder.finish()?;
+        let step = state.step;
+        write(prepared, &self.path(step))?;
         self.steps.retain(|&kept| kept != step);
         self.steps.push(step);
         self.remove_others()
     }
 
-    /// Whether there was no better loss in as many evaluations as are waited for.
-    pub(crate) fn is_out_of_patience(&self, standing: &Standing) -> bool {
-        let since = held_out(standing)
-            .filter(|row| Some(row.step as usize) > self.best)
-            .count();
+    /// Writes the weights as they are as the best.
+    pub(crate) fn write_best(&self, prepared: &mut Prepared) -> Result<(), Error> {
+        write(prepared, &self.folders.best)
+    }
+
+    /// Leaves the last checkpoint: the weights as they are, or with `restore_best` the best once more. Where no loss chose a best,
+    /// the last is the best too.
+    pub(crate) fn write_last(&self, state: &TrainState, prepared: &mut Prepared) -> Result<(), Error> {
+        let CheckpointFolders { last, best, .. } = &self.folders;
+        match best_step(state) {
+            Some(step) if self.restore_best => {
+                tracing::info!("tuning.restore_best: the last checkpoint is that of step {step}, the best");
+                copy(best, last)
+            }
+            Some(_) => write(prepared, last),
+            None => {
+                write(prepared, last)?;
+                copy(last, best)
+            }
+        }
+    }
+
+    /// Whether there was no better loss in as many evaluations as are waited for. The untuned model's is not among them: a loss
+    /// that first rises may still fall.
+    pub(crate) fn is_out_of_patience(&self, state: &TrainState) -> bool {
+        let after_steps = || held_out(state).filter(|row| row.step > 0);
+        let best = step_of_lowest(after_steps());
+        let since = after_steps().filter(|row| Some(row.step as usize) > best).count();
         self.patience > 0 && since >= self.patience
+    }
+
+    /// Where the best is.
+    pub(crate) fn best(&self) -> &Path {
+        &self.folders.best
     }
 
     /// The newest checkpoint that is there.
@@ -78,57 +124,51 @@ impl Kept {
         self.steps.last().map(|&step| self.path(step))
     }
 
-    /// Leaves the result: the weights as they stand, or those of the best evaluation.
-    pub(crate) fn write_final(&self, prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
-        let folder = Unfinished::folder(destination)?;
-        match self.best.filter(|_| self.restore_best) {
-            Some(step) => {
-                tracing::info!("the result is that of step {step}, which has the best held-out loss");
-                copy(&self.path(step), folder.path())?;
-            }
-            None => {
-                if self.restore_best {
-                    tracing::warn!(
-                        "tuning.restore_best: nothing was held out, so that the result is the last step's"
-                    );
-                }
-                prepared.write(folder.path())?;
-            }
-        }
-        folder.finish()
-    }
-
     fn path(&self, step: usize) -> PathBuf {
-        self.folder.join(format!("step-{step:08}"))
+        self.folders.newest.join(format!("step-{step:08}"))
     }
 
     /// What lies beside one another there, unfinished folders too.
-    fn folders(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+    fn newest_folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.folders.newest).into_iter().flatten().flatten();
         let paths = entries.map(|entry| entry.path());
         paths.filter(|path| path.is_dir()).collect()
     }
 
     fn remove_others(&mut self) -> Result<(), Error> {
-        let newest = self.steps.len().saturating_sub(self.keep_last);
-        let (best, keep_best) = (self.best, self.keep_best);
-        let mut place = 0;
-        self.steps.retain(|&step| {
-            place += 1;
-            place > newest || keep_best && best == Some(step)
-        });
-        if !self.folder.exists() {
+        let too_many = self.steps.len().saturating_sub(self.keep_last);
+        self.steps.drain(..too_many);
+        let folder = &self.folders.newest;
+        if !folder.exists() {
             return Ok(());
         }
         let wanted: Vec<PathBuf> = self.steps.iter().map(|&step| self.path(step)).collect();
-        for folder in self.folders().iter().filter(|folder| !wanted.contains(folder)) {
-            fs::remove_dir_all(folder).map_err(|error| Error::output(folder, error))?;
+        for other in self
+            .newest_folders()
+            .iter()
+            .filter(|other| !wanted.contains(other))
+        {
+            fs::remove_dir_all(other).map_err(|error| Error::output(other, error))?;
         }
         if wanted.is_empty() {
-            fs::remove_dir_all(&self.folder).map_err(|error| Error::output(&self.folder, error))?;
+            fs::remove_dir_all(folder).map_err(|error| Error::output(folder, error))?;
         }
         Ok(())
     }
+}
+
+/// The step with the lowest held-out loss, the earliest of equals; 0 is the untuned model. `None` where nothing was evaluated.
+pub(crate) fn best_step(state: &TrainState) -> Option<usize> {
+    step_of_lowest(held_out(state))
+}
+
+fn held_out(state: &TrainState) -> impl Iterator<Item = &TrainingMetric> {
+    state.metrics.iter().filter(|row| row.split == Split::Heldout)
+}
+
+fn step_of_lowest<'a>(rows: impl Iterator<Item = &'a TrainingMetric>) -> Option<usize> {
+    rows.min_by(|first, second| first.loss.total_cmp(&second.loss))
+        .map(|row| row.step as usize)
 }
 
 /// The step that a folder is named for.
@@ -136,24 +176,19 @@ fn step_of(folder: &Path) -> Option<usize> {
     folder.file_name()?.to_str()?.strip_prefix("step-")?.parse().ok()
 }
 
-fn held_out(standing: &Standing) -> impl Iterator<Item = &TrainingMetric> {
-    standing.metrics.iter().filter(|row| row.split == Split::Heldout)
+fn write(prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
+    let folder = Unfinished::folder(destination)?;
+    prepared.write(folder.path())?;
+    folder.finish()
 }
 
-/// The step with the lowest held-out loss, the earliest of equals. The untrained model is not among them.
-fn best(standing: &Standing) -> Option<usize> {
-    held_out(standing)
-        .filter(|row| row.step > 0)
-        .min_by(|first, second| first.loss.total_cmp(&second.loss))
-        .map(|row| row.step as usize)
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+fn copy(from: &Path, destination: &Path) -> Result<(), Error> {
+    let folder = Unfinished::folder(destination)?;
     let entries = fs::read_dir(from).map_err(|error| Error::input(from, error))?;
     for entry in entries {
         let entry = entry.map_err(|error| Error::input(from, error))?;
-        let target = to.join(entry.file_name());
+        let target = folder.path().join(entry.file_name());
         fs::copy(entry.path(), &target).map_err(|error| Error::output(&target, error))?;
     }
-    Ok(())
+    folder.finish()
 }

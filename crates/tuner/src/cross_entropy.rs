@@ -22,13 +22,15 @@ const LANES: usize = 16;
 pub(crate) struct Predictions<'a> {
     /// The token to predict.
     pub(crate) targets: &'a [i64],
-    /// How many times the prediction counts.
+    /// How many times the gradient counts the prediction.
     pub(crate) weights: &'a [f32],
+    /// How many times the sum counts it.
+    pub(crate) reported: &'a [f32],
 }
 
-/// Weighted sum of −ln p(target) over the rows of `logits` `[rows, vocabulary]`, in nats.
+/// Sum of −ln p(target) over the rows of `logits` `[rows, vocabulary]`, in nats, as it is reported.
 ///
-/// With a `scale` the logits are overwritten by the gradient of `scale` times that sum. On the CPU the logits must lie in one piece.
+/// With a `scale` the logits are overwritten by the gradient of `scale` times the weighted sum. On the CPU they must be contiguous.
 ///
 /// # Errors
 /// [`Error::Torch`] where memory runs out.
@@ -64,7 +66,8 @@ fn by_libtorch(logits: &mut Tensor, predictions: Predictions, scale: Option<f32>
     let weights = Tensor::f_from_slice(predictions.weights)?.f_to_device(device)?;
     let logarithms = logits.f_log_softmax(-1, Kind::Float)?;
     let losses = logarithms.f_nll_loss(&targets, None::<Tensor>, Reduction::None, -100)?;
-    let sum = losses.f_dot(&weights)?.f_double_value(&[])?;
+    let reported = Tensor::f_from_slice(predictions.reported)?.f_to_device(device)?;
+    let sum = losses.f_dot(&reported)?.f_double_value(&[])?;
     if let Some(scale) = scale {
         let factors = weights.f_mul_scalar(f64::from(scale))?.f_unsqueeze(1)?;
         let mut gradient = logarithms.f_exp()?.f_mul(&factors)?;
@@ -90,11 +93,10 @@ fn on_cpu<N: Number>(
     let some_rows = |first: usize, numbers: &mut [N], losses: &mut [f64]| {
         let mut powers = vec![0.0; vocabulary.next_multiple_of(LANES)];
         for (place, (row, loss)) in numbers.chunks_exact_mut(vocabulary).zip(losses).enumerate() {
-            let (target, weight) = (
-                predictions.targets[first + place] as usize,
-                predictions.weights[first + place],
-            );
-            *loss = f64::from(weight) * of_row(row, &mut powers, target, scale.map(|scale| scale * weight));
+            let place = first + place;
+            let target = predictions.targets[place] as usize;
+            let factor = scale.map(|scale| scale * predictions.weights[place]);
+            *loss = f64::from(predictions.reported[place]) * of_row(row, &mut powers, target, factor);
         }
     };
     if threads == 1 {
@@ -297,6 +299,10 @@ mod tests {
                     (Tensor::randn([rows, vocabulary], (Kind::Float, Device::Cpu)) * 5.0).to_kind(kind);
                 let targets: Vec<i64> = (0..rows).map(|row| row * 7919 % vocabulary).collect();
                 let weights: Vec<f32> = (0..rows).map(|row| (row % 3 + 1) as f32).collect();
+                // Every fourth is learned and not reported.
+                let reported: Vec<f32> = (0..rows)
+                    .map(|row| if row % 4 == 3 { 0.0 } else { weights[row as usize] })
+                    .collect();
                 let leaf = logits
                     .to_kind(Kind::Float)
                     .detach()
@@ -308,12 +314,12 @@ mod tests {
                     Reduction::None,
                     -100,
                 );
-                let expected = losses.dot(&Tensor::from_slice(&weights));
-                (&expected * 0.25).backward();
-                let expected = expected.double_value(&[]);
+                let expected = losses.dot(&Tensor::from_slice(&reported)).double_value(&[]);
+                (losses.dot(&Tensor::from_slice(&weights)) * 0.25).backward();
                 let predictions = Predictions {
                     targets: &targets,
                     weights: &weights,
+                    reported: &reported,
                 };
                 let before = logits.copy();
                 let alone = cross_entropy(&mut logits, predictions, None).unwrap();
@@ -341,6 +347,7 @@ mod tests {
             let predictions = Predictions {
                 targets: &[5],
                 weights: &[1.0],
+                reported: &[1.0],
             };
             assert!(
                 cross_entropy(&mut logits, predictions, Some(1.0))

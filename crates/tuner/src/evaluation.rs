@@ -1,11 +1,38 @@
-//! Loss on held-out text.
+//! Loss on held-out text: which documents choose, and how it is measured.
+
+use std::collections::HashSet;
 
 use causal_lm::{CausalLm, Error};
+use contract::records::{DocumentKind, HeldOutDocument, HeldOutRole};
+use tch::Kind;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Rows;
 use crate::head_loss::head_loss;
 use crate::hidden_states::{self, HiddenStates};
 use crate::rows::passes;
+
+/// The held-out documents that may choose a checkpoint: those that are not there to test.
+pub(crate) fn choosing(held_out: Vec<HeldOutDocument>) -> Vec<HeldOutDocument> {
+    let mut held_out = held_out;
+    held_out.retain(|document| {
+        document.kind == DocumentKind::Document && document.role != Some(HeldOutRole::Test)
+    });
+    held_out
+}
+
+/// At most `most` of the documents, in their order. Which they are follows from their names alone: files may be sorted by date
+/// or length, and the first are then not like the others.
+pub(crate) fn sample(documents: Vec<HeldOutDocument>, most: usize) -> Vec<HeldOutDocument> {
+    let mut places: Vec<usize> = (0..documents.len()).collect();
+    places.sort_by_key(|&place| (xxh3_64(documents[place].doc_id.as_bytes()), place));
+    let chosen: HashSet<usize> = places.into_iter().take(most).collect();
+    let numbered = documents.into_iter().enumerate();
+    numbered
+        .filter(|(place, _)| chosen.contains(place))
+        .map(|(_, document)| document)
+        .collect()
+}
 
 /// Held-out rows, with their hidden states where these do not change.
 #[derive(Debug)]
@@ -15,8 +42,8 @@ pub(crate) struct HeldOut {
 }
 
 impl HeldOut {
-    /// Mean loss in nats per counted token over all rows, in passes of at most so many rows and tokens; `None` where no token
-    /// counts.
+    /// Mean loss in nats per token over all rows, in passes of at most so many rows and tokens; `None` where no token counts. The
+    /// last product is made in float32 whatever the model computes in, as where the extractor scores.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
@@ -27,19 +54,20 @@ impl HeldOut {
     ) -> Result<Option<f64>, Error> {
         let _guard = tch::no_grad_guard();
         let Self { rows, hidden } = self;
+        let head = model.head().f_to_kind(Kind::Float)?;
         let (mut sum, mut counted) = (0.0, 0);
         let order: Vec<(usize, usize)> = (0..rows.len()).map(|row| (row, 1)).collect();
         for pass in passes(&order, most_rows, most_tokens, |row| rows.length(row)) {
             let batch = rows.batch(pass, model.device());
-            if batch.counted == 0 {
+            if batch.targets.is_empty() {
                 continue;
             }
             let states = match hidden {
                 Some(hidden) => hidden.of(model, rows, pass)?,
                 None => hidden_states::compute(model, rows, pass)?,
             };
-            sum += head_loss(&states, model.head(), &batch, None)?.sum;
-            counted += batch.counted;
+            sum += head_loss(&states.f_to_kind(Kind::Float)?, &head, &batch, None)?.sum;
+            counted += batch.targets.len();
         }
         Ok((counted > 0).then(|| sum / counted as f64))
     }

@@ -250,8 +250,8 @@ impl Way<'_> {
         stream: Option<&Tensor>,
     ) -> Result<(f64, Option<Tensor>), Error> {
         let mut hidden = self.passage.leave(last)?;
-        if let Some(places) = &batch.places {
-            hidden = hidden.f_index_select(0, places)?;
+        if let Some(positions) = &batch.target_positions {
+            hidden = hidden.f_index_select(0, positions)?;
         }
         let loss = self.backward.head(self.model, &hidden, batch, scale, gradients)?;
         let gradient = match loss.of_hidden {
@@ -304,7 +304,7 @@ mod tests {
 
     const LENGTHS: [i64; 3] = [9, 5, 12];
 
-    /// Documents of three lengths, the second of which counts three times; of the last, every other prediction counts.
+    /// Documents of three lengths, the second of which counts three times; of the last, every other prediction is learned.
     fn batch(vocabulary: i64) -> Batch {
         let total: i64 = LENGTHS.iter().sum();
         let tokens: Vec<i64> = (0..total).map(|place| place * 7 % (vocabulary - 3)).collect();
@@ -317,8 +317,13 @@ mod tests {
             tokens: Tensor::from_slice(&tokens),
             lengths: LENGTHS.to_vec(),
             targets: places.iter().map(|place| (place * 5 + 1) % vocabulary).collect(),
-            counted: weights.iter().sum::<f32>() as usize,
-            places: Some(Tensor::from_slice(&places)),
+            target_positions: Some(Tensor::from_slice(&places)),
+            // Every fifth is learned and not reported.
+            reported: weights
+                .iter()
+                .enumerate()
+                .map(|(place, weight)| if place % 5 == 4 { 0.0 } else { *weight })
+                .collect(),
             weights,
         }
     }
@@ -363,7 +368,7 @@ mod tests {
             hidden.push(model.hidden(&tokens, None, None).unwrap().squeeze_dim(0));
             first += length;
         }
-        let hidden = Tensor::cat(&hidden, 0).index_select(0, batch.places.as_ref().unwrap());
+        let hidden = Tensor::cat(&hidden, 0).index_select(0, batch.target_positions.as_ref().unwrap());
         let losses = model.logits(&hidden).unwrap().cross_entropy_loss(
             &Tensor::from_slice(&batch.targets),
             None::<Tensor>,
@@ -371,8 +376,8 @@ mod tests {
             -100,
             0.0,
         );
-        let sum = losses.dot(&Tensor::from_slice(&batch.weights));
-        (&sum * 0.1).backward();
+        (losses.dot(&Tensor::from_slice(&batch.weights)) * 0.1).backward();
+        let sum = losses.dot(&Tensor::from_slice(&batch.reported));
         let found = model
             .trainable()
             .iter()

@@ -10,7 +10,7 @@ use crate::cross_entropy::{Predictions, cross_entropy};
 /// Bytes of logits that are held at once.
 const MOST_LOGITS: usize = 128 << 20;
 
-/// Which gradients are wanted, and of how many times the sum of losses.
+/// Which gradients are wanted, and of how many times the weighted sum of losses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// Factor of the loss.
@@ -24,6 +24,7 @@ pub(crate) struct Wanted {
 /// A sum of losses in nats, and the gradients that were asked for.
 #[derive(Debug)]
 pub(crate) struct HeadLoss {
+    /// Of the predictions that are reported.
     pub(crate) sum: f64,
     /// `[predictions, width]`, in the precision of the hidden states.
     pub(crate) of_hidden: Option<Tensor>,
@@ -31,7 +32,7 @@ pub(crate) struct HeadLoss {
     pub(crate) of_head: Option<Tensor>,
 }
 
-/// Weighted sum of −ln p(target) of hidden states `[predictions, width]` under the output head `[vocabulary, width]`.
+/// Sum of −ln p(target) of hidden states `[predictions, width]` under the output head `[vocabulary, width]`.
 ///
 /// # Errors
 /// [`Error::Torch`] where memory runs out.
@@ -57,6 +58,7 @@ pub(crate) fn head_loss(
         let predictions = Predictions {
             targets: &batch.targets[first..end],
             weights: &batch.weights[first..end],
+            reported: &batch.reported[first..end],
         };
         sum += cross_entropy(&mut logits, predictions, wanted.map(|wanted| wanted.scale))?;
         if of_hidden || of_head {

@@ -10,7 +10,7 @@ use tch::{Device, Kind, Tensor};
 use crate::Rows;
 use crate::rows::passes;
 
-/// The hidden states of a set of rows at the places whose prediction counts.
+/// The hidden states of a set of rows at the positions whose prediction is learned.
 #[derive(Debug)]
 pub(crate) struct HiddenStates {
     /// Each row's first twin, under which its states are kept.
@@ -57,7 +57,7 @@ impl HiddenStates {
             .map(|row| (row, 1))
             .collect();
         for &(row, _) in &firsts {
-            let count = rows.counted_in(row);
+            let count = rows.learned_in(row);
             places[row] = (total, count);
             total += count;
         }
@@ -106,7 +106,7 @@ impl HiddenStates {
         })
     }
 
-    /// States `[predictions, width]` of some rows, at the places that count, row behind row.
+    /// States `[predictions, width]` of some rows, at the positions that are learned, row behind row.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out; [`contract::Error::Input`] for a file that cannot be read back.
@@ -187,12 +187,12 @@ impl HiddenStates {
     }
 }
 
-/// States of some rows at the places that count, from the model itself.
+/// States of some rows at the positions that are learned, from the model itself.
 pub(crate) fn compute(model: &CausalLm, rows: &Rows, chosen: &[(usize, usize)]) -> Result<Tensor, Error> {
     let batch = rows.batch(chosen, model.device());
     let hidden = model.passage(&batch.tokens, &batch.lengths, false)?.hidden()?;
-    match &batch.places {
-        Some(places) => Ok(hidden.f_index_select(0, places)?),
+    match &batch.target_positions {
+        Some(positions) => Ok(hidden.f_index_select(0, positions)?),
         None => Ok(hidden),
     }
 }

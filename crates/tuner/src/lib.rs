@@ -1,7 +1,8 @@
 //! Stage 2: a model tuned on a training set, every parameter, the output head alone, or a low-rank update.
 //!
 //! [`tune`] is the whole stage. It reads rows from `train.parquet` ([`Rows`]), makes what the mode says trainable
-//! ([`modes`]), steps with [`AdamW`] along a [`schedule`], and writes a checkpoint folder and `metrics.parquet`. Its state
+//! ([`modes`]), steps with [`AdamW`] along a [`schedule`], and writes `metrics.parquet` and two checkpoint folders: the last, and
+//! the best by held-out loss. Its state
 //! is saved now and then, so that a run killed at any moment resumes and ends with the same weights, bit for bit on the
 //! same machine: the order of rows and the dropout of a step follow from seed and step alone.
 //!
@@ -22,12 +23,12 @@
 //! # }
 //! ```
 
+mod checkpoints;
 mod cross_entropy;
 mod evaluation;
 mod gradients;
 mod head_loss;
 mod hidden_states;
-mod kept;
 mod memory;
 mod merge;
 pub mod modes;
@@ -43,7 +44,7 @@ use std::path::Path;
 
 use causal_lm::{device, resolve};
 use contract::pipeline::Tuning;
-use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance, TrainingMetric};
+use contract::records::{TrainingInstance, TrainingMetric};
 use contract::{Error, Provenance, StageArguments, parquet};
 
 pub use gradients::Gradients;
@@ -52,6 +53,7 @@ pub use optimizer::AdamW;
 pub use outcome::Outcome;
 pub use rows::{Batch, Document, Rows};
 
+use checkpoints::CheckpointFolders;
 use modes::Prepared;
 use training::{Run, Trainer};
 
@@ -78,10 +80,9 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     if let Some(path) = &model.path {
         provenance = provenance.with_input("model", &pipeline.resolve(path))?;
     }
-    let (checkpoint, metrics) = (stage.out.join("checkpoint"), stage.out.join("metrics.parquet"));
-    let (work, kept) = (stage.out.join("training"), stage.out.join("checkpoints"));
-    let is_kept = tuning.keep_last == 0 || kept.is_dir();
-    if !stage.force && checkpoint.is_dir() && is_kept && provenance.is_done(&[&metrics]) {
+    let (metrics, work) = (stage.out.join("metrics.parquet"), stage.out.join("training"));
+    let checkpoints = CheckpointFolders::of_cell(&stage.out);
+    if !stage.force && checkpoints.are_there(&tuning) && provenance.is_done(&[&metrics]) {
         remove(&work)?;
         tracing::info!("{} is up to date", stage.out.display());
         return Ok(Outcome::up_to_date(&stage.out));
@@ -89,11 +90,9 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
 
     tch::set_num_threads(stage.threads() as i32);
     let instances: Vec<TrainingInstance> = parquet::read_all(&train)?;
-    let held_out: Vec<HeldOutDocument> = parquet::read_all(&held_out)?;
-    let held_out = held_out
-        .into_iter()
-        .filter(|document| document.kind == DocumentKind::Document);
-    let held_out: Vec<HeldOutDocument> = held_out.take(tuning.evaluate_documents).collect();
+    let choosing = evaluation::choosing(parquet::read_all(&held_out)?);
+    let may_choose = choosing.len();
+    let held_out = evaluation::sample(choosing, tuning.evaluate_documents);
     if instances.is_empty() {
         return Err(Error::input(
             &train,
@@ -108,14 +107,14 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
         learning_rate,
         seed,
         work: &work,
-        kept: &kept,
+        checkpoints: &checkpoints,
     };
     let mut trainer = Trainer::new(prepared, &run, &instances, &held_out)?;
     let recorded = trainer.run(&work.join("state.safetensors"), &provenance)?;
-    trainer.write_checkpoint(&checkpoint)?;
     write_metrics(&metrics, &provenance, &recorded)?;
     remove(&work)?;
-    Ok(Outcome::new(&stage.out, &recorded, trainer.trainable_count()))
+    let evaluated = (held_out.len(), may_choose);
+    Ok(Outcome::new(&stage.out, &recorded, &trainer, evaluated))
 }
 
 /// Removes what only an unfinished run needs.

@@ -12,8 +12,8 @@ use tuner::{MergeArguments, merge, tune};
 
 /// Tunes a model: pre-training, full, head-only, or LoRA
 ///
-/// Reads train.parquet and heldout.parquet; writes checkpoint/ (a model folder that transformers loads, or an adapter folder
-/// that peft loads) and metrics.parquet. Interrupted, it resumes where it was and ends with the same weights.
+/// Reads train.parquet and heldout.parquet; writes checkpoint/ (the last: a model folder that transformers loads, or an adapter
+/// folder that peft loads), best/checkpoint/ (that with the best held-out loss) and metrics.parquet. Interrupted, it resumes where it was and ends with the same weights.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use contract::records::{Split, TrainingMetric};
 
+use crate::training::{CutDocuments, Trainer};
+
 /// How tuning went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -20,13 +22,17 @@ struct Figures {
     seconds: f64,
     train_loss: Option<f64>,
     held_out: Option<HeldOut>,
+    cut: Option<CutDocuments>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct HeldOut {
     first: f64,
     best: f64,
+    best_step: i64,
     last: f64,
+    /// Documents that it is the loss of, and all that might choose.
+    documents: (usize, usize),
 }
 
 impl Outcome {
@@ -37,29 +43,36 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn new(folder: &Path, metrics: &[TrainingMetric], trainable: usize) -> Self {
-        let losses = |split| {
-            metrics
-                .iter()
-                .filter(move |row| row.split == split)
-                .map(|row| row.loss)
+    pub(crate) fn new(
+        folder: &Path,
+        metrics: &[TrainingMetric],
+        trainer: &Trainer,
+        documents: (usize, usize),
+    ) -> Self {
+        let of = |split| metrics.iter().filter(move |row| row.split == split);
+        let evaluations: Vec<&TrainingMetric> = of(Split::Heldout).collect();
+        let best = evaluations
+            .iter()
+            .min_by(|first, second| first.loss.total_cmp(&second.loss));
+        let held_out = match (evaluations.first(), best, evaluations.last()) {
+            (Some(first), Some(best), Some(last)) => Some(HeldOut {
+                first: first.loss,
+                best: best.loss,
+                best_step: best.step,
+                last: last.loss,
+                documents,
+            }),
+            _ => None,
         };
-        let held_out = losses(Split::Heldout)
-            .next()
-            .zip(losses(Split::Heldout).next_back())
-            .map(|(first, last)| HeldOut {
-                first,
-                best: losses(Split::Heldout).fold(f64::INFINITY, f64::min),
-                last,
-            });
         let last = metrics.last();
         let figures = Figures {
-            trainable,
+            trainable: trainer.trainable_count(),
             steps: last.map_or(0, |row| row.step),
             tokens: last.map_or(0, |row| row.tokens),
             seconds: last.map_or(0.0, |row| row.seconds),
-            train_loss: losses(Split::Train).next_back(),
+            train_loss: of(Split::Train).next_back().map(|row| row.loss),
             held_out,
+            cut: trainer.cut(),
         };
         Self {
             folder: folder.to_path_buf(),
@@ -80,6 +93,7 @@ impl fmt::Display for Outcome {
             seconds,
             train_loss,
             held_out,
+            cut,
         } = figures;
         write!(
             formatter,
@@ -89,10 +103,63 @@ impl fmt::Display for Outcome {
         if let Some(loss) = train_loss {
             write!(formatter, "\n  training loss  {loss:.3} nats per token")?;
         }
-        if let Some(HeldOut { first, best, last }) = held_out {
+        match held_out {
+            Some(held_out) => write!(formatter, "\n{held_out}")?,
+            None => write!(
+                formatter,
+                "\n  held-out loss  none: no held-out document can choose, so that best/checkpoint is the last"
+            )?,
+        }
+        if let Some(cut) = cut {
+            write!(formatter, "\n{cut}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for HeldOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            first,
+            best,
+            best_step,
+            last,
+            documents: (measured, all),
+        } = self;
+        write!(
+            formatter,
+            "  held-out loss  {first:.3} before, {best:.3} at best ({}), {last:.3} at the end; on ",
+            match best_step {
+                0 => "before tuning".to_owned(),
+                step => format!("step {step}"),
+            }
+        )?;
+        if measured == all {
+            write!(formatter, "{all} document{}", if *all == 1 { "" } else { "s" })
+        } else {
             write!(
                 formatter,
-                "\n  held-out loss  {first:.3} before, {best:.3} at best, {last:.3} at the end"
+                "{measured} of {all} documents (tuning.evaluate_documents)"
+            )
+        }
+    }
+}
+
+impl fmt::Display for CutDocuments {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            context,
+            training: (training, training_all),
+            held_out: (held_out, held_out_all),
+        } = self;
+        write!(
+            formatter,
+            "  cut            {training} of {training_all} training documents at tuning.context = {context} tokens"
+        )?;
+        if *held_out_all > 0 {
+            write!(
+                formatter,
+                ", and {held_out} of those {held_out_all} held-out documents"
             )?;
         }
         Ok(())

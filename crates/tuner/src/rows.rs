@@ -1,7 +1,8 @@
 //! Training rows: documents one by one, or packed; and batches of them as tensors.
 //!
-//! Every document begins with the token that begins a text and ends with the one that ends it (for GPT-2 the same), so that
-//! its first token is learned too, and so that extraction, which begins prompts the same way, meets what was trained.
+//! Every document begins with the BOS and ends with the EOS (for GPT-2 the same), so that its first token is learned too, and
+//! so that extraction, which begins prompts the same way, meets what was trained. The EOS is learned, but it is no text: the
+//! losses that are reported leave it out.
 
 use std::collections::HashMap;
 
@@ -22,16 +23,29 @@ pub struct Document<'a> {
     pub prompt_chars: usize,
 }
 
+/// What the prediction of a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum LossMask {
+    /// Nothing: a BOS, or a prompt with `loss_on = "response"`.
+    Ignored,
+    /// To be learned alone: the EOS.
+    Learned,
+    /// To be learned, and part of the loss that is reported: text.
+    Reported,
+}
+
 /// All rows of a training set: one array of tokens, and where each row lies in it.
 #[derive(Debug)]
 pub struct Rows {
     tokens: Vec<i32>,
-    /// Whether the loss counts the prediction of each token.
-    counted: Vec<bool>,
+    /// What the prediction of each token is for.
+    loss_mask: Vec<LossMask>,
     /// First token and token after the last; a row of n tokens makes n − 1 predictions.
     spans: Vec<(usize, usize)>,
     /// The document of each row, where rows are documents.
     names: Vec<String>,
+    /// Whether text of that document was cut off.
+    cut: Vec<bool>,
 }
 
 /// Some rows as tensors, without padding. Rows that are the same stand here once, with their number as weight.
@@ -41,69 +55,49 @@ pub struct Batch {
     pub tokens: Tensor,
     /// Tokens of each row.
     pub lengths: Vec<i64>,
-    /// Places among the tokens whose prediction counts, where not all do.
-    pub places: Option<Tensor>,
-    /// The token to predict at each of those places.
+    /// Positions among the tokens whose prediction is learned, where not all are.
+    pub target_positions: Option<Tensor>,
+    /// The token to predict at each of those positions.
     pub targets: Vec<i64>,
-    /// How many times each of those predictions counts.
+    /// How many times each of those predictions is learned.
     pub weights: Vec<f32>,
-    /// Number of counted predictions, copies included.
-    pub counted: usize,
+    /// How many times each of them counts in the loss that is reported: its weight, or 0 for an EOS.
+    pub reported: Vec<f32>,
 }
 
 impl Rows {
-    /// Lays documents out in rows of at most `tuning.context` tokens.
+    /// Lays documents out in rows to train on, of at most `tuning.context` tokens.
     ///
     /// # Errors
     /// [`Error::Run`] where the tokenizer fails; [`Error::Configuration`] where no prediction would count.
-    pub fn new<'a>(
+    pub fn for_training<'a>(
         documents: impl Iterator<Item = Document<'a>>,
         tokenizer: &TextTokenizer,
         config: &Config,
         tuning: &Tuning,
-        layout: RowLayout,
     ) -> Result<Self, Error> {
-        let mut rows = Self {
-            tokens: Vec::new(),
-            counted: Vec::new(),
-            spans: Vec::new(),
-            names: Vec::new(),
-        };
+        let mut rows = Self::empty();
+        let packed = tuning.rows == RowLayout::Packed;
         for document in documents {
-            let (ids, prompt) = tokenizer.encode_with_prompt(document.text, document.prompt_chars)?;
-            let prompt = if tuning.loss_on == LossOn::Response {
-                prompt
-            } else {
-                0
-            };
             let start = rows.tokens.len();
             // Packed, the end of one document is the beginning of the next.
-            if layout == RowLayout::Documents || start == 0 || config.begin_token != config.end_token() {
-                rows.push(config.begin_token, false);
+            if !packed || start == 0 || config.begin_token != config.end_token() {
+                rows.push(config.begin_token, LossMask::Ignored);
             }
-            for (place, id) in ids.into_iter().enumerate() {
-                rows.push(id, place >= prompt);
-            }
-            rows.push(config.end_token(), true);
-            if layout == RowLayout::Documents {
-                rows.tokens.truncate(start + tuning.context);
-                rows.counted.truncate(start + tuning.context);
-                rows.spans.push((start, rows.tokens.len()));
-                rows.names.push(document.doc_id.to_owned());
+            let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
+            rows.push(config.end_token(), LossMask::Learned);
+            if !packed {
+                rows.end_row(&document, start, tuning.context, text_end);
             }
         }
-        if layout == RowLayout::Packed {
+        if packed {
             let end = rows.tokens.len();
             let starts = (0..end.saturating_sub(1)).step_by(tuning.context);
             rows.spans = starts
                 .map(|start| (start, (start + tuning.context + 1).min(end)))
                 .collect();
         }
-        if !rows
-            .spans
-            .iter()
-            .any(|&(start, end)| rows.counted[start + 1..end].contains(&true))
-        {
+        if !(0..rows.len()).any(|row| rows.reported_in(row) > 0) {
             return Err(Error::Configuration(format!(
                 "nothing to learn: with tuning.loss_on = \"response\" and tuning.context = {} no token counts",
                 tuning.context
@@ -112,9 +106,83 @@ impl Rows {
         Ok(rows)
     }
 
-    fn push(&mut self, id: i64, counted: bool) {
+    /// Lays documents out in rows whose loss is measured: one for each that has any text, behind the BOS and without an EOS,
+    /// cut where training cuts it. Where training cuts nothing (`rows = "packed"`), the model's context does, as for the extractor.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the tokenizer fails.
+    pub fn for_evaluation<'a>(
+        documents: impl Iterator<Item = Document<'a>>,
+        tokenizer: &TextTokenizer,
+        config: &Config,
+        tuning: &Tuning,
+    ) -> Result<Self, Error> {
+        let mut rows = Self::empty();
+        let longest = match tuning.rows {
+            RowLayout::Documents => tuning.context,
+            RowLayout::Packed => config.context,
+        };
+        for document in documents {
+            let start = rows.tokens.len();
+            rows.push(config.begin_token, LossMask::Ignored);
+            let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
+            if text_end == start + 1 {
+                rows.tokens.truncate(start);
+                rows.loss_mask.truncate(start);
+            } else {
+                rows.end_row(&document, start, longest, text_end);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn empty() -> Self {
+        Self {
+            tokens: Vec::new(),
+            loss_mask: Vec::new(),
+            spans: Vec::new(),
+            names: Vec::new(),
+            cut: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, id: i64, mask: LossMask) {
         self.tokens.push(id as i32);
-        self.counted.push(counted);
+        self.loss_mask.push(mask);
+    }
+
+    /// Adds a document's tokens and returns where they end.
+    fn push_text(
+        &mut self,
+        document: &Document,
+        tokenizer: &TextTokenizer,
+        loss_on: LossOn,
+    ) -> Result<usize, Error> {
+        let (ids, prompt) = tokenizer.encode_with_prompt(document.text, document.prompt_chars)?;
+        let ignored = if loss_on == LossOn::Response { prompt } else { 0 };
+        for (place, id) in ids.into_iter().enumerate() {
+            let mask = if place < ignored {
+                LossMask::Ignored
+            } else {
+                LossMask::Reported
+            };
+            self.push(id, mask);
+        }
+        Ok(self.tokens.len())
+    }
+
+    /// Makes a row of the tokens from `start` on, cut at `longest` tokens; the document's text ends at `text_end`.
+    fn end_row(&mut self, document: &Document, start: usize, longest: usize, text_end: usize) {
+        self.tokens.truncate(start + longest);
+        self.loss_mask.truncate(start + longest);
+        self.spans.push((start, self.tokens.len()));
+        self.names.push(document.doc_id.to_owned());
+        self.cut.push(text_end > start + longest);
+    }
+
+    /// Whether text of the document that is this row was cut off; packed rows cut none.
+    pub fn is_cut(&self, row: usize) -> bool {
+        self.cut.get(row).is_some_and(|cut| *cut)
     }
 
     /// Number of rows.
@@ -166,40 +234,47 @@ impl Rows {
         self.spans[row].1 - self.spans[row].0 - 1
     }
 
-    /// Predictions of one row that count.
-    pub(crate) fn counted_in(&self, row: usize) -> usize {
-        let (start, end) = self.spans[row];
-        self.counted[start + 1..end]
-            .iter()
-            .filter(|counted| **counted)
-            .count()
+    /// Predictions of one row that are learned.
+    pub(crate) fn learned_in(&self, row: usize) -> usize {
+        let masks = self.masks(row).iter();
+        masks.filter(|mask| **mask != LossMask::Ignored).count()
     }
 
-    /// Each row's first twin: the row itself, or the first with the same tokens, of which the same count.
+    /// Predictions of one row that the reported loss is made of.
+    pub(crate) fn reported_in(&self, row: usize) -> usize {
+        let masks = self.masks(row).iter();
+        masks.filter(|mask| **mask == LossMask::Reported).count()
+    }
+
+    /// What each prediction of a row is for.
+    fn masks(&self, row: usize) -> &[LossMask] {
+        let (start, end) = self.spans[row];
+        &self.loss_mask[(start + 1).min(end)..end]
+    }
+
+    /// Each row's first twin: the row itself, or the first with the same tokens, of which the same are learned.
     pub(crate) fn twins(&self) -> Vec<usize> {
-        let mut first: HashMap<(&[i32], &[bool]), usize> = HashMap::new();
-        let spans = self.spans.iter().enumerate();
-        spans
-            .map(|(row, &(start, end))| {
-                let content = (&self.tokens[start..end], &self.counted[start + 1..end]);
-                *first.entry(content).or_insert(row)
-            })
+        let mut first: HashMap<(&[i32], &[LossMask]), usize> = HashMap::new();
+        (0..self.len())
+            .map(|row| *first.entry((self.tokens(row), self.masks(row))).or_insert(row))
             .collect()
     }
 
     /// Some rows, each with its weight, as tensors on `device`.
     pub fn batch(&self, rows: &[(usize, usize)], device: Device) -> Batch {
         let (mut tokens, mut lengths) = (Vec::new(), Vec::with_capacity(rows.len()));
-        let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        let mut counted = 0;
+        let (mut positions, mut targets) = (Vec::new(), Vec::new());
+        let (mut weights, mut reported) = (Vec::new(), Vec::new());
         for &(row, weight) in rows {
             let (start, end) = self.spans[row];
             for place in start..end - 1 {
-                if self.counted[place + 1] {
-                    places.push(tokens.len() as i64);
+                let mask = self.loss_mask[place + 1];
+                if mask != LossMask::Ignored {
+                    positions.push(tokens.len() as i64);
                     targets.push(i64::from(self.tokens[place + 1]));
                     weights.push(weight as f32);
-                    counted += weight;
+                    let counts = mask == LossMask::Reported;
+                    reported.push(if counts { weight as f32 } else { 0.0 });
                 }
                 tokens.push(i64::from(self.tokens[place]));
             }
@@ -207,12 +282,12 @@ impl Rows {
         }
         let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
         Batch {
-            places: (places.len() < tokens.len()).then(|| on_device(&places)),
+            target_positions: (positions.len() < tokens.len()).then(|| on_device(&positions)),
             tokens: on_device(&tokens),
             lengths,
             targets,
             weights,
-            counted,
+            reported,
         }
     }
 }

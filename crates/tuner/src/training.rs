@@ -1,22 +1,23 @@
 //! The training loop.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
 use contract::pipeline::{Mode, Rows as RowLayout, Tuning};
-use contract::records::{HeldOutDocument, Split, TrainingInstance, TrainingMetric};
+use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance, TrainingMetric};
 use contract::{Error, Progress, Provenance};
 use tch::{Device, Kind};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::checkpoints::{CheckpointFolders, CheckpointStore, best_step};
 use crate::evaluation::HeldOut;
 use crate::gradients::{Backward, Gradients};
 use crate::hidden_states::HiddenStates;
-use crate::kept::Kept;
 use crate::modes::Prepared;
 use crate::rows::{Document, passes};
 use crate::schedule::learning_rate;
-use crate::state::{self, Standing};
+use crate::state::{self, TrainState};
 use crate::{AdamW, Rows, memory};
 
 /// What one run is told.
@@ -28,8 +29,8 @@ pub(crate) struct Run<'a> {
     pub(crate) seed: u64,
     /// Folder for what only an unfinished run needs.
     pub(crate) work: &'a Path,
-    /// Folder for checkpoints beside the last.
-    pub(crate) kept: &'a Path,
+    /// Where its checkpoints go.
+    pub(crate) checkpoints: &'a CheckpointFolders,
 }
 
 /// A model, its rows, and how to step.
@@ -44,7 +45,8 @@ pub(crate) struct Trainer {
     held_out: Option<HeldOut>,
     backward: Backward,
     optimizer: AdamW,
-    kept: Kept,
+    checkpoints: CheckpointStore,
+    cut: Option<CutDocuments>,
     tuning: Tuning,
     peak: f64,
     seed: u64,
@@ -67,23 +69,15 @@ impl Trainer {
             prompt_chars: instance.prompt_chars.max(0) as usize,
         });
         let (config, tokenizer) = (&prepared.model.config, &prepared.tokenizer);
-        let rows = Rows::new(documents, tokenizer, config, tuning, tuning.rows)?;
+        let rows = Rows::for_training(documents, tokenizer, config, tuning)?;
         let documents = held_out.iter().map(|document| Document {
             doc_id: &document.doc_id,
             text: &document.text,
             prompt_chars: document.prompt_chars.max(0) as usize,
         });
-        let held_out = if held_out.is_empty() {
-            None
-        } else {
-            Some(Rows::new(
-                documents,
-                tokenizer,
-                config,
-                tuning,
-                RowLayout::Documents,
-            )?)
-        };
+        let held_out = Rows::for_evaluation(documents, tokenizer, config, tuning)?;
+        let cut = (tuning.rows == RowLayout::Documents)
+            .then(|| CutDocuments::count(tuning.context, (&rows, instances), &held_out));
         let trainable = prepared.model.trainable();
         let backward = Backward::new(&prepared.model, &trainable, tuning.gradient_checkpointing);
         let optimizer = AdamW::new(trainable, tuning.betas, tuning.weight_decay)?;
@@ -104,12 +98,13 @@ impl Trainer {
                 .transpose()
         };
         let hidden = states_of(&rows, "training")?;
-        let held_out = match held_out {
-            None => None,
-            Some(rows) => Some(HeldOut {
-                hidden: states_of(&rows, "held-out")?,
-                rows,
-            }),
+        let held_out = if held_out.is_empty() {
+            None
+        } else {
+            Some(HeldOut {
+                hidden: states_of(&held_out, "held-out")?,
+                rows: held_out,
+            })
         };
         let drops = prepared.model.lora().is_some_and(|lora| lora.dropout > 0.0);
         let steps_per_epoch = rows.len().div_ceil(tuning.batch_size * tuning.accumulation);
@@ -123,7 +118,8 @@ impl Trainer {
             held_out,
             backward,
             optimizer,
-            kept: Kept::new(run.kept, tuning),
+            checkpoints: CheckpointStore::new(run.checkpoints, tuning),
+            cut,
             tuning: tuning.clone(),
             peak: run.learning_rate,
             seed: run.seed,
@@ -137,79 +133,90 @@ impl Trainer {
         self.optimizer.count()
     }
 
-    /// Trains from the saved state, or from the beginning, to the end; returns all rows of metrics.
+    /// Documents that were cut, where each has a row of its own.
+    pub(crate) fn cut(&self) -> Option<CutDocuments> {
+        self.cut
+    }
+
+    /// Trains from the saved state, or from the beginning, to the end, and leaves its checkpoints; returns all rows of metrics.
     pub(crate) fn run(
         &mut self,
         saved: &Path,
         provenance: &Provenance,
     ) -> Result<Vec<TrainingMetric>, Error> {
-        let mut standing = state::resume(
+        let mut state = state::resume(
             saved,
             provenance,
+            self.checkpoints.best(),
             &mut self.optimizer,
             self.prepared.model.device(),
         )?;
-        self.kept.take_over(&standing)?;
-        if standing.step < self.steps {
+        self.checkpoints.resume(&state)?;
+        if state.step < self.steps {
             self.warn_of_slow_precision()?;
         }
         let mut progress = Progress::new("training", self.steps as u64, "steps");
-        progress.set_position(standing.step as u64);
-        let (before, started) = (standing.seconds, Instant::now());
-        let mut last_saved = (standing.step, Instant::now());
-        if standing.step == 0 {
-            self.evaluate(&mut standing)?;
+        progress.set_position(state.step as u64);
+        let (before, started) = (state.seconds, Instant::now());
+        let mut last_saved = (state.step, Instant::now());
+        if state.step == 0 {
+            self.evaluate(&mut state)?;
+        }
+        if best_step(&state) == Some(state.step) {
+            self.checkpoints.write_best(&mut self.prepared)?;
         }
         let mut order = (usize::MAX, Vec::new());
-        let last_of = |standing: &Standing| {
-            let mut rows = standing.metrics.iter().rev();
+        let last_of = |state: &TrainState| {
+            let mut rows = state.metrics.iter().rev();
             rows.find(|row| row.split == Split::Train).cloned()
         };
-        let mut logged_at = last_of(&standing).map_or(0.0, |row| row.seconds);
-        while standing.step < self.steps && !standing.stopped {
-            let epoch = standing.step / self.steps_per_epoch;
+        let mut logged_at = last_of(&state).map_or(0.0, |row| row.seconds);
+        while state.step < self.steps && !state.stopped {
+            let epoch = state.step / self.steps_per_epoch;
             if order.0 != epoch {
                 order = (epoch, self.rows.order(epoch, self.seed));
             }
-            let (rate, norm) = self.step(&mut standing, &order.1, last_saved.0)?;
-            standing.seconds = before + started.elapsed().as_secs_f64();
-            let remark = last_of(&standing).map_or_else(String::new, |row| {
+            let (rate, norm) = self.step(&mut state, &order.1, last_saved.0)?;
+            state.seconds = before + started.elapsed().as_secs_f64();
+            let remark = last_of(&state).map_or_else(String::new, |row| {
                 format!("loss {:.3}, {:.0} tokens/s", row.loss, row.tokens_per_second)
             });
             progress.advance(1, &remark);
-            if standing.step % self.tuning.log_every.max(1) == 0 || standing.step == self.steps {
-                self.log(&mut standing, rate, norm, logged_at);
-                logged_at = standing.seconds;
+            if state.step % self.tuning.log_every.max(1) == 0 || state.step == self.steps {
+                self.log(&mut state, rate, norm, logged_at);
+                logged_at = state.seconds;
             }
-            if self.evaluation_due(standing.step) {
-                self.evaluate(&mut standing)?;
-                self.kept.consider(&standing, &mut self.prepared)?;
-                if self.kept.is_out_of_patience(&standing) {
+            if self.evaluation_due(state.step) {
+                self.evaluate(&mut state)?;
+                self.checkpoints.keep(&state, &mut self.prepared)?;
+                if best_step(&state) == Some(state.step) {
+                    // The state is saved first, and a run resumed from it writes the best once more. So the best that is there
+                    // always belongs to the state that is resumed from, wherever the run is killed.
+                    state::save(saved, provenance, &state, &self.optimizer)?;
+                    last_saved = (state.step, Instant::now());
+                    self.checkpoints.write_best(&mut self.prepared)?;
+                }
+                if self.checkpoints.is_out_of_patience(&state) {
                     tracing::info!(
                         "stopped after step {}: no better held-out loss in {} evaluations",
-                        standing.step,
+                        state.step,
                         self.tuning.patience
                     );
-                    standing.stopped = true;
+                    state.stopped = true;
                 }
             }
             if last_saved.1.elapsed().as_secs_f64() >= self.tuning.save_seconds {
-                state::save(saved, provenance, &standing, &self.optimizer)?;
-                last_saved = (standing.step, Instant::now());
+                state::save(saved, provenance, &state, &self.optimizer)?;
+                last_saved = (state.step, Instant::now());
             }
         }
-        if standing.since_logged.1 > 0 {
+        if state.since_logged.1 > 0 {
             // Stopped early between two rows of metrics.
-            let (rate, norm) =
-                last_of(&standing).map_or((0.0, 0.0), |row| (row.learning_rate, row.grad_norm));
-            self.log(&mut standing, rate, norm, logged_at);
+            let (rate, norm) = last_of(&state).map_or((0.0, 0.0), |row| (row.learning_rate, row.grad_norm));
+            self.log(&mut state, rate, norm, logged_at);
         }
-        Ok(standing.metrics)
-    }
-
-    /// Writes the tuned model or adapter, or puts the best of the kept checkpoints in its place, whole or not at all.
-    pub(crate) fn write_checkpoint(&mut self, destination: &Path) -> Result<(), Error> {
-        self.kept.write_final(&mut self.prepared, destination)
+        self.checkpoints.write_last(&state, &mut self.prepared)?;
+        Ok(state.metrics)
     }
 
     /// Half precision is asked for to be fast, which it is not on every processor.
@@ -228,41 +235,42 @@ impl Trainer {
         Ok(())
     }
 
-    /// One optimizer step over `accumulation` batches. The gradient is that of the mean over all counted predictions of the
+    /// One optimizer step over `accumulation` batches. The gradient is that of the mean over all learned predictions of the
     /// step, however they fall into passes. Returns the learning rate and the norm of the gradient.
     fn step(
         &mut self,
-        standing: &mut Standing,
+        state: &mut TrainState,
         order: &[usize],
         last_saved: usize,
     ) -> Result<(f64, f64), Error> {
         // What is random in a step depends on seed and step alone, so that a resumed run draws the same.
-        let seed = xxh3_64_with_seed(&standing.step.to_le_bytes(), self.seed);
+        let seed = xxh3_64_with_seed(&state.step.to_le_bytes(), self.seed);
         let model = &self.prepared.model;
         let per_step = self.tuning.batch_size * self.tuning.accumulation;
-        let first = standing.step % self.steps_per_epoch * per_step;
+        let first = state.step % self.steps_per_epoch * per_step;
         let chosen = &order[first..(first + per_step).min(order.len())];
         let merged = merged(chosen, self.twins.as_deref());
-        let counted: usize = merged
-            .iter()
-            .map(|&(row, copies)| copies * self.rows.counted_in(row))
-            .sum();
+        let total = |of_row: &dyn Fn(usize) -> usize| -> usize {
+            merged.iter().map(|&(row, copies)| copies * of_row(row)).sum()
+        };
+        let learned = total(&|row| self.rows.learned_in(row));
+        let reported = total(&|row| self.rows.reported_in(row));
         let rate = learning_rate(
             self.tuning.schedule,
             self.peak,
             self.tuning.warmup,
-            standing.step,
+            state.step,
             self.steps,
         );
         let (most_rows, most_tokens) = pass_limits(&self.tuning);
         let mut norm = 0.0;
-        if counted > 0 {
-            let (mut sum, scale) = (0.0, 1.0 / counted as f32);
+        if learned > 0 {
+            let (mut sum, scale) = (0.0, 1.0 / learned as f32);
             let mut gradients = Gradients::none(self.backward.count());
             let passes = passes(&merged, most_rows, most_tokens, |row| self.rows.length(row));
             for (number, pass) in passes.into_iter().enumerate() {
                 let batch = self.rows.batch(pass, model.device());
-                if batch.counted == 0 {
+                if batch.targets.is_empty() {
                     continue;
                 }
                 sum += match &mut self.hidden {
@@ -280,8 +288,8 @@ impl Trainer {
             norm = gradients.norm()?;
             if !sum.is_finite() || !norm.is_finite() {
                 return Err(self.not_finite(
-                    standing.step + 1,
-                    sum / counted as f64,
+                    state.step + 1,
+                    sum / reported.max(1) as f64,
                     norm,
                     chosen,
                     last_saved,
@@ -293,20 +301,20 @@ impl Trainer {
                 1.0
             };
             self.optimizer.step(&gradients, factor, rate)?;
-            standing.since_logged.0 += sum;
-            standing.since_logged.1 += counted;
+            state.since_logged.0 += sum;
+            state.since_logged.1 += reported;
         } else {
             self.optimizer.skip();
         }
         let read = self.rows.read(chosen);
-        standing.since_logged.2 += read;
-        standing.tokens += read as i64;
-        standing.step += 1;
+        state.since_logged.2 += read;
+        state.tokens += read as i64;
+        state.step += 1;
         Ok((rate, norm))
     }
 
     fn not_finite(&self, step: usize, loss: f64, norm: f64, rows: &[usize], last_saved: usize) -> Error {
-        let good = match (self.kept.newest(), last_saved) {
+        let good = match (self.checkpoints.newest(), last_saved) {
             (Some(folder), _) => format!("The last good checkpoint is {}", folder.display()),
             (None, 0) => "No state was saved before it".to_owned(),
             (None, saved) => {
@@ -329,7 +337,7 @@ impl Trainer {
         step.is_multiple_of(every) || step == self.steps
     }
 
-    fn evaluate(&mut self, standing: &mut Standing) -> Result<(), Error> {
+    fn evaluate(&mut self, state: &mut TrainState) -> Result<(), Error> {
         let limits = pass_limits(&self.tuning);
         let Some(held_out) = &mut self.held_out else {
             return Ok(());
@@ -339,27 +347,27 @@ impl Trainer {
                 return Err(Error::Run(format!(
                     "after step {}: the held-out loss is {loss}; a lower learning rate, a longer warm-up or precision = \"float32\" \
                      may help",
-                    standing.step
+                    state.step
                 )));
             }
-            let row = self.metric(standing, Split::Heldout, loss, 0.0, 0.0, 0.0);
-            standing.metrics.push(row);
+            let row = self.metric(state, Split::Heldout, loss, 0.0, 0.0, 0.0);
+            state.metrics.push(row);
         }
         Ok(())
     }
 
-    fn log(&self, standing: &mut Standing, rate: f64, norm: f64, logged_at: f64) {
-        let (sum, counted, read) = std::mem::take(&mut standing.since_logged);
-        if counted > 0 {
-            let speed = read as f64 / (standing.seconds - logged_at).max(1e-9);
-            let row = self.metric(standing, Split::Train, sum / counted as f64, rate, norm, speed);
-            standing.metrics.push(row);
+    fn log(&self, state: &mut TrainState, rate: f64, norm: f64, logged_at: f64) {
+        let (sum, reported, read) = std::mem::take(&mut state.since_logged);
+        if reported > 0 {
+            let speed = read as f64 / (state.seconds - logged_at).max(1e-9);
+            let row = self.metric(state, Split::Train, sum / reported as f64, rate, norm, speed);
+            state.metrics.push(row);
         }
     }
 
     fn metric(
         &self,
-        standing: &Standing,
+        state: &TrainState,
         split: Split,
         loss: f64,
         rate: f64,
@@ -367,17 +375,49 @@ impl Trainer {
         speed: f64,
     ) -> TrainingMetric {
         TrainingMetric {
-            step: standing.step as i64,
-            epoch: standing.step as f64 / self.steps_per_epoch as f64,
+            step: state.step as i64,
+            epoch: state.step as f64 / self.steps_per_epoch as f64,
             split,
             loss,
-            tokens: standing.tokens,
+            tokens: state.tokens,
             learning_rate: rate,
             grad_norm: norm,
             tokens_per_second: speed,
-            seconds: standing.seconds,
+            seconds: state.seconds,
             peak_rss_bytes: memory::peak_resident_bytes(),
             peak_device_bytes: None,
+        }
+    }
+}
+
+/// How many documents were cut, of those that a row each was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CutDocuments {
+    /// Tokens at which they were cut, the BOS included.
+    pub(crate) context: usize,
+    /// Training documents that were cut, and all of them; copies and canaries do not count.
+    pub(crate) training: (usize, usize),
+    /// The same of the held-out documents whose loss is measured.
+    pub(crate) held_out: (usize, usize),
+}
+
+impl CutDocuments {
+    fn count(context: usize, (rows, instances): (&Rows, &[TrainingInstance]), held_out: &Rows) -> Self {
+        let mut seen = HashSet::new();
+        let documents: Vec<usize> = (0..instances.len())
+            .filter(|&row| instances[row].kind == DocumentKind::Document)
+            .filter(|&row| seen.insert(instances[row].doc_id.as_str()))
+            .collect();
+        Self {
+            context,
+            training: (
+                documents.iter().filter(|&&row| rows.is_cut(row)).count(),
+                documents.len(),
+            ),
+            held_out: (
+                (0..held_out.len()).filter(|&row| held_out.is_cut(row)).count(),
+                held_out.len(),
+            ),
         }
     }
 }

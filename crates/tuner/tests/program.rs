@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use causal_lm::{load_checkpoint, weights};
-use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance, TrainingMetric};
+use contract::records::{
+    DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance, TrainingMetric,
+};
 use contract::{Provenance, parquet};
 use tch::{Device, Kind, Tensor};
 
@@ -56,8 +58,13 @@ impl Bench {
         let provenance = Provenance::new("test");
         parquet::write_all(&folder.path().join("train.parquet"), &provenance, &train).unwrap();
         parquet::write_all(&folder.path().join("heldout.parquet"), &provenance, &held_out).unwrap();
+        let rate = if mode.contains("learning_rate") {
+            ""
+        } else {
+            "learning_rate = 0.01"
+        };
         let pipeline = format!(
-            "name = \"test\"\n[corpus]\nfiles = \"none\"\n[[model]]\nname = \"tiny\"\n{model}\n[[mode]]\nlearning_rate = 0.01\n\
+            "name = \"test\"\n[corpus]\nfiles = \"none\"\n[[model]]\nname = \"tiny\"\n{model}\n[[mode]]\n{rate}\n\
              {mode}\n[tuning]\nepochs = 4\nbatch_size = 5\ncontext = 48\nlog_every = 1\n{tuning}\n"
         );
         std::fs::write(folder.path().join("tuner.toml"), pipeline).unwrap();
@@ -122,9 +129,18 @@ fn held_out_losses(cell: &Path) -> Vec<f64> {
         .collect()
 }
 
-/// Every file of a checkpoint, by name.
+/// Every file of the last checkpoint, by name.
 fn files(cell: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(cell.join("checkpoint"))
+    files_in(&cell.join("checkpoint"))
+}
+
+/// Every file of the best checkpoint, by name.
+fn best_files(cell: &Path) -> Vec<(String, Vec<u8>)> {
+    files_in(&cell.join("best/checkpoint"))
+}
+
+fn files_in(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap())
         .map(|entry| {
@@ -236,13 +252,23 @@ fn training_from_nothing_makes_a_model_and_its_tokenizer() {
 #[test]
 fn killed_at_any_moment_it_resumes_to_the_same_bytes() {
     let modes = [
-        ("kind = \"full\"", "keep_last = 2\nkeep_best = true"),
+        ("kind = \"full\"", "keep_last = 2"),
         ("kind = \"head\"", "hidden_state_megabytes = 0"),
         ("kind = \"lora\"\nrank = 2\ndropout = 0.2", "patience = 3"),
+        // The best is early: a run that is resumed after it finds it and has not to make it.
+        (
+            "kind = \"full\"\nlearning_rate = 0.05\nepochs = 8",
+            "schedule = \"constant\"\nevaluate_every = 1",
+        ),
     ];
     for (mode, tuning) in modes {
         let bench = Bench::tiny(mode, &format!("save_seconds = 0\naccumulation = 2\n{tuning}"));
         let whole = bench.tune("whole");
+        let losses = held_out_losses(&whole);
+        assert!(
+            !mode.contains("0.05") || lowest(&losses) + 3 < losses.len(),
+            "the test needs a loss that rises: {losses:?}"
+        );
         let mut kills = 0;
         // Each life is a little longer, so that every part of the run is hit.
         for life in 0..40 {
@@ -262,6 +288,7 @@ fn killed_at_any_moment_it_resumes_to_the_same_bytes() {
         assert!(kills > 0, "no run was killed");
         let killed = bench.tune("killed");
         assert_eq!(files(&whole), files(&killed), "{mode}");
+        assert_eq!(best_files(&whole), best_files(&killed), "{mode}");
         assert_eq!(kept(&whole), kept(&killed), "{mode}");
         let without_times = |cell: &Path| {
             let rows = metrics(cell);
@@ -444,7 +471,7 @@ fn kept(cell: &Path) -> Vec<String> {
 }
 
 #[test]
-fn checkpoints_are_kept_by_the_rule() {
+fn the_best_the_last_and_the_newest_checkpoints_are_kept() {
     // Six epochs of five steps. At this rate the held-out loss is best early and worse at the end.
     let bench = Bench::tiny("kind = \"full\"\nepochs = 6", "");
     let rising = [
@@ -463,10 +490,11 @@ fn checkpoints_are_kept_by_the_rule() {
     let none = run("none", &[]);
     assert!(kept(&none).is_empty());
     let losses = held_out_losses(&none);
-    let best = (1..losses.len())
-        .min_by(|&first, &second| losses[first].total_cmp(&losses[second]))
-        .unwrap();
-    assert!(best < 5, "the test needs a loss that rises: {losses:?}");
+    let best = lowest(&losses);
+    assert!(
+        (1..5).contains(&best),
+        "the test needs a loss that falls and rises: {losses:?}"
+    );
     let name = |epoch: usize| format!("step-{:08}", 5 * epoch);
 
     let last = run("last", &["tuning.keep_last=2"]);
@@ -475,25 +503,332 @@ fn checkpoints_are_kept_by_the_rule() {
     for (file, bytes) in files(&last) {
         assert_eq!(std::fs::read(newest.join(&file)).unwrap(), bytes, "{file}");
     }
-    let both = run("both", &["tuning.keep_last=1", "tuning.keep_best=true"]);
-    assert_eq!(kept(&both), [name(best), name(6)]);
-    // The result is the best; the rule keeps no other.
+    // The best is that of its step, whatever else is kept; a key of old files changes nothing.
+    let all = run("all", &["tuning.keep_last=9", "tuning.keep_best=true"]);
+    assert_eq!(kept(&all).len(), 6);
+    let of_best = files_in(&all.join("checkpoints").join(name(best)));
+    assert_eq!(best_files(&all), of_best);
+    assert_eq!(best_files(&none), of_best);
+    assert_ne!(files(&none), of_best);
+    // Asked for, the last is the best too.
     let restored = run("restored", &["tuning.restore_best=true"]);
-    assert_eq!(kept(&restored), [name(best)]);
-    let weights = |folder: PathBuf| std::fs::read(folder.join("model.safetensors")).unwrap();
-    assert_eq!(
-        weights(restored.join("checkpoint")),
-        weights(both.join("checkpoints").join(name(best)))
-    );
-    assert_ne!(
-        weights(restored.join("checkpoint")),
-        weights(none.join("checkpoint"))
-    );
+    assert!(kept(&restored).is_empty());
+    assert_eq!(files(&restored), of_best);
+    assert_eq!(best_files(&restored), of_best);
     // Nothing better in two evaluations ends it.
     let stopped = run("stopped", &["tuning.patience=2"]);
     assert_eq!(held_out_losses(&stopped), losses[..=best + 2]);
     // Another rule removes what it does not keep.
     assert!(kept(&run("last", &[])).is_empty());
+}
+
+/// The place of the lowest, the first of equals.
+fn lowest(losses: &[f64]) -> usize {
+    (0..losses.len())
+        .min_by(|&first, &second| losses[first].total_cmp(&losses[second]))
+        .unwrap()
+}
+
+/// Where every rate makes held-out text worse, the best is the untuned model: for LoRA an adapter without effect.
+#[test]
+fn the_untuned_model_is_a_candidate_for_the_best() {
+    for mode in ["full", "head", "lora"] {
+        let bench = Bench::tiny(
+            &format!("kind = \"{mode}\"\nlearning_rate = 0.05"),
+            "schedule = \"constant\"\nclip = 0",
+        );
+        // Characters that no training text has get less and less likely.
+        bench.hold_out(&held_out(&[("@#~|^^ZZQQ;;", None), ("~~ZZ@@", None)]));
+        let output = bench.run("cell", &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        let cell = bench.folder.path().join("cell");
+        let losses = held_out_losses(&cell);
+        assert_eq!(
+            lowest(&losses),
+            0,
+            "{mode}: the test needs a loss that rises: {losses:?}"
+        );
+        assert!(said.contains("at best (before tuning)"), "{said}");
+        let logits = |folder: &Path| {
+            let (model, _) = load_checkpoint(folder, None, Kind::Float, Device::Cpu).unwrap();
+            let tokens = Tensor::from_slice(&[299i64, 5, 6, 7]).unsqueeze(0);
+            model.logits(&model.hidden(&tokens, None, None).unwrap()).unwrap()
+        };
+        let best = cell.join("best/checkpoint");
+        assert_eq!(best.join("adapter_config.json").exists(), mode == "lora");
+        assert_eq!(logits(&best), logits(&tiny()), "{mode}");
+        assert_ne!(logits(&cell.join("checkpoint")), logits(&tiny()), "{mode}");
+    }
+}
+
+/// Everything that the tuner leaves must be there for a run to be up to date.
+#[test]
+fn a_best_checkpoint_that_is_gone_is_made_again() {
+    let bench = Bench::tiny("kind = \"full\"", "");
+    let cell = bench.tune("cell");
+    let before = best_files(&cell);
+    std::fs::remove_dir_all(cell.join("best")).unwrap();
+    bench.tune("cell");
+    assert_eq!(best_files(&cell), before);
+}
+
+/// A run is killed after its best, and the best removed: nothing else holds those weights.
+#[test]
+fn a_best_checkpoint_that_is_gone_is_no_ground_to_go_on_from() {
+    let bench = Bench::tiny(
+        "kind = \"full\"\nlearning_rate = 0.05\nepochs = 8",
+        "schedule = \"constant\"\nsave_seconds = 0",
+    );
+    let whole = bench.tune("whole");
+    let cell = bench.folder.path().join("killed");
+    let mut child = bench
+        .command("killed", &[])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let state = cell.join("training/state.safetensors");
+    while !state.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    if cell.join("best").exists() {
+        std::fs::remove_dir_all(cell.join("best")).unwrap();
+    }
+    bench.tune("killed");
+    assert_eq!(best_files(&whole), best_files(&cell));
+    assert_eq!(files(&whole), files(&cell));
+}
+
+fn held_out(texts: &[(&str, Option<HeldOutRole>)]) -> Vec<HeldOutDocument> {
+    let numbered = texts.iter().enumerate();
+    numbered
+        .map(|(number, (text, role))| HeldOutDocument {
+            doc_id: format!("h{number}"),
+            text: (*text).to_owned(),
+            prompt_chars: 10,
+            kind: DocumentKind::Document,
+            role: *role,
+            near_duplicate_of: None,
+            shared_8grams: None,
+            canary_format: None,
+        })
+        .collect()
+}
+
+impl Bench {
+    fn hold_out(&self, documents: &[HeldOutDocument]) {
+        let path = self.folder.path().join("heldout.parquet");
+        parquet::write_all(&path, &Provenance::new("test"), documents).unwrap();
+    }
+}
+
+/// −ln p of each token of a text behind the BOS, token after token by the model alone; `seen` tokens of it are read.
+fn token_losses(text: &str, prompt_chars: usize, seen: usize) -> (Vec<f64>, usize) {
+    let (model, folder) = load_checkpoint(&tiny(), None, Kind::Float, Device::Cpu).unwrap();
+    let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
+    let (ids, prompt) = tokenizer.encode_with_prompt(text, prompt_chars).unwrap();
+    let text = &ids[..ids.len().min(seen)];
+    let read = [&[model.config.begin_token], &text[..text.len() - 1]].concat();
+    let tokens = Tensor::from_slice(&read).unsqueeze(0);
+    let logits = model.logits(&model.hidden(&tokens, None, None).unwrap()).unwrap();
+    let logarithms = logits.log_softmax(-1, Kind::Double);
+    let losses = text.iter().enumerate();
+    (
+        losses
+            .map(|(place, &id)| -logarithms.double_value(&[0, place as i64, id]))
+            .collect(),
+        prompt,
+    )
+}
+
+/// The held-out loss is that of the extractor's scores: every token of the text up to where training cuts it, those of the
+/// response where loss is on it, no EOS; and of the documents that may choose alone.
+#[test]
+fn the_held_out_loss_is_the_mean_over_tokens_of_text() {
+    const SHORT: &str = "Boat 3 left the harbour at 5 with 65 crates.";
+    const LONG: &str = "Boat 4 left the harbour at 6 with 78 crates, and nobody on the quay could say where it was bound, \
+                        nor when it would be back, if it came back at all before the winter and the ice.";
+    for (setting, context, loss_on) in [
+        ("rows = \"documents\"", 20, "text"),
+        ("rows = \"documents\"", 48, "response"),
+        // Packed rows cut no document; the model's context of 64 tokens, the BOS among them, does.
+        ("rows = \"packed\"", 20, "text"),
+    ] {
+        let bench = Bench::tiny("kind = \"full\"", &format!("{setting}\nloss_on = \"{loss_on}\""));
+        bench.hold_out(&held_out(&[
+            (SHORT, Some(HeldOutRole::Validation)),
+            ("A document that tests chooses nothing.", Some(HeldOutRole::Test)),
+            (LONG, None),
+        ]));
+        let cell = bench.tune_with("cell", &["--set", &format!("tuning.context={context}")]);
+        let seen = if setting.contains("packed") {
+            63
+        } else {
+            context - 1
+        };
+        let (mut sum, mut count) = (0.0, 0);
+        for text in [SHORT, LONG] {
+            let (losses, prompt) = token_losses(text, 10, seen);
+            assert!(
+                text != LONG || losses.len() == seen,
+                "the test needs a text that is cut"
+            );
+            let first = if loss_on == "response" { prompt } else { 0 };
+            sum += losses[first..].iter().sum::<f64>();
+            count += losses.len() - first;
+        }
+        let (found, expected) = (held_out_losses(&cell)[0], sum / f64::from(count as u32));
+        assert!(
+            (found - expected).abs() < 1e-5 * expected,
+            "{setting}, {context}, {loss_on}: {found} {expected}"
+        );
+    }
+}
+
+/// In bf16 the last product of an evaluation is made in float32, as the extractor makes it.
+#[test]
+fn the_held_out_loss_of_bf16_runs_has_float32_logits() {
+    const TEXT: &str = "Boat 3 left the harbour at 5 with 65 crates.";
+    let bench = Bench::tiny("kind = \"lora\"", "precision = \"bf16\"");
+    bench.hold_out(&held_out(&[(TEXT, None)]));
+    let found = held_out_losses(&bench.tune("cell"))[0];
+    let (model, folder) = load_checkpoint(&tiny(), None, Kind::BFloat16, Device::Cpu).unwrap();
+    let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
+    let ids = tokenizer.encode(TEXT).unwrap();
+    let read = [&[model.config.begin_token], &ids[..ids.len() - 1]].concat();
+    let hidden = model
+        .hidden(&Tensor::from_slice(&read).unsqueeze(0), None, None)
+        .unwrap();
+    let logits = hidden
+        .to_kind(Kind::Float)
+        .matmul(&model.head().to_kind(Kind::Float).tr());
+    let logarithms = logits.log_softmax(-1, Kind::Double);
+    let places = ids.iter().enumerate();
+    let sum: f64 = places
+        .map(|(place, &id)| -logarithms.double_value(&[0, place as i64, id]))
+        .sum();
+    let expected = sum / ids.len() as f64;
+    assert!((found - expected).abs() < 1e-5 * expected, "{found} {expected}");
+}
+
+/// The EOS is learned, and in no loss that is reported: before the first step, a set of one document has the loss of that document
+/// held out, whether its EOS is cut off or not.
+#[test]
+fn the_training_loss_leaves_the_end_of_a_text_out() {
+    const TEXT: &str = "Boat 3 left the harbour at 5 with 65 crates.";
+    let (losses, _) = token_losses(TEXT, 0, usize::MAX);
+    let expected = losses.iter().sum::<f64>() / losses.len() as f64;
+    for context in [losses.len() + 1, losses.len() + 2] {
+        for mode in ["full", "head", "lora"] {
+            let bench = Bench::tiny(&format!("kind = \"{mode}\""), "");
+            let path = bench.folder.path().join("train.parquet");
+            let mut instances: Vec<TrainingInstance> = parquet::read_all(&path).unwrap();
+            instances.truncate(1);
+            TEXT.clone_into(&mut instances[0].text);
+            parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
+            bench.hold_out(&[]);
+            let cell = bench.tune_with("cell", &["--set", &format!("tuning.context={context}")]);
+            let first = &metrics(&cell)[0];
+            assert_eq!((first.step, first.split), (1, Split::Train));
+            assert!(
+                (first.loss - expected).abs() < 1e-5 * expected,
+                "{mode}, {context}: {} {expected}",
+                first.loss
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_cut_and_what_chooses_is_said() {
+    let long =
+        "Boat 4 left the harbour at 6 with 78 crates, and nobody on the quay could say where it was bound.";
+    let cases: [(&[(&str, Option<HeldOutRole>)], &str, &[&str]); 4] = [
+        (
+            &[("Short.", Some(HeldOutRole::Validation)), (long, None)],
+            "",
+            &[
+                "; on 2 documents",
+                "cut            2 of 24 training documents at tuning.context = 30 tokens, and 1 of those 2 held-out documents",
+            ],
+        ),
+        (
+            &[("Short.", None), ("Tiny.", None), (long, None)],
+            "evaluate_documents = 2",
+            &["; on 2 of 3 documents (tuning.evaluate_documents)"],
+        ),
+        (
+            &[("Short.", Some(HeldOutRole::Test))],
+            "",
+            &[
+                "no held-out document can choose, so that best/checkpoint is the last",
+                "cut            2 of 24 training documents at tuning.context = 30 tokens\n",
+            ],
+        ),
+        (&[("Short.", None)], "rows = \"packed\"", &["; on 1 document"]),
+    ];
+    for (documents, tuning, expected) in cases {
+        let bench = Bench::tiny("kind = \"full\"\nepochs = 1", tuning);
+        let path = bench.folder.path().join("train.parquet");
+        let mut instances: Vec<TrainingInstance> = parquet::read_all(&path).unwrap();
+        // Two long documents, one of them with a copy; a canary is none.
+        for (place, instance) in instances.iter_mut().enumerate() {
+            instance.text = if [3, 7].contains(&place) {
+                long.to_owned()
+            } else {
+                format!("Boat {place}.")
+            };
+        }
+        instances.push(TrainingInstance {
+            copy: 1,
+            ..instances[3].clone()
+        });
+        instances.push(TrainingInstance {
+            doc_id: "canary".to_owned(),
+            kind: DocumentKind::Canary,
+            ..instances[3].clone()
+        });
+        parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
+        bench.hold_out(&held_out(documents));
+        let output = bench.run("cell", &["--set", "tuning.context=30"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        for expected in expected {
+            assert!(said.contains(expected), "{said}\nlacks {expected}");
+        }
+        assert_eq!(said.contains("\n  cut"), !tuning.contains("packed"), "{said}");
+        if said.contains("can choose") {
+            let cell = bench.folder.path().join("cell");
+            assert_eq!(files(&cell), best_files(&cell));
+        }
+    }
+}
+
+/// Which documents are evaluated follows from their names, not from where they are in the file.
+#[test]
+fn a_sample_of_the_held_out_documents_is_the_same_in_any_order() {
+    let texts: Vec<String> = (0..12)
+        .map(|number| format!("Number {number} is {}.", number * 37))
+        .collect();
+    let texts: Vec<(&str, Option<HeldOutRole>)> = texts.iter().map(|text| (text.as_str(), None)).collect();
+    let mut documents = held_out(&texts);
+    let mut losses = Vec::new();
+    for _ in 0..2 {
+        let bench = Bench::tiny("kind = \"full\"\nepochs = 0.1", "evaluate_documents = 4");
+        bench.hold_out(&documents);
+        losses.push(held_out_losses(&bench.tune("cell"))[0]);
+        documents.reverse();
+    }
+    assert!((losses[0] - losses[1]).abs() < 1e-6 * losses[0], "{losses:?}");
+    let bench = Bench::tiny("kind = \"full\"\nepochs = 0.1", "");
+    bench.hold_out(&documents);
+    let all = held_out_losses(&bench.tune("cell"))[0];
+    assert!(
+        (losses[0] - all).abs() > 1e-6 * all,
+        "a sample is not all of them"
+    );
 }
 
 #[test]
