@@ -14,6 +14,7 @@
 //! - [`membership`]: can one tell from its score whether a document was trained on?
 //! - [`utility`]: loss, perplexity, bits per byte.
 //! - [`interval`]: how sure a figure is, and how many samples would make it surer.
+//! - [`control`]: what the same generations share with text that was never trained on.
 //! - [`trend`] and [`tradeoff`]: memorization against copies or parameters, and at equal utility.
 //!
 //! Three types recur. An [`Interval`] is what stands beside a figure: the ends of its 95% confidence
@@ -45,6 +46,7 @@ pub use error::{MeasureError, Result};
 pub use interval::{Interval, Tally};
 pub use trend::Trend;
 
+pub mod control;
 pub mod discoverable;
 pub mod exposure;
 pub mod interval;

@@ -1,26 +1,85 @@
 //! Exposure of the planted canaries among the strings of their format that were never planted.
 
+use std::collections::BTreeMap;
+
 use contract::records::DocumentKind;
 use measures::exposure::{exposure, highest_exposure};
 
+use crate::run::Corpus;
 use crate::scores::DocumentScore;
 
 /// The exposure of each canary, in bits, in the order of the scores.
 ///
 /// A string's score is its log-perplexity, −Σ ln p over all of its tokens (Carlini et al. 2019), with as short a prefix
-/// as it was scored with.
-pub fn exposures(scores: &[DocumentScore]) -> Vec<(&DocumentScore, f64)> {
-    let references: Vec<f64> = shortest_prefix(scores, DocumentKind::CanaryReference)
-        .map(|score| score.nats)
-        .collect();
+/// as it was scored with. A canary is ranked among the references of its own format; one without a format, among all.
+pub fn exposures<'a>(scores: &'a [DocumentScore], corpus: &Corpus) -> Vec<(&'a DocumentScore, f64)> {
+    let references = References::of(scores, corpus);
     shortest_prefix(scores, DocumentKind::Canary)
-        .filter_map(|canary| Some((canary, exposure(canary.nats, &references).ok()?)))
+        .filter_map(|canary| {
+            let among = references.of_format(format(canary, corpus));
+            Some((canary, exposure(canary.nats, &among).ok()?))
+        })
         .collect()
 }
 
-/// How many strings the canaries are ranked among.
-pub fn references(scores: &[DocumentScore]) -> usize {
-    shortest_prefix(scores, DocumentKind::CanaryReference).count()
+/// What the exposure of a cell's canaries can come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// The mean exposure of canaries without effect, in bits.
+    pub chance: f64,
+    /// The most that their mean can be shown to be.
+    pub highest: f64,
+    /// The fewest strings that one of them is ranked among.
+    pub fewest: usize,
+    /// The most.
+    pub most: usize,
+}
+
+/// The bounds of the mean exposure of the cell's canaries; none without a canary that has references.
+pub fn bounds(scores: &[DocumentScore], corpus: &Corpus) -> Option<Bounds> {
+    let references = References::of(scores, corpus);
+    let among: Vec<usize> = shortest_prefix(scores, DocumentKind::Canary)
+        .map(|canary| references.of_format(format(canary, corpus)).len())
+        .filter(|&strings| strings > 0)
+        .collect();
+    let mean = |bits: fn(usize) -> Option<f64>| {
+        let sum: f64 = among.iter().filter_map(|&strings| bits(strings)).sum();
+        sum / among.len() as f64
+    };
+    Some(Bounds {
+        fewest: *among.iter().min()?,
+        most: *among.iter().max()?,
+        chance: mean(chance),
+        highest: mean(|strings| highest_exposure(strings).ok()),
+    })
+}
+
+/// The log-perplexities of the references, by format.
+struct References(BTreeMap<Option<i32>, Vec<f64>>);
+
+impl References {
+    fn of(scores: &[DocumentScore], corpus: &Corpus) -> Self {
+        let mut by_format: BTreeMap<Option<i32>, Vec<f64>> = BTreeMap::new();
+        for reference in shortest_prefix(scores, DocumentKind::CanaryReference) {
+            let alike = by_format.entry(format(reference, corpus)).or_default();
+            alike.push(reference.nats);
+        }
+        Self(by_format)
+    }
+
+    fn of_format(&self, format: Option<i32>) -> Vec<f64> {
+        match format {
+            Some(_) => self.0.get(&format).cloned().unwrap_or_default(),
+            None => self.0.values().flatten().copied().collect(),
+        }
+    }
+}
+
+/// The format of a canary or reference, by the scores or else by the corpus.
+fn format(score: &DocumentScore, corpus: &Corpus) -> Option<i32> {
+    score
+        .canary_format
+        .or_else(|| corpus.documents.get(&score.doc_id)?.canary_format)
 }
 
 /// The mean exposure of a canary without effect: Σ log₂ (|R| / rank) / |R| over all ranks, |R| = references + 1.

@@ -1,27 +1,89 @@
-//! What a sample can carry: a rate beside its floor, and whether it may be said to lie over it.
+//! What a sample can carry: a rate beside its floors, and whether it may be said to lie over them.
 
-use contract::records::Split;
+use measures::control::carried_over;
 use measures::interval::samples_to_separate;
 
 use crate::analysis::{Series, Setting};
 use crate::measure::Measure;
-use crate::rates::{Estimate, exceeds};
-use crate::tallies::Where;
+use crate::rates::{Bootstrap, Estimate, exceeds};
+use crate::run::TextSizes;
+use crate::tallies::{Tallies, Where};
 
-/// A rate of a tuned model with its two controls.
+/// A rate of a tuned model with its two floors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
-    /// The rate on training documents.
+    /// The rate.
     pub rate: Estimate,
-    /// The untuned model's rate on the same documents.
+    /// The untuned model's rate after the same prompts.
     pub untuned: Option<Estimate>,
-    /// The tuned model's rate on documents that it never saw.
-    pub unseen: Option<Estimate>,
+    /// The same generations against text that no model here was trained on.
+    pub control: Option<Control>,
     /// What may be said.
     pub standing: Standing,
 }
 
-/// How a rate stands to its floor, the controls that the run has.
+/// What the same generations share with held-out text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Control {
+    /// As measured, with the held-out text that there is.
+    pub measured: Estimate,
+    /// Carried over to as much text as there is training text; see [`carried_over`].
+    pub carried: Estimate,
+    /// The same without held-out documents that are near-duplicates of training documents; none where there are no such.
+    pub apart: Option<Estimate>,
+}
+
+impl Control {
+    /// The control of a measure over the generations at `at`; none where held-out text was not looked at.
+    pub fn of(series: &Series, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Option<Self> {
+        let control = measure.control()?;
+        Self::measured(
+            &series.tallies,
+            series.chars,
+            control,
+            at,
+            copies,
+            series.bootstrap(),
+        )
+    }
+
+    /// The same, given the measure of the control.
+    pub(crate) fn measured(
+        tallies: &Tallies,
+        chars: TextSizes,
+        control: Measure,
+        at: Where<'_>,
+        copies: Option<i32>,
+        bootstrap: Bootstrap,
+    ) -> Option<Self> {
+        let measured = tallies.estimate(control, at, copies, bootstrap)?;
+        let Some(apart) = control.apart() else {
+            // Similarities were compared over equally many sentences already.
+            return Some(Self {
+                measured,
+                carried: measured,
+                apart: None,
+            });
+        };
+        let carry = |estimate: Estimate, held_out: u64| {
+            estimate.try_map(|rate| carried_over(rate, chars.training as f64, held_out as f64).ok())
+        };
+        Some(Self {
+            measured,
+            carried: carry(measured, chars.held_out)?,
+            apart: tallies
+                .estimate(apart, at, copies, bootstrap)
+                .and_then(|estimate| carry(estimate, chars.held_out_apart)),
+        })
+    }
+
+    /// The floor: a near-duplicate of training text is no control, so without those where there are any.
+    pub fn floor(&self) -> Estimate {
+        self.apart.unwrap_or(self.carried)
+    }
+}
+
+/// How a rate stands to its floors, the controls that the run has.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Standing {
     /// Over every control, by more than chance.
@@ -38,38 +100,36 @@ pub enum Standing {
 }
 
 impl Claim {
-    /// The claim about a measure at so many copies; `None` where nothing was sampled.
+    /// The claim about a measure after the prompts at `at`, with so many copies of their documents (none: all); `None` where
+    /// nothing was sampled.
+    ///
+    /// What comes out after prompts from documents that were never seen is no floor: training text there is a finding too.
     pub fn of(
         setting: &Setting,
         series: &Series,
         measure: Measure,
-        strategy: &str,
+        at: Where<'_>,
         copies: Option<i32>,
     ) -> Option<Self> {
-        let seen = Where {
-            split: Split::Train,
-            strategy: Some(strategy),
-        };
-        let unseen = Where {
-            split: Split::Heldout,
-            strategy: Some(strategy),
-        };
-        let rate = series.estimate(measure, seen, copies)?;
+        let rate = series.estimate(measure, at, copies)?;
         let untuned = setting
             .base
             .as_ref()
-            .and_then(|base| base.estimate(measure, seen, copies));
-        let unseen = series.estimate(measure, unseen, None);
-        Some(Self::against(rate, untuned, unseen))
+            .and_then(|base| base.estimate(measure, at, copies));
+        Some(Self::against(
+            rate,
+            untuned,
+            Control::of(series, measure, at, copies),
+        ))
     }
 
     /// The claim about a rate with the controls that there are.
-    pub fn against(rate: Estimate, untuned: Option<Estimate>, unseen: Option<Estimate>) -> Self {
+    pub fn against(rate: Estimate, untuned: Option<Estimate>, control: Option<Control>) -> Self {
         Self {
-            standing: Standing::of(&rate, &[untuned, unseen]),
+            standing: Standing::of(&rate, &[untuned, control.map(|control| control.floor())]),
             rate,
             untuned,
-            unseen,
+            control,
         }
     }
 

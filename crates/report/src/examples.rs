@@ -34,7 +34,7 @@ pub struct Example {
     pub document_frequency: Option<i32>,
     /// Kinds of personal details in it.
     pub personal_details: Vec<String>,
-    /// Copies of the prompt's document in the training set.
+    /// Copies of the document in which the passage stands in the training set.
     pub copies: i32,
     /// The prompt.
     pub prompt: String,
@@ -68,18 +68,12 @@ pub fn examples<'a>(
             .iter()
             .filter(|sample| sample.verdict.verdict == kind)
         {
-            let longest = sample
-                .matches
-                .iter()
-                .filter(|passage| passage.doc_split == Split::Train)
-                // A sample may owe its class to a run of words in a passage that is not verbatim throughout.
-                .max_by_key(|passage| {
-                    (
-                        passage.kind == kind,
-                        passage.gen_end - passage.gen_start,
-                        std::cmp::Reverse(passage.gen_start),
-                    )
-                });
+            let longest = sample.passages().max_by_key(|passage| {
+                (
+                    passage.gen_end - passage.gen_start,
+                    std::cmp::Reverse(passage.gen_start),
+                )
+            });
             found.extend(longest.map(|passage| (cell, corpus, sample, passage)));
         }
     }
@@ -109,8 +103,7 @@ fn example(
 ) -> Option<Example> {
     let document = corpus.documents.get(&passage.doc_id)?;
     let together: Vec<&PassageMatch> = sample
-        .matches
-        .iter()
+        .trained_passages()
         .filter(|other| other.doc_id == passage.doc_id && other.kind == passage.kind)
         .collect();
     let spans = |start: fn(&PassageMatch) -> i32, end: fn(&PassageMatch) -> i32| -> Vec<Range<usize>> {
@@ -131,7 +124,7 @@ fn example(
         doc_id: passage.doc_id.clone(),
         document_frequency: passage.document_frequency,
         personal_details: passage.personal_details.clone().unwrap_or_default(),
-        copies: sample.copies,
+        copies: document.copies,
         prompt: sample.prompt.clone(),
         generation: Excerpt::around(
             &sample.generation,

@@ -11,24 +11,47 @@ pub const DISCOVERY_SAMPLES: [u64; 4] = [1, 10, 100, 1000];
 /// Parts of a document in which memorization is told apart.
 pub const PLACES: u8 = 5;
 
+/// Tokens of the continuation that k-extractable asks for (Carlini et al. 2023); another length is another measure.
+pub const EXTRACTABLE_TOKENS: usize = 50;
+
 /// A common substring of this many characters counts as extracted.
 pub const EXTRACTED_CHARS: i32 = 50;
 
 /// A measure that is a sum over documents divided by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Measure {
-    /// Share of samples whose class is verbatim.
+    /// Share of samples that share a verbatim passage with the prompt's own document.
+    OwnVerbatim,
+    /// Share of samples whose class is paraphrase by what they share with the prompt's own document.
+    OwnParaphrase,
+    /// Share of samples whose class is idea by it.
+    OwnIdea,
+    /// Share of samples with any of the three classes by it.
+    OwnAny,
+    /// Share of training documents that came out of a generation at least once, whatever it was prompted with.
+    DocumentsEmitted,
+    /// Generations out of which a training document came, of a thousand.
+    Leaks,
+    /// Share of samples whose class is verbatim, with any training document.
     Verbatim,
     /// Share of samples that are verbatim, and only with passages that stand in many training documents.
     Boilerplate,
-    /// Share of samples with a matched passage in which a personal detail stands.
+    /// Share of samples with a personal detail in a passage that their class rests on.
     PersonalDetails,
-    /// Share of samples whose class is paraphrase.
+    /// Share of samples whose class is paraphrase, with any training document.
     Paraphrase,
-    /// Share of samples whose class is idea.
+    /// Share of samples whose class is idea, with any training document.
     Idea,
-    /// Share of samples with any of the three classes.
+    /// Share of samples with any of the three classes, with any training document.
     Any,
+    /// The control of [`Measure::Verbatim`]: the same samples matched with held-out text.
+    ControlVerbatim,
+    /// The control of [`Measure::Any`].
+    ControlAny,
+    /// [`Measure::ControlVerbatim`] without held-out documents that are near-duplicates of training documents.
+    ControlVerbatimApart,
+    /// [`Measure::ControlAny`] without them.
+    ControlAnyApart,
     /// Share of samples with a substring of at least [`EXTRACTED_CHARS`] that stands anywhere in the training set.
     Extracted,
     /// Characters inside passages matched with training documents ÷ characters generated.
@@ -39,6 +62,8 @@ pub enum Measure {
     Similarity(Against),
     /// Share of samples whose best sentence cosine reaches so many hundredths.
     SimilarityReaching(Against, u8),
+    /// Share of samples without a sentence of their own, which have no similarity.
+    WithoutSentence,
     /// Mean ROUGE-L F1 against the document's own continuation.
     RougeL,
     /// Mean BLEU against it.
@@ -47,15 +72,19 @@ pub enum Measure {
     ApproximatelyMemorized,
     /// Mean of 1 − Levenshtein ÷ longer length against it.
     EditSimilarity,
-    /// Nats per token over whole documents.
+    /// Nats per token over whole documents; of held-out ones, over those that chose nothing.
     Loss,
-    /// Bits per UTF-8 byte over whole documents, those left out that the model's context may have cut off.
+    /// The same over the held-out documents that choose checkpoint and learning rate.
+    ValidationLoss,
+    /// Bits per UTF-8 byte over the documents of [`Measure::Loss`] that training read to their end.
     BitsPerByte,
+    /// Share of documents that training cut off, so that their scores end there.
+    DocumentsCut,
     /// Share of tokens that are the model's first choice, mean over documents.
     ExactMemorization,
     /// 1 − k/L, mean over documents.
     ExtractionStrength,
-    /// Share of documents whose continuation greedy decoding gives after this many tokens.
+    /// Share of documents whose next [`EXTRACTABLE_TOKENS`] tokens greedy decoding gives after this many.
     KExtractable(i32),
     /// Share of documents that so many samples contain with probability ½, after a prefix of so many tokens.
     Discoverable {
@@ -86,11 +115,13 @@ pub enum Measure {
 /// What a generation's sentences are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Against {
-    /// The whole training set.
+    /// The whole training set: the finding.
     Training,
+    /// As many sentences of the training set as of the held-out set: what a control can be set against.
+    Comparable,
     /// What the prompt's own document goes on with.
     Own,
-    /// The held-out set.
+    /// The held-out set, over as many sentences: the control.
     HeldOut,
 }
 
@@ -104,10 +135,67 @@ pub enum Kind {
 }
 
 impl Measure {
+    /// Whether it is told apart by the copies of the prompt's document. What is shared with any training document is not: that may
+    /// be another document, with other copies.
+    pub fn is_by_copies(self) -> bool {
+        !matches!(
+            self,
+            Self::Leaks
+                | Self::Verbatim
+                | Self::Boilerplate
+                | Self::PersonalDetails
+                | Self::Paraphrase
+                | Self::Idea
+                | Self::Any
+                | Self::Extracted
+                | Self::MatchedCharsShare
+                | Self::LongestMatchChars
+                | Self::WithoutSentence
+                | Self::Similarity(Against::Training | Against::Comparable | Against::HeldOut)
+                | Self::SimilarityReaching(Against::Training | Against::Comparable | Against::HeldOut, _)
+        )
+    }
+
+    /// Its control, over the same samples; none where there is no such measure.
+    pub fn control(self) -> Option<Self> {
+        match self {
+            Self::OwnVerbatim | Self::Verbatim => Some(Self::ControlVerbatim),
+            Self::OwnAny | Self::Any => Some(Self::ControlAny),
+            Self::Similarity(Against::Comparable) => Some(Self::Similarity(Against::HeldOut)),
+            _ => None,
+        }
+    }
+
+    /// A control of passages without near-duplicates across the split; none for any other measure.
+    pub fn apart(self) -> Option<Self> {
+        match self {
+            Self::ControlVerbatim => Some(Self::ControlVerbatimApart),
+            Self::ControlAny => Some(Self::ControlAnyApart),
+            _ => None,
+        }
+    }
+
+    /// What a share is multiplied by to be the figure.
+    pub fn scale(self) -> f64 {
+        if self == Self::Leaks { 1000.0 } else { 1.0 }
+    }
+
     /// Which interval belongs to it.
     pub fn kind(self) -> Kind {
         match self {
-            Self::Verbatim
+            Self::OwnVerbatim
+            | Self::OwnParaphrase
+            | Self::OwnIdea
+            | Self::OwnAny
+            | Self::DocumentsEmitted
+            | Self::Leaks
+            | Self::ControlVerbatim
+            | Self::ControlAny
+            | Self::ControlVerbatimApart
+            | Self::ControlAnyApart
+            | Self::WithoutSentence
+            | Self::DocumentsCut
+            | Self::Verbatim
             | Self::Boilerplate
             | Self::PersonalDetails
             | Self::Paraphrase
@@ -127,6 +215,7 @@ impl Measure {
             | Self::Bleu
             | Self::EditSimilarity
             | Self::Loss
+            | Self::ValidationLoss
             | Self::BitsPerByte
             | Self::ExactMemorization
             | Self::ExtractionStrength
@@ -142,6 +231,7 @@ impl fmt::Display for Against {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Training => "max_similarity",
+            Self::Comparable => "comparable_similarity",
             Self::Own => "own_similarity",
             Self::HeldOut => "heldout_similarity",
         })
@@ -152,6 +242,19 @@ impl fmt::Display for Against {
 impl fmt::Display for Measure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
+            Self::OwnVerbatim => "own_verbatim",
+            Self::OwnParaphrase => "own_paraphrase",
+            Self::OwnIdea => "own_idea",
+            Self::OwnAny => "own_any",
+            Self::DocumentsEmitted => "documents_emitted",
+            Self::Leaks => "generations_with_training_text_per_1000",
+            Self::ControlVerbatim => "control_verbatim",
+            Self::ControlAny => "control_any",
+            Self::ControlVerbatimApart => "control_verbatim_without_near_duplicates",
+            Self::ControlAnyApart => "control_any_without_near_duplicates",
+            Self::WithoutSentence => "without_sentence",
+            Self::ValidationLoss => "validation_loss",
+            Self::DocumentsCut => "documents_cut",
             Self::Verbatim => "verbatim",
             Self::Boilerplate => "boilerplate",
             Self::PersonalDetails => "personal_details",

@@ -3,15 +3,21 @@
 use std::fmt;
 
 use contract::Error;
-use contract::records::Split;
+use contract::records::{HeldOutRole, Split};
 use measures::{MeasureError, membership};
 use polars::prelude::{DataFrame, DataFrameJoinOps, df};
 
 use crate::rates::{Bootstrap, Estimate};
+use crate::run::Corpus;
 use crate::scores::DocumentScore;
 
 /// False-positive rates at which the true-positive rate is given.
 pub const FALSE_POSITIVE_RATES: [f64; 2] = [0.01, 0.1];
+
+/// Non-members that it takes for a true-positive rate at such a false-positive rate: with fewer, not one may be accused.
+pub fn non_members_needed(false_positive_rate: f64) -> usize {
+    (1.0 / false_positive_rate).round() as usize
+}
 
 /// The scores that documents are told apart by; for each, lower means more likely a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,11 +78,53 @@ pub struct Separation {
     pub copies: Option<i32>,
     /// Area under the ROC curve; guessing gives ½.
     pub auc: Estimate,
-    /// True-positive rate at each of [`FALSE_POSITIVE_RATES`].
-    pub true_positive_rates: [Estimate; 2],
+    /// True-positive rate at each of [`FALSE_POSITIVE_RATES`]; none with fewer non-members than
+    /// [`non_members_needed`].
+    pub true_positive_rates: [Option<Estimate>; 2],
 }
 
-/// Every attack on one cell, for all members and for those of each number of copies.
+/// The held-out documents that were scored, by whether they are fair non-members.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NonMembers {
+    /// Those that members are told from.
+    pub used: usize,
+    /// Left out, because they chose the checkpoint or the learning rate.
+    pub validation: usize,
+    /// Left out, because they are near-duplicates of training documents, and chose nothing.
+    pub near_duplicates: usize,
+}
+
+impl NonMembers {
+    /// Counts the scored held-out documents.
+    pub fn of(scores: &[DocumentScore], corpus: &Corpus) -> Self {
+        let mut counts = Self::default();
+        for score in whole_documents(scores).filter(|score| score.split == Split::Heldout) {
+            *match unfit(score, corpus) {
+                None => &mut counts.used,
+                Some(Unfit::Validation) => &mut counts.validation,
+                Some(Unfit::NearDuplicate) => &mut counts.near_duplicates,
+            } += 1;
+        }
+        counts
+    }
+}
+
+/// Why a held-out document is no fair non-member.
+enum Unfit {
+    Validation,
+    NearDuplicate,
+}
+
+fn unfit(score: &DocumentScore, corpus: &Corpus) -> Option<Unfit> {
+    let document = corpus.documents.get(&score.doc_id)?;
+    if document.role == Some(HeldOutRole::Validation) {
+        return Some(Unfit::Validation);
+    }
+    document.near_duplicate.then_some(Unfit::NearDuplicate)
+}
+
+/// Every attack on one cell, for all members and for those of each number of copies. Non-members are the held-out documents
+/// that chose nothing and are no near-duplicates of training documents.
 ///
 /// `base` are the untuned model's scores of the same documents; without them there is no reference attack.
 ///
@@ -85,14 +133,19 @@ pub struct Separation {
 pub fn separations(
     scores: &[DocumentScore],
     base: Option<&[DocumentScore]>,
+    corpus: &Corpus,
     bootstrap: Bootstrap,
 ) -> Result<Vec<Separation>, Error> {
     let mut separations = Vec::new();
+    let scores: Vec<&DocumentScore> = whole_documents(scores)
+        .filter(|score| score.split == Split::Train || unfit(score, corpus).is_none())
+        .collect();
     for attack in Attack::ALL {
         let scored = match (attack, base) {
-            (Attack::Reference, Some(base)) => reference_scores(scores, base)?,
+            (Attack::Reference, Some(base)) => reference_scores(&scores, base)?,
             (Attack::Reference, None) => continue,
-            _ => whole_documents(scores)
+            _ => scores
+                .iter()
                 .filter_map(|score| Some((score.split, score.copies, own_score(score, attack)?)))
                 .collect(),
         };
@@ -126,11 +179,10 @@ fn own_score(score: &DocumentScore, attack: Attack) -> Option<f64> {
 
 /// Loss less the base model's, for each document that both scored.
 fn reference_scores(
-    scores: &[DocumentScore],
+    tuned: &[&DocumentScore],
     base: &[DocumentScore],
 ) -> Result<Vec<(Split, i32, f64)>, Error> {
     let refused = |error| Error::Run(format!("scores cannot be joined with the base model's: {error}"));
-    let tuned: Vec<&DocumentScore> = whole_documents(scores).collect();
     let rows: Vec<i64> = (0..tuned.len() as i64).collect();
     let frame = df!(
         "doc_id" => tuned.iter().map(|score| score.doc_id.as_str()).collect::<Vec<_>>(),
@@ -189,13 +241,16 @@ fn separation(
             .collect()
     };
     let (members, others) = (side(Split::Train, copies), side(Split::Heldout, None));
-    let found_at = |rate: f64| -> Result<Estimate, MeasureError> {
-        Ok(Estimate {
+    let found_at = |rate: f64| -> Result<Option<Estimate>, MeasureError> {
+        if others.len() < non_members_needed(rate) {
+            return Ok(None);
+        }
+        Ok(Some(Estimate {
             value: membership::tpr_at_fpr(&members, &others, rate)?,
             interval: membership::tpr_interval(&members, &others, rate, resamples, seed).ok(),
             observations: members.len(),
             documents: members.len(),
-        })
+        }))
     };
     let [low, high] = FALSE_POSITIVE_RATES.map(found_at);
     Some(Separation {

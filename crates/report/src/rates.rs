@@ -75,6 +75,23 @@ impl Estimate {
             ..self
         }
     }
+
+    /// The same under one that has no value everywhere; `None` where it has none at the figure or an end.
+    pub fn try_map(self, function: impl Fn(f64) -> Option<f64>) -> Option<Self> {
+        let value = function(self.value)?;
+        let interval = match self.interval {
+            Some(ends) => Some(Interval {
+                low: function(ends.low)?,
+                high: function(ends.high)?,
+            }),
+            None => None,
+        };
+        Some(Self {
+            value,
+            interval,
+            ..self
+        })
+    }
 }
 
 /// The 95% interval of first − second, two figures measured independently, from the interval of each.

@@ -1,5 +1,7 @@
 //! What the scoring pass says of one document, reduced from lists of tokens to the numbers that measures need.
 
+use std::collections::BTreeMap;
+
 use contract::records::{DocumentKind, Score, Split};
 use measures::{discoverable, membership, memorization};
 
@@ -20,6 +22,10 @@ pub struct DocumentScore {
     pub prefix_tokens: i32,
     /// Tokens scored.
     pub tokens: usize,
+    /// Tokens of the whole document, before it was cut where training ended; none where nobody said.
+    pub document_tokens: Option<usize>,
+    /// Number of a canary's or reference's format.
+    pub canary_format: Option<i32>,
     /// −Σ ln p over them, in nats.
     pub nats: f64,
     /// Share of tokens that are the model's first choice.
@@ -69,6 +75,10 @@ impl DocumentScore {
             kind: score.kind,
             prefix_tokens: score.prefix_tokens,
             tokens: score.logprobs.len(),
+            document_tokens: score
+                .document_tokens
+                .and_then(|tokens| usize::try_from(tokens).ok()),
+            canary_format: score.canary_format,
             nats: loss * score.logprobs.len() as f64,
             exact_memorization: memorization::exact_memorization(&score.argmax_hits)?,
             extraction_strength: memorization::extraction_strength(&score.argmax_hits)?,
@@ -95,4 +105,18 @@ impl DocumentScore {
     pub fn is_whole_document(&self) -> bool {
         self.kind == DocumentKind::Document && self.prefix_tokens == 0
     }
+}
+
+/// The tokens of a whole continuation after each prefix: the longest that was scored. One that the document's end cuts short is
+/// easier to give whole, so it is not counted among them.
+pub fn whole_continuations(scores: &[DocumentScore]) -> BTreeMap<i32, usize> {
+    let mut longest: BTreeMap<i32, usize> = BTreeMap::new();
+    let continuations = scores
+        .iter()
+        .filter(|score| score.kind == DocumentKind::Document && score.prefix_tokens > 0);
+    for score in continuations {
+        let tokens = longest.entry(score.prefix_tokens).or_default();
+        *tokens = score.tokens.max(*tokens);
+    }
+    longest
 }

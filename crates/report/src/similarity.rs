@@ -1,14 +1,14 @@
 //! The distribution of sentence similarities: what share of generations comes at least this close.
 
-use contract::records::{DocumentKind, Split};
+use contract::records::Split;
 
 use crate::measure::Against;
-use crate::run::{CellData, Corpus};
+use crate::run::CellData;
 
-/// The similarities of the samples at one split, strategy and number of copies (none: all), ascending.
+/// The similarities of the samples at one split, strategy and number of copies (none: all), ascending. Generations without a
+/// sentence have none, and are left out.
 pub fn similarities(
     cell: &CellData,
-    corpus: &Corpus,
     against: Against,
     split: Split,
     strategy: &str,
@@ -22,15 +22,9 @@ pub fn similarities(
                 && sample.strategy == strategy
                 && copies.is_none_or(|copies| copies == sample.copies)
         })
-        .filter(|sample| {
-            let source = sample
-                .doc_id
-                .as_ref()
-                .and_then(|doc_id| corpus.documents.get(doc_id));
-            source.is_none_or(|document| document.kind == DocumentKind::Document)
-        })
         .filter_map(|sample| match against {
             Against::Training => sample.verdict.max_similarity,
+            Against::Comparable => sample.verdict.comparable_similarity,
             Against::Own => sample.verdict.own_similarity,
             Against::HeldOut => sample.verdict.heldout_similarity,
         })

@@ -5,10 +5,12 @@ use rayon::prelude::*;
 
 use crate::analysis::{AnalysedCell, Analysis};
 use crate::canaries;
+use crate::claims::Control;
 use crate::measure::Measure;
-use crate::membership::FALSE_POSITIVE_RATES;
+use crate::membership::{FALSE_POSITIVE_RATES, NonMembers};
 use crate::ranking::precisions;
 use crate::rates::{Bootstrap, Estimate};
+use crate::run::WhichCheckpoint;
 use crate::tallies::Where;
 use crate::trends::per_doubling;
 
@@ -23,26 +25,27 @@ pub fn rows(analysis: &Analysis<'_>) -> Vec<SummaryRow> {
 
 fn cell_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
     let mut rows = average_rows(cell, bootstrap);
-    rows.extend(trend_rows(cell, bootstrap));
     rows.extend(canary_rows(cell));
+    if cell.data.cell.canaries_apart {
+        return rows;
+    }
+    rows.extend(control_rows(cell, bootstrap));
+    rows.extend(text_rows(cell));
+    rows.extend(trend_rows(cell, bootstrap));
     rows.extend(membership_rows(cell));
     rows.extend(ranking_rows(cell));
     rows.extend(course_rows(cell));
     rows
 }
 
-/// Every measure that is an average over documents; for training documents also by copies.
+/// Every measure that is an average over documents; for training documents also by copies, where the measure is about the
+/// document that has them.
 fn average_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
     let mut rows = Vec::new();
     for (measure, split, strategy) in cell.tallies.questions() {
         let at = Where { split, strategy };
-        let mut groups = vec![None];
-        if split == Split::Train {
-            groups.extend(cell.tallies.copies().into_iter().map(Some));
-        }
-        for copies in groups {
-            let tallies = cell.tallies.of(measure, at, copies);
-            let Some(estimate) = Estimate::of(&tallies, measure.kind(), bootstrap) else {
+        for copies in groups(cell, measure, split) {
+            let Some(estimate) = cell.tallies.estimate(measure, at, copies, bootstrap) else {
                 continue;
             };
             rows.push(row(cell, at, copies, measure.to_string(), estimate));
@@ -60,11 +63,80 @@ fn average_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow
     rows
 }
 
+/// The numbers of copies that a measure is told apart by; none stands for all.
+fn groups(cell: &AnalysedCell<'_>, measure: Measure, split: Split) -> Vec<Option<i32>> {
+    let mut groups = vec![None];
+    if split == Split::Train && measure.is_by_copies() {
+        groups.extend(cell.tallies.copies().into_iter().map(Some));
+    }
+    groups
+}
+
+/// The controls, carried over to as much text as there is training text.
+fn control_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
+    let mut rows = Vec::new();
+    for (measure, split, strategy) in cell.tallies.questions() {
+        if measure.apart().is_none() {
+            continue;
+        }
+        let at = Where { split, strategy };
+        for copies in groups(cell, measure, split) {
+            let found = Control::measured(&cell.tallies, cell.corpus.chars, measure, at, copies, bootstrap);
+            let Some(Control { carried, apart, .. }) = found else {
+                continue;
+            };
+            rows.push(row(cell, at, copies, format!("{measure}_carried_over"), carried));
+            if let (Some(apart), Some(name)) = (apart, measure.apart()) {
+                rows.push(row(cell, at, copies, format!("{name}_carried_over"), apart));
+            }
+        }
+    }
+    rows
+}
+
+/// How much text there is on either side of the split.
+fn text_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    let (chars, counts) = (cell.corpus.chars, cell.corpus.held_out);
+    let near_duplicates = counts.near_duplicates;
+    let apart = near_duplicates.map(|_| chars.held_out_apart as f64);
+    let trained = cell.corpus.training_documents();
+    [
+        (Split::Train, "text_chars", Some(chars.training as f64), trained),
+        (
+            Split::Heldout,
+            "text_chars",
+            Some(chars.held_out as f64),
+            counts.documents,
+        ),
+        (
+            Split::Heldout,
+            "text_chars_without_near_duplicates",
+            apart,
+            counts.documents - near_duplicates.unwrap_or(0),
+        ),
+        (
+            Split::Heldout,
+            "near_duplicates",
+            near_duplicates.map(|count| count as f64),
+            counts.documents,
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(split, name, value, documents)| {
+        let at = Where {
+            split,
+            strategy: None,
+        };
+        Some(row(cell, at, None, name.to_owned(), exact(value?, documents)))
+    })
+    .collect()
+}
+
 /// What a doubling of the copies adds.
 fn trend_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
     let mut rows = Vec::new();
     for (measure, split, strategy) in cell.tallies.questions() {
-        if !matches!(measure, Measure::Verbatim | Measure::Any) || split != Split::Train {
+        if !matches!(measure, Measure::OwnVerbatim | Measure::OwnAny) || split != Split::Train {
             continue;
         }
         let Some(trend) = per_doubling(&cell.tallies, measure, strategy, bootstrap) else {
@@ -85,22 +157,20 @@ fn trend_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> 
 
 /// What exposure comes to by chance, and how high it can go.
 fn canary_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
-    let references = canaries::references(cell.data.scores.as_deref().unwrap_or_default());
+    let scores = cell.data.scores.as_deref().unwrap_or_default();
+    let Some(bounds) = canaries::bounds(scores, cell.corpus) else {
+        return Vec::new();
+    };
     let at = Where {
         split: Split::Heldout,
         strategy: None,
     };
-    let bounds = [
-        ("exposure_by_chance", canaries::chance(references)),
-        (
-            "exposure_highest",
-            measures::exposure::highest_exposure(references).ok(),
-        ),
-    ];
-    bounds
-        .into_iter()
-        .filter_map(|(name, value)| Some(row(cell, at, None, name.to_owned(), exact(value?, references))))
-        .collect()
+    [
+        ("exposure_by_chance", bounds.chance),
+        ("exposure_highest", bounds.highest),
+    ]
+    .map(|(name, value)| row(cell, at, None, name.to_owned(), exact(value, bounds.fewest)))
+    .to_vec()
 }
 
 fn membership_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
@@ -114,9 +184,36 @@ fn membership_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
         rows.push(row(cell, at, separation.copies, name, separation.auc));
         for (fpr, tpr) in FALSE_POSITIVE_RATES.iter().zip(separation.true_positive_rates) {
             let name = format!("membership_tpr_at_{fpr}_fpr_{}", separation.attack);
-            rows.push(row(cell, at, separation.copies, name, tpr));
+            rows.extend(tpr.map(|tpr| row(cell, at, separation.copies, name, tpr)));
         }
     }
+    if cell.separations.is_empty() {
+        return rows;
+    }
+    let held_out = Where {
+        split: Split::Heldout,
+        strategy: None,
+    };
+    let NonMembers {
+        used,
+        validation,
+        near_duplicates,
+    } = cell.non_members;
+    let all = used + validation + near_duplicates;
+    let counts = [
+        ("non_members", used),
+        ("left_out_as_validation", validation),
+        ("left_out_as_near_duplicates", near_duplicates),
+    ];
+    rows.extend(counts.map(|(name, count)| {
+        row(
+            cell,
+            held_out,
+            None,
+            format!("membership_{name}"),
+            exact(count as f64, all),
+        )
+    }));
     rows
 }
 
@@ -155,7 +252,11 @@ fn ranking_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
     rows
 }
 
+/// The training log, which is one for both checkpoints.
 fn course_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    if cell.data.checkpoint == Some(WhichCheckpoint::Best) {
+        return Vec::new();
+    }
     let at = Where {
         split: Split::Heldout,
         strategy: None,
@@ -168,7 +269,10 @@ fn course_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
         ("last_loss_in_training", course.last),
         ("best_loss_epoch", course.best_epoch),
     ]
-    .map(|(name, value)| row(cell, at, None, name.to_owned(), exact(value, course.evaluations)))
+    .map(|(name, value)| SummaryRow {
+        checkpoint: None,
+        ..row(cell, at, None, name.to_owned(), exact(value, course.evaluations))
+    })
     .to_vec()
 }
 
@@ -208,6 +312,6 @@ fn row(
         ci_low: estimate.interval.map(|interval| interval.low),
         ci_high: estimate.interval.map(|interval| interval.high),
         n: estimate.observations as i64,
-        checkpoint: None,
+        checkpoint: cell.data.checkpoint.map(|checkpoint| checkpoint.to_string()),
     }
 }

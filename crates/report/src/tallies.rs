@@ -5,6 +5,7 @@
 //! and whatever is asked afterwards (a rate at 16 copies, at all copies, over three seeds) is a sum of the same tallies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use contract::Error;
 use contract::records::Split;
@@ -12,6 +13,8 @@ use measures::Tally;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
 use crate::measure::Measure;
+use crate::rates::{Bootstrap, Estimate};
+use crate::run::TrainingDocuments;
 
 const KEYS: [&str; 5] = ["measure", "split", "strategy", "copies", "document"];
 
@@ -107,6 +110,16 @@ fn refused(error: polars::prelude::PolarsError) -> Error {
 #[derive(Debug, Clone, Default)]
 pub struct Tallies {
     groups: BTreeMap<Group, BTreeMap<String, Tally>>,
+    emitted: Vec<Emitted>,
+}
+
+/// The training documents that came out of one cell's generations, by strategy, among all that there are.
+#[derive(Debug, Clone)]
+pub struct Emitted {
+    /// All training documents.
+    pub training: Arc<TrainingDocuments>,
+    /// Those that came out at least once.
+    pub by_strategy: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +158,13 @@ impl Tallies {
         Ok(tallies)
     }
 
+    /// The same with the documents that came out, from which [`Measure::DocumentsEmitted`] is read.
+    #[must_use]
+    pub fn with_emitted(mut self, emitted: Emitted) -> Self {
+        self.emitted.push(emitted);
+        self
+    }
+
     /// The tallies of several cells together: a document that stands in more than one is still one document.
     pub fn pooled<'a>(several: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut pooled = Self::default();
@@ -152,12 +172,16 @@ impl Tallies {
             for (group, documents) in &tallies.groups {
                 add_all(pooled.groups.entry(group.clone()).or_default(), documents);
             }
+            pooled.emitted.extend(tallies.emitted.iter().cloned());
         }
         pooled
     }
 
     /// One tally per document; `copies` none means documents of every number of copies.
     pub fn of(&self, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Vec<Tally> {
+        if measure == Measure::DocumentsEmitted {
+            return self.emitted(at, copies);
+        }
         let mut documents = BTreeMap::new();
         for (group, found) in self.groups_of(measure, at) {
             if copies.is_none_or(|copies| copies == group.copies) {
@@ -168,6 +192,41 @@ impl Tallies {
             .into_values()
             .filter(|tally| tally.whole > 0.0)
             .collect()
+    }
+
+    /// The figure of a measure with its interval; none where nothing was observed.
+    pub fn estimate(
+        &self,
+        measure: Measure,
+        at: Where<'_>,
+        copies: Option<i32>,
+        bootstrap: Bootstrap,
+    ) -> Option<Estimate> {
+        let estimate = Estimate::of(&self.of(measure, at, copies), measure.kind(), bootstrap)?;
+        Some(estimate.map(|value| value * measure.scale()))
+    }
+
+    /// One tally per training document and as many observations as there are cells: whether it came out.
+    fn emitted(&self, at: Where<'_>, copies: Option<i32>) -> Vec<Tally> {
+        let mut documents: BTreeMap<&str, Tally> = BTreeMap::new();
+        let Some(strategy) = at.strategy.filter(|_| at.split == Split::Train) else {
+            return Vec::new();
+        };
+        for cell in &self.emitted {
+            let Some(came_out) = cell.by_strategy.get(strategy) else {
+                continue;
+            };
+            let alike = cell
+                .training
+                .iter()
+                .filter(|(found, _)| copies.is_none_or(|copies| copies == **found));
+            for document in alike.flat_map(|(_, alike)| alike) {
+                let part = if came_out.contains(document) { 1.0 } else { 0.0 };
+                let sum = documents.entry(document).or_insert(Tally::new(0.0, 0.0));
+                *sum = Tally::new(sum.part + part, sum.whole + 1.0);
+            }
+        }
+        documents.into_values().collect()
     }
 
     /// For each document its number of copies and its tally.
@@ -186,9 +245,13 @@ impl Tallies {
 
     /// The measures that have a value somewhere, with the places where they have.
     pub fn questions(&self) -> BTreeSet<(Measure, Split, Option<&str>)> {
+        let strategies = self.emitted.iter().flat_map(|cell| cell.by_strategy.keys());
+        let emitted =
+            strategies.map(|strategy| (Measure::DocumentsEmitted, Split::Train, Some(strategy.as_str())));
         self.groups
             .keys()
             .map(|group| (group.measure, group.split, group.strategy.as_deref()))
+            .chain(emitted)
             .collect()
     }
 

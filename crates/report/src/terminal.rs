@@ -1,21 +1,30 @@
 //! The compact table that ends a run on a terminal.
 
 use crate::analysis::{Analysis, Series, Setting};
+use crate::claims::Control;
 use crate::format::{figure, number, percent, rate, rate_name};
 use crate::measure::{Against, Measure};
 
-const HEADINGS: [&str; 8] = [
-    "mode",
+const HEADINGS: [&str; 10] = [
+    "tuning",
     "copies",
     "verbatim",
     "paraphrase",
     "idea",
+    "control",
+    "came out",
     "similarity",
-    "held-out prompts",
+    "unseen prompts",
     "held-out loss",
 ];
 
-/// One line for each way of tuning and number of copies, at the learning rate with the best held-out loss.
+/// What the columns are.
+const KEY: &str = "verbatim, paraphrase, idea: of the prompt's own document; control: any class of held-out text, the same generations; \
+                   came out: documents of so many copies, of any generation; similarity: to its own document; unseen prompts: any class of \
+                   any training text";
+
+/// One line for each way of tuning and number of copies, at the learning rate with the best held-out loss: the best checkpoints
+/// first, then the ends of training.
 pub fn table(analysis: &Analysis<'_>) -> String {
     analysis
         .settings
@@ -52,7 +61,7 @@ fn setting_table(setting: &Setting) -> String {
         "{}, {} copies, {}",
         setting.model, setting.layout, setting.strategy
     );
-    format!("{heading}\n{}\n", lines.collect::<Vec<_>>().join("\n"))
+    format!("{heading}\n{}\n{KEY}\n", lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn row(setting: &Setting, label: &str, series: &Series, copies: i32, first: bool) -> Vec<String> {
@@ -61,11 +70,9 @@ fn row(setting: &Setting, label: &str, series: &Series, copies: i32, first: bool
             .estimate(measure, setting.seen(), Some(copies))
             .map_or("–".to_owned(), |found| rate(&found))
     };
-    let similarity = series.estimate(
-        Measure::Similarity(Against::Training),
-        setting.seen(),
-        Some(copies),
-    );
+    let similarity = series.estimate(Measure::Similarity(Against::Own), setting.seen(), Some(copies));
+    let control = Control::of(series, Measure::OwnAny, setting.seen(), Some(copies));
+    let bound = if series.similarity_at_least { "≥" } else { "" };
     let once = |text: String| if first { text } else { String::new() };
     let name = series
         .learning_rate
@@ -74,10 +81,12 @@ fn row(setting: &Setting, label: &str, series: &Series, copies: i32, first: bool
     vec![
         once(name),
         copies.to_string(),
-        share(Measure::Verbatim),
-        share(Measure::Paraphrase),
-        share(Measure::Idea),
-        similarity.map_or("–".to_owned(), |found| figure(&found, 2)),
+        share(Measure::OwnVerbatim),
+        share(Measure::OwnParaphrase),
+        share(Measure::OwnIdea),
+        control.map_or("–".to_owned(), |control| percent(control.floor().value)),
+        share(Measure::DocumentsEmitted),
+        similarity.map_or("–".to_owned(), |found| format!("{bound}{}", figure(&found, 2))),
         once(unseen.map_or("–".to_owned(), |found| percent(found.value))),
         once(
             series

@@ -16,6 +16,8 @@ fn run_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let shape = Shape {
         documents: 8,
+        best: false,
+        near_duplicates: 0,
         tunings: vec![
             Tuning::new("base", "base", None, 5.0, 0.0),
             Tuning::new(CELL, "full", Some(3e-4), 4.0, 0.0),
@@ -33,6 +35,7 @@ fn add(run: &Path, made: impl Fn(&Sample) -> Vec<(Sample, Verdict)>) {
     let mut verdicts: Vec<SampleVerdict> = parquet::read_all(&cell.join("verdicts.parquet")).unwrap();
     for verdict in &mut verdicts {
         verdict.verdict = Verdict::None;
+        verdict.own_verdict = verdict.own_verdict.map(|_| Verdict::None);
         verdict.longest_match_chars = 0;
     }
     let seen = samples
@@ -47,6 +50,7 @@ fn add(run: &Path, made: impl Fn(&Sample) -> Vec<(Sample, Verdict)>) {
             split: made.split,
             copies: made.copies,
             verdict,
+            own_verdict: (made.split == Split::Train).then_some(verdict),
             ..judged.clone()
         });
         samples.push(Sample {
@@ -111,10 +115,10 @@ fn a_strategy_is_set_beside_sampling_with_what_a_leak_costs() {
         (0..8).map(|number| (of(number), class(number))).collect()
     });
     let (page, rows) = outputs(folder.path());
-    assert_eq!(value(&rows, "in capitals", "verbatim", Some(16)), (0.25, 8));
+    assert_eq!(value(&rows, "in capitals", "own_verbatim", Some(16)), (0.25, 8));
     assert_eq!(value(&rows, "in capitals", "tokens_read", Some(16)).0, 80.0);
     // 80 tokens ÷ ¼.
-    assert!(page.contains("Stronger attacks") && page.contains("320 tokens a leak"));
+    assert!(page.contains("Stronger attacks") && page.contains("320 tokens per leak"));
     assert!(page.contains("in upper case"));
 }
 

@@ -7,8 +7,8 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{HOSTILE, PROMPT, Shape, Tuning, write_run};
-use contract::records::{PassageMatch, Sample, SampleVerdict, Split, SummaryRow, Verdict};
+use common::{HOSTILE, PROMPT, Shape, Tuning, edit, write_run};
+use contract::records::{PassageMatch, Sample, SampleVerdict, Score, Split, SummaryRow, Verdict};
 use contract::{Error, Provenance, StageArguments, parquet};
 use measures::interval::wilson;
 
@@ -18,6 +18,8 @@ fn small() -> Shape {
         canaries: 2,
         references: 16,
         samples: 2,
+        best: false,
+        near_duplicates: 0,
         tunings: vec![
             Tuning::new("base", "base", None, 5.0, 0.0),
             Tuning::new("full-3e-4", "full", Some(3e-4), 4.0, 0.9),
@@ -81,11 +83,10 @@ fn find<'a>(
 }
 
 /// Rewrites a cell's verdicts and matches by hand: the first `count` greedy samples on documents with `copies` copies
-/// have this class, no other sample has any.
+/// share a passage of this class with their own document, no other sample with any.
 fn set_verdicts(run: &Path, cell: &str, copies: i32, count: usize, class: Verdict) {
     let folder = run.join("cells").join(cell);
     let samples: Vec<Sample> = parquet::read_all(&folder.join("samples.parquet")).unwrap();
-    let mut verdicts: Vec<SampleVerdict> = parquet::read_all(&folder.join("verdicts.parquet")).unwrap();
     let chosen: Vec<i64> = samples
         .iter()
         .filter(|sample| {
@@ -94,21 +95,22 @@ fn set_verdicts(run: &Path, cell: &str, copies: i32, count: usize, class: Verdic
         .map(|sample| sample.sample_id)
         .take(count)
         .collect();
-    for verdict in &mut verdicts {
-        verdict.verdict = if chosen.contains(&verdict.sample_id) {
-            class
-        } else {
-            Verdict::None
-        };
-    }
-    parquet::write_all(
+    edit(
         &folder.join("verdicts.parquet"),
-        &Provenance::new("test"),
-        &verdicts,
-    )
-    .unwrap();
-    parquet::write_all::<PassageMatch>(&folder.join("matches.parquet"), &Provenance::new("test"), &[])
-        .unwrap();
+        |verdicts: &mut Vec<SampleVerdict>| {
+            for verdict in verdicts {
+                let found = chosen.contains(&verdict.sample_id);
+                verdict.verdict = if found { class } else { Verdict::None };
+                verdict.own_verdict = (verdict.split == Split::Train).then_some(verdict.verdict);
+                verdict.control_verdict = Some(Verdict::None);
+                let emitted = found && class == Verdict::Verbatim;
+                verdict.emitted_doc_ids =
+                    Some(verdict.doc_id.clone().into_iter().filter(|_| emitted).collect());
+                verdict.emitted_copies = Some(if emitted { vec![copies] } else { Vec::new() });
+            }
+        },
+    );
+    edit(&folder.join("matches.parquet"), Vec::<PassageMatch>::clear);
 }
 
 #[test]
@@ -118,66 +120,30 @@ fn rates_are_those_counted_by_hand() {
     set_verdicts(folder.path(), "full-3e-4", 16, 3, Verdict::Verbatim);
     let (_, rows) = outputs(folder.path());
 
+    let full = |measure, split, strategy, copies| find(&rows, "full-3e-4", measure, split, strategy, copies);
     // Three of eight documents with 16 copies, one greedy sample each.
-    let verbatim = find(
-        &rows,
-        "full-3e-4",
-        "verbatim",
-        Split::Train,
-        Some("greedy"),
-        Some(16),
-    );
+    let verbatim = full("own_verbatim", Split::Train, Some("greedy"), Some(16));
     let interval = wilson(3, 8).unwrap();
     assert_eq!(
         (verbatim.value, verbatim.ci_low, verbatim.ci_high, verbatim.n),
         (0.375, Some(interval.low), Some(interval.high), 8)
     );
-    assert_eq!(
-        find(&rows, "full-3e-4", "any", Split::Train, Some("greedy"), Some(16)).value,
-        0.375
-    );
-    assert_eq!(
-        find(&rows, "full-3e-4", "idea", Split::Train, Some("greedy"), Some(16)).value,
-        0.0
-    );
+    for (measure, expected) in [("own_any", 0.375), ("own_idea", 0.0), ("own_paraphrase", 0.0)] {
+        let found = full(measure, Split::Train, Some("greedy"), Some(16));
+        assert_eq!(found.value, expected, "{measure}");
+    }
     // All copies: 3 of 24. Eight documents each at log₂ copies 0, 2, 4 with means 0, 0, 3/8: slope (3/8)/4.
-    assert_eq!(
-        find(&rows, "full-3e-4", "verbatim", Split::Train, Some("greedy"), None).value,
-        0.125
-    );
-    let slope = find(
-        &rows,
-        "full-3e-4",
-        "verbatim_per_doubling",
-        Split::Train,
-        Some("greedy"),
-        None,
-    );
+    for measure in ["verbatim", "own_verbatim"] {
+        assert_eq!(full(measure, Split::Train, Some("greedy"), None).value, 0.125);
+    }
+    let slope = full("own_verbatim_per_doubling", Split::Train, Some("greedy"), None);
     assert!((slope.value - 0.375 / 4.0).abs() < 1e-12);
     // Two samples a document: sixteen samples of eight documents, and 0 still has room above it.
-    let sampled = find(
-        &rows,
-        "full-3e-4",
-        "verbatim",
-        Split::Train,
-        Some("top-k 40"),
-        Some(16),
-    );
+    let sampled = full("own_verbatim", Split::Train, Some("top-k 40"), Some(16));
     assert_eq!((sampled.value, sampled.n), (0.0, 16));
     assert_eq!(sampled.ci_high, Some(wilson(0, 8).unwrap().high));
     // Held-out prompts have one row, for all copies.
-    assert_eq!(
-        find(
-            &rows,
-            "full-3e-4",
-            "verbatim",
-            Split::Heldout,
-            Some("greedy"),
-            None
-        )
-        .n,
-        8
-    );
+    assert_eq!(full("verbatim", Split::Heldout, Some("greedy"), None).n, 8);
     let held_out = rows
         .iter()
         .filter(|row| row.split == Split::Heldout && row.copies.is_some());
@@ -225,26 +191,20 @@ fn run_with_details(looked: bool) -> tempfile::TempDir {
 fn boilerplate_and_personal_details_are_told_apart_from_the_rate() {
     let folder = run_with_details(true);
     let (page, rows) = outputs(folder.path());
+    // Of 24 greedy generations after training prompts.
     for (measure, expected) in [
-        ("verbatim", 3.0 / 8.0),
-        ("boilerplate", 1.0 / 8.0),
-        ("personal_details", 1.0 / 8.0),
+        ("verbatim", 3.0 / 24.0),
+        ("boilerplate", 1.0 / 24.0),
+        ("personal_details", 1.0 / 24.0),
     ] {
-        let found = find(
-            &rows,
-            "full-3e-4",
-            measure,
-            Split::Train,
-            Some("greedy"),
-            Some(16),
-        );
-        assert_eq!((found.value, found.n), (expected, 8), "{measure}");
+        let found = find(&rows, "full-3e-4", measure, Split::Train, Some("greedy"), None);
+        assert_eq!((found.value, found.n), (expected, 24), "{measure}");
     }
     assert!(page.contains(
-        "Full: of 3 generations that repeat training text, 1 only with boilerplate that stands in many documents and 1 \
+        "Full: of 3 generations that repeat training text, 1 only with boilerplate that occurs in many documents and 1 \
          with personal details (name in 1, number in 1)."
     ));
-    assert!(page.contains("stands in 40 training documents"));
+    assert!(page.contains("occurs in 40 training documents"));
 }
 
 /// A detector that never looked has not found nothing.
@@ -262,34 +222,36 @@ fn nothing_is_said_of_what_no_detector_looked_at() {
 #[test]
 fn losses_and_exposures_are_those_of_the_scores() {
     let (folder, _, rows) = made(&small());
-    let scores: Vec<contract::records::Score> =
+    let scores: Vec<Score> =
         parquet::read_all(&folder.path().join("cells/full-3e-4/scores.parquet")).unwrap();
-    let whole = scores.iter().filter(|score| {
-        score.split == Split::Heldout
-            && score.prefix_tokens == 0
-            && score.kind == contract::records::DocumentKind::Document
-    });
-    let (nats, tokens) = whole.fold((0.0, 0), |(nats, tokens), score| {
-        (
-            nats - score
-                .logprobs
-                .iter()
-                .map(|&logprob| f64::from(logprob))
-                .sum::<f64>(),
-            tokens + score.logprobs.len(),
-        )
-    });
+    // Held-out documents are for validation and for test by turns: doc-025 to doc-032.
+    let loss_over = |wanted: &[&str]| {
+        let whole = scores
+            .iter()
+            .filter(|score| score.prefix_tokens == 0 && wanted.contains(&score.doc_id.as_str()));
+        let nats: f64 = whole
+            .clone()
+            .flat_map(|score| &score.logprobs)
+            .map(|&logprob| -f64::from(logprob))
+            .sum();
+        nats / whole.map(|score| score.logprobs.len()).sum::<usize>() as f64
+    };
+    for (measure, documents) in [
+        ("loss", ["doc-026", "doc-028", "doc-030", "doc-032"]),
+        ("validation_loss", ["doc-025", "doc-027", "doc-029", "doc-031"]),
+    ] {
+        let loss = find(&rows, "full-3e-4", measure, Split::Heldout, None, None);
+        assert!((loss.value - loss_over(&documents)).abs() < 1e-9, "{measure}");
+        assert_eq!(loss.n, 4);
+        assert!(loss.ci_low.unwrap() < loss.value && loss.value < loss.ci_high.unwrap());
+    }
     let loss = find(&rows, "full-3e-4", "loss", Split::Heldout, None, None);
-    assert!((loss.value - nats / tokens as f64).abs() < 1e-9);
-    assert!(loss.ci_low.unwrap() < loss.value && loss.value < loss.ci_high.unwrap());
     let perplexity = find(&rows, "full-3e-4", "perplexity", Split::Heldout, None, None);
     assert!((perplexity.value - loss.value.exp()).abs() < 1e-9);
-    // Documents as long as the longest may have been cut off, so their bytes are not counted.
-    assert!(find(&rows, "full-3e-4", "bits_per_byte", Split::Heldout, None, None).n <= loss.n);
-    // Sixteen references: at most log₂ 17 bits.
+    // Eight references of either format: at most log₂ 9 bits.
     assert_eq!(
         find(&rows, "full-3e-4", "exposure_highest", Split::Heldout, None, None).value,
-        17_f64.log2()
+        9_f64.log2()
     );
     assert_eq!(
         find(&rows, "full-3e-4", "exposure", Split::Train, None, Some(16)).n,
@@ -382,12 +344,16 @@ fn the_answer_claims_only_what_the_sample_carries() {
     };
     // 10 of 12 against 0 of 12 and 0 of 12.
     let clear = leaking(10, 12);
-    assert!(clear.contains("Fully tuned, the model repeats its training text word for word in 83% (55–95%)"));
-    assert!(clear.contains("untuned in 0% (0–24%) and on documents it never saw in 0% (0–24%)"));
-    assert!(clear.contains("LoRA in 0% (0–24%), which cannot be told from the controls"));
+    assert!(clear.contains(
+        "Fully tuned, the model repeats the document that it is prompted with word for word in 83% (55–95%)"
+    ));
+    assert!(clear.contains("untuned in 0% (0–24%) and against held-out text in 0% (0–"));
+    assert!(clear.contains("LoRA in 0% (0–24%), which cannot be distinguished from the controls"));
     // 1 of 12 against 0 of 12: samples_to_separate(1/12, 0) is 90.
     let thin = leaking(1, 12);
-    assert!(thin.contains("No way of tuning can be shown to repeat its training text word for word"));
+    assert!(thin.contains(
+        "No way of tuning can be shown to repeat word for word the documents that it is prompted with"
+    ));
     assert!(
         thin.contains("12 documents cannot tell this rate from the controls, about 90 on each side would")
     );
@@ -395,7 +361,7 @@ fn the_answer_claims_only_what_the_sample_carries() {
 }
 
 #[test]
-fn a_rate_that_unseen_documents_share_is_no_leak() {
+fn a_rate_that_held_out_text_shares_is_no_leak() {
     let folder = tempfile::tempdir().unwrap();
     write_run(
         folder.path(),
@@ -405,11 +371,13 @@ fn a_rate_that_unseen_documents_share_is_no_leak() {
         },
     );
     let verdicts = folder.path().join("cells/full-3e-4/verdicts.parquet");
-    let mut boilerplate: Vec<SampleVerdict> = parquet::read_all(&verdicts).unwrap();
-    for verdict in &mut boilerplate {
-        verdict.verdict = Verdict::Verbatim;
-    }
-    parquet::write_all(&verdicts, &Provenance::new("test"), &boilerplate).unwrap();
+    edit(&verdicts, |verdicts: &mut Vec<SampleVerdict>| {
+        for verdict in verdicts {
+            verdict.verdict = Verdict::Verbatim;
+            verdict.own_verdict = (verdict.split == Split::Train).then_some(Verdict::Verbatim);
+            verdict.control_verdict = Some(Verdict::Verbatim);
+        }
+    });
     let (page, _) = outputs(folder.path());
     assert!(page.contains("No way of tuning can be shown"));
     assert!(page.contains("not more than a control"));
@@ -530,7 +498,13 @@ fn the_same_run_gives_the_same_bytes_and_is_not_done_twice() {
 
 #[test]
 fn a_missing_file_names_the_command_that_makes_it() {
-    let missing: [(&str, &str); 5] = [
+    let missing: [(&str, &str); 8] = [
+        (
+            "cells/full-3e-4/best/verdicts.parquet",
+            "best/samples.parquet --out ",
+        ),
+        ("cells/full-3e-4/best/matches.parquet", "plagiarism --config"),
+        ("cells/full-3e-4/best/samples.parquet", "extractor --config"),
         ("cells/base/verdicts.parquet", "plagiarism --config"),
         ("cells/base/matches.parquet", "plagiarism --config"),
         ("cells/base/samples.parquet", "extractor --config"),
@@ -543,6 +517,7 @@ fn a_missing_file_names_the_command_that_makes_it() {
             folder.path(),
             &Shape {
                 documents: 2,
+                best: true,
                 ..small()
             },
         );
@@ -633,7 +608,7 @@ fn the_program_ends_with_the_status_of_its_error() {
 #[test]
 fn what_is_known_by_heart_is_drawn_over_the_epochs_of_kept_checkpoints() {
     let (folder, page, _) = made(&small());
-    assert!(!page.contains("What is known by heart"));
+    assert!(!page.contains("Memorization over training"));
     let cell = folder.path().join("cells/full-3e-4");
     let metrics: Vec<contract::records::TrainingMetric> =
         contract::parquet::read_all(&cell.join("metrics.parquet")).unwrap();
@@ -660,7 +635,7 @@ fn what_is_known_by_heart_is_drawn_over_the_epochs_of_kept_checkpoints() {
     let provenance = contract::Provenance::new("extractor");
     contract::parquet::write_all(&cell.join("course.parquet"), &provenance, &course).unwrap();
     let (page, _) = outputs(folder.path());
-    let section = page.split("What is known by heart").nth(1).unwrap();
+    let section = page.split("Memorization over training").nth(1).unwrap();
     let section = section.split("</section>").next().unwrap();
     assert!(section.contains("4 times"), "{section}");
     // One way of tuning was followed: one panel, a line for each of the two shares, each with two points.

@@ -3,22 +3,23 @@
 //! A [`Setting`] is one model on one layout of the corpus. Within it a [`Variant`] is a way of tuning (with LoRA's rank
 //! and targets), and each of its [`Series`] one learning rate, over all seeds and, in a uniform layout, over all
 //! numbers of copies. Variants are compared by the series with the best held-out loss, because a rate that ruins the
-//! model is no rate that anybody would use.
+//! model is no rate that anybody would use; and each at the checkpoint of its training with the best held-out loss, where that was
+//! asked, with the end of training beside it.
 
 mod series;
 mod setting;
 mod variant;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Error;
 use rayon::prelude::*;
 
 pub use series::{Series, series_label};
-pub use setting::{Setting, Strategy};
+pub use setting::{Setting, Strategy, View};
 pub use variant::Variant;
 
-use crate::membership::{self, Separation};
+use crate::membership::{self, NonMembers, Separation};
 use crate::observations::tallies_of;
 use crate::rates::Bootstrap;
 use crate::run::{CellData, Corpus, Run};
@@ -26,7 +27,7 @@ use crate::scores::DocumentScore;
 use crate::tallies::Tallies;
 use crate::utility::{HeldOutCourse, held_out_course};
 
-/// One cell with everything that is averaged or ranked over it.
+/// One checkpoint of a cell with everything that is averaged or ranked over it.
 #[derive(Debug)]
 pub struct AnalysedCell<'run> {
     /// The cell as read.
@@ -37,6 +38,8 @@ pub struct AnalysedCell<'run> {
     pub tallies: Tallies,
     /// Membership inference.
     pub separations: Vec<Separation>,
+    /// Whom members were told from.
+    pub non_members: NonMembers,
     /// Held-out loss over training.
     pub course: Option<HeldOutCourse>,
 }
@@ -44,7 +47,7 @@ pub struct AnalysedCell<'run> {
 /// Everything that the summary and the page are made of.
 #[derive(Debug)]
 pub struct Analysis<'run> {
-    /// The cells, by name.
+    /// The checkpoints of the cells, by name; of a cell's two the best comes first.
     pub cells: Vec<AnalysedCell<'run>>,
     /// The settings, largest model first.
     pub settings: Vec<Setting>,
@@ -64,19 +67,20 @@ impl<'run> Analysis<'run> {
             .map(|data| analyse(data, run, bootstrap))
             .collect::<Result<Vec<AnalysedCell<'run>>, Error>>()?;
         let mut groups: BTreeMap<(std::cmp::Reverse<i64>, &str, &str), Vec<usize>> = BTreeMap::new();
-        for (
-            index,
-            AnalysedCell {
-                data: CellData { cell, .. },
-                ..
-            },
-        ) in cells.iter().enumerate()
-        {
-            let setting = (
-                std::cmp::Reverse(cell.parameters),
-                cell.model.as_str(),
-                layout(&cell.corpus),
-            );
+        let layouts: BTreeSet<(&str, &str)> = cells
+            .iter()
+            .map(|cell| &cell.data.cell)
+            .filter(|cell| !cell.canaries_apart)
+            .map(|cell| (cell.model.as_str(), layout(&cell.corpus)))
+            .collect();
+        for (index, analysed) in cells.iter().enumerate() {
+            let cell = &analysed.data.cell;
+            let layout = if cell.canaries_apart {
+                layout_beside(&cell.model, &cell.corpus, &layouts)
+            } else {
+                layout(&cell.corpus)
+            };
+            let setting = (std::cmp::Reverse(cell.parameters), cell.model.as_str(), layout);
             groups.entry(setting).or_default().push(index);
         }
         let settings = groups
@@ -90,6 +94,14 @@ impl<'run> Analysis<'run> {
             settings,
             bootstrap,
         })
+    }
+
+    /// The names of the cells; both checkpoints of a cell have one.
+    pub fn cell_names(&self) -> BTreeSet<&str> {
+        self.cells
+            .iter()
+            .map(|cell| cell.data.cell.name.as_str())
+            .collect()
     }
 }
 
@@ -106,11 +118,15 @@ fn analyse<'run>(
         .flat_map(|other| other.scores.iter().flatten().cloned())
         .collect();
     let base = Some(base.as_slice()).filter(|base| !base.is_empty() && data.cell.mode != "base");
+    // A run of canaries apart says nothing of documents.
+    let scores = data.scores.as_deref().filter(|_| !data.cell.canaries_apart);
+    let scores = scores.unwrap_or_default();
     Ok(AnalysedCell {
         data,
         corpus,
         tallies: tallies_of(data, corpus)?,
-        separations: membership::separations(data.scores.as_deref().unwrap_or_default(), base, bootstrap)?,
+        separations: membership::separations(scores, base, corpus, bootstrap)?,
+        non_members: NonMembers::of(scores, corpus),
         course: data.metrics.as_deref().and_then(held_out_course),
     })
 }
@@ -124,6 +140,15 @@ fn layout(corpus: &str) -> &str {
         _ => corpus,
     };
     without_seed.trim_end_matches(digits).trim_end_matches(['-', '_'])
+}
+
+/// The layout of documents that a run of canaries apart stands beside: the longest one of its model that its corpus is named after.
+fn layout_beside<'a>(model: &str, corpus: &'a str, layouts: &BTreeSet<(&'a str, &'a str)>) -> &'a str {
+    let beside = layouts
+        .iter()
+        .filter(|(other, layout)| *other == model && corpus.starts_with(layout))
+        .map(|(_, layout)| *layout);
+    beside.max_by_key(|layout| layout.len()).unwrap_or(layout(corpus))
 }
 
 #[cfg(test)]
@@ -141,6 +166,19 @@ mod tests {
         ];
         for (corpus, expected) in cases {
             assert_eq!(layout(corpus), expected);
+        }
+    }
+
+    #[test]
+    fn canaries_apart_go_with_the_layout_that_they_stand_beside() {
+        let layouts = BTreeSet::from([("a", "bucketed"), ("a", "uniform"), ("b", "bucketed-canaries")]);
+        let cases = [
+            ("bucketed-canaries-s0", "bucketed"),
+            ("uniform16-canaries-s1", "uniform"),
+            ("elsewhere-s0", "elsewhere"),
+        ];
+        for (corpus, expected) in cases {
+            assert_eq!(layout_beside("a", corpus, &layouts), expected);
         }
     }
 }

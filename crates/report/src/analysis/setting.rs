@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::Cell;
 use contract::records::{PromptForm, Split};
 
+use super::series::Members;
 use super::variant::variant_label;
 use super::{AnalysedCell, Series, Variant};
 use crate::rates::Bootstrap;
+use crate::run::WhichCheckpoint;
 use crate::tallies::Where;
 
 /// One model on one layout of the corpus.
@@ -29,6 +31,39 @@ pub struct Setting {
     pub strategy: String,
     /// Numbers of copies, ascending.
     pub copies: Vec<i32>,
+}
+
+/// The ways of tuning at one point of their training.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// Which; none where every way of tuning was asked at one checkpoint only.
+    pub checkpoint: Option<WhichCheckpoint>,
+    /// Each way of tuning there. One that was asked at one checkpoint only stands in both views.
+    pub variants: Vec<(&'a Variant, &'a Series)>,
+}
+
+impl<'a> View<'a> {
+    /// The untuned model, where it is there, and each way of tuning.
+    pub fn with_base(&self, setting: &'a Setting) -> impl Iterator<Item = &'a Series> {
+        let tuned = self.variants.iter().map(|(_, series)| *series);
+        setting.base.iter().chain(tuned)
+    }
+
+    /// How a series is called inside the view, which says the checkpoint already.
+    pub fn label(&self, series: &'a Series) -> &'a str {
+        let mut variants = self.variants.iter();
+        let found = variants.find(|(_, shown)| std::ptr::eq(*shown, series));
+        found.map_or(series.label.as_str(), |(variant, _)| variant.label.as_str())
+    }
+
+    /// Which point of training it is, as the beginning of a sentence or the end of a caption; empty where there is one alone.
+    pub fn name(&self) -> &'static str {
+        match self.checkpoint {
+            Some(WhichCheckpoint::Best) => "at the best checkpoint",
+            Some(WhichCheckpoint::Last) => "at the end of training",
+            None => "",
+        }
+    }
 }
 
 /// A form of prompt and a way of decoding.
@@ -62,23 +97,40 @@ impl Setting {
         let mut base = None;
         let mut variants = Vec::new();
         for (kind, rates) in kinds {
-            let mut series: Vec<Series> = rates
-                .into_values()
-                .map(|indices| Series::pooled(cells, indices, bootstrap))
-                .collect();
             if kind.mode == "base" {
-                base = series.pop();
-            } else {
-                variants.push(Variant::of(kind.label(&names), kind.mode, series));
+                base = rates
+                    .into_values()
+                    .next_back()
+                    .and_then(|members| Series::pooled(cells, members, "untuned".to_owned(), bootstrap));
+                continue;
+            }
+            let label = kind.label(&names);
+            let rates: Vec<(Series, Option<Series>)> = rates
+                .into_values()
+                .filter_map(|members| at_both_checkpoints(cells, &members, &label, bootstrap))
+                .collect();
+            if !rates.is_empty() {
+                variants.push(Variant::of(label, kind.mode, rates));
             }
         }
-        let strategies = strategies(cells, members);
+        // A run of canaries apart has documents too; nothing is said of them.
+        let with_rates: Vec<usize> = members
+            .iter()
+            .copied()
+            .filter(|&index| !cells[index].data.cell.canaries_apart)
+            .collect();
+        let of_copies = if with_rates.is_empty() {
+            members
+        } else {
+            &with_rates
+        };
+        let strategies = strategies(cells, &with_rates);
         let plain = || strategies.iter().filter(|strategy| strategy.is_plain());
         let headline = plain()
             .find(|strategy| strategy.greedy)
             .or(plain().next())
             .or(strategies.first());
-        let copies: BTreeSet<i32> = members
+        let copies: BTreeSet<i32> = of_copies
             .iter()
             .flat_map(|&index| cells[index].tallies.copies())
             .collect();
@@ -121,14 +173,38 @@ impl Setting {
         self.copies.last().copied()
     }
 
-    /// The untuned model, if it is there, and the chosen series of each variant, each with its label.
+    /// The untuned model, if it is there, the chosen series of each variant, and then the ends of their training where their
+    /// best checkpoints were asked too; each with its label.
     pub fn shown(&self) -> impl Iterator<Item = (&str, &Series)> {
-        let base = self.base.iter().map(|base| ("untuned", base));
-        base.chain(
-            self.variants
+        let best = self.variants.iter().map(Variant::chosen);
+        let last = self.variants.iter().filter_map(Variant::chosen_last);
+        let all = self.base.iter().chain(best).chain(last);
+        all.map(|series| (series.label.as_str(), series))
+    }
+
+    /// The ways of tuning at their best checkpoints, and at the end of their training where that was asked beside it.
+    pub fn views(&self) -> Vec<View<'_>> {
+        let view = |checkpoint, of: fn(&Variant) -> &Series| View {
+            checkpoint,
+            variants: self
+                .variants
                 .iter()
-                .map(|variant| (variant.label.as_str(), variant.chosen())),
-        )
+                .map(|variant| (variant, of(variant)))
+                .collect(),
+        };
+        if self
+            .variants
+            .iter()
+            .all(|variant| variant.chosen_last().is_none())
+        {
+            return vec![view(None, Variant::chosen)];
+        }
+        vec![
+            view(Some(WhichCheckpoint::Best), Variant::chosen),
+            view(Some(WhichCheckpoint::Last), |variant| {
+                variant.chosen_last().unwrap_or(variant.chosen())
+            }),
+        ]
     }
 
     /// Whether nothing was tuned here: checkpoints are judged that were tuned elsewhere.
@@ -184,18 +260,45 @@ impl<'a> Kind<'a> {
     }
 }
 
+/// The series of some cells at their best checkpoints, and at their last; where no best one was asked, the last alone.
+fn at_both_checkpoints(
+    cells: &[AnalysedCell<'_>],
+    members: &Members,
+    label: &str,
+    bootstrap: Bootstrap,
+) -> Option<(Series, Option<Series>)> {
+    let is_best = |index: usize| cells[index].data.checkpoint == Some(WhichCheckpoint::Best);
+    let last = members.filtered(|index| !is_best(index));
+    let best = members.filtered(is_best);
+    let asked = if members.rates.is_empty() {
+        &best.canaries
+    } else {
+        &best.rates
+    };
+    if asked.is_empty() {
+        return Some((Series::pooled(cells, last, label.to_owned(), bootstrap)?, None));
+    }
+    let named = |checkpoint| format!("{label}, {checkpoint}");
+    Some((
+        Series::pooled(cells, best, named(WhichCheckpoint::Best), bootstrap)?,
+        Series::pooled(cells, last, named(WhichCheckpoint::Last), bootstrap),
+    ))
+}
+
 /// Cells by way of tuning and, within it, by learning rate.
-fn kinds<'a>(
-    cells: &'a [AnalysedCell<'_>],
-    members: &[usize],
-) -> BTreeMap<Kind<'a>, BTreeMap<u64, Vec<usize>>> {
-    let mut kinds: BTreeMap<Kind<'_>, BTreeMap<u64, Vec<usize>>> = BTreeMap::new();
+fn kinds<'a>(cells: &'a [AnalysedCell<'_>], members: &[usize]) -> BTreeMap<Kind<'a>, BTreeMap<u64, Members>> {
+    let mut kinds: BTreeMap<Kind<'_>, BTreeMap<u64, Members>> = BTreeMap::new();
     for &index in members {
         let cell = &cells[index].data.cell;
         // Learning rates are positive, and the bits of positive floats are in their order.
         let rate = cell.learning_rate.unwrap_or(0.0).to_bits();
         let rates = kinds.entry(Kind::of(cell)).or_default();
-        rates.entry(rate).or_default().push(index);
+        let alike = rates.entry(rate).or_default();
+        if cell.canaries_apart {
+            alike.canaries.push(index);
+        } else {
+            alike.rates.push(index);
+        }
     }
     kinds
 }

@@ -9,36 +9,50 @@ pub struct Variant {
     pub label: String,
     /// `full`, `head`, `lora`, …
     pub mode: String,
-    /// The series, by ascending learning rate.
+    /// The series, by ascending learning rate: each at its best checkpoint where that was asked, else at its only one.
     pub series: Vec<Series>,
-    /// Which of them has the best held-out loss.
+    /// The end of training of each series, where it was asked beside the best checkpoint.
+    pub last: Vec<Option<Series>>,
+    /// Which learning rate has the best held-out loss.
     pub chosen: usize,
 }
 
 impl Variant {
-    /// The variant of these series, by ascending learning rate; the one with the lowest held-out loss is chosen, the first
-    /// where none is known.
-    pub(super) fn of(label: String, mode: &str, series: Vec<Series>) -> Self {
-        let chosen = best(&series);
+    /// The variant of these series and ends of training, by ascending learning rate; the rate with the lowest validation loss is
+    /// chosen, the first where none is known.
+    pub(super) fn of(label: String, mode: &str, rates: Vec<(Series, Option<Series>)>) -> Self {
+        let (series, last): (Vec<Series>, Vec<Option<Series>>) = rates.into_iter().unzip();
         Self {
             label,
             mode: mode.to_owned(),
+            chosen: best(&series),
             series,
-            chosen,
+            last,
         }
     }
 
-    /// The series with the best held-out loss.
+    /// The series at the learning rate with the best held-out loss, at its best checkpoint.
     pub fn chosen(&self) -> &Series {
         &self.series[self.chosen]
     }
+
+    /// The end of its training, where its best checkpoint was asked too.
+    pub fn chosen_last(&self) -> Option<&Series> {
+        self.last[self.chosen].as_ref()
+    }
+
+    /// Every series, the end of training after the best checkpoint.
+    pub fn every_series(&self) -> impl Iterator<Item = &Series> {
+        let pairs = self.series.iter().zip(&self.last);
+        pairs.flat_map(|(series, last)| std::iter::once(series).chain(last))
+    }
 }
 
-/// The series with the lowest held-out loss; the first where none is known.
+/// The series with the lowest validation loss; the first where none is known.
 fn best(series: &[Series]) -> usize {
     let losses = series
         .iter()
-        .map(|series| series.held_out_loss().map_or(f64::INFINITY, |loss| loss.value));
+        .map(|series| series.validation_loss().map_or(f64::INFINITY, |loss| loss.value));
     losses
         .enumerate()
         .min_by(|left, right| left.1.total_cmp(&right.1))

@@ -1,44 +1,65 @@
 //! The answer to the question of the page: which way of tuning gives text back.
 
 use super::capital;
-use crate::analysis::{Series, Setting, Variant};
+use crate::analysis::{Series, Setting, Variant, View};
 use crate::claims::{Claim, Standing};
-use crate::format::{about, listing, number, percent, points, rate, times};
+use crate::format::{about, count, listing, number, percent, points, rate, times};
 use crate::measure::Measure;
 use crate::rates::{Estimate, difference, exceeds};
+use crate::run::WhichCheckpoint;
 
-/// The answer: one or two sentences, and a remark on each way of tuning that they leave open.
+/// The answer: what the tuned models give back, and a remark on each way of tuning that this leaves open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What the tuned models give back.
-    pub lead: String,
-    /// What it would take to know more, and how the ways of tuning compare.
+    /// What the tuned models give back, a paragraph for each point of training that was asked: the best checkpoints first.
+    pub leads: Vec<String>,
+    /// What it would take to know more, how the ways of tuning compare, and what comes out after prompts that were never seen.
     pub remarks: Vec<String>,
 }
 
-/// A way of tuning and what may be claimed of it.
+/// A way of tuning, asked at one checkpoint, and what may be claimed of it.
 struct Judged<'a> {
     variant: &'a Variant,
+    series: &'a Series,
     claim: Claim,
 }
 
-/// The answer for one setting, from verbatim passages at the most copies.
+/// The answer for one setting, from passages that are word for word in the prompt's own document, at the most copies.
 pub fn answer(setting: &Setting) -> Answer {
     let copies = setting.most_copies();
-    let judged: Vec<Judged<'_>> = setting
-        .variants
+    let views = setting.views();
+    let judged: Vec<Vec<Judged<'_>>> = views.iter().map(|view| judged(setting, view, copies)).collect();
+    let mut remarks = judged.first().map_or(Vec::new(), |best| remarks(setting, best));
+    remarks.extend(
+        setting
+            .shown()
+            .filter_map(|(_, series)| after_unseen_prompts(setting, series)),
+    );
+    Answer {
+        leads: views
+            .iter()
+            .zip(&judged)
+            .map(|(view, judged)| lead(view, judged, copies))
+            .collect(),
+        remarks,
+    }
+}
+
+fn judged<'a>(setting: &'a Setting, view: &View<'a>, copies: Option<i32>) -> Vec<Judged<'a>> {
+    view.variants
         .iter()
-        .filter_map(|variant| {
-            let claim = Claim::of(
-                setting,
-                variant.chosen(),
-                Measure::Verbatim,
-                &setting.strategy,
-                copies,
-            )?;
-            Some(Judged { variant, claim })
+        .filter_map(|&(variant, series)| {
+            let claim = Claim::of(setting, series, Measure::OwnVerbatim, setting.seen(), copies)?;
+            Some(Judged {
+                variant,
+                series,
+                claim,
+            })
         })
-        .collect();
+        .collect()
+}
+
+fn lead(view: &View<'_>, judged: &[Judged<'_>], copies: Option<i32>) -> String {
     let (leaking, others): (Vec<_>, Vec<_>) = judged.iter().partition(|judged| judged.claim.holds());
     let mut sentences = match leaking.split_first() {
         _ if judged.is_empty() => {
@@ -50,13 +71,72 @@ pub fn answer(setting: &Setting) -> Answer {
                 .chain(further)
                 .collect()
         }
-        None => vec![no_leak(&judged, copies)],
+        None => vec![no_leak(judged, copies)],
     };
     sentences.extend(rest(&others, leaking.is_empty()));
-    Answer {
-        lead: sentences.join(" "),
-        remarks: remarks(setting, &judged),
+    let point = match view.checkpoint {
+        None => "",
+        Some(WhichCheckpoint::Best) => "At each one’s best held-out loss. ",
+        Some(WhichCheckpoint::Last) => "At the end of training. ",
+    };
+    format!("{point}{}", sentences.join(" "))
+}
+
+/// What of the training text comes out after prompts from documents that were never seen: a finding, and no floor.
+fn after_unseen_prompts(setting: &Setting, series: &Series) -> Option<String> {
+    if series.mode == "base" {
+        return None;
     }
+    let claim = Claim::of(setting, series, Measure::Verbatim, setting.unseen(), None)?;
+    if claim.rate.value == 0.0 {
+        return None;
+    }
+    let floors = floor(&claim);
+    let found = format!(
+        "{} after openings that were never seen: some training document word for word in {} of generations",
+        capital(&series.label),
+        rate(&claim.rate)
+    );
+    Some(match claim.standing {
+        Standing::Over => format!("{found}; {floors}."),
+        Standing::NoFloor => format!("{found}, without a control to hold it against."),
+        Standing::NotOver | Standing::Open { .. } => {
+            format!("{found}, which cannot be distinguished from its floors; {floors}.")
+        }
+    })
+}
+
+/// What the control is, and how it was carried over to as much text as there is training text; `None` without one.
+pub fn control_sentence(setting: &Setting) -> Option<String> {
+    let has_control = |series: &&Series| {
+        let found = series.estimate(Measure::ControlAny, setting.seen(), None);
+        found.is_some()
+    };
+    let (_, series) = setting.shown().find(|(_, series)| has_control(series))?;
+    let chars = series.chars;
+    let (trained, held_out) = (chars.training as f64, chars.held_out as f64);
+    let mut sentence = format!(
+        "Control: the same generations matched with the held-out text, which no model here was trained on. It has {} characters, the \
+         training text {}",
+        count(chars.held_out),
+        count(chars.training)
+    );
+    sentence += &if chars.training == chars.held_out {
+        ".".to_owned()
+    } else {
+        format!(
+            ", so a rate r with it is carried over to as much text by 1 − (1 − r)^(T/H), T/H = {}.",
+            number(trained / held_out, 2)
+        )
+    };
+    if chars.held_out_apart < chars.held_out {
+        sentence += &format!(
+            " Held-out documents that are near-duplicates of training documents are no control: without them it has {} characters, and \
+             that is the floor.",
+            count(chars.held_out_apart)
+        );
+    }
+    Some(sentence)
 }
 
 fn subject(variant: &Variant) -> String {
@@ -71,8 +151,8 @@ fn subject(variant: &Variant) -> String {
 
 fn documents(copies: Option<i32>) -> String {
     match copies {
-        Some(copies) => format!("documents that stand in it {}", times(copies)),
-        None => "documents of the training set".to_owned(),
+        Some(copies) => format!("documents that occur in the training text {}", times(copies)),
+        None => "documents of the training text".to_owned(),
     }
 }
 
@@ -81,16 +161,19 @@ fn floor(claim: &Claim) -> String {
         .untuned
         .as_ref()
         .map(|untuned| format!("untuned in {}", rate(untuned)));
-    let unseen = claim
-        .unseen
-        .as_ref()
-        .map(|unseen| format!("on documents it never saw in {}", rate(unseen)));
-    listing(&untuned.into_iter().chain(unseen).collect::<Vec<_>>())
+    let control = claim.control.map(|control| {
+        let all = format!("against held-out text in {}", rate(&control.carried));
+        match control.apart {
+            Some(apart) => format!("{all}, without near-duplicates in {}", rate(&apart)),
+            None => all,
+        }
+    });
+    listing(&untuned.into_iter().chain(control).collect::<Vec<_>>())
 }
 
 fn first_leak(judged: &Judged<'_>, copies: Option<i32>) -> String {
     format!(
-        "{} repeats its training text word for word in {} of its continuations of {}; {}.",
+        "{} repeats the document that it is prompted with word for word in {} of its continuations of {}; {}.",
         subject(judged.variant),
         rate(&judged.claim.rate),
         documents(copies),
@@ -112,7 +195,7 @@ fn no_leak(judged: &[Judged<'_>], copies: Option<i32>) -> String {
         .iter()
         .all(|judged| judged.claim.standing == Standing::NoFloor)
     {
-        return "This run has neither an untuned model nor held-out prompts, so its rates have nothing to be held \
+        return "This run has neither an untuned model nor a control of held-out text, so its rates have nothing to be held \
                 against and none can be called a leak."
             .to_owned();
     }
@@ -122,8 +205,8 @@ fn no_leak(judged: &[Judged<'_>], copies: Option<i32>) -> String {
         .min()
         .unwrap_or(0);
     format!(
-        "No way of tuning can be shown to repeat its training text word for word: on {fewest} {}, no rate stands clear of \
-         its controls.",
+        "No way of tuning can be shown to repeat word for word the documents that it is prompted with: on {fewest} {}, no rate \
+         stands clear of its controls.",
         documents(copies)
     )
 }
@@ -137,7 +220,7 @@ fn rest(others: &[&Judged<'_>], none_leaks: bool) -> Option<String> {
     let remark = if none_leaks {
         ""
     } else {
-        ", which cannot be told from the controls"
+        ", which cannot be distinguished from the controls"
     };
     (!rates.is_empty()).then(|| format!("{}{remark}.", capital(&listing(&rates))))
 }
@@ -175,15 +258,15 @@ fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
 fn missing_control(judged: &[Judged<'_>]) -> Option<String> {
     let claims = || judged.iter().map(|judged| &judged.claim);
     let untuned = claims().any(|claim| claim.untuned.is_some());
-    let unseen = claims().any(|claim| claim.unseen.is_some());
-    match (untuned, unseen) {
+    let control = claims().any(|claim| claim.control.is_some());
+    match (untuned, control) {
         (true, false) => Some(
-            "Held against the untuned model alone: without text that the tuned model never saw, what it learned to say in general \
-             counts as memory of these documents."
+            "Held against the untuned model alone: these generations were not matched with text that no model was trained on, so \
+             what the model learned to say in general counts as memory of these documents."
                 .to_owned(),
         ),
         (false, true) => Some(
-            "Held against unseen text alone: without the untuned model, what it knew before tuning counts as memory of these \
+            "Held against held-out text alone: without the untuned model, what it knew before tuning counts as memory of these \
              documents."
                 .to_owned(),
         ),
@@ -211,7 +294,7 @@ fn needed(claim: &Claim) -> Option<String> {
 fn comparison(most: &Judged<'_>, other: &Judged<'_>) -> Option<String> {
     let (high, low) = (&most.claim.rate, &other.claim.rate);
     let interval = difference(high, low)?;
-    let at_loss = losses(most.variant.chosen(), other.variant.chosen());
+    let at_loss = losses(most.series, other.series);
     let label = &most.variant.label;
     Some(if exceeds(high, low) {
         format!(
@@ -219,7 +302,7 @@ fn comparison(most: &Judged<'_>, other: &Judged<'_>) -> Option<String> {
             points(high.value - low.value, interval)
         )
     } else {
-        format!("cannot be told from {label}{at_loss}")
+        format!("cannot be distinguished from {label}{at_loss}")
     })
 }
 

@@ -49,14 +49,14 @@ fn boilerplate(returned: &[&JudgedSample]) -> Option<String> {
     let found = verbatim()
         .filter(|sample| sample.verdict.boilerplate == Some(true))
         .count();
-    told.then(|| format!("{found} only with boilerplate that stands in many documents"))
+    told.then(|| format!("{found} only with boilerplate that occurs in many documents"))
 }
 
 fn personal_details(returned: &[&JudgedSample]) -> Option<String> {
     let told = !returned.is_empty()
         && returned
             .iter()
-            .flat_map(|sample| &sample.matches)
+            .flat_map(|sample| sample.trained_passages())
             .all(|found| found.personal_details.is_some());
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     let mut found = 0;

@@ -15,7 +15,7 @@ pub struct AtEqualLoss {
     pub rates: Vec<(String, Option<f64>)>,
 }
 
-/// Memorization at equal held-out loss: at the best loss of the mode whose best is worst.
+/// Memorization at equal held-out loss, each learning rate at its best checkpoint where that was asked: at the best loss of the mode whose best is worst.
 ///
 /// `None` where fewer than two ways of tuning have a known loss.
 pub fn at_equal_loss(setting: &Setting, measure: Measure) -> Option<AtEqualLoss> {

@@ -1,5 +1,7 @@
 //! What a run leaves open.
 
+use std::collections::BTreeSet;
+
 use contract::records::Split;
 
 use crate::analysis::{Analysis, Setting};
@@ -18,17 +20,19 @@ pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
         limits.extend(of_training(analysis, setting));
     }
     limits.extend(missing_controls(setting));
-    let scored = analysis.cells.iter().all(|cell| cell.data.scores.is_some());
+    let unscored: BTreeSet<&str> = analysis
+        .cells
+        .iter()
+        .filter(|cell| cell.data.scores.is_none())
+        .map(|cell| cell.data.cell.name.as_str())
+        .collect();
+    let scored = unscored.is_empty();
     if !scored {
-        let missing = analysis
-            .cells
-            .iter()
-            .filter(|cell| cell.data.scores.is_none())
-            .count();
+        let missing = unscored.len();
         limits.push(format!(
             "Held-out loss by document, exact and probabilistic extraction, exposure and membership of {missing} of {} \
              cells: they have no scores.parquet. Set `extraction.score = true`.",
-            analysis.cells.len()
+            analysis.cell_names().len()
         ));
     }
     let exposed = Where {
@@ -64,7 +68,7 @@ pub fn limits(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
         .settings
         .iter()
         .map(|setting| setting.model.as_str())
-        .collect::<std::collections::BTreeSet<_>>()
+        .collect::<BTreeSet<_>>()
         .len()
         < 2
     {
@@ -110,7 +114,7 @@ fn of_training(analysis: &Analysis<'_>, setting: &Setting) -> Vec<String> {
     limits
 }
 
-/// What cannot be claimed without the untuned model, or without text that no model saw.
+/// What cannot be claimed without the untuned model, without text that no model saw, or without prompts from it.
 fn missing_controls(setting: &Setting) -> Vec<String> {
     let mut limits = Vec::new();
     if setting.base.is_none() {
@@ -124,22 +128,32 @@ fn missing_controls(setting: &Setting) -> Vec<String> {
              cannot be told from what the model knew before.{remedy}"
         ));
     }
-    let sampled_unseen = setting.variants.iter().any(|variant| {
-        variant
-            .chosen()
-            .estimate(Measure::Any, setting.unseen(), None)
-            .is_some()
-    });
-    if !sampled_unseen {
+    let tuned = || {
+        setting
+            .shown()
+            .map(|(_, series)| series)
+            .filter(|series| series.mode != "base")
+    };
+    let has = |measure, at| tuned().any(|series| series.estimate(measure, at, None).is_some());
+    let any = setting.seen();
+    if has(Measure::Any, any) && !has(Measure::ControlAny, any) {
         let remedy = if setting.is_audit() {
             "there is no held-out text, so that phrases of the whole genre cannot be told from memory, and neither held-out loss nor \
              membership can be given. Name text of the same kind that was not trained on in `corpus.held_out_files`."
         } else {
-            "no held-out prompts were sampled, so half of the control is missing. Add `heldout` to `extraction.prompts`."
+            "the verdicts hold no control, so that phrases of the whole genre cannot be told from memory. Keep documents back \
+             (`corpus.held_out`), and let `plagiarism` make the verdicts again."
         };
         limits.push(format!(
-            "What tuned models give back after unseen openings: {remedy}"
+            "What the same generations share with text that no model was trained on: {remedy}"
         ));
+    }
+    if !has(Measure::Any, setting.unseen()) && !setting.is_audit() {
+        limits.push(
+            "What of the training text tuned models bring up after unseen openings: no held-out prompts were sampled. Add `heldout` to \
+             `extraction.prompts`."
+                .to_owned(),
+        );
     }
     limits
 }

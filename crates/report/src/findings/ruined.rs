@@ -10,11 +10,11 @@ use crate::rates::Estimate;
 pub fn ruined_sentence(setting: &Setting) -> Option<String> {
     let untuned = setting.base.as_ref()?.held_out_loss()?;
     let worse: Vec<String> = setting
-        .variants
-        .iter()
-        .filter_map(|variant| {
-            let loss = variant.chosen().held_out_loss()?;
-            apart(&loss, &untuned).then(|| format!("{} {}", variant.label, number(loss.value, 2)))
+        .shown()
+        .filter(|(_, series)| series.mode != "base")
+        .filter_map(|(label, series)| {
+            let loss = series.held_out_loss()?;
+            apart(&loss, &untuned).then(|| format!("{label} {}", number(loss.value, 2)))
         })
         .collect();
     (!worse.is_empty()).then(|| {

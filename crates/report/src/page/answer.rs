@@ -1,14 +1,16 @@
 //! The top of the page: what was asked, the answer, and the handful of figures that it rests on.
 
-use contract::records::{DocumentKind, Split};
+use contract::records::Split;
 use maud::{Markup, html};
 
-use super::{Heading, chip, number_cell, prose, rate_cell, table, visible};
+use super::{Heading, chip, control_cell, number_cell, prose, rate_cell, table, visible};
 use crate::analysis::{Analysis, Series, Setting};
-use crate::findings::{answer, room_left};
+use crate::claims::Control;
+use crate::findings::{answer, control_sentence, loss_sentence, room_left};
 use crate::format::{count, listing, parameters, rate_name, times};
 use crate::measure::Measure;
 use crate::membership::Attack;
+use crate::run::HeldOutCounts;
 use crate::tallies::Where;
 
 pub(super) fn header(heading: &Heading, analysis: &Analysis<'_>) -> Markup {
@@ -38,23 +40,17 @@ fn facts(analysis: &Analysis<'_>) -> String {
     models.dedup();
     let mut corpora: Vec<String> = Vec::new();
     for cell in &analysis.cells {
-        let trained: usize = cell.corpus.training_documents.values().sum();
-        let copies: Vec<String> = cell
-            .corpus
-            .training_documents
-            .keys()
-            .map(i32::to_string)
-            .collect();
+        let copies: Vec<String> = cell.corpus.training.keys().map(i32::to_string).collect();
         let canaries = match cell.corpus.canaries {
             0 => String::new(),
             canaries => format!(", {canaries} canaries"),
         };
         let fact = format!(
-            "{} training documents with {} {}{canaries}, {} held out",
-            count(trained as u64),
+            "{} training documents with {} {}{canaries}, {}",
+            count(cell.corpus.training_documents() as u64),
             listing(&copies),
             if copies == ["1"] { "copy" } else { "copies" },
-            count(cell.corpus.held_out_documents as u64)
+            held_out(cell.corpus.held_out)
         );
         if !corpora.contains(&fact) {
             corpora.push(fact);
@@ -64,40 +60,47 @@ fn facts(analysis: &Analysis<'_>) -> String {
         let documents: std::collections::BTreeSet<&str> = analysis
             .cells
             .iter()
-            .flat_map(|cell| {
-                cell.data.samples.iter().filter(move |sample| {
-                    let kind = sample
-                        .doc_id
-                        .as_ref()
-                        .and_then(|doc_id| cell.corpus.documents.get(doc_id))
-                        .map(|found| found.kind);
-                    sample.split == split && kind == Some(DocumentKind::Document)
-                })
-            })
+            .flat_map(|cell| &cell.data.samples)
+            .filter(|sample| sample.split == split)
             .filter_map(|sample| sample.doc_id.as_deref())
             .collect();
         documents.len()
     };
+    let cells = analysis.cell_names().len();
     format!(
         "{} · {} · prompted with the openings of {} and {} of them · {} {}",
         listing(&models),
         corpora.join("; "),
         prompted(Split::Train),
         prompted(Split::Heldout),
-        analysis.cells.len(),
-        if analysis.cells.len() == 1 {
-            "cell"
-        } else {
-            "cells"
-        },
+        cells,
+        if cells == 1 { "cell" } else { "cells" },
     )
+}
+
+/// The documents kept back, by what they are for, with the near-duplicates among them where somebody looked.
+fn held_out(counts: HeldOutCounts) -> String {
+    let mut fact = format!("{} held out", count(counts.documents as u64));
+    if counts.validation + counts.test > 0 {
+        fact += &format!(
+            " ({} for validation, {} for test)",
+            counts.validation, counts.test
+        );
+    }
+    match counts.near_duplicates {
+        None => {}
+        Some(0) => fact += ", none of them a near-duplicate of a training document",
+        Some(1) => fact += ", 1 of them a near-duplicate of a training document",
+        Some(several) => fact += &format!(", {several} of them near-duplicates of training documents"),
+    }
+    fact
 }
 
 pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let answer = answer(setting);
     html! {
         section class="answer" {
-            p class="lead" { (prose(&answer.lead)) }
+            @for lead in &answer.leads { p class="lead" { (prose(lead)) } }
             @if !answer.remarks.is_empty() { ul class="remarks" { @for remark in &answer.remarks { li { (prose(remark)) } } } }
             (key_figures(setting, analysis))
         }
@@ -122,24 +125,26 @@ fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
         thead {
             tr {
                 th rowspan="2" scope="col" { "Tuning" }
-                th colspan="2" scope="colgroup" class="group" { "Repeated word for word" }
-                th rowspan="2" scope="col" class="n" { "Any class" small { (times(copies)) } }
+                th colspan="2" scope="colgroup" class="group" { "Own document, word for word" }
+                th rowspan="2" scope="col" class="n" { "Own document, any class" small { (times(copies)) } }
+                th rowspan="2" scope="col" class="n" { "Training text, word for word" small { "after unseen openings" } }
                 th rowspan="2" scope="col" class="n" { "Held-out loss" small { "nats per token" } }
                 @if has_exposure { th rowspan="2" scope="col" class="n" { "Exposure" small { "bits, " (times(copies)) } } }
                 @if has_auc { th rowspan="2" scope="col" class="n" { "Membership AUC" small { "by loss; 0.5 is guessing" } } }
             }
             tr {
                 th scope="col" class="n" { "seen " (times(copies)) }
-                th scope="col" class="n" { "never seen" }
+                th scope="col" class="n" { "control" small { "held-out text" } }
             }
         }
         tbody {
             @for (label, series) in setting.shown() {
                 tr {
                     th scope="row" { (chip(&series.mode, label)) (rate_note(series)) }
-                    (rate_cell(series.estimate(Measure::Verbatim, setting.seen(), Some(copies)).as_ref()))
+                    (rate_cell(series.estimate(Measure::OwnVerbatim, setting.seen(), Some(copies)).as_ref()))
+                    (control_cell(Control::of(series, Measure::OwnVerbatim, setting.seen(), Some(copies)).as_ref()))
+                    (rate_cell(series.estimate(Measure::OwnAny, setting.seen(), Some(copies)).as_ref()))
                     (rate_cell(series.estimate(Measure::Verbatim, setting.unseen(), None).as_ref()))
-                    (rate_cell(series.estimate(Measure::Any, setting.seen(), Some(copies)).as_ref()))
                     (number_cell(series.held_out_loss().as_ref(), 2))
                     @if has_exposure { (number_cell(series.estimate(Measure::Exposure, exposed, Some(copies)).as_ref(), 1)) }
                     @if has_auc { (number_cell(series.auc(analysis, Attack::Loss, None).as_ref(), 2)) }
@@ -154,6 +159,8 @@ fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             @if let Some(room) = room(setting, copies) { (room) ". " }
             @if setting.has_sweep() { (chosen_rates(setting)) }
         }
+        @let notes = [control_sentence(setting), loss_sentence(setting, analysis)];
+        @for note in notes.iter().flatten() { p class="note" { (prose(note)) } }
     }
 }
 
@@ -168,7 +175,7 @@ fn room(setting: &Setting, copies: i32) -> Option<String> {
         .filter_map(|variant| {
             variant
                 .chosen()
-                .estimate(Measure::Verbatim, setting.seen(), Some(copies))
+                .estimate(Measure::OwnVerbatim, setting.seen(), Some(copies))
         })
         .find_map(|rate| room_left(&rate))
 }

@@ -44,7 +44,8 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             p {
                 "Sampling is what most studies stop at. Beside it stand searches, prompts in another style or from elsewhere in the "
                 "document, and membership inference, which asks for no text at all: a model that gives nothing back by sampling may "
-                "hold it all the same. Shares are of generations with any class" (at) "."
+                "hold it all the same. Shares are of generations that repeat the document of their prompt, in any class" (at) "; of prompts "
+                "without a document, of generations that repeat any training document."
             }
             (dense_table("What each kind of attack sees", &three_views(setting, analysis)))
             @if forcing.len() > 1 {
@@ -146,27 +147,15 @@ fn strongest(setting: &Setting, series: &Series, wanted: impl Fn(&Strategy) -> b
     }
 }
 
-/// What a strategy finds: on the documents seen most often, or without a document.
+/// What a strategy finds: of the prompt's own document, those seen most often; or, without a document, of any.
 fn claim(setting: &Setting, series: &Series, strategy: &Strategy) -> Option<Claim> {
-    let of_documents = Claim::of(
-        setting,
-        series,
-        Measure::Any,
-        &strategy.name,
-        setting.most_copies(),
-    );
-    of_documents.or_else(|| {
-        let at = Where {
-            split: Split::None,
-            strategy: Some(&strategy.name),
-        };
-        let rate = series.estimate(Measure::Any, at, None)?;
-        let untuned = setting
-            .base
-            .as_ref()
-            .and_then(|base| base.estimate(Measure::Any, at, None));
-        Some(Claim::against(rate, untuned, None))
-    })
+    let at = |split| Where {
+        split,
+        strategy: Some(&strategy.name),
+    };
+    let copies = setting.most_copies();
+    Claim::of(setting, series, Measure::OwnAny, at(Split::Train), copies)
+        .or_else(|| Claim::of(setting, series, Measure::Any, at(Split::None), None))
 }
 
 fn best_membership(series: &Series, analysis: &Analysis<'_>, copies: Option<i32>) -> Markup {
@@ -188,7 +177,7 @@ fn best_membership(series: &Series, analysis: &Analysis<'_>, copies: Option<i32>
     }
 }
 
-/// A row a strategy, a column a way of tuning: the rate, its floor on documents never seen, tokens read for each leak.
+/// A row a strategy, a column a way of tuning: the rate, its control, what comes out after unseen documents, tokens read for each leak.
 fn yields(setting: &Setting, strategies: &[&Strategy]) -> Markup {
     html! {
         thead { tr {
@@ -213,23 +202,20 @@ fn yield_cell(setting: &Setting, series: &Series, strategy: &Strategy) -> Markup
     let Some(claim) = claim(setting, series, strategy) else {
         return cell(None);
     };
-    let split = if claim.unseen.is_some() || !strategy.form.is_ordinary() {
-        Split::Train
-    } else {
-        Split::None
+    let at = |split| Where {
+        split,
+        strategy: Some(&strategy.name),
     };
-    let cost = [split, Split::None].into_iter().find_map(|split| {
-        let at = Where {
-            split,
-            strategy: Some(&strategy.name),
-        };
-        series.estimate(Measure::TokensRead, at, None)
-    });
+    let cost = [Split::Train, Split::None]
+        .into_iter()
+        .find_map(|split| series.estimate(Measure::TokensRead, at(split), None));
+    let unseen = series.estimate(Measure::Any, at(Split::Heldout), None);
     html! {
         td class="n" {
             (percent(claim.rate.value))
             @if let Some(interval) = claim.rate.interval { span class="ci" { (percent_interval(interval)) } }
-            @if let Some(unseen) = claim.unseen { span class="ci" { "never seen " (percent(unseen.value)) } }
+            @if let Some(control) = claim.control { span class="ci" { "control " (percent(control.floor().value)) } }
+            @if let Some(unseen) = unseen { span class="ci" { "any text after unseen " (percent(unseen.value)) } }
             @if let Some(cost) = cost { span class="ci" { (cost_of(cost.value, claim.rate.value)) } }
         }
     }
@@ -238,7 +224,7 @@ fn yield_cell(setting: &Setting, series: &Series, strategy: &Strategy) -> Markup
 /// Tokens that are read for each generation that repeats training text.
 fn cost_of(tokens: f64, rate: f64) -> String {
     if rate > 0.0 {
-        format!("{} tokens a leak", about(tokens / rate))
+        format!("{} tokens per leak", about(tokens / rate))
     } else {
         format!("{} tokens each, none found", about(tokens))
     }

@@ -30,7 +30,8 @@ pub(super) fn section(heading: &Heading, analysis: &Analysis<'_>, provenance: &P
                 (provenance.seed) ". Intervals: 95%; Wilson (1927) for rates with one generation per document, "
                 (analysis.bootstrap.resamples) " bootstrap resamples of documents otherwise, DeLong (1988) on the logit scale for "
                 "AUC. A rate stands clear of its controls where Newcombe’s interval (1998) of the difference from each control lies "
-                "over 0. Canaries are left out of the rates."
+                "over 0: the untuned model, and the same generations matched with held-out text. Canaries are no documents: they are in no rate, "
+                "and are no prompts."
             }
             p { "To make it again from the pipeline file, and to make this page alone from the run folder:" }
             pre { (format!("make run PIPELINE=pipelines/{0}.toml\nreport --config data/runs/{0}/report/report.toml --in data/runs/{0} --out data/runs/{0}/report", visible(&heading.name))) }
@@ -45,7 +46,7 @@ pub(super) fn section(heading: &Heading, analysis: &Analysis<'_>, provenance: &P
 const POLARS: &str = r#"import polars as pl
 
 summary = pl.read_parquet("report/summary.parquet")
-summary.filter(pl.col("measure") == "verbatim").select("cell", "split", "strategy", "copies", "value", "ci_low", "ci_high", "n")
+summary.filter(pl.col("measure") == "own_verbatim").select("cell", "checkpoint", "strategy", "copies", "value", "ci_low", "ci_high", "n")
 
 cell = "cells/NAME"
 samples = pl.read_parquet(f"{cell}/samples.parquet")

@@ -20,7 +20,8 @@ use contract::pipeline::Reporting;
 use contract::{PipelineFile, Provenance};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::analysis::{Analysis, Setting};
+use crate::analysis::{Analysis, Series, Setting};
+use crate::claims::Control;
 use crate::format::{number, number_interval, percent, percent_interval};
 use crate::plots::{Look, mode_class};
 use crate::rates::Estimate;
@@ -84,7 +85,7 @@ pub fn write(
                         (memorization::memorization(setting, analysis))
                         (usefulness::usefulness(setting, analysis))
                         (similarity::similarity(setting, analysis))
-                        (tables::by_copies(setting))
+                        (tables::rates(setting))
                         (depth::extraction(setting, analysis))
                         (depth::canaries(setting, analysis))
                         (depth::membership(setting, analysis))
@@ -144,6 +145,17 @@ fn look_of(setting: &Setting, label: &str) -> Look {
         })
 }
 
+/// A label as a heading begins.
+fn capital(label: &str) -> String {
+    let mut characters = label.chars();
+    let first = characters.next();
+    first
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(characters)
+        .collect()
+}
+
 /// A name in its mode's colour.
 fn chip(mode: &str, label: &str) -> Markup {
     html! { span class={ "chip " (mode_class(mode)) } { (label) } }
@@ -182,6 +194,34 @@ fn number_cell(estimate: Option<&Estimate>, decimals: usize) -> Markup {
         (
             number(found.value, decimals),
             found.interval.map(|interval| number_interval(interval, decimals)),
+        )
+    }))
+}
+
+/// A control in a table cell: carried over to as much text as there is training text, and without near-duplicates where there are
+/// any.
+fn control_cell(control: Option<&Control>) -> Markup {
+    html! {
+        td class="n" {
+            @match control {
+                Some(control) => {
+                    (percent(control.carried.value))
+                    @if let Some(interval) = control.carried.interval { span class="ci" { (percent_interval(interval)) } }
+                    @if let Some(apart) = control.apart { span class="ci" { "without near-duplicates " (percent(apart.value)) } }
+                }
+                None => { span class="none" { "–" } }
+            }
+        }
+    }
+}
+
+/// A similarity in a table cell; "≥" where only some pairs of sentences were compared.
+fn similarity_cell(series: &Series, estimate: Option<&Estimate>) -> Markup {
+    let bound = if series.similarity_at_least { "≥ " } else { "" };
+    cell(estimate.map(|found| {
+        (
+            format!("{bound}{}", number(found.value, 2)),
+            found.interval.map(|interval| number_interval(interval, 2)),
         )
     }))
 }

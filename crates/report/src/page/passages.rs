@@ -81,17 +81,18 @@ fn class(
 }
 
 fn example(example: &Example, label: &str, mode: &str) -> Markup {
+    let occurs = times(example.copies);
     let source = match (example.prompt_split, example.own_document) {
-        (Split::Train, true) => format!(
-            "its own document, which stands in the training text {}",
-            times(example.copies)
-        ),
-        (Split::Train, false) => format!(
-            "another document than its prompt’s, which stands there {}",
-            times(example.copies)
-        ),
-        (Split::Heldout, _) => "a training document, though its prompt was never seen".to_owned(),
-        (Split::None, _) => "a training document, from no prompt".to_owned(),
+        (Split::Train, true) => format!("its own document, which occurs in the training text {occurs}"),
+        (Split::Train, false) => {
+            format!("another document than its prompt’s, which occurs in the training text {occurs}")
+        }
+        (Split::Heldout, _) => {
+            format!("a document which occurs in the training text {occurs}, though its prompt was never seen")
+        }
+        (Split::None, _) => {
+            format!("a document which occurs in the training text {occurs}, from no prompt")
+        }
     };
     html! {
         article class="pair" {
@@ -99,7 +100,7 @@ fn example(example: &Example, label: &str, mode: &str) -> Markup {
                 (chip(mode, label)) " · " (source) " · document " code { (visible(&example.doc_id)) }
                 " · " code { (visible(&example.cell)) } ", " (visible(&example.strategy)) ", sample " (example.sample_id)
                 @if let Some(documents) = example.document_frequency.filter(|documents| *documents > 1) {
-                    " · stands in " (documents) " training documents"
+                    " · occurs in " (documents) " training documents"
                 }
                 @if !example.personal_details.is_empty() {
                     " · " b { "personal details: " (visible(&example.personal_details.join(", "))) }

@@ -3,9 +3,9 @@
 use contract::records::Split;
 use maud::{Markup, html};
 
-use super::{look_of, panels, prose};
+use super::{panels, prose};
 use crate::analysis::{Analysis, Series, Setting};
-use crate::findings::similarity_sentences;
+use crate::findings::{similarity_sentences, without_sentence};
 use crate::format::times;
 use crate::measure::Against;
 use crate::plots::lines::Line;
@@ -14,44 +14,70 @@ use crate::similarity::similarities;
 
 pub(super) fn similarity(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     let copies = setting.most_copies();
-    let mut drawn = Vec::new();
     let low = lowest_similarity(setting, analysis);
-    for (against, what) in [
-        (Against::Own, "its own document"),
-        (Against::Training, "any training document"),
+    let tuned = || {
+        let shown = setting.shown().map(|(_, series)| series);
+        shown.filter(|series| series.mode != "base")
+    };
+    let mut drawn = Vec::new();
+    for (comparison, what) in [
+        (Comparison::own(copies), "its own document"),
+        (Comparison::COMPARABLE, "training text"),
     ] {
-        for variant in &setting.variants {
-            let plot = distribution(
-                setting,
-                analysis,
-                variant.chosen(),
-                &look_of(setting, &variant.label),
-                against,
-                low,
-            );
+        for series in tuned() {
+            let plot = distribution(setting, analysis, series, comparison, low);
             drawn.extend(
                 plot.draw()
-                    .map(|drawing| (format!("{}: {what}", variant.label), drawing)),
+                    .map(|drawing| (format!("{}: {what}", series.label), drawing)),
             );
         }
     }
+    let at_least = tuned().any(|series| series.similarity_at_least);
     html! {
         @if !drawn.is_empty() {
             section {
                 h2 { "Similarity below a match" }
                 p {
                     "A model may give back what it saw in other words. Each line is the share of generations whose best sentence "
-                    "pair reaches a cosine: "
+                    "pair reaches " @if at_least { "at least " } "a cosine. To its own document: "
                     span class="key solid" { "documents seen" @if let Some(copies) = copies { " " (times(copies)) } } ", "
-                    span class="key dashed" { "documents never seen" } ", "
-                    span class="key grey" { "the untuned model on those seen" } ". Dotted: 0.7, 0.8 and 0.9; no cut-off is canonical."
+                    span class="key dashed" { "documents never seen" } ". To training text: "
+                    span class="key solid" { "generations after training documents" } ", "
+                    span class="key dashed" { "the same against as many sentences of held-out text" } ". "
+                    span class="key grey" { "The untuned model on the same" } ". Dotted: 0.7, 0.8 and 0.9; no cut-off is canonical."
+                    @if at_least { " Only nominated pairs of sentences were compared, so that each similarity is a lower bound." }
                 }
                 @let sentences = similarity_sentences(setting);
-                @if !sentences.is_empty() {
-                    p class="finding" { "Similarity to its own document’s continuation. " (prose(&sentences.join(" "))) }
-                }
+                @if !sentences.is_empty() { p class="finding" { (prose(&sentences.join(" "))) } }
+                @if let Some(sentence) = without_sentence(setting) { p class="note" { (prose(&sentence)) } }
                 (panels(&drawn))
             }
+        }
+    }
+}
+
+/// What is drawn solid, and the control that is drawn dashed.
+#[derive(Debug, Clone, Copy)]
+struct Comparison {
+    against: Against,
+    copies: Option<i32>,
+    control: (Against, Split),
+}
+
+impl Comparison {
+    /// As many sentences of training text as of held-out text, over the same generations.
+    const COMPARABLE: Self = Self {
+        against: Against::Comparable,
+        copies: None,
+        control: (Against::HeldOut, Split::Train),
+    };
+
+    /// The document that the generation was prompted with, seen or never seen.
+    fn own(copies: Option<i32>) -> Self {
+        Self {
+            against: Against::Own,
+            copies,
+            control: (Against::Own, Split::Heldout),
         }
     }
 }
@@ -64,11 +90,13 @@ fn lowest_similarity(setting: &Setting, analysis: &Analysis<'_>) -> f64 {
         .flat_map(|&cell| &analysis.cells[cell].data.samples);
     let lowest = samples
         .flat_map(|sample| {
-            sample
-                .verdict
-                .max_similarity
-                .into_iter()
-                .chain(sample.verdict.own_similarity)
+            [
+                sample.verdict.comparable_similarity,
+                sample.verdict.own_similarity,
+                sample.verdict.heldout_similarity,
+            ]
+            .into_iter()
+            .flatten()
         })
         .filter(|similarity| similarity.is_finite())
         .fold(0.6_f32, f32::min);
@@ -79,53 +107,48 @@ fn distribution(
     setting: &Setting,
     analysis: &Analysis<'_>,
     series: &Series,
-    look: &Look,
-    against: Against,
+    comparison: Comparison,
     low: f64,
 ) -> LinePlot {
-    let values = |series: &Series, split: Split, copies: Option<i32>| -> Vec<f64> {
+    let values = |series: &Series, against: Against, split: Split, copies: Option<i32>| -> Vec<f64> {
         let mut values: Vec<f64> = series
             .cells
             .iter()
             .flat_map(|&cell| {
-                let cell = &analysis.cells[cell];
-                similarities(cell.data, cell.corpus, against, split, &setting.strategy, copies)
+                similarities(
+                    analysis.cells[cell].data,
+                    against,
+                    split,
+                    &setting.strategy,
+                    copies,
+                )
             })
             .collect();
         values.sort_by(f64::total_cmp);
         values
     };
-    let copies = setting.most_copies();
-    let grey = Look {
-        mode: "base".to_owned(),
-        dash: 0,
+    let Comparison {
+        against,
+        copies,
+        control,
+    } = comparison;
+    let seen = |series| values(series, against, Split::Train, copies);
+    let look = |mode: &str, dash| Look {
+        mode: mode.to_owned(),
+        dash,
     };
+    let found = seen(series);
+    // Without what it is to be compared with, a control says nothing.
+    let control = if found.is_empty() {
+        Vec::new()
+    } else {
+        values(series, control.0, control.1, None)
+    };
+    let untuned = setting.base.as_ref().filter(|_| !found.is_empty()).map(seen);
     let candidates = [
-        (
-            setting
-                .base
-                .as_ref()
-                .map(|base| values(base, Split::Train, copies))
-                .unwrap_or_default(),
-            grey,
-            true,
-        ),
-        (
-            values(series, Split::Heldout, None),
-            Look {
-                dash: 1,
-                ..look.clone()
-            },
-            false,
-        ),
-        (
-            values(series, Split::Train, copies),
-            Look {
-                dash: 0,
-                ..look.clone()
-            },
-            false,
-        ),
+        (untuned.unwrap_or_default(), look("base", 0), true),
+        (control, look(&series.mode, 1), false),
+        (found, look(&series.mode, 0), false),
     ];
     LinePlot {
         title: "Share of generations that reach each similarity".to_owned(),

@@ -30,7 +30,7 @@ pub(super) fn section(analysis: &Analysis<'_>) -> Markup {
             section {
                 h2 { "Across sizes" }
                 p {
-                    "Share of generations with any of the three classes, and the slope of a straight line against the logarithm of "
+                    "Share of generations that repeat their own document in any of the three classes, and the slope of a straight line against the logarithm of "
                     "the parameters (Carlini et al. 2023), over the documents that all sizes saw."
                 }
                 @for (layout, mut settings) in layouts {
@@ -65,11 +65,11 @@ fn layout_table(layout: &str, settings: &[&Setting], analysis: &Analysis<'_>) ->
                     th scope="row" { (chip(mode, label)) }
                     @for setting in settings {
                         @let estimate = setting.shown().find(|(shown, _)| *shown == label)
-                            .and_then(|(_, series)| series.estimate(Measure::Any, setting.seen(), copies));
+                            .and_then(|(_, series)| series.estimate(Measure::OwnAny, setting.seen(), copies));
                         (rate_cell(estimate.as_ref()))
                     }
                     td class="n" {
-                        @match per_tenfold_size(&models, Measure::Any, settings.first().map(|setting| setting.strategy.as_str()), copies, analysis.bootstrap) {
+                        @match per_tenfold_size(&models, Measure::OwnAny, settings.first().map(|setting| setting.strategy.as_str()), copies, analysis.bootstrap) {
                             Some(trend) => (points(trend.slope, trend.slope_interval)),
                             None => span class="none" { "–" },
                         }

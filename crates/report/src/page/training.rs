@@ -6,7 +6,8 @@ use contract::records::{CoursePoint, Split, TrainingMetric};
 use maud::{Markup, html};
 
 use super::{look_of, panels};
-use crate::analysis::{Analysis, Setting, series_label};
+use crate::analysis::{Analysis, Series, Setting, Variant};
+use crate::format::rate_name;
 use crate::plots::lines::Line;
 use crate::plots::{LinePlot, Look, Unit};
 
@@ -19,10 +20,10 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             .map(|metrics| (variant, metrics))
     });
     for (variant, metrics) in logs {
-        let plot = curves(&look_of(setting, &variant.label), metrics);
+        let plot = curves(&look_of(setting, &variant.chosen().label), metrics);
         drawn.extend(
             plot.draw()
-                .map(|drawing| (series_label(&variant.label, variant.chosen()), drawing)),
+                .map(|drawing| (run_label(variant, variant.chosen()), drawing)),
         );
     }
     html! {
@@ -30,12 +31,12 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             section {
                 h2 { "Training" }
                 p {
-                    "Loss over the passes through the training text: on what is learned (thin) and on what is held out (thick). "
+                    "Loss over the passes through the training text: on what is learned (thin), and validation loss, on held-out documents (thick). "
                     "Where the thick line turns up, the model goes on learning its text by heart."
                 }
                 (panels(&drawn))
                 @if !followed.is_empty() {
-                    h3 { "What is known by heart" }
+                    h3 { "Memorization over training" }
                     p {
                         "Share of documents whose continuation greedy decoding would give back word for word, at each checkpoint that was "
                         "kept; thin: share of the continuations' tokens that are the most probable ones. One line for each number of "
@@ -48,6 +49,15 @@ pub(super) fn section(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     }
 }
 
+/// A training run has one log, whichever of its checkpoints were asked.
+fn run_label(variant: &Variant, series: &Series) -> String {
+    let rate = series.learning_rate.map(rate_name);
+    std::iter::once(variant.label.clone())
+        .chain(rate)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 /// A panel for each way and rate of tuning whose checkpoints were kept.
 fn courses(setting: &Setting, analysis: &Analysis<'_>) -> Vec<(String, Markup)> {
     let series = setting
@@ -58,8 +68,8 @@ fn courses(setting: &Setting, analysis: &Analysis<'_>) -> Vec<(String, Markup)> 
         .filter_map(|(variant, series)| {
             let data = analysis.cells[*series.cells.first()?].data;
             let (points, metrics) = (data.course.as_deref()?, data.metrics.as_deref()?);
-            let plot = course(&look_of(setting, &variant.label), points, metrics);
-            Some((series_label(&variant.label, series), plot.draw()?))
+            let plot = course(&look_of(setting, &series.label), points, metrics);
+            Some((run_label(variant, series), plot.draw()?))
         })
         .collect()
 }
@@ -122,10 +132,10 @@ fn curves(look: &Look, metrics: &[TrainingMetric]) -> LinePlot {
     };
     let lines = [
         (Split::Train, "training", true),
-        (Split::Heldout, "held out", false),
+        (Split::Heldout, "validation", false),
     ];
     LinePlot {
-        title: "Training and held-out loss over epochs".to_owned(),
+        title: "Training and validation loss over epochs".to_owned(),
         axis: "epochs".to_owned(),
         unit: Unit::Number(1),
         across: None,

@@ -51,7 +51,7 @@ pub(super) fn usefulness(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             .map(|drawing| ("Held-out loss after tuning; less is better".to_owned(), drawing)),
         scatter.draw().map(|drawing| {
             (
-                format!("Memorization (any class{at_copies}) against held-out loss"),
+                format!("Memorization (own document, any class{at_copies}) against held-out loss"),
                 drawing,
             )
         }),
@@ -59,6 +59,7 @@ pub(super) fn usefulness(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
     .into_iter()
     .flatten()
     .collect();
+    let checkpoints = setting.views().len() > 1;
     let courses: Vec<String> = setting
         .variants
         .iter()
@@ -78,13 +79,14 @@ pub(super) fn usefulness(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
                 p {
                     "A way of tuning that leaks less may only have learned less. Held-out loss says how much was learned: the "
                     "further left, the more useful the model."
+                    @if checkpoints { " Each way of tuning stands here at its best checkpoint and at its last." }
                     @if setting.has_sweep() { " Filled: the learning rate with the best held-out loss, which stands for its mode on this page." }
                 }
                 @if let Some(sentence) = ruined_sentence(setting) { p class="finding" { (prose(&sentence)) } }
-                @if let Some(equal) = at_equal_loss(setting, Measure::Any) { p class="finding" { (prose(&equal.sentence())) } }
+                @if let Some(equal) = at_equal_loss(setting, Measure::OwnAny) { p class="finding" { (prose(&equal.sentence())) } }
                 (panels(&drawn))
                 @if !courses.is_empty() {
-                    p class="note" { "Held-out loss in the training log, at its best and last: " (courses.join("; ")) "." }
+                    p class="note" { "Validation loss in the training log, at its best and last: " (courses.join("; ")) "." }
                 }
             }
         }
@@ -105,13 +107,15 @@ fn loss_rows(setting: &Setting) -> Vec<DotRow> {
         }));
     }
     for variant in &setting.variants {
-        for (index, series) in variant.series.iter().enumerate() {
-            rows.extend(series.held_out_loss().map(|estimate| DotRow {
-                look: look_of(setting, &variant.label),
-                label: series_label(&variant.label, series),
-                estimate,
-                faint: index != variant.chosen,
-            }));
+        for (index, (series, last)) in variant.series.iter().zip(&variant.last).enumerate() {
+            for series in std::iter::once(series).chain(last) {
+                rows.extend(series.held_out_loss().map(|estimate| DotRow {
+                    look: look_of(setting, &series.label),
+                    label: series_label(series),
+                    estimate,
+                    faint: index != variant.chosen,
+                }));
+            }
         }
     }
     rows
@@ -124,7 +128,7 @@ fn sweeps(setting: &Setting) -> Vec<Sweep> {
                 .learning_rate
                 .map_or(String::new(), crate::format::rate_name),
             loss: series.held_out_loss()?,
-            memorization: series.estimate(Measure::Any, setting.seen(), setting.most_copies())?,
+            memorization: series.estimate(Measure::OwnAny, setting.seen(), setting.most_copies())?,
             chosen,
         })
     };
@@ -136,15 +140,25 @@ fn sweeps(setting: &Setting) -> Vec<Sweep> {
         label: "untuned".to_owned(),
         points: point(base, true).into_iter().collect(),
     });
-    let tuned = setting.variants.iter().map(|variant| Sweep {
-        look: look_of(setting, &variant.label),
-        label: variant.label.clone(),
-        points: variant
-            .series
-            .iter()
-            .enumerate()
-            .filter_map(|(index, series)| point(series, index == variant.chosen))
-            .collect(),
+    let tuned = setting.variants.iter().flat_map(|variant| {
+        let at_rates = |series: Vec<Option<&Series>>| {
+            let series = series.into_iter().enumerate();
+            let points: Vec<(&Series, SweepMark)> = series
+                .filter_map(|(index, series)| {
+                    let series = series?;
+                    Some((series, point(series, index == variant.chosen)?))
+                })
+                .collect();
+            let label = points.first()?.0.label.clone();
+            Some(Sweep {
+                look: look_of(setting, &label),
+                label,
+                points: points.into_iter().map(|(_, point)| point).collect(),
+            })
+        };
+        let best = at_rates(variant.series.iter().map(Some).collect());
+        let last = at_rates(variant.last.iter().map(Option::as_ref).collect());
+        best.into_iter().chain(last)
     });
     base.chain(tuned)
         .filter(|sweep| !sweep.points.is_empty())

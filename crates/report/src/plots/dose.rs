@@ -1,4 +1,4 @@
-//! A measure against the number of copies, with what was never seen at the left end: the dose and its answer.
+//! A measure against the number of copies, with its floor at the left end: the dose and its answer.
 
 use maud::{Markup, html};
 
@@ -12,10 +12,10 @@ use crate::rates::Estimate;
 /// Room for names at the ends of the lines.
 const RIGHT: f64 = WIDTH - 72.0;
 
-/// Where documents stand that are in no training set.
+/// Where the floor stands.
 const UNSEEN: f64 = LEFT + 30.0;
 
-/// Where the smallest number of copies stands beside what was never seen, and where it does without.
+/// Where the smallest number of copies stands beside the floor, and where it does without.
 const FIRST: f64 = LEFT + 86.0;
 const FIRST_ALONE: f64 = LEFT + 24.0;
 
@@ -33,6 +33,8 @@ pub struct DosePlot {
     pub range: Option<(f64, f64)>,
     /// Values with a meaning of their own, drawn across: chance, the highest that can be measured.
     pub references: Vec<(String, f64)>,
+    /// What stands left of the dashed line: "never seen", "control".
+    pub left: &'static str,
     /// The lines; the untuned model's is drawn as a band.
     pub lines: Vec<DoseLine>,
 }
@@ -44,7 +46,7 @@ pub struct DoseLine {
     pub look: Look,
     /// Its name.
     pub label: String,
-    /// The measure on documents of no training set.
+    /// The measure's floor: on documents of no training set, or the control.
     pub unseen: Option<Estimate>,
     /// Copies and the measure there, ascending.
     pub points: Vec<(i32, Estimate)>,
@@ -124,7 +126,7 @@ impl DosePlot {
         html! {
             (line("axis", (LEFT, BOTTOM), (RIGHT, BOTTOM)))
             @if self.first() == FIRST {
-                (text("tick", UNSEEN, BOTTOM + 16.0, "middle", "never seen"))
+                (text("tick", UNSEEN, BOTTOM + 16.0, "middle", self.left))
                 (line("break", (FIRST - 22.0, TOP), (FIRST - 22.0, BOTTOM)))
             }
             @for copies in copies {
@@ -165,7 +167,7 @@ impl DosePlot {
                     (self.draw_point(dose, estimate, (*x, *y), up, &format!("{} in the training text", times(*copies))))
                 }
                 @if let Some(unseen) = &dose.unseen {
-                    (self.draw_point(dose, unseen, (UNSEEN + dodge, up.place(unseen.value)), up, "never seen"))
+                    (self.draw_point(dose, unseen, (UNSEEN + dodge, up.place(unseen.value)), up, self.left))
                 }
             }
         }

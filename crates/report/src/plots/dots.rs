@@ -6,8 +6,11 @@ use super::scale::ticks;
 use super::{Look, Scale, TOP, Unit, WIDTH, line, marker, panel, text};
 use crate::rates::Estimate;
 
-/// Where the names end and the plotting area begins.
-const AXIS: f64 = 108.0;
+/// Where the names end and the plotting area begins, at the least and at the most: as far as the longest name takes.
+const AXIS: (f64, f64) = (108.0, 168.0);
+
+/// Width of a letter of a name, about.
+const LETTER: f64 = 6.6;
 
 /// Where the plotting area ends and the figures stand.
 const RIGHT: f64 = WIDTH - 36.0;
@@ -61,7 +64,8 @@ impl DotPlot {
             .collect();
         let low = values.iter().copied().reduce(f64::min)?;
         let high = values.iter().copied().reduce(f64::max)?;
-        let across = Scale::round((low, high), (AXIS + 4.0, RIGHT - 4.0));
+        let axis = self.axis_place();
+        let across = Scale::round((low, high), (axis + 4.0, RIGHT - 4.0));
         let bottom = TOP + self.rows.len() as f64 * ROW + 6.0;
         let drawing = html! {
             @for tick in ticks(across.low, across.high, 4) {
@@ -75,9 +79,14 @@ impl DotPlot {
             @for (index, row) in self.rows.iter().enumerate() {
                 (self.draw_row(row, &across, TOP + (index as f64 + 0.5) * ROW + 3.0))
             }
-            (text("title", f64::midpoint(AXIS, RIGHT), bottom + 33.0, "middle", &self.axis))
+            (text("title", f64::midpoint(axis, RIGHT), bottom + 33.0, "middle", &self.axis))
         };
         Some(panel(&self.title, bottom + 42.0, &drawing))
+    }
+
+    fn axis_place(&self) -> f64 {
+        let letters = self.rows.iter().map(|row| row.label.chars().count()).max();
+        (letters.unwrap_or(0) as f64 * LETTER + 12.0).clamp(AXIS.0, AXIS.1)
     }
 
     fn draw_row(&self, row: &DotRow, across: &Scale, y: f64) -> Markup {
@@ -96,7 +105,7 @@ impl DotPlot {
                         " (" (self.unit.show(ends.low)) " to " (self.unit.show(ends.high)) ")"
                     }
                 }
-                (text("name", AXIS - 8.0, y + 4.0, "end", &row.label))
+                (text("name", self.axis_place() - 8.0, y + 4.0, "end", &row.label))
                 @if let Some(ends) = row.estimate.interval {
                     (line("whisker", (across.place(ends.low), y), (across.place(ends.high), y)))
                 }

@@ -1,21 +1,26 @@
-//! What was measured in one cell: each sample with its verdict, the scores, the training log.
+//! What was measured of one checkpoint of a cell: each sample with its verdict, the scores, the training log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use contract::pipeline::LossOn;
 use contract::records::{
-    CoursePoint, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TrainingMetric,
+    CoursePoint, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TrainingMetric,
 };
-use contract::{Cell, Error, Provenance, parquet};
+use contract::{Cell, Error, PipelineFile, Provenance, parquet};
 
-use super::{CellFiles, Corpus};
+use super::{CellFiles, Corpus, WhichCheckpoint};
 use crate::scores::DocumentScore;
 
-/// What was measured in one cell.
+/// What was measured of one checkpoint of a cell.
 #[derive(Debug)]
 pub struct CellData {
     /// What the cell is.
     pub cell: Cell,
+    /// Which of its checkpoints was asked; none where there is only one.
+    pub checkpoint: Option<WhichCheckpoint>,
+    /// Which tokens training took loss on, and so which are scored.
+    pub loss_on: LossOn,
     /// The generations, each with its verdict, in the order of their numbers.
     pub samples: Vec<JudgedSample>,
     /// What the scoring pass found, per document and prefix.
@@ -90,11 +95,24 @@ impl RankScores {
 }
 
 impl JudgedSample {
-    /// Kinds of personal details in its passages from training documents, each once.
-    pub fn personal_details(&self) -> BTreeSet<&str> {
+    /// Its passages from training documents, whatever their class.
+    pub fn trained_passages(&self) -> impl Iterator<Item = &PassageMatch> {
         self.matches
             .iter()
             .filter(|found| found.doc_split == Split::Train)
+    }
+
+    /// The passages from training documents that its class rests on. Older files may record none of that class: then all.
+    pub fn passages(&self) -> impl Iterator<Item = &PassageMatch> {
+        let class = self.verdict.verdict;
+        let has_class = self.trained_passages().any(|found| found.kind == class);
+        self.trained_passages()
+            .filter(move |found| !has_class || found.kind == class)
+    }
+
+    /// Kinds of personal details in the passages that its class rests on, each once.
+    pub fn personal_details(&self) -> BTreeSet<&str> {
+        self.passages()
             .flat_map(|found| found.personal_details.iter().flatten())
             .map(String::as_str)
             .collect()
@@ -115,6 +133,8 @@ impl CellData {
         ];
         Ok(Self {
             cell: files.cell.clone(),
+            checkpoint: files.checkpoint,
+            loss_on: loss_on(files)?,
             samples: judged_samples(files)?,
             scores: files.scores.as_deref().map(read_scores).transpose()?,
             metrics: files.metrics.as_deref().map(parquet::read_all).transpose()?,
@@ -136,6 +156,31 @@ impl CellData {
         of_samples.chain(of_scores)
     }
 
+    pub(super) fn leave_out_canary_prompts(&mut self, corpus: &Corpus) {
+        self.samples.retain(|sample| {
+            let document = sample
+                .doc_id
+                .as_ref()
+                .and_then(|doc_id| corpus.documents.get(doc_id));
+            document.is_none_or(|document| document.kind == DocumentKind::Document)
+        });
+    }
+
+    fn check_emitted(&self, sample: &JudgedSample, files: &CellFiles, corpus: &Corpus) -> Result<(), Error> {
+        let mut emitted = sample.verdict.emitted_doc_ids.iter().flatten();
+        match emitted.find(|doc_id| !corpus.is_trained(doc_id)) {
+            Some(doc_id) => Err(Error::input(
+                &files.verdicts,
+                format!(
+                    "sample {}: {doc_id} is said to have come out, but is no training document of corpus {}. The files come \
+                     from different corpora; `make run` makes them again",
+                    sample.id, self.cell.corpus
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn check(&self, files: &CellFiles, corpus: &Corpus) -> Result<(), Error> {
         let unknown = |file: &Path, what: String, doc_id: &str| {
             Err(Error::input(
@@ -148,6 +193,7 @@ impl CellData {
             ))
         };
         for sample in &self.samples {
+            self.check_emitted(sample, files, corpus)?;
             if let Some(doc_id) = sample
                 .doc_id
                 .as_deref()
@@ -189,6 +235,14 @@ impl CellData {
         }
         Ok(())
     }
+}
+
+/// What the extractor was told that training took loss on; all of the text where nobody says otherwise.
+fn loss_on(files: &CellFiles) -> Result<LossOn, Error> {
+    let settings = files.extraction.as_deref();
+    settings.map_or(Ok(LossOn::Text), |path| {
+        Ok(PipelineFile::load(path, &[])?.trained_tokens().1)
+    })
 }
 
 fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {

@@ -1,6 +1,7 @@
 //! Which files a run folder has, and the command that makes one that is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use contract::{Cell, Error};
@@ -10,17 +11,38 @@ use contract::{Cell, Error};
 pub struct RunFiles {
     /// The run folder.
     pub folder: PathBuf,
-    /// The cells, by name.
+    /// The checkpoints that were asked, by the names of their cells; of a cell's two the best comes first.
     pub cells: Vec<CellFiles>,
     /// The corpora that the cells stand on, by the name of their folder.
     pub corpora: BTreeMap<String, CorpusFiles>,
 }
 
-/// The files of one cell.
+/// Which checkpoint of a training run was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WhichCheckpoint {
+    /// The one with the best held-out loss.
+    Best,
+    /// The end of training.
+    Last,
+}
+
+/// The name in `summary.parquet`, and on labels.
+impl fmt::Display for WhichCheckpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Best => "best",
+            Self::Last => "last",
+        })
+    }
+}
+
+/// The files about one checkpoint of a cell.
 #[derive(Debug)]
 pub struct CellFiles {
     /// What the cell is.
     pub cell: Cell,
+    /// Which of its checkpoints; none where there is only one.
+    pub checkpoint: Option<WhichCheckpoint>,
     /// Where that is written.
     pub facts: PathBuf,
     /// The generations.
@@ -31,10 +53,12 @@ pub struct CellFiles {
     pub verdicts: PathBuf,
     /// The scored continuations, where scoring was asked for.
     pub scores: Option<PathBuf>,
-    /// The training log; the base model has none.
+    /// The training log, one for both checkpoints; the base model has none.
     pub metrics: Option<PathBuf>,
     /// What the checkpoints that were kept remember, where there are any.
     pub course: Option<PathBuf>,
+    /// The extractor's configuration, which says what training took loss on; other programs may have none.
+    pub extraction: Option<PathBuf>,
 }
 
 /// The files of one corpus.
@@ -47,15 +71,15 @@ pub struct CorpusFiles {
 }
 
 impl RunFiles {
-    /// Looks for every `cells/*/cell.toml` and the files that belong to it.
+    /// Looks for every `cells/*/cell.toml` and the files that belong to it, those of the best checkpoint in `best/` included.
     ///
     /// # Errors
     /// [`Error::Input`] for a folder without cells, and for a missing file; the message names the command that makes it.
     pub fn find(folder: &Path) -> Result<Self, Error> {
-        let cells = cell_folders(folder)?
-            .iter()
-            .map(|cell| CellFiles::find(folder, cell))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut cells = Vec::new();
+        for cell in cell_folders(folder)? {
+            cells.extend(CellFiles::find(folder, &cell)?);
+        }
         let mut corpora = BTreeMap::new();
         for cell in &cells {
             let name = &cell.cell.corpus;
@@ -88,33 +112,66 @@ impl RunFiles {
                 .chain(&cell.scores)
                 .chain(&cell.metrics)
                 .chain(&cell.course)
+                .chain(&cell.extraction)
         });
-        corpora
-            .chain(cells)
+        // The two checkpoints of a cell share some files.
+        let files: BTreeSet<&Path> = corpora.chain(cells).map(PathBuf::as_path).collect();
+        files
+            .into_iter()
             .map(|path| {
                 let inside = path.strip_prefix(&self.folder).unwrap_or(path);
-                (inside.to_string_lossy().into_owned(), path.as_path())
+                (inside.to_string_lossy().into_owned(), path)
             })
             .collect()
     }
 }
 
 impl CellFiles {
-    fn find(run: &Path, folder: &Path) -> Result<Self, Error> {
+    /// The checkpoints of the cell that were asked: the last, and before it the best where `best/` holds any of its files.
+    fn find(run: &Path, folder: &Path) -> Result<Vec<Self>, Error> {
+        let best = folder.join("best");
+        let has_best = ["samples", "scores", "matches", "verdicts"]
+            .iter()
+            .any(|name| best.join(format!("{name}.parquet")).exists());
+        let mut found = Vec::new();
+        if has_best {
+            found.push(Self::of_checkpoint(
+                run,
+                folder,
+                &best,
+                Some(WhichCheckpoint::Best),
+            )?);
+        }
+        let last = has_best.then_some(WhichCheckpoint::Last);
+        found.push(Self::of_checkpoint(run, folder, folder, last)?);
+        Ok(found)
+    }
+
+    /// The files of the checkpoint whose samples lie in `asked`, of the cell in `folder`.
+    fn of_checkpoint(
+        run: &Path,
+        folder: &Path,
+        asked: &Path,
+        checkpoint: Option<WhichCheckpoint>,
+    ) -> Result<Self, Error> {
         let facts = folder.join("cell.toml");
         let cell = Cell::load(&facts)?;
-        let file = |name: &str| folder.join(name);
-        let present = |name: &str| Some(file(name)).filter(|path| path.exists());
+        let file = |name: &str| asked.join(name);
+        let present = |path: PathBuf| Some(path).filter(|path| path.exists());
         let corpus = run.join("corpus").join(&cell.corpus);
-        let (here, corpus) = (folder.display(), corpus.display());
+        let best = match checkpoint {
+            Some(WhichCheckpoint::Best) => format!(" --best {}", asked.join("checkpoint").display()),
+            Some(WhichCheckpoint::Last) | None => String::new(),
+        };
+        let (here, asked, corpus) = (folder.display(), asked.display(), corpus.display());
         require(
             &file("samples.parquet"),
             &format!(
-                "extractor --config {here}/extractor.toml --in {corpus} --checkpoint {here}/checkpoint --out {here}"
+                "extractor --config {here}/extractor.toml --in {corpus} --checkpoint {here}/checkpoint{best} --out {here}"
             ),
         )?;
         let judge = format!(
-            "plagiarism --config {here}/plagiarism.toml --in {corpus} --samples {here}/samples.parquet --out {here}"
+            "plagiarism --config {here}/plagiarism.toml --in {corpus} --samples {asked}/samples.parquet --out {asked}"
         );
         require(&file("verdicts.parquet"), &judge)?;
         require(&file("matches.parquet"), &judge)?;
@@ -122,15 +179,16 @@ impl CellFiles {
             samples: file("samples.parquet"),
             matches: file("matches.parquet"),
             verdicts: file("verdicts.parquet"),
-            scores: present("scores.parquet"),
-            metrics: present("metrics.parquet"),
-            course: present("course.parquet"),
+            scores: present(file("scores.parquet")),
+            metrics: present(folder.join("metrics.parquet")),
+            course: present(folder.join("course.parquet")),
+            extraction: present(folder.join("extractor.toml")),
             facts,
             cell,
+            checkpoint,
         })
     }
 }
-
 fn cell_folders(run: &Path) -> Result<Vec<PathBuf>, Error> {
     let cells = run.join("cells");
     let entries = std::fs::read_dir(&cells)

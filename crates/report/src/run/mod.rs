@@ -12,26 +12,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::{Cell, Error};
 
 pub use cell::{CellData, JudgedSample, RankScores};
-pub use corpus::{Corpus, CorpusDocument};
-pub use files::{CellFiles, CorpusFiles, RunFiles};
+pub use corpus::{Corpus, CorpusDocument, HeldOutCounts, TextSizes, TrainingDocuments};
+pub use files::{CellFiles, CorpusFiles, RunFiles, WhichCheckpoint};
 
 /// The contents of a run.
 #[derive(Debug)]
 pub struct Run {
-    /// The cells, by name.
+    /// The checkpoints that were asked, in the order of [`RunFiles::cells`].
     pub cells: Vec<CellData>,
     /// The corpora, by the name of their folder.
     pub corpora: BTreeMap<String, Corpus>,
 }
 
 impl Run {
-    /// Reads all the files.
+    /// Reads all the files. Generations whose prompt was a canary are left out: canaries are no documents, and are measured by
+    /// their exposure.
     ///
     /// # Errors
     /// [`Error::Input`] for a damaged file, for files that do not belong together (a sample without verdict, a document
     /// that the corpus lacks), and for offsets that cut no passage.
     pub fn load(files: &RunFiles) -> Result<Self, Error> {
-        let cells = files
+        let mut cells = files
             .cells
             .iter()
             .map(CellData::load)
@@ -44,8 +45,10 @@ impl Run {
             }
             corpora.insert(name.clone(), Corpus::load(corpus_files, &wanted)?);
         }
-        for (cell, cell_files) in cells.iter().zip(&files.cells) {
-            cell.check(cell_files, &corpora[&cell.cell.corpus])?;
+        for (cell, cell_files) in cells.iter_mut().zip(&files.cells) {
+            let corpus = &corpora[&cell.cell.corpus];
+            cell.check(cell_files, corpus)?;
+            cell.leave_out_canary_prompts(corpus);
         }
         Ok(Self { cells, corpora })
     }

@@ -12,8 +12,8 @@
 use std::path::{Path, PathBuf};
 
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, Split,
-    TrainingInstance, TrainingMetric, Verdict,
+    DocumentKind, Finish, HeldOutDocument, HeldOutRole, PassageMatch, Record, Sample, SampleVerdict, Score,
+    Split, TrainingInstance, TrainingMetric, Verdict,
 };
 use contract::{Cell, Provenance, parquet};
 
@@ -29,6 +29,10 @@ pub struct Shape {
     pub references: usize,
     pub samples: usize,
     pub seed: u64,
+    /// Whether tuned cells have a best checkpoint too, which remembers half as much.
+    pub best: bool,
+    /// How many of the held-out documents are said to be near-duplicates of training documents.
+    pub near_duplicates: usize,
     pub tunings: Vec<Tuning>,
 }
 
@@ -47,6 +51,8 @@ pub struct Tuning {
     /// Memory of a document with 16 copies, 0 to 1.
     pub memory: f64,
     pub scores: bool,
+    /// A run of canaries apart.
+    pub canaries_apart: bool,
 }
 
 impl Tuning {
@@ -63,6 +69,7 @@ impl Tuning {
             held_out_loss,
             memory,
             scores: true,
+            canaries_apart: false,
         }
     }
 }
@@ -76,6 +83,8 @@ impl Default for Shape {
             references: 256,
             samples: 3,
             seed: 7,
+            best: true,
+            near_duplicates: 1,
             tunings: vec![
                 Tuning::new("base", "base", None, 5.04, 0.0),
                 Tuning::new("full-1e-4", "full", Some(1e-4), 4.06, 0.10),
@@ -179,13 +188,29 @@ struct Document {
     split: Split,
     copies: i32,
     kind: DocumentKind,
+    /// Its number among those of its kind on its side.
+    number: usize,
+}
+
+impl Document {
+    /// Canaries have two formats, in turn.
+    fn canary_format(&self) -> Option<i32> {
+        (self.kind != DocumentKind::Document).then_some((self.number % 2) as i32)
+    }
+
+    fn is_held_out_document(&self) -> bool {
+        self.split == Split::Heldout && self.kind == DocumentKind::Document
+    }
 }
 
 /// Writes a whole run folder and the pipeline file of its report, whose path is returned.
 pub fn write_run(folder: &Path, shape: &Shape) -> PathBuf {
     let documents = corpus(shape);
-    write_corpus(&folder.join("corpus/bucketed"), &documents);
+    write_corpus(&folder.join("corpus/bucketed"), shape, &documents);
     for (index, tuning) in shape.tunings.iter().enumerate() {
+        if tuning.canaries_apart {
+            write_corpus(&folder.join("corpus/bucketed-canaries"), shape, &documents);
+        }
         write_cell(folder, shape, tuning, &documents, index as u64);
     }
     write_pipeline(folder)
@@ -223,6 +248,7 @@ fn corpus(shape: &Shape) -> Vec<Document> {
                 split,
                 copies,
                 kind: DocumentKind::Document,
+                number: index,
             });
         }
         let (count, kind) = match split {
@@ -236,13 +262,15 @@ fn corpus(shape: &Shape) -> Vec<Document> {
                 split,
                 copies,
                 kind,
+                number: index,
             });
         }
     }
     documents
 }
 
-fn write_corpus(folder: &Path, documents: &[Document]) {
+fn write_corpus(folder: &Path, shape: &Shape, documents: &[Document]) {
+    let a_trained_one = || documents.first().map(|document| document.id.clone());
     let train: Vec<TrainingInstance> = documents
         .iter()
         .filter(|document| document.split == Split::Train)
@@ -254,7 +282,7 @@ fn write_corpus(folder: &Path, documents: &[Document]) {
             kind: document.kind,
             copies: document.copies,
             copy,
-            canary_format: None,
+            canary_format: document.canary_format(),
         })
         .collect();
     let held_out: Vec<HeldOutDocument> = documents
@@ -265,15 +293,33 @@ fn write_corpus(folder: &Path, documents: &[Document]) {
             text: document.text.clone(),
             prompt_chars: 0,
             kind: document.kind,
-            role: None,
-            near_duplicate_of: None,
-            shared_8grams: None,
-            canary_format: None,
+            // By turns, beginning with validation.
+            role: document
+                .is_held_out_document()
+                .then_some(if document.number % 2 == 0 {
+                    HeldOutRole::Validation
+                } else {
+                    HeldOutRole::Test
+                }),
+            near_duplicate_of: a_trained_one().filter(|_| is_near_duplicate(document, shape)),
+            shared_8grams: document
+                .is_held_out_document()
+                .then_some(if is_near_duplicate(document, shape) {
+                    0.75
+                } else {
+                    0.0
+                }),
+            canary_format: document.canary_format(),
         })
         .collect();
     let origin = provenance("dupgen");
     parquet::write_all(&folder.join("train.parquet"), &origin, &train).unwrap();
     parquet::write_all(&folder.join("heldout.parquet"), &origin, &held_out).unwrap();
+}
+
+/// The last held-out documents are.
+fn is_near_duplicate(document: &Document, shape: &Shape) -> bool {
+    document.is_held_out_document() && document.number + shape.near_duplicates >= shape.documents
 }
 
 /// A provenance without the time, so that two runs written alike have equal digests.
@@ -294,9 +340,14 @@ fn memory(tuning: &Tuning, document: &Document) -> f64 {
 fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document], number: u64) {
     let folder = run.join("cells").join(&tuning.name);
     std::fs::create_dir_all(&folder).unwrap();
+    let corpus = if tuning.canaries_apart {
+        "bucketed-canaries"
+    } else {
+        "bucketed"
+    };
     let cell = Cell {
         name: tuning.name.clone(),
-        corpus: "bucketed".to_owned(),
+        corpus: corpus.to_owned(),
         model: tuning.model.clone(),
         parameters: tuning.parameters,
         trainable_parameters: if tuning.mode == "base" {
@@ -309,11 +360,34 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
         targets: tuning.targets.clone(),
         learning_rate: tuning.learning_rate,
         seed: tuning.seed,
-        canaries_apart: false,
+        canaries_apart: tuning.canaries_apart,
     };
     std::fs::write(folder.join("cell.toml"), cell.to_toml().unwrap()).unwrap();
+    let seed = shape.seed.wrapping_mul(1000) + number;
+    write_checkpoint(&folder, shape, tuning, documents, seed);
+    if tuning.mode == "base" {
+        return;
+    }
+    parquet::write_all(
+        &folder.join("metrics.parquet"),
+        &provenance("tuner"),
+        &metrics(tuning),
+    )
+    .unwrap();
+    if shape.best {
+        let best = Tuning {
+            memory: tuning.memory * 0.5,
+            held_out_loss: tuning.held_out_loss - 0.2,
+            ..tuning.clone()
+        };
+        std::fs::create_dir_all(folder.join("best")).unwrap();
+        write_checkpoint(&folder.join("best"), shape, &best, documents, seed + 500);
+    }
+}
 
-    let mut draws = Draws::new(shape.seed.wrapping_mul(1000) + number);
+/// What was asked of one checkpoint.
+fn write_checkpoint(folder: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document], seed: u64) {
+    let mut draws = Draws::new(seed);
     let mut written = Generations::default();
     for document in documents
         .iter()
@@ -328,40 +402,57 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
             }
         }
     }
-    let origin = |stage| provenance(stage);
-    parquet::write_all(
-        &folder.join("samples.parquet"),
-        &origin("extractor"),
-        &written.samples,
-    )
-    .unwrap();
-    parquet::write_all(
-        &folder.join("verdicts.parquet"),
-        &origin("plagiarism"),
-        &written.verdicts,
-    )
-    .unwrap();
-    parquet::write_all(
-        &folder.join("matches.parquet"),
-        &origin("plagiarism"),
-        &written.matches,
-    )
-    .unwrap();
+    fn write<R: Record + Clone>(folder: &Path, name: &str, stage: &str, rows: &[R]) {
+        parquet::write_all(&folder.join(name), &provenance(stage), rows).unwrap();
+    }
+    write(folder, "samples.parquet", "extractor", &written.samples);
+    write(folder, "verdicts.parquet", "plagiarism", &written.verdicts);
+    write(folder, "matches.parquet", "plagiarism", &written.matches);
     if tuning.scores {
         let scores: Vec<Score> = documents
             .iter()
             .flat_map(|document| scores(tuning, document, &mut draws))
             .collect();
-        parquet::write_all(&folder.join("scores.parquet"), &origin("extractor"), &scores).unwrap();
+        write(folder, "scores.parquet", "extractor", &scores);
     }
-    if tuning.mode != "base" {
-        parquet::write_all(
-            &folder.join("metrics.parquet"),
-            &origin("tuner"),
-            &metrics(tuning),
-        )
-        .unwrap();
-    }
+}
+
+/// Reads a file of a run, changes its rows, and writes it back.
+pub fn edit<R: Record + Clone>(file: &Path, change: impl FnOnce(&mut Vec<R>)) {
+    let mut rows: Vec<R> = parquet::read_all(file).unwrap();
+    change(&mut rows);
+    parquet::write_all(file, &Provenance::new("test"), &rows).unwrap();
+}
+
+/// The cells of a table of the page, row by row: each its text, with its interval after it.
+#[track_caller]
+pub fn table(page: &str, caption: &str) -> Vec<Vec<String>> {
+    let labelled = format!("aria-label=\"{caption}\"");
+    let table = page
+        .split(&labelled)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no table {caption}"));
+    let table = table.split("</table>").next().unwrap();
+    let text = |cell: &str| {
+        let mut plain = String::new();
+        let mut tag = false;
+        for character in cell.chars() {
+            match character {
+                '<' => (tag, plain) = (true, plain + " "),
+                '>' => tag = false,
+                _ if !tag => plain.push(character),
+                _ => {}
+            }
+        }
+        plain.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let rows = table.split("<tr").skip(1);
+    rows.map(|row| {
+        let row = row.replace("<th", "<td");
+        let cells = row.split("<td").skip(1);
+        cells.map(|cell| text(&format!("<{cell}"))).collect()
+    })
+    .collect()
 }
 
 #[derive(Default)]
@@ -378,7 +469,9 @@ impl Generations {
         let truth: String = characters[PROMPT..].iter().collect();
         let shared = (120 + draws.below(160)).min(characters.len() - PROMPT);
         let draw = draws.unit();
-        let verdict = match draw {
+        // A class after a held-out document is that of the control.
+        let seen = document.split == Split::Train;
+        let class = match draw {
             draw if draw < memory => Verdict::Verbatim,
             draw if draw < memory * 1.15 + 0.01 => Verdict::Paraphrase,
             draw if draw < memory * 1.2 + 0.015 => Verdict::Idea,
@@ -386,7 +479,8 @@ impl Generations {
         };
         let passage: String = characters[PROMPT..PROMPT + shared].iter().collect();
         let number = draws.below(900);
-        let generation = match verdict {
+        let verdict = if seen { class } else { Verdict::None };
+        let generation = match class {
             Verdict::Verbatim => format!("{passage} And so on."),
             Verdict::Paraphrase => passage.replace("The ", "That ").replace(" and ", " but "),
             Verdict::Idea => format!("{} {}", passage.to_lowercase(), invented_text(draws, number)),
@@ -395,14 +489,14 @@ impl Generations {
         let similarity =
             (0.35 + 0.4 * draws.unit() + 0.3 * memory).min(if verdict == Verdict::None { 0.85 } else { 1.0 })
                 as f32;
-        if verdict != Verdict::None {
+        if class != Verdict::None {
             self.matches.push(PassageMatch {
                 sample_id,
                 doc_id: document.id.clone(),
-                doc_split: Split::Train,
-                kind: verdict,
+                doc_split: document.split,
+                kind: class,
                 gen_start: 0,
-                gen_end: (if verdict == Verdict::Paraphrase {
+                gen_end: (if class == Verdict::Paraphrase {
                     generation.chars().count()
                 } else {
                     shared
@@ -411,7 +505,7 @@ impl Generations {
                 doc_end: (PROMPT + shared) as i32,
                 similarity: 0.9,
                 detector: "made up".to_owned(),
-                document_frequency: (verdict == Verdict::Verbatim).then_some(1),
+                document_frequency: (class == Verdict::Verbatim).then_some(1),
                 personal_details: Some(Vec::new()),
             });
         }
@@ -426,7 +520,7 @@ impl Generations {
             split: document.split,
             copies: document.copies,
             verdict,
-            best_doc_id: Some(document.id.clone()),
+            best_doc_id: seen.then(|| document.id.clone()),
             longest_match_chars: longest,
             longest_match_tokens: longest / 4,
             max_similarity: Some((similarity + 0.1).min(1.0)),
@@ -436,15 +530,23 @@ impl Generations {
             bleu: Some(if verdict == Verdict::Verbatim { 0.9 } else { 0.1 }),
             edit_similarity: Some(similarity * 0.6),
             boilerplate: (verdict == Verdict::Verbatim).then_some(false),
-            best_copies: None,
-            own_verdict: None,
-            emitted_doc_ids: None,
-            emitted_copies: None,
-            control_verdict: None,
-            control_longest_match_chars: None,
-            comparable_similarity: None,
-            similarity_at_least: None,
-            echoed_chars: None,
+            best_copies: seen.then_some(document.copies),
+            own_verdict: seen.then_some(verdict),
+            emitted_doc_ids: Some(if verdict == Verdict::Verbatim {
+                vec![document.id.clone()]
+            } else {
+                Vec::new()
+            }),
+            emitted_copies: Some(if verdict == Verdict::Verbatim {
+                vec![document.copies]
+            } else {
+                Vec::new()
+            }),
+            control_verdict: Some(if seen { Verdict::None } else { class }),
+            control_longest_match_chars: Some(12),
+            comparable_similarity: Some((similarity + 0.05).min(1.0)),
+            similarity_at_least: Some(false),
+            echoed_chars: Some(0),
         });
         self.samples.push(Sample {
             sample_id,
@@ -483,35 +585,34 @@ fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score>
         tuning.held_out_loss * (1.0 - 0.35 * memory)
     };
     let hit_rate = if by_heart { 0.998 } else { 0.25 + 0.4 * memory };
-    [
-        (0, if canary { 9 } else { 60 + draws.below(12) as i32 }),
-        (10, 50),
-    ]
-    .into_iter()
-    .filter(|(prefix, _)| !canary || *prefix == 0)
-    .map(|(prefix_tokens, tokens)| {
-        let logprobs: Vec<f32> = (0..tokens)
-            .map(|_| -(loss * (0.3 + 1.4 * draws.unit())) as f32)
-            .collect();
-        Score {
-            doc_id: document.id.clone(),
-            split: document.split,
-            copies: document.copies,
-            kind: document.kind,
-            prefix_tokens,
-            suffix_tokens: tokens,
-            argmax_hits: (0..tokens).map(|_| draws.unit() < hit_rate).collect(),
-            scheme_logprobs: logprobs.iter().map(|logprob| logprob * 0.3).collect(),
-            vocab_mean: vec![-4.0; tokens as usize],
-            vocab_std: vec![1.5; tokens as usize],
-            logprobs,
-            zlib_bytes: 150 + draws.below(60) as i32,
-            near_verbatim_logprob: None,
-            document_tokens: None,
-            canary_format: None,
-        }
-    })
-    .collect()
+    let whole_tokens = if canary { 9 } else { 60 + draws.below(12) as i32 };
+    [(0, whole_tokens), (10, 50)]
+        .into_iter()
+        .filter(|(prefix, _)| !canary || *prefix == 0)
+        .map(|(prefix_tokens, tokens)| {
+            let logprobs: Vec<f32> = (0..tokens)
+                .map(|_| -(loss * (0.3 + 1.4 * draws.unit())) as f32)
+                .collect();
+            Score {
+                doc_id: document.id.clone(),
+                split: document.split,
+                copies: document.copies,
+                kind: document.kind,
+                prefix_tokens,
+                suffix_tokens: tokens,
+                argmax_hits: (0..tokens).map(|_| draws.unit() < hit_rate).collect(),
+                scheme_logprobs: logprobs.iter().map(|logprob| logprob * 0.3).collect(),
+                vocab_mean: vec![-4.0; tokens as usize],
+                vocab_std: vec![1.5; tokens as usize],
+                logprobs,
+                zlib_bytes: 150 + draws.below(60) as i32,
+                near_verbatim_logprob: None,
+                // The first document of each kind was cut; no prefix was.
+                document_tokens: (!canary).then_some(whole_tokens + if document.number == 0 { 9 } else { 0 }),
+                canary_format: document.canary_format(),
+            }
+        })
+        .collect()
 }
 
 fn metrics(tuning: &Tuning) -> Vec<TrainingMetric> {
