@@ -67,7 +67,7 @@ impl ParaphraseClassifier {
         })
     }
 
-    /// Whether any of `pairs` is a paraphrase. After a failure nothing is, and [`ParaphraseClassifier::check`] tells.
+    /// Whether any of `pairs` is a paraphrase. After a failure nothing is, and [`ParaphraseClassifier::check`] reports it.
     pub fn confirms(&self, pairs: &[(&str, &str)]) -> bool {
         if pairs.is_empty() {
             return false;
@@ -93,7 +93,7 @@ impl ParaphraseClassifier {
     /// Whether all went well so far.
     ///
     /// # Errors
-    /// [`Error::Run`] where the classifier failed; the failure is told once.
+    /// [`Error::Run`] where the classifier failed; the failure is reported once.
     pub fn check(&self) -> Result<(), Error> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         failure.map_or(Ok(()), Err)
