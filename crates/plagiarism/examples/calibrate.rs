@@ -106,10 +106,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     println!("threshold  file  precision  recall  f1");
     for hundredths in (50..=95).step_by(5) {
-        tell("all, for choosing", f64::from(hundredths) / 100.0, &choosing);
+        print_row("all, for choosing", f64::from(hundredths) / 100.0, &choosing);
     }
     for (file, pairs) in files.iter().zip(&choosing) {
-        tell(
+        print_row(
             file,
             best(std::slice::from_ref(pairs)),
             std::slice::from_ref(pairs),
@@ -118,9 +118,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let threshold = best(&choosing);
     println!("chosen {threshold:.2}, on the pairs for checking:");
     for (file, pairs) in files.iter().zip(&checking) {
-        tell(file, threshold, std::slice::from_ref(pairs));
+        print_row(file, threshold, std::slice::from_ref(pairs));
     }
-    tell("all", threshold, &checking);
+    print_row("all", threshold, &checking);
     Ok(())
 }
 
@@ -136,7 +136,7 @@ fn best(files: &[Vec<Scored>]) -> f64 {
         )
 }
 
-fn tell(what: &str, threshold: f64, files: &[Vec<Scored>]) {
+fn print_row(what: &str, threshold: f64, files: &[Vec<Scored>]) {
     let files: Vec<&[Scored]> = files.iter().map(Vec::as_slice).collect();
     let decisions = Decisions::at(threshold, &files);
     println!(

@@ -1,13 +1,13 @@
 //! All generations against both sides of the corpus: what every generation shares with it is brought together here.
 
 use contract::Error;
-use contract::pipeline::{Candidates, Detection, DetectorPreset};
+use contract::pipeline::{Candidates, Detection};
 use contract::records::Sample;
 
-use crate::alignment;
+use crate::alignment::policy::DetectorPolicy;
 use crate::cache::indexes::IndexCache;
 use crate::candidates::exact::{ExactSearch, Shared};
-use crate::candidates::{RankedSearch, ways};
+use crate::candidates::RankedSearch;
 use crate::clock::Clock;
 use crate::corpus::generation::Generation;
 use crate::corpus::sources::{Document, Sources};
@@ -79,13 +79,14 @@ impl<'run> DocumentSide<'run> {
             || ExactSearch::new(documents, indexes),
             || RankedSearch::new(documents, indexes),
         );
+        let policy = DetectorPolicy::of(detection);
         Ok(Self {
             documents,
             exact: exact?,
             ranked: ranked?,
-            ways: ways(detection),
             limit: detection.candidate_limit,
-            with_own: detection.preset == DetectorPreset::Ours,
+            with_own: policy.strongest_over_all,
+            ways: policy.candidates,
             own,
         })
     }
@@ -159,7 +160,7 @@ pub fn compare(
     clock.lap("indexing");
 
     let classifier = Classifier::new(detection, &searches, method.scope());
-    let minimum = alignment::parameters(detection).verbatim_minimum;
+    let minimum = DetectorPolicy::of(detection).parameters.verbatim_minimum;
     let mut comparisons = Vec::with_capacity(samples.len());
     for round in samples.chunks(ROUND) {
         let generations = parallel::map("reading", "generations", round, |sample| {

@@ -41,11 +41,18 @@
 //! | candidates, unless configured | BM25, exact, nearest | BM25 | BM25, exact, nearest |
 //! | verbatim from more than (characters) | 50 | 50 | 256 |
 //! | passages of at least (characters) | 50 | 50 | 150 |
+//! | slips of the published program (`text_align::Mode`) | put right | kept | kept |
 //! | class of a generation | the strongest over all candidates | the first candidate with a detection | as `lee2023` |
 //! | an exact passage of the verbatim length | is verbatim wherever it occurs | | |
 //! | a paraphrase of at least (characters) | 150, or half of a text | 50 | 150 |
+//! | a paraphrase, besides a confirmed pair of sentences | two reworded sentences and half of the words, or one and three quarters of them | | |
+//! | an idea | two sentences that reword the passage | | |
 //! | an edited copy | one passage | as many as it has verbatim runs | as `lee2023` |
-//! | sentences alone | near in meaning: cosine 0.85, or 0.64 and shared words | | |
+//!
+//! Each column is a constructor of [`alignment::DetectorPolicy`]. The published presets decide as published, with these
+//! exceptions: a paraphrase is confirmed as `detection.confirm` says, by default by the cosine of sentence vectors, where Lee et
+//! al. asked a RoBERTa classifier and named entities and Sanchez-Perez et al. nothing; sentences, words and stems are those of this
+//! program; and the PAN task gave the pairs, so the candidates of `pan2015`, and that the first one decides, are not its own.
 //!
 //! The exact search matters: alignment weighs words by rarity within a pair of texts, and two texts of one and the same
 //! sentence have no rare words, so alignment alone sees nothing there.

@@ -1,5 +1,6 @@
 //! `plagiarism align A B`: a generation and a document side by side, with the passages that one renders of the other.
 //!
+//! What is shown is what the stage finds for this generation where the document is the whole corpus: [`compare`] does the work.
 //! The texts go to the terminal in two columns ([`columns`]), and to a page on request ([`page`]). A passage has the same
 //! number on both sides, and the table below has its offsets, counted in characters, and its similarity.
 
@@ -13,13 +14,19 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use contract::pipeline::{Confirmation, Detection, DetectorPreset, Precision};
+use contract::records::{Finish, Sample, Split, Verdict};
 use contract::{Error, files};
-use text_align::{Aligner, Alignment, Class, Mode, Parameters, PreparedText, Preset};
+use text_align::Span;
 
 use columns::{Columns, Marking};
 use marks::Segment;
 
-/// The file name that stands for standard input.
+use crate::corpus::sources::{Document, Sources};
+use crate::paraphrase::encoder;
+use crate::{Clock, IndexCache, SentenceEncoder, Tools, VectorCache, compare};
+
+/// The file name that means standard input.
 const STANDARD_INPUT: &str = "-";
 
 /// Columns of a terminal that does not say how many it has.
@@ -36,13 +43,13 @@ pub struct AlignArguments {
     #[arg(value_name = "B")]
     pub document: PathBuf,
 
-    /// Lengths that count: passages from 50 characters on (lee2023) or from 150 on (pan2015)
-    #[arg(long, value_enum, default_value_t = PresetName::Lee2023)]
+    /// Detector, as detection.preset of a pipeline file
+    #[arg(long, value_enum, default_value_t = PresetName::Ours)]
     pub preset: PresetName,
 
-    /// As the published program decides (exact), or with its slips put right (fixed)
-    #[arg(long, value_enum, default_value_t = ModeName::Fixed)]
-    pub mode: ModeName,
+    /// Folder of the sentence encoder [default: where make setup puts it]
+    #[arg(long, value_name = "FOLDER")]
+    pub encoder: Option<PathBuf>,
 
     /// Also write a page with both texts
     #[arg(long, value_name = "FILE.html")]
@@ -53,47 +60,43 @@ pub struct AlignArguments {
     pub width: Option<usize>,
 }
 
-/// The name of a [`Preset`] on the command line.
+/// The name of a preset on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PresetName {
-    /// [`Preset::Lee2023`].
+    /// This project's default
+    Ours,
+    /// As published by Lee et al., 2023
     Lee2023,
-    /// [`Preset::Pan2015`].
+    /// As published by Sanchez-Perez et al., 2015
     Pan2015,
 }
 
-/// The name of a [`Mode`] on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ModeName {
-    /// [`Mode::Fixed`].
-    Fixed,
-    /// [`Mode::Exact`].
-    Exact,
-}
-
-impl AlignArguments {
-    fn parameters(&self) -> Parameters {
-        let preset = match self.preset {
-            PresetName::Lee2023 => Preset::Lee2023,
-            PresetName::Pan2015 => Preset::Pan2015,
-        };
-        let mode = match self.mode {
-            ModeName::Fixed => Mode::Fixed,
-            ModeName::Exact => Mode::Exact,
-        };
-        Parameters {
-            mode,
-            ..preset.parameters()
+impl From<PresetName> for DetectorPreset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Ours => Self::Ours,
+            PresetName::Lee2023 => Self::Lee2023,
+            PresetName::Pan2015 => Self::Pan2015,
         }
     }
+}
 
-    fn settings(&self) -> String {
-        let name = |value: Option<clap::builder::PossibleValue>| {
-            value.map_or_else(String::new, |value| value.get_name().to_owned())
-        };
-        let (preset, mode) = (self.preset.to_possible_value(), self.mode.to_possible_value());
-        format!("preset {}, mode {}", name(preset), name(mode))
+impl PresetName {
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
+}
+
+/// A passage of the generation and the passage of the document that it renders.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SharedPassage {
+    /// Where in the generation.
+    pub generated: Span,
+    /// Where in the document.
+    pub document: Span,
+    /// How alike they are, as in `matches.parquet`.
+    pub similarity: f32,
 }
 
 /// Two texts and what they share.
@@ -103,17 +106,21 @@ pub struct Comparison {
     pub generation: (PathBuf, String),
     /// The document's file and its text.
     pub document: (PathBuf, String),
-    /// Preset and mode, to be shown.
+    /// Preset and confirmation, to be shown.
     pub settings: String,
-    /// The class and the passages.
-    pub alignment: Alignment,
+    /// The class of the generation.
+    pub class: Verdict,
+    /// The passages that it rests on.
+    pub passages: Vec<SharedPassage>,
 }
 
 impl Comparison {
-    /// Reads both files and aligns them.
+    /// Reads both files and compares them. Without `--encoder` and without the encoder of `make setup` words decide alone, and
+    /// [`Comparison::settings`] says so.
     ///
     /// # Errors
-    /// [`Error::Input`] for a file that is missing or not UTF-8, [`Error::Configuration`] where both are standard input.
+    /// [`Error::Input`] for a file that is missing or not UTF-8 and for an encoder that is not in the folder named,
+    /// [`Error::Configuration`] where both texts are standard input.
     pub fn read(arguments: &AlignArguments) -> Result<Self, Error> {
         let standard = Path::new(STANDARD_INPUT);
         if arguments.generation == standard && arguments.document == standard {
@@ -121,55 +128,114 @@ impl Comparison {
                 "A and B: expected two texts, found standard input for both".into(),
             ));
         }
-        let aligner =
-            Aligner::new(arguments.parameters()).map_err(|error| Error::Configuration(error.to_string()))?;
+        let encoder = match encoder::find(arguments.encoder.clone()) {
+            Err(_) if arguments.encoder.is_none() => None,
+            found => Some(found?),
+        };
         let generation = read_text(&arguments.generation)?;
         let document = read_text(&arguments.document)?;
-        let alignment = aligner.align(&PreparedText::new(&generation), &PreparedText::new(&document));
-        Ok(Self {
-            generation: (arguments.generation.clone(), generation),
-            document: (arguments.document.clone(), document),
-            settings: arguments.settings(),
-            alignment,
-        })
+        Self::of(
+            (arguments.generation.clone(), generation),
+            (arguments.document.clone(), document),
+            arguments.preset,
+            encoder,
+        )
+    }
+
+    /// Compares a generation with a document, both with their names, by a preset and the encoder in a folder; without one by
+    /// words alone.
+    ///
+    /// # Errors
+    /// Those of [`compare`].
+    pub fn of(
+        generation: (PathBuf, String),
+        document: (PathBuf, String),
+        preset: PresetName,
+        encoder: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let confirmed = match &encoder {
+            Some(_) => "paraphrases confirmed by meaning",
+            None => {
+                "by words alone, paraphrases not confirmed: no sentence encoder was found (`make setup`, or --encoder)"
+            }
+        };
+        let detection = Detection {
+            preset: preset.into(),
+            confirm: match encoder {
+                Some(_) => Confirmation::Encoder,
+                None => Confirmation::None,
+            },
+            ..Detection::default()
+        };
+        let tools = Tools {
+            encoder: encoder.map_or_else(SentenceEncoder::absent, |folder| {
+                SentenceEncoder::new(folder, Precision::Float32, "", VectorCache::default())
+            }),
+            classifier: None,
+            indexes: IndexCache::default(),
+        };
+        let sources = Sources {
+            training: vec![Document::new(document.0.display().to_string(), document.1.clone(), 1)],
+            ..Sources::default()
+        };
+        let samples = [sample(&generation.1)];
+        let compared = compare(&samples, &sources, &detection, &tools, &mut Clock::start())?;
+        let mut comparison = Self {
+            generation,
+            document,
+            settings: format!("preset {}, {confirmed}", preset.name()),
+            class: Verdict::None,
+            passages: Vec::new(),
+        };
+        for found in compared.comparisons {
+            comparison.class = found.verdict.verdict;
+            comparison
+                .passages
+                .extend(found.matches.iter().map(|passage| SharedPassage {
+                    generated: Span::new(passage.gen_start as usize, passage.gen_end as usize),
+                    document: Span::new(passage.doc_start as usize, passage.doc_end as usize),
+                    similarity: passage.similarity,
+                }));
+        }
+        Ok(comparison)
     }
 
     /// The generation, cut where a passage starts or ends.
     pub fn generation_segments(&self) -> Vec<Segment<'_>> {
-        let spans = self.alignment.cases.iter().map(|case| case.generated);
+        let spans = self.passages.iter().map(|passage| passage.generated);
         marks::cut(&self.generation.1, &spans.collect::<Vec<_>>())
     }
 
     /// The document, cut where a passage starts or ends.
     pub fn document_segments(&self) -> Vec<Segment<'_>> {
-        let spans = self.alignment.cases.iter().map(|case| case.document);
+        let spans = self.passages.iter().map(|passage| passage.document);
         marks::cut(&self.document.1, &spans.collect::<Vec<_>>())
     }
 
     /// The class in words.
     pub fn class(&self) -> &'static str {
-        match self.alignment.class {
-            Class::None => "none",
-            Class::Verbatim => "verbatim",
-            Class::Summary => "idea (the generation spins out a passage of the document)",
-            Class::Obfuscated => "obfuscated (a paraphrase, if the passages mean the same)",
+        match self.class {
+            Verdict::None => "none",
+            Verdict::Verbatim => "verbatim",
+            Verdict::Paraphrase => "paraphrase",
+            Verdict::Idea => "idea (the generation spins out a passage of the document)",
         }
     }
 
     /// The passages as a table, one a line.
     pub fn table(&self) -> String {
         let mut table = format!("class    {}\n         {}\n", self.class(), self.settings);
-        if !self.alignment.cases.is_empty() {
+        if !self.passages.is_empty() {
             let _ = writeln!(table, "\npassage        generation          document  similarity");
         }
-        for (number, case) in (1..).zip(&self.alignment.cases) {
-            let span = |span: text_align::Span| format!("{}..{}", span.start, span.end);
+        for (number, passage) in (1..).zip(&self.passages) {
+            let span = |span: Span| format!("{}..{}", span.start, span.end);
             let _ = writeln!(
                 table,
                 "{number:>7}  {:>16}  {:>16}  {:>10.3}",
-                span(case.generated),
-                span(case.document),
-                case.similarity
+                span(passage.generated),
+                span(passage.document),
+                passage.similarity
             );
         }
         table
@@ -200,6 +266,33 @@ pub fn run(arguments: &AlignArguments) -> Result<(), Error> {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| Error::output("standard output", error)),
+    }
+}
+
+/// A generation of no known origin.
+fn sample(generation: &str) -> Sample {
+    Sample {
+        sample_id: 0,
+        doc_id: None,
+        split: Split::None,
+        copies: 0,
+        strategy: String::new(),
+        prompt: String::new(),
+        generation: generation.to_owned(),
+        truth: None,
+        prompt_tokens: Vec::new(),
+        generated_tokens: Vec::new(),
+        logprobs: Vec::new(),
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        seed: 0,
+        finish: Finish::End,
+        prompt_form: None,
+        tokens_read: None,
+        lower_case_loss: None,
+        reference_loss: None,
+        zlib_bytes: None,
     }
 }
 

@@ -7,6 +7,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use contract::pipeline::DetectorPreset;
+use contract::records::Verdict;
+use plagiarism::side_by_side::{Comparison, PresetName};
 use tempfile::TempDir;
 
 const GENERATION: &str =
@@ -86,7 +89,7 @@ fn both_texts_are_shown_with_the_passage_in_brackets_and_its_offsets() {
     // Nothing in a text reaches the terminal as a command.
     assert!(!shown.contains('\u{1b}'));
     assert!(
-        shown.contains("class    verbatim\n         preset lee2023, mode fixed\n"),
+        shown.contains("class    verbatim\n         preset ours, paraphrases confirmed by meaning\n"),
         "{shown}"
     );
     // 19 characters stand before the passage of 62 in the generation, 64 in the document.
@@ -98,18 +101,74 @@ fn both_texts_are_shown_with_the_passage_in_brackets_and_its_offsets() {
 fn settings_and_standard_input_are_taken() {
     let texts = Texts::new(b"", DOCUMENT.as_bytes());
     let output = texts.align_with_input(
-        &[
-            "-", "b.txt", "--preset", "pan2015", "--mode", "exact", "--width", "60",
-        ],
+        &["-", "b.txt", "--preset", "pan2015", "--width", "60"],
         GENERATION.as_bytes(),
     );
     let shown = shown(&output);
     assert!(
-        shown.contains("class    none\n         preset pan2015, mode exact\n"),
+        shown.contains("class    none\n         preset pan2015, paraphrases confirmed by meaning\n"),
         "{shown}"
     );
     assert!(!shown.contains("passage"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 60), "{shown}");
+}
+
+#[test]
+fn classes_are_those_of_the_stage_and_its_presets() {
+    const ONE: &str =
+        "Family of Ada and baker Joe met at the station on the third of June with 14 baskets of pears.";
+    const TOLD: &str = "The office told Mr Aster on Monday that his deposit was far too small and that he should come back with a \
+        second form before the month ends.";
+    const RETOLD: &str = "On Monday the office informed Mr Aster that his deposit was much too small and that he ought to return \
+        with a second form before the end of the month.";
+    for (generation, document, preset, class) in [
+        // One and the same sentence has no words rarer than others, so alignment alone sees nothing.
+        (ONE, ONE, "ours", "verbatim"),
+        (ONE, ONE, "lee2023", "none"),
+        (RETOLD, TOLD, "ours", "paraphrase"),
+        (RETOLD, ONE, "ours", "none"),
+    ] {
+        let texts = Texts::new(generation.as_bytes(), document.as_bytes());
+        let shown = shown(&texts.align(&["a.txt", "b.txt", "--preset", preset]));
+        assert!(
+            shown.contains(&format!("class    {class}\n         preset {preset}, ")),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn without_an_encoder_words_decide_and_the_output_says_so() {
+    let text = |name: &str, text: &str| (PathBuf::from(name), text.to_owned());
+    let compared = Comparison::of(text("a", GENERATION), text("b", DOCUMENT), PresetName::Ours, None)
+        .expect("a comparison");
+    assert_eq!(compared.class, Verdict::Verbatim);
+    assert!(
+        compared
+            .table()
+            .contains("by words alone, paraphrases not confirmed"),
+        "{}",
+        compared.table()
+    );
+}
+
+#[test]
+fn every_preset_is_offered_by_name() {
+    let help = Command::new(env!("CARGO_BIN_EXE_plagiarism"))
+        .args(["align", "--help"])
+        .output()
+        .expect("the program");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    for preset in [
+        DetectorPreset::Ours,
+        DetectorPreset::Lee2023,
+        DetectorPreset::Pan2015,
+    ] {
+        // As pipeline files spell it.
+        let name = format!("{preset:?}").to_lowercase();
+        assert!(help.contains(&format!("- {name}:")), "{name} in {help}");
+    }
+    assert!(help.contains("[default: ours]") && !help.contains('`'), "{help}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::CaseError;
-use crate::corpus::{Corpus, SHORTEST_PASSAGE, SHORTEST_SURROUNDING};
+use crate::corpus::{Corpus, MIN_PASSAGE_WORDS, MIN_SURROUNDING_WORDS};
 use crate::disguise::disguise;
 use crate::kinds::{Kind, Strength};
 use crate::synonyms::Synonyms;
@@ -67,17 +67,17 @@ pub struct Planted {
     pub kind: Kind,
     /// How strongly; `Light` for a kind without strengths.
     pub strength: Strength,
-    /// Where the disguised passage stands in the generation.
+    /// Where the disguised passage is in the generation.
     pub in_generation: Range<usize>,
     /// Index of the document that the passage was taken from.
     pub document: usize,
-    /// Where the passage stands in that document.
+    /// Where the passage is in that document.
     pub in_document: Range<usize>,
 }
 
 /// Makes cases: passages of `documents` planted into sentences of `others`, which should be of the same genre.
 ///
-/// A passage is chosen only if none of its runs of eight words stands in a second document, so that there is one right answer;
+/// A passage is chosen only if none of its runs of eight words occurs in a second document, so that there is one right answer;
 /// and surroundings only if they share not even five with a document. The same texts and settings give the same cases, and a case
 /// depends on its kind, strength and number alone, not on which other cases are asked for.
 ///
@@ -93,7 +93,7 @@ pub fn cases(
     let corpus = Corpus::new(documents, others);
     if !corpus.has_surroundings() {
         return Err(CaseError::NoSurroundings {
-            words: SHORTEST_SURROUNDING,
+            words: MIN_SURROUNDING_WORDS,
             run: SHORT_RUN,
         });
     }
@@ -106,7 +106,7 @@ pub fn cases(
                 let case = planted(&corpus, documents, kind, strength, words, synonyms, &mut random).ok_or(
                     CaseError::NoPassage {
                         kind: kind.name(),
-                        words: SHORTEST_PASSAGE,
+                        words: MIN_PASSAGE_WORDS,
                         sentences: kind.sentences().0,
                     },
                 )?;
@@ -191,7 +191,7 @@ fn planted(
 /// A run of `share` of the words of a passage, but not of fewer than the shortest passage has.
 fn truncated(text: &str, bytes: Range<usize>, share: f64, random: &mut ChaCha8Rng) -> Range<usize> {
     let words: Vec<(usize, &str)> = text[bytes.clone()].unicode_word_indices().collect();
-    let kept = ((words.len() as f64 * share) as usize).clamp(SHORTEST_PASSAGE.min(words.len()), words.len());
+    let kept = ((words.len() as f64 * share) as usize).clamp(MIN_PASSAGE_WORDS.min(words.len()), words.len());
     let first = random.random_range(0..=words.len() - kept);
     match (words.get(first), words.get((first + kept).saturating_sub(1))) {
         (Some((start, _)), Some((end, last))) => bytes.start + start..bytes.start + end + last.len(),

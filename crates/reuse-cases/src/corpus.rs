@@ -9,14 +9,14 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::text::{self, LONG_RUN, SHORT_RUN, Sentence, sentences, word_count};
 
-/// Fewest words of a planted passage.
-pub(crate) const SHORTEST_PASSAGE: usize = 12;
+/// Minimum number of words of a planted passage.
+pub(crate) const MIN_PASSAGE_WORDS: usize = 12;
 
-/// Most words of a planted passage.
-const LONGEST_PASSAGE: usize = 200;
+/// Maximum number of words of a planted passage.
+const MAX_PASSAGE_WORDS: usize = 200;
 
-/// Fewest words of a sentence that is put around passages.
-pub(crate) const SHORTEST_SURROUNDING: usize = 4;
+/// Minimum number of words of a sentence that is put around passages.
+pub(crate) const MIN_SURROUNDING_WORDS: usize = 4;
 
 /// Random places looked at before giving up.
 const ATTEMPTS: usize = 2_000;
@@ -24,8 +24,8 @@ const ATTEMPTS: usize = 2_000;
 /// Words in more than this share of the documents name no subject.
 const COMMON: f64 = 0.02;
 
-/// Most words of a text about a subject.
-const LONGEST_TEXT: usize = 400;
+/// Maximum number of words of a text about a subject.
+const MAX_TEXT_WORDS: usize = 400;
 
 /// Texts by sentence, and what they share.
 pub(crate) struct Corpus<'texts> {
@@ -33,7 +33,7 @@ pub(crate) struct Corpus<'texts> {
     documents: Vec<Vec<Sentence<'texts>>>,
     /// For each other text the runs of sentences that share no short run of words with a document.
     surroundings: Vec<Vec<&'texts str>>,
-    /// In how many documents a run of words stands.
+    /// In how many documents a run of words occurs.
     holders: HashMap<u64, usize>,
 }
 
@@ -49,7 +49,7 @@ impl<'texts> Corpus<'texts> {
             phrases.extend(text::runs(text, SHORT_RUN));
         }
         let is_free = |sentence: &Sentence| {
-            sentence.words >= SHORTEST_SURROUNDING
+            sentence.words >= MIN_SURROUNDING_WORDS
                 && text::runs(sentence.text, SHORT_RUN)
                     .iter()
                     .all(|run| !phrases.contains(run))
@@ -72,16 +72,16 @@ impl<'texts> Corpus<'texts> {
         !self.surroundings.is_empty()
     }
 
-    /// A passage of so many whole sentences that stands in one document only: the document, and its bytes there.
+    /// A passage of so many whole sentences that occurs in one document only: the document, and its bytes there.
     pub(crate) fn passage(
         &self,
-        (fewest, most): (usize, usize),
+        (min_sentences, max_sentences): (usize, usize),
         random: &mut ChaCha8Rng,
     ) -> Option<(usize, Range<usize>)> {
         (0..ATTEMPTS).find_map(|_| {
             let document = random.random_range(0..self.documents.len().max(1));
             let sentences = self.documents.get(document)?;
-            let count = random.random_range(fewest..=most);
+            let count = random.random_range(min_sentences..=max_sentences);
             if sentences.len() < count {
                 return None;
             }
@@ -92,7 +92,7 @@ impl<'texts> Corpus<'texts> {
             let is_own = text::runs(passage, LONG_RUN)
                 .iter()
                 .all(|run| self.holders.get(run).is_some_and(|&documents| documents == 1));
-            ((SHORTEST_PASSAGE..=LONGEST_PASSAGE).contains(&words) && is_own).then_some((document, bytes))
+            ((MIN_PASSAGE_WORDS..=MAX_PASSAGE_WORDS).contains(&words) && is_own).then_some((document, bytes))
         })
     }
 
@@ -121,12 +121,12 @@ impl<'texts> Corpus<'texts> {
                 postings.entry(word).or_default().push(document);
             }
         }
-        let most = (self.texts.len() as f64 * COMMON).max(2.0) as usize;
-        postings.retain(|_, documents| documents.len() <= most);
+        let max_documents = (self.texts.len() as f64 * COMMON).max(2.0) as usize;
+        postings.retain(|_, documents| documents.len() <= max_documents);
         let weight = |documents: &Vec<usize>| (self.texts.len() as f64 / documents.len() as f64).ln();
         let mut ranked: Vec<(f64, usize, String)> = Vec::new();
         for free in &self.surroundings {
-            let text = up_to(free, LONGEST_TEXT);
+            let text = up_to(free, MAX_TEXT_WORDS);
             let mut weights = HashMap::<usize, f64>::new();
             let words = subject_words(&text);
             for documents in words.iter().filter_map(|word| postings.get(word)) {

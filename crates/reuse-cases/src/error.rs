@@ -7,15 +7,15 @@ use thiserror::Error;
 pub enum CaseError {
     /// The documents hold no passage of their own that is long enough.
     #[error(
-        "expected a passage of {words} words or more in {sentences} sentences or more that stands in one document only, \
+        "expected a passage of {words} words or more in {sentences} sentences or more that occurs in one document only, \
          for kind \"{kind}\"; found none"
     )]
     NoPassage {
         /// Name of the kind.
         kind: &'static str,
-        /// Fewest words.
+        /// Minimum number of words.
         words: usize,
-        /// Fewest sentences.
+        /// Minimum number of sentences.
         sentences: usize,
     },
     /// The other texts hold no sentence to put around passages.
@@ -24,7 +24,7 @@ pub enum CaseError {
          found none"
     )]
     NoSurroundings {
-        /// Fewest words.
+        /// Minimum number of words.
         words: usize,
         /// The length of a run that counts as shared.
         run: usize,

@@ -3,7 +3,7 @@
 /// What is done to a passage before it is planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Nothing: the passage stands letter for letter.
+    /// Nothing: the passage is copied letter for letter.
     Copy,
     /// Words change places within windows of 3 words, of 6, or within the whole sentence.
     WordShuffle,
@@ -56,12 +56,12 @@ impl Kind {
         }
     }
 
-    /// Whether the passage stays as it is at every strength, so that strengths need not be told apart.
+    /// Whether the passage stays as it is at every strength, so that strengths need not be distinguished.
     pub const fn has_strengths(self) -> bool {
         !matches!(self, Self::Copy)
     }
 
-    /// Fewest and most sentences of a passage for this kind.
+    /// Minimum and maximum number of sentences of a passage for this kind.
     pub(crate) const fn sentences(self) -> (usize, usize) {
         match self {
             Self::Reorder => (3, 6),

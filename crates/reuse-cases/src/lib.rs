@@ -1,7 +1,7 @@
 //! Cases of text reuse with known truth, to score a plagiarism detector.
 //!
 //! A case is a *generation*, a text as a language model might write it, in which a passage of a document may be planted: as it
-//! stands, or disguised. What is planted, and where it stands on both sides, is known to the character, so that a detector's
+//! is, or disguised. What is planted, and where it lies on both sides, is known to the character, so that a detector's
 //! answer can be scored.
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! Words that can stand for each other.
+//! Words that can replace each other.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Synonyms {
 
 impl Synonyms {
     /// Reads a table: one group of interchangeable words a line, `noun: method approach`, `verb: use employ` or
-    /// `other: big large`. Nouns and verbs stand in their base form and inflect regularly. Empty lines and lines that begin
+    /// `other: big large`. Nouns and verbs are in their base form and inflect regularly. Empty lines and lines that begin
     /// with `#` don't count.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Synonyms {
         self.others.is_empty()
     }
 
-    /// What can stand for `word`, in lower case.
+    /// What can replace `word`, in lower case.
     pub fn of(&self, word: &str) -> &[String] {
         self.others.get(&word.to_lowercase()).map_or(&[], Vec::as_slice)
     }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_table_reads_and_no_word_stands_for_itself() {
+    fn the_built_in_table_reads_and_no_word_replaces_itself() {
         let table = Synonyms::read(BUILT_IN).unwrap();
         assert!(table.len() > 700, "{}", table.len());
         assert_eq!(Synonyms::default().len(), table.len());

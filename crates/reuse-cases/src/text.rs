@@ -14,7 +14,7 @@ pub(crate) const LONG_RUN: usize = 8;
 /// Texts that share a run of so many words may share a set phrase: surroundings may share none with any document.
 pub(crate) const SHORT_RUN: usize = 5;
 
-/// A sentence and where it stands, in bytes, without white space at its ends.
+/// A sentence and where it lies, in bytes, without white space at its ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sentence<'text> {
     pub(crate) text: &'text str,
@@ -54,7 +54,7 @@ pub(crate) fn in_characters(text: &str, bytes: Range<usize>) -> Range<usize> {
     start..start + text[bytes].chars().count()
 }
 
-/// A number for each run of `length` words, whatever their case and what stands between them.
+/// A number for each run of `length` words, whatever their case and what is between them.
 pub(crate) fn runs(text: &str, length: usize) -> Vec<u64> {
     let words: Vec<String> = text.unicode_words().map(str::to_lowercase).collect();
     let number = |run: &[String]| {
@@ -65,7 +65,7 @@ pub(crate) fn runs(text: &str, length: usize) -> Vec<u64> {
     words.windows(length).map(number).collect()
 }
 
-/// A text cut into words and what stands between them; together they are the text again.
+/// A text cut into words and what is between them; together they are the text again.
 pub(crate) fn pieces(text: &str) -> Vec<String> {
     text.split_word_bounds().map(str::to_owned).collect()
 }

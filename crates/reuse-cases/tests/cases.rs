@@ -23,7 +23,7 @@ const SUBJECTS: [&str; 12] = [
     "library",
 ];
 
-/// A document of eight sentences about one subject. Its own words stand so close that no run of eight is without one.
+/// A document of eight sentences about one subject. Its own words are so close that no run of eight is without one.
 fn document(number: usize) -> String {
     let subject = SUBJECTS[number % SUBJECTS.len()];
     let sentence = |index: usize| {
@@ -229,7 +229,7 @@ fn a_text_on_the_same_subject_shares_its_rare_words() {
 }
 
 #[test]
-fn passages_that_stand_in_two_documents_are_not_planted() {
+fn passages_that_occur_in_two_documents_are_not_planted() {
     let shared = document(0);
     let own = document(1);
     let documents = [shared.as_str(), shared.as_str(), own.as_str()];

@@ -158,8 +158,8 @@ impl Random {
             mode,
             verbatim_minimum: self.below(60),
             passage_minimum: self.below(60),
-            minimum_cluster: self.below(3),
-            minimum_sentence_words: self.below(6),
+            min_cluster_sentences: self.below(3),
+            min_sentence_words: self.below(6),
             ..preset
         }
     }

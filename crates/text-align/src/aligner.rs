@@ -26,7 +26,7 @@ const LARGE_PAIR: usize = 1 << 16;
 pub enum Class {
     /// No passage of one renders a passage of the other.
     None,
-    /// A passage stands word for word in both.
+    /// A passage occurs word for word in both.
     Verbatim,
     /// The source passages are several times longer than the suspicious ones that render them. For language models,
     /// where the document is the suspicious text, this is the class "idea": the generation spins out a passage.

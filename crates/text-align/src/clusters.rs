@@ -1,4 +1,4 @@
-//! Steps 4 and 5: seeds that stand close together on both sides become candidate cases.
+//! Steps 4 and 5: seeds that lie close together on both sides become candidate cases.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub(crate) struct Candidate {
 }
 
 /// Clusters `seeds` and keeps the clusters whose sides are alike, by suspicious and then by source sentences. A
-/// cluster that fails is clustered again with gaps one smaller, until the least gap.
+/// cluster that fails is clustered again with gaps one smaller, until the minimum gap.
 ///
 /// The published program leaves candidates that start with the same suspicious sentence in the order in which the
 /// clusters fell apart, and so does [`Mode::Exact`](crate::Mode::Exact).
@@ -36,7 +36,7 @@ pub(crate) fn candidates(
     };
     cluster_again(seeds, gap, &mut open);
     while let Some((cluster, gap)) = open.pop() {
-        if !is_large_enough(&cluster, parameters.minimum_cluster) {
+        if !is_large_enough(&cluster, parameters.min_cluster_sentences) {
             continue;
         }
         let (suspicious, source) = (range(&cluster, Side::Suspicious), range(&cluster, Side::Source));
@@ -47,13 +47,13 @@ pub(crate) fn candidates(
                 source,
                 similarity,
             });
-        } else if let Some(narrower) = narrower(gap, parameters.least_gap, parameters.mode)
+        } else if let Some(narrower) = narrower(gap, parameters.min_gap, parameters.mode)
             && cluster.len() > 1
         {
             cluster_again(cluster, narrower, &mut open);
         }
     }
-    if parameters.mode.one_case_stands_for_all_it_overlaps() {
+    if parameters.mode.one_case_replaces_all_it_overlaps() {
         found.sort_by_key(|candidate| candidate.suspicious.start);
     } else {
         found.sort_unstable_by_key(sentence_order);
@@ -118,15 +118,15 @@ fn split(seeds: Vec<Seed>, gap: Sides<usize>) -> Vec<Vec<Seed>> {
     finished
 }
 
-fn narrower(gap: Sides<usize>, least: Sides<usize>, mode: Mode) -> Option<Sides<usize>> {
-    let one_is_least = gap.suspicious <= least.suspicious || gap.source <= least.source;
-    if one_is_least && mode.gaps_fall_together() {
+fn narrower(gap: Sides<usize>, min_gap: Sides<usize>, mode: Mode) -> Option<Sides<usize>> {
+    let one_is_lowest = gap.suspicious <= min_gap.suspicious || gap.source <= min_gap.source;
+    if one_is_lowest && mode.gaps_fall_together() {
         return None;
     }
-    let fall = |gap: usize, least: usize| if gap > least { gap - 1 } else { gap };
+    let fall = |gap: usize, min_gap: usize| if gap > min_gap { gap - 1 } else { gap };
     let next = Sides {
-        suspicious: fall(gap.suspicious, least.suspicious),
-        source: fall(gap.source, least.source),
+        suspicious: fall(gap.suspicious, min_gap.suspicious),
+        source: fall(gap.source, min_gap.source),
     };
     (next != gap).then_some(next)
 }
@@ -238,17 +238,17 @@ mod tests {
     }
 
     #[test]
-    fn gaps_fall_one_by_one_to_the_least() {
+    fn gaps_fall_one_by_one_to_the_minimum() {
         let gaps = |suspicious, source| Sides { suspicious, source };
-        let least = gaps(0, 1);
+        let min_gap = gaps(0, 1);
         for (gap, fixed, exact) in [
             (gaps(2, 2), Some(gaps(1, 1)), Some(gaps(1, 1))),
             (gaps(1, 1), Some(gaps(0, 1)), None),
             (gaps(0, 3), Some(gaps(0, 2)), None),
             (gaps(0, 1), None, None),
         ] {
-            assert_eq!(narrower(gap, least, Mode::Fixed), fixed, "{gap:?}");
-            assert_eq!(narrower(gap, least, Mode::Exact), exact, "{gap:?}");
+            assert_eq!(narrower(gap, min_gap, Mode::Fixed), fixed, "{gap:?}");
+            assert_eq!(narrower(gap, min_gap, Mode::Exact), exact, "{gap:?}");
         }
     }
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn small_clusters_are_told_by_distinct_sentences() {
+    fn small_clusters_are_counted_by_distinct_sentences() {
         let cluster = seeds(&[(4, 7), (4, 8), (4, 9)]);
         assert!(is_large_enough(&cluster, 1));
         assert!(!is_large_enough(&cluster, 2));
@@ -290,7 +290,7 @@ mod tests {
         let suspicious = words("lamp aaaa bbbb zinc");
         let source = words("lamp cccc dddd zinc");
         let parameters = Parameters {
-            minimum_sentence_words: 1,
+            min_sentence_words: 1,
             ..Parameters::lee2023()
         };
         let vectors = PairVectors::of(&suspicious, &source, &parameters).expect("shared terms");
@@ -303,15 +303,15 @@ mod tests {
             similarity: 1.0,
         };
         assert_eq!(found(&parameters), [one(0), one(3)]);
-        // At a least gap of 2 the cluster never falls apart and is dropped.
+        // At a minimum gap of 2 the cluster never falls apart and is dropped.
         assert_eq!(
             found(&Parameters {
-                least_gap: Sides::both(2),
+                min_gap: Sides::both(2),
                 ..parameters.clone()
             }),
             []
         );
-        // At a threshold below 8/26 it stands as it is.
+        // At a threshold below 8/26 it stays as it is.
         let whole = found(&Parameters {
             cluster_cosine: 0.30,
             ..parameters

@@ -34,13 +34,13 @@
 //!    the next ([`PreparedText`], [`sentences`]).
 //! 2. Sentences become vectors, weighted by count × ln(N / df) over the sentences of both texts.
 //! 3. Every pair of sentences that is alike, by cosine and by Dice coefficient, is a *seed*.
-//! 4. Seeds that stand close together on both sides form *clusters*.
+//! 4. Seeds that lie close together on both sides form *clusters*.
 //! 5. A cluster whose two sides as a whole are not alike is broken up again with a smaller gap, or dropped.
 //! 6. Of clusters that share suspicious sentences the better one stays.
 //! 7. What is too short is dropped; the rest are *cases*.
 //! 8. If a case holds a long common word sequence, the pair is *verbatim*, and its cases are those sequences.
 //! 9. If not, steps 4 to 7 are repeated with a wide gap. If the passages are much longer on the source side, the pair is
-//!    a *summary*; if not, the first cases stand, and the pair is *obfuscated*.
+//!    a *summary*; if not, the first cases stay, and the pair is *obfuscated*.
 //!
 //! # What to know
 //!

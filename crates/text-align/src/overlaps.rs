@@ -14,7 +14,7 @@ const NEAR_PERFECT: f64 = 0.99;
 pub(crate) fn resolve(vectors: &PairVectors, candidates: Vec<Candidate>, mode: Mode) -> Vec<Candidate> {
     let mut comparison = SentenceComparison::new(vectors);
     let contenders: Vec<Contender> = candidates.into_iter().map(Contender::of).collect();
-    let kept = if mode.one_case_stands_for_all_it_overlaps() {
+    let kept = if mode.one_case_replaces_all_it_overlaps() {
         resolve_as_published(&mut comparison, contenders)
     } else {
         resolve_one_by_one(&mut comparison, contenders)
@@ -221,7 +221,7 @@ mod tests {
 
     fn vectors(suspicious: &str, source: &str) -> PairVectors {
         let parameters = Parameters {
-            minimum_sentence_words: 1,
+            min_sentence_words: 1,
             ..Parameters::lee2023()
         };
         PairVectors::of(&words(suspicious), &words(source), &parameters).expect("shared terms")
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn in_exact_mode_one_stands_for_all_it_overlaps() {
+    fn in_exact_mode_one_case_replaces_all_it_overlaps() {
         // One case of four sentences that are much alike, and two of two sentences each that are the same.
         let vectors = vectors(
             "lamp zinc fish horn",

@@ -27,12 +27,12 @@ impl<T: Copy> Sides<T> {
 /// | step | [`Mode::Exact`], as published | [`Mode::Fixed`] |
 /// |---|---|---|
 /// | joining short sentences | the joined sentence is as long as its parts, so it ends early by the white space between them | it ends where its last part ends |
-/// | falling gaps | they stop falling when one side's has reached its least | each falls to its own least |
+/// | falling gaps | they stop falling when one side's has reached its minimum | each falls to its own minimum |
 /// | overlapping cases | of a case and all cases that overlap it one stays, though the others may lie apart from that one | each is compared with the one kept before it |
 /// | summary pass | the suspicious gap is read from the setting of the source gap | each side has its own |
 /// | verbatim words | punctuation marks are no words; a passage reaches to the ends of its sentence if it has their first or last word | punctuation marks count, and nothing is added |
 /// | verbatim length | the suspicious passage must be longer than the minimum | both must be |
-/// | verbatim repetitions | a passage that stands in a longer one of the source is dropped, and so are two that are one and the same there | every word that is part of a long common passage is covered, on both sides |
+/// | verbatim repetitions | a passage that lies in a longer one of the source is dropped, and so are two that are one and the same there | every word that is part of a long common passage is covered, on both sides |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -49,13 +49,13 @@ impl Mode {
         self == Self::Exact
     }
 
-    /// No gap falls further once that of one side has reached its least.
+    /// No gap falls further once that of one side has reached its minimum.
     pub(crate) fn gaps_fall_together(self) -> bool {
         self == Self::Exact
     }
 
-    /// A case is compared with all that overlap it, and the best of them takes the place of all.
-    pub(crate) fn one_case_stands_for_all_it_overlaps(self) -> bool {
+    /// A case is compared with all that overlap it, and the best of them replaces all.
+    pub(crate) fn one_case_replaces_all_it_overlaps(self) -> bool {
         self == Self::Exact
     }
 
@@ -103,14 +103,14 @@ pub struct Parameters {
     pub seed_dice: f64,
     /// A cluster of seeds is a case if the cosine of its two sides is greater than this.
     pub cluster_cosine: f64,
-    /// Most sentences without a seed between two seeds of one cluster.
+    /// Maximum number of sentences without a seed between two seeds of one cluster.
     pub gap: Sides<usize>,
     /// How far the gap may fall, one by one, for clusters that are not similar enough.
-    pub least_gap: Sides<usize>,
-    /// Fewest sentences with a seed that a cluster has on either side.
-    pub minimum_cluster: usize,
+    pub min_gap: Sides<usize>,
+    /// Minimum number of sentences with a seed that a cluster has on either side.
+    pub min_cluster_sentences: usize,
     /// A sentence of fewer words than this is joined to the next.
-    pub minimum_sentence_words: usize,
+    pub min_sentence_words: usize,
     /// A common passage is verbatim if it is longer than this on both sides.
     pub verbatim_minimum: usize,
     /// A case shorter than this on either side is dropped.
@@ -130,9 +130,9 @@ impl Parameters {
             seed_dice: 0.33,
             cluster_cosine: 0.34,
             gap: Sides::both(4),
-            least_gap: Sides::both(0),
-            minimum_cluster: 1,
-            minimum_sentence_words: 3,
+            min_gap: Sides::both(0),
+            min_cluster_sentences: 1,
+            min_sentence_words: 3,
             verbatim_minimum: 256,
             passage_minimum: 150,
             summary_gap: Sides::both(24),
@@ -171,13 +171,13 @@ impl Parameters {
             });
         }
         let gaps = [
-            (self.gap.suspicious, self.least_gap.suspicious),
-            (self.gap.source, self.least_gap.source),
-            (self.summary_gap.suspicious, self.least_gap.suspicious),
-            (self.summary_gap.source, self.least_gap.source),
+            (self.gap.suspicious, self.min_gap.suspicious),
+            (self.gap.source, self.min_gap.source),
+            (self.summary_gap.suspicious, self.min_gap.suspicious),
+            (self.summary_gap.source, self.min_gap.source),
         ];
-        match gaps.into_iter().find(|(gap, least)| least > gap) {
-            Some((gap, least)) => Err(ParameterError::Gap { gap, least }),
+        match gaps.into_iter().find(|(gap, min_gap)| min_gap > gap) {
+            Some((gap, min_gap)) => Err(ParameterError::Gap { gap, min_gap }),
             None => Ok(()),
         }
     }
@@ -207,13 +207,13 @@ pub enum ParameterError {
         /// Its value.
         value: f64,
     },
-    /// A gap that starts below the least gap.
-    #[error("a gap of {gap} is below its least_gap of {least}")]
+    /// A gap that starts below the minimum gap.
+    #[error("a gap of {gap} is below its min_gap of {min_gap}")]
     Gap {
         /// The gap, of the first or of the summary pass.
         gap: usize,
-        /// The least gap of the same side.
-        least: usize,
+        /// The minimum gap of the same side.
+        min_gap: usize,
     },
 }
 
@@ -300,14 +300,14 @@ mod tests {
         );
         assert_eq!(
             Parameters {
-                least_gap: Sides {
+                min_gap: Sides {
                     suspicious: 0,
                     source: 5
                 },
                 ..sound
             }
             .check(),
-            Err(ParameterError::Gap { gap: 4, least: 5 })
+            Err(ParameterError::Gap { gap: 4, min_gap: 5 })
         );
     }
 }

@@ -58,7 +58,7 @@ impl Word {
 pub(crate) struct Term {
     /// Number of the stem in the text's lexicon.
     pub(crate) stem: u32,
-    /// How often it stands in the sentence.
+    /// How often it occurs in the sentence.
     pub(crate) count: u32,
 }
 
@@ -138,7 +138,7 @@ impl PreparedText {
         let mut word_ranges = Vec::with_capacity(sentences.len());
         let numbered = number_words(|add| {
             for sentence in sentences {
-                // What stands between two sentences is text too: the verbatim step must see it.
+                // What is between two sentences is text too: the verbatim step must see it.
                 reader.read_to(sentence.start, add);
                 let first = reader.words.len() as u32;
                 reader.read_to(sentence.end, add);

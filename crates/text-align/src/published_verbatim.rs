@@ -13,7 +13,7 @@ use crate::prepared::{PreparedText, Word};
 /// The published program compares every word of a passage with every word of the other. So does this module with equal
 /// words, but only up to so many pairs of them: some hundred kilobytes of ordinary text on either side. Longer passages,
 /// which would take it minutes or hours, are left to [`verbatim`](crate::verbatim).
-const MOST_PAIRS: usize = 1 << 26;
+const MAX_PAIRS: usize = 1 << 26;
 
 /// A word of a passage.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +168,7 @@ fn common_runs(
             continue;
         };
         pairs += places.len();
-        if pairs > MOST_PAIRS {
+        if pairs > MAX_PAIRS {
             return None;
         }
         for &place in places {
@@ -196,7 +196,7 @@ fn common_runs(
 }
 
 fn without_contained(mut runs: Vec<Sides<Span>>) -> Vec<Sides<Span>> {
-    // The longest first of those that start together: what contains a run stands before it, unless it is equal to it.
+    // The longest first of those that start together: what contains a run precedes it, unless it is equal to it.
     runs.sort_unstable_by_key(|run| (run.source.start, std::cmp::Reverse(run.source.end)));
     let mut furthest = 0;
     let mut kept = Vec::new();
@@ -259,7 +259,7 @@ mod tests {
         );
         assert_eq!(found(&twice, &once, 5), []);
         assert_eq!(found(&once, &twice, 5), [(0, 14, 0, 14), (0, 14, 20, 34)]);
-        // What lies within a longer passage of the source goes, wherever it stands in the suspicious text.
+        // What lies within a longer passage of the source goes, wherever it occurs in the suspicious text.
         let (left, right) = (
             text(&["zinc moon horn lamp zinc moon"]),
             text(&["lamp zinc moon"]),

@@ -64,7 +64,7 @@ fn nearest(found: &[(f64, u32)], position: u32, limit: usize) -> impl Iterator<I
             (&found[..higher], &found[higher..equal])
         }
     };
-    // The tied ones that are taken stand side by side around the position.
+    // The tied ones that are taken lie side by side around the position.
     let mut end = tied.partition_point(|&(_, source)| source < position);
     let mut start = end;
     let wanted = if tied.is_empty() { 0 } else { limit - certain.len() };

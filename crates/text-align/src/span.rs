@@ -1,4 +1,4 @@
-//! Where a passage stands in its text.
+//! Where a passage lies in its text.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,17 +1,17 @@
 //! The suffix automaton of a word sequence (Blumer et al. 1985): built in linear time, it tells for each position of
-//! another sequence the longest run that ends there and stands in the first one too.
+//! another sequence the longest run that ends there and occurs in the first one too.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 const ROOT: u32 = 0;
 
-/// A run of words that stands in both sequences.
+/// A run of words that occurs in both sequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Run {
     /// Where in the sequence that was searched.
     pub(crate) searched: Range<usize>,
-    /// Where it first stands in the sequence that the automaton was built from.
+    /// Where it first occurs in the sequence that the automaton was built from.
     pub(crate) indexed: Range<usize>,
 }
 
@@ -125,7 +125,7 @@ impl SuffixAutomaton {
         self.edges.push(Edge { word, next });
     }
 
-    /// The runs of `words` that also stand in the indexed sequence and lie in no longer such run of `words`, in order.
+    /// The runs of `words` that also occur in the indexed sequence and lie in no longer such run of `words`, in order.
     pub(crate) fn longest_runs(&self, words: &[u32]) -> Vec<Run> {
         let mut runs = Vec::new();
         let mut state = ROOT;

@@ -137,7 +137,7 @@ fn add_up(terms: &mut Vec<Term>, text: &PreparedText) {
     });
 }
 
-/// Both sides of a pair, and where each term stands in the source.
+/// Both sides of a pair, and where each term occurs in the source.
 ///
 /// Terms are numbered: those of the suspicious text as there, and then those that only the source has.
 #[derive(Debug, Default)]
@@ -187,7 +187,7 @@ impl PairVectors {
         if !has_shared {
             return false;
         }
-        let (minimum, mode) = (parameters.minimum_sentence_words, parameters.mode);
+        let (minimum, mode) = (parameters.min_sentence_words, parameters.mode);
         self.sides.suspicious.read(suspicious, |stem| stem, minimum, mode);
         let numbers = &self.source_numbers;
         self.sides
@@ -266,7 +266,7 @@ impl PairVectors {
         }
         let count = suspicious.len() + source.len();
         self.logarithms.clear();
-        // Index 0 is never read: every term of an entry stands in some sentence.
+        // Index 0 is never read: every term of an entry occurs in some sentence.
         let logarithms = (0..=count).map(|frequency| (count as f64 / frequency as f64).ln());
         self.logarithms.extend(logarithms);
         suspicious.weigh(&self.frequencies, &self.logarithms);

@@ -1,4 +1,4 @@
-//! Step 8: passages of a case that stand word for word on both sides.
+//! Step 8: passages of a case that occur word for word on both sides.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ impl<'a> CommonWords<'a> {
         }
     }
 
-    /// The longest word sequences that stand in both passages and are longer than `minimum` characters on both sides,
+    /// The longest word sequences that occur in both passages and are longer than `minimum` characters on both sides,
     /// from the start of the first word to the end of the last, in the order of the suspicious text.
     ///
     /// Words are equal if they are in lower case; white space between them does not count. Listed is each sequence
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn passages_may_overlap_but_not_lie_in_longer_ones_on_both_sides() {
-        // "zinc moon" lies in longer passages of the suspicious text, but not where it stands last in the source.
+        // "zinc moon" lies in longer passages of the suspicious text, but not where it occurs last in the source.
         let (suspicious, source) = (
             "lamp zinc moon fish",
             "zinc moon fish horn lamp zinc moon bark zinc moon",

@@ -13,12 +13,12 @@ use crate::lexicon::{self, Lexicon};
 const SHORT_WORD: usize = 2;
 
 /// Longer words are their own stem: no English word is longer, and the stemmer's time need not be linear in them.
-const LONGEST_STEMMED: usize = 64;
+const MAX_STEMMED: usize = 64;
 
 /// A thread forgets the words it has met when they have more letters than this together.
 const REMEMBERED_BYTES: usize = 4 << 20;
 
-/// Calls `found` with each word of `piece` and how many characters of white space stand before it, in order. Returns
+/// Calls `found` with each word of `piece` and how many characters of white space precede it, in order. Returns
 /// the characters of white space after the last one.
 pub(crate) fn segment<'a>(piece: &'a str, mut found: impl FnMut(usize, &'a str)) -> usize {
     if piece.is_ascii() {
@@ -37,7 +37,7 @@ pub(crate) fn segment<'a>(piece: &'a str, mut found: impl FnMut(usize, &'a str))
     space
 }
 
-/// The same for ASCII, where the library has a faster way to the words with a letter or digit. What stands between
+/// The same for ASCII, where the library has a faster way to the words with a letter or digit. What is between
 /// them is white space, runs of low lines, and single characters.
 fn segment_ascii<'a>(piece: &'a str, mut found: impl FnMut(usize, &'a str)) -> usize {
     let mut space = 0;
@@ -166,7 +166,7 @@ fn stem<'a>(stemmer: &Stemmer, word: &'a str) -> Option<std::borrow::Cow<'a, str
     let length = word.chars().count();
     let is_term = length > SHORT_WORD && word.starts_with(char::is_alphanumeric);
     is_term.then(|| {
-        if length > LONGEST_STEMMED {
+        if length > MAX_STEMMED {
             word.into()
         } else {
             stemmer.stem(word)

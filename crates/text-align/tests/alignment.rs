@@ -138,17 +138,17 @@ fn generations_are_sources_and_documents_suspicious() {
 /// A sentence of six words, and a text that spends a sentence on every third of it, with chatter in between.
 fn spun_out() -> ((String, PreparedText), (String, PreparedText)) {
     let chatter = "well well well indeed";
-    let mut told = vec!["kilns lamps brass anvil"];
-    told.extend([chatter; 6]);
-    told.push("brass anvil rivers moons");
-    told.extend([chatter; 6]);
-    told.push("rivers moons kilns lamps");
+    let mut recounted = vec!["kilns lamps brass anvil"];
+    recounted.extend([chatter; 6]);
+    recounted.push("brass anvil rivers moons");
+    recounted.extend([chatter; 6]);
+    recounted.push("rivers moons kilns lamps");
     (
         text(&[
             "lamps kilns brass anvil rivers moons",
             "quartz feather glove ribbon",
         ]),
-        text(&told),
+        text(&recounted),
     )
 }
 
@@ -229,7 +229,7 @@ fn exact_mode_keeps_one_case_of_all_that_overlap_it() {
 }
 
 #[test]
-fn exact_mode_stops_all_gaps_when_one_has_reached_its_least() {
+fn exact_mode_stops_all_gaps_when_one_has_reached_its_minimum() {
     // Two common sentences: side by side in the suspicious text, with two strange ones between them in the source, so
     // that the whole is not alike enough.
     let (_, suspicious) = text(&[FOX, OWL, KILN]);
@@ -253,7 +253,7 @@ fn exact_mode_stops_all_gaps_when_one_has_reached_its_least() {
 
 #[test]
 fn exact_mode_reads_the_suspicious_summary_gap_from_the_source() {
-    // FOX and OWL stand side by side in the source, with one sentence between them in the suspicious text.
+    // FOX and OWL are side by side in the source, with one sentence between them in the suspicious text.
     let (left, suspicious) = text(&[FOX, RAIN, OWL]);
     let (right, source) = text(&[FOX, OWL, KILN]);
     let both = format!("{FOX} {OWL}");
@@ -345,7 +345,7 @@ fn exact_mode_measures_verbatim_passages_in_the_suspicious_text_only() {
 }
 
 #[test]
-fn in_exact_mode_a_passage_that_stands_twice_cancels_itself() {
+fn exact_mode_drops_a_passage_that_occurs_twice_in_the_source() {
     let (left, suspicious) = text(&[FOX, KILN, RAIN, FOX]);
     let (right, source) = text(&[OWL, FOX, BOAT]);
     let [fixed, exact] = both_modes(&suspicious, &source);

@@ -74,12 +74,12 @@ fn any_text() -> impl Strategy<Value = String> {
 
 fn any_parameters() -> impl Strategy<Value = Parameters> {
     (any::<bool>(), 0_usize..40, 0_usize..40, 0_usize..3, 0_usize..5).prop_map(
-        |(exact, verbatim_minimum, passage_minimum, minimum_cluster, minimum_sentence_words)| Parameters {
+        |(exact, verbatim_minimum, passage_minimum, min_cluster_sentences, min_sentence_words)| Parameters {
             mode: if exact { Mode::Exact } else { Mode::Fixed },
             verbatim_minimum,
             passage_minimum,
-            minimum_cluster,
-            minimum_sentence_words,
+            min_cluster_sentences,
+            min_sentence_words,
             ..Parameters::lee2023()
         },
     )
@@ -207,7 +207,7 @@ fn long_and_monotonous_texts_are_no_trouble() {
         (sentence.repeat(2_000), sentence.repeat(3_000)),
         (
             long_sentence.clone(),
-            format!("Something else stands here first. {long_sentence}"),
+            format!("Something else comes here first. {long_sentence}"),
         ),
         (
             "a".repeat(1_000_000),

@@ -89,7 +89,7 @@ fn exact_mode_finds_what_the_published_program_finds() {
             }
         }
     }
-    // Where the slips show: without them the fixture would not tell the modes apart.
+    // Where the slips show: without them the fixture would not distinguish the modes.
     differing.dedup();
     assert!(
         differing.contains(&"a passage that the suspicious text has twice"),

@@ -2,19 +2,22 @@
 //!
 //! ```text
 //! cargo run -p plagiarism --example test_bed -- --corpus TEXTS.parquet [--out SCORES.parquet] …
+//! cargo run -p plagiarism --example test_bed -- --same-question ANSWERS.parquet
 //! ```
 //!
 //! A part of the texts becomes the corpus, another gives the surroundings; `reuse-cases` plants passages of the one into
 //! sentences of the other, and the stage looks for them with each preset, from candidates to exact passages. Scores are those of
 //! the PAN tasks (`text_align::case_measures`), by kind and strength of disguise; false alarms are counted on generations in
-//! which nothing is planted, unrelated ones and such on the subject of a document.
+//! which nothing is planted, unrelated ones and such on the subject of a document. `--same-question` counts them on what people
+//! wrote: answers of several authors to one question.
 
 mod pairs;
+mod same_question;
 mod scores;
 mod texts;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use contract::pipeline::{Detection, DetectorPreset, Precision};
@@ -30,8 +33,8 @@ use crate::scores::Detected;
 #[derive(Debug, Parser)]
 struct Options {
     /// Texts of one genre: column `text` of a Parquet file, or key `text` of a JSON-lines file
-    #[arg(long)]
-    corpus: PathBuf,
+    #[arg(long, required_unless_present_any = ["pairs", "same_question"])]
+    corpus: Option<PathBuf>,
     /// Texts that make the corpus
     #[arg(long, default_value_t = 1000)]
     documents: usize,
@@ -56,6 +59,13 @@ struct Options {
     /// Labelled pairs of texts (columns a, b and label) to score as well, by those that `calibrate` does not choose by
     #[arg(long, num_args = 0..)]
     pairs: Vec<PathBuf>,
+    /// Answers (columns `doc_id`, question and answer) of which those to one question by different sources, what `doc_id` has
+    /// before a slash, are compared
+    #[arg(long)]
+    same_question: Option<PathBuf>,
+    /// Maximum number of words of such an answer; it is cut after a sentence
+    #[arg(long, default_value_t = 300)]
+    answer_words: usize,
     /// The scores as a table for other programs
     #[arg(long)]
     out: Option<PathBuf>,
@@ -69,11 +79,25 @@ const PRESETS: [(&str, DetectorPreset); 3] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
+    if let Some(corpus) = &options.corpus {
+        planted(corpus, &options)?;
+    }
+    for file in &options.pairs {
+        pairs::score(file, &options.encoder, &PRESETS)?;
+    }
+    if let Some(file) = &options.same_question {
+        same_question::score(file, options.answer_words, &options.encoder, &PRESETS)?;
+    }
+    Ok(())
+}
+
+/// Scores the presets on passages planted into the texts of `corpus`.
+fn planted(corpus: &Path, options: &Options) -> Result<(), Box<dyn Error>> {
     let synonyms = match &options.synonyms {
         Some(file) => Synonyms::read(&std::fs::read_to_string(file)?)?,
         None => Synonyms::default(),
     };
-    let texts = texts::read(&options.corpus, options.seed)?;
+    let texts = texts::read(corpus, options.seed)?;
     let documents: Vec<&str> = texts.iter().take(options.documents).map(String::as_str).collect();
     let others: Vec<&str> = texts
         .iter()
@@ -89,7 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let cases = cases(&documents, &others, &synonyms, &settings)?;
 
-    // Identities that sort as the documents stand, so that a document's index is its number.
+    // Identities in the order of the documents, so that a document's index is its number.
     let sources = Sources {
         training: (0..)
             .zip(&documents)
@@ -122,9 +146,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         rows.extend(scores::rows(name, &cases, &detected));
     }
     scores::print(&rows);
-    for file in &options.pairs {
-        pairs::score(file, &options.encoder, &PRESETS)?;
-    }
     if let Some(out) = &options.out {
         parquet::write_all(out, &Provenance::new("test-bed").with_seed(options.seed), &rows)?;
     }

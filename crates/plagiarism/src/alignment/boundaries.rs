@@ -1,7 +1,7 @@
 //! Where a passage begins and ends: sentences found it, words delimit it.
 //!
 //! A copy may begin in the middle of a sentence, and the sentence before it may lack its full stop. So each side is trimmed to
-//! the run of words with the largest sum, where a word that stands on the other side too counts 1 and another one
+//! the run of words with the largest sum, where a word that occurs on the other side too counts 1 and another one
 //! −[`COST`]: the densest part of a local alignment (Smith and Waterman, 1981), but whatever the order of the words.
 
 use std::collections::HashSet;
@@ -9,11 +9,11 @@ use std::collections::HashSet;
 use text_align::Span;
 use unicode_segmentation::UnicodeSegmentation;
 
-/// What a word costs that does not stand on the other side. At one half, text is trimmed where fewer than one word in three
+/// What a word costs that does not occur on the other side. At one half, text is trimmed where fewer than one word in three
 /// is shared.
 const COST: f64 = 0.5;
 
-/// Words of fewer characters stand in every text: they count a fifth.
+/// Words of fewer characters occur in every text: they count a fifth.
 const CONTENT_CHARACTERS: usize = 4;
 
 /// What such words count.
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_told_by_their_words() {
+    fn copies_have_the_same_words_in_the_same_order() {
         for (left, right, expected) in [
             ("The lamp\n burned.", "the LAMP burned.", true),
             ("The lamp, burned.", "the lamp burned.", false),

@@ -1,36 +1,34 @@
 //! One generation against one document.
 //!
-//! The published presets take what [`text_align`] finds as it is. Preset `ours` starts from the same aligned passages, and
+//! What a preset decides by is its [`DetectorPolicy`]. The published presets take what [`text_align`] finds as it is. Preset
+//! `ours` starts from the same aligned passages, and
 //!
 //! - keeps a passage whole where an edited copy falls into several verbatim runs: one passage, verbatim if one of its runs is
 //!   long enough;
-//! - adds sentences that say the same in other words ([`Confirmer::rewords`]), and joins what stands close together on both
-//!   sides ([`crate::alignment::passages`]);
-//! - trims both sides to the words that are shared ([`crate::alignment::boundaries`]);
-//! - asks more of a paraphrase than of a copy: there are few ways to state one fact, so a single sentence in a long text
-//!   proves nothing. A paraphrase has [`PARAPHRASE_MINIMUM`] characters on either side, or is half of one of the texts.
+//! - adds sentences that say the same in other words ([`Confirmer::rewordings`]), and joins what is close together on both
+//!   sides ([`passages`]);
+//! - trims both sides to the words that are shared ([`boundaries`]);
+//! - asks more of a paraphrase than of a copy: there are few ways to state one fact, so a sentence that is near in meaning
+//!   proves nothing. [`Acceptance`] has what it needs.
 
 mod boundaries;
 mod passages;
+pub mod policy;
 
 use contract::Error;
-use contract::pipeline::{Detection, DetectorPreset};
+use contract::pipeline::Detection;
 use contract::records::Verdict;
 use measures::overlap::covered_length;
-use text_align::{Aligner, Case, Class, Parameters, PreparedText, Span};
+use text_align::{Aligner, Alignment, Case, Class, Parameters, PreparedText, Span};
+
+pub use self::policy::{Acceptance, DetectorPolicy, PassageRule};
 
 use self::passages::{Group, Piece};
 use crate::corpus::sentences::SplitText;
 use crate::paraphrase::confirm::{Confirmer, Rewording};
 
-/// Fewest characters of a paraphrase on either side, unless it is half of a text: the minimum of preset `pan2015`.
-pub const PARAPHRASE_MINIMUM: usize = 150;
-
-/// Most characters between two pieces of one passage: about a sentence.
-const GAP: usize = 100;
-
-/// Most similarity of a passage that is no copy throughout.
-const EDITED: f32 = 0.999;
+/// Maximum similarity of a passage that is no copy throughout.
+const MAX_EDITED: f32 = 0.999;
 
 /// What found a passage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,27 +121,24 @@ pub struct Side<'run> {
 /// Aligns generations with documents and names the class of what they share.
 pub struct PairDetector<'run> {
     aligner: Aligner,
-    /// For preset `ours`: the same, but it never looks for verbatim runs or summaries.
-    whole: Option<Aligner>,
+    joining: Option<Joining>,
     confirmer: Confirmer<'run>,
+}
+
+/// What it takes to join aligned passages.
+struct Joining {
+    acceptance: Acceptance,
+    /// Aligns without looking for verbatim runs or summaries.
+    whole: Aligner,
 }
 
 /// The thresholds that `detection` asks for.
 pub fn parameters(detection: &Detection) -> Parameters {
-    let preset = match detection.preset {
-        DetectorPreset::Ours => Parameters::default(),
-        DetectorPreset::Lee2023 => Parameters::lee2023(),
-        DetectorPreset::Pan2015 => Parameters::pan2015(),
-    };
-    let verbatim_minimum = detection.verbatim_chars.unwrap_or(preset.verbatim_minimum);
-    Parameters {
-        verbatim_minimum,
-        ..preset
-    }
+    DetectorPolicy::of(detection).parameters
 }
 
 impl<'run> PairDetector<'run> {
-    /// A detector with the thresholds of `detection`.
+    /// A detector with the policy of `detection`.
     ///
     /// # Errors
     /// [`Error::Configuration`] where a threshold makes no sense.
@@ -151,18 +146,21 @@ impl<'run> PairDetector<'run> {
         let aligner = |parameters: Parameters| {
             Aligner::new(parameters).map_err(|error| Error::Configuration(format!("detection: {error}")))
         };
-        let parameters = parameters(detection);
-        let whole = Parameters {
-            verbatim_minimum: usize::MAX,
-            summary_ratio: f64::MAX,
-            ..parameters.clone()
+        let policy = DetectorPolicy::of(detection);
+        let joining = match policy.passages {
+            PassageRule::Aligned => None,
+            PassageRule::Joined(acceptance) => Some(Joining {
+                acceptance,
+                whole: aligner(Parameters {
+                    verbatim_minimum: usize::MAX,
+                    summary_ratio: f64::MAX,
+                    ..policy.parameters.clone()
+                })?,
+            }),
         };
         Ok(Self {
-            aligner: aligner(parameters)?,
-            whole: match detection.preset {
-                DetectorPreset::Ours => Some(aligner(whole)?),
-                DetectorPreset::Lee2023 | DetectorPreset::Pan2015 => None,
-            },
+            aligner: aligner(policy.parameters)?,
+            joining,
             confirmer,
         })
     }
@@ -170,27 +168,9 @@ impl<'run> PairDetector<'run> {
     /// What `generation` and the document numbered `document` share; `None` where no passage is alike.
     pub fn compare(&self, generation: Side, document: usize, text: Side) -> Option<Finding> {
         let alignment = self.aligner.align(generation.prepared, text.prepared);
-        let passages = match &self.whole {
+        let passages = match &self.joining {
             None => self.published(&generation, &text, alignment.class, &alignment.cases)?,
-            Some(_) if alignment.class == Class::Summary => {
-                let cases = alignment.cases.iter();
-                let is_confirmed = cases.clone().any(|case| self.confirms(&generation, &text, case));
-                if is_confirmed {
-                    cases.map(|case| aligned(Verdict::Idea, case)).collect()
-                } else {
-                    Vec::new()
-                }
-            }
-            Some(whole) => {
-                let (copies, cases) = match alignment.class {
-                    Class::Verbatim => {
-                        let around = whole.align(generation.prepared, text.prepared);
-                        (alignment.cases, around.cases)
-                    }
-                    _ => (Vec::new(), alignment.cases),
-                };
-                self.ours(&generation, &text, &copies, &cases)?
-            }
+            Some(joining) => self.joined(joining, &generation, &text, alignment)?,
         };
         let class = passages.iter().map(|passage| passage.class).max();
         Some(Finding {
@@ -220,8 +200,25 @@ impl<'run> PairDetector<'run> {
         Some(cases.map(|case| aligned(class, case)).collect())
     }
 
-    /// The passages around `copies`, those of `cases` that are confirmed, and what is reworded; `None` where nothing is alike.
-    fn ours(&self, generation: &Side, text: &Side, copies: &[Case], cases: &[Case]) -> Option<Vec<Passage>> {
+    /// An idea, if enough sentences spin a passage out, or else the passages around copies, those of the aligned ones that
+    /// are confirmed, and what is reworded; `None` where nothing is alike.
+    fn joined(
+        &self,
+        joining: &Joining,
+        generation: &Side,
+        text: &Side,
+        alignment: Alignment,
+    ) -> Option<Vec<Passage>> {
+        let around = || joining.whole.align(generation.prepared, text.prepared).cases;
+        let (copies, cases) = match alignment.class {
+            Class::Verbatim => (alignment.cases, around()),
+            Class::Summary if self.is_spun_out(joining, generation, text, &alignment.cases) => {
+                let cases = alignment.cases.iter();
+                return Some(cases.map(|case| aligned(Verdict::Idea, case)).collect());
+            }
+            Class::Summary => (Vec::new(), around()),
+            Class::None | Class::Obfuscated => (Vec::new(), alignment.cases),
+        };
         let mut pieces: Vec<Piece> = cases
             .iter()
             .map(|case| Piece {
@@ -259,15 +256,34 @@ impl<'run> PairDetector<'run> {
         if pieces.is_empty() {
             return None;
         }
-        let groups = passages::group(&pieces, GAP);
+        let groups = passages::group(&pieces, joining.acceptance.max_gap);
         let passages = groups
             .iter()
-            .filter_map(|group| self.passage(generation, text, copies, group));
+            .filter_map(|group| self.passage(&joining.acceptance, generation, text, &copies, group));
         Some(passages.collect())
     }
 
-    /// The passage that a group of pieces makes; `None` where it is too short.
-    fn passage(&self, generation: &Side, text: &Side, copies: &[Case], group: &Group) -> Option<Passage> {
+    /// Whether enough sentences of the generation reword the passages that `cases` say it spins out.
+    fn is_spun_out(&self, joining: &Joining, generation: &Side, text: &Side, cases: &[Case]) -> bool {
+        cases.iter().any(|case| {
+            let sentences = (
+                generation.split.within(case.generated),
+                text.split.within(case.document),
+            );
+            self.confirmer.rewording_sentences(sentences.0, sentences.1)
+                >= joining.acceptance.min_idea_sentences
+        })
+    }
+
+    /// The passage that a group of pieces makes; `None` where it is too short, or is no copy and not accepted as a paraphrase.
+    fn passage(
+        &self,
+        acceptance: &Acceptance,
+        generation: &Side,
+        text: &Side,
+        copies: &[Case],
+        group: &Group,
+    ) -> Option<Passage> {
         let texts = (generation.text, text.text);
         let kept: Vec<(Span, Span)> = group
             .pieces
@@ -276,20 +292,18 @@ impl<'run> PairDetector<'run> {
             .map(|piece| (piece.generated, piece.document))
             .collect();
         let spans = boundaries::trim(texts, (group.generated, group.document), &kept);
-        let is_copied = copies.iter().any(|copy| meets(copy, spans));
         let minimum = self.aligner.parameters().passage_minimum;
-        let is_long = |minimum: usize| spans.0.len() >= minimum && spans.1.len() >= minimum;
-        let is_half = || {
-            2 * spans.0.len() >= generation.prepared.characters()
-                || 2 * spans.1.len() >= text.prepared.characters()
-        };
-        if !is_long(minimum) || !(is_copied || is_long(PARAPHRASE_MINIMUM) || is_half()) {
+        if spans.0.len() < minimum || spans.1.len() < minimum {
+            return None;
+        }
+        let is_copied = copies.iter().any(|copy| meets(copy, spans));
+        if !is_copied && !self.is_paraphrase(acceptance, generation, text, group, spans) {
             return None;
         }
         let similarity = if boundaries::is_copy(texts, spans) {
             1.0
         } else {
-            group.similarity().clamp(0.0, EDITED)
+            group.similarity().clamp(0.0, MAX_EDITED)
         };
         Some(Passage {
             class: if is_copied {
@@ -302,6 +316,46 @@ impl<'run> PairDetector<'run> {
             similarity,
             detector: Detector::Alignment,
         })
+    }
+
+    /// Whether what is joined in `group`, trimmed to `spans`, has what [`Acceptance`] asks for.
+    fn is_paraphrase(
+        &self,
+        acceptance: &Acceptance,
+        generation: &Side,
+        text: &Side,
+        group: &Group,
+        spans: (Span, Span),
+    ) -> bool {
+        let half_of_generation = 2 * spans.0.len() >= generation.prepared.characters();
+        let half_of_document = 2 * spans.1.len() >= text.prepared.characters();
+        let minimum = acceptance.min_paraphrase_chars;
+        let is_long = spans.0.len() >= minimum && spans.1.len() >= minimum;
+        let is_aligned = || {
+            group
+                .pieces
+                .iter()
+                .any(|piece| piece.is_aligned && piece.is_confirmed)
+        };
+        if !(is_long || half_of_generation || half_of_document)
+            || !(is_aligned() || half_of_generation && half_of_document)
+        {
+            return false;
+        }
+        let shared = Confirmer::shared_words(
+            spans.0.cut(generation.text).unwrap_or_default(),
+            spans.1.cut(text.text).unwrap_or_default(),
+        );
+        let reworded = self
+            .confirmer
+            .reworded_sentences(generation.split.within(spans.0), text.split.within(spans.1));
+        let is_one_of_many = reworded == 1 && !(half_of_generation && half_of_document);
+        let min_shared = if is_one_of_many {
+            acceptance.min_shared_words_of_one
+        } else {
+            acceptance.min_shared_words
+        };
+        reworded > 0 && shared >= min_shared
     }
 
     fn confirms(&self, generation: &Side, text: &Side, case: &Case) -> bool {

@@ -1,9 +1,9 @@
 //! From parts of two texts that are alike to passages.
 //!
 //! A *piece* is a part of a generation and the part of a document that it may render: a passage that alignment found, or two
-//! sentences that are near in meaning. Pieces that stand close together on both sides are one *group*: a copy that was edited
+//! sentences that are near in meaning. Pieces that lie close together on both sides are one *group*: a copy that was edited
 //! here and there is one passage, not as many as it has unedited runs. A piece that is not confirmed makes no group by itself,
-//! but belongs to one that it stands close to.
+//! but belongs to one that it lies close to.
 
 use text_align::Span;
 
@@ -24,7 +24,7 @@ pub(crate) struct Piece {
     pub(crate) by_meaning: bool,
 }
 
-/// Pieces that stand close together on both sides, and what they cover.
+/// Pieces that lie close together on both sides, and what they cover.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Group {
     pub(crate) generated: Span,
@@ -44,9 +44,9 @@ impl Group {
     }
 }
 
-/// Groups pieces between which lie at most `gap` characters on either side, and keeps the groups with a confirmed one, by
+/// Groups pieces between which lie at most `max_gap` characters on either side, and keeps the groups with a confirmed one, by
 /// their place in the generation.
-pub(crate) fn group(pieces: &[Piece], gap: usize) -> Vec<Group> {
+pub(crate) fn group(pieces: &[Piece], max_gap: usize) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for &piece in pieces {
         let mut joined = Group {
@@ -56,8 +56,8 @@ pub(crate) fn group(pieces: &[Piece], gap: usize) -> Vec<Group> {
         };
         // What the piece is close to becomes one group, and that may be close to further ones.
         while let Some(place) = groups.iter().position(|group| {
-            distance(group.generated, joined.generated) <= gap
-                && distance(group.document, joined.document) <= gap
+            distance(group.generated, joined.generated) <= max_gap
+                && distance(group.document, joined.document) <= max_gap
         }) {
             let other = groups.swap_remove(place);
             joined.generated = cover(joined.generated, other.generated);
@@ -97,8 +97,8 @@ mod tests {
         }
     }
 
-    fn extents(pieces: &[Piece], gap: usize) -> Vec<[usize; 4]> {
-        group(pieces, gap)
+    fn extents(pieces: &[Piece], max_gap: usize) -> Vec<[usize; 4]> {
+        group(pieces, max_gap)
             .iter()
             .map(|group| {
                 [

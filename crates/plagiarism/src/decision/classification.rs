@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use contract::records::Verdict;
 use measures::overlap::covered_length;
 
-use crate::alignment::{Detector, Finding, PARAPHRASE_MINIMUM, Passage};
+use crate::alignment::{Detector, Finding, Passage};
 use crate::candidates::exact::ExactPassage;
+
+/// Characters on either side that a passage must have left, where what made it verbatim does not count, to be alike in other words.
+const MIN_PARAPHRASE: usize = 150;
 
 /// The class of a generation, and what it rests on.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,7 +140,7 @@ fn with_copies_alone_verbatim(mut finding: Finding, exact: &[ExactPassage]) -> F
             return true;
         }
         let is_long =
-            passage.generated.len() >= PARAPHRASE_MINIMUM && passage.document.len() >= PARAPHRASE_MINIMUM;
+            passage.generated.len() >= MIN_PARAPHRASE && passage.document.len() >= MIN_PARAPHRASE;
         passage.class = Verdict::Paraphrase;
         is_long && passage.similarity < 1.0
     });

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use contract::pipeline::{Detection, DetectorPreset};
+use contract::pipeline::Detection;
 use contract::records::{PassageMatch, SampleVerdict, Split, Verdict};
 use measures::overlap::{bleu, edit_similarity, longest_common_substring, rouge_l, words};
 use text_align::Span;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::alignment::{self, Detector, Finding, Passage};
+use crate::alignment::policy::DetectorPolicy;
+use crate::alignment::{Detector, Finding, Passage};
 use crate::candidates::exact::{ExactPassage, Shared};
 use crate::comparison::{DocumentSide, Sides};
 use crate::corpus::generation::Generation;
@@ -28,8 +29,8 @@ pub struct Comparison {
 
 /// Names the class of single generations.
 pub struct Classifier<'run> {
-    /// Whether this project's rule decides, or the published one.
-    ours: bool,
+    /// Whether the strongest class over all candidates counts, or that of the first with a detection.
+    strongest_over_all: bool,
     verbatim_minimum: usize,
     passage_minimum: usize,
     boilerplate_documents: usize,
@@ -40,11 +41,11 @@ pub struct Classifier<'run> {
 impl<'run> Classifier<'run> {
     /// A classifier by the rules of `detection`.
     pub fn new(detection: &Detection, searches: &'run Sides<DocumentSide<'run>>, scope: Scope) -> Self {
-        let parameters = alignment::parameters(detection);
+        let policy = DetectorPolicy::of(detection);
         Self {
-            ours: detection.preset == DetectorPreset::Ours,
-            verbatim_minimum: parameters.verbatim_minimum,
-            passage_minimum: parameters.passage_minimum,
+            strongest_over_all: policy.strongest_over_all,
+            verbatim_minimum: policy.parameters.verbatim_minimum,
+            passage_minimum: policy.parameters.passage_minimum,
             boilerplate_documents: detection.boilerplate_documents,
             searches,
             scope,
@@ -134,7 +135,7 @@ impl<'run> Classifier<'run> {
             .into_iter()
             .filter_map(|finding| self.without_prompt(generation, search, finding))
             .collect();
-        if !self.ours {
+        if !self.strongest_over_all {
             return classification::first(findings, own);
         }
         let mut exact = shared.passages(own, self.verbatim_minimum);
@@ -232,7 +233,7 @@ impl<'run> Classifier<'run> {
     ) -> PassageMatch {
         // A row that says verbatim cuts the same words on both sides. An edited copy is listed whole, as what it is, beside
         // the runs of words that make its sample verbatim.
-        let is_edited = self.ours && passage.class == Verdict::Verbatim && passage.similarity < 1.0;
+        let is_edited = self.strongest_over_all && passage.class == Verdict::Verbatim && passage.similarity < 1.0;
         let kind = if is_edited {
             Verdict::Paraphrase
         } else {
@@ -269,12 +270,12 @@ impl<'run> Classifier<'run> {
             .passages
             .iter()
             .filter(|(_, passage)| {
-                passage.class == Verdict::Verbatim && (!self.ours || passage.similarity >= 1.0)
+                passage.class == Verdict::Verbatim && (!self.strongest_over_all || passage.similarity >= 1.0)
             })
             .map(|(_, passage)| passage.generated)
             .collect();
         let mut emitted = BTreeSet::new();
-        if self.ours {
+        if self.strongest_over_all {
             let exact = shared.passages(None, self.verbatim_minimum);
             spans.extend(exact.iter().map(|copy| copy.generated));
         }

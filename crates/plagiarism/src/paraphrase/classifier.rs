@@ -67,7 +67,7 @@ impl ParaphraseClassifier {
         })
     }
 
-    /// Whether any of `pairs` is a paraphrase. After a failure nothing is, and [`ParaphraseClassifier::check`] tells.
+    /// Whether any of `pairs` is a paraphrase. After a failure nothing is, and [`ParaphraseClassifier::check`] reports it.
     pub fn confirms(&self, pairs: &[(&str, &str)]) -> bool {
         if pairs.is_empty() {
             return false;

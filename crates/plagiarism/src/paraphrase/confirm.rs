@@ -37,6 +37,15 @@ pub struct Rewording {
     pub shares_words: bool,
 }
 
+/// Two sentences, by their places among those compared, of which one rewords the other.
+#[derive(Debug, Clone, Copy)]
+struct RewordedPair {
+    generated: usize,
+    document: usize,
+    /// By which the best of several pairs is chosen.
+    strength: f32,
+}
+
 /// Confirms paraphrases.
 #[derive(Debug, Clone, Copy)]
 pub struct Confirmer<'run> {
@@ -48,7 +57,7 @@ pub struct Confirmer<'run> {
 /// How a paraphrase is confirmed.
 #[derive(Debug, Clone, Copy)]
 enum Means<'run> {
-    /// By a cosine of at least this.
+    /// By a cosine from this value on.
     Cosine(f32),
     /// By a classifier; without one nothing is confirmed.
     Classifier(Option<&'run ParaphraseClassifier>),
@@ -130,6 +139,76 @@ impl<'run> Confirmer<'run> {
                 && self.confirms(&[*generated], &[*document]),
             shares_words,
         })
+    }
+
+    /// How many sentences of `generated` reword as many others of `document`, each one of its own: they do not equal it,
+    /// [`Confirmer::confirms`] agrees, and they share its words or say the same whatever their words. `usize::MAX` where
+    /// nothing needs to be confirmed.
+    pub fn reworded_sentences(&self, generated: &[Sentence], document: &[Sentence]) -> usize {
+        if matches!(self.means, Means::Nothing) {
+            return usize::MAX;
+        }
+        let mut pairs = self.reworded_pairs(generated, document);
+        pairs.sort_by(|left, right| right.strength.total_cmp(&left.strength));
+        let (mut used, mut answered) = (vec![false; generated.len()], vec![false; document.len()]);
+        let mut count = 0;
+        for pair in pairs {
+            if !used[pair.generated] && !answered[pair.document] {
+                (used[pair.generated], answered[pair.document]) = (true, true);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// How many sentences of `generated` reword some sentence of `document`, several of them perhaps the same one.
+    /// `usize::MAX` where nothing needs to be confirmed.
+    pub fn rewording_sentences(&self, generated: &[Sentence], document: &[Sentence]) -> usize {
+        if matches!(self.means, Means::Nothing) {
+            return usize::MAX;
+        }
+        let pairs = self.reworded_pairs(generated, document);
+        let mut numbers: Vec<usize> = pairs.iter().map(|pair| pair.generated).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len()
+    }
+
+    fn reworded_pairs(&self, generated: &[Sentence], document: &[Sentence]) -> Vec<RewordedPair> {
+        let words = |sentences: &[Sentence]| -> Vec<SentenceWords<'run>> {
+            let texts = self.table.texts();
+            sentences
+                .iter()
+                .map(|sentence| SentenceWords::of(&texts[sentence.number]))
+                .collect()
+        };
+        let (left_words, right_words) = (words(generated), words(document));
+        let mut pairs = Vec::new();
+        for (left, left_words) in left_words.iter().enumerate() {
+            for (right, right_words) in right_words.iter().enumerate() {
+                let (first, second) = (generated[left], document[right]);
+                let cosine = self.vectors.cosine(first.number, second.number);
+                let overlap = left_words.agreement(right_words).overlap;
+                if (overlap >= SHARED_WORDS || cosine >= SAME_MEANING)
+                    && !self.table.equal(first.number, second.number)
+                    && self.confirms(&[first], &[second])
+                {
+                    pairs.push(RewordedPair {
+                        generated: left,
+                        document: right,
+                        strength: cosine + overlap,
+                    });
+                }
+            }
+        }
+        pairs
+    }
+
+    /// How many of their words two passages share: the weighted Dice coefficient of [`SentenceWords`], 0 to 1.
+    pub fn shared_words(generated: &str, document: &str) -> f32 {
+        SentenceWords::of(generated)
+            .agreement(&SentenceWords::of(document))
+            .overlap
     }
 
     /// Every sentence of `generated` with every sentence of `document` that does not equal it.

@@ -21,9 +21,18 @@ const FOLDER: &str = "data/toolchain/all-MiniLM-L6-v2";
 /// # Errors
 /// [`Error::Input`] where there is none.
 pub fn locate(pipeline: &PipelineFile) -> Result<PathBuf, Error> {
+    let folder = pipeline.detection.encoder.as_ref();
+    find(folder.map(|folder| pipeline.resolve(folder)))
+}
+
+/// The folder of the encoder: `named`, or else as [`locate`] looks for it.
+///
+/// # Errors
+/// [`Error::Input`] where there is none.
+pub fn find(named: Option<PathBuf>) -> Result<PathBuf, Error> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FOLDER);
-    let places = match &pipeline.detection.encoder {
-        Some(folder) => vec![pipeline.resolve(folder)],
+    let places = match named {
+        Some(folder) => vec![folder],
         None => vec![PathBuf::from(FOLDER), repository],
     };
     if let Some(folder) = places.iter().find(|folder| folder.join("config.json").is_file()) {
@@ -39,7 +48,8 @@ pub fn locate(pipeline: &PipelineFile) -> Result<PathBuf, Error> {
 /// A sentence encoder in its folder, and where the vectors of a corpus are kept.
 #[derive(Debug, Clone)]
 pub struct SentenceEncoder {
-    folder: PathBuf,
+    /// `None` for no encoder at all.
+    folder: Option<PathBuf>,
     precision: Precision,
     digest: String,
     cache: VectorCache,
@@ -50,10 +60,20 @@ impl SentenceEncoder {
     /// `cache`, those of each precision apart.
     pub fn new(folder: PathBuf, precision: Precision, digest: &str, cache: VectorCache) -> Self {
         Self {
-            folder,
+            folder: Some(folder),
             precision,
             digest: format!("{digest} {precision:?}"),
             cache,
+        }
+    }
+
+    /// No encoder: all vectors are zero, so no two sentences are alike by meaning. Use it with `detection.confirm = "none"`.
+    pub fn absent() -> Self {
+        Self {
+            folder: None,
+            precision: Precision::Float32,
+            digest: String::new(),
+            cache: VectorCache::default(),
         }
     }
 
@@ -62,7 +82,12 @@ impl SentenceEncoder {
     /// # Errors
     /// Those of [`encode`].
     pub fn rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
-        rows(&self.folder, self.precision, sentences)
+        match &self.folder {
+            Some(folder) => rows(folder, self.precision, sentences),
+            None => {
+                Embeddings::from_rows(vec![0.0; sentences.len()], 1).map_err(failed("encoding sentences"))
+            }
+        }
     }
 
     /// The vectors of the sentences of a corpus, row by row, from the cache if they are there.
@@ -70,9 +95,8 @@ impl SentenceEncoder {
     /// # Errors
     /// Those of [`encode`].
     pub fn corpus_rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
-        self.cache.vectors(&self.digest, sentences, || {
-            rows(&self.folder, self.precision, sentences)
-        })
+        self.cache
+            .vectors(&self.digest, sentences, || self.rows(sentences))
     }
 }
 

@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use contract::Error;
-use contract::pipeline::{Confirmation, Detection, DetectorPreset};
+use contract::pipeline::{Confirmation, Detection};
 use contract::records::Verdict;
 use sentence_embed::Embeddings;
 
-use crate::alignment::{Finding, PairDetector, Side, parameters};
+use crate::alignment::policy::DetectorPolicy;
+use crate::alignment::{Finding, PairDetector, Side};
 use crate::candidates::exact::Shared;
 use crate::candidates::pairs::{self, Pair};
 use crate::clock::Clock;
@@ -221,13 +222,13 @@ impl<'run> Nominated<'run> {
         if self.detection.confirm == Confirmation::None {
             return Vec::new();
         }
-        let minimum = parameters(self.detection).verbatim_minimum;
-        let ours = self.detection.preset == DetectorPreset::Ours;
+        let policy = DetectorPolicy::of(self.detection);
+        let minimum = policy.parameters.verbatim_minimum;
         let mut undecided: BTreeMap<(usize, usize), &Finding> = BTreeMap::new();
         for (number, looks) in looks.iter().enumerate() {
             let own = search.own(&generations[number]);
             let found = looks.iter().filter_map(|look| look.finding.as_ref());
-            let decisive: Vec<&Finding> = if ours {
+            let decisive: Vec<&Finding> = if policy.strongest_over_all {
                 let copies = shared[number].passages(own, minimum);
                 pending::decisive(found, &copies, own)
             } else {

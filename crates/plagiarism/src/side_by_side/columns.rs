@@ -8,7 +8,7 @@ use super::Comparison;
 use super::marks::Segment;
 
 /// Narrower columns show nothing of use.
-const NARROWEST_COLUMN: usize = 20;
+const MIN_COLUMN: usize = 20;
 
 /// Background colours of passages, by number in turns: entries of the 256-colour palette on which black can be read.
 const COLOURS: [u8; 6] = [222, 153, 157, 218, 183, 159];
@@ -44,7 +44,7 @@ struct Cell {
 impl Columns {
     /// Both texts, the generation on the left.
     pub fn show(self, comparison: &Comparison) -> String {
-        let column = self.width.saturating_sub(3).max(2 * NARROWEST_COLUMN) / 2;
+        let column = self.width.saturating_sub(3).max(2 * MIN_COLUMN) / 2;
         let lines = |title: String, segments: &[Segment]| {
             let title = vec![cells_of(&title, None), Vec::new()];
             let body = wrap(self.cells(segments), column);

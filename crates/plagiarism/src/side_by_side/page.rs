@@ -26,11 +26,15 @@ pub fn page(comparison: &Comparison) -> String {
         )
     };
     let mut rows = String::new();
-    for (number, case) in (1..).zip(&comparison.alignment.cases) {
+    for (number, passage) in (1..).zip(&comparison.passages) {
         let _ = writeln!(
             rows,
             "<tr><td>{number}</td><td>{}–{}</td><td>{}–{}</td><td>{:.3}</td></tr>",
-            case.generated.start, case.generated.end, case.document.start, case.document.end, case.similarity
+            passage.generated.start,
+            passage.generated.end,
+            passage.document.start,
+            passage.document.end,
+            passage.similarity
         );
     }
     let table = if rows.is_empty() {

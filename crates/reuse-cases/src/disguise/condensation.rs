@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use crate::text::{sentences, word_count};
 
 /// Words of fewer letters say little about the subject.
-const SHORTEST_TERM: usize = 4;
+const MIN_TERM: usize = 4;
 
 /// Clauses that add to a sentence what it can do without begin so.
 const ASIDES: [&str; 7] = [
@@ -55,11 +55,11 @@ pub(super) fn condense(passage: &str, words: usize) -> String {
 
 fn terms(text: &str) -> impl Iterator<Item = String> {
     text.unicode_words()
-        .filter(|word| word.chars().count() >= SHORTEST_TERM)
+        .filter(|word| word.chars().count() >= MIN_TERM)
         .map(str::to_lowercase)
 }
 
-/// A sentence without what stands in brackets and without clauses that add something.
+/// A sentence without what is in brackets and without clauses that add something.
 fn without_asides(sentence: &str) -> String {
     let mut bare = sentence.to_owned();
     while let Some(open) = bare.find(" (") {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_most_central_sentences_stay_in_their_order() {
-        // "harbour" and "lamp" stand three times each, all other terms once.
+        // "harbour" and "lamp" occur three times each, all other terms once.
         let passage = "The harbour lamp glows. Somebody coughs loudly tonight. A harbour needs a lamp. \
                        No harbour without lamp.";
         assert_eq!(

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::kinds::Strength;
 use crate::text::{capitalized, is_word, pieces, sentences, uncapitalized};
 
-/// Shuffles the words of a sentence within windows of `window` words; what stands between words stays where it is.
+/// Shuffles the words of a sentence within windows of `window` words; what is between words stays where it is.
 pub(super) fn shuffle_words(sentence: &str, window: usize, random: &mut ChaCha8Rng) -> String {
     let mut pieces = pieces(sentence);
     let places: Vec<usize> = (0..pieces.len())
@@ -50,7 +50,7 @@ pub(super) fn reorder(passage: &str, strength: Strength, random: &mut ChaCha8Rng
     order.join(" ")
 }
 
-/// With the chance `share`, what stands after one of a sentence's commas comes first: "A, B, C." becomes "C, A, B.".
+/// With the chance `share`, what follows one of a sentence's commas comes first: "A, B, C." becomes "C, A, B.".
 pub(super) fn turn_clauses(sentence: &str, share: f64, random: &mut ChaCha8Rng) -> String {
     let body = sentence.trim_end_matches(['.', '!', '?']);
     let end = &sentence[body.len()..];

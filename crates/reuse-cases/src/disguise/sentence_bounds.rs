@@ -17,8 +17,8 @@ const SPLITS: [(&str, &str); 8] = [
     ("; ", ""),
 ];
 
-/// Fewest characters of either half of a split sentence.
-const SHORTEST_HALF: usize = 20;
+/// Minimum number of characters of either half of a split sentence.
+const MIN_HALF: usize = 20;
 
 /// With the chance `share` each, sentences are split at clauses, and then two that were neighbours before are joined.
 pub(super) fn split_and_fuse(passage: &str, share: f64, random: &mut ChaCha8Rng) -> String {
@@ -46,7 +46,7 @@ fn split(sentence: &str, share: f64, random: &mut ChaCha8Rng) -> String {
             continue;
         };
         let (first, rest) = (&sentence[..place], &sentence[place + given.len()..]);
-        if first.len() < SHORTEST_HALF || rest.len() < SHORTEST_HALF || !random.random_bool(share) {
+        if first.len() < MIN_HALF || rest.len() < MIN_HALF || !random.random_bool(share) {
             continue;
         }
         let second = if beginning.is_empty() {

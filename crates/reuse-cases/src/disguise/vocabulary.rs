@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::synonyms::{Synonyms, with_case_of};
 use crate::text::{is_word, pieces};
 
-/// Function words and what can stand for them; nothing means that they can be left out.
+/// Function words and what can replace them; nothing means that they can be left out.
 const FUNCTION_WORDS: [(&str, &[&str]); 52] = [
     ("the", &["this", "its", ""]),
     ("a", &["one", "some", ""]),

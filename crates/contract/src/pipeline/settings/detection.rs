@@ -8,7 +8,7 @@ use super::Precision;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detection {
-    /// Thresholds of the alignment: `ours`, `lee2023` (as used for language models) or `pan2015` (as published first).
+    /// What the detector decides by: `ours`, `lee2023` (as used for language models) or `pan2015` (as published first).
     pub preset: DetectorPreset,
     /// Shortest verbatim passage in characters, in place of the preset's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -16,9 +16,10 @@ pub struct Detection {
     /// Where documents to align with come from; without it, all ways, and for `lee2023` BM25 alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidates: Option<Vec<Candidates>>,
-    /// Most documents from each of those ways.
+    /// Maximum number of documents from each of those ways.
     pub candidate_limit: usize,
-    /// What must agree before an aligned passage counts as a paraphrase.
+    /// What must agree before an aligned passage counts as a paraphrase, under every preset. Lee et al. asked a classifier;
+    /// Sanchez-Perez et al. nothing (`none`).
     pub confirm: Confirmation,
     /// Sentence cosine from which a paraphrase counts as confirmed. The default has the best F1 on half of the labelled pairs
     /// of MRPC (Dolan and Brockett, 2005) and of PAN 2010's obfuscated passages; on the other half, under all-MiniLM-L6-v2,
@@ -31,8 +32,8 @@ pub struct Detection {
     pub classifier: Option<String>,
     /// Which sentences generations are compared with by meaning.
     pub similarity: SimilaritySearch,
-    /// Training documents, of equal ones one, that a verbatim passage must stand in to count as boilerplate: the secret of
-    /// none of them. Five is the size of group commonly asked for before health data are released (k-anonymity with k = 5;
+    /// Training documents, of equal ones one, that a verbatim passage must occur in to count as boilerplate: a common phrase,
+    /// not specific to one document. Five is the size of group commonly asked for before health data are released (k-anonymity with k = 5;
     /// El Emam et al., 2009).
     pub boilerplate_documents: usize,
     /// Folder of the sentence encoder; without it, where `make setup` puts it.
@@ -62,15 +63,18 @@ impl Default for Detection {
     }
 }
 
-/// Named sets of thresholds.
+/// Named detectors. What each decides by is its `DetectorPolicy`, in `crates/plagiarism/src/alignment/policy.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DetectorPreset {
-    /// This project's default.
+    /// This project's default: the strongest class over all candidates, exact passages wherever they occur, and paraphrases on
+    /// evidence of words, of meaning and of more than one sentence.
     Ours,
-    /// Lee et al. 2023.
+    /// Lee et al. 2023, as published but for the confirmation: the program of the PAN winner with its slips, passages and
+    /// verbatim runs from 50 characters on, and the first of ten BM25 candidates with a detection.
     Lee2023,
-    /// Sanchez-Perez et al., PAN 2015.
+    /// Sanchez-Perez et al., PAN 2015, as published: passages from 150 and verbatim runs from 256 characters on. The
+    /// confirmation (without it set `confirm = "none"`) and the candidates are not theirs: their task gave the pairs.
     Pan2015,
 }
 
