@@ -1,33 +1,40 @@
 //! Canaries: random strings planted a known number of times, to measure what a model learns from the training set alone
 //! (Carlini et al. 2019, "The Secret Sharer").
 //!
-//! Each is a fixed template around random digits. Beside the planted ones, references of the same format are drawn that the
-//! model never sees; a planted canary's exposure is its rank among them. A canary that training could not teach would be
-//! taken for one that was not memorized, so it is refused before anything is trained.
+//! Each canary is random digits in a format: a template whose `{context}` is filled with a few words of the canary's own. Beside
+//! the planted ones, references of each format are drawn that the model never sees; a planted canary's exposure is its rank
+//! among those of its own format. A canary that training could not teach would be taken for one that was not memorized, so it
+//! is refused before anything is trained.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use contract::pipeline::{Canaries as Settings, LossOn, Rows};
-use contract::records::{DocumentKind, TrainingInstance};
+use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokenizers::Tokenizer;
 
+use crate::contexts;
 use crate::ingest::join;
+use crate::model_tokenizers::ModelTokenizer;
 
 /// What stands for the random part in templates.
-const PLACEHOLDER: &str = "{digits}";
+const DIGITS: &str = "{digits}";
+
+/// What stands for the canary's own words.
+const CONTEXT: &str = "{context}";
 
 /// One canary, or one reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canary {
-    /// `canary-<copies>-<n>`, or `canary-reference-<n>`.
+    /// `canary-<copies>-<n>`, or `canary-reference-<format>-<n>`.
     pub id: String,
     /// The whole text, prompt first where there is one.
     pub text: String,
     /// Length in characters of prompt and separator.
     pub prompt_chars: i32,
+    /// Number of its format.
+    pub format: i32,
     /// How often it is planted; 0 for references.
     pub copies: u32,
     /// Bytes of the text up to the end of its last random digit.
@@ -39,31 +46,50 @@ pub struct Canary {
 pub struct Canaries {
     planted: Vec<Canary>,
     references: Vec<Canary>,
+    formats: usize,
 }
 
-impl Canary {
-    fn new(settings: &Settings, separator: &str, id: String, digits: &str, copies: u32) -> Self {
-        let prompt = settings.prompt.as_slice()[0].replace(PLACEHOLDER, digits);
-        let response = settings.template.as_slice()[0].replace(PLACEHOLDER, digits);
-        let (text, prompt_chars) = join(&prompt, separator, &response);
-        let after_digits = match (
-            settings.template.as_slice()[0].rsplit_once(PLACEHOLDER),
-            settings.prompt.as_slice()[0].rsplit_once(PLACEHOLDER),
-        ) {
+/// All of a canary but its digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Format {
+    prompt: String,
+    separator: String,
+    template: String,
+}
+
+impl Format {
+    /// The prompt and the template whose turn it is, filled with a context.
+    fn fill(pipeline: &PipelineFile, turn: usize, context: &str) -> Self {
+        let (prompt, template) = texts(&pipeline.canaries, turn);
+        Self {
+            prompt: prompt.replace(CONTEXT, context),
+            separator: pipeline.corpus.separator.clone(),
+            template: template.replace(CONTEXT, context),
+        }
+    }
+
+    fn canary(&self, format: usize, id: String, digits: &str, copies: u32) -> Canary {
+        let prompt = self.prompt.replace(DIGITS, digits);
+        let response = self.template.replace(DIGITS, digits);
+        let (text, prompt_chars) = join(&prompt, &self.separator, &response);
+        let after_digits = match (self.template.rsplit_once(DIGITS), self.prompt.rsplit_once(DIGITS)) {
             (Some((_, after)), _) => after.len(),
-            (None, Some((_, after))) => after.len() + separator.len() + response.len(),
+            (None, Some((_, after))) => after.len() + self.separator.len() + response.len(),
             (None, None) => text.len(),
         };
         let digits_end = text.len() - after_digits;
-        Self {
+        Canary {
             id,
             text,
             prompt_chars: prompt_chars as i32,
+            format: format as i32,
             copies,
             digits_end,
         }
     }
+}
 
+impl Canary {
     /// Its first instance in the training set.
     pub(crate) fn instance(&self) -> TrainingInstance {
         TrainingInstance {
@@ -73,49 +99,75 @@ impl Canary {
             kind: DocumentKind::Canary,
             copies: self.copies as i32,
             copy: 0,
-            canary_format: None,
+            canary_format: Some(self.format),
+        }
+    }
+
+    /// A reference as it is held out.
+    pub(crate) fn held_out(&self) -> HeldOutDocument {
+        HeldOutDocument {
+            doc_id: self.id.clone(),
+            text: self.text.clone(),
+            prompt_chars: self.prompt_chars,
+            kind: DocumentKind::CanaryReference,
+            role: None,
+            near_duplicate_of: None,
+            shared_8grams: None,
+            canary_format: Some(self.format),
         }
     }
 }
 
 impl Canaries {
-    /// Draws canaries for each of the numbers of `copies`, and the references, all with different digits. The digits depend on
-    /// `seed` and the settings alone.
+    /// Draws canaries for each of the numbers of `copies`, and the references of each format, all with different digits. They
+    /// depend on `seed` and the settings alone.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for a template without `{digits}`, digits that no loss is taken on, and too few digits for so
-    /// many different strings.
+    /// [`Error::Configuration`] for a template without `{digits}`, digits that no loss is taken on, and too few digits or contexts
+    /// for so many different strings.
     pub fn draw(pipeline: &PipelineFile, copies: &[u32], seed: u64) -> Result<Self, Error> {
         let settings = &pipeline.canaries;
         if settings.per_copies == 0 {
             return Ok(Self::default());
         }
+        check_templates(pipeline)?;
         let copies: BTreeSet<u32> = copies.iter().copied().collect();
-        check_settings(pipeline, copies.len())?;
-        // A stream of its own, for the first one of the same seed shuffles the instances.
-        let mut generator = ChaCha8Rng::seed_from_u64(seed);
-        generator.set_stream(1);
-        let mut drawn = HashSet::new();
-        let mut canary = |id: String, copies: u32| {
-            let digits = loop {
-                let digits: String = (0..settings.digits)
-                    .map(|_| char::from(b'0' + generator.random_range(0..10u8)))
-                    .collect();
-                if drawn.insert(digits.clone()) {
-                    break digits;
-                }
-            };
-            Canary::new(settings, &pipeline.corpus.separator, id, &digits, copies)
-        };
-        let references = (0..settings.references)
-            .map(|number| canary(format!("canary-reference-{number}"), 0))
+        let planted = settings.per_copies.saturating_mul(copies.len());
+        // There is one format at least, and more are known only once they are made.
+        check_digits(pipeline, planted, 1)?;
+        let formats_of_planted = formats(pipeline, planted, seed)?;
+        let formats = distinct(&formats_of_planted);
+        check_digits(pipeline, planted, formats.len())?;
+        let numbers: HashMap<&Format, usize> = formats
+            .iter()
+            .enumerate()
+            .map(|(number, &format)| (format, number))
             .collect();
+
+        let mut digits = DistinctDigits::new(settings.digits, seed);
         let planted = copies
             .into_iter()
             .flat_map(|copies| (0..settings.per_copies).map(move |number| (copies, number)))
-            .map(|(copies, number)| canary(format!("canary-{copies}-{number}"), copies))
+            .zip(&formats_of_planted)
+            .map(|((copies, number), format)| {
+                let id = format!("canary-{copies}-{number}");
+                format.canary(numbers[format], id, &digits.draw(), copies)
+            })
             .collect();
-        Ok(Self { planted, references })
+        let references = formats
+            .iter()
+            .enumerate()
+            .flat_map(|(number, format)| (0..settings.references).map(move |n| (number, format, n)))
+            .map(|(number, format, n)| {
+                let id = format!("canary-reference-{number}-{n}");
+                format.canary(number, id, &digits.draw(), 0)
+            })
+            .collect();
+        Ok(Self {
+            planted,
+            references,
+            formats: formats.len(),
+        })
     }
 
     /// The canaries that are planted, by number of copies.
@@ -123,9 +175,14 @@ impl Canaries {
         &self.planted
     }
 
-    /// The strings of the same format that are not.
+    /// The strings of the same formats that are not.
     pub fn references(&self) -> &[Canary] {
         &self.references
+    }
+
+    /// Number of different formats.
+    pub fn formats(&self) -> usize {
+        self.formats
     }
 
     /// Planted canaries and references.
@@ -138,37 +195,32 @@ impl Canaries {
         self.planted.iter().map(|canary| canary.copies as usize).sum()
     }
 
-    /// Checks that every planted canary lies within the context of every model whose folder has a `tokenizer.json`. Only where
-    /// each document has a row of its own is anything cut off.
+    /// Checks that every planted canary lies within the context with all of these tokenizers. Only where each document has a row
+    /// of its own is anything cut off.
     ///
-    /// The last token of the digits must come before `tuning.context`, one token being left for a mark of beginning or end.
+    /// The last token of the digits must come before `tuning.context`, one token being left for the BOS.
     ///
     /// # Errors
     /// [`Error::Configuration`] for a canary that would be cut off, [`Error::Input`] for an unusable tokenizer.
-    pub fn check_learnable(&self, pipeline: &PipelineFile) -> Result<(), Error> {
-        if self.planted.is_empty() || pipeline.tuning.rows != Rows::Documents {
+    pub fn check_learnable(
+        &self,
+        pipeline: &PipelineFile,
+        tokenizers: &[ModelTokenizer],
+    ) -> Result<(), Error> {
+        if pipeline.tuning.rows != Rows::Documents {
             return Ok(());
         }
         let context = pipeline.tuning.context;
-        for model in &pipeline.model {
-            let Some(path) = &model.path else { continue };
-            let path = pipeline.resolve(path).join("tokenizer.json");
-            if !path.exists() {
-                continue;
-            }
-            let unusable = |error| Error::input(&path, format!("expected a tokenizer: {error}"));
-            let mut tokenizer = Tokenizer::from_file(&path).map_err(unusable)?;
-            tokenizer.with_padding(None);
-            tokenizer.with_truncation(None).map_err(unusable)?;
+        for tokenizer in tokenizers {
             for canary in &self.planted {
-                let tokens = tokens_to_digits(&tokenizer, canary).map_err(unusable)?;
+                let tokens = tokenizer.tokens_before(&canary.text, canary.digits_end)?;
                 if tokens + 1 > context {
                     return Err(Error::Configuration(format!(
                         "{}: canaries: with the tokenizer of model {} the digits of `{}` end at token {tokens}, and one more is \
-                         needed for the mark of a text's beginning; tuning.context = {context} cuts them off, so that they would \
-                         never be learned. Shorten canaries.prompt or canaries.template, or lengthen tuning.context",
+                         needed for the BOS; tuning.context = {context} cuts them off, so that they would never be learned. Shorten \
+                         canaries.prompt or canaries.template, or lengthen tuning.context",
                         pipeline.path.display(),
-                        model.name,
+                        tokenizer.models.join(", "),
                         canary.text,
                     )));
                 }
@@ -178,59 +230,126 @@ impl Canaries {
     }
 }
 
-/// Number of tokens up to and with the one that holds the last digit.
-fn tokens_to_digits(tokenizer: &Tokenizer, canary: &Canary) -> tokenizers::Result<usize> {
-    let encoding = tokenizer.encode(canary.text.as_str(), false)?;
-    let last = encoding
-        .get_offsets()
-        .iter()
-        .rposition(|&(start, _)| start < canary.digits_end);
-    Ok(last.map_or(0, |index| index + 1))
+/// Strings of digits, no two of them alike.
+struct DistinctDigits {
+    length: usize,
+    generator: ChaCha8Rng,
+    drawn: HashSet<String>,
 }
 
-fn check_settings(pipeline: &PipelineFile, numbers_of_copies: usize) -> Result<(), Error> {
+impl DistinctDigits {
+    fn new(length: usize, seed: u64) -> Self {
+        // A stream of its own, for the first one of the same seed shuffles the instances.
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        generator.set_stream(1);
+        Self {
+            length,
+            generator,
+            drawn: HashSet::new(),
+        }
+    }
+
+    /// The next string. There must be one left.
+    fn draw(&mut self) -> String {
+        loop {
+            let digits: String = (0..self.length)
+                .map(|_| char::from(b'0' + self.generator.random_range(0..10u8)))
+                .collect();
+            if self.drawn.insert(digits.clone()) {
+                return digits;
+            }
+        }
+    }
+}
+
+/// The prompt and the template of a turn.
+fn texts(settings: &Settings, turn: usize) -> (&str, &str) {
+    let (prompts, templates) = (settings.prompt.as_slice(), settings.template.as_slice());
+    (&prompts[turn % prompts.len()], &templates[turn % templates.len()])
+}
+
+/// The formats of `planted` canaries, templates and prompts taken in turn.
+fn formats(pipeline: &PipelineFile, planted: usize, seed: u64) -> Result<Vec<Format>, Error> {
+    let settings = &pipeline.canaries;
+    let mut texts = settings
+        .prompt
+        .as_slice()
+        .iter()
+        .chain(settings.template.as_slice());
+    if !texts.any(|text| text.contains(CONTEXT)) {
+        return Ok((0..planted)
+            .map(|turn| Format::fill(pipeline, turn, ""))
+            .collect());
+    }
+    if planted > contexts::NUMBER {
+        let problem = format!(
+            "per_copies: expected at most {} canaries in all, for so many different contexts there are, found {planted}",
+            contexts::NUMBER
+        );
+        return Err(wrong(pipeline, &problem));
+    }
+    let contexts = contexts::draw(planted, seed).into_iter().enumerate();
+    Ok(contexts
+        .map(|(turn, context)| Format::fill(pipeline, turn, &context))
+        .collect())
+}
+
+/// Each format once, in the order of their first canaries.
+fn distinct(formats: &[Format]) -> Vec<&Format> {
+    let mut seen = HashSet::new();
+    formats.iter().filter(|format| seen.insert(*format)).collect()
+}
+
+/// Whether every prompt and template, in every pairing that turns can make, has digits that training takes loss on.
+fn check_templates(pipeline: &PipelineFile) -> Result<(), Error> {
+    let settings = &pipeline.canaries;
+    let (prompts, templates) = (settings.prompt.as_slice(), settings.template.as_slice());
+    if prompts.is_empty() || templates.is_empty() {
+        let key = if prompts.is_empty() { "prompt" } else { "template" };
+        return Err(wrong(
+            pipeline,
+            &format!("{key}: expected at least one text, found an empty list"),
+        ));
+    }
+    for turn in 0..prompts.len() * templates.len() {
+        let (prompt, template) = texts(settings, turn);
+        let (in_template, in_prompt) = (template.contains(DIGITS), prompt.contains(DIGITS));
+        if !in_template && !in_prompt {
+            let problem =
+                format!("template: expected {DIGITS} in the template or the prompt, found `{template}`");
+            return Err(wrong(pipeline, &problem));
+        }
+        if !in_template && pipeline.tuning.loss_on == LossOn::Response {
+            let problem = format!(
+                "template: {DIGITS} occurs only in canaries.prompt, where tuning.loss_on = \"response\" takes no loss: the digits \
+                 would never be learned. Put {DIGITS} into the template `{template}`"
+            );
+            return Err(wrong(pipeline, &problem));
+        }
+    }
+    Ok(())
+}
+
+/// Whether there are as many different strings of digits as are needed.
+fn check_digits(pipeline: &PipelineFile, planted: usize, formats: usize) -> Result<(), Error> {
     let Settings {
-        per_copies,
-        references,
-        template,
-        prompt,
-        digits,
-        apart: _,
-    } = &pipeline.canaries;
-    let wrong = |problem: String| {
-        Err(Error::Configuration(format!(
-            "{}: canaries.{problem}",
-            pipeline.path.display()
-        )))
-    };
-    let (in_template, in_prompt) = (
-        template.as_slice()[0].contains(PLACEHOLDER),
-        prompt.as_slice()[0].contains(PLACEHOLDER),
-    );
-    if !in_template && !in_prompt {
-        return wrong(format!(
-            "template: expected {PLACEHOLDER} in the template or the prompt, found `{}`",
-            template.as_slice()[0]
-        ));
-    }
-    if !in_template && pipeline.tuning.loss_on == LossOn::Response {
-        return wrong(format!(
-            "template: {PLACEHOLDER} stands only in canaries.prompt, where tuning.loss_on = \"response\" takes no loss: the \
-             digits would never be learned. Put {PLACEHOLDER} into the template"
-        ));
-    }
-    let needed = per_copies
-        .saturating_mul(numbers_of_copies)
-        .saturating_add(*references);
-    let different = u32::try_from(*digits)
+        references, digits, ..
+    } = pipeline.canaries;
+    let needed = formats.saturating_mul(references).saturating_add(planted);
+    let different = u32::try_from(digits)
         .ok()
         .and_then(|digits| 10usize.checked_pow(digits))
         .unwrap_or(usize::MAX);
-    if different < needed {
-        return wrong(format!(
-            "digits: {digits} digits make {different} different strings, and {needed} are needed: {per_copies} for each of \
-             {numbers_of_copies} numbers of copies and {references} references. Use more digits"
-        ));
+    if different >= needed {
+        return Ok(());
     }
-    Ok(())
+    let problem = format!(
+        "digits: {digits} digits make {different} different strings, and at least {needed} are needed: {planted} planted canaries, and \
+         {references} references for each of {formats} formats. Use more digits"
+    );
+    Err(wrong(pipeline, &problem))
+}
+
+fn wrong(pipeline: &PipelineFile, problem: &str) -> Error {
+    Error::Configuration(format!("{}: canaries.{problem}", pipeline.path.display()))
 }

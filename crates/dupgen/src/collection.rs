@@ -11,11 +11,16 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::canaries::Canaries;
 use crate::digest::Digest;
 use crate::ingest::{self, Columns, CorpusFile, Fault, Position, RawDocument, Reason};
+use crate::normal_form::normal_form;
 use crate::split;
 use crate::spool::{Extent, Spool, SpooledTexts};
 
 /// Documents between two remarks on progress.
 const REMARK_EVERY: usize = 4096;
+
+/// Most documents, and about the most bytes of text, that are read again at a time.
+const BATCH_DOCUMENTS: usize = 1024;
+const BATCH_BYTES: usize = 16 << 20;
 
 /// All documents that can be used, in the order of the corpus, each text once.
 pub(crate) struct Collection {
@@ -31,6 +36,9 @@ pub(crate) struct Tally {
     pub(crate) read: usize,
     pub(crate) left_out: BTreeMap<Reason, usize>,
     pub(crate) renamed: usize,
+    /// Occurrences of texts that were there before, counted as copies: the same string, and in other white space, case or normal
+    /// form.
+    pub(crate) copies_found: (usize, usize),
     /// The first fault that was skipped, as its message.
     pub(crate) first_skipped: Option<String>,
 }
@@ -50,7 +58,7 @@ struct Facts {
     prompt_chars: i32,
     file: u32,
     position: Position,
-    /// How often the text stands in the corpus.
+    /// How often the text occurs in the corpus.
     found: u32,
     /// Whether it comes from a file of held-out text.
     kept_back: bool,
@@ -140,7 +148,12 @@ impl Collection {
             .map(|document| (document.digest, document.kept_back))
     }
 
-    /// How often the texts of some of the documents stand in the corpus, in the order given.
+    /// Whether a document comes from a file of held-out text.
+    pub(crate) fn any_kept_back(&self) -> bool {
+        self.documents.iter().any(|document| document.kept_back)
+    }
+
+    /// How often the texts of some of the documents occur in the corpus, in the order given.
     pub(crate) fn found(&self, documents: &[usize]) -> Vec<u32> {
         documents
             .iter()
@@ -154,6 +167,37 @@ impl Collection {
             .iter()
             .map(|&document| self.documents[document].digest)
             .collect()
+    }
+
+    /// Reads some of the documents again, in batches that are bounded in number and in bytes, and hands the numbers and the texts
+    /// of each to `each`; tells the progress under `label`.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the temporary file was tampered with, and what `each` returns.
+    pub(crate) fn for_each_batch(
+        &mut self,
+        documents: &[usize],
+        label: &str,
+        mut each: impl FnMut(&[usize], &[String]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut progress = Progress::new(label, documents.len() as u64, "documents");
+        let mut left = documents;
+        while !left.is_empty() {
+            let (mut texts, mut bytes) = (Vec::new(), 0);
+            for &document in left.iter().take(BATCH_DOCUMENTS) {
+                let text = self.document(document)?.text;
+                bytes += text.len();
+                texts.push(text);
+                if bytes >= BATCH_BYTES {
+                    break;
+                }
+            }
+            let (batch, rest) = left.split_at(texts.len());
+            each(batch, &texts)?;
+            progress.advance(texts.len() as u64, "");
+            left = rest;
+        }
+        Ok(())
     }
 
     /// One document, its text read from the spool.
@@ -188,7 +232,7 @@ struct Reading<'a> {
     files: &'a Files,
     spool: Spool,
     documents: Vec<Facts>,
-    /// The document of each text.
+    /// The document of each text, by the digest of its normal form.
     texts_seen: HashMap<Digest, usize>,
     canary_texts: HashSet<Digest>,
     /// Digests of identities, each with its document; none for the canaries'.
@@ -205,7 +249,10 @@ impl<'a> Reading<'a> {
             spool,
             documents: Vec::new(),
             texts_seen: HashMap::new(),
-            canary_texts: canaries.all().map(|canary| Digest::of(&canary.text)).collect(),
+            canary_texts: canaries
+                .all()
+                .map(|canary| Digest::of(&normal_form(&canary.text)))
+                .collect(),
             identities: canaries
                 .all()
                 .map(|canary| (xxh3_128(canary.id.as_bytes()), None))
@@ -225,22 +272,28 @@ impl<'a> Reading<'a> {
             return Ok(());
         }
         let digest = Digest::of(&document.text);
-        if self.canary_texts.contains(&digest) {
+        let normal = Digest::of(&normal_form(&document.text));
+        if self.canary_texts.contains(&normal) {
             let problem = format!(
-                "`{}` stands in the corpus itself. Use another canaries.template",
+                "`{}` occurs in the corpus itself. Use another canaries.template",
                 document.text
             );
             return Err(self.error_at(file, document.position, &problem));
         }
         let kept_back = file as usize >= self.files.training;
-        match self.texts_seen.entry(digest) {
+        match self.texts_seen.entry(normal) {
             Entry::Vacant(place) => _ = place.insert(self.documents.len()),
             Entry::Occupied(place) => {
                 let seen = &mut self.documents[*place.get()];
+                let is_variant = seen.digest != digest;
                 if kept_back && !seen.kept_back {
                     self.tally.leave_out(Reason::AlsoTrained, 1);
                 } else if self.layout == Layout::Found && !kept_back {
                     seen.found += 1;
+                    let (same, variants) = &mut self.tally.copies_found;
+                    *if is_variant { variants } else { same } += 1;
+                } else if is_variant {
+                    self.tally.leave_out(Reason::Variant, 1);
                 } else {
                     self.tally.leave_out(Reason::Duplicate, 1);
                 }

@@ -1,4 +1,4 @@
-//! How often each document stands in the training set, and in which order its instances come.
+//! How often each document occurs in the training set, and in which order its instances come.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ pub struct CopyPlan {
 pub struct Placement {
     /// Number of the document among the training documents.
     pub document: usize,
-    /// How often it stands in the training set.
+    /// How often it occurs in the training set.
     pub copies: u32,
 }
 

@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     HoldingOut,
     /// Which documents get which number of copies.
     Copies,
+    /// Which held-out documents choose checkpoint and learning rate.
+    Validation,
 }
 
 impl Digest {

@@ -3,13 +3,15 @@
 //! How much of a text a model gives back depends above all on how often it saw it. So the number of copies must be exact,
 //! and there must be text of the same kind that the model never saw. [`run`] makes both from a corpus:
 //!
-//! 1. [`ingest`] reads JSONL, CSV, plain text or Parquet, one [`ingest::RawDocument`] at a time. Texts that stand there
+//! 1. [`ingest`] reads JSONL, CSV, plain text or Parquet, one [`ingest::RawDocument`] at a time. Texts that occur there
 //!    twice are dropped, so that the only repetition is the one planted here; unless somebody else's training set is to be
-//!    audited as it was, copies and all.
-//! 2. [`split`] decides by a hash of the text which documents are held out. The decision depends on nothing else: in every
-//!    run, with every seed, the same text falls on the same side.
+//!    audited as it was, copies and all. Texts are the same where they are in [`normal_form`].
+//! 2. [`split`] decides by a hash of the text which documents are held out, and which of those choose checkpoint and learning
+//!    rate. The decision depends on nothing else: in every run, with every seed, the same text falls on the same side.
 //! 3. [`copies`] gives each training document its number of copies, and shuffles the instances with the seed.
 //! 4. [`canaries`] adds random strings that a model can know from nowhere else, and refuses those it could never learn.
+//! 5. Held-out documents that share much of their wording with a training document are marked as near-duplicates, and what
+//!    `tuning.context` cuts off is counted.
 //!
 //! Texts go through a temporary file; what stays in memory is some hundred bytes a document, so a corpus may be larger than
 //! the memory. The results are `train.parquet` and `heldout.parquet` of [`contract::records`].
@@ -41,9 +43,14 @@
 mod arguments;
 pub mod canaries;
 mod collection;
+mod contexts;
 pub mod copies;
+pub mod cut;
 pub mod digest;
 pub mod ingest;
+pub mod model_tokenizers;
+mod near_duplicates;
+pub mod normal_form;
 mod output;
 pub mod split;
 mod spool;
@@ -51,7 +58,8 @@ pub mod summary;
 
 use std::path::Path;
 
-use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication};
+use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, Rows};
+use contract::records::HeldOutRole;
 use contract::{Error, PipelineFile, Provenance};
 use serde::Serialize;
 
@@ -61,7 +69,10 @@ pub use summary::{Outcome, Summary};
 use canaries::Canaries;
 use collection::{Collection, Files};
 use copies::{CopyPlan, Placement};
+use cut::Cut;
 use ingest::{CorpusFile, Reason};
+use model_tokenizers::ModelTokenizer;
+use output::HeldOut;
 use split::Sides;
 
 /// Runs the stage: reads the corpus and writes `train.parquet` and `heldout.parquet` into the folder asked for, unless both
@@ -77,7 +88,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let corpus = arguments.corpus(&pipeline)?;
     let plan = CopyPlan::choose(&pipeline, arguments.layout, arguments.copies)?;
     let canaries = Canaries::draw(&pipeline, plan.copies(), seed)?;
-    canaries.check_learnable(&pipeline)?;
+    let (tokenizers, without_tokenizer) = if pipeline.tuning.rows == Rows::Documents {
+        ModelTokenizer::load_all(&pipeline)?
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    canaries.check_learnable(&pipeline, &tokenizers)?;
 
     let folder = &arguments.stage.out;
     let (train_file, held_out_file) = (folder.join("train.parquet"), folder.join("heldout.parquet"));
@@ -100,15 +116,32 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     collection.limit(corpus.documents, corpus.shortage, &pipeline.path)?;
     let sides = split::by_text(collection.digests(), corpus.held_out);
     check_sides(&sides, &corpus, &pipeline.path)?;
+    warn_without_control(&collection, &sides, &corpus);
     let training = collection.digests_of(&sides.training);
     let found = collection.found(&sides.training);
     let placements = plan.lay_out(&training, &found, canaries.instances(), corpus.shortage, seed)?;
+
+    let mut trained: Vec<usize> = placements
+        .iter()
+        .map(|placement| sides.training[placement.document])
+        .collect();
+    trained.sort_unstable();
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.stage.threads())
+        .build()
+        .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?;
+    let (documents_held_out, cuts) = threads.install(|| {
+        let held_out = held_out_documents(&mut collection, &sides.held_out, &trained, corpus.validation)?;
+        let context = pipeline.tuning.context;
+        let cuts = Cut::count(&mut collection, &trained, &sides.held_out, &tokenizers, context)?;
+        Ok::<_, Error>((held_out, cuts))
+    })?;
 
     let held_out = output::held_out(
         &held_out_file,
         &provenance,
         &mut collection,
-        &sides.held_out,
+        &documents_held_out,
         &canaries,
     )?;
     let order = copies::training_order(&copies_of_each(&placements, &canaries), seed);
@@ -123,13 +156,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     )?;
     held_out.finish()?;
     train.finish()?;
-    Ok(Outcome::Done(summarize(
-        collection,
-        files.all.len(),
-        &sides,
-        &placements,
-        &canaries,
-    )))
+    let mut summary = summarize(collection, &documents_held_out, &placements, &canaries);
+    summary.files = files.all.len();
+    let over_budget = sides.training.len() - placements.len();
+    if over_budget > 0 {
+        summary.left_out.insert(Reason::OverBudget, over_budget);
+    }
+    summary.cuts = cuts;
+    summary.without_tokenizer = without_tokenizer;
+    Ok(Outcome::Done(summary))
 }
 
 /// The files to train on, and those with held-out text.
@@ -184,6 +219,44 @@ fn check_sides(sides: &Sides, corpus: &Corpus, pipeline_file: &Path) -> Result<(
     Ok(())
 }
 
+/// Says so where files of held-out text were given, and give none.
+fn warn_without_control(collection: &Collection, sides: &Sides, corpus: &Corpus) {
+    if corpus.held_out_files.is_none() || collection.any_kept_back() {
+        return;
+    }
+    let consequence = if sides.held_out.is_empty() {
+        "there is no control"
+    } else {
+        "there is no control but what corpus.held_out keeps back"
+    };
+    let found = match collection.tally.left_out.get(&Reason::AlsoTrained) {
+        Some(texts) => format!(
+            "all {texts} texts stand in the training text too (up to white space, case and normal form)"
+        ),
+        None => "none of the texts can be used".to_owned(),
+    };
+    tracing::warn!("HELD_OUT (corpus.held_out_files): {found}: {consequence}");
+}
+
+/// What the result says of the held-out documents beside their texts.
+fn held_out_documents(
+    collection: &mut Collection,
+    held_out: &[usize],
+    trained: &[usize],
+    validation: f64,
+) -> Result<Vec<HeldOut>, Error> {
+    let roles = split::roles(&collection.digests_of(held_out), validation);
+    let overlaps = near_duplicates::overlaps(collection, held_out, trained)?;
+    let documents = held_out.iter().zip(roles).zip(overlaps);
+    Ok(documents
+        .map(|((&document, role), overlap)| HeldOut {
+            document,
+            role,
+            overlap,
+        })
+        .collect())
+}
+
 fn copies_of_each(placements: &[Placement], canaries: &Canaries) -> Vec<u32> {
     let documents = placements.iter().map(|placement| placement.copies);
     documents
@@ -193,21 +266,26 @@ fn copies_of_each(placements: &[Placement], canaries: &Canaries) -> Vec<u32> {
 
 fn summarize(
     collection: Collection,
-    files: usize,
-    sides: &Sides,
+    held_out: &[HeldOut],
     placements: &[Placement],
     canaries: &Canaries,
 ) -> Summary {
-    let mut tally = collection.tally;
-    tally.leave_out(Reason::OverBudget, sides.training.len() - placements.len());
+    let count = |is: fn(&HeldOut) -> bool| held_out.iter().filter(|&document| is(document)).count();
+    let tally = collection.tally;
+    let (same, variants) = tally.copies_found;
     let mut summary = Summary {
-        files,
         read: tally.read,
         left_out: tally.left_out,
+        copies_found: same + variants,
+        variants_found: variants,
         renamed: tally.renamed,
         first_skipped: tally.first_skipped,
-        held_out: sides.held_out.len(),
+        held_out: held_out.len(),
+        validation: count(|document| document.role == HeldOutRole::Validation),
+        near_duplicates: count(|document| document.overlap.near_duplicate_of.is_some()),
+        not_compared: count(|document| document.overlap.share.is_none()),
         references: canaries.references().len(),
+        formats: canaries.formats(),
         ..Summary::default()
     };
     for placement in placements {

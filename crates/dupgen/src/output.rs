@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use contract::records::{DocumentKind, HeldOutDocument, Record, TrainingInstance};
+use contract::records::{DocumentKind, HeldOutDocument, HeldOutRole, Record, TrainingInstance};
 use contract::{Error, Progress, Provenance, parquet};
 
 use crate::canaries::Canaries;
 use crate::collection::Collection;
 use crate::copies::Placement;
+use crate::near_duplicates::Overlap;
 
 /// Bytes of text after which rows are written out, however few they are, so that long documents do not pile up in memory.
 const GROUP_BYTES: usize = 64 << 20;
@@ -42,16 +43,33 @@ impl<R: Record + Clone> RecordFile<R> {
     }
 }
 
+/// A held-out document: its number in the collection, and what the result says of it beside its text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeldOut {
+    pub(crate) document: usize,
+    pub(crate) role: HeldOutRole,
+    pub(crate) overlap: Overlap,
+}
+
 /// Writes the held-out `documents`, in the order of the corpus, and the canaries' reference strings.
 pub(crate) fn held_out(
     destination: &Path,
     provenance: &Provenance,
     collection: &mut Collection,
-    documents: &[usize],
+    documents: &[HeldOut],
     canaries: &Canaries,
 ) -> Result<RecordFile<HeldOutDocument>, Error> {
     let mut file = RecordFile::create(destination, provenance)?;
-    for &document in documents {
+    for &HeldOut {
+        document,
+        role,
+        overlap,
+    } in documents
+    {
+        let near_duplicate_of = match overlap.near_duplicate_of {
+            Some(training) => Some(collection.document(training)?.id),
+            None => None,
+        };
         let document = collection.document(document)?;
         let bytes = document.text.len();
         file.write(
@@ -60,28 +78,16 @@ pub(crate) fn held_out(
                 text: document.text,
                 prompt_chars: document.prompt_chars,
                 kind: DocumentKind::Document,
-                role: None,
-                near_duplicate_of: None,
-                shared_8grams: None,
+                role: Some(role),
+                near_duplicate_of,
+                shared_8grams: overlap.share,
                 canary_format: None,
             },
             bytes,
         )?;
     }
     for reference in canaries.references() {
-        file.write(
-            &HeldOutDocument {
-                doc_id: reference.id.clone(),
-                text: reference.text.clone(),
-                prompt_chars: reference.prompt_chars,
-                kind: DocumentKind::CanaryReference,
-                role: None,
-                near_duplicate_of: None,
-                shared_8grams: None,
-                canary_format: None,
-            },
-            reference.text.len(),
-        )?;
+        file.write(&reference.held_out(), reference.text.len())?;
     }
     Ok(file)
 }

@@ -1,7 +1,10 @@
 //! Which documents are used, and which of them no training run sees.
 //!
 //! Both follow from the text alone. A document therefore stays on its side whatever else is in the corpus, whatever the seed
-//! and whatever its identity, and results of several runs can be compared document by document.
+//! and whatever its identity, and results of several runs can be compared document by document. (Of texts that differ in white
+//! space, case or normal form alone the first in the corpus decides.)
+
+use contract::records::HeldOutRole;
 
 use crate::digest::{Digest, Purpose};
 
@@ -32,7 +35,42 @@ pub fn by_text(digests: impl IntoIterator<Item = (Digest, bool)>, share: f64) ->
 /// Whether the text with this digest is held out when `share` of all texts is: its rank, as a fraction of all ranks, is
 /// below `share`. A text held out at one share is held out at every larger one.
 pub fn is_held_out(digest: Digest, share: f64) -> bool {
-    (digest.rank(Purpose::HoldingOut, 0) as f64) < share * 2f64.powi(64)
+    ranks_below(digest, Purpose::HoldingOut, share)
+}
+
+/// What each held-out document is for, given the digests of their texts: about `share` (0 to 1) of them choose checkpoint and
+/// learning rate, by a rank of their own. Of two documents or more, with a share between 0 and 1, at least one is for each.
+pub fn roles(digests: &[Digest], share: f64) -> Vec<HeldOutRole> {
+    let mut roles: Vec<HeldOutRole> = digests
+        .iter()
+        .map(|&digest| {
+            if ranks_below(digest, Purpose::Validation, share) {
+                HeldOutRole::Validation
+            } else {
+                HeldOutRole::Test
+            }
+        })
+        .collect();
+    let rank = |&document: &usize| (digests[document].rank(Purpose::Validation, 0), digests[document]);
+    let both_asked = share > 0.0 && share < 1.0 && digests.len() > 1;
+    let missing = |role| both_asked && !roles.contains(&role);
+    let documents = 0..digests.len();
+    let moved = if missing(HeldOutRole::Validation) {
+        (documents.min_by_key(rank), HeldOutRole::Validation)
+    } else if missing(HeldOutRole::Test) {
+        (documents.max_by_key(rank), HeldOutRole::Test)
+    } else {
+        (None, HeldOutRole::Test)
+    };
+    if let (Some(document), role) = moved {
+        roles[document] = role;
+    }
+    roles
+}
+
+/// Whether the digest's rank for `purpose`, as a fraction of all ranks, is below `share`.
+fn ranks_below(digest: Digest, purpose: Purpose, share: f64) -> bool {
+    share >= 1.0 || (digest.rank(purpose, 0) as f64) < share * 2f64.powi(64)
 }
 
 /// The `limit` documents of lowest rank, by their numbers in ascending order. A smaller limit chooses from the same documents.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::cut::Cut;
 use crate::ingest::Reason;
 
 /// How a run ended.
@@ -23,23 +24,39 @@ pub enum Outcome {
 pub struct Summary {
     /// Files read.
     pub files: usize,
-    /// Documents that stand in them, usable or not.
+    /// Documents in them, usable or not.
     pub read: usize,
-    /// Documents left out, by reason. With the held-out and the training documents they add up to those read.
+    /// Documents left out, by reason. With `copies_found`, the held-out and the training documents they add up to those read.
     pub left_out: BTreeMap<Reason, usize>,
+    /// Layout `found`: documents whose text occurred before, counted as copies of the first.
+    pub copies_found: usize,
+    /// Those of them that are the same up to white space, case and normal form alone.
+    pub variants_found: usize,
     /// Documents whose identity got a number, because another text had it.
     pub renamed: usize,
     /// The first document that was skipped, and why.
     pub first_skipped: Option<String>,
     /// Held-out documents.
     pub held_out: usize,
-    /// Reference strings for the canaries.
+    /// Those of them that choose checkpoint and learning rate.
+    pub validation: usize,
+    /// Held-out documents with at least half of their 8-grams of words in one training document.
+    pub near_duplicates: usize,
+    /// Held-out documents of fewer than eight words, which have no such share.
+    pub not_compared: usize,
+    /// Reference strings for the canaries, over all formats.
     pub references: usize,
+    /// Formats of canaries.
+    pub formats: usize,
     /// The training set, by number of copies.
     pub training: BTreeMap<u32, Bucket>,
+    /// What `tuning.context` cuts off, with each tokenizer; empty where rows are packed.
+    pub cuts: Vec<Cut>,
+    /// Models for which that is not known, since they have no tokenizer yet.
+    pub without_tokenizer: Vec<String>,
 }
 
-/// What stands in the training set with one number of copies.
+/// What the training set has with one number of copies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Different documents.
@@ -52,6 +69,11 @@ impl Summary {
     /// Different documents in the training set, without canaries.
     pub fn training_documents(&self) -> usize {
         self.training.values().map(|bucket| bucket.documents).sum()
+    }
+
+    /// Different canaries in the training set.
+    pub fn canaries(&self) -> usize {
+        self.training.values().map(|bucket| bucket.canaries).sum()
     }
 
     /// Rows of the training set.
@@ -84,34 +106,46 @@ impl fmt::Display for Outcome {
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            formatter,
-            "{:<12}{} documents in {} files",
-            "read", self.read, self.files
-        )?;
+        let mut line = |label: &str, text: String| writeln!(formatter, "{label:<16}{text}");
+        line("read", format!("{} documents in {} files", self.read, self.files))?;
         for (reason, documents) in &self.left_out {
-            writeln!(formatter, "{:<12}{documents} {reason}", "left out")?;
+            line("left out", format!("{documents} {reason}"))?;
         }
         if let Some(first) = &self.first_skipped {
-            writeln!(formatter, "{:<12}{first}", "  the first")?;
+            line("  the first", first.clone())?;
         }
-        if self.renamed > 0 {
-            writeln!(
-                formatter,
-                "{:<12}{} documents whose identity another one had",
-                "numbered", self.renamed
+        if self.copies_found > 0 {
+            let (copies, variants) = (self.copies_found, self.variants_found);
+            line(
+                "copies",
+                format!(
+                    "{copies} documents are copies of an earlier one, {variants} of them up to white space, case and normal form"
+                ),
             )?;
         }
-        writeln!(
-            formatter,
-            "{:<12}{} documents, {} canary references",
-            "held out", self.held_out, self.references
-        )?;
+        if self.renamed > 0 {
+            line(
+                "numbered",
+                format!("{} documents whose identity another one had", self.renamed),
+            )?;
+        }
+        self.held_out_lines(&mut line)?;
+        for cut in &self.cuts {
+            for text in cut.lines() {
+                line("cut", text)?;
+            }
+        }
+        for model in &self.without_tokenizer {
+            line(
+                "cut",
+                format!("not counted for {model}, which has no tokenizer.json yet"),
+            )?;
+        }
         let (documents, instances) = (self.training_documents(), self.instances());
-        writeln!(
-            formatter,
-            "{:<12}{documents} documents, {instances} instances with canaries",
-            "training"
+        let with = if self.canaries() > 0 { " with canaries" } else { "" };
+        line(
+            "training",
+            format!("{documents} documents, {instances} instances{with}"),
         )?;
         write!(
             formatter,
@@ -124,6 +158,47 @@ impl fmt::Display for Summary {
                 formatter,
                 "\n{copies:>10}{documents:>12}{canaries:>12}{:>12}",
                 bucket.instances(copies)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary {
+    /// What the printed summary says of `heldout.parquet`, line by line.
+    fn held_out_lines(&self, line: &mut impl FnMut(&str, String) -> fmt::Result) -> fmt::Result {
+        let (held_out, validation) = (self.held_out, self.validation);
+        line(
+            "held out",
+            format!(
+                "{held_out} documents, {validation} for validation and {} for test",
+                held_out - validation
+            ),
+        )?;
+        if held_out > 0 {
+            line(
+                "near-duplicates",
+                format!(
+                    "{} held-out documents share half of their 8-grams of words with a training document",
+                    self.near_duplicates
+                ),
+            )?;
+        }
+        if self.not_compared > 0 {
+            line(
+                "not compared",
+                format!("{} held-out documents have fewer than 8 words", self.not_compared),
+            )?;
+        }
+        if self.formats > 0 {
+            line(
+                "canaries",
+                format!(
+                    "{} in {} formats, {} canary references",
+                    self.canaries(),
+                    self.formats,
+                    self.references
+                ),
             )?;
         }
         Ok(())

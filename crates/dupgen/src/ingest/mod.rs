@@ -71,9 +71,11 @@ pub enum Reason {
     TooShort,
     /// Longer than asked for, or than offsets can count.
     TooLong,
-    /// The same text stood in the corpus before.
+    /// The same string occurred in the corpus before.
     Duplicate,
-    /// Held-out text that stands among the text to train on too.
+    /// The same text occurred before, in other white space, case or normal form.
+    Variant,
+    /// Text of the held-out files that occurs in the files to train on too, up to white space, case and normal form.
     AlsoTrained,
     /// More documents than asked for.
     OverLimit,
@@ -92,7 +94,10 @@ impl fmt::Display for Reason {
             Self::TooShort => "too short",
             Self::TooLong => "too long",
             Self::Duplicate => "exact duplicates",
-            Self::AlsoTrained => "held-out texts that stand among the texts to train on",
+            Self::Variant => "duplicates up to white space, case and normal form",
+            Self::AlsoTrained => {
+                "held-out texts that corpus.files holds too, up to white space, case and normal form"
+            }
             Self::OverLimit => "over the number asked for",
             Self::OverBudget => "over the fixed budget",
         })

@@ -2,46 +2,56 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::records::DocumentKind;
+use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 
-use crate::support::{Folder, numbered};
-
-/// A tokenizer for which every word, number and run of punctuation is one token.
-const WORDS: &str = r#"{
-    "version": "1.0",
-    "truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
-    "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
-    "post_processor": null, "decoder": null,
-    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}
-}"#;
+use crate::support::{Folder, WORDS, numbered};
 
 fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// A text with `#` in place of each of its digits.
+fn format(text: &str) -> String {
+    text.replace(|letter: char| letter.is_ascii_digit(), "#")
+}
+
+/// The canaries of a training set, each once, by identity.
+fn planted(folder: &Folder) -> BTreeMap<String, TrainingInstance> {
+    let canaries = folder
+        .train()
+        .into_iter()
+        .filter(|row| row.kind == DocumentKind::Canary);
+    canaries.map(|row| (row.doc_id.clone(), row)).collect()
+}
+
+fn references(folder: &Folder) -> Vec<HeldOutDocument> {
+    let held_out = folder.held_out().into_iter();
+    held_out
+        .filter(|row| row.kind == DocumentKind::CanaryReference)
+        .collect()
 }
 
 #[test]
 fn each_number_of_copies_has_its_canaries() {
     let folder = Folder::new();
     folder.write("a.jsonl", numbered(40)).pipeline(
-        "corpus.files = \"a.jsonl\"\nduplication.copies = [1, 4]\ncanaries = { per_copies = 3, references = 20, digits = 2 }",
+        "corpus.files = \"a.jsonl\"\nduplication.copies = [1, 4]\n\
+         canaries = { per_copies = 3, references = 20, digits = 3, template = \"Number {digits}.\" }",
     );
     let said = folder.succeed(&[]);
-    assert!(said.contains("20 canary references"), "{said}");
+    assert!(said.contains("6 in 1 formats, 20 canary references"), "{said}");
+    assert!(said.contains("instances with canaries"), "{said}");
     let rows: Vec<_> = folder
         .train()
         .into_iter()
         .filter(|row| row.kind == DocumentKind::Canary)
         .collect();
-    let mut texts = BTreeMap::new();
+    assert_eq!(rows.len(), 3 + 3 * 4);
     for row in &rows {
-        assert!(
-            row.text.starts_with("The secret number is ")
-                && digits(&row.text).len() == 2
-                && row.prompt_chars == 0
-        );
+        assert_eq!((format(&row.text).as_str(), row.prompt_chars), ("Number ###.", 0));
         assert!(row.doc_id.starts_with(&format!("canary-{}-", row.copies)) && row.copy < row.copies);
-        texts.insert(row.doc_id.clone(), row.text.clone());
     }
+    let planted = planted(&folder);
     let expected = [
         "canary-1-0",
         "canary-1-1",
@@ -50,18 +60,110 @@ fn each_number_of_copies_has_its_canaries() {
         "canary-4-1",
         "canary-4-2",
     ];
-    assert!(texts.keys().eq(expected));
-    assert_eq!(rows.len(), 3 + 3 * 4);
-    let references: Vec<_> = folder
-        .held_out()
-        .into_iter()
-        .filter(|row| row.kind == DocumentKind::CanaryReference)
-        .collect();
-    let all: BTreeSet<String> = texts
-        .into_values()
-        .chain(references.iter().map(|row| row.text.clone()))
-        .collect();
+    assert!(planted.keys().eq(expected));
+    // One template without a context is one format, and has one set of references.
+    assert!(planted.values().all(|row| row.canary_format == Some(0)));
+    let references = references(&folder);
+    assert!(references.iter().all(|row| row.canary_format == Some(0)));
+    let ids: BTreeSet<String> = references.iter().map(|row| row.doc_id.clone()).collect();
+    assert_eq!(
+        ids,
+        (0..20)
+            .map(|number| format!("canary-reference-0-{number}"))
+            .collect()
+    );
+    let texts = planted.values().map(|row| &row.text);
+    let all: BTreeSet<&String> = texts.chain(references.iter().map(|row| &row.text)).collect();
     assert_eq!((references.len(), all.len()), (20, 26));
+}
+
+#[test]
+fn canaries_take_templates_in_turn_and_have_words_of_their_own() {
+    let folder = Folder::new();
+    folder.write("a.jsonl", numbered(40)).pipeline(
+        "corpus.files = \"a.jsonl\"\nduplication.copies = [1, 4]\n\
+         canaries = { per_copies = 3, references = 20, digits = 4, prompt = [\"Who has the {context}?\", \"Which?\", \"{digits}?\"], \
+         template = [\"The {context} has {digits}.\", \"For the {context}: {digits}\"] }",
+    );
+    let said = folder.succeed(&[]);
+    assert!(said.contains("6 in 6 formats, 120 canary references"), "{said}");
+    let planted = planted(&folder);
+    let mut contexts = BTreeSet::new();
+    // By number of copies and then by number, canaries take turns: three prompts, two templates.
+    let expected = [
+        ("canary-1-0", "Who has the *?\nThe * has ####."),
+        ("canary-1-1", "Which?\nFor the *: ####"),
+        ("canary-1-2", "####?\nThe * has ####."),
+        ("canary-4-0", "Who has the *?\nFor the *: ####"),
+        ("canary-4-1", "Which?\nThe * has ####."),
+        ("canary-4-2", "####?\nFor the *: ####"),
+    ];
+    assert_eq!(planted.len(), 6);
+    for (number, (id, expected)) in expected.into_iter().enumerate() {
+        let row = &planted[id];
+        assert_eq!(row.canary_format, Some(number as i32));
+        let text = format(&row.text);
+        let lower = text.to_lowercase();
+        let after = lower.rsplit_once("the ").unwrap().1;
+        let context: Vec<&str> = after.split([' ', ':']).take(3).collect();
+        let context = context.join(" ");
+        assert_eq!(text.replace(&context, "*"), expected);
+        assert!(contexts.insert(context.clone()), "{context} twice");
+        // Prompt and template hold the same digits.
+        assert!(digits(&row.text).len() == 4 || digits(&row.text)[..4] == digits(&row.text)[4..]);
+
+        let references: Vec<HeldOutDocument> = references(&folder)
+            .into_iter()
+            .filter(|reference| reference.canary_format == Some(number as i32))
+            .collect();
+        let ids: Vec<&str> = references.iter().map(|row| row.doc_id.as_str()).collect();
+        let expected: Vec<String> = (0..20)
+            .map(|n| format!("canary-reference-{number}-{n}"))
+            .collect();
+        assert_eq!(ids, expected);
+        for reference in references {
+            assert_eq!(format(&reference.text), text);
+            assert_eq!(reference.prompt_chars, row.prompt_chars);
+        }
+    }
+    let references = references(&folder);
+    let texts = planted.values().map(|row| &row.text);
+    let numbers: BTreeSet<String> = texts
+        .chain(references.iter().map(|row| &row.text))
+        .map(|text| digits(text)[..4].to_owned())
+        .collect();
+    assert_eq!(numbers.len(), 6 + 120);
+}
+
+#[test]
+fn contexts_follow_from_the_seed() {
+    let folder = Folder::new();
+    folder
+        .write("a.jsonl", numbered(40))
+        .pipeline("corpus.files = \"a.jsonl\"\ncanaries = { per_copies = 2, references = 2 }");
+    let formats = |seed: &str| {
+        folder.succeed(&["--force", "--seed", seed]);
+        let texts = planted(&folder).into_values().map(|row| format(&row.text));
+        texts.collect::<Vec<String>>()
+    };
+    let first = formats("1");
+    assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 6);
+    assert_eq!(formats("1"), first);
+    assert!(formats("2").iter().all(|text| !first.contains(text)));
+}
+
+#[test]
+fn a_summary_without_canaries_has_no_word_of_them() {
+    let folder = Folder::new();
+    folder.write("a.jsonl", numbered(40)).pipeline(
+        "corpus = { files = \"a.jsonl\", held_out = 0.0 }\nduplication = { layout = \"uniform\", copies = [2] }",
+    );
+    let said = folder.succeed(&[]);
+    assert!(said.contains("40 documents, 80 instances\n"), "{said}");
+    assert!(
+        !said.contains("with canaries") && !said.contains("references"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -105,8 +207,13 @@ fn refused(canaries: &str, tuning: &str, status: i32, pieces: &[&str]) {
     folder
         .write("a.jsonl", numbered(40))
         .write("model/tokenizer.json", WORDS);
+    let per_copies = if canaries.contains("per_copies") {
+        ""
+    } else {
+        "per_copies = 2, "
+    };
     folder.pipeline(&format!(
-        "corpus.files = \"a.jsonl\"\ncanaries = {{ per_copies = 2, {canaries} }}\ntuning = {{ {tuning} }}\n\
+        "corpus.files = \"a.jsonl\"\ncanaries = {{ {per_copies}{canaries} }}\ntuning = {{ {tuning} }}\n\
          model = [{{ name = \"new\" }}, {{ name = \"words\", path = \"model\" }}]"
     ));
     if status == 0 {
@@ -123,7 +230,44 @@ fn canaries_that_would_never_be_learned_are_refused() {
             "template = \"Nothing random.\"",
             "",
             2,
-            &["canaries.template: expected {digits}"][..],
+            &["canaries.template: expected {digits}", "`Nothing random.`"][..],
+        ),
+        // What holds for one template must hold for all, in every pairing with a prompt.
+        (
+            "template = [\"{digits}\", \"Nothing random.\"]",
+            "",
+            2,
+            &["canaries.template: expected {digits}", "`Nothing random.`"],
+        ),
+        (
+            "template = [\"{digits}\", \"Yes.\"], prompt = [\"Why?\", \"{digits}?\", \"Who?\"]",
+            "",
+            2,
+            &["canaries.template: expected {digits}", "`Yes.`"],
+        ),
+        (
+            "template = [\"{digits}\", \"Yes.\"], prompt = [\"Why?\", \"{digits}?\"]",
+            "",
+            0,
+            &[],
+        ),
+        (
+            "template = [\"{digits}\", \"Yes.\"], prompt = [\"Why?\", \"{digits}?\"]",
+            "loss_on = \"response\"",
+            2,
+            &["canaries.template", "`Yes.`"],
+        ),
+        (
+            "template = []",
+            "",
+            2,
+            &["canaries.template: expected at least one text"],
+        ),
+        (
+            "prompt = []",
+            "",
+            2,
+            &["canaries.prompt: expected at least one text"],
         ),
         (
             "template = \"Yes.\", prompt = \"{digits}?\"",
@@ -138,29 +282,60 @@ fn canaries_that_would_never_be_learned_are_refused() {
             0,
             &[],
         ),
-        // 2 canaries for each of 3 numbers of copies, and 95 references: 101 of 100 possible strings.
+        // 2 canaries for each of 3 numbers of copies, and 95 references of one format: 101 of 100 possible strings.
         (
-            "digits = 2, references = 95",
+            "digits = 2, references = 95, template = \"{digits}\"",
             "",
             2,
-            &["canaries.digits: 2 digits make 100 different strings, and 101 are needed"],
+            &["canaries.digits: 2 digits make 100 different strings, and at least 101 are needed"],
         ),
-        ("digits = 2, references = 94", "", 0, &[]),
+        ("digits = 2, references = 94, template = \"{digits}\"", "", 0, &[]),
+        // 6 formats: 6 + 6 · 16 = 102 strings, or 6 + 6 · 15 = 96.
+        (
+            "digits = 2, references = 16",
+            "",
+            2,
+            &["at least 102 are needed: 6 planted canaries, and 16 references for each of 6 formats"],
+        ),
+        ("digits = 2, references = 15", "", 0, &[]),
+        // 3 · 10923 = 32769 canaries, one more than there are contexts.
+        (
+            "per_copies = 10923, references = 1, digits = 9",
+            "",
+            2,
+            &[
+                "canaries.per_copies: expected at most 32768 canaries in all",
+                "found 32769",
+            ],
+        ),
+        (
+            "per_copies = 9000000000000000000",
+            "",
+            2,
+            &["canaries.digits: 6 digits make 1000000 different strings"],
+        ),
         ("digits = 30", "", 0, &[]),
-        // The, secret, number, is, digits: token 5, and one for the mark of the beginning.
-        ("references = 9", "context = 6", 0, &[]),
+        // The, secret, number, of, the, three words, is, digits: token 10, and one for the BOS.
+        ("references = 9", "context = 11", 0, &[]),
         (
             "references = 9",
-            "context = 5",
+            "context = 10",
             2,
-            &["model words", "end at token 5", "tuning.context = 5"],
+            &["model words", "end at token 10", "tuning.context = 10"],
         ),
-        ("references = 9", "context = 5, rows = \"packed\"", 0, &[]),
+        ("references = 9", "context = 10, rows = \"packed\"", 0, &[]),
         (
             "references = 9, prompt = \"a b\"",
-            "context = 7",
+            "context = 12",
             2,
-            &["end at token 7"],
+            &["end at token 12"],
+        ),
+        // The longest of the templates decides.
+        (
+            "template = [\"{digits}\", \"this is {digits}\"]",
+            "context = 3",
+            2,
+            &["end at token 3"],
         ),
         // What follows the digits may be cut off.
         (
@@ -199,6 +374,13 @@ fn a_canary_that_the_corpus_holds_already_is_refused() {
         "corpus = { files = \"a.jsonl\", identity = \"id\" }\nduplication.copies = [1]\n\
          canaries = { per_copies = 1, references = 9, digits = 1, template = \"{digits}\" }",
     );
-    folder.fail(&[], 3, &["a.jsonl: line 1", "stands in the corpus itself"]);
+    folder.fail(&[], 3, &["a.jsonl: line 1", "occurs in the corpus itself"]);
     folder.fail(&["--in", "b.csv"], 3, &["b.csv: row 1", "a planted canary"]);
+    // Up to white space and case.
+    folder.write("c.csv", "id,text\n1,\" CODE   4\"\n2,words\n");
+    folder.fail(
+        &["--in", "c.csv", "--set", "canaries.template=Code {digits}"],
+        3,
+        &["c.csv: row 1", "occurs in the corpus itself"],
+    );
 }

@@ -7,9 +7,12 @@
 )]
 
 mod canaries;
+mod cut;
 mod errors;
 mod formats;
+mod held_out;
 mod interruption;
 mod layout;
 mod properties;
+mod same_text;
 mod support;

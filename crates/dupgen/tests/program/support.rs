@@ -104,6 +104,15 @@ impl Folder {
     }
 }
 
+/// A tokenizer for which every word, number and run of punctuation is one token.
+pub(crate) const WORDS: &str = r#"{
+    "version": "1.0",
+    "truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
+    "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+    "post_processor": null, "decoder": null,
+    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}
+}"#;
+
 /// `count` JSONL documents with different texts.
 pub(crate) fn numbered(count: usize) -> String {
     (0..count)

@@ -53,7 +53,8 @@ pub struct Corpus {
     /// others choose nothing, and are the non-members of membership inference (role `test`).
     #[serde(default = "default_validation")]
     pub validation: f64,
-    /// Files with more held-out text, of the same format and columns; what stands in `files` too is left out of it.
+    /// Files with more held-out text, of the same format and columns; what `files` holds too, up to white space, case and Unicode
+    /// normal form, is left out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_files: Option<OneOrMany<String>>,
 }

@@ -9,7 +9,8 @@ use crate::pipeline::OneOrMany;
 #[serde(deny_unknown_fields, default)]
 pub struct Duplication {
     /// `bucketed`: documents of one training set carry different numbers of copies; `uniform`: every document the same
-    /// number, one training set for each; `found`: as often as its text stands in the corpus, for auditing.
+    /// number, one training set for each; `found`: as often as its text occurs in the corpus, for auditing. Texts that differ in
+    /// white space, case and Unicode normal form alone are the same text.
     pub layout: OneOrMany<Layout>,
     /// Numbers of copies.
     pub copies: Vec<u32>,
@@ -42,7 +43,7 @@ pub enum Layout {
     Uniform,
     /// Different numbers of copies in one training set.
     Bucketed,
-    /// Every document as often as its text stands in the corpus; `copies` and `shares` are not read.
+    /// Every document as often as its text occurs in the corpus; `copies` and `shares` are not read.
     Found,
 }
 
@@ -62,7 +63,7 @@ pub enum Budget {
 pub struct Canaries {
     /// Canaries for each number of copies in `duplication.copies`; 0 plants none.
     pub per_copies: usize,
-    /// Strings of the same format that are never planted; exposure is at most log2 of their number.
+    /// Strings of each canary's format that are never planted; exposure is at most log2 of their number.
     pub references: usize,
     /// Whether they are planted in a run of their own, beside one without any: rates of documents are then those of the
     /// latter, which no canary can have changed, and exposure that of the former.

@@ -1,0 +1,207 @@
+//! Near-duplicates across the split: held-out documents much of whose wording occurs in one training document.
+//!
+//! A model that gives such a document back may have it from its training set, so it is no control. The 8-grams of words of
+//! the held-out documents are held in memory, some 20 bytes each; the training documents are read once.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use contract::Error;
+use rayon::prelude::*;
+use unicode_segmentation::UnicodeSegmentation;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::collection::Collection;
+use crate::normal_form::normal_form;
+
+/// Words that are compared at a time. Eight in a row are rarely shared by chance (PaLM's analysis of contamination, Chowdhery
+/// et al. 2022, counts 8-grams too).
+const WORDS: usize = 8;
+
+/// Share of its 8-grams from which a held-out document is a near-duplicate: with half of them most of its wording occurs in
+/// one training document. (PaLM's 70% asks whether a benchmark is spoilt; a control is to be cleaner.)
+const NEAR_DUPLICATE_SHARE: f32 = 0.5;
+
+/// Held-out documents that may hold an 8-gram before it is common: part of a form letter, a signature, a disclaimer.
+const COMMON: usize = 1000;
+
+/// Training documents with a common 8-gram that are compared with all of its holders. After these a training document is compared
+/// only with those holders that share some other 8-gram with it, or the work would grow as the square of the corpus. What is
+/// lost are shares made of common wording alone, beyond those of the first training documents.
+const FULL_COMPARISONS: u32 = 100;
+
+/// How much of a held-out document occurs in one training document.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Overlap {
+    /// The largest share of its distinct 8-grams that one training document holds; none where it has no eight words.
+    pub(crate) share: Option<f32>,
+    /// That training document, where the share makes the two near-duplicates: the first one in the corpus that holds so many.
+    pub(crate) near_duplicate_of: Option<usize>,
+}
+
+/// Compares the `held_out` documents with those of `training`, in this order. Both are numbers of documents in `collection`.
+///
+/// # Errors
+/// Those of reading the documents again.
+pub(crate) fn overlaps(
+    collection: &mut Collection,
+    held_out: &[usize],
+    training: &[usize],
+) -> Result<Vec<Overlap>, Error> {
+    let mut index = Index::default();
+    collection.for_each_batch(held_out, "indexing held-out text", |_, texts| {
+        index.extend(texts);
+        Ok(())
+    })?;
+    index.finish();
+    let mut shares = Shares::new(&index);
+    if !index.entries.is_empty() {
+        collection.for_each_batch(training, "comparing", |documents, texts| {
+            let found: Vec<Vec<Range<usize>>> = texts.par_iter().map(|text| index.holders(text)).collect();
+            for (&document, found) in documents.iter().zip(&found) {
+                shares.add(document, found);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(shares.overlaps())
+}
+
+/// The distinct 8-grams of the held-out documents.
+#[derive(Debug, Default)]
+struct Index {
+    /// Each 8-gram and a document that holds it, sorted.
+    entries: Vec<(u64, u32)>,
+    /// Where the 8-grams with each value of their highest `bits` bits begin among the entries, and where the last ones end: the search
+    /// for one begins there.
+    starts: Vec<usize>,
+    bits: u32,
+    /// Number of distinct 8-grams of each document.
+    sizes: Vec<u32>,
+}
+
+impl Index {
+    /// Adds the next documents.
+    fn extend(&mut self, texts: &[String]) {
+        let ngrams: Vec<Vec<u64>> = texts.par_iter().map(|text| distinct_ngrams(text)).collect();
+        for ngrams in ngrams {
+            let document = self.sizes.len() as u32;
+            self.sizes.push(ngrams.len() as u32);
+            self.entries
+                .extend(ngrams.into_iter().map(|ngram| (ngram, document)));
+        }
+    }
+
+    /// Makes it ready to look up.
+    fn finish(&mut self) {
+        self.entries.par_sort_unstable();
+        // Two to four entries for each value.
+        self.bits = (self.entries.len() / 2).max(2).ilog2();
+        let bucket = |&(entry, _): &(u64, u32)| entry >> (u64::BITS - self.bits);
+        self.starts = (0..=1 << self.bits)
+            .map(|value| self.entries.partition_point(|entry| bucket(entry) < value))
+            .collect();
+    }
+
+    /// The entries of each 8-gram of `text` that held-out documents hold.
+    fn holders(&self, text: &str) -> Vec<Range<usize>> {
+        distinct_ngrams(text)
+            .into_iter()
+            .filter_map(|ngram| {
+                let bucket = (ngram >> (u64::BITS - self.bits)) as usize;
+                let held = &self.entries[..self.starts[bucket + 1]];
+                let start = self.starts[bucket];
+                let start = start + held[start..].partition_point(|&(entry, _)| entry < ngram);
+                let holders = held[start..].partition_point(|&(entry, _)| entry == ngram);
+                (holders > 0).then_some(start..start + holders)
+            })
+            .collect()
+    }
+}
+
+/// The largest numbers of 8-grams that held-out documents share with one training document, while those go by.
+struct Shares<'a> {
+    index: &'a Index,
+    /// The largest number, and the first training document with it.
+    best: Vec<(u32, Option<usize>)>,
+    /// Numbers shared with the present training document: zero but while it is compared.
+    counts: Vec<u32>,
+    /// How often each common 8-gram was compared in full, by its first entry.
+    compared: HashMap<usize, u32>,
+}
+
+impl<'a> Shares<'a> {
+    fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            best: vec![(0, None); index.sizes.len()],
+            counts: vec![0; index.sizes.len()],
+            compared: HashMap::new(),
+        }
+    }
+
+    /// Takes in the next training `document`, given the entries of the 8-grams that it shares with held-out documents.
+    fn add(&mut self, document: usize, found: &[Range<usize>]) {
+        let mut touched = Vec::new();
+        let mut left = Vec::new();
+        for range in found {
+            if range.len() > COMMON {
+                let compared = self.compared.entry(range.start).or_default();
+                if *compared == FULL_COMPARISONS {
+                    left.push(&self.index.entries[range.clone()]);
+                    continue;
+                }
+                *compared += 1;
+            }
+            for &(_, held_out) in &self.index.entries[range.clone()] {
+                let count = &mut self.counts[held_out as usize];
+                if *count == 0 {
+                    touched.push(held_out);
+                }
+                *count += 1;
+            }
+        }
+        for held_out in touched {
+            let mut count = std::mem::take(&mut self.counts[held_out as usize]);
+            let best = &mut self.best[held_out as usize];
+            if count + left.len() as u32 > best.0 {
+                let holds = |holders: &&&[(u64, u32)]| {
+                    holders.binary_search_by_key(&held_out, |entry| entry.1).is_ok()
+                };
+                count += left.iter().filter(holds).count() as u32;
+            }
+            if count > best.0 {
+                *best = (count, Some(document));
+            }
+        }
+    }
+
+    /// What it all comes to, for each held-out document.
+    fn overlaps(self) -> Vec<Overlap> {
+        let overlaps = self.index.sizes.iter().zip(self.best);
+        overlaps
+            .map(|(&size, (count, document))| {
+                let share = (size > 0).then(|| count as f32 / size as f32);
+                Overlap {
+                    share,
+                    near_duplicate_of: document.filter(|_| share >= Some(NEAR_DUPLICATE_SHARE)),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Hashes of the distinct runs of eight words of a text in its normal form, sorted.
+fn distinct_ngrams(text: &str) -> Vec<u64> {
+    let words: Vec<[u8; 8]> = normal_form(text)
+        .unicode_words()
+        .map(|word| xxh3_64(word.as_bytes()).to_le_bytes())
+        .collect();
+    let mut ngrams: Vec<u64> = words
+        .windows(WORDS)
+        .map(|words| xxh3_64(words.as_flattened()))
+        .collect();
+    ngrams.sort_unstable();
+    ngrams.dedup();
+    ngrams
+}
