@@ -229,15 +229,13 @@ fn warn_without_control(collection: &Collection, sides: &Sides, corpus: &Corpus)
     } else {
         "there is no control but what corpus.held_out keeps back"
     };
-    match collection.tally.left_out.get(&Reason::AlsoTrained) {
-        Some(texts) => tracing::warn!(
-            "HELD_OUT (corpus.held_out_files): all {texts} texts stand in the training text too (up to white space, case and \
-             normal form): {consequence}"
+    let found = match collection.tally.left_out.get(&Reason::AlsoTrained) {
+        Some(texts) => format!(
+            "all {texts} texts stand in the training text too (up to white space, case and normal form)"
         ),
-        None => {
-            tracing::warn!("HELD_OUT (corpus.held_out_files): none of the texts can be used: {consequence}")
-        }
-    }
+        None => "none of the texts can be used".to_owned(),
+    };
+    tracing::warn!("HELD_OUT (corpus.held_out_files): {found}: {consequence}");
 }
 
 /// What the result says of the held-out documents beside their texts.

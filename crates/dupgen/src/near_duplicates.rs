@@ -1,7 +1,10 @@
 //! Near-duplicates across the split: held-out documents much of whose wording occurs in one training document.
 //!
 //! A model that gives such a document back may have it from its training set, so it is no control. The 8-grams of words of
-//! the held-out documents are held in memory, 16 bytes each; the training documents are read once.
+//! the held-out documents are held in memory, some 20 bytes each; the training documents are read once.
+
+use std::collections::HashMap;
+use std::ops::Range;
 
 use contract::Error;
 use rayon::prelude::*;
@@ -19,8 +22,13 @@ const WORDS: usize = 8;
 /// one training document. (PaLM's 70% asks whether a benchmark is spoilt; a control is to be cleaner.)
 const NEAR_DUPLICATE_SHARE: f32 = 0.5;
 
-/// Training documents that are compared with one table of counts.
-const CHUNK: usize = 32;
+/// Held-out documents that may hold an 8-gram before it is common: part of a form letter, a signature, a disclaimer.
+const COMMON: usize = 1000;
+
+/// Training documents with a common 8-gram that are compared with all of its holders. After these a training document is compared
+/// only with those holders that share some other 8-gram with it, or the work would grow as the square of the corpus. What is
+/// lost are shares made of common wording alone, beyond those of the first training documents.
+const FULL_COMPARISONS: u32 = 100;
 
 /// How much of a held-out document occurs in one training document.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -46,32 +54,17 @@ pub(crate) fn overlaps(
         Ok(())
     })?;
     index.finish();
-    let mut best: Vec<(u32, Option<usize>)> = vec![(0, None); held_out.len()];
-    if index.is_empty() {
-        return Ok(index.overlaps(&best));
-    }
-    collection.for_each_batch(training, "comparing", |documents, texts| {
-        let shared: Vec<Vec<(u32, u32)>> = texts
-            .par_chunks(CHUNK)
-            .flat_map_iter(|chunk| {
-                let mut counts = vec![0; best.len()];
-                chunk
-                    .iter()
-                    .map(|text| index.shared(text, &mut counts))
-                    .collect::<Vec<_>>()
-            })
-            .collect();
-        for (&document, shared) in documents.iter().zip(shared) {
-            for (held_out, count) in shared {
-                let best = &mut best[held_out as usize];
-                if count > best.0 {
-                    *best = (count, Some(document));
-                }
+    let mut shares = Shares::new(&index);
+    if !index.entries.is_empty() {
+        collection.for_each_batch(training, "comparing", |documents, texts| {
+            let found: Vec<Vec<Range<usize>>> = texts.par_iter().map(|text| index.holders(text)).collect();
+            for (&document, found) in documents.iter().zip(&found) {
+                shares.add(document, found);
             }
-        }
-        Ok(())
-    })?;
-    Ok(index.overlaps(&best))
+            Ok(())
+        })?;
+    }
+    Ok(shares.overlaps())
 }
 
 /// The distinct 8-grams of the held-out documents.
@@ -79,6 +72,10 @@ pub(crate) fn overlaps(
 struct Index {
     /// Each 8-gram and a document that holds it, sorted.
     entries: Vec<(u64, u32)>,
+    /// Where the 8-grams with each value of their highest `bits` bits begin among the entries, and where the last ones end: the search
+    /// for one begins there.
+    starts: Vec<usize>,
+    bits: u32,
     /// Number of distinct 8-grams of each document.
     sizes: Vec<u32>,
 }
@@ -98,39 +95,92 @@ impl Index {
     /// Makes it ready to look up.
     fn finish(&mut self) {
         self.entries.par_sort_unstable();
+        // Two to four entries for each value.
+        self.bits = (self.entries.len() / 2).max(2).ilog2();
+        let bucket = |&(entry, _): &(u64, u32)| entry >> (u64::BITS - self.bits);
+        self.starts = (0..=1 << self.bits)
+            .map(|value| self.entries.partition_point(|entry| bucket(entry) < value))
+            .collect();
     }
 
-    fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// The entries of each 8-gram of `text` that held-out documents hold.
+    fn holders(&self, text: &str) -> Vec<Range<usize>> {
+        distinct_ngrams(text)
+            .into_iter()
+            .filter_map(|ngram| {
+                let bucket = (ngram >> (u64::BITS - self.bits)) as usize;
+                let held = &self.entries[..self.starts[bucket + 1]];
+                let start = self.starts[bucket];
+                let start = start + held[start..].partition_point(|&(entry, _)| entry < ngram);
+                let holders = held[start..].partition_point(|&(entry, _)| entry == ngram);
+                (holders > 0).then_some(start..start + holders)
+            })
+            .collect()
+    }
+}
+
+/// The largest numbers of 8-grams that held-out documents share with one training document, while those go by.
+struct Shares<'a> {
+    index: &'a Index,
+    /// The largest number, and the first training document with it.
+    best: Vec<(u32, Option<usize>)>,
+    /// Numbers shared with the present training document: zero but while it is compared.
+    counts: Vec<u32>,
+    /// How often each common 8-gram was compared in full, by its first entry.
+    compared: HashMap<usize, u32>,
+}
+
+impl<'a> Shares<'a> {
+    fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            best: vec![(0, None); index.sizes.len()],
+            counts: vec![0; index.sizes.len()],
+            compared: HashMap::new(),
+        }
     }
 
-    /// The documents that share 8-grams with `text`, and how many each. `counts` has a zero for each document, before and after.
-    fn shared(&self, text: &str, counts: &mut [u32]) -> Vec<(u32, u32)> {
+    /// Takes in the next training `document`, given the entries of the 8-grams that it shares with held-out documents.
+    fn add(&mut self, document: usize, found: &[Range<usize>]) {
         let mut touched = Vec::new();
-        for ngram in distinct_ngrams(text) {
-            let start = self.entries.partition_point(|&(entry, _)| entry < ngram);
-            for &(_, document) in self.entries[start..]
-                .iter()
-                .take_while(|&&(entry, _)| entry == ngram)
-            {
-                let count = &mut counts[document as usize];
+        let mut left = Vec::new();
+        for range in found {
+            if range.len() > COMMON {
+                let compared = self.compared.entry(range.start).or_default();
+                if *compared == FULL_COMPARISONS {
+                    left.push(&self.index.entries[range.clone()]);
+                    continue;
+                }
+                *compared += 1;
+            }
+            for &(_, held_out) in &self.index.entries[range.clone()] {
+                let count = &mut self.counts[held_out as usize];
                 if *count == 0 {
-                    touched.push(document);
+                    touched.push(held_out);
                 }
                 *count += 1;
             }
         }
-        touched
-            .into_iter()
-            .map(|document| (document, std::mem::take(&mut counts[document as usize])))
-            .collect()
+        for held_out in touched {
+            let mut count = std::mem::take(&mut self.counts[held_out as usize]);
+            let best = &mut self.best[held_out as usize];
+            if count + left.len() as u32 > best.0 {
+                let holds = |holders: &&&[(u64, u32)]| {
+                    holders.binary_search_by_key(&held_out, |entry| entry.1).is_ok()
+                };
+                count += left.iter().filter(holds).count() as u32;
+            }
+            if count > best.0 {
+                *best = (count, Some(document));
+            }
+        }
     }
 
-    /// What the largest numbers of shared 8-grams, and the training documents that hold them, come to.
-    fn overlaps(&self, best: &[(u32, Option<usize>)]) -> Vec<Overlap> {
-        let overlaps = self.sizes.iter().zip(best);
+    /// What it all comes to, for each held-out document.
+    fn overlaps(self) -> Vec<Overlap> {
+        let overlaps = self.index.sizes.iter().zip(self.best);
         overlaps
-            .map(|(&size, &(count, document))| {
+            .map(|(&size, (count, document))| {
                 let share = (size > 0).then(|| count as f32 / size as f32);
                 Overlap {
                     share,

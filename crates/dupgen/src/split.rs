@@ -53,14 +53,17 @@ pub fn roles(digests: &[Digest], share: f64) -> Vec<HeldOutRole> {
         .collect();
     let rank = |&document: &usize| (digests[document].rank(Purpose::Validation, 0), digests[document]);
     let both_asked = share > 0.0 && share < 1.0 && digests.len() > 1;
-    if both_asked && !roles.contains(&HeldOutRole::Validation) {
-        if let Some(lowest) = (0..digests.len()).min_by_key(rank) {
-            roles[lowest] = HeldOutRole::Validation;
-        }
-    } else if both_asked && !roles.contains(&HeldOutRole::Test) {
-        if let Some(highest) = (0..digests.len()).max_by_key(rank) {
-            roles[highest] = HeldOutRole::Test;
-        }
+    let missing = |role| both_asked && !roles.contains(&role);
+    let documents = 0..digests.len();
+    let moved = if missing(HeldOutRole::Validation) {
+        (documents.min_by_key(rank), HeldOutRole::Validation)
+    } else if missing(HeldOutRole::Test) {
+        (documents.max_by_key(rank), HeldOutRole::Test)
+    } else {
+        (None, HeldOutRole::Test)
+    };
+    if let (Some(document), role) = moved {
+        roles[document] = role;
     }
     roles
 }

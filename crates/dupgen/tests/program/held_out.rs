@@ -221,3 +221,38 @@ fn near_duplicates_are_found_among_many_documents_and_keep_a_role() {
         assert_eq!((row.shared_8grams, row.near_duplicate_of), (Some(share), twin));
     }
 }
+
+#[test]
+fn form_letters_are_near_duplicates_of_one_another_and_the_nearest_is_found_among_them() {
+    // Three of the five runs of eight words are in all letters, the first two in one alone.
+    let letter = |number: usize, last: &str| {
+        let text = format!("Dear {number}, our office is closed on all days of this {last}.");
+        serde_json::json!({ "id": format!("{last}{number}"), "text": text }).to_string() + "\n"
+    };
+    let folder = Folder::new();
+    let training = (0..300).map(|number| letter(number, if number == 250 { "month" } else { "week" }));
+    // Held-out letter 250 shares four runs with training letter 250, all but the one with the last word.
+    let held_out = (1000..2500).chain([250]).map(|number| letter(number, "week"));
+    folder
+        .write("a.jsonl", training.collect::<String>())
+        .write("b.jsonl", held_out.collect::<String>());
+    folder.pipeline(
+        "corpus = { files = \"a.jsonl\", identity = \"id\", held_out_files = \"b.jsonl\", held_out = 0.0 }\n\
+         duplication.copies = [1]",
+    );
+    let said = folder.succeed(&[]);
+    assert!(said.contains("near-duplicates 1501 held-out documents"), "{said}");
+    for row in folder.held_out() {
+        let expected = if row.doc_id == "week250" {
+            (Some(0.8), Some("month250".to_owned()))
+        } else {
+            (Some(0.6), Some("week0".to_owned()))
+        };
+        assert_eq!(
+            (row.shared_8grams, row.near_duplicate_of),
+            expected,
+            "{}",
+            row.doc_id
+        );
+    }
+}

@@ -39,8 +39,10 @@ fn first_occurrences(texts: &[String]) -> BTreeSet<&String> {
 
 /// A text in other white space, case and normal form: `ways` says in which.
 fn variant(text: &str, ways: u8) -> String {
+    // A mark such as U+0345 has a letter for its upper case, which marks that stood in no canonical order would join.
+    let text: String = text.nfc().collect();
     let mut variant = match ways % 3 {
-        0 => text.to_owned(),
+        0 => text,
         1 => text.to_uppercase(),
         _ => text.to_lowercase(),
     };
