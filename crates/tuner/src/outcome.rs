@@ -23,6 +23,8 @@ struct Figures {
     train_loss: Option<f64>,
     held_out: Option<HeldOut>,
     cut: Option<CutDocuments>,
+    /// Training documents in whose text special tokens are written out, and all of them.
+    special: (usize, usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,6 +75,7 @@ impl Outcome {
             train_loss: of(Split::Train).next_back().map(|row| row.loss),
             held_out,
             cut: trainer.cut(),
+            special: trainer.special(),
         };
         Self {
             folder: folder.to_path_buf(),
@@ -94,6 +97,7 @@ impl fmt::Display for Outcome {
             train_loss,
             held_out,
             cut,
+            special: (special, documents),
         } = figures;
         write!(
             formatter,
@@ -112,6 +116,12 @@ impl fmt::Display for Outcome {
         }
         if let Some(cut) = cut {
             write!(formatter, "\n{cut}")?;
+        }
+        if *special > 0 {
+            write!(
+                formatter,
+                "\n  special tokens {special} of {documents} training documents have some written out in their text, and were read so"
+            )?;
         }
         Ok(())
     }

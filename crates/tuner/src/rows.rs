@@ -46,6 +46,8 @@ pub struct Rows {
     names: Vec<String>,
     /// Whether text of that document was cut off.
     cut: Vec<bool>,
+    /// Whether special tokens of the tokenizer are written out in the text of each document, in their order.
+    special: Vec<bool>,
 }
 
 /// Some rows as tensors, without padding. Rows that are the same stand here once, with their number as weight.
@@ -136,6 +138,11 @@ impl Rows {
         Ok(rows)
     }
 
+    /// Whether special tokens of the tokenizer are written out in the text of a document, which are then read as these tokens.
+    pub fn holds_special(&self, document: usize) -> bool {
+        self.special.get(document).is_some_and(|special| *special)
+    }
+
     fn empty() -> Self {
         Self {
             tokens: Vec::new(),
@@ -143,6 +150,7 @@ impl Rows {
             spans: Vec::new(),
             names: Vec::new(),
             cut: Vec::new(),
+            special: Vec::new(),
         }
     }
 
@@ -159,6 +167,7 @@ impl Rows {
         loss_on: LossOn,
     ) -> Result<usize, Error> {
         let (ids, prompt) = tokenizer.encode_with_prompt(document.text, document.prompt_chars)?;
+        self.special.push(tokenizer.holds_special(&ids));
         let ignored = if loss_on == LossOn::Response { prompt } else { 0 };
         for (place, id) in ids.into_iter().enumerate() {
             let mask = if place < ignored {

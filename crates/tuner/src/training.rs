@@ -47,6 +47,7 @@ pub(crate) struct Trainer {
     optimizer: AdamW,
     checkpoints: CheckpointStore,
     cut: Option<CutDocuments>,
+    special: (usize, usize),
     tuning: Tuning,
     peak: f64,
     seed: u64,
@@ -76,8 +77,11 @@ impl Trainer {
             prompt_chars: document.prompt_chars.max(0) as usize,
         });
         let held_out = Rows::for_evaluation(documents, tokenizer, config, tuning)?;
+        let distinct = distinct_documents(instances);
         let cut = (tuning.rows == RowLayout::Documents)
-            .then(|| CutDocuments::count(tuning.context, (&rows, instances), &held_out));
+            .then(|| CutDocuments::count(tuning.context, (&rows, &distinct), &held_out));
+        let special = distinct.iter().filter(|&&place| rows.holds_special(place));
+        let special = (special.count(), distinct.len());
         let trainable = prepared.model.trainable();
         let backward = Backward::new(&prepared.model, &trainable, tuning.gradient_checkpointing);
         let optimizer = AdamW::new(trainable, tuning.betas, tuning.weight_decay)?;
@@ -120,6 +124,7 @@ impl Trainer {
             optimizer,
             checkpoints: CheckpointStore::new(run.checkpoints, tuning),
             cut,
+            special,
             tuning: tuning.clone(),
             peak: run.learning_rate,
             seed: run.seed,
@@ -136,6 +141,11 @@ impl Trainer {
     /// Documents that were cut, where each has a row of its own.
     pub(crate) fn cut(&self) -> Option<CutDocuments> {
         self.cut
+    }
+
+    /// Training documents in whose text special tokens are written out, and all of them.
+    pub(crate) fn special(&self) -> (usize, usize) {
+        self.special
     }
 
     /// Trains from the saved state, or from the beginning, to the end, and leaves its checkpoints; returns all rows of metrics.
@@ -390,6 +400,15 @@ impl Trainer {
     }
 }
 
+/// The first instance of each training document; canaries are none.
+fn distinct_documents(instances: &[TrainingInstance]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    (0..instances.len())
+        .filter(|&place| instances[place].kind == DocumentKind::Document)
+        .filter(|&place| seen.insert(instances[place].doc_id.as_str()))
+        .collect()
+}
+
 /// How many documents were cut, of those that a row each was made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CutDocuments {
@@ -402,12 +421,7 @@ pub(crate) struct CutDocuments {
 }
 
 impl CutDocuments {
-    fn count(context: usize, (rows, instances): (&Rows, &[TrainingInstance]), held_out: &Rows) -> Self {
-        let mut seen = HashSet::new();
-        let documents: Vec<usize> = (0..instances.len())
-            .filter(|&row| instances[row].kind == DocumentKind::Document)
-            .filter(|&row| seen.insert(instances[row].doc_id.as_str()))
-            .collect();
+    fn count(context: usize, (rows, documents): (&Rows, &[usize]), held_out: &Rows) -> Self {
         Self {
             context,
             training: (

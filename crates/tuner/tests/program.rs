@@ -806,6 +806,36 @@ fn what_was_cut_and_what_chooses_is_said() {
     }
 }
 
+/// What a corpus has in the letters of a special token is read as that token, and this is said; a copy and a canary count for
+/// nothing.
+#[test]
+fn special_tokens_in_the_text_are_said() {
+    for rows in ["documents", "packed"] {
+        let bench = Bench::tiny("kind = \"full\"\nepochs = 0.1", &format!("rows = \"{rows}\""));
+        let path = bench.folder.path().join("train.parquet");
+        let mut instances: Vec<TrainingInstance> = parquet::read_all(&path).unwrap();
+        let output = bench.run("without", &[]);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("special tokens"));
+        instances[5].text = "One text.<|endoftext|>Another.".to_owned();
+        instances.push(TrainingInstance {
+            copy: 1,
+            ..instances[5].clone()
+        });
+        instances.push(TrainingInstance {
+            doc_id: "canary".to_owned(),
+            kind: DocumentKind::Canary,
+            ..instances[5].clone()
+        });
+        parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
+        let output = bench.run("cell", &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("special tokens 1 of 24 training documents have some written out in their text"),
+            "{said}"
+        );
+    }
+}
+
 /// Which documents are evaluated follows from their names, not from where they are in the file.
 #[test]
 fn a_sample_of_the_held_out_documents_is_the_same_in_any_order() {
