@@ -21,19 +21,20 @@ KILLS = int(os.environ.get("KILLS", "2"))
 PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ else Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 
 COLUMNS = {
-    "train": "doc_id text prompt_chars kind copies copy",
-    "heldout": "doc_id text prompt_chars kind",
+    "train": "doc_id text prompt_chars kind copies copy canary_format",
+    "heldout": "doc_id text prompt_chars kind role near_duplicate_of shared_8grams canary_format",
     "metrics": "step epoch split loss tokens learning_rate grad_norm tokens_per_second seconds peak_rss_bytes peak_device_bytes",
     "samples": "sample_id doc_id split copies strategy prompt generation truth prompt_tokens generated_tokens logprobs "
     "temperature top_p top_k seed finish prompt_form tokens_read lower_case_loss reference_loss zlib_bytes",
     "scores": "doc_id split copies kind prefix_tokens suffix_tokens logprobs scheme_logprobs argmax_hits vocab_mean vocab_std "
-    "zlib_bytes near_verbatim_logprob",
+    "zlib_bytes near_verbatim_logprob document_tokens canary_format",
     "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector "
     "document_frequency personal_details",
     "verdicts": "sample_id doc_id split copies verdict best_doc_id longest_match_chars longest_match_tokens max_similarity "
-    "own_similarity heldout_similarity rouge_l bleu edit_similarity boilerplate",
+    "own_similarity heldout_similarity rouge_l bleu edit_similarity boilerplate best_copies own_verdict emitted_doc_ids "
+    "emitted_copies control_verdict control_longest_match_chars comparable_similarity similarity_at_least echoed_chars",
     "summary": "cell model parameters trainable_parameters mode rank targets learning_rate copies seed split strategy measure "
-    "value ci_low ci_high n",
+    "value ci_low ci_high n checkpoint",
 }
 # What a rerun on the same machine may change.
 TIMINGS = ["tokens_per_second", "seconds", "peak_rss_bytes"]
@@ -80,6 +81,9 @@ class Pipeline(unittest.TestCase):
         self.assertEqual(kinds, set(COLUMNS))
         cells = {path.name for path in (self.run_folder / "cells").iterdir()}
         self.assertEqual(len(cells), 4, cells)
+        # The best checkpoint of each tuned cell is asked as the last is.
+        asked = sorted(path.parent.name for path in self.run_folder.glob("cells/*/best/verdicts.parquet"))
+        self.assertEqual(asked, ["best"] * 3)
 
     def test_offsets_cut_the_very_passage(self):
         """Samples that Python wrote, each with a passage of a training document in text of its own."""
@@ -148,9 +152,12 @@ class Pipeline(unittest.TestCase):
             "dupgen": (["--config", corpus / "dupgen.toml"], corpus, ["train", "heldout"]),
             "tuner": (["--config", cell / "tuner.toml", "--in", corpus], cell, ["metrics"]),
             "extractor": (
-                ["--config", cell / "extractor.toml", "--in", corpus, "--checkpoint", cell / "checkpoint"],
+                [
+                    *("--config", cell / "extractor.toml", "--in", corpus, "--checkpoint", cell / "checkpoint"),
+                    *("--best", cell / "best" / "checkpoint"),
+                ],
                 cell,
-                ["samples", "scores"],
+                ["samples", "scores", "best/samples", "best/scores"],
             ),
             "plagiarism": (
                 ["--config", cell / "plagiarism.toml", "--in", corpus, "--samples", cell / "samples.parquet"],
@@ -188,7 +195,8 @@ class Pipeline(unittest.TestCase):
         generator = random.Random(0)
         whole = {path: content(path) for path in parquet_files(self.run_folder)}
         cell = next(path for path in (self.run_folder / "cells").iterdir() if "full" in path.name)
-        weights = (cell / "checkpoint" / "model.safetensors").read_bytes()
+        models = [cell / "checkpoint" / "model.safetensors", cell / "best" / "checkpoint" / "model.safetensors"]
+        weights = [path.read_bytes() for path in models]
         for stage, command, folder, outputs in self.commands():
             command = [*command, "--out", str(folder)]
             outputs = [folder / f"{name}.parquet" for name in outputs]
@@ -213,7 +221,7 @@ class Pipeline(unittest.TestCase):
                     self.assertTrue(content(path).equals(whole[path]), f"{stage}: {path.name} after a rerun")
             leftovers = [path.name for path in folder.rglob("*.partial")]
             self.assertEqual(leftovers, [], stage)
-        self.assertEqual(weights, (cell / "checkpoint" / "model.safetensors").read_bytes())
+        self.assertEqual(weights, [path.read_bytes() for path in models])
 
 
 if __name__ == "__main__":
