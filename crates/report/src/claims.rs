@@ -1,7 +1,7 @@
 //! What a sample can carry: a rate beside its floors, and whether it may be said to lie over them.
 
 use measures::control::carried_over;
-use measures::interval::samples_to_separate;
+use measures::interval::{samples_to_separate, wilson};
 
 use crate::analysis::{Series, Setting};
 use crate::measure::Measure;
@@ -31,6 +31,8 @@ pub struct Control {
     pub carried: Estimate,
     /// The same without held-out documents that are near-duplicates of training documents; none where there are no such.
     pub apart: Option<Estimate>,
+    /// How many times more text there is to match with than the floor was measured with; 1 where nothing was carried over.
+    pub times: f64,
 }
 
 impl Control {
@@ -59,22 +61,63 @@ impl Control {
         let measured = tallies.estimate(control, at, copies, bootstrap)?;
         let Some(apart) = control.apart() else {
             // Similarities were compared over equally many sentences already.
-            return Some(Self {
-                measured,
-                carried: measured,
-                apart: None,
-            });
+            return Some(Self::as_measured(measured));
         };
         let carry = |estimate: Estimate, held_out: u64| {
             estimate.try_map(|rate| carried_over(rate, chars.training as f64, held_out as f64).ok())
         };
+        let apart = tallies
+            .estimate(apart, at, copies, bootstrap)
+            .and_then(|estimate| carry(estimate, chars.held_out_apart));
+        let held_out = if apart.is_some() {
+            chars.held_out_apart
+        } else {
+            chars.held_out
+        };
         Some(Self {
             measured,
             carried: carry(measured, chars.held_out)?,
-            apart: tallies
-                .estimate(apart, at, copies, bootstrap)
-                .and_then(|estimate| carry(estimate, chars.held_out_apart)),
+            apart,
+            times: chars.training as f64 / held_out as f64,
         })
+    }
+
+    /// A control that is to be compared as it was measured.
+    pub fn as_measured(measured: Estimate) -> Self {
+        Self {
+            measured,
+            carried: measured,
+            apart: None,
+            times: 1.0,
+        }
+    }
+
+    /// With about how many documents a side a rate would lie over the floor, were both measured as they are here. Carrying over
+    /// widens an interval, which the size of a plain comparison knows nothing of.
+    fn documents_to_clear(&self, rate: &Estimate) -> f64 {
+        const MOST: f64 = 1e7;
+        let floor = self.floor().value;
+        if self.times == 1.0 || !(0.0..1.0).contains(&floor) || rate.value <= floor {
+            return 1.0;
+        }
+        let measured = carried_over(floor, 1.0, self.times).unwrap_or(floor);
+        let of = |share: f64, documents: f64| {
+            let successes = (share * documents).round();
+            Estimate {
+                value: successes / documents,
+                interval: wilson(successes as u64, documents as u64).ok(),
+                ..*rate
+            }
+        };
+        let clears = |documents: f64| {
+            let floor = of(measured, documents).try_map(|share| carried_over(share, self.times, 1.0).ok());
+            floor.is_some_and(|floor| exceeds(&of(rate.value, documents), &floor))
+        };
+        let mut documents = rate.documents.max(1) as f64;
+        while documents < MOST && !clears(documents) {
+            documents = (documents * 1.05).ceil();
+        }
+        documents
     }
 
     /// The floor: a near-duplicate of training text is no control, so without those where there are any.
@@ -125,11 +168,19 @@ impl Claim {
 
     /// The claim about a rate with the controls that there are.
     pub fn against(rate: Estimate, untuned: Option<Estimate>, control: Option<Control>) -> Self {
+        let standing = match Standing::of(&rate, &[untuned, control.map(|control| control.floor())]) {
+            Standing::Open { documents } => Standing::Open {
+                documents: control
+                    .map_or(1.0, |control| control.documents_to_clear(&rate))
+                    .max(documents),
+            },
+            settled => settled,
+        };
         Self {
-            standing: Standing::of(&rate, &[untuned, control.map(|control| control.floor())]),
             rate,
             untuned,
             control,
+            standing,
         }
     }
 
@@ -216,5 +267,35 @@ mod tests {
         };
         // p₁ = .05, p₂ = 0: (1.96 √(2 · .025 · .975) + .8416 √(.05 · .95))² / .05² = (.43275 + .18343)² / .0025 = 151.9.
         assert_eq!(documents, 152.0);
+    }
+
+    #[test]
+    fn a_floor_that_was_carried_over_takes_more_documents_to_clear() {
+        let over = |rate: Estimate, times: f64| {
+            rate.try_map(|share| carried_over(share, times, 1.0).ok())
+                .unwrap()
+        };
+        let control = |documents: usize| Control {
+            carried: over(rate(0, documents), 4.0),
+            times: 4.0,
+            ..Control::as_measured(rate(0, documents))
+        };
+        // Wilson: 10 of 40 from .142, 0 of 40 up to .0876, four times the text 1 − .9124⁴ = .307: .25 − √(.108² + .307²) < 0.
+        let Standing::Open { documents } = Claim::against(rate(10, 40), None, Some(control(40))).standing
+        else {
+            panic!("10 of 40 lies within what a control of 0 of 40 allows");
+        };
+        assert!(documents > 40.0, "{documents}");
+        // As many do tell: a quarter of them, against none.
+        let enough = documents as usize;
+        let claim = Claim::against(
+            rate((documents / 4.0).round() as usize, enough),
+            None,
+            Some(control(enough)),
+        );
+        assert_eq!(claim.standing, Standing::Over);
+        // Without carrying over, 10 of 40 is clear of 0 of 40.
+        let claim = Claim::against(rate(10, 40), None, Some(Control::as_measured(rate(0, 40))));
+        assert_eq!(claim.standing, Standing::Over);
     }
 }

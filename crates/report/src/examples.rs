@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use contract::records::{PassageMatch, Split, Verdict};
 
-use crate::run::{CellData, Corpus, JudgedSample};
+use crate::run::{CellData, Corpus, JudgedSample, WhichCheckpoint};
 
 /// Characters of context kept on either side of the shared part.
 const CONTEXT: usize = 160;
@@ -16,7 +16,7 @@ const LONGEST: usize = 900;
 /// One shared passage with its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Example {
-    /// The cell.
+    /// The cell's folder, down to that of the checkpoint.
     pub cell: String,
     /// Number of the sample in it.
     pub sample_id: i64,
@@ -115,7 +115,10 @@ fn example(
     let in_generation = spans(|passage| passage.gen_start, |passage| passage.gen_end);
     let in_document = spans(|passage| passage.doc_start, |passage| passage.doc_end);
     Some(Example {
-        cell: cell.cell.name.clone(),
+        cell: match cell.checkpoint {
+            Some(WhichCheckpoint::Best) => format!("{}/best", cell.cell.name),
+            Some(WhichCheckpoint::Last) | None => cell.cell.name.clone(),
+        },
         sample_id: sample.id,
         strategy: sample.strategy.clone(),
         kind: sample.verdict.verdict,

@@ -271,8 +271,7 @@ fn files_without_an_own_class_have_it_where_the_best_document_is_the_prompts() {
     let folder = quiet_run(&shape());
     judge(&folder.path().join("cells").join(FULL), |sample, verdict| {
         match sample.doc_id.as_deref().unwrap() {
-            "doc-017" if is_greedy(sample) => repeats(verdict, &[("doc-017", 16)]),
-            "doc-018" if is_greedy(sample) => repeats(verdict, &[("doc-017", 16)]),
+            "doc-017" | "doc-018" if is_greedy(sample) => repeats(verdict, &[("doc-017", 16)]),
             _ => {}
         }
         verdict.own_verdict = None;
@@ -427,7 +426,7 @@ fn training_text_after_unseen_prompts_is_a_finding_and_no_floor() {
     });
     // Every generation, whatever its prompt, recites the first document with 16 copies; the control finds nothing.
     judge(&folder.path().join("cells").join(FULL), |_, verdict| {
-        repeats(verdict, &[("doc-081", 16)])
+        repeats(verdict, &[("doc-081", 16)]);
     });
     let made = report(folder.path());
     for split in [Split::Train, Split::Heldout] {
@@ -436,7 +435,7 @@ fn training_text_after_unseen_prompts_is_a_finding_and_no_floor() {
     // One of forty own documents; and that one came out.
     assert_eq!(made.at("own_verbatim", 16).value, 0.025);
     assert_eq!(made.at("documents_emitted", 16).value, 0.025);
-    let remark = "Full after openings that were never seen: some training document word for word in 100% (91–100%) of generations; \
+    let remark = "Full, after openings that were never seen: some training document word for word in 100% (91–100%) of generations; \
                   untuned in 0% (0–8.8%)";
     assert!(made.page.contains(remark));
 }
@@ -463,7 +462,11 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         edit(&asked.join("scores.parquet"), |scores: &mut Vec<Score>| {
             for score in scores.iter_mut().filter(|score| score.split == Split::Heldout) {
                 let number: usize = score.doc_id.trim_start_matches("doc-").parse().unwrap_or(0);
-                let logprob = if number % 2 == 0 { test } else { validation };
+                let logprob = if number.is_multiple_of(2) {
+                    test
+                } else {
+                    validation
+                };
                 score.logprobs.iter_mut().for_each(|found| *found = logprob);
             }
         });
@@ -536,7 +539,11 @@ fn the_learning_rate_is_chosen_by_validation_documents() {
         edit(&scores, |scores: &mut Vec<Score>| {
             for score in scores.iter_mut().filter(|score| score.split == Split::Heldout) {
                 let number: usize = score.doc_id.trim_start_matches("doc-").parse().unwrap_or(0);
-                let logprob = if number % 2 == 0 { test } else { validation };
+                let logprob = if number.is_multiple_of(2) {
+                    test
+                } else {
+                    validation
+                };
                 score.logprobs.iter_mut().for_each(|found| *found = logprob);
             }
         });
@@ -562,8 +569,8 @@ fn similarities_are_compared_over_equally_many_sentences_and_missing_ones_counte
         let without = number <= 6;
         let value = |cosine| (!without).then_some(cosine);
         verdict.max_similarity = value(0.9);
-        verdict.comparable_similarity = value(if number % 2 == 0 { 0.75 } else { 0.5 });
-        verdict.heldout_similarity = value(if number % 2 == 0 { 0.2 } else { 0.3 });
+        verdict.comparable_similarity = value(if number.is_multiple_of(2) { 0.75 } else { 0.5 });
+        verdict.heldout_similarity = value(if number.is_multiple_of(2) { 0.2 } else { 0.3 });
         verdict.own_similarity = value(0.25);
         verdict.similarity_at_least = Some(true);
     });
@@ -584,10 +591,13 @@ fn similarities_are_compared_over_equally_many_sentences_and_missing_ones_counte
     assert_eq!((without.value, without.n), (0.25, 24));
     let counted = "Generations without a sentence of their own have no similarity and are left out: 6 of 32 (19%) of full.";
     assert!(made.page.contains(counted));
-    assert!(made.page.contains("Full to training text: at least 0.62 ("));
+    assert!(
+        made.page
+            .contains("Full, similarity to training text: at least 0.62 (")
+    );
     let sentence = made
         .page
-        .split("Full to training text")
+        .split("Full, similarity to training text")
         .nth(1)
         .unwrap()
         .split(": its text comes closer")
@@ -633,7 +643,7 @@ fn scores_are_of_fifty_tokens_and_of_what_training_read() {
             .filter(|score| score.prefix_tokens == 0 && score.kind == DocumentKind::Document)
         {
             let cut = ["doc-002", "doc-003", "doc-026"].contains(&score.doc_id.as_str());
-            score.document_tokens = Some(score.suffix_tokens + if cut { 1 } else { 0 });
+            score.document_tokens = Some(score.suffix_tokens + i32::from(cut));
         }
     });
     let made = report(folder.path());
@@ -686,7 +696,7 @@ fn a_canary_is_ranked_among_the_references_of_its_format() {
     let made = report(folder.path());
     let exposure = made.one(FULL, None, "exposure", Split::Train, None, Some(16));
     // log₂ 9/4 and log₂ 9/1.
-    assert!((exposure.value - (2.25_f64.log2() + 9_f64.log2()) / 2.0).abs() < 1e-9);
+    assert!((exposure.value - f64::midpoint(2.25_f64.log2(), 9_f64.log2())).abs() < 1e-9);
     let highest = made.row("exposure_highest", Split::Heldout, None);
     assert_eq!((highest.value, highest.n), (9_f64.log2(), 8));
 }
@@ -703,7 +713,7 @@ fn a_run_of_canaries_apart_gives_exposure_and_no_rate() {
     let cells = folder.path().join("cells");
     // In the run with canaries everything comes out, in the one without nothing.
     judge(&cells.join("full-canaries"), |_, verdict| {
-        repeats(verdict, &[("doc-017", 16)])
+        repeats(verdict, &[("doc-017", 16)]);
     });
     // The corpus of the run without canaries has none.
     edit(
@@ -777,7 +787,7 @@ fn non_members_chose_nothing_and_are_no_near_duplicates() {
                 let logprob = match number {
                     ..=72 => -1.0,
                     96 => -0.5,
-                    number if number % 2 == 0 => -2.0,
+                    number if number.is_multiple_of(2) => -2.0,
                     _ => -0.5,
                 };
                 score.logprobs.iter_mut().for_each(|found| *found = logprob);
@@ -800,8 +810,8 @@ fn non_members_chose_nothing_and_are_no_near_duplicates() {
     // Eleven are enough for one false accusation in ten, not for one in a hundred.
     assert_eq!(row("membership_tpr_at_0.1_fpr_loss", Split::Train).value, 1.0);
     assert!(!made.has(FULL, "membership_tpr_at_0.01_fpr_loss"));
-    let said = "Non-members are 11 held-out documents; left out are 12 validation documents, which chose the checkpoint and 1 \
-                near-duplicates of training documents. A rate at 1% falsely accused needs 100 or more non-members; there are 11, so it \
+    let said = "Non-members are 11 held-out documents; left out: 12 validation documents, by which the checkpoint was chosen and 1 \
+                near-duplicate of training text. A rate at 1% falsely accused needs 100 or more non-members; there are 11, so it \
                 is left blank.";
     assert!(made.page.contains(said));
     let shown = under(&table(&made.page, "Membership inference"), "full");
@@ -819,7 +829,9 @@ fn where_no_role_is_told_all_held_out_documents_are_non_members() {
     edit(
         &folder.path().join("corpus/bucketed/heldout.parquet"),
         |rows: &mut Vec<HeldOutDocument>| {
-            rows.iter_mut().for_each(|row| row.role = None);
+            for row in rows {
+                row.role = None;
+            }
         },
     );
     let made = report(folder.path());
@@ -903,4 +915,39 @@ fn generations_prompted_with_canaries_stay_out() {
     let verbatim = made.row("verbatim", Split::Train, Some("greedy"));
     assert_eq!((verbatim.value, verbatim.n), (0.0, 23));
     assert_eq!(made.at("documents_emitted", 16).value, 0.0);
+}
+
+#[test]
+fn of_responses_alone_nothing_is_said_of_cuts_or_bytes() {
+    let folder = quiet_run(&shape());
+    let corpus = folder.path().join("corpus/bucketed");
+    edit(
+        &corpus.join("train.parquet"),
+        |rows: &mut Vec<TrainingInstance>| {
+            for row in rows {
+                row.prompt_chars = 10;
+            }
+        },
+    );
+    edit(
+        &corpus.join("heldout.parquet"),
+        |rows: &mut Vec<HeldOutDocument>| {
+            for row in rows {
+                row.prompt_chars = 10;
+            }
+        },
+    );
+    let said = "Training took loss on responses alone";
+    let before = report(folder.path());
+    assert!(
+        before.has(FULL, "documents_cut") && before.has(FULL, "bits_per_byte") && !before.page.contains(said)
+    );
+    let settings = "name = \"x\"\n[corpus]\nfiles = \"none\"\n[extraction]\nloss_on = \"response\"\n";
+    for cell in ["base", FULL] {
+        let file = folder.path().join("cells").join(cell).join("extractor.toml");
+        std::fs::write(file, settings).unwrap();
+    }
+    let made = report(folder.path());
+    assert!(!made.has(FULL, "documents_cut") && !made.has(FULL, "bits_per_byte"));
+    assert!(made.has(FULL, "loss") && made.page.contains(said));
 }

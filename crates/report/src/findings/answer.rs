@@ -93,7 +93,7 @@ fn after_unseen_prompts(setting: &Setting, series: &Series) -> Option<String> {
     }
     let floors = floor(&claim);
     let found = format!(
-        "{} after openings that were never seen: some training document word for word in {} of generations",
+        "{}, after openings that were never seen: some training document word for word in {} of generations",
         capital(&series.label),
         rate(&claim.rate)
     );
@@ -241,7 +241,7 @@ fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
                 .into_iter()
                 .flatten()
                 .collect::<Vec<_>>();
-            (!said.is_empty()).then(|| format!("{}: {}.", capital(&judged.variant.label), said.join("; ")))
+            (!said.is_empty()).then(|| format!("{}: {}.", capital(&judged.series.label), said.join("; ")))
         })
         .collect();
     remarks.extend(missing_control(judged));

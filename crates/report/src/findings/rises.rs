@@ -86,11 +86,7 @@ fn own_similarity(setting: &Setting, series: &Series) -> Option<String> {
         .and_then(|base| base.estimate(measure, setting.seen(), copies));
     let control = series
         .estimate(measure, setting.unseen(), None)
-        .map(|measured| Control {
-            measured,
-            carried: measured,
-            apart: None,
-        });
+        .map(Control::as_measured);
     let claim = Claim::against(
         series.estimate(measure, setting.seen(), copies)?,
         untuned,
@@ -132,7 +128,7 @@ fn similarity_sentence(series: &Series, claim: &Claim, what: &str, control: &str
         ""
     };
     let found = format!(
-        "{} to {what}: {bound}{} on average",
+        "{}, similarity to {what}: {bound}{} on average",
         capital(&series.label),
         figure(&claim.rate, 2)
     );

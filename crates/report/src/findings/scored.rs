@@ -72,16 +72,20 @@ pub fn non_members_sentence(setting: &Setting, analysis: &Analysis<'_>) -> Optio
         .map(|&cell| analysis.cells[cell].non_members)
         .min_by_key(|counts| counts.used)?;
     let left_out: Vec<String> = [
-        (validation, "validation documents, which chose the checkpoint"),
-        (near_duplicates, "near-duplicates of training documents"),
+        (
+            validation,
+            "validation document",
+            ", by which the checkpoint was chosen",
+        ),
+        (near_duplicates, "near-duplicate", " of training text"),
     ]
     .into_iter()
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, what)| format!("{number} {what}"))
+    .filter(|(number, ..)| *number > 0)
+    .map(|(number, what, which)| format!("{number} {what}{}{which}", if number == 1 { "" } else { "s" }))
     .collect();
     let mut sentence = format!("Non-members are {used} held-out documents");
     if !left_out.is_empty() {
-        sentence += &format!("; left out are {}", listing(&left_out));
+        sentence += &format!("; left out: {}", listing(&left_out));
     }
     sentence += ".";
     for rate in FALSE_POSITIVE_RATES {

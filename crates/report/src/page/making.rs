@@ -48,10 +48,10 @@ const POLARS: &str = r#"import polars as pl
 summary = pl.read_parquet("report/summary.parquet")
 summary.filter(pl.col("measure") == "own_verbatim").select("cell", "checkpoint", "strategy", "copies", "value", "ci_low", "ci_high", "n")
 
-cell = "cells/NAME"
+cell = "cells/NAME"  # or "cells/NAME/best"
 samples = pl.read_parquet(f"{cell}/samples.parquet")
 matches = pl.read_parquet(f"{cell}/matches.parquet")
-matches.join(samples, on="sample_id").select(
+matches.filter(doc_split="train").join(samples, on="sample_id").select(
     "kind", pl.col("generation").str.slice(pl.col("gen_start"), pl.col("gen_end") - pl.col("gen_start")))"#;
 
 /// The settings of each stage as they stand in the files' footers; cells that agree are told once.

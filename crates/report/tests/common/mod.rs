@@ -296,7 +296,7 @@ fn write_corpus(folder: &Path, shape: &Shape, documents: &[Document]) {
             // By turns, beginning with validation.
             role: document
                 .is_held_out_document()
-                .then_some(if document.number % 2 == 0 {
+                .then_some(if document.number.is_multiple_of(2) {
                     HeldOutRole::Validation
                 } else {
                     HeldOutRole::Test
@@ -385,6 +385,10 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
     }
 }
 
+fn write<R: Record + Clone>(folder: &Path, name: &str, stage: &str, rows: &[R]) {
+    parquet::write_all(&folder.join(name), &provenance(stage), rows).unwrap();
+}
+
 /// What was asked of one checkpoint.
 fn write_checkpoint(folder: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document], seed: u64) {
     let mut draws = Draws::new(seed);
@@ -401,9 +405,6 @@ fn write_checkpoint(folder: &Path, shape: &Shape, tuning: &Tuning, documents: &[
                 written.add(document, memory, strategy, temperature as f32, &mut draws);
             }
         }
-    }
-    fn write<R: Record + Clone>(folder: &Path, name: &str, stage: &str, rows: &[R]) {
-        parquet::write_all(&folder.join(name), &provenance(stage), rows).unwrap();
     }
     write(folder, "samples.parquet", "extractor", &written.samples);
     write(folder, "verdicts.parquet", "plagiarism", &written.verdicts);
