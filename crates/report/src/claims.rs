@@ -27,7 +27,8 @@ pub struct Claim {
 pub struct Control {
     /// As measured, with the held-out text that there is.
     pub measured: Estimate,
-    /// Carried over to as much text as there is training text; see [`carried_over`].
+    /// Carried over to as much text as there is training text, see [`carried_over`]; as measured for what is shared with one
+    /// document, the prompt's own.
     pub carried: Estimate,
     /// The same without held-out documents that are near-duplicates of training documents; none where there are no such.
     pub apart: Option<Estimate>,
@@ -39,14 +40,24 @@ impl Control {
     /// The control of a measure over the generations at `at`; none where held-out text was not looked at.
     pub fn of(series: &Series, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Option<Self> {
         let control = measure.control()?;
-        Self::measured(
+        let found = Self::measured(
             &series.tallies,
             series.chars,
             control,
             at,
             copies,
             series.bootstrap(),
-        )
+        )?;
+        if !measure.is_of_own_document() {
+            return Some(found);
+        }
+        // One document is less text than the held-out text, so that this floor is high enough as it was measured.
+        let apart = control.apart();
+        let apart = apart.and_then(|apart| series.tallies.estimate(apart, at, copies, series.bootstrap()));
+        Some(Self {
+            apart,
+            ..Self::as_measured(found.measured)
+        })
     }
 
     /// The same, given the measure of the control.

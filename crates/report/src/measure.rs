@@ -166,6 +166,14 @@ impl Measure {
         }
     }
 
+    /// Whether it is about what a generation shares with one document, that of its prompt.
+    pub fn is_of_own_document(self) -> bool {
+        matches!(
+            self,
+            Self::OwnVerbatim | Self::OwnParaphrase | Self::OwnIdea | Self::OwnAny
+        )
+    }
+
     /// A control of passages without near-duplicates across the split; none for any other measure.
     pub fn apart(self) -> Option<Self> {
         match self {

@@ -125,7 +125,8 @@ pub fn control_sentence(setting: &Setting) -> Option<String> {
         ".".to_owned()
     } else {
         format!(
-            ", so a rate r with it is carried over to as much text by 1 − (1 − r)^(T/H), T/H = {}.",
+            ", so a rate r with it is carried over to as much text by 1 − (1 − r)^(T/H), T/H = {}, where any training document may \
+             match. What is shared with the prompt's own document alone is compared with it as measured: one document is less text.",
             number(trained / held_out, 2)
         )
     };
