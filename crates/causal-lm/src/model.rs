@@ -1,5 +1,6 @@
 //! A model: a family's body, an output head, and what of it may change.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -19,7 +20,9 @@ pub struct CausalLm {
     pub(crate) decoder: Box<dyn Decoder>,
     /// The output head `[vocabulary, width]` where it is not the embedding.
     head: Option<Tensor>,
-    /// The head laid out for few rows, where the model was prepared to decode.
+    /// The head in float32 where it is kept in half precision; made when it is first needed.
+    float_head: OnceCell<Tensor>,
+    /// The head in float32 laid out for few rows, where the model was prepared to decode.
     packed_head: Option<Packed>,
     lora: Option<LoraSettings>,
     pub(crate) compute: Kind,
@@ -61,6 +64,7 @@ impl CausalLm {
             config,
             decoder,
             head,
+            float_head: OnceCell::new(),
             packed_head: None,
             lora: None,
             compute: kind,
@@ -81,6 +85,7 @@ impl CausalLm {
             config,
             decoder,
             head: None,
+            float_head: OnceCell::new(),
             packed_head: None,
             lora: None,
             compute: Kind::Float,
@@ -149,16 +154,31 @@ impl CausalLm {
         &self.decoder.embedding().weight
     }
 
-    /// Logits `[…, vocabulary]` in float32 of hidden states `[…, width]`.
+    /// Logits `[…, vocabulary]` of hidden states `[…, width]`: multiplied, summed and given in float32, in whatever precision hidden
+    /// states and weights are kept. In bf16 a logit of 20 has steps of 1/8, so that close ones would tie or change places.
     ///
     /// # Errors
     /// [`Error::Torch`] for wrong shapes.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
-        if let Some(packed) = self.packed_head.as_ref().filter(|_| is_few_rows(hidden)) {
-            return packed.multiply(hidden);
+        let hidden = cast(hidden, Kind::Float)?;
+        if let Some(packed) = self.packed_head.as_ref().filter(|_| is_few_rows(&hidden)) {
+            return packed.multiply(&hidden);
         }
+        Ok(product(&hidden, &self.float_head()?, None)?)
+    }
+
+    /// The head in float32: itself, or a copy that is made once. Whatever gives parameters out to be changed drops the copy.
+    fn float_head(&self) -> Result<Tensor, Error> {
         let head = self.head();
-        cast(&product(hidden, &cast(head, hidden.kind())?, None)?, Kind::Float)
+        // A head that training changes is kept in float32 anyway; a copy of another would cut its gradient off.
+        if head.kind() == Kind::Float || head.requires_grad() {
+            return cast(head, Kind::Float);
+        }
+        if let Some(copy) = self.float_head.get() {
+            return Ok(copy.shallow_clone());
+        }
+        let copy = tch::no_grad(|| head.f_to_kind(Kind::Float))?;
+        Ok(self.float_head.get_or_init(|| copy).shallow_clone())
     }
 
     /// The output head `[vocabulary, width]`: the embedding, where that is it.
@@ -185,7 +205,8 @@ impl CausalLm {
     }
 
     /// Lays weights out once more, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
-    /// times as fast. Memory holds them twice. Whatever gives parameters out to be changed undoes it.
+    /// times as fast. Memory holds them twice. Of a model in bf16 it is the head alone, which is multiplied in float32. Whatever
+    /// gives parameters out to be changed undoes it.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
@@ -193,8 +214,8 @@ impl CausalLm {
         for linear in linears(&mut *self.decoder) {
             linear.pack()?;
         }
-        let head = self.head.as_ref().unwrap_or(&self.decoder.embedding().weight);
-        self.packed_head = Packed::new(head, None)?;
+        let head = cast(self.head(), Kind::Float)?;
+        self.packed_head = Packed::new(&head, None)?;
         Ok(())
     }
 
@@ -202,6 +223,7 @@ impl CausalLm {
     pub fn parameters_mut(&mut self) -> Vec<ParameterMut<'_>> {
         let head_name = self.config.family.head_names()[0];
         self.packed_head = None;
+        self.float_head = OnceCell::new();
         let mut parameters: Vec<ParameterMut<'_>> = Vec::new();
         for part in self.decoder.parts_mut() {
             let (path, weight, bias) = match part {

@@ -1,5 +1,6 @@
 //! Text to token ids and back, through the `tokenizers` library; and training of a byte-level BPE.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -16,6 +17,9 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 #[derive(Debug)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
+    /// Ids of special tokens, in ascending order.
+    special_ids: Vec<i64>,
+    digest: String,
 }
 
 impl TextTokenizer {
@@ -37,10 +41,40 @@ impl TextTokenizer {
         tokenizer.with_truncation(None).map_err(|error| {
             contract::Error::input(&path, format!("cannot switch truncation off: {error}"))
         })?;
-        Ok(Self { tokenizer })
+        let mut special_ids: Vec<i64> = tokenizer
+            .get_added_tokens_decoder()
+            .into_iter()
+            .filter_map(|(id, token)| token.special.then_some(i64::from(id)))
+            .collect();
+        special_ids.sort_unstable();
+        Ok(Self {
+            tokenizer,
+            special_ids,
+            digest: contract::provenance::digest(&path)?,
+        })
     }
 
-    /// Token ids of a text, without special tokens.
+    /// Digest of the file, by which tokenizers that are the same are known.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Ids of the special tokens, in ascending order: those that begin, end or pad a text, and others that were added as such.
+    pub fn special_ids(&self) -> &[i64] {
+        &self.special_ids
+    }
+
+    /// Whether any of `ids` is a special token. In the ids of an encoded text it was written there.
+    pub fn holds_special(&self, ids: &[i64]) -> bool {
+        ids.iter().any(|id| self.special_ids.binary_search(id).is_ok())
+    }
+
+    /// How a token is written; none for an id that is no token.
+    pub fn token(&self, id: i64) -> Option<String> {
+        self.tokenizer.id_to_token(u32::try_from(id).ok()?)
+    }
+
+    /// Token ids of a text, without any before or behind it. Special tokens that are written in it are read as such.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
@@ -52,12 +86,11 @@ impl TextTokenizer {
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 
-    /// The special tokens that the tokenizer puts before a text of its own accord: for Llama the one that begins a text, for
-    /// GPT-2 and Qwen none.
+    /// The special tokens that the tokenizer puts before a text of its own accord: for Llama the BOS, for GPT-2 and Qwen none.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the tokenizer cannot encode a letter.
-    pub fn own_beginning(&self) -> Result<Vec<i64>, Error> {
+    pub fn own_bos(&self) -> Result<Vec<i64>, Error> {
         let encoding = self
             .tokenizer
             .encode_fast("a", true)
@@ -93,14 +126,27 @@ impl TextTokenizer {
         ))
     }
 
-    /// The text of token ids, special tokens left out. Bytes that are no character stand as U+FFFD.
+    /// The text of token ids, special tokens left out. Bytes that are no character appear as U+FFFD.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] for an id that is none.
+    /// [`Error::Tokenizer`] where the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[i64]) -> Result<String, Error> {
-        let ids: Vec<u32> = ids.iter().map(|&id| id as u32).collect();
+        self.decode_keeping(ids, &BTreeSet::new())
+    }
+
+    /// The same, with those special tokens that are in `kept`: the ones that are part of a corpus' text.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the tokenizer cannot decode them.
+    pub fn decode_keeping(&self, ids: &[i64], kept: &BTreeSet<i64>) -> Result<String, Error> {
+        let is_left_out = |id: &i64| self.special_ids.binary_search(id).is_ok() && !kept.contains(id);
+        let ids: Vec<u32> = ids
+            .iter()
+            .filter(|id| !is_left_out(id))
+            .map(|&id| id as u32)
+            .collect();
         self.tokenizer
-            .decode(&ids, true)
+            .decode(&ids, false)
             .map_err(|error| Error::Tokenizer(error.to_string()))
     }
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use causal_lm::{TextTokenizer, device, load_checkpoint};
 use contract::PipelineFile;
 use contract::pipeline::Strategy;
-use extractor::Reader;
+use extractor::LoadedModel;
 use extractor::agreement::agreement;
 use extractor::documents::Documents;
 use tch::Kind;
@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let pipeline = PipelineFile::load(&PathBuf::from(config), &[])?;
     let mut settings = pipeline.extraction.clone();
+    settings.loss_on = Some(pipeline.trained_tokens().1);
     if let [new_tokens] = rest {
         settings.new_tokens = new_tokens.parse()?;
     }
@@ -36,17 +37,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         samples: samples.parse()?,
         ..sampling.ok_or("expected a strategy that samples")?.clone()
     };
-    let (mut model, folder) =
+    let (mut weights, folder) =
         load_checkpoint(&PathBuf::from(checkpoint), None, Kind::Float, device("auto")?)?;
-    model.merge()?;
-    let mut reader = Reader::new(model, TextTokenizer::load(&folder)?, settings.begin)?;
+    weights.merge()?;
+    let mut model = LoadedModel::new(weights, TextTokenizer::load(&folder)?, settings.begin)?;
     let corpus = PathBuf::from(corpus);
     let read = Documents::load(
         &corpus.join("train.parquet"),
         &corpus.join("heldout.parquet"),
-        &reader.tokenizer,
+        &model.tokenizer,
+        model.trained_tokens(pipeline.trained_tokens().0),
     )?;
-    let found = agreement(&mut reader, &settings, &strategy, &read, documents.parse()?, 0)?;
+    let found = agreement(&mut model, &settings, &strategy, &read, documents.parse()?, 0)?;
     println!("document  copies  predicted  expected hits (95%)  hits  samples");
     for row in &found {
         let (least, most) = row.expected;

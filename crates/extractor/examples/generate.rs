@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use causal_lm::{CausalLm, TextTokenizer};
 use contract::pipeline::{Begin, Extraction, Precision, Strategy};
 use contract::records::{PromptForm, Split};
-use extractor::Reader;
+use extractor::LoadedModel;
 use extractor::generation::generate;
 use extractor::prompts::{Prompt, Prompts};
 use tch::{Device, Kind};
@@ -41,13 +41,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "bf16" => (Precision::Bf16, Kind::BFloat16),
         _ => (Precision::Float32, Kind::Float),
     };
-    let mut readers = Reader::side_by_side(threads.parse()?, || {
+    let mut models = LoadedModel::side_by_side(threads.parse()?, || {
         let model = CausalLm::load(&folder, kind, Device::Cpu)?;
-        Reader::new(model, TextTokenizer::load(&folder)?, Begin::Model)
+        LoadedModel::new(model, TextTokenizer::load(&folder)?, Begin::Model)
     })?;
     // Nothing before the prompts: they are whole as they are.
-    for reader in &mut readers {
-        reader.begin.clear();
+    for model in &mut models {
+        model.bos.clear();
     }
     let settings = Extraction {
         new_tokens: new_tokens.parse()?,
@@ -67,9 +67,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Extraction::default()
     };
     let tokens: Vec<Vec<i64>> = serde_json::from_str(&std::fs::read_to_string(prompts)?)?;
-    let warm_up = tokens[..tokens.len().min(settings.batch_size * readers.len())].to_vec();
-    generate(&mut readers, &settings, &of(warm_up), 0)?;
-    let drawn = generate(&mut readers, &settings, &of(tokens), 0)?;
+    let warm_up = tokens[..tokens.len().min(settings.batch_size * models.len())].to_vec();
+    generate(&mut models, &settings, &of(warm_up), 0)?;
+    let drawn = generate(&mut models, &settings, &of(tokens), 0)?;
     let ids: Vec<&[i32]> = drawn
         .samples
         .iter()
@@ -94,11 +94,12 @@ fn of(tokens: Vec<Vec<i64>>) -> Prompts {
             form: PromptForm::File,
             number,
             tokens,
-            truth: Vec::new(),
+            reference: Vec::new(),
         })
         .collect();
     Prompts {
         of_strategy: vec![(0..all.len()).collect()],
         all,
+        ..Prompts::default()
     }
 }

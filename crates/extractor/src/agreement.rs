@@ -1,13 +1,13 @@
 //! Does sampling find what the scoring pass predicts? The strongest test of both.
 //!
-//! For documents whose continuation the scheme gives with a probability that sampling can see, it is drawn thousands of times and
+//! For documents whose continuation sampling gives with a probability that sampling can see, it is drawn thousands of times and
 //! the hits are counted. They are binomial, so nineteen of twenty counts lie in the middle 95% of their distribution.
 
 use contract::Error;
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{DocumentKind, PromptForm};
 
-use crate::Reader;
+use crate::LoadedModel;
 use crate::documents::Documents;
 use crate::generation;
 use crate::prompts::{Prompt, Prompts};
@@ -23,7 +23,7 @@ pub struct Agreement {
     pub doc_id: String,
     /// Copies in the training set.
     pub copies: i32,
-    /// p_z: the probability of its continuation under the sampling scheme, by one pass over the true text.
+    /// p_z: the probability of its continuation under the sampling scheme, by one pass over the document.
     pub probability: f64,
     /// Samples drawn.
     pub samples: usize,
@@ -45,7 +45,7 @@ impl Agreement {
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn agreement(
-    reader: &mut Reader,
+    model: &mut LoadedModel,
     settings: &Extraction,
     strategy: &Strategy,
     documents: &Documents,
@@ -59,7 +59,7 @@ pub fn agreement(
         ..settings.clone()
     };
     let prefix = settings.prefix_tokens;
-    let predicted: Vec<(String, f64)> = scoring::score(reader, &settings, documents)?
+    let predicted: Vec<(String, f64)> = scoring::score(model, &settings, documents)?
         .into_iter()
         .filter(|score| score.kind == DocumentKind::Document && score.prefix_tokens as usize == prefix)
         .filter(|score| score.suffix_tokens as usize == settings.new_tokens)
@@ -83,15 +83,16 @@ pub fn agreement(
                 form: PromptForm::Prefix,
                 number,
                 tokens: tokens.to_vec(),
-                truth: rest[..settings.new_tokens].to_vec(),
+                reference: rest[..settings.new_tokens].to_vec(),
             })
         })
         .collect();
     let prompts = Prompts {
         of_strategy: vec![(0..all.len()).collect()],
         all,
+        special_tokens: documents.special_tokens.clone(),
     };
-    let drawn = generation::generate(std::slice::from_mut(reader), &settings, &prompts, seed)?;
+    let drawn = generation::generate(std::slice::from_mut(model), &settings, &prompts, seed)?;
     let mut found = Vec::with_capacity(predicted.len());
     for (prompt, (doc_id, probability)) in prompts.all.iter().zip(predicted) {
         let of_document = drawn
@@ -102,7 +103,7 @@ pub fn agreement(
             tokens
                 .iter()
                 .map(|&token| i64::from(token))
-                .eq(prompt.truth.iter().copied())
+                .eq(prompt.reference.iter().copied())
         };
         let (mut samples, mut hits) = (0, 0);
         for sample in of_document {

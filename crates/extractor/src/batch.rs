@@ -4,26 +4,27 @@ use causal_lm::{KvCache, LeftPadding};
 use contract::Error;
 use tch::{Kind, Tensor};
 
-use crate::Reader;
+use crate::LoadedModel;
 
 /// Rows behind their prompts, one token further with each step.
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
-    reader: &'a Reader,
+    model: &'a LoadedModel,
     cache: KvCache,
     padding: Option<LeftPadding>,
     next: Tensor,
 }
 
 impl<'a> Batch<'a> {
-    /// Reads prompts, each behind what begins a text, and makes room for `new_tokens` more tokens.
-    pub(crate) fn read(reader: &'a Reader, prompts: &[&[i64]], new_tokens: usize) -> Result<Self, Error> {
+    /// Reads prompts, each behind the BOS, and makes room for `new_tokens` more tokens.
+    pub(crate) fn read(
+        loaded: &'a LoadedModel,
+        prompts: &[&[i64]],
+        new_tokens: usize,
+    ) -> Result<Self, Error> {
         let _guard = tch::no_grad_guard();
-        let model = &reader.model;
-        let read: Vec<Vec<i64>> = prompts
-            .iter()
-            .map(|prompt| reader.behind_beginning(prompt))
-            .collect();
+        let model = &loaded.model;
+        let read: Vec<Vec<i64>> = prompts.iter().map(|prompt| loaded.add_bos(prompt)).collect();
         let longest = read.iter().map(Vec::len).max().unwrap_or(0);
         let mut tokens = Vec::with_capacity(read.len() * longest);
         let mut missing = Vec::with_capacity(read.len());
@@ -42,7 +43,7 @@ impl<'a> Batch<'a> {
         let hidden = model.hidden(&tokens, padding.as_ref(), Some(&mut cache))?;
         let next = model.logits(&hidden.select(1, longest as i64 - 1))?;
         Ok(Self {
-            reader,
+            model: loaded,
             cache,
             padding,
             next,
@@ -53,7 +54,7 @@ impl<'a> Batch<'a> {
     /// work of reading it.
     pub(crate) fn select(&mut self, rows: &[i64]) -> Result<(), Error> {
         let _guard = tch::no_grad_guard();
-        let rows = Tensor::from_slice(rows).to_device(self.reader.model.device());
+        let rows = Tensor::from_slice(rows).to_device(self.model.model.device());
         self.cache = self.cache.select(&rows)?;
         self.padding = match &self.padding {
             Some(padding) => Some(padding.select(&rows)?),
@@ -69,7 +70,7 @@ impl<'a> Batch<'a> {
     /// Reads one more token in each row.
     pub(crate) fn advance(&mut self, tokens: &[i64]) -> Result<(), Error> {
         let _guard = tch::no_grad_guard();
-        let model = &self.reader.model;
+        let model = &self.model.model;
         let tokens = Tensor::from_slice(tokens).to_device(model.device()).unsqueeze(1);
         let hidden = model.hidden(&tokens, self.padding.as_ref(), Some(&mut self.cache))?;
         self.next = model.logits(&hidden.squeeze_dim(1))?;

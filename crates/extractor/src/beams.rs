@@ -1,26 +1,49 @@
-//! Beam search: the continuations that the sampling scheme gives most often, without drawing them.
+//! Beam search: the continuations that sampling gives most often, without drawing them.
 //!
 //! Sampling finds a sequence of probability p in one of 1/p draws. Where a model knows a document, the document is among the most
 //! probable sequences, so a search that keeps the best few prefixes at every step finds it at the cost of as many draws.
+//!
+//! As in transformers, sequences that have ended are kept apart: they take no place from those that go on, and both are ranked by
+//! their mean log-probability a token in the end (length penalty 1). A sum would put every short one before a long one.
 
 use contract::Error;
 use contract::records::Finish;
 
-use crate::Reader;
-use crate::batch::Batch;
+use crate::LoadedModel;
+use crate::batch::{Batch, Logits};
 use crate::generation::{Generation, Request};
-use crate::sampling::Scheme;
+use crate::sampling::SamplingParams;
 
-/// A sequence under way, or one that has ended.
+/// A sequence, going on or ended.
 #[derive(Debug, Clone)]
 struct Beam {
     tokens: Vec<i64>,
     logprobs: Vec<f32>,
-    /// Natural logarithm of its probability under the scheme.
+    /// Natural logarithm of its probability under the sampling parameters.
     log_probability: f64,
-    ended: bool,
-    /// Its row in the batch; none once it has ended.
-    row: Option<usize>,
+    /// Its row in the batch, while it goes on.
+    row: usize,
+    finish: Option<Finish>,
+}
+
+/// A beam with one token more.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    beam: usize,
+    token: usize,
+    log_probability: f64,
+}
+
+/// The search behind one prompt.
+#[derive(Debug)]
+struct Search<'a> {
+    request: Request<'a>,
+    params: SamplingParams,
+    /// Going on, the most probable first; at most `beams`.
+    running: Vec<Beam>,
+    /// Ended, the best mean first; at most `beams`.
+    finished: Vec<Beam>,
+    forward_tokens: usize,
 }
 
 /// Requests in groups whose beams fill a batch.
@@ -33,9 +56,9 @@ pub(crate) fn batches<'r, 'a>(requests: &'r [Request<'a>], batch_size: usize) ->
     requests.chunks((batch_size / widest).max(1)).collect()
 }
 
-/// The most probable continuations of each request's prompt, at most as many as its strategy asks for.
+/// The best continuations of each request's prompt, at most as many as its strategy asks for.
 pub(crate) fn search<'a>(
-    reader: &Reader,
+    model: &LoadedModel,
     new_tokens: usize,
     requests: &[Request<'a>],
 ) -> Result<Vec<Generation<'a>>, Error> {
@@ -43,92 +66,239 @@ pub(crate) fn search<'a>(
         .iter()
         .map(|request| &request.prompt.tokens[..])
         .collect();
-    let mut batch = Batch::read(reader, &prompts, new_tokens)?;
-    let mut searches: Vec<Vec<Beam>> = (0..requests.len()).map(|row| vec![Beam::begin(row)]).collect();
-    let mut read: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
+    let mut batch = Batch::read(model, &prompts, new_tokens)?;
+    let mut searches: Vec<Search> = requests
+        .iter()
+        .enumerate()
+        .map(|(row, &request)| Search::new(request, row))
+        .collect();
     for step in 1..=new_tokens {
         let logits = batch.next()?;
-        for (beams, request) in searches.iter_mut().zip(requests) {
-            let scheme = Scheme::from(request.strategy);
-            let mut longer: Vec<Beam> = Vec::new();
-            for beam in beams.drain(..) {
-                let Some(row) = beam.row else {
-                    longer.push(beam);
-                    continue;
-                };
-                for entry in scheme.distribution(logits.row(row)) {
-                    let ends = reader.model.config.end_tokens.contains(&(entry.token as i64));
-                    longer.push(beam.with(
-                        entry.token,
-                        logits.logprob(row, entry.token),
-                        entry.probability,
-                        ends,
-                    ));
-                }
-            }
-            keep_best(&mut longer, request.strategy.beams);
-            *beams = longer;
+        for search in &mut searches {
+            search.advance(&logits, &model.model.config.end_tokens);
+            search.stop_where_nothing_better_can_come(new_tokens);
         }
-        let going: Vec<&mut Beam> = searches.iter_mut().flatten().filter(|beam| !beam.ended).collect();
-        if going.is_empty() || step == new_tokens {
+        if step == new_tokens || searches.iter().all(|search| search.running.is_empty()) {
             break;
         }
         let (mut rows, mut next) = (Vec::new(), Vec::new());
-        for (place, beam) in going.into_iter().enumerate() {
-            rows.extend(beam.row.map(|row| row as i64));
-            next.extend(beam.tokens.last());
-            beam.row = Some(place);
-        }
-        for (read, beams) in read.iter_mut().zip(&searches) {
-            *read += beams.iter().filter(|beam| !beam.ended).count();
+        for search in &mut searches {
+            search.forward_tokens += search.running.len();
+            for beam in &mut search.running {
+                rows.push(beam.row as i64);
+                next.extend(beam.tokens.last());
+                beam.row = rows.len() - 1;
+            }
         }
         batch.select(&rows)?;
         batch.advance(&next)?;
     }
-    let found = searches.into_iter().zip(requests).zip(read);
-    Ok(found
-        .flat_map(|((beams, request), read)| {
-            let best = beams
-                .into_iter()
-                .take(request.strategy.samples.max(1))
-                .enumerate();
-            best.map(move |(number, beam)| Generation {
-                request: Request { number, ..*request },
+    Ok(searches.into_iter().flat_map(Search::best).collect())
+}
+
+impl<'a> Search<'a> {
+    fn new(request: Request<'a>, row: usize) -> Self {
+        Self {
+            request,
+            params: SamplingParams::from(request.strategy),
+            running: vec![Beam {
+                tokens: Vec::new(),
+                logprobs: Vec::new(),
+                log_probability: 0.0,
+                row,
+                finish: None,
+            }],
+            finished: Vec::new(),
+            forward_tokens: request.prompt.tokens.len(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.request.strategy.beams
+    }
+
+    /// Makes every running beam a token longer. Those that end count where they are among the most probable `beams`; as many
+    /// others go on, whatever ended.
+    fn advance(&mut self, logits: &Logits, end_tokens: &[i64]) {
+        let width = self.width();
+        let mut running = Vec::with_capacity(width);
+        let candidates = self.candidates(logits, width * (1 + end_tokens.len()));
+        for (rank, candidate) in candidates.into_iter().enumerate() {
+            let ends = end_tokens.contains(&(candidate.token as i64));
+            if ends && rank < width {
+                let finish = Some(Finish::End);
+                self.finished.push(self.longer(candidate, logits, finish));
+            } else if !ends && running.len() < width {
+                running.push(self.longer(candidate, logits, None));
+            }
+        }
+        self.running = running;
+        keep_best(&mut self.finished, width);
+    }
+
+    /// The `most` most probable beams of one token more, in that order; of equal ones the one that comes first.
+    fn candidates(&self, logits: &Logits, most: usize) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for (place, beam) in self.running.iter().enumerate() {
+            for entry in self.params.distribution(logits.row(beam.row)) {
+                candidates.push(Candidate {
+                    beam: place,
+                    token: entry.token,
+                    log_probability: beam.log_probability + entry.probability.ln(),
+                });
+            }
+        }
+        let order = |first: &Candidate, second: &Candidate| {
+            let by_probability = second.log_probability.total_cmp(&first.log_probability);
+            by_probability.then((first.beam, first.token).cmp(&(second.beam, second.token)))
+        };
+        if most < candidates.len() {
+            candidates.select_nth_unstable_by(most, order);
+            candidates.truncate(most);
+        }
+        candidates.sort_unstable_by(order);
+        candidates
+    }
+
+    fn longer(&self, candidate: Candidate, logits: &Logits, finish: Option<Finish>) -> Beam {
+        let beam = &self.running[candidate.beam];
+        let logprob = logits.logprob(beam.row, candidate.token);
+        Beam {
+            tokens: [&beam.tokens[..], &[candidate.token as i64]].concat(),
+            logprobs: [&beam.logprobs[..], &[logprob]].concat(),
+            log_probability: candidate.log_probability,
+            row: beam.row,
+            finish,
+        }
+    }
+
+    /// Whatever follows can only lower a beam's sum, so its mean is at best this sum over the greatest length.
+    fn stop_where_nothing_better_can_come(&mut self, new_tokens: usize) {
+        let (Some(best), Some(worst)) = (self.running.first(), self.finished.last()) else {
+            return;
+        };
+        let attainable = best.log_probability / new_tokens as f64;
+        if self.finished.len() == self.width() && attainable <= worst.mean() {
+            self.running.clear();
+        }
+    }
+
+    /// What was found, the best first.
+    fn best(mut self) -> impl Iterator<Item = Generation<'a>> {
+        let most = self.request.strategy.samples.clamp(1, self.width());
+        self.finished.append(&mut self.running);
+        keep_best(&mut self.finished, most);
+        let (request, forward_tokens) = (self.request, self.forward_tokens);
+        self.finished
+            .into_iter()
+            .enumerate()
+            .map(move |(number, beam)| Generation {
+                request: Request { number, ..request },
                 prompt_tokens: request.prompt.tokens.clone(),
                 generated: beam.tokens,
                 logprobs: beam.logprobs,
-                finish: beam.ended.then_some(Finish::End),
+                finish: beam.finish,
                 // The search is one; its first result stands for the cost.
-                tokens_read: if number == 0 { read } else { 0 },
+                forward_tokens: if number == 0 { forward_tokens } else { 0 },
             })
-        })
-        .collect())
+    }
 }
 
 impl Beam {
-    fn begin(row: usize) -> Self {
-        Self {
-            tokens: Vec::new(),
-            logprobs: Vec::new(),
-            log_probability: 0.0,
-            ended: false,
-            row: Some(row),
-        }
-    }
-
-    fn with(&self, token: usize, logprob: f32, probability: f64, ended: bool) -> Self {
-        Self {
-            tokens: [&self.tokens[..], &[token as i64]].concat(),
-            logprobs: [&self.logprobs[..], &[logprob]].concat(),
-            log_probability: self.log_probability + probability.ln(),
-            ended,
-            row: self.row.filter(|_| !ended),
-        }
+    fn mean(&self) -> f64 {
+        self.log_probability / self.tokens.len().max(1) as f64
     }
 }
 
-/// The most probable first; of equal ones the one that came first.
+/// The best mean first; of equal ones the one that came first.
 fn keep_best(beams: &mut Vec<Beam>, most: usize) {
-    beams.sort_by(|first, second| second.log_probability.total_cmp(&first.log_probability));
+    beams.sort_by(|first, second| second.mean().total_cmp(&first.mean()));
     beams.truncate(most);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+    use contract::pipeline::Strategy;
+    use contract::records::{PromptForm, Split};
+    use tch::Tensor;
+
+    use super::*;
+    use crate::prompts::Prompt;
+
+    fn nothing_with_one_beam() -> (Prompt, Strategy) {
+        let prompt = Prompt {
+            doc_id: None,
+            split: Split::None,
+            copies: 0,
+            form: PromptForm::Nothing,
+            number: 0,
+            tokens: Vec::new(),
+            reference: Vec::new(),
+        };
+        let strategy = Strategy {
+            top_k: 0,
+            beams: 1,
+            ..Strategy::default()
+        };
+        (prompt, strategy)
+    }
+
+    fn search<'a>(prompt: &'a Prompt, strategy: &'a Strategy) -> Search<'a> {
+        let request = Request {
+            prompt_index: 0,
+            prompt,
+            strategy_index: 0,
+            strategy,
+            number: 0,
+            seed: 0,
+        };
+        Search::new(request, 0)
+    }
+
+    /// One beam over three tokens, of which 0 ends a text: at first it has .5, 1 has .4 and 2 has .1; then .1, .8, .1 whatever came.
+    #[test]
+    fn a_long_sequence_is_not_lost_to_a_short_one() {
+        let (prompt, strategy) = nothing_with_one_beam();
+        let mut search = search(&prompt, &strategy);
+        for (step, probabilities) in [[0.5, 0.4, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]]
+            .iter()
+            .enumerate()
+        {
+            let logits = Tensor::from_slice(probabilities).log().unsqueeze(0);
+            search.advance(&Logits::of(&logits).unwrap(), &[0]);
+            search.stop_where_nothing_better_can_come(3);
+            // What ended takes no place: the beam goes on beside it, the more so since ln(.4) ÷ 3 = −.31 is over ln(.5) = −.69.
+            assert_eq!(
+                (search.finished.len(), search.running.len()),
+                (1, 1),
+                "step {step}"
+            );
+        }
+        // .4 · .8 · .8 = .256, so −.45 a token.
+        assert!((search.running[0].mean() - 0.256f64.ln() / 3.0).abs() < 1e-6);
+        let best: Vec<_> = search.best().collect();
+        assert_eq!(best.len(), 1);
+        assert_eq!((&best[0].generated[..], best[0].finish), (&[1, 1, 1][..], None));
+    }
+
+    /// The same with .9 for the end: nothing that begins with .06 can come to ln(.9) a token, even with certainty from there on.
+    #[test]
+    fn a_search_ends_where_nothing_better_can_come() {
+        let (prompt, strategy) = nothing_with_one_beam();
+        let mut search = search(&prompt, &strategy);
+        let logits = Tensor::from_slice(&[0.9, 0.06, 0.04]).log().unsqueeze(0);
+        search.advance(&Logits::of(&logits).unwrap(), &[0]);
+        // ln(.06) ÷ 20 = −.14 and ln(.9) = −.11; over 30 tokens it would be −.09.
+        search.stop_where_nothing_better_can_come(30);
+        assert_eq!(search.running.len(), 1);
+        search.stop_where_nothing_better_can_come(20);
+        assert_eq!(search.running.len(), 0);
+        let best: Vec<_> = search.best().collect();
+        assert_eq!(
+            (&best[0].generated[..], best[0].finish),
+            (&[0][..], Some(Finish::End))
+        );
+    }
 }

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use causal_lm::{ADAPTER_CONFIG, TextTokenizer, load_checkpoint};
+use causal_lm::ADAPTER_CONFIG;
+use contract::Error;
 use contract::pipeline::Extraction;
 use contract::records::{CoursePoint, DocumentKind, Score, Split};
-use contract::{Error, Progress};
-use tch::{Device, Kind};
 
-use crate::documents::Documents;
-use crate::{Reader, scoring};
+use crate::scoring::EXTRACTABLE_TOKENS;
 
-/// What the names of a run's kept checkpoints begin with, before the number of the step.
-const STEP: &str = "step-";
+/// What the names of checkpoints begin with before the number of the step: this project's, and those of transformers.
+const STEP: [&str; 2] = ["step-", "checkpoint-"];
 
-/// The checkpoints that a list of folders names: a folder that is no model but holds models stands for them, in the order of their names.
+/// The checkpoints that a list of folders names: a folder that is no model but holds models stands for them, in the order of their
+/// steps (checkpoint-500 before checkpoint-1000); those whose name says no step come last, by name.
 ///
 /// # Errors
 /// [`Error::Input`] for a folder that cannot be read, or that is no model and holds none.
@@ -41,10 +40,25 @@ pub fn expand(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
                 format!("expected config.json, {ADAPTER_CONFIG}, or folders with one of them; found none");
             return Err(Error::input(folder, problem));
         }
-        inside.sort();
+        inside.sort_by_key(|path| {
+            let step = step(&name(path));
+            (step.is_none(), step, path.clone())
+        });
         expanded.extend(inside);
     }
     Ok(expanded)
+}
+
+/// The step that a checkpoint's name tells.
+fn step(name: &str) -> Option<i64> {
+    STEP.iter()
+        .find_map(|beginning| name.strip_prefix(beginning)?.parse().ok())
+}
+
+fn name(folder: &Path) -> String {
+    folder
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 /// Whether a folder was left behind while it was being written.
@@ -53,53 +67,27 @@ fn is_unfinished(folder: &Path) -> bool {
     matches!(ending, Some("partial" | "replaced"))
 }
 
-/// How each of `checkpoints` remembers the documents of a corpus, which is read with the tokenizer of each.
-///
-/// # Errors
-/// [`Error::Input`] for a folder that is no checkpoint, [`Error::Run`] where LibTorch or a tokenizer fails.
-pub(crate) fn follow(
-    checkpoints: &[PathBuf],
-    base: Option<&Path>,
-    (train, held_out): (&Path, &Path),
-    settings: &Extraction,
-    (kind, device): (Kind, Device),
-) -> Result<Vec<CoursePoint>, Error> {
-    // The continuations of the prompts alone: neither other prefixes nor a search around them.
-    let settings = Extraction {
+/// The settings by which a checkpoint is scored for its points alone: neither other prefixes nor a search around continuations.
+pub(crate) fn settings(settings: &Extraction) -> Extraction {
+    Extraction {
         scored_prefixes: Vec::new(),
         near_verbatim_beams: 0,
         ..settings.clone()
-    };
-    let mut points = Vec::new();
-    let mut progress = Progress::new("following", checkpoints.len() as u64, "checkpoints");
-    for folder in checkpoints {
-        let (mut model, files) = load_checkpoint(folder, base, kind, device)?;
-        if kind == Kind::Float {
-            model.merge()?;
-        }
-        let reader = Reader::new(model, TextTokenizer::load(&files)?, settings.begin)?;
-        let documents = Documents::load(train, held_out, &reader.tokenizer)?;
-        let scores = scoring::score(&reader, &settings, &documents)?;
-        points.extend(of_checkpoint(folder, &scores, &settings));
-        progress.advance(1, "");
     }
-    Ok(points)
 }
 
-/// One point for each split and number of copies.
-fn of_checkpoint(folder: &Path, scores: &[Score], settings: &Extraction) -> Vec<CoursePoint> {
-    let name = folder
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let step = name.strip_prefix(STEP).and_then(|number| number.parse().ok());
+/// What a checkpoint's scores say: one point for each split and number of copies.
+pub(crate) fn points(folder: &Path, scores: &[Score], settings: &Extraction) -> Vec<CoursePoint> {
+    let name = name(folder);
+    let step = step(&name);
     let mut groups: BTreeMap<(Split, i32), Group> = BTreeMap::new();
     for score in scores.iter().filter(|score| score.kind == DocumentKind::Document) {
         let group = groups.entry((score.split, score.copies)).or_default();
         match score.prefix_tokens {
             0 => group.whole(score),
-            // A short one is easily right.
+            // Others are easier to get right, or harder.
             prefix => {
-                let wanted = (settings.prefix_tokens, settings.new_tokens);
+                let wanted = (settings.prefix_tokens, EXTRACTABLE_TOKENS);
                 if (prefix as usize, score.suffix_tokens as usize) == wanted {
                     group.continuation(score);
                 }
@@ -181,26 +169,33 @@ mod tests {
         }
     }
 
+    /// A row whose first `hits` tokens of `length` are right, each of this log-probability.
+    fn row(split: Split, copies: i32, prefix_tokens: i32, length: usize, hits: usize, log: f32) -> Score {
+        let right: Vec<bool> = (0..length).map(|place| place < hits).collect();
+        score(split, copies, prefix_tokens, &right, &vec![log; length])
+    }
+
     #[test]
     fn points_are_shares_and_means() {
         let half = 0.5_f32.ln();
         let scores = [
-            // Two documents of 4 copies: 4 and 2 tokens, losses 4 ln 2 and 0; one continuation known by heart, one half.
-            score(Split::Train, 4, 0, &[true; 4], &[half; 4]),
-            score(Split::Train, 4, 2, &[true, true], &[half, half]),
-            score(Split::Train, 4, 0, &[true; 2], &[0.0; 2]),
-            score(Split::Train, 4, 2, &[true, false], &[0.0, f32::NEG_INFINITY]),
-            // A continuation that is too short, a prefix that nobody asked for, and a document too short to have a continuation.
-            score(Split::Train, 4, 2, &[true], &[half]),
-            score(Split::Train, 4, 3, &[false, false], &[half, half]),
-            score(Split::Heldout, 0, 0, &[false], &[half]),
+            // Two documents of 4 copies: 60 and 52 tokens, losses 60 ln 2 and 0; of their 50 tokens behind two, one document's are
+            // known by heart, of the other's one of two.
+            row(Split::Train, 4, 0, 60, 60, half),
+            row(Split::Train, 4, 2, 50, 50, half),
+            row(Split::Train, 4, 0, 52, 52, 0.0),
+            row(Split::Train, 4, 2, 50, 25, f32::NEG_INFINITY),
+            // As many tokens as are generated, another prefix, and a document too short for 50 tokens behind two.
+            row(Split::Train, 4, 2, 12, 12, half),
+            row(Split::Train, 4, 3, 50, 0, half),
+            row(Split::Heldout, 0, 0, 1, 0, half),
         ];
         let settings = Extraction {
             prefix_tokens: 2,
-            new_tokens: 2,
+            new_tokens: 12,
             ..Extraction::default()
         };
-        let points = of_checkpoint(Path::new("cells/x/checkpoints/step-00000120"), &scores, &settings);
+        let points = points(Path::new("cells/x/checkpoints/step-00000120"), &scores, &settings);
         assert_eq!(points.len(), 2);
         let point = &points[0];
         assert_eq!(
@@ -211,13 +206,17 @@ mod tests {
             (point.split, point.copies, point.documents, point.continuations),
             (Split::Train, 4, 2, 2)
         );
-        assert!((point.loss - 4.0 / 6.0 * 2.0_f64.ln()).abs() < 1e-7);
+        assert!((point.loss - 60.0 / 112.0 * 2.0_f64.ln()).abs() < 1e-7);
         assert_eq!(
             (point.exact_memorization, point.extractable),
             (Some(0.75), Some(0.5))
         );
-        // Drawn with probability ¼ and 0.
-        assert!((point.extraction_probability.unwrap_or(0.0) - 0.125).abs() < 1e-7);
+        // Drawn with probability 2^-50 and 0.
+        let probability = point.extraction_probability.unwrap_or(0.0);
+        assert!(
+            (probability * 2.0_f64.powi(51) - 1.0).abs() < 1e-4,
+            "{probability}"
+        );
         let point = &points[1];
         assert_eq!(
             (point.split, point.continuations, point.extractable),

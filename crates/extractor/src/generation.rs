@@ -1,10 +1,10 @@
 //! Generation in batches: each prompt is read once for all its samples, and rows that have ended leave.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use causal_lm::TextTokenizer;
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{Finish, PromptForm, Sample};
 use contract::{Error, Progress};
@@ -14,8 +14,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::batch::Batch;
 use crate::prompts::{Prompt, Prompts};
-use crate::sampling::Scheme;
-use crate::{Reader, beams, optimised};
+use crate::sampling::SamplingParams;
+use crate::{LoadedModel, beams, optimised};
 
 /// Share of the rows still going under which the others leave the batch: leaving copies the cache.
 const LEAVE_AT: f64 = 0.75;
@@ -50,8 +50,8 @@ pub(crate) struct Generation<'a> {
     pub(crate) generated: Vec<i64>,
     pub(crate) logprobs: Vec<f32>,
     pub(crate) finish: Option<Finish>,
-    /// Tokens that were read for it.
-    pub(crate) tokens_read: usize,
+    /// Tokens that went through the model for it.
+    pub(crate) forward_tokens: usize,
 }
 
 /// What is made at once.
@@ -64,13 +64,12 @@ enum Job<'a> {
     Prompt(Request<'a>),
 }
 
-/// Draws every sample of every strategy from every prompt. Several readers of the same model work side by side, each on a thread of its
-/// own; which of them does what makes no difference to the result.
+/// Draws every sample of every strategy from every prompt. Several of the same model work side by side, each on a thread of its own; which of them does what makes no difference to the result.
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn generate(
-    readers: &mut [Reader],
+    models: &mut [LoadedModel],
     settings: &Extraction,
     prompts: &Prompts,
     seed: u64,
@@ -84,24 +83,24 @@ pub fn generate(
         tokens: 0,
         started,
     });
-    let one_by_one = |reader: &Reader| -> Result<Vec<Generation<'_>>, Error> {
+    let one_by_one = |model: &LoadedModel| -> Result<Vec<Generation<'_>>, Error> {
         let mut made = Vec::new();
         while let Some(job) = next_job(&work) {
-            let generations = job.run(reader, settings)?;
-            tell(&work, &job, &generations);
+            let generations = job.run(model, settings)?;
+            report_progress(&work, &job, &generations);
             made.extend(generations);
         }
         Ok(made)
     };
     let one_by_one = &one_by_one;
-    let mut generations = match &mut *readers {
-        [reader] => one_by_one(reader)?,
+    let mut generations = match &mut *models {
+        [model] => one_by_one(model)?,
         // Each has a thread of its own, and LibTorch starts none beside it.
-        readers => with_torch_threads(1, || {
+        models => with_torch_threads(1, || {
             std::thread::scope(|scope| {
-                let threads: Vec<_> = readers
+                let threads: Vec<_> = models
                     .iter_mut()
-                    .map(|reader| scope.spawn(move || one_by_one(reader)))
+                    .map(|model| scope.spawn(move || one_by_one(model)))
                     .collect();
                 let ended = threads.into_iter().map(|thread| {
                     let lost = |_| Err(Error::Run("a thread of the generation ended early".to_owned()));
@@ -119,12 +118,15 @@ pub fn generate(
             made.request.number,
         )
     });
-    let tokenizer = &readers[0].tokenizer;
-    let mut truths = BTreeMap::new();
+    let texts = Texts {
+        model: &models[0],
+        special_tokens: &prompts.special_tokens,
+    };
+    let mut references = BTreeMap::new();
     let samples = generations
         .into_iter()
         .enumerate()
-        .map(|(id, made)| sample(id, made, tokenizer, &mut truths))
+        .map(|(id, made)| texts.sample(id, made, &mut references))
         .collect::<Result<_, _>>()?;
     Ok(Drawn { samples, seconds })
 }
@@ -150,7 +152,7 @@ fn next_job<'a>(work: &Mutex<Work<'a>>) -> Option<Job<'a>> {
     work.lock().unwrap_or_else(PoisonError::into_inner).jobs.next()
 }
 
-fn tell(work: &Mutex<Work<'_>>, job: &Job<'_>, made: &[Generation<'_>]) {
+fn report_progress(work: &Mutex<Work<'_>>, job: &Job<'_>, made: &[Generation<'_>]) {
     let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
     work.tokens += made.iter().map(|made| made.generated.len()).sum::<usize>();
     let speed = work.tokens as f64 / work.started.elapsed().as_secs_f64();
@@ -166,12 +168,12 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn run(&self, reader: &Reader, settings: &Extraction) -> Result<Vec<Generation<'a>>, Error> {
+    fn run(&self, model: &LoadedModel, settings: &Extraction) -> Result<Vec<Generation<'a>>, Error> {
         let new_tokens = settings.new_tokens;
         match self {
-            Self::Draws(requests) => draw_batch(reader, new_tokens, requests),
-            Self::Beams(requests) => beams::search(reader, new_tokens, requests),
-            Self::Prompt(request) => Ok(vec![optimised::search(reader, new_tokens, *request)?]),
+            Self::Draws(requests) => draw_batch(model, new_tokens, requests),
+            Self::Beams(requests) => beams::search(model, new_tokens, requests),
+            Self::Prompt(request) => Ok(vec![optimised::search(model, new_tokens, *request)?]),
         }
     }
 }
@@ -206,7 +208,7 @@ fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> 
     let mut requests = Vec::new();
     for (strategy_index, strategy) in strategies.iter().enumerate() {
         let is_search = strategy.beams > 0 || strategy.prompt == PromptForm::Optimised;
-        let is_draw = !Scheme::from(strategy).is_greedy() && !is_search;
+        let is_draw = !SamplingParams::from(strategy).is_greedy() && !is_search;
         let mut begun_from_nothing = false;
         for &prompt_index in &prompts.of_strategy[strategy_index] {
             let prompt = &prompts.all[prompt_index];
@@ -242,25 +244,25 @@ fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> 
 /// A draw under way.
 struct Row<'a> {
     generation: Generation<'a>,
-    scheme: Scheme,
+    params: SamplingParams,
     random: ChaCha8Rng,
 }
 
 fn draw_batch<'a>(
-    reader: &Reader,
+    model: &LoadedModel,
     new_tokens: usize,
     requests: &[Request<'a>],
 ) -> Result<Vec<Generation<'a>>, Error> {
     let (distinct, places) = distinct_prompts(requests);
-    let mut batch = Batch::read(reader, &distinct, new_tokens)?;
+    let mut batch = Batch::read(model, &distinct, new_tokens)?;
     if distinct.len() < requests.len() {
         batch.select(&places)?;
     }
-    let end_tokens = &reader.model.config.end_tokens;
+    let end_tokens = &model.model.config.end_tokens;
     let mut rows: Vec<Row> = requests
         .iter()
         .map(|&request| Row {
-            scheme: Scheme::from(request.strategy),
+            params: SamplingParams::from(request.strategy),
             random: ChaCha8Rng::seed_from_u64(request.seed),
             generation: Generation::new(request, new_tokens),
         })
@@ -285,7 +287,7 @@ fn draw_batch<'a>(
     Ok(rows
         .into_iter()
         .map(|Row { mut generation, .. }| {
-            generation.tokens_read += generation.generated.len();
+            generation.forward_tokens += generation.generated.len();
             generation
         })
         .collect())
@@ -314,14 +316,14 @@ fn draw(rows: &mut [Row], active: &[usize], batch: &Batch, end_tokens: &[i64]) -
     for (place, &index) in active.iter().enumerate() {
         let Row {
             generation,
-            scheme,
+            params,
             random,
         } = &mut rows[index];
         if generation.finish.is_some() {
             next.push(end_tokens[0]);
             continue;
         }
-        let token = scheme.draw(logits.row(place), random.random::<f64>());
+        let token = params.draw(logits.row(place), random.random::<f64>());
         generation.generated.push(token as i64);
         generation.logprobs.push(logits.logprob(place, token));
         if end_tokens.contains(&(token as i64)) {
@@ -341,53 +343,75 @@ impl<'a> Generation<'a> {
             generated: Vec::with_capacity(new_tokens),
             logprobs: Vec::with_capacity(new_tokens),
             finish: None,
-            tokens_read: if first { request.prompt.tokens.len() } else { 0 },
+            forward_tokens: if first { request.prompt.tokens.len() } else { 0 },
         }
     }
 }
 
-fn sample(
-    id: usize,
-    made: Generation,
-    tokenizer: &TextTokenizer,
-    truths: &mut BTreeMap<usize, Option<String>>,
-) -> Result<Sample, Error> {
-    let Request {
-        prompt,
-        strategy,
-        prompt_index,
-        seed,
-        ..
-    } = made.request;
-    let narrow = |tokens: &[i64]| tokens.iter().map(|&token| token as i32).collect();
-    if let std::collections::btree_map::Entry::Vacant(place) = truths.entry(prompt_index) {
-        place.insert(if prompt.truth.is_empty() {
-            None
-        } else {
-            Some(tokenizer.decode(&prompt.truth)?)
-        });
+/// What tokens are as text.
+struct Texts<'a> {
+    model: &'a LoadedModel,
+    /// Special tokens that are part of the documents' text.
+    special_tokens: &'a BTreeSet<i64>,
+}
+
+impl Texts<'_> {
+    fn decode(&self, tokens: &[i64]) -> Result<String, Error> {
+        let tokenizer = &self.model.tokenizer;
+        Ok(tokenizer.decode_keeping(tokens, self.special_tokens)?)
     }
-    Ok(Sample {
-        sample_id: id as i64,
-        doc_id: prompt.doc_id.clone(),
-        split: prompt.split,
-        copies: prompt.copies,
-        strategy: strategy.name.clone(),
-        prompt: tokenizer.decode(&made.prompt_tokens)?,
-        generation: tokenizer.decode(&made.generated)?,
-        truth: truths[&prompt_index].clone(),
-        prompt_tokens: narrow(&made.prompt_tokens),
-        generated_tokens: narrow(&made.generated),
-        logprobs: made.logprobs,
-        temperature: strategy.temperature as f32,
-        top_p: strategy.top_p as f32,
-        top_k: strategy.top_k as i32,
-        seed: seed as i64,
-        finish: made.finish.unwrap_or(Finish::Length),
-        prompt_form: Some(prompt.form),
-        tokens_read: Some(made.tokens_read as i64),
-        lower_case_loss: None,
-        reference_loss: None,
-        zlib_bytes: None,
-    })
+
+    /// A generation without the EOS that ended it, which no document's text has there.
+    fn decode_generated(&self, tokens: &[i64]) -> Result<String, Error> {
+        match tokens.split_last() {
+            Some((last, rest)) if self.model.model.config.end_tokens.contains(last) => self.decode(rest),
+            _ => self.decode(tokens),
+        }
+    }
+
+    fn sample(
+        &self,
+        id: usize,
+        made: Generation,
+        references: &mut BTreeMap<usize, Option<String>>,
+    ) -> Result<Sample, Error> {
+        let Request {
+            prompt,
+            strategy,
+            prompt_index,
+            seed,
+            ..
+        } = made.request;
+        let narrow = |tokens: &[i64]| tokens.iter().map(|&token| token as i32).collect();
+        if let Entry::Vacant(place) = references.entry(prompt_index) {
+            place.insert(if prompt.reference.is_empty() {
+                None
+            } else {
+                Some(self.decode(&prompt.reference)?)
+            });
+        }
+        Ok(Sample {
+            sample_id: id as i64,
+            doc_id: prompt.doc_id.clone(),
+            split: prompt.split,
+            copies: prompt.copies,
+            strategy: strategy.name.clone(),
+            prompt: self.decode(&made.prompt_tokens)?,
+            generation: self.decode_generated(&made.generated)?,
+            truth: references[&prompt_index].clone(),
+            prompt_tokens: narrow(&made.prompt_tokens),
+            generated_tokens: narrow(&made.generated),
+            logprobs: made.logprobs,
+            temperature: strategy.temperature as f32,
+            top_p: strategy.top_p as f32,
+            top_k: strategy.top_k as i32,
+            seed: seed as i64,
+            finish: made.finish.unwrap_or(Finish::Length),
+            prompt_form: Some(prompt.form),
+            tokens_read: Some(made.forward_tokens as i64),
+            lower_case_loss: None,
+            reference_loss: None,
+            zlib_bytes: None,
+        })
+    }
 }

@@ -21,10 +21,15 @@ struct Arguments {
     #[arg(long = "in", value_name = "FOLDER")]
     corpus: PathBuf,
 
-    /// Model folder, or adapter folder that names its base. Of several, or a folder of them, the last is asked, and
+    /// Model folder, or adapter folder that names its base. Of several, or a folder of them in order of step, the last is asked, and
     /// course.parquet follows what all of them remember
     #[arg(long, value_name = "FOLDER", num_args = 1.., required = true)]
     checkpoint: Vec<PathBuf>,
+
+    /// The checkpoint with the best held-out loss: asked as well, from the same prompts; its samples.parquet and scores.parquet go
+    /// to best/ below --out
+    #[arg(long, value_name = "FOLDER")]
+    best: Option<PathBuf>,
 
     /// Model folder of an adapter's base, in place of the one that the adapter names
     #[arg(long, value_name = "FOLDER")]
@@ -41,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = extractor::course::expand(&arguments.checkpoint).and_then(|folders| {
         let checkpoints = extractor::Checkpoints {
             folders: &folders,
+            best: arguments.best.as_deref(),
             base: arguments.base.as_deref(),
             reference: arguments.reference.as_deref(),
         };

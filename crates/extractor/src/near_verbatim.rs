@@ -1,15 +1,15 @@
 //! How probable it is that sampling gives a document's continuation, or one that differs from it in a few tokens.
 //!
-//! The probability of the one true sequence understates what leaks: a copy with a word changed is a copy. All sequences within an
-//! edit distance of the truth cannot be listed, but the most probable of them can be searched for: a beam search that keeps,
+//! The probability of the one reference sequence understates what leaks: a copy with a word changed is a copy. All sequences within an
+//! edit distance of the reference cannot be listed, but the most probable of them can be searched for: a beam search that keeps,
 //! among prefixes from which the distance can still be kept, the most probable ones. The sequences that it ends with are distinct,
 //! so their probabilities add up, to a lower bound.
 
 use contract::Error;
 
-use crate::Reader;
+use crate::LoadedModel;
 use crate::batch::Batch;
-use crate::sampling::Scheme;
+use crate::sampling::SamplingParams;
 
 /// What is searched for.
 #[derive(Debug, Clone, Copy)]
@@ -22,55 +22,55 @@ pub(crate) struct Search {
 
 #[derive(Debug, Clone)]
 struct Beam {
-    /// `distances[i]`: edit distance between what was written and the first i tokens of the truth.
+    /// `distances[i]`: edit distance between what was written and the first i tokens of the reference.
     distances: Vec<usize>,
     log_probability: f64,
     last: i64,
     row: usize,
-    is_truth: bool,
+    is_reference: bool,
 }
 
-/// For each prefix and its true continuation (all of one length), the logarithm of a lower bound on the probability that the
-/// scheme gives a continuation within the edits; −∞ where nothing was found.
+/// For each prefix and its reference continuation (all of one length), the logarithm of a lower bound on the probability that
+/// sampling gives a continuation within the edits; −∞ where nothing was found.
 ///
-/// The truth itself is never dropped, so the bound is never below its own probability.
+/// The reference itself is never dropped, so the bound is never below its own probability.
 pub(crate) fn lower_bounds(
-    reader: &Reader,
-    scheme: Scheme,
+    model: &LoadedModel,
+    params: SamplingParams,
     search: Search,
     documents: &[(&[i64], &[i64])],
 ) -> Result<Vec<f64>, Error> {
-    let length = documents.first().map_or(0, |(_, truth)| truth.len());
+    let length = documents.first().map_or(0, |(_, reference)| reference.len());
     let prefixes: Vec<&[i64]> = documents.iter().map(|(prefix, _)| *prefix).collect();
-    let mut batch = Batch::read(reader, &prefixes, length)?;
+    let mut batch = Batch::read(model, &prefixes, length)?;
     let mut searches: Vec<Vec<Beam>> = (0..documents.len())
         .map(|row| vec![Beam::begin(row, length)])
         .collect();
-    // What ended before the truth does, and is near it all the same.
+    // What ended before the reference does, and is near it all the same.
     let mut ended: Vec<Vec<f64>> = vec![Vec::new(); documents.len()];
     for step in 0..length {
         let logits = batch.next()?;
-        for ((beams, ended), (_, truth)) in searches.iter_mut().zip(&mut ended).zip(documents) {
+        for ((beams, ended), (_, reference)) in searches.iter_mut().zip(&mut ended).zip(documents) {
             let mut longer = Vec::new();
             for beam in beams.drain(..) {
-                for entry in scheme.distribution(logits.row(beam.row)) {
+                for entry in params.distribution(logits.row(beam.row)) {
                     let token = entry.token as i64;
-                    let ends = reader.model.config.end_tokens.contains(&token);
-                    if ends && token != truth[step] {
+                    let ends = model.model.config.end_tokens.contains(&token);
+                    if ends && token != reference[step] {
                         if beam.distances[length] <= search.edits {
                             ended.push(beam.log_probability + entry.probability.ln());
                         }
                         continue;
                     }
-                    let next = beam.with(token, entry.probability, truth, step);
+                    let next = beam.with(token, entry.probability, reference, step);
                     if next.distances.iter().any(|&distance| distance <= search.edits) {
                         longer.push(next);
                     }
                 }
             }
             longer.sort_by(|first, second| {
-                let truth_first = second.is_truth.cmp(&first.is_truth);
-                truth_first.then(second.log_probability.total_cmp(&first.log_probability))
+                let reference_first = second.is_reference.cmp(&first.is_reference);
+                reference_first.then(second.log_probability.total_cmp(&first.log_probability))
             });
             longer.truncate(search.beams);
             *beams = longer;
@@ -104,16 +104,16 @@ impl Beam {
             log_probability: 0.0,
             last: 0,
             row,
-            is_truth: true,
+            is_reference: true,
         }
     }
 
     /// One token longer: the next row of the table of Wagner and Fischer (1974).
-    fn with(&self, token: i64, probability: f64, truth: &[i64], step: usize) -> Self {
+    fn with(&self, token: i64, probability: f64, reference: &[i64], step: usize) -> Self {
         let mut distances = Vec::with_capacity(self.distances.len());
         distances.push(self.distances[0] + 1);
-        for (place, &true_token) in truth.iter().enumerate() {
-            let substituted = self.distances[place] + usize::from(true_token != token);
+        for (place, &reference_token) in reference.iter().enumerate() {
+            let substituted = self.distances[place] + usize::from(reference_token != token);
             let shorter = (self.distances[place + 1] + 1).min(distances[place] + 1);
             distances.push(substituted.min(shorter));
         }
@@ -122,7 +122,7 @@ impl Beam {
             log_probability: self.log_probability + probability.ln(),
             last: token,
             row: self.row,
-            is_truth: self.is_truth && truth[step] == token,
+            is_reference: self.is_reference && reference[step] == token,
         }
     }
 }
@@ -145,14 +145,14 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_whole_table() {
-        // Truth a b c; written a c: the deletion of b, distance 1 to the whole and 0 … as the rows go.
-        let truth = [1, 2, 3];
-        let beam = Beam::begin(0, 3).with(1, 0.5, &truth, 0);
+        // Reference a b c; written a c: the deletion of b, distance 1 to the whole and 0 … as the rows go.
+        let reference = [1, 2, 3];
+        let beam = Beam::begin(0, 3).with(1, 0.5, &reference, 0);
         assert_eq!(beam.distances, [1, 0, 1, 2]);
-        assert!(beam.is_truth);
-        let beam = beam.with(3, 0.25, &truth, 1);
+        assert!(beam.is_reference);
+        let beam = beam.with(3, 0.25, &reference, 1);
         assert_eq!(beam.distances, [2, 1, 1, 1]);
-        assert!(!beam.is_truth);
+        assert!(!beam.is_reference);
         assert!((beam.log_probability - 0.125f64.ln()).abs() < 1e-12);
     }
 

@@ -6,11 +6,12 @@
 //! compression ratio (Schwarzschild et al. 2024).
 
 use contract::Error;
+use contract::records::Finish;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Reduction, Tensor};
 
-use crate::Reader;
+use crate::LoadedModel;
 use crate::batch::{Batch, floats};
 use crate::generation::{Generation, Request};
 use crate::sampling::most_probable;
@@ -33,13 +34,13 @@ struct Found {
 /// Searches for a prompt of `prompt_tokens` tokens, then for shorter ones while they are found, within the strategy's steps;
 /// the generation is what greedy decoding makes of the best.
 pub(crate) fn search<'a>(
-    reader: &Reader,
+    model: &LoadedModel,
     new_tokens: usize,
     request: Request<'a>,
 ) -> Result<Generation<'a>, Error> {
     let goal = Goal {
-        reader,
-        truth: &request.prompt.truth,
+        loaded: model,
+        reference: &request.prompt.reference,
     };
     let mut random = ChaCha8Rng::seed_from_u64(request.seed);
     let (mut steps, mut read) = (request.strategy.steps, 0);
@@ -62,17 +63,18 @@ pub(crate) fn search<'a>(
         length -= 1;
     }
     let prompt = best.map(|found| found.prompt).unwrap_or_default();
-    let mut batch = Batch::read(reader, &[&prompt], new_tokens)?;
-    let (mut generated, mut logprobs) = (Vec::new(), Vec::new());
-    while generated.len() < request.prompt.truth.len() {
+    let mut batch = Batch::read(model, &[&prompt], new_tokens)?;
+    let (mut generated, mut logprobs, mut finish) = (Vec::new(), Vec::new(), None);
+    while generated.len() < request.prompt.reference.len() {
         let logits = batch.next()?;
         let token = most_probable(logits.row(0));
         generated.push(token as i64);
         logprobs.push(logits.logprob(0, token));
-        if reader.model.config.end_tokens.contains(&(token as i64)) {
+        if model.model.config.end_tokens.contains(&(token as i64)) {
+            finish = Some(Finish::End);
             break;
         }
-        if generated.len() < request.prompt.truth.len() {
+        if generated.len() < request.prompt.reference.len() {
             batch.advance(&[token as i64])?;
         }
     }
@@ -82,22 +84,22 @@ pub(crate) fn search<'a>(
         prompt_tokens: prompt,
         generated,
         logprobs,
-        finish: None,
-        tokens_read: read,
+        finish,
+        forward_tokens: read,
     })
 }
 
 /// The tokens that the model is to go on with.
 struct Goal<'a> {
-    reader: &'a Reader,
-    truth: &'a [i64],
+    loaded: &'a LoadedModel,
+    reference: &'a [i64],
 }
 
 impl Goal<'_> {
-    /// A token that may stand in a prompt: any of the tokenizer's but those that begin or end a text.
+    /// A token that may stand in a prompt: any of the tokenizer's but BOS and EOS.
     fn any_token(&self, random: &mut ChaCha8Rng) -> i64 {
         loop {
-            let token = random.random_range(0..self.reader.tokenizer.vocabulary() as i64);
+            let token = random.random_range(0..self.loaded.tokenizer.vocabulary() as i64);
             if self.is_allowed(token) {
                 return token;
             }
@@ -105,8 +107,8 @@ impl Goal<'_> {
     }
 
     fn is_allowed(&self, token: i64) -> bool {
-        let config = &self.reader.model.config;
-        token < self.reader.tokenizer.vocabulary() as i64
+        let config = &self.loaded.model.config;
+        token < self.loaded.tokenizer.vocabulary() as i64
             && token != config.begin_token
             && !config.end_tokens.contains(&token)
     }
@@ -148,7 +150,7 @@ impl Goal<'_> {
     fn promising(&self, prompt: &[i64], read: &mut usize) -> Result<Vec<Vec<i64>>, Error> {
         let gradient = self.gradient(prompt, read).map_err(Error::from)?;
         let _guard = tch::no_grad_guard();
-        let table = self.reader.model.embedding_table();
+        let table = self.loaded.model.embedding_table();
         let slopes = gradient
             .f_to_kind(table.kind())
             .and_then(|gradient| gradient.f_linear(table, None::<Tensor>))
@@ -179,14 +181,14 @@ impl Goal<'_> {
             .collect())
     }
 
-    /// Gradient `[tokens, width]` of the mean loss of the truth with respect to the prompt's vectors.
+    /// Gradient `[tokens, width]` of the mean loss of the reference with respect to the prompt's vectors.
     fn gradient(&self, prompt: &[i64], read: &mut usize) -> Result<Tensor, causal_lm::Error> {
-        let model = &self.reader.model;
+        let model = &self.loaded.model;
         let row = self.row(prompt);
         *read += row.len();
         let tokens = Tensor::from_slice(&row).to_device(model.device()).unsqueeze(0);
         let vectors = tch::no_grad(|| model.embed(&tokens))?;
-        let first = (row.len() - (self.truth.len() - 1) - prompt.len()) as i64;
+        let first = (row.len() - (self.reference.len() - 1) - prompt.len()) as i64;
         let length = prompt.len() as i64;
         let after = first + length;
         let changing = vectors
@@ -202,10 +204,10 @@ impl Goal<'_> {
             1,
         )?;
         let hidden = model.hidden(&whole, None, None)?;
-        let logits = model.logits(&hidden.f_narrow(1, after - 1, self.truth.len() as i64)?)?;
-        let truth = Tensor::from_slice(self.truth).to_device(model.device());
+        let logits = model.logits(&hidden.f_narrow(1, after - 1, self.reference.len() as i64)?)?;
+        let reference = Tensor::from_slice(self.reference).to_device(model.device());
         let loss = logits.f_squeeze_dim(0)?.f_cross_entropy_loss(
-            &truth,
+            &reference,
             None::<Tensor>,
             Reduction::Mean,
             -100,
@@ -215,14 +217,14 @@ impl Goal<'_> {
         Ok(gradients[0].f_squeeze_dim(0)?)
     }
 
-    /// What begins a text, a prompt, and the truth but for its last token.
+    /// The BOS, a prompt, and the reference but for its last token.
     fn row(&self, prompt: &[i64]) -> Vec<i64> {
-        let mut row = self.reader.behind_beginning(prompt);
-        row.extend(&self.truth[..self.truth.len() - 1]);
+        let mut row = self.loaded.add_bos(prompt);
+        row.extend(&self.reference[..self.reference.len() - 1]);
         row
     }
 
-    /// The mean loss of the truth behind each prompt (all of one length), and whether greedy decoding gives it.
+    /// The mean loss of the reference behind each prompt (all of one length), and whether greedy decoding gives it.
     fn evaluate(&self, prompts: &[Vec<i64>], read: &mut usize) -> Result<Vec<Found>, Error> {
         let _guard = tch::no_grad_guard();
         let (losses, hits) = self.losses(prompts, read).map_err(Error::from)?;
@@ -239,7 +241,7 @@ impl Goal<'_> {
     }
 
     fn losses(&self, prompts: &[Vec<i64>], read: &mut usize) -> Result<(Tensor, Tensor), causal_lm::Error> {
-        let model = &self.reader.model;
+        let model = &self.loaded.model;
         let rows: Vec<i64> = prompts.iter().flat_map(|prompt| self.row(prompt)).collect();
         *read += rows.len();
         let count = prompts.len() as i64;
@@ -247,22 +249,22 @@ impl Goal<'_> {
             .to_device(model.device())
             .f_view([count, -1])?;
         let (_, length) = tokens.size2()?;
-        let goal = self.truth.len() as i64;
+        let goal = self.reference.len() as i64;
         let hidden = model.hidden(&tokens, None, None)?;
         let logits = model.logits(&hidden.f_narrow(1, length - goal, goal)?)?;
-        let truth = Tensor::from_slice(self.truth)
+        let reference = Tensor::from_slice(self.reference)
             .to_device(model.device())
             .f_view([1, goal, 1])?
             .f_expand([count, goal, 1], false)?;
         let logprobs = logits
             .f_log_softmax(-1, Kind::Float)?
-            .f_gather(-1, &truth, false)?;
+            .f_gather(-1, &reference, false)?;
         let losses = logprobs
             .f_neg()?
             .f_mean_dim([1, 2].as_slice(), false, Kind::Float)?;
         let hits = logits
             .f_argmax(-1, true)?
-            .f_eq_tensor(&truth)?
+            .f_eq_tensor(&reference)?
             .f_to_kind(Kind::Float)?
             .f_amin([1, 2].as_slice(), false)?;
         Ok((losses, hits))

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use contract::records::{CoursePoint, Split};
 
+use crate::documents::Remarks;
 use crate::generation::Drawn;
 use crate::prompts::Skipped;
+use crate::scoring::LeftOut;
 
 /// How extraction went.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,14 +19,42 @@ pub struct Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Figures {
+pub(crate) struct Figures {
+    pub(crate) last: Asked,
+    pub(crate) best: Option<Asked>,
+    pub(crate) best_is_last: bool,
+    pub(crate) skipped: Skipped,
+    pub(crate) remarks: Remarks,
+    pub(crate) left_out: LeftOut,
+    pub(crate) course: Vec<CoursePoint>,
+}
+
+/// What one checkpoint gave.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Asked {
     /// Generations by split and strategy.
     generations: BTreeMap<(Split, String), usize>,
     tokens: usize,
     seconds: f64,
     scored: usize,
-    skipped: Skipped,
-    course: Vec<CoursePoint>,
+}
+
+impl Asked {
+    pub(crate) fn new(drawn: &Drawn, scored: usize) -> Self {
+        let mut generations = BTreeMap::new();
+        for sample in &drawn.samples {
+            *generations
+                .entry((sample.split, sample.strategy.clone()))
+                .or_default() += 1;
+        }
+        let lengths = drawn.samples.iter().map(|sample| sample.generated_tokens.len());
+        Self {
+            generations,
+            tokens: lengths.sum(),
+            seconds: drawn.seconds,
+            scored,
+        }
+    }
 }
 
 impl Outcome {
@@ -35,32 +65,7 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn new(
-        folder: &Path,
-        drawn: &Drawn,
-        scored: usize,
-        skipped: Skipped,
-        course: Vec<CoursePoint>,
-    ) -> Self {
-        let mut generations = BTreeMap::new();
-        for sample in &drawn.samples {
-            *generations
-                .entry((sample.split, sample.strategy.clone()))
-                .or_default() += 1;
-        }
-        let tokens = drawn
-            .samples
-            .iter()
-            .map(|sample| sample.generated_tokens.len())
-            .sum();
-        let figures = Figures {
-            generations,
-            tokens,
-            seconds: drawn.seconds,
-            scored,
-            skipped,
-            course,
-        };
+    pub(crate) fn new(folder: &Path, figures: Figures) -> Self {
         Self {
             folder: folder.to_path_buf(),
             figures: Some(figures),
@@ -70,24 +75,39 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Figures {
-            generations,
-            tokens,
-            seconds,
-            scored,
-            skipped,
-            course,
-        }) = &self.figures
-        else {
+        let Some(figures) = &self.figures else {
             return write!(formatter, "extractor: {} is up to date", self.folder.display());
         };
-        let speed = *tokens as f64 / seconds.max(1e-9);
         write!(
             formatter,
-            "extractor: {}: {tokens} tokens in {seconds:.0} s ({speed:.0} a second)",
-            self.folder.display()
+            "extractor: {}: {}",
+            self.folder.display(),
+            figures.last
         )?;
-        for ((split, strategy), count) in generations {
+        if let Some(best) = &figures.best {
+            write!(formatter, "\n  best checkpoint, in best/: {best}")?;
+        } else if figures.best_is_last {
+            write!(
+                formatter,
+                "\n  best checkpoint: the last, so best/ holds the same"
+            )?;
+        }
+        for line in lines(figures) {
+            write!(formatter, "\n  {line}")?;
+        }
+        write_course(formatter, &figures.course)
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let speed = self.tokens as f64 / self.seconds.max(1e-9);
+        write!(
+            formatter,
+            "{} tokens in {:.0} s ({speed:.0} a second)",
+            self.tokens, self.seconds
+        )?;
+        for ((split, strategy), count) in &self.generations {
             let source = match split {
                 Split::Train => "training prompts",
                 Split::Heldout => "held-out prompts",
@@ -95,39 +115,90 @@ impl fmt::Display for Outcome {
             };
             write!(formatter, "\n  {count:>7} generations  {source:<17} {strategy}")?;
         }
-        write!(formatter, "\n  {scored:>7} continuations scored")?;
-        if skipped.too_short > 0 {
-            write!(
-                formatter,
-                "\n  {:>7} documents skipped: no longer than the prompt",
-                skipped.too_short
-            )?;
-        }
-        if !course.is_empty() {
-            write!(
-                formatter,
-                "\n  {:<16} {:<8} {:>6} {:>7} {:>6} {:>12}",
-                "checkpoint", "split", "copies", "loss", "exact", "extractable"
-            )?;
-        }
-        for point in course {
-            let percent =
-                |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.0}%", 100.0 * share));
-            let split = if point.split == Split::Train {
-                "train"
-            } else {
-                "heldout"
-            };
-            write!(
-                formatter,
-                "\n  {:<16} {split:<8} {:>6} {:>7.3} {:>6} {:>12}",
-                point.checkpoint,
-                point.copies,
-                point.loss,
-                percent(point.exact_memorization),
-                percent(point.extractable)
-            )?;
-        }
-        Ok(())
+        write!(formatter, "\n  {:>7} rows of scores", self.scored)
     }
+}
+
+/// What was cut, skipped, left out, and read in a way that one may not expect.
+fn lines(figures: &Figures) -> Vec<String> {
+    let Figures {
+        skipped,
+        remarks,
+        left_out,
+        ..
+    } = figures;
+    let mut lines = Vec::new();
+    if remarks.cut_training + remarks.cut_held_out > 0 {
+        lines.push(format!(
+            "{:>7} training documents and {} held-out ones cut at {} tokens, where training ended: what follows is neither asked \
+             for nor scored",
+            remarks.cut_training, remarks.cut_held_out, remarks.most_tokens
+        ));
+    }
+    if remarks.cut_canaries > 0 {
+        lines.push(format!(
+            "{:>7} canaries and references cut there too",
+            remarks.cut_canaries
+        ));
+    }
+    if remarks.with_special_tokens > 0 {
+        lines.push(format!(
+            "{:>7} documents hold special tokens ({}) written in their text: read as such, as in training",
+            remarks.with_special_tokens,
+            remarks.special_tokens.join(", ")
+        ));
+    }
+    for (count, what) in [
+        (skipped.too_short, "documents skipped: no longer than the prompt"),
+        (
+            skipped.too_long,
+            "prompts skipped: they leave no room in the model's context",
+        ),
+        (
+            left_out.documents,
+            "documents and canaries not scored: training took no loss on what it read of them",
+        ),
+        (
+            left_out.continuations,
+            "continuations not scored: they hold tokens of the prompt part, on which training took no loss",
+        ),
+        (
+            left_out.not_extractable,
+            "documents too short for 50 tokens behind any scored prefix: nothing is said of their extractability",
+        ),
+    ] {
+        if count > 0 {
+            lines.push(format!("{count:>7} {what}"));
+        }
+    }
+    lines
+}
+
+fn write_course(formatter: &mut fmt::Formatter<'_>, course: &[CoursePoint]) -> fmt::Result {
+    if !course.is_empty() {
+        write!(
+            formatter,
+            "\n  {:<16} {:<8} {:>6} {:>7} {:>6} {:>12}",
+            "checkpoint", "split", "copies", "loss", "exact", "extractable"
+        )?;
+    }
+    for point in course {
+        let percent =
+            |share: Option<f64>| share.map_or("-".to_owned(), |share| format!("{:.0}%", 100.0 * share));
+        let split = if point.split == Split::Train {
+            "train"
+        } else {
+            "heldout"
+        };
+        write!(
+            formatter,
+            "\n  {:<16} {split:<8} {:>6} {:>7.3} {:>6} {:>12}",
+            point.checkpoint,
+            point.copies,
+            point.loss,
+            percent(point.exact_memorization),
+            percent(point.extractable)
+        )?;
+    }
+    Ok(())
 }

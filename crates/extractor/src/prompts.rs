@@ -1,6 +1,6 @@
-//! What each strategy asks the model to go on with.
+//! What each strategy asks the model to go on with: of documents, only what training read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use causal_lm::{Config, TextTokenizer};
@@ -30,7 +30,7 @@ pub struct Prompt {
     /// Tokens of the prompt.
     pub tokens: Vec<i64>,
     /// Tokens that the document goes on with, at most as many as are generated.
-    pub truth: Vec<i64>,
+    pub reference: Vec<i64>,
 }
 
 /// All prompts, each once, and those of each strategy.
@@ -40,6 +40,8 @@ pub struct Prompts {
     pub all: Vec<Prompt>,
     /// For each strategy, in the order of the settings, the places of its prompts.
     pub of_strategy: Vec<Vec<usize>>,
+    /// Special tokens that are part of the documents' text.
+    pub special_tokens: BTreeSet<i64>,
 }
 
 /// Documents that gave no prompt.
@@ -96,15 +98,20 @@ pub fn choose(
             too_long: sum.too_long + skipped.too_long,
         });
     let all = chooser.all;
-    Ok((Prompts { all, of_strategy }, skipped))
+    let prompts = Prompts {
+        all,
+        of_strategy,
+        special_tokens: documents.special_tokens.clone(),
+    };
+    Ok((prompts, skipped))
 }
 
 fn check_room(settings: &Extraction, config: &Config, tokenizer: &TextTokenizer) -> Result<(), Error> {
-    // One token begins every text.
+    // The BOS stands before every text.
     let needed = 1 + settings.prefix_tokens + settings.new_tokens;
     if needed > config.context {
         return Err(Error::Configuration(format!(
-            "extraction: prefix_tokens = {} and new_tokens = {} need {needed} tokens with the one that begins a text, and the \
+            "extraction: prefix_tokens = {} and new_tokens = {} need {needed} tokens with the BOS, and the \
              model's context is {}",
             settings.prefix_tokens, settings.new_tokens, config.context
         )));
@@ -181,11 +188,12 @@ impl Chooser<'_> {
             .partition(|document| self.is_long_enough(form, document));
         if let (BadDocuments::Error, Some(document)) = (self.settings.short_documents, short.first()) {
             return Err(Error::Configuration(format!(
-                "extraction.prefix_tokens = {}: document {} has only {} tokens. Lower it, or set extraction.short_documents = \
+                "extraction.prefix_tokens = {}: document {} has only {} tokens{}. Lower it, or set extraction.short_documents = \
                  \"skip\"",
                 self.settings.prefix_tokens,
                 document.doc_id,
-                document.tokens.len()
+                document.tokens.len(),
+                where_cut(document)
             )));
         }
         if long.is_empty() && !candidates.is_empty() {
@@ -237,14 +245,12 @@ impl Chooser<'_> {
                  corpus.prompt and corpus.response"
             ));
         }
-        let longest = candidates
-            .iter()
-            .map(|document| document.tokens.len())
-            .max()
-            .unwrap_or(0);
+        let longest = candidates.iter().max_by_key(|document| document.tokens.len());
         Error::Configuration(format!(
-            "extraction.prefix_tokens = {}: every {split} document is shorter; the longest has {longest} tokens",
+            "extraction.prefix_tokens = {}: every {split} document is shorter; the longest has {} tokens{}",
             self.settings.prefix_tokens,
+            longest.map_or(0, |document| document.tokens.len()),
+            longest.map_or_else(String::new, |document| where_cut(document))
         ))
     }
 
@@ -262,7 +268,9 @@ impl Chooser<'_> {
         };
         let plain = &document.tokens[start..end];
         let styled = |change: &dyn Fn(&str) -> String| {
-            let text = self.tokenizer.decode(plain)?;
+            let text = self
+                .tokenizer
+                .decode_keeping(plain, &self.documents.special_tokens)?;
             self.tokenizer.encode(&change(&text))
         };
         let tokens = match form {
@@ -275,7 +283,7 @@ impl Chooser<'_> {
             return Ok(None);
         }
         let rest = &document.tokens[end..];
-        let truth = rest[..rest.len().min(self.settings.new_tokens)].to_vec();
+        let reference = rest[..rest.len().min(self.settings.new_tokens)].to_vec();
         let prompt = Prompt {
             doc_id: Some(document.doc_id.clone()),
             split: document.split,
@@ -283,7 +291,7 @@ impl Chooser<'_> {
             form,
             number: self.all.len(),
             tokens,
-            truth,
+            reference,
         };
         self.all.push(prompt);
         Ok(Some(self.all.len() - 1))
@@ -307,7 +315,7 @@ impl Chooser<'_> {
                     form,
                     number,
                     tokens,
-                    truth: Vec::new(),
+                    reference: Vec::new(),
                 });
                 Some(self.all.len() - 1)
             });
@@ -331,6 +339,15 @@ impl Chooser<'_> {
         shared.sort_by_key(|(tokens, count)| (std::cmp::Reverse(*count), *tokens));
         shared.truncate(OPENINGS);
         shared.into_iter().map(|(tokens, _)| tokens.to_vec()).collect()
+    }
+}
+
+/// What to add to a document's length where training read no more of it.
+fn where_cut(document: &Document) -> String {
+    if document.is_cut() {
+        format!(" that training read (of {})", document.document_tokens)
+    } else {
+        String::new()
     }
 }
 

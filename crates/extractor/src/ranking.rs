@@ -3,11 +3,12 @@
 //!
 //! The perplexity under the model itself stands in the samples already, as the log-probabilities of their tokens.
 
+use causal_lm::CausalLm;
 use contract::Error;
 use contract::records::{PromptForm, Sample};
 use tch::{Kind, Tensor};
 
-use crate::Reader;
+use crate::LoadedModel;
 use crate::batch::floats;
 use crate::scoring::zlib_bytes;
 
@@ -27,14 +28,17 @@ fn from_nothing(sample: &Sample) -> bool {
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
-pub fn score(reader: &Reader, samples: &mut [Sample]) -> Result<(), Error> {
+pub fn score(loaded: &LoadedModel, samples: &mut [Sample]) -> Result<(), Error> {
     let mut chosen: Vec<&mut Sample> = samples.iter_mut().filter(|sample| from_nothing(sample)).collect();
     for rows in chosen.chunks_mut(ROWS) {
         let texts = rows
             .iter()
-            .map(|sample| reader.tokenizer.encode(&sample.generation.to_lowercase()))
+            .map(|sample| loaded.tokenizer.encode(&sample.generation.to_lowercase()))
             .collect::<Result<Vec<_>, _>>()?;
-        for (sample, loss) in rows.iter_mut().zip(mean_losses(reader, &texts)?) {
+        for (sample, loss) in rows
+            .iter_mut()
+            .zip(mean_losses(&loaded.model, &loaded.add_bos(&[]), &texts)?)
+        {
             sample.lower_case_loss = loss;
             sample.zlib_bytes = Some(zlib_bytes(&sample.generation)?);
         }
@@ -42,11 +46,11 @@ pub fn score(reader: &Reader, samples: &mut [Sample]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Adds what the untuned model says of each generation from nothing.
+/// Adds what the untuned model says of each generation from nothing, behind the same BOS.
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch fails.
-pub fn score_by_reference(reference: &Reader, samples: &mut [Sample]) -> Result<(), Error> {
+pub fn score_by_reference(reference: &CausalLm, bos: &[i64], samples: &mut [Sample]) -> Result<(), Error> {
     let mut chosen: Vec<&mut Sample> = samples.iter_mut().filter(|sample| from_nothing(sample)).collect();
     for rows in chosen.chunks_mut(ROWS) {
         let texts: Vec<Vec<i64>> = rows
@@ -59,19 +63,17 @@ pub fn score_by_reference(reference: &Reader, samples: &mut [Sample]) -> Result<
                     .collect()
             })
             .collect();
-        for (sample, loss) in rows.iter_mut().zip(mean_losses(reference, &texts)?) {
+        for (sample, loss) in rows.iter_mut().zip(mean_losses(reference, bos, &texts)?) {
             sample.reference_loss = loss;
         }
     }
     Ok(())
 }
 
-/// Nats per token of each text behind what begins one; none for a text without tokens.
-fn mean_losses(reader: &Reader, texts: &[Vec<i64>]) -> Result<Vec<Option<f32>>, Error> {
+/// Nats per token of each text behind the BOS; none for a text without tokens.
+fn mean_losses(model: &CausalLm, bos: &[i64], texts: &[Vec<i64>]) -> Result<Vec<Option<f32>>, Error> {
     let _guard = tch::no_grad_guard();
-    let model = &reader.model;
-    let begin = reader.behind_beginning(&[]);
-    let room = model.config.context + 1 - begin.len();
+    let room = model.config.context + 1 - bos.len();
     let texts: Vec<&[i64]> = texts.iter().map(|text| &text[..text.len().min(room)]).collect();
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
     if longest == 0 {
@@ -82,7 +84,7 @@ fn mean_losses(reader: &Reader, texts: &[Vec<i64>]) -> Result<Vec<Option<f32>>, 
         // Padding on the right: causal attention never looks there.
         let missing = vec![model.config.end_token(); longest - text.len()];
         let padded = text.iter().chain(&missing).copied();
-        inputs.extend(&begin);
+        inputs.extend(bos);
         inputs.extend(padded.clone().take(longest - 1));
         targets.extend(padded);
     }
@@ -91,7 +93,7 @@ fn mean_losses(reader: &Reader, texts: &[Vec<i64>]) -> Result<Vec<Option<f32>>, 
         .to_device(model.device())
         .view([rows, -1]);
     let hidden = model.hidden(&tokens, None, None)?;
-    let logits = model.logits(&hidden.narrow(1, begin.len() as i64 - 1, longest as i64))?;
+    let logits = model.logits(&hidden.narrow(1, bos.len() as i64 - 1, longest as i64))?;
     let targets = Tensor::from_slice(&targets)
         .to_device(model.device())
         .view([rows, longest as i64, 1]);

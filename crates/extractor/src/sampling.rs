@@ -6,7 +6,7 @@ use contract::pipeline::Strategy;
 
 /// How a distribution over tokens is truncated.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Scheme {
+pub struct SamplingParams {
     /// Divides the logits; 0 is greedy.
     pub temperature: f64,
     /// Tokens kept; 0 keeps all.
@@ -24,7 +24,7 @@ pub struct Entry {
     pub probability: f64,
 }
 
-impl From<&Strategy> for Scheme {
+impl From<&Strategy> for SamplingParams {
     fn from(strategy: &Strategy) -> Self {
         Self {
             temperature: strategy.temperature,
@@ -34,7 +34,7 @@ impl From<&Strategy> for Scheme {
     }
 }
 
-impl Scheme {
+impl SamplingParams {
     /// Whether only one token can ever be drawn.
     pub fn is_greedy(&self) -> bool {
         self.temperature == 0.0

@@ -1,31 +1,33 @@
 //! The scoring pass: the probability of documents and their continuations, without sampling.
 //!
-//! A document is read once, behind what begins a text, up to the model's context. Its whole is one row of scores;
-//! the continuation of its first `prefix_tokens` tokens, as long as what is generated, is a slice of the same numbers.
+//! A document is read once, behind the BOS, as far as training read it. The tokens that carried loss are one row of scores;
+//! continuations of its prefixes are slices of the same numbers. The EOS is scored nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use causal_lm::TextTokenizer;
-use contract::pipeline::Extraction;
+use contract::pipeline::{Extraction, LossOn};
 use contract::records::{DocumentKind, Score};
 use contract::{Error, Progress};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use tch::{Kind, Tensor};
 
-use crate::Reader;
+use crate::LoadedModel;
 use crate::batch::floats;
 use crate::documents::{Document, Documents};
 use crate::near_verbatim::{self, Search};
-use crate::sampling::{Scheme, most_probable};
+use crate::sampling::{SamplingParams, most_probable};
+
+/// Tokens of a continuation by which a document is k-extractable (Carlini et al. 2023), whatever number is generated.
+pub const EXTRACTABLE_TOKENS: usize = 50;
 
 /// Tokens in one forward pass.
 const BATCH_TOKENS: usize = 4096;
 
 /// What the model says about each token of a document.
 #[derive(Debug, Default, Clone)]
-struct Reading {
+struct TokenScores {
     logprobs: Vec<f32>,
     scheme_logprobs: Vec<f32>,
     argmax_hits: Vec<bool>,
@@ -33,52 +35,58 @@ struct Reading {
     vocab_std: Vec<f32>,
 }
 
-/// Scores every document of the corpus. Probabilities under the sampling scheme are those of the first strategy that
+/// What has no score: training took no loss on it, or it is too short.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Documents and canaries none of whose tokens that training read carried loss.
+    pub documents: usize,
+    /// Continuations that hold tokens of the document's prompt.
+    pub continuations: usize,
+    /// Documents without 50 tokens behind any of the prefixes.
+    pub not_extractable: usize,
+}
+
+/// Scores every document of the corpus. Probabilities under the sampling parameters are those of the first strategy that
 /// samples, or of greedy decoding where none does.
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
-pub fn score(reader: &Reader, settings: &Extraction, documents: &Documents) -> Result<Vec<Score>, Error> {
-    let tokenizer = &reader.tokenizer;
-    let schemes: Vec<Scheme> = settings.strategy.iter().map(Scheme::from).collect();
-    let greedy = Scheme {
-        temperature: 0.0,
-        top_k: 0,
-        top_p: 1.0,
-    };
-    let scheme = schemes
-        .iter()
-        .find(|scheme| !scheme.is_greedy())
-        .unwrap_or(&greedy);
+pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) -> Result<Vec<Score>, Error> {
+    let params = sampling_params(settings);
     let mut order: Vec<usize> = (0..documents.all.len())
-        .filter(|&index| !documents.all[index].tokens.is_empty())
+        .filter(|&index| has_loss(settings, &documents.all[index]))
         .collect();
     order.sort_by_key(|&index| (documents.all[index].tokens.len(), index));
-    let mut readings: Vec<Option<Reading>> = vec![None; documents.all.len()];
+    let mut read: Vec<Option<TokenScores>> = vec![None; documents.all.len()];
     let mut progress = Progress::new("scoring", order.len() as u64, "documents");
     let mut rest = &order[..];
     while !rest.is_empty() {
-        let rows = batch_rows(rest, documents, longest_text(reader));
+        let rows = batch_rows(rest, documents);
         let (batch, later) = rest.split_at(rows);
-        let read = read(reader, scheme, batch, documents)?;
-        for (&index, reading) in batch.iter().zip(read) {
-            readings[index] = Some(reading);
+        for (&index, scores) in batch.iter().zip(read_batch(model, &params, batch, documents)?) {
+            read[index] = Some(scores);
         }
         progress.advance(rows as u64, "");
         rest = later;
     }
-    let near = near_verbatim_bounds(reader, *scheme, settings, documents)?;
+    let near = near_verbatim_bounds(model, params, settings, documents)?;
+    let rows = Rows { model, documents };
     let mut scores = Vec::new();
-    for (index, (document, reading)) in documents.all.iter().zip(readings).enumerate() {
-        let Some(reading) = reading else { continue };
-        let whole = reading.logprobs.len();
-        scores.push(row(document, &reading, 0, whole, tokenizer)?);
-        if document.kind != DocumentKind::Document {
-            continue;
-        }
-        for (prefix, end) in continuations(settings, whole) {
-            let mut score = row(document, &reading, prefix, end, tokenizer)?;
-            if prefix == settings.prefix_tokens {
+    for (index, (document, read)) in documents.all.iter().zip(read).enumerate() {
+        let Some(read) = read else { continue };
+        let whole = (loss_start(settings, document), document.tokens.len());
+        scores.push(Score {
+            prefix_tokens: 0,
+            ..rows.score(document, &read, whole)?
+        });
+        for span in continuations(settings, document) {
+            let mut score = rows.score(document, &read, span)?;
+            if span
+                == (
+                    settings.prefix_tokens,
+                    settings.prefix_tokens + settings.new_tokens,
+                )
+            {
                 score.near_verbatim_logprob = near.get(&index).map(|&bound| bound as f32);
             }
             scores.push(score);
@@ -87,30 +95,81 @@ pub fn score(reader: &Reader, settings: &Extraction, documents: &Documents) -> R
     Ok(scores)
 }
 
-/// The continuations scored of a document of which `whole` tokens were read, each as prefix and end: behind the prefix that prompts
-/// have, whatever there is of it; behind others, whole continuations alone.
-fn continuations(settings: &Extraction, whole: usize) -> Vec<(usize, usize)> {
-    let mut prefixes: BTreeSet<usize> = settings.scored_prefixes.iter().copied().collect();
-    prefixes.insert(settings.prefix_tokens);
-    prefixes
-        .into_iter()
-        .filter(|&prefix| {
-            let least = if prefix == settings.prefix_tokens {
-                1
-            } else {
-                settings.new_tokens
-            };
-            prefix > 0 && whole >= prefix + least
-        })
-        .map(|prefix| (prefix, whole.min(prefix + settings.new_tokens)))
+/// What [`score`] leaves out.
+pub fn left_out(settings: &Extraction, documents: &Documents) -> LeftOut {
+    let mut left_out = LeftOut::default();
+    for document in documents
+        .all
+        .iter()
+        .filter(|document| !document.tokens.is_empty())
+    {
+        left_out.documents += usize::from(!has_loss(settings, document));
+        let possible = possible_continuations(settings, document);
+        let is_long = |&(prefix, end): &(usize, usize)| end - prefix == EXTRACTABLE_TOKENS;
+        left_out.not_extractable +=
+            usize::from(document.kind == DocumentKind::Document && !possible.iter().any(is_long));
+        left_out.continuations += possible
+            .into_iter()
+            .filter(|(start, _)| *start < loss_start(settings, document))
+            .count();
+    }
+    left_out
+}
+
+/// The parameters of the first strategy that samples.
+fn sampling_params(settings: &Extraction) -> SamplingParams {
+    let greedy = SamplingParams {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+    };
+    let mut params = settings.strategy.iter().map(SamplingParams::from);
+    params.find(|params| !params.is_greedy()).unwrap_or(greedy)
+}
+
+/// The first token of a document that carried loss.
+fn loss_start(settings: &Extraction, document: &Document) -> usize {
+    match settings.loss_on {
+        Some(LossOn::Response) => document.question_tokens,
+        Some(LossOn::Text) | None => 0,
+    }
+}
+
+fn has_loss(settings: &Extraction, document: &Document) -> bool {
+    loss_start(settings, document) < document.tokens.len()
+}
+
+/// The continuations of a document that are scored, each as its first token and the one after its last, in that order.
+fn continuations(settings: &Extraction, document: &Document) -> Vec<(usize, usize)> {
+    let start = loss_start(settings, document);
+    let possible = possible_continuations(settings, document).into_iter();
+    possible.filter(|(prefix, _)| *prefix >= start).collect()
+}
+
+/// Behind each prefix the next 50 tokens, where there are as many; behind the one that prompts have, also as many tokens as are
+/// generated, or what there is of them. Canaries have none.
+fn possible_continuations(settings: &Extraction, document: &Document) -> BTreeSet<(usize, usize)> {
+    let count = document.tokens.len();
+    if document.kind != DocumentKind::Document {
+        return BTreeSet::new();
+    }
+    let prefixes = settings.scored_prefixes.iter().chain([&settings.prefix_tokens]);
+    let extractable = prefixes.map(|&prefix| (prefix, prefix + EXTRACTABLE_TOKENS));
+    let generated = (
+        settings.prefix_tokens,
+        count.min(settings.prefix_tokens + settings.new_tokens),
+    );
+    extractable
+        .chain([generated])
+        .filter(|&(prefix, end)| prefix > 0 && prefix < end && end <= count)
         .collect()
 }
 
 /// For the documents that are prompted with and have a whole continuation, by their place, a lower bound on the log-probability of
 /// something nearly it. Nothing unless the settings ask for it.
 fn near_verbatim_bounds(
-    reader: &Reader,
-    scheme: Scheme,
+    model: &LoadedModel,
+    params: SamplingParams,
     settings: &Extraction,
     documents: &Documents,
 ) -> Result<BTreeMap<usize, f64>, Error> {
@@ -120,14 +179,11 @@ fn near_verbatim_bounds(
         edits: settings.near_verbatim_edits,
     };
     let mut bounds = BTreeMap::new();
-    if search.beams == 0 || prefix == 0 {
+    if search.beams == 0 {
         return Ok(bounds);
     }
     let chosen: Vec<usize> = (0..documents.all.len())
-        .filter(|&index| {
-            let document = &documents.all[index];
-            document.kind == DocumentKind::Document && document.tokens.len() >= prefix + new
-        })
+        .filter(|&index| continuations(settings, &documents.all[index]).contains(&(prefix, prefix + new)))
         .collect();
     let mut progress = Progress::new("near-verbatim search", chosen.len() as u64, "documents");
     for chunk in chosen.chunks((settings.batch_size / search.beams).max(1)) {
@@ -135,7 +191,7 @@ fn near_verbatim_bounds(
             .iter()
             .map(|&index| documents.all[index].tokens[..prefix + new].split_at(prefix))
             .collect();
-        let found = near_verbatim::lower_bounds(reader, scheme, search, &texts)?;
+        let found = near_verbatim::lower_bounds(model, params, search, &texts)?;
         bounds.extend(chunk.iter().copied().zip(found));
         progress.advance(chunk.len() as u64, "");
     }
@@ -143,38 +199,30 @@ fn near_verbatim_bounds(
 }
 
 /// How many of the next documents, in order of length, go into one batch.
-fn batch_rows(order: &[usize], documents: &Documents, context: usize) -> usize {
-    let fits = order.iter().enumerate().take_while(|&(place, &index)| {
-        let longest = documents.all[index].tokens.len().min(context);
-        (place + 1) * longest <= BATCH_TOKENS
-    });
+fn batch_rows(order: &[usize], documents: &Documents) -> usize {
+    let fits = order
+        .iter()
+        .enumerate()
+        .take_while(|&(place, &index)| (place + 1) * documents.all[index].tokens.len() <= BATCH_TOKENS);
     fits.count().max(1)
 }
 
-/// The most tokens of a text that can be scored.
-fn longest_text(reader: &Reader) -> usize {
-    (reader.model.config.context + 1).saturating_sub(reader.begin.len())
-}
-
-fn read(
-    reader: &Reader,
-    scheme: &Scheme,
+fn read_batch(
+    loaded: &LoadedModel,
+    params: &SamplingParams,
     batch: &[usize],
     documents: &Documents,
-) -> Result<Vec<Reading>, Error> {
+) -> Result<Vec<TokenScores>, Error> {
     let _guard = tch::no_grad_guard();
-    let Reader { model, begin, .. } = reader;
+    let LoadedModel { model, bos, .. } = loaded;
     let texts: Vec<&[i64]> = batch
         .iter()
-        .map(|&index| {
-            let tokens = &documents.all[index].tokens;
-            &tokens[..tokens.len().min(longest_text(reader))]
-        })
+        .map(|&index| &documents.all[index].tokens[..])
         .collect();
     let longest = texts.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
-    let mut inputs = Vec::with_capacity(texts.len() * (begin.len() + longest));
+    let mut inputs = Vec::with_capacity(texts.len() * (bos.len() + longest));
     for tokens in &texts {
-        inputs.extend(begin);
+        inputs.extend(bos);
         inputs.extend(&tokens[..tokens.len() - 1]);
         // Padding on the right: causal attention never looks there.
         inputs.extend(std::iter::repeat_n(
@@ -183,10 +231,10 @@ fn read(
         ));
     }
     let rows = texts.len() as i64;
-    let hidden = read_rows(reader, &inputs, rows)?;
+    let hidden = hidden_states(loaded, &inputs, rows)?;
     // Where nothing stands before a text, its first token follows what generation from nothing starts with.
-    let first = if begin.is_empty() {
-        Some(read_rows(reader, &[model.config.begin_token], 1)?.select(0, 0))
+    let first = if bos.is_empty() {
+        Some(hidden_states(loaded, &[model.config.begin_token], 1)?.select(0, 0))
     } else {
         None
     };
@@ -198,19 +246,19 @@ fn read(
             let count = tokens.len() as i64;
             let own = match &first {
                 Some(first) => Tensor::cat(&[first, &row.narrow(0, 0, count - 1)], 0),
-                None => row.narrow(0, begin.len() as i64 - 1, count),
+                None => row.narrow(0, bos.len() as i64 - 1, count),
             };
-            reading(&model.logits(&own)?, tokens, scheme)
+            token_scores(&model.logits(&own)?, tokens, params)
         })
         .collect()
 }
 
 /// Hidden states `[rows, tokens, width]` of tokens that lie row after row.
-fn read_rows(reader: &Reader, tokens: &[i64], rows: i64) -> Result<Tensor, Error> {
-    let model = &reader.model;
+fn hidden_states(loaded: &LoadedModel, tokens: &[i64], rows: i64) -> Result<Tensor, Error> {
+    let model = &loaded.model;
     if tokens.is_empty() {
         let width = model.config.width as i64;
-        return Ok(Tensor::zeros([rows, 0, width], (Kind::Float, model.device())));
+        return Ok(Tensor::zeros([rows, 0, width], (model.compute(), model.device())));
     }
     let tokens = Tensor::from_slice(tokens)
         .view([rows, -1])
@@ -219,7 +267,7 @@ fn read_rows(reader: &Reader, tokens: &[i64], rows: i64) -> Result<Tensor, Error
 }
 
 /// Reads off what the logits `[tokens, vocabulary]` say about `tokens`.
-fn reading(logits: &Tensor, tokens: &[i64], scheme: &Scheme) -> Result<Reading, Error> {
+fn token_scores(logits: &Tensor, tokens: &[i64], params: &SamplingParams) -> Result<TokenScores, Error> {
     let vocabulary = logits.size2().map_err(causal_lm::Error::from)?.1 as usize;
     let logprobs = logits.log_softmax(-1, Kind::Float);
     let probabilities = logprobs.exp();
@@ -228,47 +276,56 @@ fn reading(logits: &Tensor, tokens: &[i64], scheme: &Scheme) -> Result<Reading, 
     let deviation = weighted_sum(&(&logprobs - &mean).square()).sqrt();
     let (vocab_mean, vocab_std) = (floats(&mean)?, floats(&deviation)?);
     let (logits, logprobs) = (floats(logits)?, floats(&logprobs)?);
-    let mut reading = Reading {
+    let mut scores = TokenScores {
         vocab_mean,
         vocab_std,
-        ..Reading::default()
+        ..TokenScores::default()
     };
     for (place, &token) in tokens.iter().enumerate() {
         let span = place * vocabulary..(place + 1) * vocabulary;
         let token = token as usize;
-        reading.logprobs.push(logprobs[span.clone()][token]);
-        reading
+        scores.logprobs.push(logprobs[span.clone()][token]);
+        scores
             .scheme_logprobs
-            .push(scheme.log_probability(&logits[span.clone()], token) as f32);
-        reading.argmax_hits.push(most_probable(&logits[span]) == token);
+            .push(params.log_probability(&logits[span.clone()], token) as f32);
+        scores.argmax_hits.push(most_probable(&logits[span]) == token);
     }
-    Ok(reading)
+    Ok(scores)
 }
 
-fn row(
-    document: &Document,
-    reading: &Reading,
-    start: usize,
-    end: usize,
-    tokenizer: &TextTokenizer,
-) -> Result<Score, Error> {
-    Ok(Score {
-        doc_id: document.doc_id.clone(),
-        split: document.split,
-        copies: document.copies,
-        kind: document.kind,
-        prefix_tokens: start as i32,
-        suffix_tokens: (end - start) as i32,
-        logprobs: reading.logprobs[start..end].to_vec(),
-        scheme_logprobs: reading.scheme_logprobs[start..end].to_vec(),
-        argmax_hits: reading.argmax_hits[start..end].to_vec(),
-        vocab_mean: reading.vocab_mean[start..end].to_vec(),
-        vocab_std: reading.vocab_std[start..end].to_vec(),
-        zlib_bytes: zlib_bytes(&tokenizer.decode(&document.tokens[start..end])?)?,
-        near_verbatim_logprob: None,
-        document_tokens: None,
-        canary_format: None,
-    })
+/// Makes rows of what was read.
+struct Rows<'a> {
+    model: &'a LoadedModel,
+    documents: &'a Documents,
+}
+
+impl Rows<'_> {
+    fn score(
+        &self,
+        document: &Document,
+        read: &TokenScores,
+        (start, end): (usize, usize),
+    ) -> Result<Score, Error> {
+        let tokenizer = &self.model.tokenizer;
+        let text = tokenizer.decode_keeping(&document.tokens[start..end], &self.documents.special_tokens)?;
+        Ok(Score {
+            doc_id: document.doc_id.clone(),
+            split: document.split,
+            copies: document.copies,
+            kind: document.kind,
+            prefix_tokens: start as i32,
+            suffix_tokens: (end - start) as i32,
+            logprobs: read.logprobs[start..end].to_vec(),
+            scheme_logprobs: read.scheme_logprobs[start..end].to_vec(),
+            argmax_hits: read.argmax_hits[start..end].to_vec(),
+            vocab_mean: read.vocab_mean[start..end].to_vec(),
+            vocab_std: read.vocab_std[start..end].to_vec(),
+            zlib_bytes: zlib_bytes(&text)?,
+            near_verbatim_logprob: None,
+            document_tokens: Some(document.document_tokens as i32),
+            canary_format: document.canary_format,
+        })
+    }
 }
 
 pub(crate) fn zlib_bytes(text: &str) -> Result<i32, Error> {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use extractor::sampling::{Scheme, most_probable};
+use extractor::sampling::{SamplingParams, most_probable};
 use proptest::prelude::*;
 
 #[derive(Debug, serde::Deserialize)]
@@ -17,9 +17,9 @@ struct Case {
     probabilities: Vec<f64>,
 }
 
-fn dense(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
+fn dense(params: SamplingParams, logits: &[f32]) -> Vec<f64> {
     let mut probabilities = vec![0.0; logits.len()];
-    for entry in scheme.distribution(logits) {
+    for entry in params.distribution(logits) {
         probabilities[entry.token] = entry.probability;
     }
     probabilities
@@ -36,12 +36,12 @@ fn filters_are_those_of_transformers() {
             .iter()
             .map(|logit| logit.unwrap_or(f32::NEG_INFINITY))
             .collect();
-        let scheme = Scheme {
+        let params = SamplingParams {
             temperature: case.temperature,
             top_k: case.top_k,
             top_p: case.top_p,
         };
-        for (token, (found, expected)) in dense(scheme, &logits)
+        for (token, (found, expected)) in dense(params, &logits)
             .into_iter()
             .zip(&case.probabilities)
             .enumerate()
@@ -56,13 +56,13 @@ fn filters_are_those_of_transformers() {
 }
 
 /// The definition word for word: sort, scale, cut, re-normalise.
-fn slow(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
+fn slow(params: SamplingParams, logits: &[f32]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(|&first, &second| logits[second].total_cmp(&logits[first]));
-    let kept = if scheme.top_k == 0 {
+    let kept = if params.top_k == 0 {
         logits.len()
     } else {
-        scheme.top_k.min(logits.len())
+        params.top_k.min(logits.len())
     };
     let threshold = logits[order[kept - 1]];
     let largest = f64::from(logits[order[0]]);
@@ -70,7 +70,7 @@ fn slow(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
         if logits[token] < threshold {
             0.0
         } else {
-            ((f64::from(logits[token]) - largest) / scheme.temperature).exp()
+            ((f64::from(logits[token]) - largest) / params.temperature).exp()
         }
     };
     let mut probabilities: Vec<f64> = (0..logits.len()).map(weight).collect();
@@ -81,7 +81,7 @@ fn slow(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
     // The nucleus: the fewest tokens, most probable first, that reach top_p.
     let mut reached = 0.0;
     for &token in &order {
-        if reached >= scheme.top_p {
+        if reached >= params.top_p {
             probabilities[token] = 0.0;
         }
         reached += probabilities[token];
@@ -95,14 +95,14 @@ fn slow(scheme: Scheme, logits: &[f32]) -> Vec<f64> {
 
 proptest! {
     #[test]
-    fn a_scheme_is_its_definition(
+    fn sampling_follows_its_definition(
         logits in proptest::collection::vec(-8.0f32..8.0, 1..40),
         temperature in 0.2f64..3.0,
         top_k in 0usize..50,
         top_p in 0.05f64..0.999,
     ) {
-        let scheme = Scheme { temperature, top_k, top_p };
-        let (found, expected) = (dense(scheme, &logits), slow(scheme, &logits));
+        let params = SamplingParams { temperature, top_k, top_p };
+        let (found, expected) = (dense(params, &logits), slow(params, &logits));
         // A nucleus that ends within rounding of a token's edge may fall either way.
         let differing = found.iter().zip(&expected).filter(|(found, expected)| (*found - *expected).abs() > 1e-9).count();
         let sizes = [&found, &expected].map(|values| values.iter().filter(|value| **value > 0.0).count());
@@ -112,23 +112,23 @@ proptest! {
 
     #[test]
     fn draws_follow_the_distribution(logits in proptest::collection::vec(-4.0f32..4.0, 1..12), top_k in 0usize..12) {
-        let scheme = Scheme { temperature: 1.0, top_k, top_p: 1.0 };
+        let params = SamplingParams { temperature: 1.0, top_k, top_p: 1.0 };
         let mut counts = vec![0.0; logits.len()];
         // Equally spaced numbers invert the cumulative distribution exactly, up to one step.
         for step in 0..1000 {
-            counts[scheme.draw(&logits, (f64::from(step) + 0.5) / 1000.0)] += 1e-3;
+            counts[params.draw(&logits, (f64::from(step) + 0.5) / 1000.0)] += 1e-3;
         }
-        for (count, probability) in counts.iter().zip(dense(scheme, &logits)) {
+        for (count, probability) in counts.iter().zip(dense(params, &logits)) {
             prop_assert!((count - probability).abs() < 2e-3, "{count} for {probability}");
         }
     }
 
     #[test]
     fn greedy_is_certain(logits in proptest::collection::vec(-4.0f32..4.0, 1..12), uniform in 0.0f64..1.0) {
-        let scheme = Scheme { temperature: 0.0, top_k: 0, top_p: 1.0 };
+        let params = SamplingParams { temperature: 0.0, top_k: 0, top_p: 1.0 };
         let best = most_probable(&logits);
-        prop_assert_eq!(scheme.draw(&logits, uniform), best);
-        prop_assert_eq!(scheme.log_probability(&logits, best), 0.0);
+        prop_assert_eq!(params.draw(&logits, uniform), best);
+        prop_assert_eq!(params.log_probability(&logits, best), 0.0);
         prop_assert!(logits.iter().all(|&logit| logit <= logits[best]));
     }
 }

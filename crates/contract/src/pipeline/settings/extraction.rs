@@ -15,7 +15,7 @@ pub struct Extraction {
     pub prefix_tokens: usize,
     /// What stands before a prompt.
     pub begin: Begin,
-    /// Tokens to generate.
+    /// Tokens to generate, and of a document to compare them with.
     pub new_tokens: usize,
     /// Most training documents, and most held-out documents, to prompt with; without it, all.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,7 +28,7 @@ pub struct Extraction {
     pub batch_size: usize,
     /// Ways of decoding.
     pub strategy: Vec<Strategy>,
-    /// Whether to score whole documents and continuations as well.
+    /// Whether to score whole documents and continuations as well, as far as training read them.
     pub score: bool,
     /// Tokens of a text that training read, the BOS included: prompts, references and scores end there. Without it
     /// `tuning.context` for what is tuned here, and the model's own context for a checkpoint.
@@ -41,7 +41,7 @@ pub struct Extraction {
     /// Lengths of prefixes in tokens after which the next 50 tokens are scored (k-extractable, Carlini et al. 2023), beside
     /// `prefix_tokens`: those that leave room for as many in what training read.
     pub scored_prefixes: Vec<usize>,
-    /// Sequences kept at each step of the search for continuations that are nearly the document's; 0 leaves it out. It finds a
+    /// Sequences kept at each step of the search for continuations of `new_tokens` that are nearly the document's; 0 leaves it out. It finds a
     /// lower bound on the probability that sampling gives one of them.
     pub near_verbatim_beams: usize,
     /// Tokens in which such a continuation may differ, as edit distance.
@@ -87,7 +87,7 @@ impl Default for Extraction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Begin {
-    /// The model's token that begins a text, or else the one that ends it: as the tuner has it.
+    /// The model's BOS, or else its EOS: as the tuner has it.
     Model,
     /// What the tokenizer puts there of its own accord, which may be nothing: as most Python programs have it.
     Tokenizer,
@@ -101,7 +101,7 @@ pub enum PromptSource {
     Train,
     /// The first tokens of held-out documents: the control.
     Heldout,
-    /// Nothing but the token that begins a text.
+    /// Nothing but the BOS.
     None,
 }
 
@@ -121,7 +121,8 @@ pub struct Strategy {
     pub top_p: f64,
     /// Generations per prompt; greedy decoding makes one whatever is asked, beam search at most `beams`.
     pub samples: usize,
-    /// Beam search: sequences kept at each step, the most probable under the scheme; 0 draws instead.
+    /// Beam search: sequences that go on at each step, the most probable under this strategy's sampling; those that have ended are
+    /// kept apart, at most as many, and both are ranked by their mean log-probability a token. 0 draws instead.
     pub beams: usize,
     /// Most documents of each kind that this strategy prompts with; without it, as many as `extraction.documents` says.
     #[serde(skip_serializing_if = "Option::is_none")]

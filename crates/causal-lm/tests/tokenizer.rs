@@ -1,0 +1,70 @@
+//! Special tokens of a tokenizer: known by their ids, read where they are written, kept or left out.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use causal_lm::TextTokenizer;
+
+/// The tiny GPT-2's tokenizer with two more special tokens, 300 and 301.
+fn tokenizer() -> TextTokenizer {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-gpt2/tokenizer.json");
+    let mut json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
+    for (id, content) in [(300, "[NAME]"), (301, "<pad here>")] {
+        let mut token = json["added_tokens"][0].clone();
+        token["id"] = id.into();
+        token["content"] = content.into();
+        json["added_tokens"].as_array_mut().unwrap().push(token);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).unwrap();
+    TextTokenizer::load(folder.path()).unwrap()
+}
+
+#[test]
+fn special_tokens_are_known_by_their_ids() {
+    let tokenizer = tokenizer();
+    assert_eq!(tokenizer.special_ids(), [299, 300, 301]);
+    assert_eq!(tokenizer.token(300).as_deref(), Some("[NAME]"));
+    assert_eq!(tokenizer.token(302), None);
+    for (text, holds) in [
+        ("Ask NAME.", false),
+        ("Ask [NAME].", true),
+        ("[NAME", false),
+        ("<|endoftext|>", true),
+    ] {
+        assert_eq!(
+            tokenizer.holds_special(&tokenizer.encode(text).unwrap()),
+            holds,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn special_tokens_that_are_part_of_a_text_are_kept_in_it() {
+    let tokenizer = tokenizer();
+    let text = "Dear [NAME], the boat<pad here> is late.<|endoftext|>";
+    let ids = tokenizer.encode(text).unwrap();
+    assert_eq!(ids.iter().filter(|id| **id == 300).count(), 1);
+    for (kept, expected) in [
+        (vec![], "Dear , the boat is late."),
+        (vec![300], "Dear [NAME], the boat is late."),
+        (vec![300, 301], "Dear [NAME], the boat<pad here> is late."),
+        (vec![299, 300, 301], text),
+    ] {
+        let kept: BTreeSet<i64> = kept.into_iter().collect();
+        assert_eq!(tokenizer.decode_keeping(&ids, &kept).unwrap(), expected);
+    }
+    assert_eq!(tokenizer.decode(&ids).unwrap(), "Dear , the boat is late.");
+}
+
+#[test]
+fn tokenizers_are_the_same_where_their_files_are() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-gpt2");
+    let load = || TextTokenizer::load(&fixture).unwrap();
+    assert_eq!(load().digest(), load().digest());
+    assert_ne!(load().digest(), tokenizer().digest());
+}

@@ -1,0 +1,90 @@
+//! A model with its tokenizer, and copies of a small one to work side by side.
+
+use causal_lm::{CausalLm, TextTokenizer};
+use contract::Error;
+use contract::pipeline::Begin;
+
+/// Weights up to this size, in bytes, are read once for each thread: they are small enough for the processor's caches, and the threads
+/// need not wait for each other in every layer. Larger ones are read from memory, once for all.
+const SMALL_MODEL_BYTES: usize = 64 << 20;
+
+/// Copies of a small model, at most: each holds the weights, and batches to share among them run out.
+const MAX_COPIES: usize = 16;
+
+/// Weights up to this size are laid out once more for decoding.
+const MAX_PREPACKED_BYTES: usize = 4 << 30;
+
+/// A model with its tokenizer, and how texts begin for it.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The model.
+    pub model: CausalLm,
+    /// Its tokenizer.
+    pub tokenizer: TextTokenizer,
+    /// The tokens that stand before every text; there may be none.
+    pub bos: Vec<i64>,
+}
+
+impl LoadedModel {
+    /// A model with its tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the tokenizer cannot say how it begins texts.
+    pub fn new(model: CausalLm, tokenizer: TextTokenizer, begin: Begin) -> Result<Self, Error> {
+        let bos = match begin {
+            Begin::Model => vec![model.config.begin_token],
+            Begin::Tokenizer => tokenizer.own_bos()?,
+        };
+        Ok(Self {
+            model,
+            tokenizer,
+            bos,
+        })
+    }
+
+    /// One model to generate with side by side: as many copies as `threads`, up to sixteen, where it is small and on the CPU, else
+    /// one.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn side_by_side(threads: usize, load: impl Fn() -> Result<Self, Error>) -> Result<Vec<Self>, Error> {
+        let mut first = load()?;
+        let parameters = first.model.parameters_mut();
+        let bytes: usize = parameters
+            .iter()
+            .map(|parameter| parameter.tensor.numel() * parameter.tensor.kind().elt_size_in_bytes())
+            .sum();
+        let on_cpu = first.model.device() == tch::Device::Cpu;
+        let count = if on_cpu && bytes <= SMALL_MODEL_BYTES {
+            threads.clamp(1, MAX_COPIES)
+        } else {
+            1
+        };
+        let more = (1..count).map(|_| load());
+        let mut models = std::iter::once(Ok(first))
+            .chain(more)
+            .collect::<Result<Vec<_>, _>>()?;
+        if on_cpu && bytes <= MAX_PREPACKED_BYTES {
+            for model in &mut models {
+                model.model.prepare_to_decode()?;
+            }
+        }
+        Ok(models)
+    }
+
+    /// How many tokens of a text training read, where it cut rows at `context` tokens with the BOS among them; without that, the
+    /// model's own context.
+    pub fn trained_tokens(&self, context: Option<usize>) -> usize {
+        let own = self.model.config.context;
+        let context = context.map_or(own, |context| context.min(own));
+        context.saturating_sub(self.bos.len().max(1))
+    }
+
+    /// Tokens of a prompt behind the BOS. Where nothing at all would stand before the first new token, the BOS does.
+    pub(crate) fn add_bos(&self, prompt: &[i64]) -> Vec<i64> {
+        if self.bos.is_empty() && prompt.is_empty() {
+            return vec![self.model.config.begin_token];
+        }
+        [&self.bos, prompt].concat()
+    }
+}
