@@ -4,7 +4,7 @@
 
 A stage owes the others this command line, the columns and types of SAMPLES and SCORES, files that appear whole or not at all,
 and exit status 2 for a wrong pipeline file, 3 for unusable input. How it computes is its own affair: here transformers, peft
-and polars on the CPU, a document at a time; only whole documents are scored; no provenance, so it always works anew.
+and polars on the CPU, a document at a time; no provenance, so it always works anew.
 """
 
 import argparse
@@ -29,20 +29,22 @@ SAMPLES = {
 SCORES = {
     "doc_id": STRING, "split": STRING, "copies": INTEGER, "kind": STRING, "prefix_tokens": INTEGER, "suffix_tokens": INTEGER,
     "logprobs": REALS, "scheme_logprobs": REALS, "argmax_hits": pl.List(pl.Boolean), "vocab_mean": REALS, "vocab_std": REALS,
-    "zlib_bytes": INTEGER,
+    "zlib_bytes": INTEGER, "document_tokens": INTEGER, "canary_format": INTEGER,
 }  # fmt: skip
+EXTRACTABLE_TOKENS = 50  # the next tokens by which a document is k-extractable, whatever number is generated
 # The defaults of the pipeline file's [[extraction.strategy]] and [extraction].
 STRATEGY = {"name": "top-k 40", "temperature": 1.0, "top_k": 40, "top_p": 1.0, "samples": 10}
 EXTRACTION = {
     "prompts": ["train", "heldout"], "prefix_tokens": 50, "new_tokens": 50, "documents": None, "unprompted": 100,
-    "short_documents": "skip", "begin": "model", "strategy": [STRATEGY], "score": True,
+    "short_documents": "skip", "begin": "model", "strategy": [STRATEGY], "score": True, "scored_prefixes": [50, 100, 200],
+    "context": None, "loss_on": None,
 }  # fmt: skip
 
 
 def main():
     options = parse_arguments()
     pipeline = read_pipeline(options.config, options.overrides)
-    settings = EXTRACTION | pipeline.get("extraction", {})
+    settings = trained(EXTRACTION | pipeline.get("extraction", {}), pipeline)
     for strategy in settings["strategy"]:
         if strategy.get("prompt", "prefix") != "prefix" or strategy.get("beams"):
             fail(2, f"{options.config}: extraction.strategy \"{strategy['name']}\": this program only draws behind prefixes")
@@ -50,14 +52,45 @@ def main():
     torch.set_num_threads(options.threads or os.cpu_count())
     torch.set_grad_enabled(False)
     documents = {split: read_documents(options.corpus, split) for split in ("train", "heldout")}
-    tokenizer, model = load(options.checkpoint, options.base)
-    if 1 + settings["prefix_tokens"] + settings["new_tokens"] > model.config.max_position_embeddings:
+    ask(options.checkpoint, options, documents, settings, seed, options.out)
+    if options.best:
+        ask(options.best, options, documents, settings, seed, options.out / "best")
+    else:  # those of another run would be taken for this one's
+        for name in ("samples.parquet", "scores.parquet"):
+            (options.out / "best" / name).unlink(missing_ok=True)
+
+
+def ask(checkpoint, options, documents, settings, seed, out):
+    """Samples and scores of one checkpoint."""
+    tokenizer, model = load(checkpoint, options.base)
+    own = model.config.max_position_embeddings
+    if 1 + settings["prefix_tokens"] + settings["new_tokens"] > own:
         fail(2, f"{options.config}: extraction: prompt and new tokens do not fit the model's context")
-    samples = sample(model, tokenizer, prompts(documents, tokenizer, settings), settings, seed)
-    write(options.out / "samples.parquet", pl.DataFrame(samples, schema=SAMPLES, orient="row"))
+    # Training read so many tokens of a text behind the BOS.
+    most = min(settings["context"] or own, own) - 1
+    for row in (row for rows in documents.values() for row in rows):
+        encoded = tokenizer(row["text"], add_special_tokens=False, return_offsets_mapping=True)
+        starts = [start for start, _ in encoded["offset_mapping"]]
+        row |= {"document_tokens": len(starts), "tokens": encoded["input_ids"][:most]}
+        row["prompt_tokens"] = sum(start < row["prompt_chars"] for start in starts[:most])
+    # Special tokens are left out of text, but for those that documents hold in theirs.
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    settings["left_out"] = special.difference(*(row["tokens"] for rows in documents.values() for row in rows))
+    samples = sample(model, tokenizer, prompts(documents, settings), settings, seed)
+    write(out / "samples.parquet", pl.DataFrame(samples, schema=SAMPLES, orient="row"))
     if settings["score"]:
-        scores = [score(model, tokenizer, split, row, settings) for split in documents for row in documents[split]]
-        write(options.out / "scores.parquet", pl.DataFrame(scores, schema=SCORES, orient="row"))
+        scores = [
+            scored for split in documents for row in documents[split] for scored in score(model, tokenizer, split, row, settings)
+        ]
+        write(out / "scores.parquet", pl.DataFrame(scores, schema=SCORES, orient="row"))
+
+
+def trained(settings, pipeline):
+    """Where training ended and what carried loss: by [extraction], or else by [tuning] where the file tunes a model."""
+    tuning = pipeline.get("tuning", {}) if pipeline.get("model") else {"rows": "packed"}
+    context = tuning.get("context", 256) if tuning.get("rows", "documents") == "documents" else None
+    said = {"context": context, "loss_on": tuning.get("loss_on", "text")}
+    return settings | {key: value for key, value in said.items() if settings[key] is None}
 
 
 def parse_arguments():
@@ -66,6 +99,7 @@ def parse_arguments():
     parser.add_argument("--config", **path, help="pipeline file")
     parser.add_argument("--in", **path, dest="corpus", help="folder of train.parquet and heldout.parquet")
     parser.add_argument("--checkpoint", **path, help="model folder or LoRA adapter folder")
+    parser.add_argument("--best", type=pathlib.Path, help="the checkpoint with the best held-out loss; its results go to best/")
     parser.add_argument("--base", type=pathlib.Path, help="base of an adapter, in place of the one that it names")
     parser.add_argument("--reference", type=pathlib.Path, help="the untuned model; accepted and without effect")
     parser.add_argument("--out", **path, help="folder of the results")
@@ -100,7 +134,8 @@ def read_documents(folder, split):
     """Each document once, in the file's order; a held-out document has no copies."""
     rows = pl.read_parquet(folder / f"{split}.parquet").unique("doc_id", keep="first", maintain_order=True)
     rows = rows if split == "train" else rows.with_columns(copies=pl.lit(0))
-    return rows.select("doc_id", "text", "kind", "copies").to_dicts()
+    rows = rows if "canary_format" in rows.columns else rows.with_columns(canary_format=pl.lit(None))
+    return rows.select("doc_id", "text", "prompt_chars", "kind", "copies", "canary_format").to_dicts()
 
 
 def load(checkpoint, base):
@@ -129,18 +164,22 @@ def beginning(tokenizer, settings):
     return whole[: next(start for start in range(len(whole)) if whole[start : start + len(plain)] == plain)] or model
 
 
-def prompts(documents, tokenizer, settings):
+def prompts(documents, settings):
     """Rows of doc_id, split, copies, prompt tokens, and the tokens that the document goes on with."""
     length, new = settings["prefix_tokens"], settings["new_tokens"]
     for split in settings["prompts"]:
         if split == "none":
             yield from [(None, "none", 0, [], None)] * settings["unprompted"]
         for row in [row for row in documents.get(split, []) if row["kind"] == "document"][: settings["documents"]]:
-            tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"]
+            tokens = row["tokens"]
             if len(tokens) > length:
                 yield row["doc_id"], split, row["copies"], tokens[:length], tokens[length : length + new]
             elif settings["short_documents"] == "error":
                 fail(3, f"document {row['doc_id']}: expected over {length} tokens, found {len(tokens)}")
+
+
+def text(tokenizer, tokens, settings):
+    return tokenizer.decode([token for token in tokens if token not in settings["left_out"]])
 
 
 def sample(model, tokenizer, prompts, settings, seed):
@@ -165,10 +204,11 @@ def sample(model, tokenizer, prompts, settings, seed):
             for tokens, distribution in zip(output.sequences[:, given.shape[1] :], logprobs):
                 ends = (tokens == end).nonzero()
                 tokens = tokens[: ends[0, 0] + 1] if len(ends) else tokens
+                written = tokens[:-1].tolist() if len(ends) else tokens.tolist()
                 drawn_logprobs = distribution[: len(tokens)].gather(-1, tokens[:, None]).squeeze(-1)
                 rows.append((
-                    len(rows), doc_id, split, copies, strategy["name"], tokenizer.decode(prompt),
-                    tokenizer.decode(tokens, skip_special_tokens=True), tokenizer.decode(truth) if truth else None, prompt,
+                    len(rows), doc_id, split, copies, strategy["name"], text(tokenizer, prompt, settings),
+                    text(tokenizer, written, settings), text(tokenizer, truth, settings) if truth else None, prompt,
                     tokens.tolist(), drawn_logprobs.tolist(), strategy["temperature"], strategy["top_p"], strategy["top_k"],
                     draws, "end" if len(ends) else "length",
                 ))  # fmt: skip
@@ -176,19 +216,34 @@ def sample(model, tokenizer, prompts, settings, seed):
 
 
 def score(model, tokenizer, split, row, settings):
-    """A whole document after the token that begins a text, cut off where the context ends."""
-    tokens = tokenizer(row["text"], add_special_tokens=False)["input_ids"][: model.config.max_position_embeddings]
-    begin = beginning(tokenizer, settings)
-    logits = model(torch.tensor([[*begin, *tokens[:-1]]])).logits[0, len(begin) - 1 :]
+    """Rows of a document behind the BOS: the tokens that carried loss, and continuations of its prefixes."""
+    tokens, begin = row["tokens"], beginning(tokenizer, settings)
+    first = row["prompt_tokens"] if settings["loss_on"] == "response" else 0
+    if first >= len(tokens):
+        return
+    logits = model(torch.tensor([[*begin, *tokens[:-1]]])).logits[0, len(begin) - 1 :].float()
     logprobs, target = logits.log_softmax(-1), torch.tensor(tokens)[:, None]
-    scheme = scheme_logprobs(logits, settings["strategy"]).gather(-1, target)
     mean = (logprobs.exp() * logprobs).sum(-1, keepdim=True)
-    deviation = (logprobs.exp() * (logprobs - mean) ** 2).sum(-1).sqrt()
-    return (
-        row["doc_id"], split, row["copies"], row["kind"], 0, len(tokens), logprobs.gather(-1, target).squeeze(-1).tolist(),
-        scheme.squeeze(-1).tolist(), (logits.argmax(-1) == target.squeeze(-1)).tolist(), mean.squeeze(-1).tolist(),
-        deviation.tolist(), len(zlib.compress(tokenizer.decode(tokens).encode())),
-    )  # fmt: skip
+    columns = [
+        logprobs.gather(-1, target).squeeze(-1).tolist(),
+        scheme_logprobs(logits, settings["strategy"]).gather(-1, target).squeeze(-1).tolist(),
+        (logits.argmax(-1) == target.squeeze(-1)).tolist(), mean.squeeze(-1).tolist(),
+        (logprobs.exp() * (logprobs - mean) ** 2).sum(-1).sqrt().tolist(),
+    ]  # fmt: skip
+    for prefix, start, end in [(0, first, len(tokens)), *continuations(row, first, settings)]:
+        yield (
+            row["doc_id"], split, row["copies"], row["kind"], prefix, end - start, *(column[start:end] for column in columns),
+            len(zlib.compress(text(tokenizer, tokens[start:end], settings).encode())), row["document_tokens"], row["canary_format"],
+        )  # fmt: skip
+
+
+def continuations(row, first, settings):
+    """The next 50 tokens behind each prefix, where there are as many; behind a prompt's also as many as are generated, or fewer."""
+    count, prompt = len(row["tokens"]), settings["prefix_tokens"]
+    spans = {(prefix, prefix + EXTRACTABLE_TOKENS) for prefix in [*settings["scored_prefixes"], prompt]}
+    spans.add((prompt, min(count, prompt + settings["new_tokens"])))
+    fit = [span for span in sorted(spans) if row["kind"] == "document" and max(first, 1) <= span[0] < span[1] <= count]
+    return [(start, start, end) for start, end in fit]
 
 
 def scheme_logprobs(logits, strategies):
