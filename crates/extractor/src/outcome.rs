@@ -162,6 +162,10 @@ fn lines(figures: &Figures) -> Vec<String> {
             left_out.continuations,
             "continuations not scored: they hold tokens of the prompt part, on which training took no loss",
         ),
+        (
+            left_out.not_extractable,
+            "documents too short for 50 tokens behind any scored prefix: nothing is said of their extractability",
+        ),
     ] {
         if count > 0 {
             lines.push(format!("{count:>7} {what}"));

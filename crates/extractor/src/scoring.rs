@@ -35,13 +35,15 @@ struct TokenScores {
     vocab_std: Vec<f32>,
 }
 
-/// What has no score, since training took no loss on it.
+/// What has no score: training took no loss on it, or it is too short.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Documents and canaries none of whose tokens that training read carried loss.
     pub documents: usize,
     /// Continuations that hold tokens of the document's prompt.
     pub continuations: usize,
+    /// Documents without 50 tokens behind any of the prefixes.
+    pub not_extractable: usize,
 }
 
 /// Scores every document of the corpus. Probabilities under the sampling parameters are those of the first strategy that
@@ -102,8 +104,12 @@ pub fn left_out(settings: &Extraction, documents: &Documents) -> LeftOut {
         .filter(|document| !document.tokens.is_empty())
     {
         left_out.documents += usize::from(!has_loss(settings, document));
-        let possible = possible_continuations(settings, document).into_iter();
+        let possible = possible_continuations(settings, document);
+        let is_long = |&(prefix, end): &(usize, usize)| end - prefix == EXTRACTABLE_TOKENS;
+        left_out.not_extractable +=
+            usize::from(document.kind == DocumentKind::Document && !possible.iter().any(is_long));
         left_out.continuations += possible
+            .into_iter()
             .filter(|(start, _)| *start < loss_start(settings, document))
             .count();
     }

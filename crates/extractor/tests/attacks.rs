@@ -12,7 +12,7 @@ use extractor::LoadedModel;
 use extractor::agreement::agreement;
 use extractor::documents::{Document, Documents};
 use extractor::generation::generate;
-use extractor::prompts::{Prompts, choose};
+use extractor::prompts::{Prompt, Prompts, choose};
 use extractor::sampling::SamplingParams;
 use tch::{Device, Kind, Tensor};
 
@@ -216,6 +216,57 @@ fn slow_beam_search(
     let mut best = by_mean(finished);
     best.truncate(width);
     best
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct BeamCase {
+    prompt: Vec<i64>,
+    end: i64,
+    beams: usize,
+    written: Vec<Vec<i64>>,
+}
+
+/// `scripts/fixtures/causal_lm.py` made the cases, in float64 over the whole vocabulary.
+#[test]
+fn beam_search_is_that_of_transformers() {
+    let mut model = loaded();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/beams.json");
+    let cases: Vec<BeamCase> = serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
+    assert!(cases.len() > 5);
+    for case in cases {
+        model.model.config.end_tokens = vec![case.end];
+        let strategy = Strategy {
+            beams: case.beams,
+            samples: case.beams,
+            ..top_k(0)
+        };
+        let prompts = Prompts {
+            all: vec![Prompt {
+                doc_id: None,
+                split: Split::None,
+                copies: 0,
+                form: PromptForm::File,
+                number: 0,
+                tokens: case.prompt.clone(),
+                reference: Vec::new(),
+            }],
+            of_strategy: vec![vec![0]],
+            ..Prompts::default()
+        };
+        let drawn = generate(
+            std::slice::from_mut(&mut model),
+            &settings(strategy, 8),
+            &prompts,
+            0,
+        )
+        .unwrap();
+        let found: Vec<Vec<i64>> = drawn.samples.iter().map(generated).collect();
+        assert_eq!(
+            found, case.written,
+            "{} beams behind {:?}",
+            case.beams, case.prompt
+        );
+    }
 }
 
 /// A token that the model likes ends a text, so that short sequences and long ones compete.

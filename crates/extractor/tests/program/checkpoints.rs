@@ -197,7 +197,7 @@ fn another_tokenizer_reads_the_corpus_anew() {
     copy_folder(&fixtures().join("tiny-gpt2"), &other);
     // Without its merges it reads letter by letter.
     edit_json(&other.join("tokenizer.json"), |json| {
-        json["model"]["merges"] = serde_json::json!([])
+        json["model"]["merges"] = serde_json::json!([]);
     });
     let alone = bench.extract(&other, "alone", &[]);
     let told = bench.told("tiny-gpt2", "both", &["--best", other.to_str().unwrap()]);

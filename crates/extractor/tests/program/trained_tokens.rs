@@ -161,7 +161,12 @@ fn continuations_of_fifty_tokens_are_scored_whatever_is_generated() {
         ("54", vec![(0, 60), (4, 50), (8, 50), (8, 52), (10, 50)]),
     ] {
         let new = format!("extraction.new_tokens={new_tokens}");
-        let (_, scores) = bench.extract("tiny-gpt2", new_tokens, &["--set", &new]);
+        let told = bench.told("tiny-gpt2", new_tokens, &["--set", &new]);
+        assert!(
+            told.contains("1 documents too short for 50 tokens behind any scored prefix"),
+            "{told}"
+        );
+        let (_, scores) = bench.results(new_tokens);
         let rows: Vec<(i32, i32)> = scores
             .iter()
             .filter(|score| score.doc_id == "d")
