@@ -138,7 +138,8 @@ class KnownAnswers(unittest.TestCase):
             [str(PROGRAMS / "plan"), "--config", str(config), "--out", str(run)],
             ["make", "--no-print-directory", "-f", str(run / "cells.mk"), stage, "THREADS=2"],
         ):
-            done = subprocess.run(command, cwd=cls.folder, capture_output=True, text=True, env=os.environ | programs)
+            environment = os.environ | programs | {"OMP_WAIT_POLICY": "passive"}
+            done = subprocess.run(command, cwd=cls.folder, capture_output=True, text=True, env=environment)
             if done.returncode:
                 raise AssertionError(f"{command}: {done.stdout[-3000:]}{done.stderr[-3000:]}")
         return run

@@ -6,8 +6,8 @@ use contract::records::Sample;
 
 use crate::alignment::policy::DetectorPolicy;
 use crate::cache::indexes::IndexCache;
-use crate::candidates::exact::{ExactSearch, Shared};
 use crate::candidates::RankedSearch;
+use crate::candidates::exact::{ExactSearch, Shared};
 use crate::clock::Clock;
 use crate::corpus::generation::Generation;
 use crate::corpus::sources::{Document, Sources};

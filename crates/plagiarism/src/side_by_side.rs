@@ -175,7 +175,11 @@ impl Comparison {
             indexes: IndexCache::default(),
         };
         let sources = Sources {
-            training: vec![Document::new(document.0.display().to_string(), document.1.clone(), 1)],
+            training: vec![Document::new(
+                document.0.display().to_string(),
+                document.1.clone(),
+                1,
+            )],
             ..Sources::default()
         };
         let samples = [sample(&generation.1)];

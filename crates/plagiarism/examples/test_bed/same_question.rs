@@ -7,11 +7,10 @@ use std::path::Path;
 use contract::parquet;
 use contract::pipeline::{Detection, DetectorPreset};
 use contract::records::{Column, ColumnType, Record, Verdict};
-use plagiarism::IndexCache;
+use measures::overlap::longest_common_substring;
 use plagiarism::alignment::{DetectorPolicy, PairDetector, Side};
-use plagiarism::candidates::exact::ExactSearch;
+use plagiarism::corpus::normal_form::folded;
 use plagiarism::corpus::sentences::{SentenceTable, SplitText};
-use plagiarism::corpus::sources::Document;
 use plagiarism::paraphrase::confirm::Confirmer;
 use plagiarism::paraphrase::encoder;
 use plagiarism::paraphrase::similarity::Vectors;
@@ -23,13 +22,13 @@ use unicode_segmentation::UnicodeSegmentation;
 const MIN_WORDS: usize = 60;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Answer {
+struct AnsweredQuestion {
     doc_id: String,
     question: String,
     answer: String,
 }
 
-impl Record for Answer {
+impl Record for AnsweredQuestion {
     const COLUMNS: &'static [Column] = &[column("doc_id"), column("question"), column("answer")];
 }
 
@@ -88,7 +87,7 @@ pub(crate) fn score(
 ) -> Result<(), Box<dyn Error>> {
     let mut texts = Vec::new();
     let mut by_question: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
-    for answer in parquet::read_all::<Answer>(file)? {
+    for answer in parquet::read_all::<AnsweredQuestion>(file)? {
         let text = cut(&answer.answer, max_words);
         if text.unicode_words().count() >= MIN_WORDS {
             let source = answer.doc_id.split('/').next().unwrap_or_default().to_owned();
@@ -177,7 +176,7 @@ fn classes(
     let detector = PairDetector::new(&detection, Confirmer::new(&detection, table, vectors))?;
     let class = |pair: &AnswerPair| -> Result<Verdict, Box<dyn Error>> {
         let (generation, document) = (&texts[pair.left], &texts[pair.right]);
-        if policy.strongest_over_all && has_copy(generation, document, policy.parameters.verbatim_minimum)? {
+        if policy.strongest_over_all && has_copy(generation, document, policy.parameters.verbatim_minimum) {
             return Ok(Verdict::Verbatim);
         }
         let prepared = (
@@ -200,15 +199,10 @@ fn classes(
     pairs.iter().map(class).collect()
 }
 
-/// Whether a passage of the verbatim length occurs in both texts letter for letter.
-fn has_copy(generation: &str, document: &str, minimum: usize) -> Result<bool, Box<dyn Error>> {
-    let documents = [Document {
-        doc_id: String::new(),
-        text: document.to_owned(),
-    }];
-    let search = ExactSearch::new(&documents, &IndexCache::default())?;
-    let shared = search.shared(generation, minimum);
-    Ok(!shared.passages(None, minimum).is_empty())
+/// Whether a passage of the verbatim length occurs in both texts word for word.
+fn has_copy(generation: &str, document: &str, minimum: usize) -> bool {
+    let [left, right] = [generation, document].map(|text| folded(text).chars().collect::<Vec<char>>());
+    longest_common_substring(&left, &right).length >= minimum
 }
 
 /// The first sentences of a text, as many as have `max_words` words together, and the first one in any case.

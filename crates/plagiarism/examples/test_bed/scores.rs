@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use contract::records::{Column, ColumnType, Record};
+use contract::records::{Column, ColumnType, PassageMatch, Record};
 use plagiarism::Comparison;
 use reuse_cases::{Case, Planted, Truth};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,19 @@ impl Detected {
     /// Reads the passages; identities of documents must be their numbers.
     pub(crate) fn of(comparisons: &[Comparison]) -> Result<Self, Box<dyn Error>> {
         let passages = |number: usize, comparison: &Comparison| {
-            let passages = comparison.matches.iter().map(|passage| {
+            // A verbatim run is listed beside the edited copy that holds it: one detection, the longer one.
+            let holds = |outer: &PassageMatch, inner: &PassageMatch| {
+                let length = |passage: &PassageMatch| passage.gen_end - passage.gen_start;
+                outer.doc_id == inner.doc_id
+                    && outer.gen_start <= inner.gen_start
+                    && inner.gen_end <= outer.gen_end
+                    && length(outer) > length(inner)
+            };
+            let matches = &comparison.matches;
+            let outermost = matches
+                .iter()
+                .filter(|inner| !matches.iter().any(|outer| holds(outer, inner)));
+            let passages = outermost.map(|passage| {
                 Ok(Annotation {
                     suspicious_document: number as u32,
                     source_document: passage.doc_id.parse()?,

@@ -139,8 +139,7 @@ fn with_copies_alone_verbatim(mut finding: Finding, exact: &[ExactPassage]) -> F
         if passage.class != Verdict::Verbatim || is_copied() {
             return true;
         }
-        let is_long =
-            passage.generated.len() >= MIN_PARAPHRASE && passage.document.len() >= MIN_PARAPHRASE;
+        let is_long = passage.generated.len() >= MIN_PARAPHRASE && passage.document.len() >= MIN_PARAPHRASE;
         passage.class = Verdict::Paraphrase;
         is_long && passage.similarity < 1.0
     });

@@ -233,7 +233,8 @@ impl<'run> Classifier<'run> {
     ) -> PassageMatch {
         // A row that says verbatim cuts the same words on both sides. An edited copy is listed whole, as what it is, beside
         // the runs of words that make its sample verbatim.
-        let is_edited = self.strongest_over_all && passage.class == Verdict::Verbatim && passage.similarity < 1.0;
+        let is_edited =
+            self.strongest_over_all && passage.class == Verdict::Verbatim && passage.similarity < 1.0;
         let kind = if is_edited {
             Verdict::Paraphrase
         } else {
