@@ -23,13 +23,13 @@ use unicode_segmentation::UnicodeSegmentation;
 const MIN_WORDS: usize = 60;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Answer {
+struct QuestionAndAnswer {
     doc_id: String,
     question: String,
     answer: String,
 }
 
-impl Record for Answer {
+impl Record for QuestionAndAnswer {
     const COLUMNS: &'static [Column] = &[column("doc_id"), column("question"), column("answer")];
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn score(
 ) -> Result<(), Box<dyn Error>> {
     let mut texts = Vec::new();
     let mut by_question: BTreeMap<String, Vec<(String, usize)>> = BTreeMap::new();
-    for answer in parquet::read_all::<Answer>(file)? {
+    for answer in parquet::read_all::<QuestionAndAnswer>(file)? {
         let text = cut(&answer.answer, max_words);
         if text.unicode_words().count() >= MIN_WORDS {
             let source = answer.doc_id.split('/').next().unwrap_or_default().to_owned();
