@@ -17,6 +17,10 @@
 //!     text: "I was told to stop the tablets on Friday.".into(),
 //!     prompt_chars: 0,
 //!     kind: DocumentKind::Document,
+//!     role: None,
+//!     near_duplicate_of: None,
+//!     shared_8grams: None,
+//!     canary_format: None,
 //! };
 //! let mut writer = parquet::Writer::create(&file, &Provenance::new("example"))?;
 //! writer.write(&document)?;

@@ -73,7 +73,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             arguments.gflops
         );
         for cut in cut_shares(&plan, &folder)? {
-            println!("By four bytes a token, {cut}.");
+            println!("By four bytes a token, {cut}. dupgen counts them with the tokenizers of the models.");
         }
         return Ok(());
     }
@@ -85,7 +85,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         folder.join("cells.mk").display()
     );
     for cut in cut_shares(&plan, &folder)? {
-        eprintln!("            by four bytes a token, {cut}");
+        eprintln!(
+            "            by four bytes a token, {cut}; dupgen counts them with the tokenizers of the models"
+        );
     }
     Ok(())
 }

@@ -400,11 +400,12 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
         let carried = made.at(&format!("{name}_carried_over"), 16).value;
         assert!((carried - (1.0 - 0.875_f64.powf(trained / apart))).abs() < 1e-9);
     }
-    // 6 of 8 against 1 − .875^(T/H), a third: no telling.
+    // What is shared with the prompt's own document is compared with the control as measured: 6 of 8 against 1 of 8.
+    let lead = &made.leads()[0];
+    assert!(lead.starts_with("Fully tuned, the model repeats"), "{lead}");
     assert!(
-        made.leads()[0].starts_with("No way of tuning can be shown"),
-        "{}",
-        made.leads()[0]
+        lead.contains("against held-out text in 25% (7.1–59%), without near-duplicates in 12% (2.2–47%)"),
+        "{lead}"
     );
     assert!(
         made.page

@@ -349,14 +349,14 @@ fn the_answer_claims_only_what_the_sample_carries() {
     ));
     assert!(clear.contains("untuned in 0% (0–24%) and against held-out text in 0% (0–"));
     assert!(clear.contains("LoRA in 0% (0–24%), which cannot be distinguished from the controls"));
-    // 1 of 12 against 0 of 12: samples_to_separate(1/12, 0) is 90, and more where the control is carried over to three times the text.
+    // 1 of 12 against 0 of 12: samples_to_separate(1/12, 0) is 90.
     let thin = leaking(1, 12);
     assert!(thin.contains(
         "No way of tuning can be shown to repeat word for word the documents that it is prompted with"
     ));
     let said = "12 documents cannot tell this rate from the controls, about ";
     let needed = thin.split(said).nth(1).unwrap().split(' ').next().unwrap();
-    assert!((91..300).contains(&needed.parse::<i32>().unwrap()), "{needed}");
+    assert_eq!(needed, "90");
     assert!(!thin.contains("Fully tuned, the model repeats"));
 }
 
