@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use contract::PipelineFile;
-use plan::estimate::{self, DEFAULT_GFLOPS, Table, cut_shares};
+use plan::estimate::{self, CutShare, DEFAULT_GFLOPS, Table, cut_shares};
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
 #[derive(Parser)]
@@ -73,7 +73,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             arguments.gflops
         );
         for cut in cut_shares(&plan, &folder)? {
-            println!("By four bytes a token, {cut}. dupgen counts them with the tokenizers of the models.");
+            println!("{}", foretold(&cut));
         }
         return Ok(());
     }
@@ -90,4 +90,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// A share of documents that are cut, with what it rests on.
+fn foretold(cut: &CutShare) -> String {
+    match cut.share {
+        None => cut.to_string(),
+        Some(_) => {
+            format!("{cut} (by four bytes a token; dupgen counts them with the tokenizers of the models)")
+        }
+    }
 }

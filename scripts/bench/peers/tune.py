@@ -68,14 +68,17 @@ def main():
     for rows, rate in zip(steps, settings["learning_rates"], strict=True):
         inputs, targets = tensors(rows)
         logits = model(inputs, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-        loss.backward()
+        targets = targets.flatten()
+        each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets, ignore_index=IGNORED, reduction="none")
+        (each.sum() / (targets != IGNORED).sum()).backward()
         torch.nn.utils.clip_grad_norm_(trainable, settings["clip"])
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
+        # The end of a text is learned, and counts in no reported loss.
+        text = (targets != IGNORED) & (targets != model.config.eos_token_id)
+        losses.append(each.detach()[text].mean().item())
         moments.append(time.perf_counter())
         read.append(read[-1] + sum(len(row) - 1 for row in rows))
     first = min(settings["warm_steps"], len(steps) - 1)
