@@ -180,7 +180,7 @@ mod tests {
         let half = 0.5_f32.ln();
         let scores = [
             // Two documents of 4 copies: 60 and 52 tokens, losses 60 ln 2 and 0; of their 50 tokens behind two, one document's are
-            // known by heart, of the other's one of two.
+            // memorized, of the other's one of two.
             row(Split::Train, 4, 0, 60, 60, half),
             row(Split::Train, 4, 2, 50, 50, half),
             row(Split::Train, 4, 0, 52, 52, 0.0),

@@ -48,7 +48,8 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Verdicts by strategy, split and copies.
+/// Verdicts by strategy, split and copies of the prompt's document. What is verbatim of whichever document says nothing about these
+/// copies; what is verbatim of the prompt's own document does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerdictTally {
     groups: BTreeMap<(String, Split, i32), Counts>,
@@ -63,8 +64,10 @@ pub struct Counts {
     pub idea: usize,
     /// Generations of class paraphrase.
     pub paraphrase: usize,
-    /// Generations of class verbatim.
+    /// Generations of class verbatim, of whichever training document.
     pub verbatim: usize,
+    /// Generations that are verbatim of the prompt's own document.
+    pub own_verbatim: usize,
 }
 
 impl VerdictTally {
@@ -75,6 +78,7 @@ impl VerdictTally {
             let counts = groups
                 .entry((sample.strategy.clone(), sample.split, sample.copies))
                 .or_default();
+            counts.own_verbatim += usize::from(verdict.own_verdict == Some(Verdict::Verbatim));
             match verdict.verdict {
                 Verdict::None => counts.none += 1,
                 Verdict::Idea => counts.idea += 1,
@@ -105,8 +109,8 @@ impl fmt::Display for VerdictTally {
             .max(8);
         write!(
             formatter,
-            "{:width$}  {:7}  {:>6}  {:>8}  {:>10}  {:>6}  {:>6}",
-            "strategy", "split", "copies", "verbatim", "paraphrase", "idea", "none"
+            "{:width$}  {:7}  {:>6}  {:>12}  {:>8}  {:>10}  {:>6}  {:>6}",
+            "strategy", "split", "copies", "own verbatim", "verbatim", "paraphrase", "idea", "none"
         )?;
         for ((strategy, split, copies), counts) in &self.groups {
             let split = match split {
@@ -116,8 +120,8 @@ impl fmt::Display for VerdictTally {
             };
             write!(
                 formatter,
-                "\n{strategy:width$}  {split:7}  {copies:>6}  {:>8}  {:>10}  {:>6}  {:>6}",
-                counts.verbatim, counts.paraphrase, counts.idea, counts.none
+                "\n{strategy:width$}  {split:7}  {copies:>6}  {:>12}  {:>8}  {:>10}  {:>6}  {:>6}",
+                counts.own_verbatim, counts.verbatim, counts.paraphrase, counts.idea, counts.none
             )?;
         }
         Ok(())
