@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use contract::records::Verdict;
 use measures::overlap::covered_length;
+use text_align::Span;
 
 use crate::alignment::{Detector, Finding, Passage};
 use crate::candidates::exact::ExactPassage;
@@ -84,6 +85,10 @@ pub fn strongest(findings: Vec<Finding>, mut exact: Vec<ExactPassage>, own: Opti
                 passage.class = Verdict::Verbatim;
                 if is_nearly(passage, copy) && is_only_copy(passage, copy, &exact) {
                     *passage = self::passage(copy);
+                } else if passage.similarity < 1.0 && is_mostly_in(copy, passage) {
+                    // An edited copy holds the runs that it was edited from, whole.
+                    passage.generated = cover(passage.generated, copy.generated);
+                    passage.document = cover(passage.document, copy.in_document);
                 }
             }
         }
@@ -182,6 +187,20 @@ fn is_nearly(passage: &Passage, copy: &ExactPassage) -> bool {
         && 4 * copy.in_document.len() >= 3 * passage.document.len()
 }
 
+/// Whether at least half of an exact passage lies in a passage, on both sides.
+fn is_mostly_in(copy: &ExactPassage, passage: &Passage) -> bool {
+    let half = |inner: Span, outer: Span| {
+        let common = inner.intersection(outer).map_or(0, Span::len);
+        2 * common >= inner.len()
+    };
+    half(copy.generated, passage.generated) && half(copy.in_document, passage.document)
+}
+
+/// From the start of the first span to the end of the last.
+fn cover(left: Span, right: Span) -> Span {
+    Span::new(left.start.min(right.start), left.end.max(right.end))
+}
+
 /// Whether no other of the `exact` passages is in a passage: one with several copies is one copy that was edited.
 fn is_only_copy(passage: &Passage, copy: &ExactPassage, exact: &[ExactPassage]) -> bool {
     let mut others = exact
@@ -204,8 +223,6 @@ fn is_new<'listed>(copy: &ExactPassage, listed: impl IntoIterator<Item = &'liste
 
 #[cfg(test)]
 mod tests {
-    use text_align::Span;
-
     use super::*;
 
     /// A finding in `document` with one passage over `generated`, which is at the same place there.
@@ -363,6 +380,15 @@ mod tests {
         assert_eq!(
             extents(vec![copy(0, (0, 150)), copy(0, (155, 200))]),
             [(0, 150, true), (0, 200, false), (155, 200, true)]
+        );
+        // A run that is mostly in it belongs to it, whole; another one is a passage of its own.
+        assert_eq!(
+            extents(vec![copy(0, (120, 230))]),
+            [(0, 230, false), (120, 230, true)]
+        );
+        assert_eq!(
+            extents(vec![copy(0, (150, 260))]),
+            [(0, 200, false), (150, 260, true)]
         );
         assert_eq!(
             extents(vec![copy(0, (0, 150)), copy(0, (205, 260))]),
