@@ -231,7 +231,7 @@ fn warn_without_control(collection: &Collection, sides: &Sides, corpus: &Corpus)
     };
     let found = match collection.tally.left_out.get(&Reason::AlsoTrained) {
         Some(texts) => format!(
-            "all {texts} texts stand in the training text too (up to white space, case and normal form)"
+            "all {texts} texts occur in the training text too (up to white space, case and normal form)"
         ),
         None => "none of the texts can be used".to_owned(),
     };

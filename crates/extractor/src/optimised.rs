@@ -96,7 +96,7 @@ struct Goal<'a> {
 }
 
 impl Goal<'_> {
-    /// A token that may stand in a prompt: any of the tokenizer's but BOS and EOS.
+    /// A token that may occur in a prompt: any of the tokenizer's but BOS and EOS.
     fn any_token(&self, random: &mut ChaCha8Rng) -> i64 {
         loop {
             let token = random.random_range(0..self.loaded.tokenizer.vocabulary() as i64);

@@ -126,7 +126,7 @@ fn held_out_text_that_is_all_training_text_is_no_control_and_said_to_be_none() {
     assert!(held_out.is_empty());
     assert!(
         said.contains(
-            "HELD_OUT (corpus.held_out_files): all 3 texts stand in the training text too (up to white space, case and normal \
+            "HELD_OUT (corpus.held_out_files): all 3 texts occur in the training text too (up to white space, case and normal \
              form): there is no control"
         ),
         "{said}"
