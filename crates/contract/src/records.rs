@@ -187,6 +187,59 @@ impl Record for HeldOutDocument {
         &["role", "near_duplicate_of", "shared_8grams", "canary_format"];
 }
 
+/// What a row of `corpus.parquet` says of reading the corpus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CorpusFactKind {
+    /// Documents were found in a file, usable or not.
+    Read,
+    /// Documents are not part of the corpus, for a reason.
+    LeftOut,
+    /// A file below a named folder is no part of the corpus.
+    PassedOver,
+    /// Something that the settings leave open was guessed: a format, a delimiter, an encoding.
+    Guessed,
+    /// Documents whose text is not quite what the file holds: half a surrogate pair became U+FFFD.
+    Replaced,
+    /// Documents are longer than what training reads, with a model's tokenizer.
+    Cut,
+    /// Documents whose text occurred before count as copies of the first.
+    Copies,
+    /// Documents got another identity, since theirs was taken.
+    Renamed,
+    /// Held-out documents share much of their text with a training document.
+    NearDuplicates,
+}
+
+/// `corpus.parquet`: what reading the corpus left out, passed over, guessed or changed. It stands beside `train.parquet`; a
+/// corpus that another program made may have none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorpusFact {
+    /// What is said.
+    pub fact: CorpusFactKind,
+    /// Which kind of it, in words: `malformed`, `delimiter`, `gpt2`; null where there is one only.
+    pub reason: Option<String>,
+    /// Name of the file that it is about, without its folders; null: of all of them.
+    pub file: Option<String>,
+    /// Where the documents were to go; null where that is not decided, or for both.
+    pub split: Option<Split>,
+    /// How many documents it is true of; null where it is not about documents.
+    pub documents: Option<i64>,
+    /// The first place and what is wrong there, or what was guessed.
+    pub detail: Option<String>,
+}
+
+impl Record for CorpusFact {
+    const COLUMNS: &'static [Column] = &[
+        column("fact", Text),
+        nullable("reason", Text),
+        nullable("file", Text),
+        nullable("split", Text),
+        nullable("documents", Int64),
+        nullable("detail", Text),
+    ];
+}
+
 /// `metrics.parquet`: one row per logged point of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingMetric {
@@ -269,6 +322,61 @@ impl Record for CoursePoint {
         nullable("exact_memorization", Float64),
         nullable("extractable", Float64),
         nullable("extraction_probability", Float64),
+    ];
+}
+
+/// `forms.parquet`: one row per form in which training may have written texts, with the loss of the same training documents in
+/// each. An audit has it; where a pipeline tunes its models, their form is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextForm {
+    /// What stands before a text: `model` (its BOS, or else its EOS), `tokenizer` (what the tokenizer puts there), `none`.
+    pub begin: String,
+    /// The template around prompt and response, by its name or as text; null: as the corpus has them.
+    pub template: Option<String>,
+    /// What stands behind a text: `nothing`, `newline`, `eos`.
+    pub end: String,
+    /// Training documents that were scored.
+    pub documents: i64,
+    /// Their tokens that count: the same text in every form.
+    pub tokens: i64,
+    /// Mean loss in nats per token of that text.
+    pub loss: f64,
+    /// The same under the untuned model; null where it is not known.
+    pub base_loss: Option<f64>,
+    /// Whether prompts and scores are in this form.
+    pub chosen: bool,
+}
+
+impl Record for TextForm {
+    const COLUMNS: &'static [Column] = &[
+        column("begin", Text),
+        nullable("template", Text),
+        column("end", Text),
+        column("documents", Int64),
+        column("tokens", Int64),
+        column("loss", Float64),
+        nullable("base_loss", Float64),
+        column("chosen", Bool),
+    ];
+}
+
+/// `decoded.parquet`: one row per document that the model's tokenizer does not give back as it was: decode(encode(text)). What a
+/// model can write is compared with this, and offsets are led back to the user's text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecodedDocument {
+    /// Identity of the document.
+    pub doc_id: String,
+    /// What decoding gives.
+    pub text: String,
+    /// For each character of `text` where in the document it comes from, and at the end the document's length: ascending.
+    pub origins: Vec<i32>,
+}
+
+impl Record for DecodedDocument {
+    const COLUMNS: &'static [Column] = &[
+        column("doc_id", Text),
+        column("text", Text),
+        column("origins", ListInt32),
     ];
 }
 

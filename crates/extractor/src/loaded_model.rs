@@ -33,7 +33,7 @@ impl LoadedModel {
     pub fn new(model: CausalLm, tokenizer: TextTokenizer, begin: Begin) -> Result<Self, Error> {
         let bos = match begin {
             Begin::Model => vec![model.config.begin_token],
-            Begin::Tokenizer => tokenizer.own_bos()?,
+            Begin::Tokenizer | Begin::Auto => tokenizer.own_bos()?,
         };
         Ok(Self {
             model,

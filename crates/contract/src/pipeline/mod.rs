@@ -128,6 +128,9 @@ impl PipelineFile {
                 "expected a share of at least 0 and less than 1",
             );
         }
+        if !(0.0..=1.0).contains(&pipeline.corpus.max_left_out) {
+            return wrong("corpus.max_left_out", "expected a share from 0 to 1");
+        }
         if !(0.0..=1.0).contains(&pipeline.corpus.validation) {
             return wrong("corpus.validation", "expected a share from 0 to 1");
         }

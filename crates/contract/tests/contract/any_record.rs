@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    CoursePoint, DocumentKind, Finish, HeldOutDocument, HeldOutRole, PassageMatch, PromptForm, Record,
-    Sample, SampleVerdict, Score, Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DocumentKind, Finish, HeldOutDocument,
+    HeldOutRole, PassageMatch, PromptForm, Record, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm,
+    TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -129,6 +130,80 @@ impl AnyRecord for HeldOutDocument {
                     canary_format,
                 },
             )
+            .boxed()
+    }
+}
+
+impl AnyRecord for CorpusFact {
+    const FILE: &'static str = "corpus.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fact = prop_oneof![
+            Just(CorpusFactKind::LeftOut),
+            Just(CorpusFactKind::PassedOver),
+            Just(CorpusFactKind::NearDuplicates)
+        ];
+        let fields = (
+            fact,
+            option::of(text()),
+            option::of(text()),
+            option::of(split()),
+            option::of(any::<i64>()),
+            option::of(text()),
+        );
+        fields
+            .prop_map(|(fact, reason, file, split, documents, detail)| Self {
+                fact,
+                reason,
+                file,
+                split,
+                documents,
+                detail,
+            })
+            .boxed()
+    }
+}
+
+impl AnyRecord for TextForm {
+    const FILE: &'static str = "forms.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let fields = (
+            text(),
+            option::of(text()),
+            text(),
+            any::<[i64; 2]>(),
+            double(),
+            option::of(double()),
+            any::<bool>(),
+        );
+        fields
+            .prop_map(
+                |(begin, template, end, [documents, tokens], loss, base_loss, chosen)| Self {
+                    begin,
+                    template,
+                    end,
+                    documents,
+                    tokens,
+                    loss,
+                    base_loss,
+                    chosen,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for DecodedDocument {
+    const FILE: &'static str = "decoded.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        (text(), text(), vec(any::<i32>(), 0..6))
+            .prop_map(|(doc_id, text, origins)| Self {
+                doc_id,
+                text,
+                origins,
+            })
             .boxed()
     }
 }

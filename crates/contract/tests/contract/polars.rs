@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use contract::records::{
-    CoursePoint, DocumentKind, Finish, HeldOutDocument, PassageMatch, PromptForm, Sample, SampleVerdict,
-    Score, Split, SummaryRow, TrainingInstance, TrainingMetric,
+    CorpusFact, CoursePoint, DecodedDocument, DocumentKind, Finish, HeldOutDocument, PassageMatch,
+    PromptForm, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -64,6 +64,9 @@ macro_rules! for_every_record {
     ($function:ident, $folder:expr) => {
         $function::<TrainingInstance>($folder);
         $function::<HeldOutDocument>($folder);
+        $function::<CorpusFact>($folder);
+        $function::<TextForm>($folder);
+        $function::<DecodedDocument>($folder);
         $function::<TrainingMetric>($folder);
         $function::<CoursePoint>($folder);
         $function::<Sample>($folder);

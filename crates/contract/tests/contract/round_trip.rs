@@ -1,8 +1,8 @@
 //! What a writer wrote, a reader reads, for every kind of record.
 
 use contract::records::{
-    CoursePoint, DocumentKind, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, SummaryRow,
-    TrainingInstance, TrainingMetric,
+    CorpusFact, CoursePoint, DecodedDocument, DocumentKind, HeldOutDocument, PassageMatch, Sample,
+    SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -33,6 +33,9 @@ macro_rules! every_record_comes_back {
 every_record_comes_back! {
     training_instances: TrainingInstance,
     held_out_documents: HeldOutDocument,
+    corpus_facts: CorpusFact,
+    text_forms: TextForm,
+    decoded_documents: DecodedDocument,
     training_metrics: TrainingMetric,
     course_points: CoursePoint,
     samples: Sample,

@@ -184,7 +184,7 @@ fn format_of(path: &Path, asked: CorpusFormat, unit: Unit) -> Format {
             delimiter: if extension(path) == "tsv" { b'\t' } else { b',' },
         },
         CorpusFormat::Parquet => Format::Parquet,
-        CorpusFormat::Text | CorpusFormat::Auto => Format::Text(unit),
+        CorpusFormat::Text | CorpusFormat::Auto | CorpusFormat::Arrow => Format::Text(unit),
     }
 }
 

@@ -25,6 +25,14 @@ pub struct Corpus {
     /// What stands between prompt and response in the training text.
     #[serde(default = "default_separator")]
     pub separator: String,
+    /// How training joined columns to a text, in place of `separator`: the name of a template (`alpaca`), or text with columns in
+    /// braces, `"### Instruction:\n{question}\n\n### Response:\n{answer}"`. What stands before the column `response` is the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// What stands between two fields of separated values: one character. Without it, the comma of `.csv` and the tab of `.tsv`,
+    /// unless the header says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
     /// Column that identifies a document; without it, the digest of the text does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
@@ -46,6 +54,10 @@ pub struct Corpus {
     /// What to do with a document that is empty, not UTF-8, malformed, or without its column.
     #[serde(default)]
     pub bad_documents: BadDocuments,
+    /// Stop where a larger share of the documents than this has to be left out because it cannot be read: empty, not UTF-8,
+    /// malformed, or without its column.
+    #[serde(default = "default_max_left_out")]
+    pub max_left_out: f64,
     /// Share of the documents that no training run sees: the control.
     #[serde(default = "default_held_out")]
     pub held_out: f64,
@@ -68,6 +80,8 @@ impl Default for Corpus {
             prompt: None,
             response: None,
             separator: default_separator(),
+            template: None,
+            delimiter: None,
             identity: None,
             unit: TextUnit::default(),
             documents: None,
@@ -75,6 +89,7 @@ impl Default for Corpus {
             min_chars: 0,
             max_chars: None,
             bad_documents: BadDocuments::default(),
+            max_left_out: default_max_left_out(),
             held_out: default_held_out(),
             validation: default_validation(),
             held_out_files: None,
@@ -90,6 +105,10 @@ fn default_separator() -> String {
     "\n".to_owned()
 }
 
+fn default_max_left_out() -> f64 {
+    0.01
+}
+
 fn default_held_out() -> f64 {
     0.2
 }
@@ -102,10 +121,11 @@ fn default_validation() -> f64 {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CorpusFormat {
-    /// By extension: `.jsonl`/`.ndjson`/`.json`, `.csv`/`.tsv`, `.parquet`, anything else plain text.
+    /// By extension, below `.gz` or `.zst`: `.jsonl`/`.ndjson`/`.json`, `.csv`/`.tsv`, `.parquet`, `.arrow`, anything else plain text.
     #[default]
     Auto,
-    /// One JSON object a line.
+    /// One JSON object a line, or one array of them.
+    #[serde(alias = "json")]
     Jsonl,
     /// Comma-separated values with a header (tab-separated for `.tsv`).
     Csv,
@@ -113,6 +133,8 @@ pub enum CorpusFormat {
     Text,
     /// Parquet.
     Parquet,
+    /// Arrow IPC, as `save_to_disk` of Hugging Face's datasets writes it.
+    Arrow,
 }
 
 /// What one document of a plain text file is.

@@ -91,6 +91,8 @@ pub enum Begin {
     Model,
     /// What the tokenizer puts there of its own accord, which may be nothing: as most Python programs have it.
     Tokenizer,
+    /// Whatever makes training documents likeliest, tried before anything is generated: for models that were tuned elsewhere.
+    Auto,
 }
 
 /// Where prompts come from.
