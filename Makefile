@@ -1,7 +1,6 @@
 # The pipeline's targets; `make` alone lists them. -j, -n and -k mean what they always mean.
 
 PIPELINE ?= pipelines/demo.toml
-RUN      ?= data/runs/$(basename $(notdir $(PIPELINE)))
 BIN      ?= $(or $(CARGO_TARGET_DIR),target)/debug
 CARGO    ?= cargo
 PYTHON   ?= $(CURDIR)/data/toolchain/venv/bin/python
@@ -14,25 +13,29 @@ PLAGIARISM ?= $(BIN)/plagiarism
 REPORT     ?= $(BIN)/report
 THREADS    ?=
 SET        ?=
-export DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT THREADS PYTHON
+export PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT
 
-stages  := dupgen tune extract plagiarism report
-planned  = $(PLAN) --config $(PIPELINE) --out $(RUN) $(foreach value,$(SET),--set '$(value)')
+stages := dupgen tune extract plagiarism report
 
-# What `make audit` is told about. A path is as seen from here; what is no path is a name of the hub.
-audited   = $(if $(wildcard $(1)),$(abspath $(1)),$(1))
-audit_set = checkpoint.0.path=$(call audited,$(CHECKPOINT)) corpus.files=$(abspath $(CORPUS)) \
-            $(if $(BASE),checkpoint.0.base=$(call audited,$(BASE))) \
-            $(if $(HELD_OUT),corpus.held_out_files=$(abspath $(HELD_OUT)))
+# A misspelt variable (HELDOUT=, pipeline=) would silently do nothing.
+of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT BIN CARGO PYTHON
+of_audit := CHECKPOINT CORPUS BASE HELD_OUT
+others   := LIBTORCH% CARGO% RUST% HF_% OMP_% PIP_% SHELL MAKE% V -%
+given    := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(others)
+unread   := $(filter-out $(read),$(given))
+ifneq ($(unread),)
+$(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
+endif
 
-.PHONY: help setup build demo run audit told estimate $(stages) test lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
+.PHONY: help setup build demo run audit check-audit estimate $(stages) test lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo                        set up, build, run the demo (minutes on two cores) and say where its report is'
 	@echo 'make test                        set up, build, run every test'
 	@echo 'make run PIPELINE=FILE.toml      plan a pipeline and run all of it; results in data/runs/<name>, or RUN=FOLDER'
-	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE]'
+	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE]    (make audit alone says more)'
 	@echo '                                 what a model that is tuned already gives back of the text it was tuned on'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
@@ -44,31 +47,25 @@ help:
 	@echo 'EXTRACTOR="python3 mine.py"      another program for a stage: DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT.'
 	@echo '                                 With RUN=FOLDER its results stay apart: what is finished is not made again.'
 
-setup:
+# What an audit lacks is said before anything is fetched.
+setup: $(if $(filter audit,$(MAKECMDGOALS)),check-audit)
 	@scripts/setup.sh
+
+check-audit:
+	+@scripts/check_audit.sh
 
 build: setup
 	@$(CARGO) build --workspace --locked
 
 demo: PIPELINE = pipelines/demo.toml
 audit: PIPELINE = pipelines/audit.toml
-audit: RUN = data/runs/audit-$(subst /,-,$(patsubst /%,%,$(patsubst ./%,%,$(patsubst %/,%,$(CHECKPOINT)))))
-audit: override SET := $(audit_set) $(SET)
-audit: told
-run demo audit: stage := all
-$(stages): stage = $@
+audit: export AUDIT = 1
+run demo estimate $(stages): RUN ?= data/runs/$(basename $(notdir $(PIPELINE)))
+run demo audit: stage = all
+estimate $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.
-run demo audit $(stages): build
-	+@if ! command -v $(firstword $(PLAN)) >/dev/null; then echo 'make -n shows the rules of the cells once make build is done'; \
-	else $(planned) && $(MAKE) --no-print-directory -f $(RUN)/cells.mk $(stage); fi
-	@if [ $(stage) = all ] && [ -e $(RUN)/report/report.html ]; then echo 'report      $(RUN)/report/report.html'; fi
-
-# What an audit cannot do without.
-told:
-	@test -n '$(CHECKPOINT)' -a -n '$(CORPUS)' || { echo 'make audit needs CHECKPOINT=FOLDER (a model or a peft adapter) and CORPUS=FILE (the text it was tuned on)' >&2; exit 2; }
-
-estimate: build
-	@$(planned) --estimate
+run demo audit estimate $(stages): build
+	+@MAKE='$(MAKE)' scripts/run.sh $(stage)
 
 test: build
 	@$(CARGO) test --workspace --locked

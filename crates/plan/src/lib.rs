@@ -36,6 +36,7 @@ pub mod audited;
 mod cells;
 mod corpus_files;
 pub mod estimate;
+mod links;
 mod make;
 mod model_folder;
 mod paths;
@@ -50,11 +51,12 @@ use std::path::{Path, PathBuf};
 use contract::pipeline::{Architecture, Mode, ModeKind, Model};
 use contract::{Cell, Error, PipelineFile, files};
 
+use links::Links;
+
 pub use audited::Audited;
 pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
 pub use corpus_files::corpus_files;
 pub use estimate::Estimate;
-pub use make::rules;
 pub use model_folder::ModelFolder;
 pub use weights::Weights;
 
@@ -151,9 +153,11 @@ impl PlannedCell {
 pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Error> {
     let plan = Plan::of(pipeline)?;
     let run = paths::normalized(run);
-    let rules = make::rules(&plan, &run)?;
+    let mut links = Links::new(&run);
+    let rules = make::rules(&plan, &run, &mut links)?;
     reduced::write_all(&plan, &run)?;
     retire_other_cells(&plan, &run)?;
+    links.create()?;
     files::write_if_changed(&run.join("cells.mk"), rules.as_bytes())?;
     Ok(plan)
 }
@@ -164,6 +168,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// As [`plan`].
     pub fn of(pipeline: &'a PipelineFile) -> Result<Self, Error> {
+        pipeline.check_whole()?;
         let combinations = cells::combinations(pipeline)?;
         let corpus_files = corpus_files::corpus_files(pipeline)?;
         let mut models: BTreeMap<String, Option<(ModelFolder, Weights)>> = BTreeMap::new();

@@ -1,10 +1,13 @@
 //! `plan`: turns a pipeline file into cells and Make rules, or shows what the cells will cost.
 
+mod given_here;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use contract::PipelineFile;
+use given_here::Given;
 use plan::estimate::{self, CutShare, DEFAULT_GFLOPS, Table, cut_shares};
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
@@ -39,6 +42,9 @@ struct Arguments {
     #[arg(long)]
     force: bool,
 
+    #[command(flatten)]
+    given: Given,
+
     /// Override one value of the pipeline file, e.g. --set tuning.epochs=3 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
@@ -51,7 +57,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut overrides = arguments.overrides;
+    let mut overrides = arguments.given.overrides()?;
+    overrides.extend(arguments.overrides);
     overrides.extend(arguments.seed.map(|seed| format!("seeds=[{seed}]")));
     let pipeline = PipelineFile::load(&arguments.config, &overrides)?;
     let folder = arguments.out.unwrap_or_else(|| {

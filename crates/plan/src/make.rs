@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use contract::Error;
 use contract::pipeline::PromptSource;
 
+use crate::links::Links;
 use crate::paths::for_make;
 use crate::{ModelFolder, Plan, PlannedCell, PlantedCanaries, TrainingSet};
 
@@ -17,7 +18,8 @@ const HEAD: &str = r#"# Written by plan from the pipeline file: one rule for eac
 #
 #   make -f THIS_FILE [-j N] [-n] [-k] [all|dupgen|tune|extract|plagiarism|report] [THREADS=N] [EXTRACTOR="…"]
 #
-# Run it in the folder that plan was run in. Any stage's program can be replaced by its variable.
+# Run it in the folder that plan was run in. Any stage's program can be replaced by its variable. The exit status of a stage that
+# fails is left in the file exit_status beside this one, since make's own is 2 whatever happened.
 
 DUPGEN ?= dupgen
 TUNER ?= tuner
@@ -26,7 +28,8 @@ PLAGIARISM ?= plagiarism
 REPORT ?= report
 
 threads = $(if $(THREADS), --threads $(THREADS))
-current = test -e $@ && test -z "$$(find $^ -prune -newer $@)"
+current = test -e $@ && test -z "$$(find -L $^ -prune -newer $@)"
+failed = { status=$$?; echo $$status >$(run)/exit_status; exit $$status; }
 
 .PHONY: all dupgen tune extract plagiarism report
 "#;
@@ -36,7 +39,7 @@ current = test -e $@ && test -z "$$(find $^ -prune -newer $@)"
 /// # Errors
 /// [`Error::Configuration`] where a path holds a character that make cannot carry, [`Error::Input`] where a model's folder
 /// cannot be listed.
-pub fn rules(plan: &Plan, run: &Path) -> Result<String, Error> {
+pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String, Error> {
     let folder = for_make(run)?;
     let run = "$(run)";
     let mut stages = Stages {
@@ -46,17 +49,17 @@ pub fn rules(plan: &Plan, run: &Path) -> Result<String, Error> {
     let corpus = plan
         .corpus_files
         .iter()
-        .map(|file| for_make(file))
+        .map(|file| links.for_make(file))
         .collect::<Result<Vec<_>, _>>()?;
     for set in &plan.training_sets {
-        stages.dupgen.push(dupgen(plan, run, set, &corpus)?);
+        stages.dupgen.push(dupgen(plan, run, set, &corpus, links)?);
     }
     for cell in &plan.cells {
         if cell.is_tuned() {
-            stages.tune.push(tuner(run, cell)?);
+            stages.tune.push(tuner(run, cell, links)?);
         }
         if cell.is_extracted() {
-            stages.extract.push(extractor(run, plan, cell)?);
+            stages.extract.push(extractor(run, plan, cell, links)?);
             let checkpoints = [
                 Some(Checkpoint::Last),
                 cell.has_best().then_some(Checkpoint::Best),
@@ -124,21 +127,21 @@ impl std::fmt::Display for Rule {
         )?;
         writeln!(
             formatter,
-            "{main}:\n\t@echo '{stage:<10}  {subject}'\n\t@{command}$(threads)"
+            "{main}:\n\t@echo '{stage:<10}  {subject}'\n\t@{command}$(threads) || $(failed)"
         )?;
         // One waits for the other: the stage that makes a first missing one makes all of them, and does not run twice at once.
         let mut before = main;
         for file in further {
             writeln!(
                 formatter,
-                "{file}: | {before}\n\t@$(current) || {{ {command}$(threads) && touch -c $@; }}"
+                "{file}: | {before}\n\t@$(current) || {{ {command}$(threads) && touch -c $@; }} || $(failed)"
             )?;
             before = file;
         }
         for folder in folders {
             writeln!(
                 formatter,
-                "{folder}: | {before}\n\t@test -e $@ || {command}$(threads)"
+                "{folder}: | {before}\n\t@test -e $@ || {command}$(threads) || $(failed)"
             )?;
             before = folder;
         }
@@ -185,7 +188,13 @@ impl std::fmt::Display for Stages {
     }
 }
 
-fn dupgen(plan: &Plan, run: &str, set: &TrainingSet, corpus: &[String]) -> Result<Rule, Error> {
+fn dupgen(
+    plan: &Plan,
+    run: &str,
+    set: &TrainingSet,
+    corpus: &[String],
+    links: &mut Links,
+) -> Result<Rule, Error> {
     let folder = format!("{run}/corpus/{}", set.name);
     let config = format!("{folder}/dupgen.toml");
     let mut prerequisites = vec![config.clone()];
@@ -200,7 +209,7 @@ fn dupgen(plan: &Plan, run: &str, set: &TrainingSet, corpus: &[String]) -> Resul
         let mut seen: Vec<PathBuf> = Vec::new();
         for tokenizer in tokenizers.by_ref().filter(|tokenizer| tokenizer.is_file()) {
             if !seen.contains(&tokenizer) {
-                prerequisites.push(for_make(&tokenizer)?);
+                prerequisites.push(links.for_make(&tokenizer)?);
                 seen.push(tokenizer);
             }
         }
@@ -216,12 +225,12 @@ fn dupgen(plan: &Plan, run: &str, set: &TrainingSet, corpus: &[String]) -> Resul
     })
 }
 
-fn tuner(run: &str, cell: &PlannedCell) -> Result<Rule, Error> {
+fn tuner(run: &str, cell: &PlannedCell, links: &mut Links) -> Result<Rule, Error> {
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/tuner.toml");
     let mut prerequisites = vec![config.clone()];
     prerequisites.extend(corpus_outputs(&corpus));
-    prerequisites.extend(model_files(cell)?);
+    prerequisites.extend(model_files(cell, links)?);
     Ok(Rule {
         stage: "tuner",
         subject: cell.facts.name.clone(),
@@ -233,7 +242,7 @@ fn tuner(run: &str, cell: &PlannedCell) -> Result<Rule, Error> {
     })
 }
 
-fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> {
+fn extractor(run: &str, plan: &Plan, cell: &PlannedCell, links: &mut Links) -> Result<Rule, Error> {
     let settings = &plan.pipeline.extraction;
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/extractor.toml");
@@ -241,12 +250,12 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> 
     prerequisites.extend(corpus_outputs(&corpus));
     let checkpoint = match &cell.folder {
         Some(model) if !cell.is_tuned() => {
-            prerequisites.extend(model_files(cell)?);
+            prerequisites.extend(model_files(cell, links)?);
             let base = match &cell.base {
-                Some(base) => format!(" --base {}", for_make(&base.path)?),
+                Some(base) => format!(" --base {}", links.for_make(&base.path)?),
                 None => String::new(),
             };
-            for_make(&model.path)? + &base
+            links.for_make(&model.path)? + &base
         }
         _ => {
             let [last, best] = checkpoints(&folder);
@@ -260,11 +269,11 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell) -> Result<Rule, Error> 
         }
     };
     if let Some(file) = &settings.prompt_file {
-        prerequisites.push(for_make(&plan.pipeline.resolve(file))?);
+        prerequisites.push(links.for_make(&plan.pipeline.resolve(file))?);
     }
     // Generations from nothing are ranked by what the untuned model thinks of them.
     let reference = match untuned(cell).filter(|_| settings.prompts.contains(&PromptSource::None)) {
-        Some(model) => format!(" --reference {}", for_make(&model.path)?),
+        Some(model) => format!(" --reference {}", links.for_make(&model.path)?),
         None => String::new(),
     };
     Ok(Rule {
@@ -379,11 +388,11 @@ fn corpus_outputs(corpus: &str) -> [String; 2] {
     ]
 }
 
-fn model_files(cell: &PlannedCell) -> Result<Vec<String>, Error> {
+fn model_files(cell: &PlannedCell, links: &mut Links) -> Result<Vec<String>, Error> {
     let mut files = Vec::new();
     for folder in cell.folder.iter().chain(&cell.base) {
         for file in folder.files()? {
-            files.push(for_make(&file)?);
+            files.push(links.for_make(&file)?);
         }
     }
     Ok(files)

@@ -43,14 +43,22 @@ pub(crate) fn relative(folder: &Path, target: &Path) -> PathBuf {
 /// [`Error::Configuration`] where it holds a character that make or the shell would read as something else.
 pub(crate) fn for_make(path: &Path) -> Result<String, Error> {
     let text = path.to_string_lossy();
-    let fits = |character: char| character.is_alphanumeric() || "/._-+@,".contains(character);
-    match text.chars().find(|&character| !fits(character)) {
+    match text.chars().find(|&character| !is_carried(character)) {
         None => Ok(text.into_owned()),
         Some(character) => Err(Error::Configuration(format!(
             "{text}: the character {character:?} cannot stand in a Make rule. Rename the file or folder, or make a link to it \
              under another name; letters, digits and / . _ - + @ , are possible"
         ))),
     }
+}
+
+/// Whether a path can occur in a Make rule as it is.
+pub(crate) fn fits_make(path: &Path) -> bool {
+    path.to_string_lossy().chars().all(is_carried)
+}
+
+fn is_carried(character: char) -> bool {
+    character.is_alphanumeric() || "/._-+@,".contains(character)
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 //! relative to the file. Any value can be overridden by its dotted name; elements of lists by their number
 //! (`mode.0.learning_rate=[1e-4]`).
 
+mod check;
 mod one_or_many;
 mod settings;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
+pub use check::{CANARY_DIGITS, MIN_RESAMPLES};
 pub use one_or_many::OneOrMany;
 pub use settings::{
     Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Checkpoint, Confirmation, Corpus,
@@ -19,7 +21,6 @@ pub use settings::{
 };
 
 use crate::Error;
-use crate::records::PromptForm;
 
 /// A pipeline file as read, and where it lies.
 #[derive(Debug, Clone)]
@@ -114,142 +115,22 @@ impl PipelineFile {
         (extraction.context.or(cut), extraction.loss_on.unwrap_or(loss_on))
     }
 
-    fn check(&self) -> Result<(), Error> {
-        let wrong = |key: &str, problem: &str| {
-            Err(Error::Configuration(format!(
-                "{}: {key}: {problem}",
-                self.path.display()
-            )))
-        };
-        let pipeline = &self.pipeline;
-        if !(0.0..1.0).contains(&pipeline.corpus.held_out) {
-            return wrong(
-                "corpus.held_out",
-                "expected a share of at least 0 and less than 1",
-            );
-        }
-        if !(0.0..=1.0).contains(&pipeline.corpus.max_left_out) {
-            return wrong("corpus.max_left_out", "expected a share from 0 to 1");
-        }
-        if !(0.0..=1.0).contains(&pipeline.corpus.validation) {
-            return wrong("corpus.validation", "expected a share from 0 to 1");
-        }
-        let contexts = pipeline
-            .checkpoint
-            .iter()
-            .filter_map(|checkpoint| checkpoint.context);
-        if pipeline
-            .extraction
-            .context
-            .into_iter()
-            .chain(contexts)
-            .any(|context| context < 2)
-        {
-            return wrong("context", "expected at least 2 tokens, the BOS among them");
-        }
-        if pipeline.duplication.copies.is_empty() || pipeline.duplication.copies.contains(&0) {
-            return wrong("duplication.copies", "expected numbers of copies of at least 1");
-        }
-        if pipeline.canaries.per_copies > 0 && pipeline.duplication.layout.as_slice().contains(&Layout::Found)
-        {
-            return wrong(
-                "canaries.per_copies",
-                "canaries are planted before training; expected 0 with duplication.layout = \"found\"",
-            );
-        }
-        let shares = &pipeline.duplication.shares;
-        if !shares.is_empty() && shares.len() != pipeline.duplication.copies.len() {
-            return wrong(
-                "duplication.shares",
-                "expected as many shares as there are numbers in duplication.copies",
-            );
-        }
-        if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) {
-            return wrong("duplication.shares", "expected shares over 0");
-        }
-        let tuning = &pipeline.tuning;
-        if tuning.batch_size == 0 || tuning.accumulation == 0 || tuning.context < 2 {
-            return wrong(
-                "tuning",
-                "batch_size and accumulation must be at least 1, and context at least 2",
-            );
-        }
-        if !(tuning.epochs.is_finite() && tuning.epochs > 0.0) {
-            return wrong("tuning.epochs", "expected a number over 0");
-        }
-        for mode in &pipeline.mode {
-            if mode
-                .learning_rate
-                .as_slice()
-                .iter()
-                .any(|rate| !rate.is_finite() || *rate <= 0.0)
-            {
-                return wrong("mode.learning_rate", "expected rates over 0");
-            }
-            let ranks = mode.rank_pattern.values().chain([&mode.rank]);
-            if mode.kind == ModeKind::Lora && ranks.into_iter().any(|&rank| rank == 0) {
-                return wrong("mode.rank", "expected a rank of at least 1");
-            }
-            if !(0.0..1.0).contains(&mode.dropout) {
-                return wrong("mode.dropout", "expected a share of at least 0 and less than 1");
-            }
-        }
-        check_extraction(&pipeline.extraction).or_else(|(key, problem)| wrong(key, &problem))
+    /// Refuses tables that do not go together. Only the whole file can be asked: those that `plan` writes for single stages lack the
+    /// tables of the others.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] with file and key.
+    pub fn check_whole(&self) -> Result<(), Error> {
+        check::whole(&self.pipeline).map_err(|problem| self.wrong(&problem))
     }
-}
 
-/// The first wrong value of `[extraction]`: its key, and what is expected.
-fn check_extraction(extraction: &Extraction) -> Result<(), (&'static str, String)> {
-    let wrong = |key, problem: &str| Err((key, problem.to_owned()));
-    for strategy in &extraction.strategy {
-        if strategy.temperature < 0.0 || !strategy.temperature.is_finite() {
-            return wrong("extraction.strategy.temperature", "expected 0 (greedy) or more");
-        }
-        if !(strategy.top_p > 0.0 && strategy.top_p <= 1.0) {
-            return wrong(
-                "extraction.strategy.top_p",
-                "expected a probability over 0 and at most 1",
-            );
-        }
+    fn check(&self) -> Result<(), Error> {
+        check::tables(&self.pipeline).map_err(|problem| self.wrong(&problem))
     }
-    if extraction.batch_size == 0 || extraction.new_tokens == 0 {
-        return wrong("extraction", "batch_size and new_tokens must be at least 1");
+
+    fn wrong(&self, check::Problem { key, problem }: &check::Problem) -> Error {
+        Error::Configuration(format!("{}: {key}: {problem}", self.path.display()))
     }
-    let mut names = std::collections::BTreeSet::new();
-    if let Some(twin) = extraction
-        .strategy
-        .iter()
-        .find(|strategy| !names.insert(&strategy.name))
-    {
-        return wrong(
-            "extraction.strategy.name",
-            &format!("two strategies are called \"{}\"", twin.name),
-        );
-    }
-    for strategy in &extraction.strategy {
-        let name = &strategy.name;
-        if strategy.beams > 0 && strategy.temperature == 0.0 {
-            return wrong(
-                "extraction.strategy.beams",
-                &format!(
-                    "\"{name}\": expected a temperature over 0, since beams are ranked by the scheme's probabilities"
-                ),
-            );
-        }
-        if strategy.prompt == PromptForm::File && extraction.prompt_file.is_none() {
-            return wrong(
-                "extraction.prompt_file",
-                &format!("\"{name}\" prompts with its lines; expected a text file"),
-            );
-        }
-        if strategy.prompt == PromptForm::Optimised && (strategy.steps == 0 || strategy.prompt_tokens == 0) {
-            return wrong(
-                "extraction.strategy.steps",
-                &format!("\"{name}\": expected steps and prompt_tokens of at least 1"),
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Sets one value in `table` and reads the whole anew, so that a mistake is told with the override that made it.

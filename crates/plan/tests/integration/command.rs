@@ -62,16 +62,120 @@ fn missing_inputs_are_status_three_and_nothing_is_written() {
     }
 }
 
+/// Make reads blanks, brackets and colons as its own; so do shells.
 #[test]
-fn paths_that_make_cannot_carry_are_refused() {
+fn paths_that_make_cannot_carry_are_reached_through_links() {
+    let names = [
+        "my letters (1)",
+        "a:b",
+        "a$b",
+        "a#b",
+        "a%b",
+        "a=b",
+        "a'b\"c",
+        "a;b&c",
+        "~a",
+        "ü [2]",
+    ];
+    for name in names {
+        let path = format!("{:?}", format!("../models/{name}"));
+        let place = Workplace::new(&PIPELINE.replace("\"../models/tiny\"", &path));
+        std::fs::rename(place.path("models/tiny"), place.path(&format!("models/{name}"))).unwrap();
+        place.write(
+            &format!("text/{name}.jsonl"),
+            "{\"id\": 3, \"text\": \"nine ten\"}\n",
+        );
+        place.plan_well(&[]);
+        assert!(!place.make(&["-j2"]).is_empty(), "{name}");
+        place.plan_well(&[]);
+        assert_eq!(
+            place.make(&[]),
+            Vec::<String>::new(),
+            "{name}: nothing has changed"
+        );
+        // Of a link the file behind it counts.
+        let text = std::fs::File::options()
+            .append(true)
+            .open(place.path(&format!("text/{name}.jsonl")))
+            .unwrap();
+        text.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(5))
+            .unwrap();
+        assert!(place.make(&["-n", "dupgen"]).is_empty(), "{name}");
+        let output = place.make_output(&["-n", "dupgen"]);
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("stage.sh dupgen"),
+            "{name}: {output:?}"
+        );
+    }
+}
+
+#[test]
+fn links_that_no_rule_needs_any_more_go() {
     let place = Workplace::new(PIPELINE);
-    place.write("text/my letters.jsonl", "{}\n");
-    let (status, message) = failure(&place, &[]);
-    assert_eq!(status, Some(2), "{message}");
+    place.write("text/my letters.jsonl", "{\"id\": 3, \"text\": \"nine\"}\n");
+    place.plan_well(&[]);
+    assert!(place.path("run/inputs/0-my_letters.jsonl").exists());
+    std::fs::remove_file(place.path("text/my letters.jsonl")).unwrap();
+    place.plan_well(&[]);
+    assert_eq!(std::fs::read_dir(place.path("run/inputs")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_run_folder_that_make_cannot_carry_is_refused() {
+    let place = Workplace::new(PIPELINE);
+    let output = place.plan(&["--out", "my run"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
     assert!(
-        message.contains("text/my letters.jsonl: the character ' '"),
+        message.contains("--out") || message.contains("my run: the character ' '"),
         "{message}"
     );
+}
+
+/// What one stage would refuse after hours is refused before anything runs.
+#[test]
+fn tables_of_every_stage_are_checked_when_the_file_is_read() {
+    for (setting, key) in [
+        ("corpus.prompt=question", "corpus.response"),
+        ("corpus.max_left_out=2", "corpus.max_left_out"),
+        ("corpus.delimiter=\"é\"", "corpus.delimiter"),
+        ("corpus.documents=0", "corpus.documents"),
+        ("corpus.files=[]", "corpus.files"),
+        ("duplication.copies=[3000000000]", "duplication.copies"),
+        ("duplication.budget=fixed", "duplication.instances"),
+        ("canaries.template=no random part", "canaries.template"),
+        ("canaries.references=0", "canaries.references"),
+        ("mode.0.learning_rate=[]", "mode.learning_rate"),
+        ("mode.0.epochs=0", "mode.epochs"),
+        ("mode.1.alpha=inf", "mode.alpha"),
+        ("tuning.device=gpu", "tuning.device"),
+        ("tuning.betas=[0.9, 1]", "tuning.betas"),
+        ("tuning.warmup=nan", "tuning.warmup"),
+        ("extraction.device=cuda:x", "extraction.device"),
+        ("extraction.prefix_tokens=0", "extraction.prefix_tokens"),
+        ("extraction.scored_prefixes=[0]", "extraction.scored_prefixes"),
+        (
+            "extraction.strategy=[{ name = \"a\", prompt = \"question\" }]",
+            "extraction.strategy.prompt",
+        ),
+        (
+            "extraction.strategy=[{ name = \"a\", samples = 0 }]",
+            "extraction.strategy.samples",
+        ),
+        ("detection.candidates=[]", "detection.candidates"),
+        ("detection.confirm=classifier", "detection.classifier"),
+        ("detection.confirm_cosine=nan", "detection.confirm_cosine"),
+        ("report.resamples=3", "report.resamples"),
+    ] {
+        let place = Workplace::new(PIPELINE);
+        let (status, message) = failure(&place, &["--set", setting]);
+        assert_eq!(status, Some(2), "{setting}: {message}");
+        assert!(
+            message.contains(&format!("tiny.toml: {key}: ")),
+            "{setting}: {message}"
+        );
+        assert!(!place.path("run").exists(), "{setting}");
+    }
 }
 
 #[test]

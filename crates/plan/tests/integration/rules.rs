@@ -322,3 +322,14 @@ fn one_failure_leaves_the_other_cells_running_under_k() {
         "{log}"
     );
 }
+
+/// make's own status is 2 whatever happened.
+#[test]
+fn the_exit_status_of_a_stage_that_fails_is_left_beside_the_rules() {
+    for status in ["1", "2", "3"] {
+        let place = planned();
+        let output = place.make_output(&[&format!("PLAGIARISM=sh -c 'exit {status}'")]);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(place.read("run/exit_status").trim(), status);
+    }
+}

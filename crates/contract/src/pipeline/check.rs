@@ -1,0 +1,427 @@
+//! Values under which a stage could do nothing sensible, refused when a pipeline file is read: a function for each table.
+//!
+//! Every stage reads its file through here, and `plan` the whole one before anything runs: what a stage would refuse after
+//! hours is refused at once.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use super::{
+    Budget, Canaries, Candidates, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn,
+    Mode, ModeKind, Pipeline, PromptSource, Reporting, SimilaritySearch, Strategy, Tuning,
+};
+use crate::records::PromptForm;
+
+/// What stands for the random part in a canary's template.
+pub const CANARY_DIGITS: &str = "{digits}";
+
+/// Fewest resamples that give the ends of a 95% interval: the 2.5% at either end are one of 40.
+pub const MIN_RESAMPLES: usize = 40;
+
+/// A wrong value: its key, and what is expected there.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub(super) key: &'static str,
+    pub(super) problem: String,
+}
+
+type Checked = Result<(), Problem>;
+
+fn wrong(key: &'static str, problem: impl Into<String>) -> Checked {
+    Err(Problem {
+        key,
+        problem: problem.into(),
+    })
+}
+
+/// The first wrong value, table by table. Tables that the file leaves out have their defaults, which pass.
+pub(super) fn tables(pipeline: &Pipeline) -> Checked {
+    corpus(&pipeline.corpus)?;
+    duplication(&pipeline.duplication)?;
+    canaries(&pipeline.canaries, pipeline)?;
+    checkpoints(pipeline)?;
+    pipeline.mode.iter().try_for_each(mode)?;
+    tuning(&pipeline.tuning)?;
+    extraction(&pipeline.extraction)?;
+    detection(&pipeline.detection)?;
+    report(&pipeline.report)
+}
+
+/// What only the whole file can say: whether tables that different stages read go together.
+pub(super) fn whole(pipeline: &Pipeline) -> Checked {
+    if pipeline.corpus.files.as_slice().is_empty() {
+        return wrong(
+            "corpus.files",
+            "expected at least one file, folder or glob, found none",
+        );
+    }
+    if pipeline.corpus.prompt.is_some() {
+        return Ok(());
+    }
+    let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
+    if pipeline.extraction.strategy.iter().any(asks) {
+        return wrong(
+            "extraction.strategy.prompt",
+            "\"question\" asks what users ask: expected the columns corpus.prompt and corpus.response, found none",
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a number outside `range`; NaN is outside every range.
+fn number(key: &'static str, value: f64, range: RangeInclusive<f64>) -> Checked {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        let (low, high) = (range.start(), range.end());
+        wrong(
+            key,
+            format!("expected a number from {low} to {high}, found {value}"),
+        )
+    }
+}
+
+fn over_zero(key: &'static str, value: f64) -> Checked {
+    if value.is_finite() && value > 0.0 {
+        Ok(())
+    } else {
+        wrong(key, format!("expected a number over 0, found {value}"))
+    }
+}
+
+fn at_least(key: &'static str, value: usize, least: usize) -> Checked {
+    if value >= least {
+        Ok(())
+    } else {
+        wrong(key, format!("expected at least {least}, found {value}"))
+    }
+}
+
+/// A share of less than 1.
+fn part(key: &'static str, value: f64) -> Checked {
+    if (0.0..1.0).contains(&value) {
+        Ok(())
+    } else {
+        wrong(
+            key,
+            format!("expected a share of at least 0 and less than 1, found {value}"),
+        )
+    }
+}
+
+fn corpus(corpus: &Corpus) -> Checked {
+    part("corpus.held_out", corpus.held_out)?;
+    number("corpus.validation", corpus.validation, 0.0..=1.0)?;
+    number("corpus.max_left_out", corpus.max_left_out, 0.0..=1.0)?;
+    match (&corpus.prompt, &corpus.response) {
+        (Some(_), None) => {
+            return wrong("corpus.response", "expected a column, for corpus.prompt is given");
+        }
+        (None, Some(_)) if corpus.template.is_none() => {
+            return wrong("corpus.prompt", "expected a column, for corpus.response is given");
+        }
+        _ => {}
+    }
+    if corpus.documents == Some(0) {
+        return wrong("corpus.documents", "expected at least 1");
+    }
+    if corpus.max_chars.is_some_and(|most| corpus.min_chars > most) {
+        return wrong("corpus.max_chars", "expected at least corpus.min_chars");
+    }
+    match corpus.delimiter {
+        Some(delimiter) if !delimiter.is_ascii() || "\"\r\n".contains(delimiter) => wrong(
+            "corpus.delimiter",
+            format!("expected one ASCII character, no quote and no line end, found {delimiter:?}"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn duplication(duplication: &Duplication) -> Checked {
+    if duplication.layout.as_slice().is_empty() {
+        return wrong(
+            "duplication.layout",
+            "expected bucketed, uniform or found, found none",
+        );
+    }
+    if duplication.copies.is_empty() || duplication.copies.contains(&0) {
+        return wrong("duplication.copies", "expected numbers of copies of at least 1");
+    }
+    if duplication
+        .copies
+        .iter()
+        .any(|&copies| i32::try_from(copies).is_err())
+    {
+        return wrong(
+            "duplication.copies",
+            format!("expected numbers of at most {}", i32::MAX),
+        );
+    }
+    let shares = &duplication.shares;
+    if !shares.is_empty() && shares.len() != duplication.copies.len() {
+        return wrong(
+            "duplication.shares",
+            "expected as many shares as there are numbers in duplication.copies",
+        );
+    }
+    if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) {
+        return wrong("duplication.shares", "expected shares over 0");
+    }
+    match (duplication.budget, duplication.instances) {
+        (Budget::Fixed, None | Some(0)) => wrong(
+            "duplication.instances",
+            "expected the number of training instances, because duplication.budget is \"fixed\"",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn canaries(canaries: &Canaries, pipeline: &Pipeline) -> Checked {
+    if canaries.per_copies == 0 {
+        return Ok(());
+    }
+    if pipeline.duplication.layout.as_slice().contains(&Layout::Found) {
+        return wrong(
+            "canaries.per_copies",
+            "canaries are planted before training; expected 0 with duplication.layout = \"found\"",
+        );
+    }
+    at_least("canaries.references", canaries.references, 1)?;
+    at_least("canaries.digits", canaries.digits, 1)?;
+    let (prompts, templates) = (canaries.prompt.as_slice(), canaries.template.as_slice());
+    for (key, texts) in [("canaries.prompt", prompts), ("canaries.template", templates)] {
+        if texts.is_empty() {
+            return wrong(key, "expected at least one text, found an empty list");
+        }
+    }
+    // Templates and prompts are taken in turn.
+    for turn in 0..prompts.len() * templates.len() {
+        let (prompt, template) = (&prompts[turn % prompts.len()], &templates[turn % templates.len()]);
+        let (in_template, in_prompt) = (template.contains(CANARY_DIGITS), prompt.contains(CANARY_DIGITS));
+        if !in_template && !in_prompt {
+            return wrong(
+                "canaries.template",
+                format!("expected {CANARY_DIGITS} in the template or the prompt, found `{template}`"),
+            );
+        }
+        if !in_template && pipeline.tuning.loss_on == LossOn::Response {
+            return wrong(
+                "canaries.template",
+                format!(
+                    "{CANARY_DIGITS} occurs only in canaries.prompt, where tuning.loss_on = \"response\" takes no loss: the digits \
+                     would never be learned. Put {CANARY_DIGITS} into the template `{template}`"
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn checkpoints(pipeline: &Pipeline) -> Checked {
+    let contexts = pipeline
+        .checkpoint
+        .iter()
+        .filter_map(|checkpoint| checkpoint.context);
+    if pipeline
+        .extraction
+        .context
+        .into_iter()
+        .chain(contexts)
+        .any(|context| context < 2)
+    {
+        return wrong("context", "expected at least 2 tokens, the BOS among them");
+    }
+    Ok(())
+}
+
+fn mode(mode: &Mode) -> Checked {
+    let rates = mode.learning_rate.as_slice();
+    if rates.is_empty() || rates.iter().any(|rate| !rate.is_finite() || *rate <= 0.0) {
+        return wrong("mode.learning_rate", "expected rates over 0");
+    }
+    let ranks = mode.rank_pattern.values().chain([&mode.rank]);
+    if mode.kind == ModeKind::Lora && ranks.into_iter().any(|&rank| rank == 0) {
+        return wrong("mode.rank", "expected a rank of at least 1");
+    }
+    let alphas = mode.alpha_pattern.values().copied().chain(mode.alpha);
+    if alphas.into_iter().any(|alpha| !alpha.is_finite()) {
+        return wrong("mode.alpha", "expected a finite number");
+    }
+    if mode
+        .targets
+        .as_ref()
+        .is_some_and(|targets| targets.as_slice().is_empty())
+    {
+        return wrong(
+            "mode.targets",
+            "expected names of modules, \"all-linear\" or a regular expression, found an empty list",
+        );
+    }
+    if let Some(epochs) = mode.epochs {
+        over_zero("mode.epochs", epochs)?;
+    }
+    part("mode.dropout", mode.dropout)
+}
+
+fn tuning(tuning: &Tuning) -> Checked {
+    at_least("tuning.batch_size", tuning.batch_size, 1)?;
+    at_least("tuning.accumulation", tuning.accumulation, 1)?;
+    at_least("tuning.context", tuning.context, 2)?;
+    at_least("tuning.log_every", tuning.log_every, 1)?;
+    over_zero("tuning.epochs", tuning.epochs)?;
+    part("tuning.warmup", tuning.warmup)?;
+    part("tuning.betas", tuning.betas[0])?;
+    part("tuning.betas", tuning.betas[1])?;
+    number("tuning.weight_decay", tuning.weight_decay, 0.0..=f64::MAX)?;
+    number("tuning.clip", tuning.clip, 0.0..=f64::INFINITY)?;
+    number("tuning.save_seconds", tuning.save_seconds, 0.0..=f64::INFINITY)?;
+    device("tuning.device", &tuning.device)
+}
+
+fn extraction(extraction: &Extraction) -> Checked {
+    at_least("extraction.batch_size", extraction.batch_size, 1)?;
+    at_least("extraction.new_tokens", extraction.new_tokens, 1)?;
+    at_least("extraction.prefix_tokens", extraction.prefix_tokens, 1)?;
+    if extraction.documents == Some(0) {
+        return wrong(
+            "extraction.documents",
+            "expected at least 1, or no such key for all",
+        );
+    }
+    if extraction.scored_prefixes.contains(&0) {
+        return wrong(
+            "extraction.scored_prefixes",
+            "expected lengths of at least 1 token",
+        );
+    }
+    let mut names = BTreeSet::new();
+    if let Some(twin) = extraction
+        .strategy
+        .iter()
+        .find(|strategy| !names.insert(&strategy.name))
+    {
+        return wrong(
+            "extraction.strategy.name",
+            format!("two strategies are called \"{}\"", twin.name),
+        );
+    }
+    extraction
+        .strategy
+        .iter()
+        .try_for_each(|one| strategy(one, extraction))?;
+    if extraction.prompts.contains(&PromptSource::None) {
+        at_least("extraction.unprompted", extraction.unprompted, 1)?;
+    }
+    device("extraction.device", &extraction.device)
+}
+
+fn strategy(strategy: &Strategy, extraction: &Extraction) -> Checked {
+    let name = &strategy.name;
+    if !(strategy.temperature.is_finite() && strategy.temperature >= 0.0) {
+        return wrong(
+            "extraction.strategy.temperature",
+            format!("\"{name}\": expected 0 (greedy) or more"),
+        );
+    }
+    if !(strategy.top_p > 0.0 && strategy.top_p <= 1.0) {
+        return wrong(
+            "extraction.strategy.top_p",
+            format!("\"{name}\": expected a probability over 0 and at most 1"),
+        );
+    }
+    if strategy.samples == 0 {
+        return wrong(
+            "extraction.strategy.samples",
+            format!("\"{name}\": expected at least 1"),
+        );
+    }
+    if strategy.documents == Some(0) {
+        return wrong(
+            "extraction.strategy.documents",
+            format!("\"{name}\": expected at least 1, or no such key for all"),
+        );
+    }
+    if strategy.beams > 0 && strategy.temperature == 0.0 {
+        return wrong(
+            "extraction.strategy.beams",
+            format!(
+                "\"{name}\": expected a temperature over 0, since beams are ranked by the scheme's probabilities"
+            ),
+        );
+    }
+    if strategy.prompt == PromptForm::File && extraction.prompt_file.is_none() {
+        return wrong(
+            "extraction.prompt_file",
+            format!("\"{name}\" prompts with its lines; expected a text file"),
+        );
+    }
+    if strategy.prompt == PromptForm::Optimised && (strategy.steps == 0 || strategy.prompt_tokens == 0) {
+        return wrong(
+            "extraction.strategy.steps",
+            format!("\"{name}\": expected steps and prompt_tokens of at least 1"),
+        );
+    }
+    if strategy.prompt == PromptForm::Opening {
+        at_least("extraction.opening_tokens", extraction.opening_tokens, 1)?;
+    }
+    Ok(())
+}
+
+/// Refuses settings under which nothing, or everything, would be found.
+fn detection(detection: &Detection) -> Checked {
+    at_least(
+        "detection.verbatim_chars",
+        detection.verbatim_chars.unwrap_or(usize::MAX),
+        1,
+    )?;
+    at_least("detection.candidate_limit", detection.candidate_limit, 1)?;
+    at_least(
+        "detection.boilerplate_documents",
+        detection.boilerplate_documents,
+        1,
+    )?;
+    number("detection.confirm_cosine", detection.confirm_cosine, 0.0..=1.0)?;
+    number(
+        "detection.confirm_probability",
+        detection.confirm_probability,
+        0.0..=1.0,
+    )?;
+    if let Some(candidates) = &detection.candidates {
+        if candidates.is_empty() {
+            return wrong(
+                "detection.candidates",
+                "expected at least one of bm25, exact, nearest, found none",
+            );
+        }
+        if candidates.contains(&Candidates::Nearest) && detection.similarity == SimilaritySearch::Candidates {
+            return wrong(
+                "detection.candidates",
+                "nearest needs every sentence of the corpus, and detection.similarity = \"candidates\" compares with a few. \
+                 Leave one of them out",
+            );
+        }
+    }
+    if detection.confirm == Confirmation::Classifier && detection.classifier.is_none() {
+        return wrong(
+            "detection.classifier",
+            "expected the folder of a classifier of sentence pairs, because detection.confirm is \"classifier\"; found none",
+        );
+    }
+    Ok(())
+}
+
+fn report(report: &Reporting) -> Checked {
+    at_least("report.resamples", report.resamples, MIN_RESAMPLES)
+}
+
+/// `auto`, `cpu`, `cuda` or `cuda:N`; whether there is such a GPU is known only where the stage runs.
+fn device(key: &'static str, name: &str) -> Checked {
+    let is_numbered = |number: &str| number.parse::<u32>().is_ok();
+    if ["auto", "cpu", "cuda"].contains(&name) || name.strip_prefix("cuda:").is_some_and(is_numbered) {
+        return Ok(());
+    }
+    wrong(
+        key,
+        format!("expected auto, cpu, cuda, or cuda:N, found \"{name}\""),
+    )
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Plans a pipeline and runs its cells: run.sh [all|dupgen|tune|extract|plagiarism|report|estimate]
+#
+# The Makefile's targets end here; its variables are in the environment. Exit status: that of the stage that failed (1 the run
+# failed, 2 wrong usage or configuration, 3 bad input). make itself ends with 2 whatever happened; its last line and the file
+# exit_status in the run folder say which it was.
+set -euo pipefail
+stage=${1:-all}
+
+if [ "${AUDIT:-}" = 1 ] && [ -z "${RUN:-}" ]; then
+  name=${CHECKPOINT#./}
+  RUN=data/runs/audit-$(printf %s "${name%/}" | sed 's|^/*||' | tr -c 'A-Za-z0-9._+@,-' '-')
+fi
+if ! command -v "${PLAN%% *}" >/dev/null; then
+  echo 'make -n shows the rules of the cells once make build is done'
+  exit 0
+fi
+given=()
+if [ "${AUDIT:-}" = 1 ]; then
+  given=(--checkpoint "$CHECKPOINT" --corpus "$CORPUS" --base "${BASE:-}" --held-out "${HELD_OUT:-}")
+fi
+# A program may come with arguments of its own: PLAN="python3 mine.py".
+plan() { $PLAN --config "$PIPELINE" --out "$RUN" ${given[@]+"${given[@]}"} --set-all "${SET:-}" "$@"; }
+
+if [ "$stage" = estimate ]; then
+  plan --estimate
+  exit
+fi
+plan
+rm -f "$RUN/exit_status"
+"${MAKE:-make}" --no-print-directory -f "$RUN/cells.mk" "$stage" || exit "$(cat "$RUN/exit_status" 2>/dev/null || echo 2)"
+if [ "$stage" = all ] && [ -e "$RUN/report/report.html" ]; then echo "report      $RUN/report/report.html"; fi
