@@ -63,7 +63,7 @@ impl<'a> Links<'a> {
                 .get(&*old.file_name().to_string_lossy())
                 .is_some_and(|target| fs::read_link(old.path()).is_ok_and(|found| found == *target));
             if !is_current {
-                fs::remove_file(old.path()).map_err(|error| Error::output(&old.path(), error))?;
+                fs::remove_file(old.path()).map_err(|error| Error::output(old.path(), error))?;
             }
         }
         for (name, target) in &self.links {
