@@ -60,7 +60,6 @@ build: setup
 demo: PIPELINE = pipelines/demo.toml
 audit: PIPELINE = pipelines/audit.toml
 audit: export AUDIT = 1
-run demo estimate $(stages): RUN ?= data/runs/$(basename $(notdir $(PIPELINE)))
 run demo audit: stage = all
 estimate $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.

@@ -7,9 +7,13 @@
 set -euo pipefail
 stage=${1:-all}
 
-if [ "${AUDIT:-}" = 1 ] && [ -z "${RUN:-}" ]; then
+if [ -z "${RUN:-}" ] && [ "${AUDIT:-}" = 1 ]; then
+  # The folder is named after the checkpoint, in letters that make can carry.
   name=${CHECKPOINT#./}
   RUN=data/runs/audit-$(printf %s "${name%/}" | sed 's|^/*||' | tr -c 'A-Za-z0-9._+@,-' '-')
+elif [ -z "${RUN:-}" ]; then
+  name=${PIPELINE##*/}
+  RUN=data/runs/${name%.*}
 fi
 if ! command -v "${PLAN%% *}" >/dev/null; then
   echo 'make -n shows the rules of the cells once make build is done'
