@@ -33,6 +33,7 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::records::SummaryRow;
 use contract::{Error, PipelineFile, Provenance, StageArguments, files, parquet};
 
 pub use analysis::Analysis;
@@ -40,6 +41,7 @@ pub use run::{Run, RunFiles};
 
 pub mod analysis;
 pub mod canaries;
+pub mod checks;
 pub mod claims;
 pub mod examples;
 pub mod findings;
@@ -67,7 +69,7 @@ use rates::Bootstrap;
 pub struct Outcome {
     /// The page.
     pub page: PathBuf,
-    /// A compact table for the terminal; empty where there was nothing to do.
+    /// A compact table for the terminal; where there was nothing to do, the failed checks of plausibility alone.
     pub table: String,
     /// Whether both files were there already, made from the same inputs.
     pub up_to_date: bool,
@@ -95,9 +97,10 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     let page = arguments.out.join("report.html");
     if !arguments.force && page.exists() && provenance.is_done(&[&summary_file]) {
         files::touch(&page)?;
+        let rows: Vec<SummaryRow> = parquet::read_all(&summary_file)?;
         return Ok(Outcome {
             page,
-            table: String::new(),
+            table: terminal::failed_before(&rows),
             up_to_date: true,
         });
     }

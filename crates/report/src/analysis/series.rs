@@ -37,6 +37,8 @@ pub struct Series {
     pub chars: TextSizes,
     /// Whether similarities are lower bounds.
     pub similarity_at_least: bool,
+    /// What keeps a conclusion from its low rates, in brief: the checks of plausibility that failed in one of its cells, each once.
+    pub failed_checks: Vec<String>,
     course: Option<HeldOutCourse>,
     bootstrap: Bootstrap,
 }
@@ -97,7 +99,14 @@ impl Series {
                 held_out_apart: sum.held_out_apart + chars.held_out_apart,
             });
         let facts: &Cell = &first.cell;
+        let mut failed_checks: Vec<String> = Vec::new();
+        for result in members.all().flat_map(|index| &cells[index].checks) {
+            if result.is_blocking() && !failed_checks.contains(&result.finding.in_brief) {
+                failed_checks.push(result.finding.in_brief.clone());
+            }
+        }
         Some(Self {
+            failed_checks,
             label,
             mode: facts.mode.clone(),
             checkpoint: first.checkpoint,

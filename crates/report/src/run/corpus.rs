@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contract::records::{DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance};
+use contract::records::{
+    CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance,
+};
 use contract::{Error, parquet};
 
 use super::CorpusFiles;
@@ -24,6 +26,8 @@ pub struct Corpus {
     pub held_out: HeldOutCounts,
     /// How much text stands on either side.
     pub chars: TextSizes,
+    /// What reading left out, guessed or changed; none where nobody wrote it down.
+    pub facts: Option<Vec<CorpusFact>>,
 }
 
 /// How many documents were kept back, canary references aside.
@@ -77,6 +81,7 @@ impl Corpus {
         let mut corpus = Self::default();
         corpus.load_training(files, wanted)?;
         corpus.load_held_out(files, wanted)?;
+        corpus.facts = files.facts.as_deref().map(parquet::read_all).transpose()?;
         Ok(corpus)
     }
 
@@ -156,6 +161,18 @@ impl Corpus {
     /// How many training documents there are, canaries aside.
     pub fn training_documents(&self) -> usize {
         self.training.values().map(BTreeSet::len).sum()
+    }
+
+    /// The facts of one kind; empty where nobody wrote any down.
+    pub fn facts_of(&self, kind: CorpusFactKind) -> impl Iterator<Item = &CorpusFact> {
+        self.facts.iter().flatten().filter(move |fact| fact.fact == kind)
+    }
+
+    /// Documents that the facts of one kind are about, added up; `None` where there is no such fact.
+    pub fn documents_of(&self, kind: CorpusFactKind) -> Option<u64> {
+        self.facts_of(kind)
+            .filter_map(|fact| u64::try_from(fact.documents?).ok())
+            .reduce(|sum, documents| sum + documents)
     }
 
     /// Whether there are held-out documents that are near-duplicates of training documents.
