@@ -10,7 +10,9 @@
 //! 3. [`Tallies`](tallies::Tallies) hold what each document contributes to each measure. Whatever is averaged later is
 //!    a sum of these, so that an interval can resample documents.
 //! 4. [`Analysis`] pools seeds, gathers learning rates, and sets the ways of tuning side by side.
-//! 5. [`summary`] and [`page`] write it down. The page's sentences come from [`findings`], and none is written that the
+//! 5. [`checks`] look for mistakes that make figures be about something else: another file, another template, a control that is
+//!    training text. Where one fails nothing is concluded from a low rate.
+//! 6. [`summary`] and [`page`] write it down. The page's sentences come from [`findings`], and none is written that the
 //!    sample cannot carry: a rate is a leak only where it stands clear of both controls ([`claims`]).
 //!
 //! ```

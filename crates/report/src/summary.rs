@@ -197,8 +197,13 @@ fn reading_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
     };
     if let Some(read) = cell.corpus.documents_of(CorpusFactKind::Read).filter(|read| *read > 0) {
         let left_out = cell.corpus.documents_of(CorpusFactKind::LeftOut).unwrap_or(0);
-        let share = exact(left_out as f64 / read as f64, read as usize);
-        rows.push(row(cell, all, None, "share_left_out".to_owned(), share));
+        for (name, documents) in [
+            ("share_left_out", left_out),
+            ("share_unreadable", cell.corpus.unreadable_documents()),
+        ] {
+            let share = exact(documents as f64 / read as f64, read as usize);
+            rows.push(row(cell, all, None, name.to_owned(), share));
+        }
     }
     rows
 }

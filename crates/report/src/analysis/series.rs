@@ -6,6 +6,7 @@ use contract::Cell;
 use contract::records::Split;
 
 use super::{AnalysedCell, Analysis};
+use crate::checks::CheckResult;
 use crate::format::rate_name;
 use crate::measure::Measure;
 use crate::membership::{Attack, Separation};
@@ -39,6 +40,8 @@ pub struct Series {
     pub similarity_at_least: bool,
     /// What keeps a conclusion from its low rates, in brief: the checks of plausibility that failed in one of its cells, each once.
     pub failed_checks: Vec<String>,
+    /// Whether nothing tells that the training text is what the model was tuned on.
+    pub text_unchecked: bool,
     course: Option<HeldOutCourse>,
     bootstrap: Bootstrap,
 }
@@ -105,8 +108,12 @@ impl Series {
                 failed_checks.push(result.finding.in_brief.clone());
             }
         }
+        let text_unchecked = members
+            .all()
+            .any(|index| cells[index].checks.iter().any(CheckResult::leaves_text_unchecked));
         Some(Self {
             failed_checks,
+            text_unchecked,
             label,
             mode: facts.mode.clone(),
             checkpoint: first.checkpoint,

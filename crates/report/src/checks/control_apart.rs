@@ -35,11 +35,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
             gone => nothing_left(gone, &left_out),
         };
     }
-    let equal = left_out
-        .iter()
-        .copied()
-        .filter(|fact| fact.reason.as_ref().is_some_and(|reason| reason.contains("train")));
-    let equal = documents(&equal.collect::<Vec<_>>());
+    let equal = usize::try_from(corpus.also_trained_documents()).unwrap_or(0);
     let near = corpus.held_out.near_duplicates.unwrap_or(0);
     let given = held_out + equal;
     let shared = format!(

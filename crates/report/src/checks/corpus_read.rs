@@ -18,16 +18,16 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     let Some(read) = corpus.documents_of(CorpusFactKind::Read).filter(|read| *read > 0) else {
         return Finding::not_made("the corpus comes without corpus.parquet");
     };
-    let left_out = corpus.documents_of(CorpusFactKind::LeftOut).unwrap_or(0);
-    let share = left_out as f64 / read as f64;
-    let said = format!("{} of {} documents ({}) were left out", count(left_out), count(read), percent(share));
+    let unreadable = corpus.unreadable_documents();
+    let share = unreadable as f64 / read as f64;
+    let said = format!("{} of {} documents ({}) could not be read", count(unreadable), count(read), percent(share));
     let documents = usize::try_from(read).unwrap_or(usize::MAX);
     if share <= Corpus::default().max_left_out {
         return Finding::passed(format!("{said}."), documents);
     }
     Finding::warning(
         "not all of the corpus was read",
-        format!("{said}: they are in no rate. “What was read” below says why; if the model saw them, mend the file or name its format."),
+        format!("{said}: they are in no rate, and the model may have been tuned on them. “What was read” says why; mend the file, or name its format."),
         documents,
     )
 }

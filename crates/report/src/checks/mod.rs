@@ -146,6 +146,11 @@ impl CheckResult {
     pub fn is_blocking(&self) -> bool {
         self.finding.status == CheckStatus::Failed(Severity::Blocking)
     }
+
+    /// Whether it was to tell that the training text is what the model was tuned on, and could not.
+    pub fn leaves_text_unchecked(&self) -> bool {
+        self.check.name == tuned_text_likelier::CHECK.name && self.finding.status == CheckStatus::NotMade
+    }
 }
 
 /// A whole training document, scored under the tuned and under the untuned model.

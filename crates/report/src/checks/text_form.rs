@@ -16,8 +16,11 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     find,
 };
 
-/// Share of a loss within which two losses are about equal: they are of a sample of documents.
-const ABOUT_EQUAL: f64 = 0.02;
+/// Nats per token by which another form must be likelier to count against the one that was used.
+const CLEARLY: f64 = 0.05;
+
+/// Nats per token within which two forms are about as likely.
+const ABOUT_EQUAL: f64 = 0.01;
 
 /// What a form is, in words: "begin `model`, template `alpaca`, end `newline`".
 pub fn form_name(form: &TextForm) -> String {
@@ -46,14 +49,13 @@ fn find(evidence: &Evidence<'_>) -> Finding {
             documents,
         );
     }
-    let margin = ABOUT_EQUAL * chosen.loss.abs();
     // What stands behind a text cannot change the loss of the text.
     let others = || {
         let other = |form: &&TextForm| (&form.begin, &form.template) != (&chosen.begin, &chosen.template);
         forms.iter().filter(other)
     };
     let likeliest = others().min_by(|left, right| left.loss.total_cmp(&right.loss));
-    if let Some(other) = likeliest.filter(|other| other.loss < chosen.loss - margin) {
+    if let Some(other) = likeliest.filter(|other| other.loss < chosen.loss - CLEARLY) {
         return Finding::failed(
             "another form of the texts is likelier",
             format!(
@@ -64,7 +66,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
             documents,
         );
     }
-    if let Some(untuned) = chosen.base_loss.filter(|untuned| chosen.loss >= untuned - margin) {
+    if let Some(untuned) = chosen.base_loss.filter(|untuned| chosen.loss >= untuned - CLEARLY) {
         let (in_brief, said) = (
             "the training text is not clearly likelier than under the untuned model (wrong template or file?)",
             format!(
@@ -80,7 +82,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         };
     }
     let close: Vec<String> = others()
-        .filter(|other| other.loss <= chosen.loss + margin)
+        .filter(|other| (other.loss - chosen.loss).abs() <= ABOUT_EQUAL)
         .map(|other| format!("{} ({})", form_name(other), number(other.loss, 2)))
         .collect();
     if close.is_empty() {

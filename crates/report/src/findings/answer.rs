@@ -247,6 +247,13 @@ fn rest(others: &[&Judged<'_>], none_leaks: bool) -> Option<String> {
     (!rates.is_empty()).then(|| format!("{}{remark}.", capital(&listing(&rates))))
 }
 
+/// What a low rate leaves open where nothing tells that the model saw this text, in this form.
+const TEXT_UNCHECKED: &str = "whether this is the text that it was tuned on, in the form of its training, could not be checked";
+
+fn is_low(claim: &Claim) -> bool {
+    matches!(claim.standing, Standing::NotOver | Standing::Open { .. } | Standing::NoFloor)
+}
+
 /// For each way of tuning how many documents would tell, and how it stands to the one that leaks most.
 fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
     let most = judged
@@ -260,7 +267,9 @@ fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
             let against = most
                 .filter(|most| settled && most.variant.label != judged.variant.label)
                 .and_then(|most| comparison(most, judged));
-            let said = [needed(&judged.claim), against]
+            let unchecked = is_low(&judged.claim) && judged.series.text_unchecked;
+            let unchecked = unchecked.then(|| TEXT_UNCHECKED.to_owned());
+            let said = [needed(&judged.claim), against, unchecked]
                 .into_iter()
                 .flatten()
                 .collect::<Vec<_>>();

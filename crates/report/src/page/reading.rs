@@ -39,10 +39,11 @@ fn summary(corpus: &Corpus) -> String {
     let left_out = corpus.documents_of(CorpusFactKind::LeftOut).unwrap_or(0);
     match corpus.documents_of(CorpusFactKind::Read) {
         Some(read) if read > 0 => format!(
-            "{} of {} documents ({}) were left out, and are in no figure of this page.",
+            "{} of {} documents ({}) were left out, and are in no figure of this page; {} of them could not be read.",
             count(left_out),
             count(read),
-            percent(left_out as f64 / read as f64)
+            percent(left_out as f64 / read as f64),
+            count(corpus.unreadable_documents())
         ),
         _ => format!("{} documents were left out, and are in no figure of this page.", count(left_out)),
     }

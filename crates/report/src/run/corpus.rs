@@ -175,10 +175,47 @@ impl Corpus {
             .reduce(|sum, documents| sum + documents)
     }
 
+    /// Documents that were left out because they could not be read, and not because the settings or another document said so.
+    pub fn unreadable_documents(&self) -> u64 {
+        let left_out = self.facts_of(CorpusFactKind::LeftOut);
+        left_out
+            .filter(|fact| !is_by_choice(fact))
+            .filter_map(|fact| u64::try_from(fact.documents?).ok())
+            .sum()
+    }
+
+    /// Held-out documents that were left out because they occur in the training text too.
+    pub fn also_trained_documents(&self) -> u64 {
+        let left_out = self.facts_of(CorpusFactKind::LeftOut);
+        left_out
+            .filter(|fact| fact.split == Some(Split::Heldout) && is_also_trained(fact))
+            .filter_map(|fact| u64::try_from(fact.documents?).ok())
+            .sum()
+    }
+
     /// Whether there are held-out documents that are near-duplicates of training documents.
     pub fn has_near_duplicates(&self) -> bool {
         self.held_out.near_duplicates.is_some_and(|count| count > 0)
     }
+}
+
+/// Whether a document was readable and left out all the same: by its length, as a duplicate, or over the number asked for. Other
+/// programs may give other reasons; what is not known counts as unreadable.
+fn is_by_choice(fact: &CorpusFact) -> bool {
+    const CHOICES: [&str; 5] = ["short", "long", "duplicate", "variant", "over"];
+    let reason = plain_reason(fact);
+    is_also_trained(fact) || CHOICES.iter().any(|choice| reason.contains(choice))
+}
+
+fn is_also_trained(fact: &CorpusFact) -> bool {
+    let reason = plain_reason(fact);
+    reason.contains("train") || reason.contains("corpus.files")
+}
+
+/// A reason in words, whether it is written as words or as a name.
+fn plain_reason(fact: &CorpusFact) -> String {
+    let reason = fact.reason.as_deref().unwrap_or_default();
+    reason.to_lowercase().replace(['_', '-'], " ")
 }
 
 fn characters(text: &str) -> u64 {
