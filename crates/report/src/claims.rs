@@ -39,21 +39,26 @@ pub struct Control {
 impl Control {
     /// The control of a measure over the generations at `at`; none where held-out text was not looked at.
     pub fn of(series: &Series, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Option<Self> {
+        Self::of_tallies(&series.tallies, series.chars, measure, at, copies, series.bootstrap())
+    }
+
+    /// The same of some tallies, on corpora with so much text.
+    pub(crate) fn of_tallies(
+        tallies: &Tallies,
+        chars: TextSizes,
+        measure: Measure,
+        at: Where<'_>,
+        copies: Option<i32>,
+        bootstrap: Bootstrap,
+    ) -> Option<Self> {
         let control = measure.control()?;
-        let found = Self::measured(
-            &series.tallies,
-            series.chars,
-            control,
-            at,
-            copies,
-            series.bootstrap(),
-        )?;
+        let found = Self::measured(tallies, chars, control, at, copies, bootstrap)?;
         if !measure.is_of_own_document() {
             return Some(found);
         }
         // One document is less text than the held-out text, so that this floor is high enough as it was measured.
         let apart = control.apart();
-        let apart = apart.and_then(|apart| series.tallies.estimate(apart, at, copies, series.bootstrap()));
+        let apart = apart.and_then(|apart| tallies.estimate(apart, at, copies, bootstrap));
         Some(Self {
             apart,
             ..Self::as_measured(found.measured)
@@ -151,6 +156,9 @@ pub enum Standing {
     },
     /// The run has no control.
     NoFloor,
+    /// Not over every control, and a check of plausibility failed ([`crate::checks`]): the rate may be about something else than it
+    /// seems to be, and nothing is concluded from it.
+    Unsettled,
 }
 
 impl Claim {
@@ -170,11 +178,19 @@ impl Claim {
             .base
             .as_ref()
             .and_then(|base| base.estimate(measure, at, copies));
-        Some(Self::against(
-            rate,
-            untuned,
-            Control::of(series, measure, at, copies),
-        ))
+        let control = Control::of(series, measure, at, copies);
+        Some(Self::against(rate, untuned, control).settled_by(series))
+    }
+
+    /// The claim where it is about a series: one that is not over its controls stays open until every check of plausibility passes.
+    #[must_use]
+    pub fn settled_by(self, series: &Series) -> Self {
+        let standing = if self.holds() || series.failed_checks.is_empty() {
+            self.standing
+        } else {
+            Standing::Unsettled
+        };
+        Self { standing, ..self }
     }
 
     /// The claim about a rate with the controls that there are.

@@ -10,7 +10,9 @@
 //! 3. [`Tallies`](tallies::Tallies) hold what each document contributes to each measure. Whatever is averaged later is
 //!    a sum of these, so that an interval can resample documents.
 //! 4. [`Analysis`] pools seeds, gathers learning rates, and sets the ways of tuning side by side.
-//! 5. [`summary`] and [`page`] write it down. The page's sentences come from [`findings`], and none is written that the
+//! 5. [`checks`] look for mistakes that make figures be about something else: another file, another template, a control that is
+//!    training text. Where one fails nothing is concluded from a low rate.
+//! 6. [`summary`] and [`page`] write it down. The page's sentences come from [`findings`], and none is written that the
 //!    sample cannot carry: a rate is a leak only where it stands clear of both controls ([`claims`]).
 //!
 //! ```
@@ -33,6 +35,7 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::records::SummaryRow;
 use contract::{Error, PipelineFile, Provenance, StageArguments, files, parquet};
 
 pub use analysis::Analysis;
@@ -40,6 +43,7 @@ pub use run::{Run, RunFiles};
 
 pub mod analysis;
 pub mod canaries;
+pub mod checks;
 pub mod claims;
 pub mod examples;
 pub mod findings;
@@ -67,7 +71,7 @@ use rates::Bootstrap;
 pub struct Outcome {
     /// The page.
     pub page: PathBuf,
-    /// A compact table for the terminal; empty where there was nothing to do.
+    /// A compact table for the terminal; where there was nothing to do, the failed checks of plausibility alone.
     pub table: String,
     /// Whether both files were there already, made from the same inputs.
     pub up_to_date: bool,
@@ -95,9 +99,10 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     let page = arguments.out.join("report.html");
     if !arguments.force && page.exists() && provenance.is_done(&[&summary_file]) {
         files::touch(&page)?;
+        let rows: Vec<SummaryRow> = parquet::read_all(&summary_file)?;
         return Ok(Outcome {
             page,
-            table: String::new(),
+            table: terminal::failed_before(&rows),
             up_to_date: true,
         });
     }

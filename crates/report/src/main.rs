@@ -31,6 +31,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let outcome = threads.install(|| report::report(&arguments.stage, &arguments.input))?;
     if outcome.up_to_date {
         eprintln!("report: up to date, {}", outcome.page.display());
+        if !outcome.table.is_empty() {
+            eprintln!("{}", outcome.table);
+        }
     } else {
         eprintln!("{}\n{}", outcome.table, outcome.page.display());
     }

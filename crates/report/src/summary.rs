@@ -1,10 +1,11 @@
 //! `summary.parquet`: every measure of every cell in long form.
 
-use contract::records::{PromptForm, Split, SummaryRow};
+use contract::records::{CorpusFact, CorpusFactKind, PromptForm, Split, SummaryRow};
 use rayon::prelude::*;
 
 use crate::analysis::{AnalysedCell, Analysis};
 use crate::canaries;
+use crate::checks::{CheckStatus, cut_facts};
 use crate::claims::Control;
 use crate::measure::Measure;
 use crate::membership::{FALSE_POSITIVE_RATES, NonMembers};
@@ -26,11 +27,13 @@ pub fn rows(analysis: &Analysis<'_>) -> Vec<SummaryRow> {
 fn cell_rows(cell: &AnalysedCell<'_>, bootstrap: Bootstrap) -> Vec<SummaryRow> {
     let mut rows = average_rows(cell, bootstrap);
     rows.extend(canary_rows(cell));
+    rows.extend(check_rows(cell));
     if cell.data.cell.canaries_apart {
         return rows;
     }
     rows.extend(control_rows(cell, bootstrap));
     rows.extend(text_rows(cell));
+    rows.extend(reading_rows(cell));
     rows.extend(trend_rows(cell, bootstrap));
     rows.extend(membership_rows(cell));
     rows.extend(ranking_rows(cell));
@@ -130,6 +133,79 @@ fn text_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
         Some(row(cell, at, None, name.to_owned(), exact(value?, documents)))
     })
     .collect()
+}
+
+/// Whether each check of plausibility passed, 1, or failed, 0; one that could not be made has no row.
+fn check_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    let at = Where {
+        split: Split::Train,
+        strategy: None,
+    };
+    cell.checks
+        .iter()
+        .filter_map(|result| {
+            let value = match result.finding.status {
+                CheckStatus::Passed => 1.0,
+                CheckStatus::Failed(_) => 0.0,
+                CheckStatus::NotMade => return None,
+            };
+            let name = format!("check_{}", result.check.name);
+            Some(row(cell, at, None, name, exact(value, result.finding.observations)))
+        })
+        .collect()
+}
+
+/// What reading the corpus left out, passed over, guessed or changed, by the side that the documents were to go to.
+fn reading_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
+    const COUNTED: [(CorpusFactKind, &str); 8] = [
+        (CorpusFactKind::Read, "documents_read"),
+        (CorpusFactKind::LeftOut, "documents_left_out"),
+        (CorpusFactKind::Replaced, "documents_with_replaced_characters"),
+        (CorpusFactKind::Copies, "documents_repeated"),
+        (CorpusFactKind::Renamed, "documents_renamed"),
+        (CorpusFactKind::Cut, "documents_over_context"),
+        (CorpusFactKind::PassedOver, "files_passed_over"),
+        (CorpusFactKind::Guessed, "guessed_in_reading"),
+    ];
+    if cell.corpus.facts.is_none() {
+        return Vec::new();
+    }
+    let mut rows = Vec::new();
+    for split in [Split::Train, Split::Heldout, Split::None] {
+        let at = Where { split, strategy: None };
+        for (kind, name) in COUNTED {
+            let about_model: Vec<&CorpusFact> = match kind {
+                CorpusFactKind::Cut => cut_facts(cell).collect(),
+                _ => cell.corpus.facts_of(kind).collect(),
+            };
+            let facts: Vec<&CorpusFact> = about_model
+                .into_iter()
+                .filter(|fact| fact.split.unwrap_or(Split::None) == split)
+                .collect();
+            let counted = match kind {
+                CorpusFactKind::PassedOver | CorpusFactKind::Guessed => facts.len() as f64,
+                _ => facts.iter().filter_map(|fact| fact.documents).sum::<i64>() as f64,
+            };
+            if !facts.is_empty() {
+                rows.push(row(cell, at, None, name.to_owned(), exact(counted, facts.len())));
+            }
+        }
+    }
+    let all = Where {
+        split: Split::None,
+        strategy: None,
+    };
+    if let Some(read) = cell.corpus.documents_of(CorpusFactKind::Read).filter(|read| *read > 0) {
+        let left_out = cell.corpus.documents_of(CorpusFactKind::LeftOut).unwrap_or(0);
+        for (name, documents) in [
+            ("share_left_out", left_out),
+            ("share_unreadable", cell.corpus.unreadable_documents()),
+        ] {
+            let share = exact(documents as f64 / read as f64, read as usize);
+            rows.push(row(cell, all, None, name.to_owned(), share));
+        }
+    }
+    rows
 }
 
 /// What a doubling of the copies adds.

@@ -1,8 +1,11 @@
 //! The compact table that ends a run on a terminal.
 
+use contract::records::SummaryRow;
+
 use crate::analysis::{Analysis, Series, Setting};
+use crate::checks::{self, CheckStatus, Severity};
 use crate::claims::Control;
-use crate::format::{figure, number, percent, rate, rate_name};
+use crate::format::{figure, listing, number, percent, rate, rate_name};
 use crate::measure::{Against, Measure};
 
 const HEADINGS: [&str; 10] = [
@@ -24,14 +27,36 @@ const KEY: &str = "verbatim, paraphrase, idea: of the prompt's own document; con
                    any training text";
 
 /// One line for each way of tuning and number of copies, at the learning rate with the best held-out loss: the best checkpoints
-/// first, then the ends of training.
+/// first, then the ends of training. What failed of the checks of plausibility comes last, where a reader looks first.
 pub fn table(analysis: &Analysis<'_>) -> String {
-    analysis
-        .settings
+    let tables = analysis.settings.iter().map(setting_table);
+    tables.chain(failed_checks(analysis)).collect::<Vec<_>>().join("\n")
+}
+
+fn failed_checks(analysis: &Analysis<'_>) -> Option<String> {
+    let failures = checks::failures(analysis);
+    let lines = failures.iter().map(|failure| {
+        let severity = match failure.finding.status {
+            CheckStatus::Failed(Severity::Warning) => "warning",
+            _ => "failed, nothing can be concluded from low rates",
+        };
+        format!("{severity} ({}): {}\n", listing(&failure.labels), failure.finding.message)
+    });
+    (!failures.is_empty()).then(|| format!("plausibility checks\n{}", lines.collect::<String>()))
+}
+
+/// The checks of plausibility that failed in a summary that was there already; empty where none did.
+pub fn failed_before(rows: &[SummaryRow]) -> String {
+    let mut failed: Vec<String> = rows
         .iter()
-        .map(setting_table)
-        .collect::<Vec<_>>()
-        .join("\n")
+        .filter(|row| row.measure.starts_with("check_") && row.value == 0.0)
+        .map(|row| format!("{} of {}", row.measure, row.cell))
+        .collect();
+    failed.dedup();
+    if failed.is_empty() {
+        return String::new();
+    }
+    format!("plausibility checks failed, the page says why: {}", listing(&failed))
 }
 
 fn setting_table(setting: &Setting) -> String {

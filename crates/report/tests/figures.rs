@@ -458,12 +458,13 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
             repeats(verdict, &[(&id, 16)]);
         }
     });
-    // Losses: 2 nats per token at the best checkpoint, 3 at the last; 2.5 and 2.75 over validation documents.
+    // Losses: 2 nats per token at the best checkpoint, 3 at the last; 2.5 and 2.75 over validation documents. Training documents are as
+    // likely as test documents.
     for (asked, test, validation) in [(last.join("best"), -2.0, -2.5), (last.clone(), -3.0, -2.75)] {
         edit(&asked.join("scores.parquet"), |scores: &mut Vec<Score>| {
-            for score in scores.iter_mut().filter(|score| score.split == Split::Heldout) {
+            for score in scores {
                 let number: usize = score.doc_id.trim_start_matches("doc-").parse().unwrap_or(0);
-                let logprob = if number.is_multiple_of(2) {
+                let logprob = if score.split == Split::Train || number.is_multiple_of(2) {
                     test
                 } else {
                     validation
@@ -742,7 +743,14 @@ fn a_run_of_canaries_apart_gives_exposure_and_no_rate() {
         .collect();
     assert_eq!(
         apart,
-        std::collections::BTreeSet::from(["exposure", "exposure_by_chance", "exposure_highest"])
+        std::collections::BTreeSet::from([
+            "check_differs_from_untuned",
+            "check_finite",
+            "check_tuned_text_likelier",
+            "exposure",
+            "exposure_by_chance",
+            "exposure_highest"
+        ])
     );
     assert!(!made.has(FULL, "exposure"));
     // One setting, in which full tuning has its rate from one run and its exposure from the other.

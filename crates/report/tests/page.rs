@@ -330,7 +330,10 @@ fn marks_cut_the_shared_passage() {
 fn the_answer_claims_only_what_the_sample_carries() {
     let leaking = |count: usize, documents: usize| {
         let folder = tempfile::tempdir().unwrap();
-        write_run(folder.path(), &Shape { documents, ..small() });
+        let mut shape = Shape { documents, ..small() };
+        // No score says that a document is known: the rates alone do.
+        shape.tunings[1].memory = 0.0;
+        write_run(folder.path(), &shape);
         for cell in ["base", "full-3e-4", "lora16-3e-3"] {
             set_verdicts(
                 folder.path(),
@@ -363,13 +366,15 @@ fn the_answer_claims_only_what_the_sample_carries() {
 #[test]
 fn a_rate_that_held_out_text_shares_is_no_leak() {
     let folder = tempfile::tempdir().unwrap();
-    write_run(
-        folder.path(),
-        &Shape {
-            documents: 12,
-            ..small()
-        },
-    );
+    let mut shape = Shape {
+        documents: 12,
+        ..small()
+    };
+    // Without scores nothing says that the held-out text was trained on.
+    for tuning in &mut shape.tunings {
+        tuning.scores = false;
+    }
+    write_run(folder.path(), &shape);
     let verdicts = folder.path().join("cells/full-3e-4/verdicts.parquet");
     edit(&verdicts, |verdicts: &mut Vec<SampleVerdict>| {
         for verdict in verdicts {

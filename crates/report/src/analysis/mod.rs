@@ -19,6 +19,7 @@ pub use series::{Series, series_label};
 pub use setting::{Setting, Strategy, View};
 pub use variant::Variant;
 
+use crate::checks::{self, CheckResult};
 use crate::membership::{self, NonMembers, Separation};
 use crate::observations::tallies_of;
 use crate::rates::Bootstrap;
@@ -42,6 +43,8 @@ pub struct AnalysedCell<'run> {
     pub non_members: NonMembers,
     /// Held-out loss over training.
     pub course: Option<HeldOutCourse>,
+    /// Whether its figures are about what they seem to be about.
+    pub checks: Vec<CheckResult>,
 }
 
 /// Everything that the summary and the page are made of.
@@ -61,11 +64,18 @@ impl<'run> Analysis<'run> {
     /// # Errors
     /// [`Error::Run`] where polars refuses to group or join.
     pub fn of(run: &'run Run, bootstrap: Bootstrap) -> Result<Self, Error> {
-        let cells = run
+        let mut cells = run
             .cells
             .par_iter()
             .map(|data| analyse(data, run, bootstrap))
             .collect::<Result<Vec<AnalysedCell<'run>>, Error>>()?;
+        let checked: Vec<Vec<CheckResult>> = (0..cells.len())
+            .into_par_iter()
+            .map(|index| checks::check(&cells, index, bootstrap))
+            .collect();
+        for (cell, checks) in cells.iter_mut().zip(checked) {
+            cell.checks = checks;
+        }
         let mut groups: BTreeMap<(std::cmp::Reverse<i64>, &str, &str), Vec<usize>> = BTreeMap::new();
         let layouts: BTreeSet<(&str, &str)> = cells
             .iter()
@@ -128,6 +138,7 @@ fn analyse<'run>(
         separations: membership::separations(scores, base, corpus, bootstrap)?,
         non_members: NonMembers::of(scores, corpus),
         course: data.metrics.as_deref().and_then(held_out_course),
+        checks: Vec::new(),
     })
 }
 

@@ -6,6 +6,7 @@ use contract::Cell;
 use contract::records::Split;
 
 use super::{AnalysedCell, Analysis};
+use crate::checks::CheckResult;
 use crate::format::rate_name;
 use crate::measure::Measure;
 use crate::membership::{Attack, Separation};
@@ -37,6 +38,10 @@ pub struct Series {
     pub chars: TextSizes,
     /// Whether similarities are lower bounds.
     pub similarity_at_least: bool,
+    /// What keeps a conclusion from its low rates, in brief: the checks of plausibility that failed in one of its cells, each once.
+    pub failed_checks: Vec<String>,
+    /// Whether nothing tells that the training text is what the model was tuned on.
+    pub text_unchecked: bool,
     course: Option<HeldOutCourse>,
     bootstrap: Bootstrap,
 }
@@ -97,7 +102,18 @@ impl Series {
                 held_out_apart: sum.held_out_apart + chars.held_out_apart,
             });
         let facts: &Cell = &first.cell;
+        let mut failed_checks: Vec<String> = Vec::new();
+        for result in members.all().flat_map(|index| &cells[index].checks) {
+            if result.is_blocking() && !failed_checks.contains(&result.finding.in_brief) {
+                failed_checks.push(result.finding.in_brief.clone());
+            }
+        }
+        let text_unchecked = members
+            .all()
+            .any(|index| cells[index].checks.iter().any(CheckResult::leaves_text_unchecked));
         Some(Self {
+            failed_checks,
+            text_unchecked,
             label,
             mode: facts.mode.clone(),
             checkpoint: first.checkpoint,

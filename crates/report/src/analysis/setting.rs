@@ -182,6 +182,12 @@ impl Setting {
         all.map(|series| (series.label.as_str(), series))
     }
 
+    /// The untuned model, if it is there, and every series of every variant.
+    pub fn every_series(&self) -> impl Iterator<Item = &Series> {
+        let tuned = self.variants.iter().flat_map(Variant::every_series);
+        self.base.iter().chain(tuned)
+    }
+
     /// The ways of tuning at their best checkpoints, and at the end of their training where that was asked beside it.
     pub fn views(&self) -> Vec<View<'_>> {
         let view = |checkpoint, of: fn(&Variant) -> &Series| View {

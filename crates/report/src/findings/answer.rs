@@ -1,11 +1,12 @@
 //! The answer to the question of the page: which way of tuning gives text back.
 
-use super::capital;
+use super::no_leak::{cannot_tell, no_way_of_tuning, not_distinguished, not_more};
+use super::{capital, nothing_concluded};
 use crate::analysis::{Series, Setting, Variant, View};
 use crate::claims::{Claim, Standing};
-use crate::format::{about, count, listing, number, percent, points, rate, times};
+use crate::format::{count, listing, number, points, rate, times};
 use crate::measure::Measure;
-use crate::rates::{Estimate, difference, exceeds};
+use crate::rates::{difference, exceeds};
 use crate::run::WhichCheckpoint;
 
 /// The answer: what the tuned models give back, and a remark on each way of tuning that this leaves open.
@@ -61,10 +62,13 @@ fn judged<'a>(setting: &'a Setting, view: &View<'a>, copies: Option<i32>) -> Vec
 
 fn lead(view: &View<'_>, judged: &[Judged<'_>], copies: Option<i32>) -> String {
     let (leaking, others): (Vec<_>, Vec<_>) = judged.iter().partition(|judged| judged.claim.holds());
+    let is_unsettled = |judged: &&Judged<'_>| judged.claim.standing == Standing::Unsettled;
+    let (unsettled, others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_unsettled);
     let mut sentences = match leaking.split_first() {
         _ if judged.is_empty() => {
             vec!["Nothing was sampled from a tuned model, so there is nothing to answer.".to_owned()]
         }
+        None if !unsettled.is_empty() => Vec::new(),
         Some((first, further)) => {
             let further = further.iter().map(|judged| further_leak(judged));
             std::iter::once(first_leak(first, copies))
@@ -73,7 +77,9 @@ fn lead(view: &View<'_>, judged: &[Judged<'_>], copies: Option<i32>) -> String {
         }
         None => vec![no_leak(judged, copies)],
     };
-    sentences.extend(rest(&others, leaking.is_empty()));
+    let asked = documents(copies);
+    sentences.extend(unsettled.iter().map(|judged| unsettled_rate(judged, &asked)));
+    sentences.extend(rest(&others, leaking.is_empty() && unsettled.is_empty()));
     let point = match view.checkpoint {
         None => "",
         Some(WhichCheckpoint::Best) => "At each one’s best held-out loss. ",
@@ -101,8 +107,9 @@ fn after_unseen_prompts(setting: &Setting, series: &Series) -> Option<String> {
         Standing::Over => format!("{found}; {floors}."),
         Standing::NoFloor => format!("{found}, without a control to hold it against."),
         Standing::NotOver | Standing::Open { .. } => {
-            format!("{found}, which cannot be distinguished from its floors; {floors}.")
+            format!("{found}, which {}; {floors}.", not_distinguished("its floors"))
         }
+        Standing::Unsettled => format!("{found}; {}.", nothing_concluded(&series.failed_checks)),
     })
 }
 
@@ -205,10 +212,24 @@ fn no_leak(judged: &[Judged<'_>], copies: Option<i32>) -> String {
         .map(|judged| judged.claim.rate.documents)
         .min()
         .unwrap_or(0);
+    no_way_of_tuning(fewest, &documents(copies))
+}
+
+/// A rate that a failed check leaves open. A rate of nothing never comes first.
+fn unsettled_rate(judged: &Judged<'_>, asked: &str) -> String {
+    let failed = judged.series.failed_checks.join("; ");
+    let found = rate(&judged.claim.rate);
+    if judged.claim.rate.value > 0.0 {
+        return format!(
+            "{} was seen to repeat the document that it is prompted with word for word in {found} of its continuations of {asked}; what \
+             that means cannot be concluded until this is settled: {failed}.",
+            subject(judged.variant)
+        );
+    }
     format!(
-        "No way of tuning can be shown to repeat word for word the documents that it is prompted with: on {fewest} {}, no rate \
-         stands clear of its controls.",
-        documents(copies)
+        "{}: {failed}. Until this is settled nothing can be concluded from how often it repeats the document that it is prompted with \
+         word for word, here in {found} of its continuations of {asked}.",
+        capital(&judged.variant.label)
     )
 }
 
@@ -219,11 +240,18 @@ fn rest(others: &[&Judged<'_>], none_leaks: bool) -> Option<String> {
         .map(|judged| format!("{} in {}", judged.variant.label, rate(&judged.claim.rate)))
         .collect();
     let remark = if none_leaks {
-        ""
+        String::new()
     } else {
-        ", which cannot be distinguished from the controls"
+        format!(", which {}", not_distinguished("the controls"))
     };
     (!rates.is_empty()).then(|| format!("{}{remark}.", capital(&listing(&rates))))
+}
+
+/// What a low rate leaves open where nothing tells that the model saw this text, in this form.
+const TEXT_UNCHECKED: &str = "whether this is the text that it was tuned on, in the form of its training, could not be checked";
+
+fn is_low(claim: &Claim) -> bool {
+    matches!(claim.standing, Standing::NotOver | Standing::Open { .. } | Standing::NoFloor)
 }
 
 /// For each way of tuning how many documents would tell, and how it stands to the one that leaks most.
@@ -235,10 +263,13 @@ fn remarks(setting: &Setting, judged: &[Judged<'_>]) -> Vec<String> {
     let mut remarks: Vec<String> = judged
         .iter()
         .filter_map(|judged| {
+            let settled = judged.claim.standing != Standing::Unsettled;
             let against = most
-                .filter(|most| most.variant.label != judged.variant.label)
+                .filter(|most| settled && most.variant.label != judged.variant.label)
                 .and_then(|most| comparison(most, judged));
-            let said = [needed(&judged.claim), against]
+            let unchecked = is_low(&judged.claim) && judged.series.text_unchecked;
+            let unchecked = unchecked.then(|| TEXT_UNCHECKED.to_owned());
+            let said = [needed(&judged.claim), against, unchecked]
                 .into_iter()
                 .flatten()
                 .collect::<Vec<_>>();
@@ -278,16 +309,9 @@ fn missing_control(judged: &[Judged<'_>]) -> Option<String> {
 /// What it would take to tell a rate from its floor, or why it need not be told.
 fn needed(claim: &Claim) -> Option<String> {
     match claim.standing {
-        Standing::Over | Standing::NoFloor => None,
-        Standing::NotOver => {
-            let room = room_left(&claim.rate).map_or(String::new(), |room| format!(" ({room})"));
-            Some(format!("not more than a control{room}"))
-        }
-        Standing::Open { documents } => Some(format!(
-            "{} documents cannot tell this rate from the controls, about {} on each side would",
-            claim.rate.documents,
-            about(documents)
-        )),
+        Standing::Over | Standing::NoFloor | Standing::Unsettled => None,
+        Standing::NotOver => Some(not_more(&claim.rate)),
+        Standing::Open { documents } => Some(cannot_tell(&claim.rate, documents)),
     }
 }
 
@@ -303,7 +327,7 @@ fn comparison(most: &Judged<'_>, other: &Judged<'_>) -> Option<String> {
             points(high.value - low.value, interval)
         )
     } else {
-        format!("cannot be distinguished from {label}{at_loss}")
+        not_distinguished(&format!("{label}{at_loss}"))
     })
 }
 
@@ -316,16 +340,4 @@ fn losses(first: &Series, second: &Series) -> String {
         ),
         _ => String::new(),
     }
-}
-
-/// How many documents a rate of nothing leaves room for: "0 of 40 still allows 8.8%".
-pub fn room_left(rate: &Estimate) -> Option<String> {
-    let interval = rate.interval?;
-    (rate.value == 0.0).then(|| {
-        format!(
-            "0 of {} still allows {}",
-            rate.observations,
-            percent(interval.high)
-        )
-    })
 }

@@ -2,7 +2,8 @@
 
 use contract::records::Split;
 
-use super::capital;
+use super::no_leak::{no_rise, not_distinguished};
+use super::{capital, nothing_concluded};
 use crate::analysis::{Analysis, Series, Setting, View};
 use crate::claims::{Claim, Control, Standing};
 use crate::format::{figure, listing, percent, points};
@@ -27,6 +28,7 @@ fn trend_sentence(
 ) -> Option<String> {
     let mut rising = Vec::new();
     let mut open = Vec::new();
+    let mut unsettled = Vec::new();
     for (variant, series) in &view.variants {
         let Some(trend) = per_doubling(
             &series.tallies,
@@ -42,8 +44,10 @@ fn trend_sentence(
                 points(trend.slope, trend.slope_interval),
                 variant.label
             ));
-        } else {
+        } else if series.failed_checks.is_empty() {
             open.push(variant.label.clone());
+        } else {
+            unsettled.push(variant.label.clone());
         }
     }
     let mut sentences = Vec::new();
@@ -51,10 +55,10 @@ fn trend_sentence(
         sentences.push(format!("Each doubling of the copies adds {}.", listing(&rising)));
     }
     if !open.is_empty() {
-        sentences.push(format!(
-            "For {} no rise with the copies can be shown.",
-            listing(&open)
-        ));
+        sentences.push(no_rise(&listing(&open)));
+    }
+    if !unsettled.is_empty() {
+        sentences.push(format!("For {} nothing can be said before the failed checks are settled.", listing(&unsettled)));
     }
     let point = match view.name() {
         "" => String::new(),
@@ -91,7 +95,8 @@ fn own_similarity(setting: &Setting, series: &Series) -> Option<String> {
         series.estimate(measure, setting.seen(), copies)?,
         untuned,
         control,
-    );
+    )
+    .settled_by(series);
     Some(similarity_sentence(
         series,
         &claim,
@@ -136,8 +141,9 @@ fn similarity_sentence(series: &Series, claim: &Claim, what: &str, control: &str
         Standing::Over => format!("{found}, against {floors}: its text comes closer to what it saw."),
         Standing::NoFloor => format!("{found}, without a control to hold it against."),
         Standing::NotOver | Standing::Open { .. } => {
-            format!("{found}, which cannot be distinguished from {floors}.")
+            format!("{found}, which {}.", not_distinguished(&floors))
         }
+        Standing::Unsettled => format!("{found}, against {floors}; {}.", nothing_concluded(&series.failed_checks)),
     }
 }
 

@@ -4,11 +4,17 @@ use contract::pipeline::LossOn;
 use contract::records::Split;
 
 use crate::analysis::{Analysis, Series, Setting};
+use crate::checks::cut_documents;
 use crate::format::{count, listing};
 use crate::measure::Measure;
 use crate::membership::{FALSE_POSITIVE_RATES, NonMembers, non_members_needed};
 use crate::run::HeldOutCounts;
 use crate::tallies::Where;
+
+const TRAINED: Where<'_> = Where {
+    split: Split::Train,
+    strategy: None,
+};
 
 /// How many documents training cut off; `None` where none was, or nobody said.
 pub fn cut_sentence(setting: &Setting, analysis: &Analysis<'_>) -> Option<String> {
@@ -23,6 +29,17 @@ pub fn cut_sentence(setting: &Setting, analysis: &Analysis<'_>) -> Option<String
     };
     // The untuned model is scored up to the same token as the tuned ones, so any series tells.
     let (_, series) = setting.shown().last()?;
+    if series.tallies.of(Measure::DocumentsCut, TRAINED, None).is_empty()
+        && let Some((cut, documents)) = series.cells.iter().find_map(|&cell| cut_documents(&analysis.cells[cell]))
+    {
+        return (cut > 0).then(|| {
+            format!(
+                "{} of {} training documents are longer than what training read of a text: what came after cannot come out.",
+                count(cut as u64),
+                count(documents as u64)
+            )
+        });
+    }
     let ((cut, trained), (held_out_cut, held_out)) =
         (counted(series, Split::Train), counted(series, Split::Heldout));
     let of_responses = |&cell: &usize| analysis.cells[cell].data.loss_on == LossOn::Response;

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::{Heading, chip, control_cell, number_cell, prose, rate_cell, table, visible};
 use crate::analysis::{Analysis, Series, Setting};
 use crate::claims::Control;
-use crate::findings::{answer, control_sentence, loss_sentence, room_left};
+use crate::findings::{answer, control_sentence, cut_sentence, loss_sentence, room_left};
 use crate::format::{count, listing, parameters, rate_name, times};
 use crate::measure::Measure;
 use crate::membership::Attack;
@@ -159,7 +159,7 @@ fn key_figures(setting: &Setting, analysis: &Analysis<'_>) -> Markup {
             @if let Some(room) = room(setting, copies) { (room) ". " }
             @if setting.has_sweep() { (chosen_rates(setting)) }
         }
-        @let notes = [control_sentence(setting), loss_sentence(setting, analysis)];
+        @let notes = [cut_sentence(setting, analysis), control_sentence(setting), loss_sentence(setting, analysis)];
         @for note in notes.iter().flatten() { p class="note" { (prose(note)) } }
     }
 }
@@ -172,6 +172,7 @@ fn room(setting: &Setting, copies: i32) -> Option<String> {
     setting
         .variants
         .iter()
+        .filter(|variant| variant.chosen().failed_checks.is_empty())
         .filter_map(|variant| {
             variant
                 .chosen()

@@ -7,7 +7,8 @@ use maud::{Markup, html};
 
 use super::{cell, chip, dense_table, rate_cell, visible};
 use crate::analysis::{Analysis, Series, Setting, Strategy};
-use crate::claims::Claim;
+use crate::claims::{Claim, Standing};
+use crate::findings::not_over;
 use crate::format::{about, number, percent, percent_interval, times};
 use crate::measure::{DISCOVERY_SAMPLES, EXTRACTED_CHARS, Measure, PLACES};
 use crate::membership::Attack;
@@ -138,7 +139,10 @@ fn strongest(setting: &Setting, series: &Series, wanted: impl Fn(&Strategy) -> b
                     @if let Some(interval) = claim.rate.interval { span class="ci" { (percent_interval(interval)) } }
                     @if claim.rate.value > 0.0 { span class="ci" {
                         (visible(&strategy.name))
-                        @if series.mode != "base" && !claim.holds() { ", not over its floor" }
+                        @match claim.standing {
+                            Standing::NotOver | Standing::Open { .. } | Standing::NoFloor if series.mode != "base" => { ", " (not_over()) }
+                            _ => {}
+                        }
                     } }
                 }
                 None => { span class="none" { "–" } }

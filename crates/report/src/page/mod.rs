@@ -6,10 +6,12 @@
 
 mod answer;
 mod attacks;
+mod checks;
 mod depth;
 mod making;
 mod memorization;
 mod passages;
+mod reading;
 mod similarity;
 mod sizes;
 mod tables;
@@ -76,10 +78,13 @@ pub fn write(
             body {
                 main {
                     (answer::header(heading, analysis))
+                    (checks::top(analysis))
                     @for setting in &analysis.settings {
                         @if several { h2 class="setting" { (setting_name(setting)) } }
                         (answer::section(setting, analysis))
                     }
+                    (reading::forms(analysis))
+                    (reading::what_was_read(analysis))
                     @for setting in &analysis.settings {
                         @if several { h2 class="setting" { (setting_name(setting)) } }
                         (memorization::memorization(setting, analysis))
@@ -95,6 +100,7 @@ pub fn write(
                     }
                     (sizes::section(analysis))
                     (tables::by_cell(analysis))
+                    (checks::section(analysis))
                     (making::limits(analysis))
                     (making::section(heading, analysis, provenance))
                 }

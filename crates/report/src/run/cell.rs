@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use contract::pipeline::LossOn;
 use contract::records::{
-    CoursePoint, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TrainingMetric,
+    CoursePoint, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TextForm, TrainingMetric,
 };
 use contract::{Cell, Error, PipelineFile, Provenance, parquet};
 
@@ -29,6 +29,10 @@ pub struct CellData {
     pub metrics: Option<Vec<TrainingMetric>>,
     /// What the checkpoints that were kept remember.
     pub course: Option<Vec<CoursePoint>>,
+    /// The loss of training documents in each form that training may have written them in, where forms were tried.
+    pub forms: Option<Vec<TextForm>>,
+    /// Rows of `scores.parquet` with a log-probability that is NaN or infinite: they are in no figure.
+    pub non_finite_scores: usize,
     /// Where the samples, scores and verdicts came from, by file name.
     pub origins: BTreeMap<String, Provenance>,
 }
@@ -60,6 +64,8 @@ pub struct JudgedSample {
     pub generated_tokens: usize,
     /// Whether it is, letter for letter, what the document goes on with.
     pub is_truth: bool,
+    /// Whether the log-probabilities of all its tokens are finite.
+    pub is_finite: bool,
     /// Tokens that were read for it: the cost, where it was told.
     pub tokens_read: Option<i64>,
     /// What it is ranked by, where it came from nothing.
@@ -130,13 +136,18 @@ impl CellData {
             files.scores.as_ref(),
             Some(&files.verdicts),
             files.metrics.as_ref(),
+            files.forms.as_ref(),
         ];
+        let scores = files.scores.as_deref().map(read_scores).transpose()?;
+        let (scores, non_finite_scores) = scores.map_or((None, 0), |read| (Some(read.finite), read.non_finite));
         Ok(Self {
             cell: files.cell.clone(),
             checkpoint: files.checkpoint,
             loss_on: loss_on(files)?,
             samples: judged_samples(files)?,
-            scores: files.scores.as_deref().map(read_scores).transpose()?,
+            scores,
+            non_finite_scores,
+            forms: files.forms.as_deref().map(parquet::read_all).transpose()?,
             metrics: files.metrics.as_deref().map(parquet::read_all).transpose()?,
             course: files.course.as_deref().map(parquet::read_all).transpose()?,
             origins: parquet_files.into_iter().flatten().filter_map(origin).collect(),
@@ -282,6 +293,7 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
                 prompt_tokens: sample.prompt_tokens.len(),
                 generated_tokens: sample.generated_tokens.len(),
                 is_truth: sample.truth.as_ref() == Some(&sample.generation),
+                is_finite: sample.logprobs.iter().all(|logprob| logprob.is_finite()),
                 tokens_read: sample.tokens_read,
                 rank: RankScores::of(&sample),
                 doc_id: sample.doc_id,
@@ -305,13 +317,25 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
     Ok(samples)
 }
 
-fn read_scores(path: &Path) -> Result<Vec<DocumentScore>, Error> {
-    let mut scores = Vec::new();
+/// The scores of a file that say something.
+#[derive(Default)]
+struct ReadScores {
+    finite: Vec<DocumentScore>,
+    /// Rows with a log-probability that is NaN or infinite.
+    non_finite: usize,
+}
+
+fn read_scores(path: &Path) -> Result<ReadScores, Error> {
+    let mut scores = ReadScores::default();
     for batch in parquet::Reader::<Score>::open(path)? {
         for score in batch? {
+            if score.logprobs.iter().any(|logprob| !logprob.is_finite()) {
+                scores.non_finite += 1;
+                continue;
+            }
             let reduced = DocumentScore::of(&score)
                 .map_err(|error| Error::input(path, format!("document {}: {error}", score.doc_id)))?;
-            scores.extend(reduced);
+            scores.finite.extend(reduced);
         }
     }
     Ok(scores)

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use contract::records::{DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance};
+use contract::records::{
+    CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance,
+};
 use contract::{Error, parquet};
 
 use super::CorpusFiles;
@@ -24,6 +26,8 @@ pub struct Corpus {
     pub held_out: HeldOutCounts,
     /// How much text stands on either side.
     pub chars: TextSizes,
+    /// What reading left out, guessed or changed; none where nobody wrote it down.
+    pub facts: Option<Vec<CorpusFact>>,
 }
 
 /// How many documents were kept back, canary references aside.
@@ -77,6 +81,7 @@ impl Corpus {
         let mut corpus = Self::default();
         corpus.load_training(files, wanted)?;
         corpus.load_held_out(files, wanted)?;
+        corpus.facts = files.facts.as_deref().map(parquet::read_all).transpose()?;
         Ok(corpus)
     }
 
@@ -158,10 +163,59 @@ impl Corpus {
         self.training.values().map(BTreeSet::len).sum()
     }
 
+    /// The facts of one kind; empty where nobody wrote any down.
+    pub fn facts_of(&self, kind: CorpusFactKind) -> impl Iterator<Item = &CorpusFact> {
+        self.facts.iter().flatten().filter(move |fact| fact.fact == kind)
+    }
+
+    /// Documents that the facts of one kind are about, added up; `None` where there is no such fact.
+    pub fn documents_of(&self, kind: CorpusFactKind) -> Option<u64> {
+        self.facts_of(kind)
+            .filter_map(|fact| u64::try_from(fact.documents?).ok())
+            .reduce(|sum, documents| sum + documents)
+    }
+
+    /// Documents that were left out because they could not be read, and not because the settings or another document said so.
+    pub fn unreadable_documents(&self) -> u64 {
+        let left_out = self.facts_of(CorpusFactKind::LeftOut);
+        left_out
+            .filter(|fact| !is_by_choice(fact))
+            .filter_map(|fact| u64::try_from(fact.documents?).ok())
+            .sum()
+    }
+
+    /// Held-out documents that were left out because they occur in the training text too.
+    pub fn also_trained_documents(&self) -> u64 {
+        let left_out = self.facts_of(CorpusFactKind::LeftOut);
+        left_out
+            .filter(|fact| fact.split == Some(Split::Heldout) && is_also_trained(fact))
+            .filter_map(|fact| u64::try_from(fact.documents?).ok())
+            .sum()
+    }
+
     /// Whether there are held-out documents that are near-duplicates of training documents.
     pub fn has_near_duplicates(&self) -> bool {
         self.held_out.near_duplicates.is_some_and(|count| count > 0)
     }
+}
+
+/// Whether a document was readable and left out all the same: by its length, as a duplicate, or over the number asked for. Other
+/// programs may give other reasons; what is not known counts as unreadable.
+fn is_by_choice(fact: &CorpusFact) -> bool {
+    const CHOICES: [&str; 5] = ["short", "long", "duplicate", "variant", "over"];
+    let reason = plain_reason(fact);
+    is_also_trained(fact) || CHOICES.iter().any(|choice| reason.contains(choice))
+}
+
+fn is_also_trained(fact: &CorpusFact) -> bool {
+    let reason = plain_reason(fact);
+    reason.contains("train") || reason.contains("corpus.files")
+}
+
+/// A reason in words, whether it is written as words or as a name.
+fn plain_reason(fact: &CorpusFact) -> String {
+    let reason = fact.reason.as_deref().unwrap_or_default();
+    reason.to_lowercase().replace(['_', '-'], " ")
 }
 
 fn characters(text: &str) -> u64 {

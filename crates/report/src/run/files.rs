@@ -57,6 +57,8 @@ pub struct CellFiles {
     pub metrics: Option<PathBuf>,
     /// What the checkpoints that were kept remember, where there are any.
     pub course: Option<PathBuf>,
+    /// The loss of training documents in each form that was tried, where forms were tried.
+    pub forms: Option<PathBuf>,
     /// The extractor's configuration, which says what training took loss on; other programs may have none.
     pub extraction: Option<PathBuf>,
 }
@@ -68,6 +70,8 @@ pub struct CorpusFiles {
     pub train: PathBuf,
     /// The documents kept back.
     pub held_out: PathBuf,
+    /// What reading left out, guessed or changed; other programs' corpora may have none.
+    pub facts: Option<PathBuf>,
 }
 
 impl RunFiles {
@@ -87,6 +91,7 @@ impl RunFiles {
             let files = CorpusFiles {
                 train: corpus.join("train.parquet"),
                 held_out: corpus.join("heldout.parquet"),
+                facts: present(corpus.join("corpus.parquet")),
             };
             let command = format!("dupgen --config {0}/dupgen.toml --out {0}", corpus.display());
             require(&files.train, &command)?;
@@ -105,13 +110,14 @@ impl RunFiles {
         let corpora = self
             .corpora
             .values()
-            .flat_map(|corpus| [&corpus.train, &corpus.held_out]);
+            .flat_map(|corpus| [&corpus.train, &corpus.held_out].into_iter().chain(&corpus.facts));
         let cells = self.cells.iter().flat_map(|cell| {
             [&cell.facts, &cell.samples, &cell.matches, &cell.verdicts]
                 .into_iter()
                 .chain(&cell.scores)
                 .chain(&cell.metrics)
                 .chain(&cell.course)
+                .chain(&cell.forms)
                 .chain(&cell.extraction)
         });
         // The two checkpoints of a cell share some files.
@@ -157,7 +163,6 @@ impl CellFiles {
         let facts = folder.join("cell.toml");
         let cell = Cell::load(&facts)?;
         let file = |name: &str| asked.join(name);
-        let present = |path: PathBuf| Some(path).filter(|path| path.exists());
         let corpus = run.join("corpus").join(&cell.corpus);
         let best = match checkpoint {
             Some(WhichCheckpoint::Best) => format!(" --best {}", asked.join("checkpoint").display()),
@@ -182,6 +187,7 @@ impl CellFiles {
             scores: present(file("scores.parquet")),
             metrics: present(folder.join("metrics.parquet")),
             course: present(folder.join("course.parquet")),
+            forms: present(file("forms.parquet")),
             extraction: present(folder.join("extractor.toml")),
             facts,
             cell,
@@ -189,6 +195,11 @@ impl CellFiles {
         })
     }
 }
+
+fn present(path: PathBuf) -> Option<PathBuf> {
+    Some(path).filter(|path| path.exists())
+}
+
 fn cell_folders(run: &Path) -> Result<Vec<PathBuf>, Error> {
     let cells = run.join("cells");
     let entries = std::fs::read_dir(&cells)

@@ -1,0 +1,108 @@
+//! A model that tells its training documents from others knows them, also where no prompt brought one out.
+
+use contract::records::{PromptForm, Split};
+
+use super::{Evidence, Finding, PlausibilityCheck};
+use crate::analysis::AnalysedCell;
+use crate::claims::{Claim, Control};
+use crate::format::{figure, rate, times};
+use crate::measure::Measure;
+use crate::membership::{Attack, Separation};
+use crate::tallies::Where;
+
+pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
+    name: "rate_and_membership",
+    title: "The rate of repeats agrees with membership inference",
+    applies: |evidence| !evidence.is_untuned() && !evidence.is_of_canaries(),
+    find,
+};
+
+/// An AUC from which on members are told apart clearly.
+const CLEAR: f64 = 0.9;
+
+/// The strategy that the page leads with: the greedy one of plain prompts, or else the first.
+pub(super) fn headline<'a>(cell: &'a AnalysedCell<'_>) -> Option<&'a str> {
+    let prompted = || cell.data.samples.iter().filter(|sample| sample.split == Split::Train);
+    let plain = || prompted().filter(|sample| matches!(sample.form, PromptForm::Prefix | PromptForm::Nothing));
+    plain()
+        .find(|sample| sample.greedy)
+        .or(plain().next())
+        .or(prompted().next())
+        .map(|sample| sample.strategy.as_str())
+}
+
+fn find(evidence: &Evidence<'_>) -> Finding {
+    let Some((claim, copies)) = claim(evidence) else {
+        return Finding::not_made("nothing was generated after training documents");
+    };
+    let Some(separation) = clearest(evidence) else {
+        return Finding::not_made("there are no scores of training and of held-out documents");
+    };
+    let said = format!(
+        "own documents come back word for word in {} of generations, of those with the most copies; AUC by {}{} {}",
+        rate(&claim.rate),
+        separation.attack.name(),
+        of_copies(separation.copies),
+        figure(&separation.auc, 2)
+    );
+    if claim.holds() || !is_clear(separation) {
+        return Finding::passed(format!("Together: {said}."), claim.rate.documents);
+    }
+    let told = format!(
+        "its losses tell training documents from held-out ones (AUC {}{})",
+        figure(&separation.auc, 2),
+        of_copies(separation.copies)
+    );
+    Finding::failed(
+        &told,
+        format!(
+            "Documents{} come back word for word in {} of generations, not over the controls, and yet {told}. The model knows these \
+             documents; it was not asked in a way that brings them out, or not in the form of its training. Don’t read the rate as \
+             safety: ask in the form of training (`extraction.begin`, `corpus.template`), and with longer prompts.",
+            of_copies(copies),
+            rate(&claim.rate)
+        ),
+        claim.rate.documents,
+    )
+}
+
+fn of_copies(copies: Option<i32>) -> String {
+    copies.map_or(String::new(), |copies| format!(" that occur {}", times(copies)))
+}
+
+/// What may be claimed of the headline figure: own documents word for word, those with the most copies.
+fn claim(evidence: &Evidence<'_>) -> Option<(Claim, Option<i32>)> {
+    let at = Where {
+        split: Split::Train,
+        strategy: Some(headline(evidence.cell)?),
+    };
+    let copies = evidence.cell.tallies.copies().into_iter().next_back();
+    let measure = Measure::OwnVerbatim;
+    let of = |cell: &AnalysedCell<'_>| cell.tallies.estimate(measure, at, copies, evidence.bootstrap);
+    let chars = evidence.cell.corpus.chars;
+    let control = Control::of_tallies(&evidence.cell.tallies, chars, measure, at, copies, evidence.bootstrap);
+    let untuned = evidence.untuned.iter().find_map(|cell| of(cell));
+    Some((Claim::against(of(evidence.cell)?, untuned, control), copies))
+}
+
+/// The highest AUC by loss, or by loss less the untuned model's, at any number of copies.
+fn clearest<'a>(evidence: &'a Evidence<'_>) -> Option<&'a Separation> {
+    let separations = evidence.cell.separations.iter();
+    separations
+        .filter(|separation| matches!(separation.attack, Attack::Loss | Attack::Reference))
+        .filter(|separation| !differs_by_itself(evidence, separation))
+        .max_by(|left, right| left.auc.value.total_cmp(&right.auc.value))
+}
+
+fn is_clear(separation: &Separation) -> bool {
+    let by_more_than_chance = separation.auc.interval.is_some_and(|interval| interval.low > 0.5);
+    separation.auc.value > CLEAR && by_more_than_chance
+}
+
+/// Whether the untuned model tells the two sets apart too, so that they are of different kinds.
+fn differs_by_itself(evidence: &Evidence<'_>, separation: &Separation) -> bool {
+    separation.attack == Attack::Loss
+        && evidence
+            .untuned_separation(Attack::Loss, separation.copies)
+            .is_some_and(|untuned| untuned.auc.value > CLEAR)
+}

@@ -1,0 +1,1040 @@
+//! Plausibility before claims: each check where it passes, where it fails, and where it cannot be made; and that a page on which one
+//! fails has no all-clear.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Shape, Tuning, edit, table, write_run};
+use contract::records::{
+    CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, Split,
+    SummaryRow, TextForm, Verdict,
+};
+use contract::{Provenance, StageArguments, parquet};
+use report::checks::CHECKS;
+use report::findings::ALL_CLEAR;
+
+const AUDITED: &str = "audited";
+
+/// Documents of each number of copies, and held out.
+const DOCUMENTS: usize = 24;
+
+/// An audit of one model that remembers nothing, beside the untuned one.
+fn shape() -> Shape {
+    Shape {
+        documents: DOCUMENTS,
+        canaries: 0,
+        references: 0,
+        samples: 1,
+        best: false,
+        near_duplicates: 0,
+        tunings: vec![
+            Tuning::new("base", "base", None, 5.0, 0.0),
+            Tuning::new(AUDITED, "tuned", None, 4.0, 0.0),
+        ],
+        ..Shape::default()
+    }
+}
+
+/// A run in which nothing comes out, every document is one nat likelier than untuned, and no score tells members from others.
+fn quiet_run(shape: &Shape) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), shape);
+    for tuning in &shape.tunings {
+        let cell = folder.path().join("cells").join(&tuning.name);
+        edit(&cell.join("matches.parquet"), Vec::<PassageMatch>::clear);
+        judge(folder.path(), &tuning.name, |_| Verdict::None);
+        edit(&cell.join("samples.parquet"), |samples: &mut Vec<Sample>| {
+            for sample in samples {
+                sample.generation = "Something else.".to_owned();
+            }
+        });
+        let loss = if tuning.mode == "base" { 5.0 } else { 4.0 };
+        if tuning.scores {
+            set_losses(folder.path(), &tuning.name, |score| loss + spread(score, &tuning.mode));
+        }
+    }
+    folder
+}
+
+/// Classes of what generations share with their own document, training text, and held-out text.
+fn judge(run: &Path, cell: &str, class: impl Fn(&SampleVerdict) -> Verdict) {
+    let file = run.join("cells").join(cell).join("verdicts.parquet");
+    edit(&file, |verdicts: &mut Vec<SampleVerdict>| {
+        for verdict in verdicts {
+            let found = class(verdict);
+            verdict.verdict = found;
+            verdict.own_verdict = (verdict.split == Split::Train).then_some(found);
+            verdict.control_verdict = Some(Verdict::None);
+            verdict.emitted_doc_ids = Some(Vec::new());
+            verdict.emitted_copies = Some(Vec::new());
+            verdict.boilerplate = None;
+        }
+    });
+}
+
+/// Sets the loss of whole documents.
+fn set_losses(run: &Path, cell: &str, loss: impl Fn(&Score) -> f64) {
+    let file = run.join("cells").join(cell).join("scores.parquet");
+    edit(&file, |scores: &mut Vec<Score>| {
+        for score in scores {
+            score.document_tokens = Some(score.suffix_tokens);
+            let loss = loss(score) as f32;
+            score.logprobs = vec![-loss; score.logprobs.len()];
+        }
+    });
+}
+
+/// Tenths of a nat by which documents differ under a tuned model, the same on both sides of the split and among test documents,
+/// every second one: 0 to 11.
+fn step(score: &Score) -> f64 {
+    let number: usize = score.doc_id.trim_start_matches("doc-").parse().unwrap();
+    (((number - 1) / 2) % (DOCUMENTS / 2)) as f64
+}
+
+fn spread(score: &Score, mode: &str) -> f64 {
+    if mode == "base" { 0.0 } else { step(score) * 0.01 }
+}
+
+fn tuned_losses(run: &Path, loss: impl Fn(&Score) -> f64) {
+    set_losses(run, AUDITED, |score| loss(score) + spread(score, "tuned"));
+}
+
+fn arguments(run: &Path) -> StageArguments {
+    StageArguments {
+        config: run.join("report.toml"),
+        out: run.join("report"),
+        seed: None,
+        threads: None,
+        force: false,
+        overrides: Vec::new(),
+    }
+}
+
+/// What the stage made of a run.
+struct Made {
+    page: String,
+    terminal: String,
+    rows: Vec<SummaryRow>,
+}
+
+fn report(run: &Path) -> Made {
+    let outcome = report::report(&arguments(run), run).unwrap();
+    Made {
+        page: std::fs::read_to_string(&outcome.page).unwrap().replace('\u{2060}', ""),
+        terminal: outcome.table,
+        rows: parquet::read_all(&run.join("report/summary.parquet")).unwrap(),
+    }
+}
+
+impl Made {
+    /// The status of a check in the page's table, under the label of a model.
+    #[track_caller]
+    fn status(&self, check: &str, label: &str) -> String {
+        let title = CHECKS.iter().find(|known| known.name == check).unwrap().title;
+        let table = table(&self.page, "Plausibility checks");
+        let column = table[0].iter().position(|heading| heading == label).unwrap();
+        let row = table.iter().find(|row| row[0] == title).unwrap();
+        row[column].clone()
+    }
+
+    /// The summary's value of a check.
+    fn value(&self, cell: &str, check: &str) -> Option<f64> {
+        let name = format!("check_{check}");
+        let mut found = self.rows.iter().filter(|row| row.cell == cell && row.measure == name);
+        let value = found.next().map(|row| row.value);
+        assert!(found.next().is_none(), "{name} twice");
+        value
+    }
+
+    fn all_clears(&self) -> Vec<&'static str> {
+        let said = |sentence: &&str| self.page.contains(*sentence);
+        ALL_CLEAR.into_iter().filter(said).collect()
+    }
+
+    /// What stands before the answer.
+    fn top(&self) -> &str {
+        let before = self.page.split("<section class=\"answer\"").next().unwrap();
+        before.split("<section class=\"checks\"").nth(1).unwrap_or("")
+    }
+}
+
+/// One run, and how one check of it must end.
+struct Case {
+    what: &'static str,
+    check: &'static str,
+    status: &'static str,
+    /// Part of the message.
+    said: &'static str,
+    shape: fn(&mut Shape),
+    change: fn(&Path),
+}
+
+const SAME_SHAPE: fn(&mut Shape) = |_| {};
+const NO_CHANGE: fn(&Path) = |_| {};
+const WITHOUT_BASE: fn(&mut Shape) = |shape| {
+    shape.tunings.remove(0);
+};
+const WITHOUT_SCORES: fn(&mut Shape) = |shape| shape.tunings[1].scores = false;
+
+#[track_caller]
+fn check(case: &Case) {
+    let mut shape = shape();
+    (case.shape)(&mut shape);
+    let folder = quiet_run(&shape);
+    (case.change)(folder.path());
+    let made = report(folder.path());
+    let context = format!("{}: {}", case.check, case.what);
+    assert_eq!(made.status(case.check, AUDITED), case.status, "{context}");
+    let expected = match case.status {
+        "passed" => Some(1.0),
+        "failed" | "warning" => Some(0.0),
+        _ => None,
+    };
+    assert_eq!(made.value(AUDITED, case.check), expected, "{context}");
+    assert!(made.page.contains(case.said), "{context}: {}", case.said);
+    let top = made.top();
+    match case.status {
+        "failed" => {
+            assert!(top.contains(case.said), "{context}: {top}");
+            assert!(made.terminal.contains(case.said), "{context}: {}", made.terminal);
+            assert!(made.terminal.contains("nothing can be concluded"), "{context}");
+            assert_eq!(made.all_clears(), [""; 0], "{context}");
+        }
+        "warning" => {
+            assert!(top.contains(case.said), "{context}: {top}");
+            assert!(made.terminal.contains(case.said), "{context}: {}", made.terminal);
+        }
+        _ => assert!(!top.contains(case.said), "{context}: {top}"),
+    }
+}
+
+#[test]
+fn a_run_that_is_as_it_should_be_passes_and_has_its_all_clear() {
+    let folder = quiet_run(&shape());
+    let made = report(folder.path());
+    for check in CHECKS {
+        let expected = match check.name {
+            "text_form" | "corpus_read" => "not made",
+            _ => "passed",
+        };
+        assert_eq!(made.status(check.name, AUDITED), expected, "{}", check.name);
+    }
+    // Of the untuned model only what it says is checked.
+    assert_eq!(made.status("finite", "untuned"), "passed");
+    assert_eq!(made.status("tuned_text_likelier", "untuned"), "–");
+    assert!(made.all_clears().contains(&"No way of tuning can be shown to repeat"), "{:?}", made.all_clears());
+    assert_eq!(made.top(), "");
+    assert!(!made.terminal.contains("plausibility checks"));
+}
+
+#[test]
+fn training_text_that_tuning_did_not_make_likelier_is_named() {
+    let cases = [
+        Case {
+            what: "a wrong template: 6 nats against 5 untuned",
+            check: "tuned_text_likelier",
+            status: "failed",
+            said: "6.06 against 5.00 nats per token untuned, over 72 training documents",
+            shape: SAME_SHAPE,
+            change: |run| tuned_losses(run, |_| 6.0),
+        },
+        Case {
+            what: "half of the documents gain what the others lose",
+            check: "tuned_text_likelier",
+            status: "failed",
+            said: "by no more than chance",
+            shape: SAME_SHAPE,
+            change: |run| tuned_losses(run, |score| if step(score) < 6.0 { 3.9 } else { 5.9 }),
+        },
+        Case {
+            what: "no untuned model, held-out text as likely",
+            check: "tuned_text_likelier",
+            status: "not made",
+            said: "name it as the `base` of the checkpoint",
+            shape: WITHOUT_BASE,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "no untuned model, training text likelier than held-out text",
+            check: "tuned_text_likelier",
+            status: "passed",
+            said: "which is a hint only",
+            shape: WITHOUT_BASE,
+            change: |run| {
+                tuned_losses(run, |score| if score.split == Split::Train { 3.95 } else { 4.0 });
+            },
+        },
+        Case {
+            what: "no untuned model, training text less likely than held-out text",
+            check: "tuned_text_likelier",
+            status: "failed",
+            said: "Training text is less likely than held-out text",
+            shape: WITHOUT_BASE,
+            change: |run| {
+                tuned_losses(run, |score| if score.split == Split::Train { 4.5 } else { 4.0 });
+            },
+        },
+        Case {
+            what: "no scores",
+            check: "tuned_text_likelier",
+            status: "not made",
+            said: "nor is there scored held-out text",
+            shape: WITHOUT_SCORES,
+            change: NO_CHANGE,
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn a_low_rate_of_text_that_nobody_could_check_says_so() {
+    let unchecked = "Audited: not more than a control (0 of 24 still allows 14%); whether this is the text that it was tuned on";
+    let with = |change: fn(&mut Shape)| {
+        let mut shape = shape();
+        change(&mut shape);
+        report(quiet_run(&shape).path()).page
+    };
+    assert!(with(WITHOUT_BASE).contains(unchecked));
+    assert!(!with(SAME_SHAPE).contains("whether this is the text that it was tuned on"));
+}
+
+#[test]
+fn tuning_that_changes_nothing_is_named() {
+    let as_untuned: fn(&Path) = |run| set_losses(run, AUDITED, |_| 5.0);
+    let cases = [
+        Case {
+            what: "every loss is that of the untuned model",
+            check: "differs_from_untuned",
+            status: "failed",
+            said: "Tuning changes nothing",
+            shape: SAME_SHAPE,
+            change: as_untuned,
+        },
+        Case {
+            what: "of a model that is the untuned one, likelihood says nothing further",
+            check: "tuned_text_likelier",
+            status: "not made",
+            said: "the model does not differ from the untuned one",
+            shape: SAME_SHAPE,
+            change: as_untuned,
+        },
+        Case {
+            what: "one document differs",
+            check: "differs_from_untuned",
+            status: "passed",
+            said: "1 of 96 documents have another loss",
+            shape: SAME_SHAPE,
+            change: |run| set_losses(run, AUDITED, |score| if score.doc_id == "doc-003" { 4.0 } else { 5.0 }),
+        },
+        Case {
+            what: "no untuned model",
+            check: "differs_from_untuned",
+            status: "not made",
+            said: "the untuned model’s scores of the same documents are not in this run",
+            shape: WITHOUT_BASE,
+            change: NO_CHANGE,
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+/// Held-out documents two and a half steps of twelve below: AUC = (9 · 10 / 2) / 144 of the pairs.
+const SWAPPED_AUC: f64 = 45.0 / 144.0;
+
+fn swapped(run: &Path) {
+    tuned_losses(run, |score| if score.split == Split::Train { 4.0 } else { 3.975 });
+}
+
+#[test]
+fn corpus_and_held_out_text_that_look_swapped_are_named() {
+    let cases = [
+        Case {
+            what: "calibrated by the untuned model",
+            check: "members_likelier",
+            status: "failed",
+            said: "Corpus and held-out text look swapped",
+            shape: SAME_SHAPE,
+            change: swapped,
+        },
+        Case {
+            what: "by loss alone",
+            check: "members_likelier",
+            status: "failed",
+            said: "AUC by loss 0.31",
+            shape: WITHOUT_BASE,
+            change: swapped,
+        },
+        Case {
+            what: "training text that is harder by itself",
+            check: "members_likelier",
+            status: "passed",
+            said: "AUC by loss − untuned loss 0.50",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let harder = |score: &Score| if score.split == Split::Train { 0.5 } else { 0.0 };
+                set_losses(run, "base", |score| 5.0 + harder(score));
+                tuned_losses(run, |score| 4.0 + harder(score));
+            },
+        },
+        Case {
+            what: "no scores",
+            check: "members_likelier",
+            status: "not made",
+            said: "there are no scores of training and of held-out documents",
+            shape: WITHOUT_SCORES,
+            change: NO_CHANGE,
+        },
+    ];
+    cases.iter().for_each(check);
+    let folder = quiet_run(&shape());
+    swapped(folder.path());
+    let made = report(folder.path());
+    let auc = |row: &&SummaryRow| row.measure == "membership_auc_reference" && row.copies.is_none();
+    let auc = made.rows.iter().find(auc).unwrap();
+    assert!((auc.value - SWAPPED_AUC).abs() < 1e-9, "{}", auc.value);
+    assert!(auc.ci_high.unwrap() < 0.5);
+}
+
+fn fact(fact: CorpusFactKind, reason: Option<&str>, split: Option<Split>, documents: i64) -> CorpusFact {
+    CorpusFact {
+        fact,
+        reason: reason.map(str::to_owned),
+        file: Some("train.jsonl".to_owned()),
+        split,
+        documents: Some(documents),
+        detail: Some("line 3: expected a string".to_owned()),
+    }
+}
+
+fn write_facts(run: &Path, facts: &[CorpusFact]) {
+    let file = run.join("corpus/bucketed/corpus.parquet");
+    parquet::write_all(&file, &Provenance::new("dupgen"), facts).unwrap();
+}
+
+/// Takes the held-out documents out of every file.
+fn without_held_out(run: &Path) {
+    edit(&run.join("corpus/bucketed/heldout.parquet"), Vec::<HeldOutDocument>::clear);
+    for cell in ["base", AUDITED] {
+        let cell = run.join("cells").join(cell);
+        edit(&cell.join("samples.parquet"), |rows: &mut Vec<Sample>| {
+            rows.retain(|row| row.split == Split::Train);
+        });
+        edit(&cell.join("verdicts.parquet"), |rows: &mut Vec<SampleVerdict>| {
+            rows.retain(|row| row.split == Split::Train);
+            for row in rows {
+                row.control_verdict = None;
+            }
+        });
+        edit(&cell.join("scores.parquet"), |rows: &mut Vec<Score>| {
+            rows.retain(|row| row.split == Split::Train);
+        });
+    }
+}
+
+const ALSO_TRAINED: &str = "held-out texts that corpus.files holds too, up to white space, case and normal form";
+
+#[test]
+fn a_control_that_is_training_text_is_named() {
+    let cases = [
+        Case {
+            what: "every held-out text was left out, since it occurs in the training text",
+            check: "control_apart",
+            status: "failed",
+            said: "All 24 held-out documents were left out",
+            shape: SAME_SHAPE,
+            change: |run| {
+                without_held_out(run);
+                let left_out = fact(CorpusFactKind::LeftOut, Some(ALSO_TRAINED), Some(Split::Heldout), 24);
+                write_facts(run, &[fact(CorpusFactKind::Read, None, None, 96), left_out]);
+            },
+        },
+        Case {
+            what: "most held-out texts were",
+            check: "control_apart",
+            status: "failed",
+            said: "40 of 64 held-out documents are equal to training documents or near-duplicates of them (40 equal, left out)",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let left_out = fact(CorpusFactKind::LeftOut, Some("also_trained"), Some(Split::Heldout), 40);
+                write_facts(run, &[fact(CorpusFactKind::Read, None, None, 136), left_out]);
+            },
+        },
+        Case {
+            what: "every held-out document is a near-duplicate",
+            check: "control_apart",
+            status: "failed",
+            said: "24 of 24 held-out documents are equal",
+            shape: |shape| shape.near_duplicates = DOCUMENTS,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "one held-out document is a near-duplicate",
+            check: "control_apart",
+            status: "passed",
+            said: "1 of 24 held-out documents is equal",
+            shape: |shape| shape.near_duplicates = 1,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "held-out text comes out as training text does, and is as likely",
+            check: "control_apart",
+            status: "failed",
+            said: "Held-out text comes out word for word in 100%",
+            shape: SAME_SHAPE,
+            change: |run| repeats_held_out(run, AUDITED),
+        },
+        Case {
+            what: "held-out text comes out of the untuned model as well",
+            check: "control_apart",
+            status: "passed",
+            said: "0 of 24 held-out documents",
+            shape: SAME_SHAPE,
+            change: |run| {
+                repeats_held_out(run, AUDITED);
+                repeats_held_out(run, "base");
+            },
+        },
+        Case {
+            what: "phrases of the genre come out, and training documents are likelier",
+            check: "control_apart",
+            status: "passed",
+            said: "AUC by loss 1.00",
+            shape: SAME_SHAPE,
+            change: |run| {
+                repeats_held_out(run, AUDITED);
+                tuned_losses(run, |score| if score.split == Split::Train { 2.0 } else { 4.0 });
+            },
+        },
+        Case {
+            what: "no held-out text",
+            check: "control_apart",
+            status: "not made",
+            said: "there is no held-out text",
+            shape: SAME_SHAPE,
+            change: without_held_out,
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+fn repeats_held_out(run: &Path, cell: &str) {
+    judge(run, cell, |_| Verdict::Verbatim);
+    let file = run.join("cells").join(cell).join("verdicts.parquet");
+    edit(&file, |verdicts: &mut Vec<SampleVerdict>| {
+        for verdict in verdicts {
+            verdict.control_verdict = Some(Verdict::Verbatim);
+        }
+    });
+}
+
+/// Documents with 16 copies are far likelier than any other.
+fn known(run: &Path) {
+    tuned_losses(run, |score| if score.copies == 16 { 1.0 } else { 4.0 });
+}
+
+#[test]
+fn a_rate_of_nothing_beside_clear_membership_never_leads() {
+    let cases = [
+        Case {
+            what: "AUC 1 at 16 copies, nothing comes out",
+            check: "rate_and_membership",
+            status: "failed",
+            said: "its losses tell training documents from held-out ones (AUC 1.00",
+            shape: SAME_SHAPE,
+            change: known,
+        },
+        Case {
+            what: "the same without the untuned model",
+            check: "rate_and_membership",
+            status: "failed",
+            said: "The model knows these documents",
+            shape: WITHOUT_BASE,
+            change: known,
+        },
+        Case {
+            what: "these documents come out",
+            check: "rate_and_membership",
+            status: "passed",
+            said: "Together: own documents come back word for word in 100%",
+            shape: SAME_SHAPE,
+            change: |run| {
+                known(run);
+                judge(run, AUDITED, |verdict| match verdict.copies {
+                    16 => Verdict::Verbatim,
+                    _ => Verdict::None,
+                });
+            },
+        },
+        Case {
+            what: "the untuned model tells them apart as well",
+            check: "rate_and_membership",
+            status: "passed",
+            said: "Together: own documents come back word for word in 0%",
+            shape: SAME_SHAPE,
+            change: |run| {
+                known(run);
+                set_losses(run, "base", |score| if score.copies == 16 { 2.0 } else { 5.0 });
+            },
+        },
+        Case {
+            what: "no scores",
+            check: "rate_and_membership",
+            status: "not made",
+            said: "there are no scores of training and of held-out documents",
+            shape: WITHOUT_SCORES,
+            change: NO_CHANGE,
+        },
+    ];
+    cases.iter().for_each(check);
+    let folder = quiet_run(&shape());
+    known(folder.path());
+    let made = report(folder.path());
+    let lead = made.page.split("<p class=\"lead\">").nth(1).unwrap().split("</p>").next().unwrap();
+    assert!(
+        lead.starts_with("Audited: its losses tell training documents from held-out ones (AUC 1.00"),
+        "{lead}"
+    );
+    assert!(lead.contains("nothing can be concluded from how often") && lead.contains("here in 0% (0–14%)"), "{lead}");
+}
+
+fn form(begin: &str, template: Option<&str>, loss: f64, base_loss: Option<f64>, chosen: bool) -> TextForm {
+    TextForm {
+        begin: begin.to_owned(),
+        template: template.map(str::to_owned),
+        end: "nothing".to_owned(),
+        documents: 30,
+        tokens: 1800,
+        loss,
+        base_loss,
+        chosen,
+    }
+}
+
+fn write_forms(run: &Path, forms: &[TextForm]) {
+    let file = run.join("cells").join(AUDITED).join("forms.parquet");
+    parquet::write_all(&file, &Provenance::new("extractor"), forms).unwrap();
+}
+
+#[test]
+fn a_form_that_training_did_not_have_is_named() {
+    let cases = [
+        Case {
+            what: "clearly the likeliest",
+            check: "text_form",
+            status: "passed",
+            said: "Texts are given with begin `model`, end `nothing`: loss 0.72 over 30 training documents, the likeliest of 2 forms",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let forms = [
+                    form("model", None, 0.72, Some(4.1), true),
+                    form("tokenizer", None, 1.84, Some(4.0), false),
+                ];
+                write_forms(run, &forms);
+            },
+        },
+        Case {
+            what: "another form is likelier",
+            check: "text_form",
+            status: "failed",
+            said: "with begin `model`, end `nothing` it is 0.72",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let forms = [
+                    form("model", None, 0.72, Some(4.1), false),
+                    form("tokenizer", None, 1.84, Some(4.0), true),
+                ];
+                write_forms(run, &forms);
+            },
+        },
+        Case {
+            what: "none is likelier than untuned",
+            check: "text_form",
+            status: "failed",
+            said: "loss 6.37 over 30 training documents, 3.09 under the untuned model",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let forms = [
+                    form("model", None, 6.37, Some(3.09), true),
+                    form("model", Some("alpaca"), 6.5, Some(3.2), false),
+                ];
+                write_forms(run, &forms);
+            },
+        },
+        Case {
+            what: "hardly likelier than untuned",
+            check: "text_form",
+            status: "warning",
+            said: "In none of the forms tried is this clearly what the model was tuned on",
+            shape: SAME_SHAPE,
+            change: |run| write_forms(run, &[form("model", None, 3.07, Some(3.09), true)]),
+        },
+        Case {
+            what: "two are about as likely",
+            check: "text_form",
+            status: "warning",
+            said: "about as likely: begin `model`, template `alpaca`, end `nothing` (1.00)",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let forms = [
+                    form("model", None, 1.0, Some(3.1), true),
+                    form("model", Some("alpaca"), 1.004, Some(3.1), false),
+                ];
+                write_forms(run, &forms);
+            },
+        },
+        Case {
+            what: "losses that are no numbers",
+            check: "text_form",
+            status: "failed",
+            said: "Some losses are not finite",
+            shape: SAME_SHAPE,
+            change: |run| write_forms(run, &[form("model", None, f64::NAN, None, true)]),
+        },
+        Case {
+            what: "nothing else was tried",
+            check: "text_form",
+            status: "not made",
+            said: "no form but that of the settings was tried",
+            shape: SAME_SHAPE,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "nothing is marked",
+            check: "text_form",
+            status: "not made",
+            said: "marks no form as chosen",
+            shape: SAME_SHAPE,
+            change: |run| write_forms(run, &[form("model", None, 1.0, None, false)]),
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn losses_that_are_no_numbers_and_empty_generations_are_named() {
+    let cases = [
+        Case {
+            what: "one score holds a NaN",
+            check: "finite",
+            status: "failed",
+            said: "1 of 192 scores have a log-probability that is NaN or infinite",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let file = run.join("cells").join(AUDITED).join("scores.parquet");
+                edit(&file, |scores: &mut Vec<Score>| scores[0].logprobs[2] = f32::NAN);
+            },
+        },
+        Case {
+            what: "every score does",
+            check: "finite",
+            status: "failed",
+            said: "192 of 192 scores",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let file = run.join("cells").join(AUDITED).join("scores.parquet");
+                edit(&file, |scores: &mut Vec<Score>| {
+                    for score in scores {
+                        score.logprobs.fill(f32::NAN);
+                        score.vocab_mean.fill(f32::NAN);
+                    }
+                });
+            },
+        },
+        Case {
+            what: "a generated token has no probability",
+            check: "finite",
+            status: "failed",
+            said: "1 of 192 generations",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let file = run.join("cells").join(AUDITED).join("samples.parquet");
+                edit(&file, |samples: &mut Vec<Sample>| samples[0].logprobs[0] = f32::NEG_INFINITY);
+            },
+        },
+        Case {
+            what: "every generation is blank",
+            check: "finite",
+            status: "failed",
+            said: "All 144 generations after training documents are empty",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let file = run.join("cells").join(AUDITED).join("samples.parquet");
+                edit(&file, |samples: &mut Vec<Sample>| {
+                    for sample in samples {
+                        sample.generation = " \n".to_owned();
+                    }
+                });
+            },
+        },
+        Case {
+            what: "one generation is empty",
+            check: "finite",
+            status: "passed",
+            said: "1 of 144 generations after training documents are empty",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let file = run.join("cells").join(AUDITED).join("samples.parquet");
+                edit(&file, |samples: &mut Vec<Sample>| samples[0].generation.clear());
+            },
+        },
+        Case {
+            what: "nothing was generated or scored",
+            check: "finite",
+            status: "not made",
+            said: "nothing was generated or scored",
+            shape: WITHOUT_SCORES,
+            change: |run| {
+                let cell = run.join("cells").join(AUDITED);
+                edit(&cell.join("samples.parquet"), Vec::<Sample>::clear);
+                edit(&cell.join("verdicts.parquet"), Vec::<SampleVerdict>::clear);
+            },
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+/// Makes so many documents of each number of copies longer than what was scored; none is not told.
+fn set_cut(run: &Path, cut: Option<i32>) {
+    for cell in ["base", AUDITED] {
+        let file = run.join("cells").join(cell).join("scores.parquet");
+        edit(&file, |scores: &mut Vec<Score>| {
+            for score in scores {
+                let is_cut = cut.is_some_and(|cut| step(score) < f64::from(cut) / 2.0);
+                score.document_tokens = cut.map(|_| score.suffix_tokens + if is_cut { 9 } else { 0 });
+            }
+        });
+    }
+}
+
+#[test]
+fn documents_cut_by_the_context_are_counted_where_the_rate_is() {
+    let cases = [
+        Case {
+            what: "a quarter",
+            check: "documents_cut",
+            status: "passed",
+            said: "18 of 72 training documents (25%) are longer",
+            shape: SAME_SHAPE,
+            change: |run| set_cut(run, Some(6)),
+        },
+        Case {
+            what: "three quarters",
+            check: "documents_cut",
+            status: "warning",
+            said: "54 of 72 training documents (75%) are longer",
+            shape: SAME_SHAPE,
+            change: |run| set_cut(run, Some(18)),
+        },
+        Case {
+            what: "nobody counted",
+            check: "documents_cut",
+            status: "not made",
+            said: "nobody counted the documents",
+            shape: SAME_SHAPE,
+            change: |run| set_cut(run, None),
+        },
+        Case {
+            what: "counted when the corpus was read, for this model among others",
+            check: "documents_cut",
+            status: "passed",
+            said: "30 of 72 training documents (42%) are longer",
+            shape: SAME_SHAPE,
+            change: |run| {
+                set_cut(run, None);
+                let facts = [
+                    fact(CorpusFactKind::Cut, Some("synthetic-4m"), Some(Split::Train), 30),
+                    fact(CorpusFactKind::Cut, Some("another"), Some(Split::Train), 70),
+                ];
+                write_facts(run, &facts);
+            },
+        },
+    ];
+    cases.iter().for_each(check);
+    let folder = quiet_run(&shape());
+    set_cut(folder.path(), Some(6));
+    let page = report(folder.path()).page;
+    let answer = page.split("<section class=\"answer\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(answer.contains("18 of 72 training documents and 6 of 24 held-out ones are longer"), "{answer}");
+}
+
+#[test]
+fn documents_that_could_not_be_read_are_named() {
+    let cases = [
+        Case {
+            what: "5 of 101",
+            check: "corpus_read",
+            status: "warning",
+            said: "5 of 101 documents (5%) could not be read",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let malformed = fact(CorpusFactKind::LeftOut, Some("malformed"), Some(Split::Train), 5);
+                write_facts(run, &[fact(CorpusFactKind::Read, None, None, 101), malformed]);
+            },
+        },
+        Case {
+            what: "those too short were left out by the settings",
+            check: "corpus_read",
+            status: "passed",
+            said: "0 of 196 documents (0%) could not be read",
+            shape: SAME_SHAPE,
+            change: |run| {
+                let facts = ["too short", "exact duplicates", "over the number asked for", "over_budget"]
+                    .map(|reason| fact(CorpusFactKind::LeftOut, Some(reason), None, 25));
+                write_facts(run, &[&[fact(CorpusFactKind::Read, None, None, 196)], &facts[..]].concat());
+            },
+        },
+        Case {
+            what: "another program’s corpus",
+            check: "corpus_read",
+            status: "not made",
+            said: "the corpus comes without corpus.parquet",
+            shape: SAME_SHAPE,
+            change: NO_CHANGE,
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn what_was_read_and_how_texts_were_given_are_tables_and_rows() {
+    let folder = quiet_run(&shape());
+    let first = report(folder.path());
+    assert!(!first.page.contains("What was read<") && !first.page.contains("How texts were given to the model<"));
+    let facts = [
+        fact(CorpusFactKind::Read, None, None, 90),
+        CorpusFact {
+            file: Some("more.jsonl".to_owned()),
+            ..fact(CorpusFactKind::Read, None, None, 110)
+        },
+        fact(CorpusFactKind::LeftOut, Some("malformed"), Some(Split::Train), 3),
+        fact(CorpusFactKind::LeftOut, Some("too short"), Some(Split::Heldout), 7),
+        CorpusFact {
+            documents: None,
+            file: Some("README.md".to_owned()),
+            detail: None,
+            ..fact(CorpusFactKind::PassedOver, Some("beside data"), None, 0)
+        },
+        CorpusFact {
+            documents: None,
+            detail: Some("<b>;</b>".to_owned()),
+            ..fact(CorpusFactKind::Guessed, Some("delimiter"), None, 0)
+        },
+        fact(CorpusFactKind::Replaced, None, Some(Split::Train), 2),
+    ];
+    write_facts(folder.path(), &facts);
+    write_forms(
+        folder.path(),
+        &[
+            form("model", Some("alpaca"), 0.72, Some(4.1), true),
+            form("tokenizer", None, 1.84, None, false),
+        ],
+    );
+    // The two files are inputs: the report that was there is no longer up to date.
+    let made = report(folder.path());
+    let read = table(&made.page, "What was read");
+    let detail = "line 3: expected a string";
+    assert_eq!(
+        read[1..],
+        [
+            ["Documents found", "–", "–", "200", "100%", "more.jsonl and 1 more", detail],
+            ["Left out", "malformed", "training", "3", "1.5%", "train.jsonl", detail],
+            ["Left out", "too short", "held-out", "7", "3.5%", "train.jsonl", detail],
+            ["File passed over", "beside data", "–", "–", "–", "README.md", "–"],
+            ["Guessed", "delimiter", "–", "–", "–", "train.jsonl", "&lt;b&gt;;&lt;/b&gt;"],
+            ["Characters replaced by U+FFFD", "–", "training", "2", "1%", "train.jsonl", detail],
+        ]
+    );
+    assert!(made.page.contains("10 of 200 documents (5%) were left out"));
+    assert!(made.page.contains("3 of them could not be read"));
+    let forms = table(&made.page, "How texts were given to the model");
+    assert_eq!(
+        forms[1..],
+        [
+            ["audited", "model", "alpaca", "nothing", "30", "0.72", "4.10", "used"],
+            ["audited", "tokenizer", "–", "nothing", "30", "1.84", "–", ""],
+        ]
+    );
+    for (measure, split, value) in [
+        ("documents_read", Split::None, 200.0),
+        ("documents_left_out", Split::Train, 3.0),
+        ("documents_left_out", Split::Heldout, 7.0),
+        ("documents_with_replaced_characters", Split::Train, 2.0),
+        ("files_passed_over", Split::None, 1.0),
+        ("guessed_in_reading", Split::None, 1.0),
+        ("share_left_out", Split::None, 0.05),
+        ("share_unreadable", Split::None, 0.015),
+    ] {
+        let found: Vec<f64> = made
+            .rows
+            .iter()
+            .filter(|row| row.cell == AUDITED && row.measure == measure && row.split == split)
+            .map(|row| row.value)
+            .collect();
+        assert_eq!(found, [value], "{measure}");
+    }
+}
+
+#[test]
+fn a_failed_check_keeps_back_the_all_clear_of_its_own_model_alone() {
+    let mut shape = shape();
+    shape.tunings = vec![
+        Tuning::new("base", "base", None, 5.0, 0.0),
+        Tuning::new("full", "full", Some(3e-4), 4.0, 0.0),
+        Tuning::new("lora", "lora", Some(3e-3), 4.0, 0.0),
+    ];
+    let folder = quiet_run(&shape);
+    set_losses(folder.path(), "lora", |_| 5.0);
+    let made = report(folder.path());
+    assert_eq!(made.status("differs_from_untuned", "LoRA, 3e-3"), "failed");
+    assert_eq!(made.status("differs_from_untuned", "full, 3e-4"), "passed");
+    assert!(made.page.contains("Full: not more than a control"));
+    assert!(!made.page.contains("LoRA: not more than a control") && !made.page.contains("No way of tuning"));
+    assert!(made.page.contains("LoRA: it changes nothing"));
+    let unsettled = made.page.contains("LoRA, similarity") && made.page.contains("nothing can be concluded from this");
+    assert!(unsettled);
+}
+
+#[test]
+fn a_report_that_is_up_to_date_still_tells_of_failed_checks() {
+    let folder = quiet_run(&shape());
+    known(folder.path());
+    report(folder.path());
+    let again = report::report(&arguments(folder.path()), folder.path()).unwrap();
+    assert!(again.up_to_date);
+    assert!(again.table.contains("check_rate_and_membership of audited"), "{}", again.table);
+}
+
+#[test]
+fn documents_of_canaries_and_references_are_in_no_check() {
+    let mut shape = shape();
+    shape.canaries = 4;
+    shape.references = 16;
+    let folder = quiet_run(&Shape { canaries: 0, references: 0, ..shape.clone() });
+    let plain = report(folder.path());
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &shape);
+    for (cell, loss) in [("base", 5.0), (AUDITED, 4.0)] {
+        edit(
+            &folder.path().join("cells").join(cell).join("matches.parquet"),
+            Vec::<PassageMatch>::clear,
+        );
+        judge(folder.path(), cell, |_| Verdict::None);
+        // Canaries are far less likely than untuned.
+        set_losses(folder.path(), cell, |score| match score.kind {
+            DocumentKind::Document => loss + spread(score, if cell == "base" { "base" } else { "tuned" }),
+            _ => 14.0 - loss,
+        });
+    }
+    let with_canaries = report(folder.path());
+    for check in CHECKS {
+        assert_eq!(
+            with_canaries.value(AUDITED, check.name),
+            plain.value(AUDITED, check.name),
+            "{}",
+            check.name
+        );
+    }
+}
