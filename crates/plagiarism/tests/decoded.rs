@@ -158,10 +158,10 @@ fn write(run: &Run, rows: &[DecodedDocument]) {
     parquet::write_all(&run.file("decoded.parquet"), &Provenance::new("test"), rows).unwrap();
 }
 
-/// What is left of a text by all kinds of tokenizers.
-fn bare(text: &str) -> String {
-    let text = text.replace("[UNK]", "").to_lowercase();
-    text.nfkd().filter(char::is_ascii_alphanumeric).collect()
+/// A text up to case, white space and normal form.
+fn folded(text: &str) -> String {
+    let text: String = text.split_whitespace().collect();
+    text.nfkc().collect::<String>().to_lowercase()
 }
 
 #[test]
@@ -223,20 +223,15 @@ fn what_a_tokenizer_gives_back_is_verbatim_and_leads_to_what_is_written() {
                 passage.gen_end,
             );
             let original = cut(&texts[document], passage.doc_start, passage.doc_end);
-            // In its tokenizer's form the passage of the written text is the passage that was generated.
-            let again = render("", &original, rendering).text;
-            let blankless = |text: &str| {
-                text.split_whitespace()
-                    .collect::<String>()
-                    .nfkc()
-                    .collect::<String>()
-            };
-            assert_eq!(
-                blankless(&again).to_lowercase(),
-                blankless(&found).to_lowercase(),
-                "{name}"
+            // In its tokenizer's form the passage of the written text is the passage that was generated, and at either end the rest
+            // of what one character became.
+            let again = folded(&render("", &original, rendering).text);
+            let found = folded(&found);
+            assert!(again.contains(&found), "{name}: {again} lacks {found}");
+            assert!(
+                again.chars().count() <= found.chars().count() + 8,
+                "{name}: {again}, not {found}"
             );
-            assert_eq!(bare(&found), bare(&again), "{name}");
             assert_eq!(original.trim(), original, "{name}");
             verbatim[passage.sample_id as usize] += 1;
         }
