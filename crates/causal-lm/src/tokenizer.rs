@@ -103,6 +103,20 @@ impl TextTokenizer {
             .collect())
     }
 
+    /// Token ids of a text, and for each the characters of the text that it stands for, half-open. Several tokens may stand for one
+    /// character, and some characters belong to no token: blanks that a tokenizer trims, say.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<i64>, Vec<(usize, usize)>), Error> {
+        let encoding = self
+            .tokenizer
+            .encode_char_offsets(text, false)
+            .map_err(|error| Error::Tokenizer(error.to_string()))?;
+        let ids = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
+        Ok((ids, encoding.get_offsets().to_vec()))
+    }
+
     /// Token ids of a text, and how many of them begin within its first `characters` characters.
     ///
     /// # Errors
@@ -111,19 +125,10 @@ impl TextTokenizer {
         if characters == 0 {
             return Ok((self.encode(text)?, 0));
         }
-        let encoding = self
-            .tokenizer
-            .encode_char_offsets(text, false)
-            .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        let prompt = encoding
-            .get_offsets()
-            .iter()
-            .take_while(|(start, _)| *start < characters)
-            .count();
-        Ok((
-            encoding.get_ids().iter().map(|&id| i64::from(id)).collect(),
-            prompt,
-        ))
+        let (ids, offsets) = self.encode_with_offsets(text)?;
+        let prompt = offsets.iter().take_while(|(start, _)| *start < characters);
+        let prompt = prompt.count();
+        Ok((ids, prompt))
     }
 
     /// The text of token ids, special tokens left out. Bytes that are no character appear as U+FFFD.

@@ -1,12 +1,15 @@
 //! Documents of the corpus as tokens, each once, as far as training read them.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use causal_lm::TextTokenizer;
-use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance};
+use contract::records::{DecodedDocument, DocumentKind, HeldOutDocument, Split, TrainingInstance};
 use contract::{Error, parquet};
+use rayon::prelude::*;
+
+use crate::decoded::{self, first_difference};
 
 /// One document of the corpus, once, however many copies were trained on.
 #[derive(Debug, Clone)]
@@ -43,6 +46,10 @@ pub struct Documents {
     pub all: Vec<Document>,
     /// Special tokens that are written in their texts, and so are part of them.
     pub special_tokens: BTreeSet<i64>,
+    /// Those that the tokenizer gives back otherwise than they are written, canaries included.
+    pub decoded: Arc<[DecodedDocument]>,
+    /// Of the first of them a place as it is written, and as it is given back.
+    decoded_example: Option<(String, String)>,
 }
 
 /// What a person should know of how the documents were read.
@@ -60,10 +67,16 @@ pub struct Remarks {
     pub with_special_tokens: usize,
     /// Those tokens as they are written.
     pub special_tokens: Vec<String>,
+    /// Documents, canaries and their references.
+    pub documents: usize,
+    /// Those that the tokenizer gives back otherwise than they are written.
+    pub decoded: usize,
+    /// Of the first of them a place as it is written, and as it is given back.
+    pub decoded_example: Option<(String, String)>,
 }
 
 impl Documents {
-    /// Reads both files of a corpus folder, and of each document as many tokens as `most`.
+    /// Reads both files of a corpus folder, and of each document as many tokens as `most`, on the threads of the current pool.
     ///
     /// # Errors
     /// [`Error::Input`] where a file cannot be used.
@@ -73,57 +86,47 @@ impl Documents {
         tokenizer: &TextTokenizer,
         most: usize,
     ) -> Result<Self, Error> {
-        let read = |text: &str, prompt_chars: i32, document: Document| {
-            let prompt_chars = usize::try_from(prompt_chars).unwrap_or(0);
-            let (mut tokens, question_tokens) = tokenizer.encode_with_prompt(text, prompt_chars)?;
-            let document_tokens = tokens.len();
-            tokens.truncate(most);
-            Ok::<_, Error>(Document {
-                question_tokens: question_tokens.min(tokens.len()),
-                document_tokens,
-                tokens,
-                ..document
-            })
-        };
-        let mut training: BTreeMap<String, Document> = BTreeMap::new();
+        let mut known = BTreeSet::new();
+        let mut training: Vec<Read> = Vec::new();
         for batch in parquet::Reader::<TrainingInstance>::open(train)? {
-            for instance in batch? {
-                if let Entry::Vacant(place) = training.entry(instance.doc_id) {
-                    let document = Document {
-                        doc_id: place.key().clone(),
-                        split: Split::Train,
-                        kind: instance.kind,
-                        copies: instance.copies,
-                        canary_format: instance.canary_format,
-                        ..Document::empty()
-                    };
-                    place.insert(read(&instance.text, instance.prompt_chars, document)?);
-                }
-            }
+            let mut instances = batch?;
+            instances.retain(|instance| known.insert(instance.doc_id.clone()));
+            training.par_extend(read_all(instances, tokenizer, most)?);
         }
-        let mut all: Vec<Document> = training.into_values().collect();
-        for held_out in parquet::read_all::<HeldOutDocument>(held_out)? {
-            let document = Document {
-                doc_id: held_out.doc_id,
-                split: Split::Heldout,
-                kind: held_out.kind,
-                copies: 0,
-                canary_format: held_out.canary_format,
-                ..Document::empty()
-            };
-            all.push(read(&held_out.text, held_out.prompt_chars, document)?);
-        }
-        Ok(Self::new(all, tokenizer))
+        training.sort_by(|left, right| left.document.doc_id.cmp(&right.document.doc_id));
+        let held_out = parquet::read_all::<HeldOutDocument>(held_out)?;
+        let held_out = read_all(held_out, tokenizer, most)?;
+        Ok(Self::collect(training.into_iter().chain(held_out)))
     }
 
     /// Documents that are tokens already.
     pub fn new(all: Vec<Document>, tokenizer: &TextTokenizer) -> Self {
-        let tokens = all.iter().flat_map(|document| &document.tokens);
-        let special_tokens = tokens
-            .filter(|token| tokenizer.holds_special(&[**token]))
-            .copied()
-            .collect();
-        Self { all, special_tokens }
+        let read = all.into_iter().map(|document| Read {
+            special_tokens: special(&document.tokens, tokenizer),
+            document,
+            decoded: None,
+        });
+        Self::collect(read)
+    }
+
+    fn collect(read: impl Iterator<Item = Read>) -> Self {
+        let mut documents = Self {
+            all: Vec::new(),
+            special_tokens: BTreeSet::new(),
+            decoded: Arc::default(),
+            decoded_example: None,
+        };
+        let mut decoded = Vec::new();
+        for read in read {
+            documents.special_tokens.extend(read.special_tokens);
+            documents.all.push(read.document);
+            if let Some((document, example)) = read.decoded {
+                decoded.push(document);
+                documents.decoded_example.get_or_insert(example);
+            }
+        }
+        documents.decoded = decoded.into();
+        documents
     }
 
     /// The documents of one split that are no canaries.
@@ -158,8 +161,105 @@ impl Documents {
                 .iter()
                 .filter_map(|&token| tokenizer.token(token))
                 .collect(),
+            documents: self.all.len(),
+            decoded: self.decoded.len(),
+            decoded_example: self.decoded_example.clone(),
         }
     }
+}
+
+/// One row of the corpus.
+struct Row {
+    /// What is known of the document before its text is read.
+    document: Document,
+    text: String,
+    prompt_chars: i32,
+}
+
+impl From<TrainingInstance> for Row {
+    fn from(instance: TrainingInstance) -> Self {
+        Self {
+            document: Document {
+                doc_id: instance.doc_id,
+                split: Split::Train,
+                kind: instance.kind,
+                copies: instance.copies,
+                canary_format: instance.canary_format,
+                ..Document::empty()
+            },
+            text: instance.text,
+            prompt_chars: instance.prompt_chars,
+        }
+    }
+}
+
+impl From<HeldOutDocument> for Row {
+    fn from(held_out: HeldOutDocument) -> Self {
+        Self {
+            document: Document {
+                doc_id: held_out.doc_id,
+                split: Split::Heldout,
+                kind: held_out.kind,
+                copies: 0,
+                canary_format: held_out.canary_format,
+                ..Document::empty()
+            },
+            text: held_out.text,
+            prompt_chars: held_out.prompt_chars,
+        }
+    }
+}
+
+/// A document that was read.
+struct Read {
+    document: Document,
+    /// Special tokens that are written anywhere in its text.
+    special_tokens: BTreeSet<i64>,
+    /// What it is decoded to, with a place that is given back otherwise than it is written.
+    decoded: Option<(DecodedDocument, (String, String))>,
+}
+
+fn read_all<R: Into<Row> + Send>(
+    rows: Vec<R>,
+    tokenizer: &TextTokenizer,
+    most: usize,
+) -> Result<Vec<Read>, Error> {
+    let rows = rows.into_par_iter();
+    rows.map(|row| read(row.into(), tokenizer, most)).collect()
+}
+
+fn read(row: Row, tokenizer: &TextTokenizer, most: usize) -> Result<Read, Error> {
+    let Row {
+        document,
+        text,
+        prompt_chars,
+    } = row;
+    let prompt_chars = usize::try_from(prompt_chars).unwrap_or(0);
+    let (mut tokens, question_tokens) = tokenizer.encode_with_prompt(&text, prompt_chars)?;
+    let decoded = decoded::decode(&document.doc_id, &text, &tokens, tokenizer)?;
+    let document_tokens = tokens.len();
+    let special_tokens = special(&tokens, tokenizer);
+    tokens.truncate(most);
+    Ok(Read {
+        special_tokens,
+        decoded: decoded.map(|decoded| {
+            let example = first_difference(&text, &decoded.text);
+            (decoded, example)
+        }),
+        document: Document {
+            question_tokens: question_tokens.min(tokens.len()),
+            document_tokens,
+            tokens,
+            ..document
+        },
+    })
+}
+
+fn special(tokens: &[i64], tokenizer: &TextTokenizer) -> BTreeSet<i64> {
+    let tokens = tokens.iter().copied();
+    tokens
+        .filter(|&token| tokenizer.holds_special(&[token]))
+        .collect()
 }
 
 impl Document {

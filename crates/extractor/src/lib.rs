@@ -1,6 +1,7 @@
 //! Stage 3: what a model writes when it is given the beginning of a document, and how probable it finds the rest.
 //!
-//! [`extract`] is the whole stage. Documents are read as far as training read them ([`documents`]). Prompts are the first tokens of
+//! [`extract`] is the whole stage. Documents are read as far as training read them ([`documents`]); those that the tokenizer gives
+//! back otherwise than they are written go to `decoded.parquet`, so that generations are compared with what a model can write. Prompts are the first tokens of
 //! training documents and, as the control, of held-out ones ([`prompts`]); [`sampling::SamplingParams`] truncate the model's
 //! distribution as transformers does; generations come from batches that share the work of reading each prompt once. The scoring
 //! pass then reads the documents themselves, and so gives the probability of a continuation without drawing it.
@@ -24,6 +25,7 @@ pub mod agreement;
 mod batch;
 mod beams;
 pub mod course;
+pub mod decoded;
 pub mod documents;
 pub mod generation;
 mod loaded_model;

@@ -9,8 +9,9 @@ use contract::error::exit_code;
 
 /// Prompts a checkpoint with the beginnings of documents and records what it writes
 ///
-/// Writes samples.parquet (generations with the log-probability of each token) and scores.parquet (the log-probabilities of
-/// the documents themselves, without sampling).
+/// Writes samples.parquet (generations with the log-probability of each token), scores.parquet (the log-probabilities of
+/// the documents themselves, without sampling) and decoded.parquet (documents that the tokenizer gives back otherwise than they
+/// are written).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {

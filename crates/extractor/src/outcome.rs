@@ -148,6 +148,13 @@ fn lines(figures: &Figures) -> Vec<String> {
             remarks.special_tokens.join(", ")
         ));
     }
+    if let Some((written, decoded)) = &remarks.decoded_example {
+        lines.push(format!(
+            "{:>7} of {} documents read differently from how they are written (tokenizer: {written:?} becomes {decoded:?}): \
+             generations are compared with what it gives back, in decoded.parquet",
+            remarks.decoded, remarks.documents
+        ));
+    }
     for (count, what) in [
         (skipped.too_short, "documents skipped: no longer than the prompt"),
         (

@@ -1,10 +1,11 @@
 //! One run of the stage: what it works on, by which settings, and the steps that it consists of.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use causal_lm::{TextTokenizer, arithmetic, device, load_checkpoint, resolve};
 use contract::pipeline::Extraction;
-use contract::records::{CoursePoint, Sample, Score};
+use contract::records::{CoursePoint, DecodedDocument, Sample, Score};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use tch::{Device, Kind};
 
@@ -64,6 +65,8 @@ pub(crate) struct Answers {
     pub(crate) skipped: Skipped,
     pub(crate) remarks: Remarks,
     pub(crate) left_out: LeftOut,
+    /// Documents that its tokenizer gives back otherwise than they are written.
+    decoded: Arc<[DecodedDocument]>,
     /// What stands before a generation from nothing.
     bos: Vec<i64>,
 }
@@ -230,6 +233,7 @@ impl<'a> Run<'a> {
             skipped: *skipped,
             remarks: documents.remarks(&model.tokenizer, corpus.reads_as.most_tokens),
             left_out,
+            decoded: Arc::clone(&documents.decoded),
             bos: model.add_bos(&[]),
         })
     }
@@ -259,7 +263,12 @@ impl<'a> Run<'a> {
             Some(corpus) => corpus,
             None => {
                 let most = reads_as.most_tokens;
-                let documents = Documents::load(&self.train, &self.held_out, &model.tokenizer, most)?;
+                let (tokenizer, threads) = (&model.tokenizer, self.threads);
+                let documents = rayon::ThreadPoolBuilder::new()
+                    .num_threads(threads)
+                    .build()
+                    .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
+                    .install(|| Documents::load(&self.train, &self.held_out, tokenizer, most))?;
                 tracing::info!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {
                     documents,
@@ -344,7 +353,8 @@ impl<'a> Run<'a> {
     }
 
     fn write_answers(&self, folder: &Path, provenance: &Provenance, answers: &Answers) -> Result<(), Error> {
-        let [samples, scores] = files(folder);
+        let [decoded, samples, scores] = files(folder);
+        parquet::write_all(&decoded, provenance, &answers.decoded)?;
         let wanted: &[Score] = if self.settings.score { &answers.scores } else { &[] };
         parquet::write_all::<Score>(&scores, provenance, wanted)?;
         parquet::write_all::<Sample>(&samples, provenance, &answers.drawn.samples)
@@ -360,7 +370,7 @@ fn earlier_role(number: usize) -> String {
     format!("{ASKED} {number}")
 }
 
-/// What a checkpoint that is asked gives: samples and scores.
-fn files(folder: &Path) -> [PathBuf; 2] {
-    ["samples.parquet", "scores.parquet"].map(|name| folder.join(name))
+/// What a checkpoint that is asked gives: its tokenizer's form of documents, samples and scores.
+fn files(folder: &Path) -> [PathBuf; 3] {
+    ["decoded.parquet", "samples.parquet", "scores.parquet"].map(|name| folder.join(name))
 }

@@ -66,6 +66,8 @@
 //!
 //! # What to know
 //!
+//! - Where `decoded.parquet` is beside the samples, documents are compared as the model's tokenizer gives them back, and passages
+//!   are led back to the text as it is written ([`corpus::decoded`]).
 //! - Offsets count characters. They lie within the generation, which never includes the prompt.
 //! - `longest_match_tokens` counts words and punctuation marks (Unicode Standard Annex 29), not the model's tokens: the
 //!   stage reads text alone, so that it serves any model.
@@ -93,6 +95,7 @@ pub use cache::indexes::IndexCache;
 pub use cache::vectors::VectorCache;
 pub use clock::Clock;
 pub use comparison::{Comparisons, Tools, compare};
+pub use corpus::decoded::DecodedTexts;
 pub use corpus::sources::Sources;
 pub use decision::classifier::Comparison;
 pub use decision::tally::{Summary, VerdictTally};
@@ -140,6 +143,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let [matches, verdicts] =
         ["matches", "verdicts"].map(|name| arguments.stage.out.join(name).with_extension("parquet"));
 
+    let decoded = DecodedTexts::beside(&arguments.samples);
+
     let mut provenance = Provenance::new("plagiarism")
         .with_configuration(&pipeline.detection)?
         .with_seed(arguments.stage.seed(&pipeline))
@@ -150,13 +155,16 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     if let Some(folder) = &classifier_folder {
         provenance = provenance.with_input("classifier", folder)?;
     }
+    if let Some(file) = &decoded {
+        provenance = provenance.with_input("decoded", file)?;
+    }
     if !arguments.stage.force && provenance.is_done(&[&matches, &verdicts]) {
         return Ok(Outcome::UpToDate);
     }
 
     let mut clock = Clock::start();
     let samples = parquet::read_all::<Sample>(&arguments.samples)?;
-    let sources = Sources::read(&train, &held_out)?;
+    let sources = Sources::read(&train, &held_out, decoded.as_deref())?;
     let digest = provenance.inputs.get("encoder").cloned().unwrap_or_default();
     let tools = Tools {
         encoder: SentenceEncoder::new(
@@ -190,6 +198,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         tally: VerdictTally::of(&samples, &rows),
         scope,
         without_sentence: rows.iter().filter(|row| row.max_similarity.is_none()).count(),
+        decoded: sources.decoded(),
         with_echo: rows.iter().filter(|row| row.echoed_chars > Some(0)).count(),
         phases: clock.phases().to_vec(),
     }))

@@ -1,9 +1,9 @@
-//! One text on both sides of a comparison.
+//! One form on both sides of a comparison.
 //!
-//! A generation is what a tokenizer decodes, a document what somebody typed. A tokenizer may compose accents, and decoding may
-//! drop special tokens that are part of the text (`[NAME]`, `<|user|>`), so that a text known word for word would share
-//! nothing with its document. So both sides are brought into one form before anything is compared, and offsets are led back
-//! to the text as it is in the file.
+//! Documents are compared as the model's tokenizer gives them back where that is known ([`decoded`](crate::corpus::decoded)). Where
+//! it is not, a tokenizer that composes accents or drops special tokens that are part of the text (`[NAME]`, `<|user|>`) would leave
+//! a text known word for word without anything in common with its document. So both sides are brought into one form before
+//! anything is compared, and offsets are led back.
 //!
 //! - The *compared* form is composed (Unicode NFC) and has no placeholders. Nearly every text is its own compared form.
 //! - The *folded* form, for exact search, goes further: compatibility composition (NFKC), lower case, and any run of white

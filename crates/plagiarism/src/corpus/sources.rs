@@ -1,13 +1,15 @@
 //! The documents that generations are compared with.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
+use contract::records::{DecodedDocument, DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, parquet};
 use text_align::Span;
 
+use crate::corpus::decoded::{DecodedTexts, Origins};
 use crate::corpus::normal_form::{NormalForm, compared};
 
 /// A document, once, however many copies of it the training set holds.
@@ -15,12 +17,14 @@ use crate::corpus::normal_form::{NormalForm, compared};
 pub struct Document {
     /// Its identity.
     pub doc_id: String,
-    /// Its whole text in its compared form: what all spans count in.
+    /// Its whole text, as the tokenizer gives it back where that is known, in its compared form: what all spans count in.
     pub text: String,
     /// Copies in the training set; 0 for held-out documents.
     pub copies: i32,
-    /// The text as it is in the file, where that differs.
+    /// The text before it was brought into its compared form, where that differs.
     original: Option<String>,
+    /// How the text that the tokenizer gives back leads to that in the file, where they differ.
+    origins: Option<Origins>,
 }
 
 impl Document {
@@ -35,15 +39,32 @@ impl Document {
             text,
             copies,
             original,
+            origins: None,
+        }
+    }
+
+    /// The document with its text as the tokenizer gives it back, in place of the one `written` in the file.
+    pub fn decoded(written: String, copies: i32, decoded: DecodedDocument) -> Self {
+        Self {
+            origins: Some(Origins::new(written, decoded.origins)),
+            ..Self::new(decoded.doc_id, decoded.text, copies)
         }
     }
 
     /// The characters of the text in the file that `span` stands for.
     pub fn original(&self, span: Span) -> Span {
-        match &self.original {
+        let span = match &self.original {
             None => span,
             Some(text) => NormalForm::compared(text).origin(span),
-        }
+        };
+        self.origins
+            .as_ref()
+            .map_or(span, |origins| origins.written(span))
+    }
+
+    /// Whether the tokenizer gives it back otherwise than it is written.
+    pub fn is_decoded(&self) -> bool {
+        self.origins.is_some()
     }
 }
 
@@ -58,22 +79,29 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads `train.parquet` and `heldout.parquet`.
+    /// Reads `train.parquet` and `heldout.parquet`, and of `decoded.parquet`, where there is one, what takes the place of texts.
     ///
     /// # Errors
-    /// [`Error::Input`] where a file is missing, damaged, or no such table, and where there is no training document.
-    pub fn read(train: &Path, held_out: &Path) -> Result<Self, Error> {
-        let training = training_documents(train)?;
+    /// [`Error::Input`] where a file is missing, damaged, or no such table, where `decoded` is of other texts, and where there is no
+    /// training document.
+    pub fn read(train: &Path, held_out: &Path, decoded: Option<&Path>) -> Result<Self, Error> {
+        let mut decoded = decoded.map_or_else(|| Ok(DecodedTexts::default()), DecodedTexts::read)?;
+        let training = training_documents(train, &mut decoded)?;
         if training.is_empty() {
             return Err(Error::input(
                 train,
                 "expected training documents, found none (canaries are no documents). Make it again with dupgen",
             ));
         }
-        Ok(Self {
-            training,
-            held_out: held_out_documents(held_out)?,
-        })
+        let held_out = held_out_documents(held_out, &mut decoded)?;
+        decoded.check()?;
+        Ok(Self { training, held_out })
+    }
+
+    /// Documents of either side that the tokenizer gives back otherwise than they are written.
+    pub fn decoded(&self) -> usize {
+        let documents = self.training.iter().chain(&self.held_out);
+        documents.filter(|document| document.is_decoded()).count()
     }
 
     /// The place of a document among `documents`, one side of the experiment.
@@ -84,35 +112,40 @@ impl Sources {
     }
 }
 
-fn training_documents(file: &Path) -> Result<Vec<Document>, Error> {
-    let mut texts = BTreeMap::new();
+fn training_documents(file: &Path, decoded: &mut DecodedTexts) -> Result<Vec<Document>, Error> {
+    let mut documents = BTreeMap::new();
+    let mut canaries = BTreeSet::new();
     for batch in parquet::Reader::<TrainingInstance>::open(file)? {
         for instance in batch? {
-            if instance.kind == DocumentKind::Document {
-                texts
-                    .entry(instance.doc_id)
-                    .or_insert((instance.text, instance.copies));
+            if instance.kind != DocumentKind::Document {
+                if canaries.insert(instance.doc_id.clone()) {
+                    decoded.take(&instance.doc_id, &instance.text);
+                }
+            } else if let Entry::Vacant(place) = documents.entry(instance.doc_id) {
+                let document = document(place.key(), instance.text, instance.copies, decoded);
+                place.insert(document);
             }
         }
     }
-    Ok(in_order(texts))
+    Ok(documents.into_values().collect())
 }
 
-fn held_out_documents(file: &Path) -> Result<Vec<Document>, Error> {
-    let mut texts = BTreeMap::new();
+fn held_out_documents(file: &Path, decoded: &mut DecodedTexts) -> Result<Vec<Document>, Error> {
+    let mut documents = BTreeMap::new();
     for batch in parquet::Reader::<HeldOutDocument>::open(file)? {
-        for document in batch? {
-            if document.kind == DocumentKind::Document {
-                texts.entry(document.doc_id).or_insert((document.text, 0));
+        for held_out in batch? {
+            let document = document(&held_out.doc_id, held_out.text, 0, decoded);
+            if held_out.kind == DocumentKind::Document {
+                documents.entry(held_out.doc_id).or_insert(document);
             }
         }
     }
-    Ok(in_order(texts))
+    Ok(documents.into_values().collect())
 }
 
-fn in_order(texts: BTreeMap<String, (String, i32)>) -> Vec<Document> {
-    texts
-        .into_iter()
-        .map(|(doc_id, (text, copies))| Document::new(doc_id, text, copies))
-        .collect()
+fn document(doc_id: &str, written: String, copies: i32, decoded: &mut DecodedTexts) -> Document {
+    match decoded.take(doc_id, &written) {
+        Some(row) => Document::decoded(written, copies, row),
+        None => Document::new(doc_id.to_owned(), written, copies),
+    }
 }

@@ -179,8 +179,9 @@ impl<'run> Classifier<'run> {
     }
 
     /// The longest passage that the generation shares with the reference, where that is long enough to be verbatim. The reference
-    /// is the document as the tokenizer renders it, which may differ from the document by more than the compared form evens
-    /// out: accents stripped, special tokens of any spelling left out.
+    /// is the document as the tokenizer renders it. Samples without `decoded.parquet` say nowhere else what that is, and it may
+    /// differ from the document by more than the compared form evens out: accents stripped, special tokens of any spelling left
+    /// out.
     fn reference_passage(
         &self,
         generation: &Generation,

@@ -18,6 +18,8 @@ pub struct Summary {
     pub scope: Scope,
     /// Generations that have no sentence, and so no similarity.
     pub without_sentence: usize,
+    /// Documents that are compared as the model's tokenizer gives them back, which is not as they are written.
+    pub decoded: usize,
     /// Generations that repeat some of their prompt, which counts nowhere.
     pub with_echo: usize,
     /// What each phase took.
@@ -32,6 +34,13 @@ impl fmt::Display for Summary {
                 formatter,
                 "\n{} generations have no sentence of {MIN_WORDS} words, and so no similarity",
                 self.without_sentence
+            )?;
+        }
+        if self.decoded > 0 {
+            write!(
+                formatter,
+                "\n{} documents are compared as the model's tokenizer gives them back, not as they are written",
+                self.decoded
             )?;
         }
         if self.with_echo > 0 {
