@@ -8,6 +8,8 @@ use causal_lm::TextTokenizer;
 use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance};
 use contract::{Error, parquet};
 
+use crate::forms::templates::Template;
+
 /// One document of the corpus, once, however many copies were trained on.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -25,6 +27,9 @@ pub struct Document {
     pub document_tokens: usize,
     /// How many of `tokens` are its prompt, what a user would ask; 0 where nothing tells prompt from answer.
     pub question_tokens: usize,
+    /// How many of `tokens` are what a template puts before the prompt, the same in all documents: prefixes are counted behind
+    /// them. 0 where texts are as the corpus has them.
+    pub preamble_tokens: usize,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
 }
@@ -63,7 +68,8 @@ pub struct Remarks {
 }
 
 impl Documents {
-    /// Reads both files of a corpus folder, and of each document as many tokens as `most`.
+    /// Reads both files of a corpus folder, and of each document as many tokens as `most`; documents with a prompt are first put
+    /// into `template`, where training had another one than the corpus.
     ///
     /// # Errors
     /// [`Error::Input`] where a file cannot be used.
@@ -72,14 +78,25 @@ impl Documents {
         held_out: &Path,
         tokenizer: &TextTokenizer,
         most: usize,
+        template: Option<&Template>,
     ) -> Result<Self, Error> {
         let read = |text: &str, prompt_chars: i32, document: Document| {
             let prompt_chars = usize::try_from(prompt_chars).unwrap_or(0);
+            let rendered = template.map(|template| template.render(text, prompt_chars));
+            let (text, prompt_chars, preamble_chars) = match &rendered {
+                Some(rendered) => (&rendered.text[..], rendered.prompt_chars, rendered.preamble_chars),
+                None => (text, prompt_chars, 0),
+            };
             let (mut tokens, question_tokens) = tokenizer.encode_with_prompt(text, prompt_chars)?;
+            let (_, preamble_tokens) = match preamble_chars {
+                0 => (Vec::new(), 0),
+                characters => tokenizer.encode_with_prompt(text, characters)?,
+            };
             let document_tokens = tokens.len();
             tokens.truncate(most);
             Ok::<_, Error>(Document {
                 question_tokens: question_tokens.min(tokens.len()),
+                preamble_tokens: preamble_tokens.min(tokens.len()),
                 document_tokens,
                 tokens,
                 ..document
@@ -172,6 +189,7 @@ impl Document {
             tokens: Vec::new(),
             document_tokens: 0,
             question_tokens: 0,
+            preamble_tokens: 0,
             canary_format: None,
         }
     }

@@ -10,7 +10,8 @@ use contract::error::exit_code;
 /// Prompts a checkpoint with the beginnings of documents and records what it writes
 ///
 /// Writes samples.parquet (generations with the log-probability of each token) and scores.parquet (the log-probabilities of
-/// the documents themselves, without sampling).
+/// the documents themselves, without sampling); with extraction.begin = "auto" also forms.parquet (the loss of training documents in
+/// each form that training may have used).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -38,6 +39,11 @@ struct Arguments {
     /// Model folder of the untuned model: generations from nothing are ranked by how much less it expects them
     #[arg(long, value_name = "FOLDER")]
     reference: Option<PathBuf>,
+
+    /// forms.parquet of another model's results: with extraction.begin = "auto" texts are in the form that was chosen for it, and
+    /// none is tried. For a control, which is asked as the audited model is
+    #[arg(long, value_name = "FILE")]
+    forms: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
             best: arguments.best.as_deref(),
             base: arguments.base.as_deref(),
             reference: arguments.reference.as_deref(),
+            forms: arguments.forms.as_deref(),
         };
         extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
     });

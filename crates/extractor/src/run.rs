@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use causal_lm::{TextTokenizer, arithmetic, device, load_checkpoint, resolve};
-use contract::pipeline::Extraction;
-use contract::records::{CoursePoint, Sample, Score};
+use contract::pipeline::{Begin, Extraction};
+use contract::records::{CoursePoint, Sample, Score, TextForm};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use tch::{Device, Kind};
 
 use crate::documents::{Documents, Remarks};
+use crate::forms::{self, Form, Trial, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
 use crate::scoring::{self, LeftOut};
@@ -32,6 +33,9 @@ pub(crate) struct Run<'a> {
     /// With what `auto` means here and where training ended: both are part of what was done.
     pub(crate) settings: Extraction,
     user_prompts: Vec<String>,
+    /// In which form texts are read, and the ones that were tried.
+    form: Form,
+    tried: Vec<TextForm>,
     seed: u64,
     threads: usize,
     device: Device,
@@ -100,6 +104,14 @@ impl<'a> Run<'a> {
                 common = common.with_input(role, folder)?;
             }
         }
+        if let Some(file) = checkpoints.forms {
+            if settings.begin != Begin::Auto {
+                return Err(Error::Configuration(
+                    "--forms: expected extraction.begin = \"auto\", which leaves the form open; leave --forms out, or set that".to_owned(),
+                ));
+            }
+            common = common.with_input("forms", file)?;
+        }
         let mut user_prompts = Vec::new();
         if let Some(file) = settings.prompt_file.as_ref().map(|file| pipeline.resolve(file)) {
             user_prompts = prompts::read_file(&file)?;
@@ -121,6 +133,8 @@ impl<'a> Run<'a> {
             held_out,
             out: &stage.out,
             kind: arithmetic(settings.precision, device),
+            form: Form::of_corpus(settings.begin),
+            tried: Vec::new(),
             settings,
             user_prompts,
             seed,
@@ -136,6 +150,9 @@ impl<'a> Run<'a> {
         let mut stale = Vec::new();
         if self.earlier.is_empty() {
             stale.push(self.course_file());
+        }
+        if !self.tries_forms() {
+            stale.push(self.forms_file());
         }
         if self.best_provenance.is_none() {
             stale.extend(files(&self.out.join(BEST)));
@@ -157,12 +174,53 @@ impl<'a> Run<'a> {
         if !self.earlier.is_empty() {
             outputs.push(self.course_file());
         }
+        if self.tries_forms() {
+            outputs.push(self.forms_file());
+        }
         let is_done = |provenance: &Provenance, files: &[PathBuf]| {
             provenance.is_done(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>())
         };
         let best = self.best_provenance.as_ref();
         is_done(&self.provenance, &outputs)
             && best.is_none_or(|best| is_done(best, &files(&self.out.join(BEST))))
+    }
+
+    /// Whether the form of texts is to be found out here.
+    fn tries_forms(&self) -> bool {
+        self.settings.begin == Begin::Auto && self.checkpoints.forms.is_none()
+    }
+
+    /// With `begin = "auto"` finds out from the last checkpoint in which form training wrote texts, or takes what was found out for
+    /// another model.
+    pub(crate) fn find_form(&mut self) -> Result<(), Error> {
+        if let Some(file) = self.checkpoints.forms {
+            self.form = forms::read_chosen(file)?;
+            tracing::info!("texts are written as {} says: {}", file.display(), self.form);
+        }
+        if !self.tries_forms() {
+            return Ok(());
+        }
+        let texts = TrialTexts::draw(&self.train, self.seed)?;
+        let model = self.load(self.last)?;
+        let trial = Trial {
+            model: &model,
+            context: self.settings.context,
+        };
+        let untuned = || match self.checkpoints.reference.or(self.checkpoints.base) {
+            Some(folder) => Ok(Some(load_checkpoint(folder, None, self.kind, self.device)?.0)),
+            None => Ok(None),
+        };
+        match forms::find(&trial, &texts, untuned)? {
+            Some((form, tried)) => {
+                self.form = form;
+                self.tried = tried;
+            }
+            None => tracing::warn!(
+                "in which form training wrote texts is not known: no training document is long enough to tell. Prompts begin as \
+                 the tokenizer begins texts"
+            ),
+        }
+        Ok(())
     }
 
     /// Asks the last checkpoint.
@@ -240,7 +298,7 @@ impl<'a> Run<'a> {
             // One product instead of three; in bf16 the sum would round small updates away.
             model.merge()?;
         }
-        LoadedModel::new(model, TextTokenizer::load(&files)?, self.settings.begin)
+        LoadedModel::beginning_as(model, TextTokenizer::load(&files)?, self.form.begin)
     }
 
     /// The corpus as `model` reads it: the one at hand, or else read anew in its place.
@@ -259,7 +317,13 @@ impl<'a> Run<'a> {
             Some(corpus) => corpus,
             None => {
                 let most = reads_as.most_tokens;
-                let documents = Documents::load(&self.train, &self.held_out, &model.tokenizer, most)?;
+                let documents = Documents::load(
+                    &self.train,
+                    &self.held_out,
+                    &model.tokenizer,
+                    most,
+                    self.form.template,
+                )?;
                 tracing::info!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {
                     documents,
@@ -337,6 +401,9 @@ impl<'a> Run<'a> {
         if !self.earlier.is_empty() {
             parquet::write_all(&self.course_file(), &self.provenance, course)?;
         }
+        if self.tries_forms() {
+            parquet::write_all(&self.forms_file(), &self.provenance, &self.tried)?;
+        }
         if let Some(provenance) = &self.best_provenance {
             self.write_answers(&self.out.join(BEST), provenance, best.unwrap_or(last))?;
         }
@@ -348,6 +415,10 @@ impl<'a> Run<'a> {
         let wanted: &[Score] = if self.settings.score { &answers.scores } else { &[] };
         parquet::write_all::<Score>(&scores, provenance, wanted)?;
         parquet::write_all::<Sample>(&samples, provenance, &answers.drawn.samples)
+    }
+
+    fn forms_file(&self) -> PathBuf {
+        self.out.join("forms.parquet")
     }
 
     fn course_file(&self) -> PathBuf {
