@@ -40,11 +40,7 @@ impl LoadedModel {
     ///
     /// # Errors
     /// [`Error::Run`] where the tokenizer cannot say how it begins texts.
-    pub fn beginning_as(
-        model: CausalLm,
-        tokenizer: TextTokenizer,
-        begin: TextBegin,
-    ) -> Result<Self, Error> {
+    pub fn beginning_as(model: CausalLm, tokenizer: TextTokenizer, begin: TextBegin) -> Result<Self, Error> {
         let bos = begin.bos(&model.config, &tokenizer)?;
         Ok(Self {
             model,

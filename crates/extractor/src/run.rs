@@ -9,7 +9,7 @@ use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use tch::{Device, Kind};
 
 use crate::documents::{Documents, Remarks};
-use crate::forms::{self, Form, Trial, TrialTexts};
+use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
 use crate::scoring::{self, LeftOut};
@@ -202,15 +202,11 @@ impl<'a> Run<'a> {
         }
         let texts = TrialTexts::draw(&self.train, self.seed)?;
         let model = self.load(self.last)?;
-        let trial = Trial {
-            model: &model,
-            context: self.settings.context,
-        };
         let untuned = || match self.checkpoints.reference.or(self.checkpoints.base) {
             Some(folder) => Ok(Some(load_checkpoint(folder, None, self.kind, self.device)?.0)),
             None => Ok(None),
         };
-        match forms::find(&trial, &texts, untuned)? {
+        match forms::find(model, self.settings.context, &texts, untuned)? {
             Some((form, tried)) => {
                 self.form = form;
                 self.tried = tried;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use causal_lm::CausalLm;
+use causal_lm::{CausalLm, TextTokenizer};
 use contract::records::{DocumentKind, TrainingInstance};
 use contract::{Error, parquet};
 use tch::{Kind, Tensor};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::choice::{FormLoss, likeliest};
+use super::choice::{FormLoss, best_of};
 use super::templates::{Rendered, TEMPLATES, Template, split};
 use super::{Form, TextBegin};
 use crate::LoadedModel;
@@ -19,14 +19,14 @@ use crate::scoring::{BATCH_TOKENS, hidden_states};
 const MAX_DOCUMENTS: usize = 64;
 
 /// As many are compared whatever it costs, where there are so many.
-const MIN_DOCUMENTS: usize = 8;
+const MIN_DOCUMENTS: usize = 12;
 
 /// Characters of a text, or of a response, whose loss counts: as many as fit into what training read. What stands before a text matters
 /// most at its beginning.
 const CHARS: [usize; 4] = [240, 120, 60, 30];
 
 /// Tokens that the model reads in all forms together, about.
-const MAX_FORWARD_TOKENS: usize = 64_000;
+const MAX_FORWARD_TOKENS: usize = 32_000;
 
 /// Documents whose end is looked at, at most.
 const MAX_ENDS: usize = 16;
@@ -93,140 +93,169 @@ struct Row {
     start: usize,
 }
 
-/// A model that is tried, and where its training cut texts.
-pub(crate) struct Trial<'a> {
-    pub(crate) model: &'a LoadedModel,
-    /// `extraction.context`.
-    pub(crate) context: Option<usize>,
+/// The same training texts as tokens in each template, and what may stand before them.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    /// The corpus' own template first.
+    rows: Vec<TemplateRows>,
+    /// Each once; what the tokenizer puts before a text first.
+    begins: Vec<(TextBegin, Vec<i64>)>,
+    /// Tokens that count of each text in the corpus' own form.
+    tokens: Vec<usize>,
 }
 
-impl Trial<'_> {
-    /// The loss of the same texts in each form, and their tokens in the corpus' own form. Templates are compared behind what the
-    /// tokenizer puts before a text; what else may stand there is tried with the corpus' own template and the likeliest. None where no
-    /// text is long enough.
-    pub(super) fn losses(&self, texts: &TrialTexts) -> Result<Option<(Vec<FormLoss>, Vec<usize>)>, Error> {
-        let Some(rows) = self.rows(texts)? else {
+impl Trial {
+    /// Texts as `model` reads them, whose training cut them at `context` tokens. None where no text is long enough.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the tokenizer fails.
+    pub(crate) fn new(
+        model: &LoadedModel,
+        context: Option<usize>,
+        texts: &TrialTexts,
+    ) -> Result<Option<Self>, Error> {
+        let begins = begins(model)?;
+        let longest_bos = begins.iter().map(|(_, bos)| bos.len()).max().unwrap_or(0);
+        let renderer = Renderer {
+            tokenizer: &model.tokenizer,
+            max_tokens: longest(model, context).saturating_sub(longest_bos),
+        };
+        let Some(rows) = renderer.rows(texts)? else {
             return Ok(None);
         };
-        let begins = self.begins()?;
-        let tokens = rows[0]
-            .1
-            .iter()
-            .map(|row| row.tokens.len() - row.start)
-            .collect::<Vec<_>>();
+        let own = rows[0].1.iter();
+        let tokens = own.map(|row| row.tokens.len() - row.start).collect();
+        Ok(Some(Self { rows, begins, tokens }))
+    }
+
+    /// Tokens that count of each text in the corpus' own form.
+    pub(super) fn tokens(&self) -> &[usize] {
+        &self.tokens
+    }
+
+    /// The loss of the same texts in each form. Templates are compared behind what the tokenizer puts before a text; what else may stand
+    /// there is tried with the corpus' own template and the likeliest.
+    pub(super) fn losses(&self, model: &CausalLm) -> Result<Vec<FormLoss>, Error> {
         let mut losses = Vec::new();
-        let loss_of = |begin: TextBegin, (template, rows): &TemplateRows| {
+        let loss_of = |(begin, bos): &(TextBegin, Vec<i64>), (template, rows): &TemplateRows| {
             Ok::<_, Error>(FormLoss {
                 form: Form {
-                    begin,
+                    begin: *begin,
                     template: *template,
                 },
-                nats: self.nats(&self.model.model, &self.bos(begin)?, rows)?,
+                nats: nats(model, bos, rows)?,
                 base_nats: None,
             })
         };
-        for of_template in &rows {
-            losses.push(loss_of(begins[0], of_template)?);
+        for rows in &self.rows {
+            losses.push(loss_of(&self.begins[0], rows)?);
         }
-        let best = likeliest(&losses, &tokens).unwrap_or(0);
-        for &begin in &begins[1..] {
-            losses.push(loss_of(begin, &rows[0])?);
+        let best = best_of(&losses, &self.tokens, |_| true).unwrap_or(0);
+        for begin in &self.begins[1..] {
+            losses.push(loss_of(begin, &self.rows[0])?);
             if best > 0 {
-                losses.push(loss_of(begin, &rows[best])?);
+                losses.push(loss_of(begin, &self.rows[best])?);
             }
         }
-        Ok(Some((losses, tokens)))
+        Ok(losses)
     }
 
     /// Adds the losses of the same tokens under the untuned model, unless its embedding is too small for them.
-    pub(super) fn add_base_losses(
-        &self,
-        untuned: &CausalLm,
-        texts: &TrialTexts,
-        losses: &mut [FormLoss],
-    ) -> Result<(), Error> {
-        let Some(rows) = self.rows(texts)? else {
-            return Ok(());
-        };
-        let largest = rows
-            .iter()
-            .flat_map(|(_, rows)| rows.iter().flat_map(|row| &row.tokens))
-            .max();
+    pub(super) fn add_base_losses(&self, untuned: &CausalLm, losses: &mut [FormLoss]) -> Result<(), Error> {
+        let rows = self.rows.iter().flat_map(|(_, rows)| rows);
+        let texts = rows
+            .map(|row| &row.tokens)
+            .chain(self.begins.iter().map(|(_, bos)| bos));
+        let largest = texts.flatten().max();
         if largest.is_some_and(|&largest| largest >= untuned.config.vocabulary as i64) {
             tracing::warn!("the untuned model has no embedding of some tokens: its loss is not known");
             return Ok(());
         }
         for loss in losses {
-            let of_form = rows
+            let bos = self.begins.iter().find(|(begin, _)| *begin == loss.form.begin);
+            let rows = self
+                .rows
                 .iter()
                 .find(|(template, _)| *template == loss.form.template);
-            if let Some((_, rows)) = of_form {
-                loss.base_nats = Some(self.nats(untuned, &self.bos(loss.form.begin)?, rows)?);
+            if let (Some((_, bos)), Some((_, rows))) = (bos, rows) {
+                loss.base_nats = Some(nats(untuned, bos, rows)?);
             }
         }
         Ok(())
     }
+}
 
-    /// What the model expects behind texts in this form: `eos`, `newline`, or `nothing` that is likelier than not.
-    pub(super) fn end(&self, texts: &TrialTexts, form: Form) -> Result<&'static str, Error> {
-        let LoadedModel { model, tokenizer, .. } = self.model;
-        let newline = match tokenizer.encode("\n")?[..] {
-            [token] => Some(token),
-            _ => None,
-        };
-        let bos = self.bos(form.begin)?;
-        let (mut eos_sum, mut newline_sum, mut count) = (0.0, 0.0, 0);
-        let _guard = tch::no_grad_guard();
-        for text in &texts.texts {
-            let whole = rendered(form.template, text);
-            let inputs = [&bos[..], &tokenizer.encode(&whole.text)?].concat();
-            if inputs.is_empty() || inputs.len() > self.longest() || count == MAX_ENDS {
-                continue;
-            }
-            let hidden = hidden_states(model, &inputs, 1)?;
-            let last = select(&hidden, 0, inputs.len() - 1, 1)?;
-            for &token in &model.config.end_tokens {
-                eos_sum += (-nats_of(model, &last, &[token])?).exp();
-            }
-            if let Some(newline) = newline {
-                newline_sum += (-nats_of(model, &last, &[newline])?).exp();
-            }
-            count += 1;
+/// What the model expects behind whole texts in this form: `eos`, `newline`, or `nothing` that is likelier than not.
+///
+/// # Errors
+/// [`Error::Run`] where LibTorch or the tokenizer fails.
+pub(super) fn end(
+    loaded: &LoadedModel,
+    context: Option<usize>,
+    texts: &TrialTexts,
+    form: Form,
+) -> Result<&'static str, Error> {
+    let LoadedModel { model, tokenizer, .. } = loaded;
+    let newline = match tokenizer.encode("\n")?[..] {
+        [token] => Some(token),
+        _ => None,
+    };
+    let bos = form.begin.bos(&model.config, tokenizer)?;
+    let (mut eos_sum, mut newline_sum, mut count) = (0.0, 0.0, 0);
+    let _guard = tch::no_grad_guard();
+    for text in &texts.texts {
+        let whole = rendered(form.template, text);
+        let inputs = [&bos[..], &tokenizer.encode(&whole.text)?].concat();
+        // Where training cut a text, its end was not seen.
+        if inputs.is_empty() || inputs.len() >= longest(loaded, context) || count == MAX_ENDS {
+            continue;
         }
-        let half = 0.5 * f64::from(count as u32);
-        Ok(if eos_sum > half {
-            "eos"
-        } else if newline_sum > half {
-            "newline"
-        } else {
-            "nothing"
-        })
-    }
-
-    fn bos(&self, begin: TextBegin) -> Result<Vec<i64>, Error> {
-        begin.bos(&self.model.model.config, &self.model.tokenizer)
-    }
-
-    /// What may stand before a text, each once; never empty.
-    fn begins(&self) -> Result<Vec<TextBegin>, Error> {
-        let mut begins = Vec::new();
-        let mut tokens = Vec::new();
-        for begin in TextBegin::ALL {
-            let bos = self.bos(begin)?;
-            if !tokens.contains(&bos) {
-                tokens.push(bos);
-                begins.push(begin);
-            }
+        let hidden = hidden_states(model, &inputs, 1)?;
+        let last = select(&hidden, 0, inputs.len() - 1, 1)?;
+        for &token in &model.config.end_tokens {
+            eos_sum += (-nats_of(model, &last, &[token])?).exp();
         }
-        Ok(begins)
+        if let Some(newline) = newline {
+            newline_sum += (-nats_of(model, &last, &[newline])?).exp();
+        }
+        count += 1;
     }
+    let half = 0.5 * count as f64;
+    Ok(if eos_sum > half {
+        "eos"
+    } else if newline_sum > half {
+        "newline"
+    } else {
+        "nothing"
+    })
+}
 
-    /// Tokens that training read of a text at most, the BOS among them.
-    fn longest(&self) -> usize {
-        let own = self.model.model.config.context;
-        self.context.map_or(own, |context| context.min(own))
+/// What may stand before a text, each once.
+fn begins(model: &LoadedModel) -> Result<Vec<(TextBegin, Vec<i64>)>, Error> {
+    let mut begins: Vec<(TextBegin, Vec<i64>)> = Vec::new();
+    for begin in TextBegin::ALL {
+        let bos = begin.bos(&model.model.config, &model.tokenizer)?;
+        if begins.iter().all(|(_, other)| *other != bos) {
+            begins.push((begin, bos));
+        }
     }
+    Ok(begins)
+}
 
+/// Tokens that training read of a text at most, the BOS among them.
+fn longest(model: &LoadedModel, context: Option<usize>) -> usize {
+    let own = model.model.config.context;
+    context.map_or(own, |context| context.min(own))
+}
+
+/// Makes tokens of texts in templates.
+struct Renderer<'a> {
+    tokenizer: &'a TextTokenizer,
+    /// Tokens of a text that fit behind the longest BOS.
+    max_tokens: usize,
+}
+
+impl Renderer<'_> {
     /// The same texts in each template, the corpus' own first. Where no document with its prompt is short enough in all of them, only
     /// the beginnings of texts are compared. None where nothing has a token that counts.
     fn rows(&self, texts: &TrialTexts) -> Result<Option<Vec<TemplateRows>>, Error> {
@@ -234,7 +263,7 @@ impl Trial<'_> {
         if has_prompts {
             let mut templates = vec![None];
             for template in &TEMPLATES {
-                if template.suits(&self.model.tokenizer)? {
+                if template.suits(self.tokenizer)? {
                     templates.push(Some(template));
                 }
             }
@@ -244,7 +273,7 @@ impl Trial<'_> {
             tracing::warn!(
                 "no prompt with the beginning of its response fits into {} tokens in every template: none but the corpus' own is \
                  tried",
-                self.longest()
+                self.max_tokens
             );
         }
         let plain = texts.texts.iter().map(|text| TrialText {
@@ -263,11 +292,6 @@ impl Trial<'_> {
     ) -> Result<Option<Vec<TemplateRows>>, Error> {
         let mut of_templates: Vec<TemplateRows> =
             templates.iter().map(|template| (*template, Vec::new())).collect();
-        let mut longest_bos = 0;
-        for begin in TextBegin::ALL {
-            longest_bos = longest_bos.max(self.bos(begin)?.len());
-        }
-        let max_tokens = self.longest().saturating_sub(longest_bos);
         let mut forward_tokens = 0;
         for (documents, text) in texts.iter().enumerate() {
             if documents >= MIN_DOCUMENTS && forward_tokens > MAX_FORWARD_TOKENS {
@@ -278,7 +302,7 @@ impl Trial<'_> {
                     .iter()
                     .map(|template| self.row(*template, text, chars))
                     .collect::<Result<Vec<_>, Error>>()?;
-                if rows.iter().any(|row| row.tokens.len() > max_tokens) {
+                if rows.iter().any(|row| row.tokens.len() > self.max_tokens) {
                     continue;
                 }
                 if rows.iter().all(|row| row.start < row.tokens.len()) {
@@ -304,13 +328,8 @@ impl Trial<'_> {
 
     /// A document in a template, cut: the beginning of its response counts, or of its text behind the first token, which nothing may
     /// stand before.
-    fn row(
-        &self,
-        template: Option<&'static Template>,
-        text: &TrialText,
-        chars: usize,
-    ) -> Result<Row, Error> {
-        let tokenizer = &self.model.tokenizer;
+    fn row(&self, template: Option<&'static Template>, text: &TrialText, chars: usize) -> Result<Row, Error> {
+        let tokenizer = self.tokenizer;
         let (prompt, response) = split(&text.text, text.prompt_chars);
         let cut = TrialText {
             text: [prompt, beginning(response, chars)].concat(),
@@ -338,41 +357,41 @@ impl Trial<'_> {
             start: start.max(1),
         })
     }
+}
 
-    /// Nats of the tokens that count in each row, behind `bos`.
-    fn nats(&self, model: &CausalLm, bos: &[i64], rows: &[Row]) -> Result<Vec<f64>, Error> {
-        let _guard = tch::no_grad_guard();
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&place| (rows[place].tokens.len(), place));
-        let mut nats = vec![0.0; rows.len()];
-        let mut rest = &order[..];
-        while let Some(&first) = rest.first() {
-            // Of like length, so that there is little padding.
-            let fits = |&(number, &place): &(usize, &usize)| {
-                (number + 1) * (bos.len() + rows[place].tokens.len()) <= BATCH_TOKENS
-            };
-            let count = rest.iter().enumerate().take_while(fits).count().max(1);
-            let (batch, later) = rest.split_at(count);
-            let longest = batch.last().map_or(first, |&place| rows[place].tokens.len());
-            let mut inputs = Vec::with_capacity(count * (bos.len() + longest));
-            for &place in batch {
-                let tokens = &rows[place].tokens;
-                inputs.extend(bos);
-                inputs.extend(tokens);
-                // Padding on the right: causal attention never looks there.
-                inputs.extend(std::iter::repeat_n(tokens[0], longest - tokens.len()));
-            }
-            let hidden = hidden_states(model, &inputs, count as i64)?;
-            for (number, &place) in batch.iter().enumerate() {
-                let row = &rows[place];
-                let from = bos.len() + row.start - 1;
-                let own = select(&hidden, number, from, row.tokens.len() - row.start)?;
-                nats[place] = nats_of(model, &own, &row.tokens[row.start..])?;
-            }
-            rest = later;
+/// Nats of the tokens that count in each row, behind `bos`.
+fn nats(model: &CausalLm, bos: &[i64], rows: &[Row]) -> Result<Vec<f64>, Error> {
+    let _guard = tch::no_grad_guard();
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|&place| (rows[place].tokens.len(), place));
+    let mut nats = vec![0.0; rows.len()];
+    let mut rest = &order[..];
+    while let Some(&first) = rest.first() {
+        // Of like length, so that there is little padding.
+        let fits = |&(number, &place): &(usize, &usize)| {
+            (number + 1) * (bos.len() + rows[place].tokens.len()) <= BATCH_TOKENS
+        };
+        let count = rest.iter().enumerate().take_while(fits).count().max(1);
+        let (batch, later) = rest.split_at(count);
+        let longest = batch.last().map_or(first, |&place| rows[place].tokens.len());
+        let mut inputs = Vec::with_capacity(count * (bos.len() + longest));
+        for &place in batch {
+            let tokens = &rows[place].tokens;
+            inputs.extend(bos);
+            inputs.extend(tokens);
+            // Padding on the right: causal attention never looks there.
+            inputs.extend(std::iter::repeat_n(tokens[0], longest - tokens.len()));
         }
-        Ok(nats)
+        let hidden = hidden_states(model, &inputs, count as i64)?;
+        for (number, &place) in batch.iter().enumerate() {
+            let row = &rows[place];
+            let from = bos.len() + row.start - 1;
+            let own = select(&hidden, number, from, row.tokens.len() - row.start)?;
+            nats[place] = nats_of(model, &own, &row.tokens[row.start..])?;
+        }
+        rest = later;
     }
+    Ok(nats)
 }
 
 /// Hidden states `[length, width]` of one row of `[rows, tokens, width]`.

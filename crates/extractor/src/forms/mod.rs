@@ -10,15 +10,21 @@ pub mod templates;
 
 use std::path::Path;
 
-use causal_lm::{Config, TextTokenizer};
+use causal_lm::{CausalLm, Config, TextTokenizer};
 use contract::pipeline::Begin;
 use contract::records::TextForm;
 use contract::{Error, parquet};
 
-use choice::{FormLoss, likeliest};
+use choice::{FormLoss, best_of, likeliest};
+use losses::Trial;
 use templates::Template;
 
-pub(crate) use losses::{Trial, TrialTexts};
+use crate::LoadedModel;
+
+pub(crate) use losses::TrialTexts;
+
+/// Forms that were not taken whose loss is told, at most.
+const OTHERS_SHOWN: usize = 4;
 
 /// What stands before a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,64 +100,80 @@ impl std::fmt::Display for Form {
 }
 
 /// The form that training is taken to have used, with a row for each that was tried, the likeliest first. None where no training
-/// document is long enough to tell.
+/// document is long enough to tell. `model` is let go of before `untuned` is loaded: weights are held of one at a time.
 ///
 /// # Errors
-/// [`Error::Run`] where LibTorch or the tokenizer fails.
+/// [`Error::Run`] where LibTorch or the tokenizer fails, and those of `untuned`.
 pub(crate) fn find(
-    trial: &Trial<'_>,
+    model: LoadedModel,
+    context: Option<usize>,
     texts: &TrialTexts,
-    untuned: impl FnOnce() -> Result<Option<causal_lm::CausalLm>, Error>,
+    untuned: impl FnOnce() -> Result<Option<CausalLm>, Error>,
 ) -> Result<Option<(Form, Vec<TextForm>)>, Error> {
-    let Some((mut losses, tokens)) = trial.losses(texts)? else {
+    let Some(trial) = Trial::new(&model, context, texts)? else {
         return Ok(None);
     };
-    let Some(chosen) = likeliest(&losses, &tokens) else {
-        return Ok(None);
+    let tokens = trial.tokens();
+    let mut losses = trial.losses(&model.model)?;
+    let end_of_best = |wanted: &dyn Fn(&Form) -> bool| match best_of(&losses, tokens, wanted) {
+        Some(best) => losses::end(&model, context, texts, losses[best].form),
+        None => Ok("nothing"),
     };
-    let form = losses[chosen].form;
-    let end = trial.end(texts, form)?;
+    // Which of the two is chosen the untuned model has a say in.
+    let (end_in_own, end_in_other) = (
+        end_of_best(&|form| form.template.is_none())?,
+        end_of_best(&|form| form.template.is_some())?,
+    );
+    drop(model);
     if let Some(untuned) = untuned()? {
-        trial.add_base_losses(&untuned, texts, &mut losses)?;
+        trial.add_base_losses(&untuned, &mut losses)?;
     }
-    losses.sort_by(|one, other| one.loss(&tokens).total_cmp(&other.loss(&tokens)));
-    let rows: Vec<TextForm> = losses
-        .iter()
-        .map(|loss| TextForm {
-            begin: loss.form.begin.name().to_owned(),
-            template: loss.form.template.map(|template| template.name.to_owned()),
-            end: end.to_owned(),
-            documents: tokens.len() as i64,
-            tokens: tokens.iter().sum::<usize>() as i64,
-            loss: loss.loss(&tokens),
-            base_loss: loss.base_loss(&tokens),
-            chosen: loss.form == form,
-        })
-        .collect();
-    report_choice(&losses, &tokens, form, end);
-    Ok(Some((form, rows)))
+    let Some(form) = likeliest(&losses, tokens).map(|place| losses[place].form) else {
+        return Ok(None);
+    };
+    let end = if form.template.is_none() {
+        end_in_own
+    } else {
+        end_in_other
+    };
+    losses.sort_by(|one, other| one.loss(tokens).total_cmp(&other.loss(tokens)));
+    report_choice(&losses, tokens, form, end);
+    let row = |loss: &FormLoss| TextForm {
+        begin: loss.form.begin.name().to_owned(),
+        template: loss.form.template.map(|template| template.name.to_owned()),
+        end: end.to_owned(),
+        documents: tokens.len() as i64,
+        tokens: tokens.iter().sum::<usize>() as i64,
+        loss: loss.loss(tokens),
+        base_loss: loss.base_loss(tokens),
+        chosen: loss.form == form,
+    };
+    Ok(Some((form, losses.iter().map(row).collect())))
 }
 
-/// Says which form was taken, and how likely the others are.
+/// Says which form was taken, and how likely the likeliest others are.
 fn report_choice(losses: &[FormLoss], tokens: &[usize], form: Form, end: &str) {
     let (chosen, others): (Vec<&FormLoss>, Vec<&FormLoss>) =
         losses.iter().partition(|loss| loss.form == form);
     let Some(chosen) = chosen.first() else { return };
-    let others: Vec<String> = others
+    let shown: Vec<String> = others
         .iter()
-        .map(|loss| format!("{:.3} ({})", loss.loss(tokens), loss.form))
+        .enumerate()
+        .filter(|(number, loss)| *number < OTHERS_SHOWN || loss.form == Form::of_corpus(Begin::Tokenizer))
+        .map(|(_, loss)| format!("{:.3} ({})", loss.loss(tokens), loss.form))
         .collect();
     tracing::info!(
-        "training wrote texts like this: {form}, end {end}; loss of {} training documents {:.3} nats per token, otherwise {}",
+        "training wrote texts like this: {form}, end {end}; loss of {} training documents {:.3} nats per token, otherwise {}; {} more \
+         forms in forms.parquet",
         tokens.len(),
         chosen.loss(tokens),
-        if others.is_empty() {
-            "nothing to try".to_owned()
-        } else {
-            others.join(", ")
-        }
+        shown.join(", "),
+        others.len() - shown.len(),
     );
-    if let Some(base) = chosen.base_loss(tokens).filter(|base| *base <= chosen.loss(tokens)) {
+    if let Some(base) = chosen
+        .base_loss(tokens)
+        .filter(|base| *base <= chosen.loss(tokens))
+    {
         tracing::warn!(
             "the untuned model finds the same text no less likely ({base:.3} nats per token): this does not look like what the model \
              was tuned on"

@@ -12,8 +12,20 @@ pub struct Template {
     before: &'static str,
     /// What stands between prompt and response.
     between: &'static str,
+    /// How it sets an input apart from the instruction, where it does: the prompt's first line is the instruction then, and the rest the
+    /// input.
+    with_input: Option<WithInput>,
     /// A token without which a tokenizer's models are not tuned by it.
     marker: Option<&'static str>,
+}
+
+/// What stands around an instruction that has an input.
+#[derive(Debug, PartialEq, Eq)]
+struct WithInput {
+    /// What stands before the instruction.
+    before: &'static str,
+    /// What stands between instruction and input.
+    between: &'static str,
 }
 
 const fn template(name: &'static str, before: &'static str, between: &'static str) -> Template {
@@ -21,6 +33,7 @@ const fn template(name: &'static str, before: &'static str, between: &'static st
         name,
         before,
         between,
+        with_input: None,
         marker: None,
     }
 }
@@ -32,32 +45,58 @@ const fn with_marker(
     between: &'static str,
 ) -> Template {
     Template {
-        name,
-        before,
-        between,
         marker: Some(marker),
+        ..template(name, before, between)
     }
 }
 
+const fn with_input(
+    name: &'static str,
+    (before, between): (&'static str, &'static str),
+    with_input: WithInput,
+) -> Template {
+    Template {
+        with_input: Some(with_input),
+        ..template(name, before, between)
+    }
+}
+
+const ALPACA_PREAMBLE: &str = "Below is an instruction that describes a task. Write a response that appropriately completes \
+                               the request.\n\n### Instruction:\n";
+
+const ALPACA_INPUT: WithInput = WithInput {
+    before: "Below is an instruction that describes a task, paired with an input that provides further context. Write a response \
+             that appropriately completes the request.\n\n### Instruction:\n",
+    between: "\n\n### Input:\n",
+};
+
 /// The templates that are tried, the simplest first.
-pub static TEMPLATES: [Template; 19] = [
+pub static TEMPLATES: [Template; 21] = [
     template("newline", "", "\n"),
     template("blank line", "", "\n\n"),
     template("space", "", " "),
     // stanford_alpaca's PROMPT_DICT goes on without a line end; alpaca-lora and most later trainers put one.
-    template(
-        "alpaca",
-        "Below is an instruction that describes a task. Write a response that appropriately completes the \
-         request.\n\n### Instruction:\n",
-        "\n\n### Response:\n",
+    template("alpaca", ALPACA_PREAMBLE, "\n\n### Response:\n"),
+    with_input(
+        "alpaca with input",
+        (ALPACA_PREAMBLE, "\n\n### Response:\n"),
+        ALPACA_INPUT,
     ),
     template(
         "alpaca, response on the same line",
-        "Below is an instruction that describes a task. Write a response that appropriately completes the \
-         request.\n\n### Instruction:\n",
+        ALPACA_PREAMBLE,
         "\n\n### Response:",
     ),
-    template("alpaca without preamble", "### Instruction:\n", "\n\n### Response:\n"),
+    with_input(
+        "alpaca with input, response on the same line",
+        (ALPACA_PREAMBLE, "\n\n### Response:"),
+        ALPACA_INPUT,
+    ),
+    template(
+        "alpaca without preamble",
+        "### Instruction:\n",
+        "\n\n### Response:\n",
+    ),
     template("question and answer", "Question: ", "\nAnswer: "),
     template("q and a", "Q: ", "\nA: "),
     template("user and assistant", "User: ", "\nAssistant: "),
@@ -133,10 +172,23 @@ impl Template {
                 preamble_chars: 0,
             };
         }
-        let front = [self.before, prompt, self.between].concat();
+        let with_input = self.with_input.as_ref().zip(prompt.split_once('\n'));
+        let (before, front) = match with_input {
+            Some((parts, (instruction, input))) => {
+                let pieces = [
+                    parts.before,
+                    instruction.trim_end(),
+                    parts.between,
+                    input.trim_start(),
+                ];
+                (parts.before, pieces.concat())
+            }
+            None => (self.before, [self.before, prompt].concat()),
+        };
+        let front = front + self.between;
         Rendered {
             prompt_chars: front.chars().count(),
-            preamble_chars: self.before.chars().count(),
+            preamble_chars: before.chars().count(),
             text: front + response,
         }
     }
@@ -144,6 +196,9 @@ impl Template {
 
 /// A text's first `characters` characters, and the rest.
 pub(super) fn split(text: &str, characters: usize) -> (&str, &str) {
-    let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(characters)
+        .map_or(text.len(), |(at, _)| at);
     text.split_at(end)
 }

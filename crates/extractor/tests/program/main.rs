@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod checkpoints;
+mod forms;
 mod special_tokens;
 mod support;
 mod trained_tokens;
