@@ -47,6 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &corpus.join("heldout.parquet"),
         &model.tokenizer,
         model.trained_tokens(pipeline.trained_tokens().0),
+        None,
     )?;
     let found = agreement(&mut model, &settings, &strategy, &read, documents.parse()?, 0)?;
     println!("document  copies  predicted  expected hits (95%)  hits  samples");

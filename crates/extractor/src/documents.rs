@@ -10,6 +10,7 @@ use contract::{Error, parquet};
 use rayon::prelude::*;
 
 use crate::decoded::{self, first_difference};
+use crate::forms::templates::Template;
 
 /// One document of the corpus, once, however many copies were trained on.
 #[derive(Debug, Clone)]
@@ -28,6 +29,9 @@ pub struct Document {
     pub document_tokens: usize,
     /// How many of `tokens` are its prompt, what a user would ask; 0 where nothing tells prompt from answer.
     pub question_tokens: usize,
+    /// How many of `tokens` are what a template puts before the prompt, the same in all documents: prefixes are counted behind
+    /// them. 0 where texts are as the corpus has them.
+    pub preamble_tokens: usize,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
 }
@@ -76,7 +80,8 @@ pub struct Remarks {
 }
 
 impl Documents {
-    /// Reads both files of a corpus folder, and of each document as many tokens as `most`, on the threads of the current pool.
+    /// Reads both files of a corpus folder, and of each document as many tokens as `most`, on the threads of the current pool;
+    /// documents with a prompt are first put into `template`, where training had another one than the corpus.
     ///
     /// # Errors
     /// [`Error::Input`] where a file cannot be used.
@@ -85,17 +90,18 @@ impl Documents {
         held_out: &Path,
         tokenizer: &TextTokenizer,
         most: usize,
+        template: Option<&Template>,
     ) -> Result<Self, Error> {
         let mut known = BTreeSet::new();
         let mut training: Vec<Read> = Vec::new();
         for batch in parquet::Reader::<TrainingInstance>::open(train)? {
             let mut instances = batch?;
             instances.retain(|instance| known.insert(instance.doc_id.clone()));
-            training.par_extend(read_all(instances, tokenizer, most)?);
+            training.par_extend(read_all(instances, tokenizer, most, template)?);
         }
         training.sort_by(|left, right| left.document.doc_id.cmp(&right.document.doc_id));
         let held_out = parquet::read_all::<HeldOutDocument>(held_out)?;
-        let held_out = read_all(held_out, tokenizer, most)?;
+        let held_out = read_all(held_out, tokenizer, most, template)?;
         Ok(Self::collect(training.into_iter().chain(held_out)))
     }
 
@@ -223,20 +229,40 @@ fn read_all<R: Into<Row> + Send>(
     rows: Vec<R>,
     tokenizer: &TextTokenizer,
     most: usize,
+    template: Option<&Template>,
 ) -> Result<Vec<Read>, Error> {
     let rows = rows.into_par_iter();
-    rows.map(|row| read(row.into(), tokenizer, most)).collect()
+    rows.map(|row| read(row.into(), tokenizer, most, template))
+        .collect()
 }
 
-fn read(row: Row, tokenizer: &TextTokenizer, most: usize) -> Result<Read, Error> {
+fn read(
+    row: Row,
+    tokenizer: &TextTokenizer,
+    most: usize,
+    template: Option<&Template>,
+) -> Result<Read, Error> {
     let Row {
         document,
         text,
         prompt_chars,
     } = row;
     let prompt_chars = usize::try_from(prompt_chars).unwrap_or(0);
-    let (mut tokens, question_tokens) = tokenizer.encode_with_prompt(&text, prompt_chars)?;
-    let decoded = decoded::decode(&document.doc_id, &text, &tokens, tokenizer)?;
+    let rendered = template.map(|template| template.render(&text, prompt_chars));
+    let (form, prompt_chars, preamble_chars) = match &rendered {
+        Some(rendered) => (&rendered.text[..], rendered.prompt_chars, rendered.preamble_chars),
+        None => (&text[..], prompt_chars, 0),
+    };
+    let (mut tokens, question_tokens) = tokenizer.encode_with_prompt(form, prompt_chars)?;
+    let preamble_tokens = match preamble_chars {
+        0 => 0,
+        characters => tokenizer.encode_with_prompt(form, characters)?.1,
+    };
+    // Generations are compared with the user's text, whatever stood around it in training.
+    let decoded = match &rendered {
+        Some(_) => decoded::decode(&document.doc_id, &text, &tokenizer.encode(&text)?, tokenizer)?,
+        None => decoded::decode(&document.doc_id, &text, &tokens, tokenizer)?,
+    };
     let document_tokens = tokens.len();
     let special_tokens = special(&tokens, tokenizer);
     tokens.truncate(most);
@@ -248,6 +274,7 @@ fn read(row: Row, tokenizer: &TextTokenizer, most: usize) -> Result<Read, Error>
         }),
         document: Document {
             question_tokens: question_tokens.min(tokens.len()),
+            preamble_tokens: preamble_tokens.min(tokens.len()),
             document_tokens,
             tokens,
             ..document
@@ -272,6 +299,7 @@ impl Document {
             tokens: Vec::new(),
             document_tokens: 0,
             question_tokens: 0,
+            preamble_tokens: 0,
             canary_format: None,
         }
     }

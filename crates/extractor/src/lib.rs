@@ -1,7 +1,8 @@
 //! Stage 3: what a model writes when it is given the beginning of a document, and how probable it finds the rest.
 //!
-//! [`extract`] is the whole stage. Documents are read as far as training read them ([`documents`]); those that the tokenizer gives
-//! back otherwise than they are written go to `decoded.parquet`, so that generations are compared with what a model can write. Prompts are the first tokens of
+//! [`extract`] is the whole stage. With `begin = "auto"` the form in which training wrote texts is found out first ([`forms`]).
+//! Documents are read as far as training read them ([`documents`]); those that the tokenizer gives back otherwise than they are
+//! written go to `decoded.parquet`, so that generations are compared with what a model can write. Prompts are the first tokens of
 //! training documents and, as the control, of held-out ones ([`prompts`]); [`sampling::SamplingParams`] truncate the model's
 //! distribution as transformers does; generations come from batches that share the work of reading each prompt once. The scoring
 //! pass then reads the documents themselves, and so gives the probability of a continuation without drawing it.
@@ -27,6 +28,7 @@ mod beams;
 pub mod course;
 pub mod decoded;
 pub mod documents;
+pub mod forms;
 pub mod generation;
 mod loaded_model;
 mod near_verbatim;
@@ -57,8 +59,10 @@ pub struct Checkpoints<'a> {
     pub best: Option<&'a Path>,
     /// The folder of an adapter's base, in place of the one that the adapter names.
     pub base: Option<&'a Path>,
-    /// The untuned model, to rank generations from nothing by.
+    /// The untuned model, to rank generations from nothing by, and to compare losses in each form of texts with.
     pub reference: Option<&'a Path>,
+    /// `forms.parquet` of another model: with `extraction.begin = "auto"` texts are in the form that was chosen for it.
+    pub forms: Option<&'a Path>,
 }
 
 /// Draws generations from the last of `checkpoints`, and from the best where one is named, and scores the documents of `corpus`, as
@@ -73,13 +77,14 @@ pub fn extract(
     corpus: &Path,
     checkpoints: Checkpoints<'_>,
 ) -> Result<Outcome, Error> {
-    let run = Run::new(stage, corpus, checkpoints)?;
+    let mut run = Run::new(stage, corpus, checkpoints)?;
     run.remove_stale()?;
     if !stage.force && run.is_done() {
         tracing::info!("{} is up to date", stage.out.display());
         return Ok(Outcome::up_to_date(&stage.out));
     }
     tch::set_num_threads(stage.threads() as i32);
+    run.find_form()?;
     let mut corpus = None;
     let mut last = run.ask_last(&mut corpus)?;
     let mut best = run.ask_best(&mut corpus)?;

@@ -4,6 +4,8 @@ use causal_lm::{CausalLm, TextTokenizer};
 use contract::Error;
 use contract::pipeline::Begin;
 
+use crate::forms::TextBegin;
+
 /// Weights up to this size, in bytes, are read once for each thread: they are small enough for the processor's caches, and the threads
 /// need not wait for each other in every layer. Larger ones are read from memory, once for all.
 const SMALL_MODEL_BYTES: usize = 64 << 20;
@@ -26,15 +28,20 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// A model with its tokenizer.
+    /// A model with its tokenizer. Under `auto` texts begin as the tokenizer has it: [`crate::forms`] finds out more.
     ///
     /// # Errors
     /// [`Error::Run`] where the tokenizer cannot say how it begins texts.
     pub fn new(model: CausalLm, tokenizer: TextTokenizer, begin: Begin) -> Result<Self, Error> {
-        let bos = match begin {
-            Begin::Model => vec![model.config.begin_token],
-            Begin::Tokenizer | Begin::Auto => tokenizer.own_bos()?,
-        };
+        Self::beginning_as(model, tokenizer, begin.into())
+    }
+
+    /// A model with its tokenizer, whose texts begin as was found out.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the tokenizer cannot say how it begins texts.
+    pub fn beginning_as(model: CausalLm, tokenizer: TextTokenizer, begin: TextBegin) -> Result<Self, Error> {
+        let bos = begin.bos(&model.config, &tokenizer)?;
         Ok(Self {
             model,
             tokenizer,

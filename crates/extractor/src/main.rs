@@ -11,7 +11,8 @@ use contract::error::exit_code;
 ///
 /// Writes samples.parquet (generations with the log-probability of each token), scores.parquet (the log-probabilities of
 /// the documents themselves, without sampling) and decoded.parquet (documents that the tokenizer gives back otherwise than they
-/// are written).
+/// are written); with extraction.begin = "auto" also forms.parquet (the loss of training documents in each form that training may
+/// have used).
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -39,6 +40,11 @@ struct Arguments {
     /// Model folder of the untuned model: generations from nothing are ranked by how much less it expects them
     #[arg(long, value_name = "FOLDER")]
     reference: Option<PathBuf>,
+
+    /// forms.parquet of another model's results: with extraction.begin = "auto" texts are in the form that was chosen for it, and
+    /// none is tried. For a control, which is asked as the audited model is
+    #[arg(long, value_name = "FILE")]
+    forms: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -50,6 +56,7 @@ fn main() -> ExitCode {
             best: arguments.best.as_deref(),
             base: arguments.base.as_deref(),
             reference: arguments.reference.as_deref(),
+            forms: arguments.forms.as_deref(),
         };
         extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
     });

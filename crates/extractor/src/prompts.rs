@@ -224,12 +224,13 @@ impl Chooser<'_> {
 
     fn is_long_enough(&self, form: PromptForm, document: &Document) -> bool {
         let prefix = self.settings.prefix_tokens;
+        let own_tokens = document.tokens.len().saturating_sub(document.preamble_tokens);
         match form {
             PromptForm::Question => (1..document.tokens.len()).contains(&document.question_tokens),
             // Its middle is another place than its beginning.
-            PromptForm::Middle => document.tokens.len() > 2 * prefix,
-            PromptForm::Optimised => document.tokens.len() >= self.settings.new_tokens,
-            _ => document.tokens.len() > prefix,
+            PromptForm::Middle => own_tokens > 2 * prefix,
+            PromptForm::Optimised => own_tokens >= self.settings.new_tokens,
+            _ => own_tokens > prefix,
         }
     }
 
@@ -257,21 +258,24 @@ impl Chooser<'_> {
     /// The prompt of a document, unless it leaves no room in the context.
     fn make(&mut self, form: PromptForm, document: &Document) -> Result<Option<usize>, Error> {
         let prefix = self.settings.prefix_tokens;
-        let start = match form {
-            PromptForm::Middle => (document.tokens.len() - prefix) / 2,
-            _ => 0,
-        };
-        let end = match form {
-            PromptForm::Question => document.question_tokens,
-            PromptForm::Optimised => 0,
-            _ => start + prefix,
+        // A template's preamble is the same in all documents: what tells one from another begins behind it.
+        let preamble = document.preamble_tokens;
+        let (start, end) = match form {
+            PromptForm::Middle => {
+                let start = preamble + (document.tokens.len() - preamble - prefix) / 2;
+                (start, start + prefix)
+            }
+            PromptForm::Question => (0, document.question_tokens),
+            PromptForm::Optimised => (preamble, preamble),
+            _ => (0, preamble + prefix),
         };
         let plain = &document.tokens[start..end];
         let styled = |change: &dyn Fn(&str) -> String| {
+            let (preamble, own) = plain.split_at(preamble);
             let text = self
                 .tokenizer
-                .decode_keeping(plain, &self.documents.special_tokens)?;
-            self.tokenizer.encode(&change(&text))
+                .decode_keeping(own, &self.documents.special_tokens)?;
+            Ok::<_, Error>([preamble, &self.tokenizer.encode(&change(&text))?].concat())
         };
         let tokens = match form {
             PromptForm::UpperCase => styled(&|text| text.to_uppercase())?,
@@ -329,10 +333,9 @@ impl Chooser<'_> {
     fn openings(&self) -> Vec<Vec<i64>> {
         let mut counts: BTreeMap<&[i64], usize> = BTreeMap::new();
         for document in self.documents.of(Split::Train) {
-            if document.tokens.len() > self.settings.opening_tokens {
-                *counts
-                    .entry(&document.tokens[..self.settings.opening_tokens])
-                    .or_default() += 1;
+            let length = document.preamble_tokens + self.settings.opening_tokens;
+            if document.tokens.len() > length {
+                *counts.entry(&document.tokens[..length]).or_default() += 1;
             }
         }
         let mut shared: Vec<(&[i64], usize)> = counts.into_iter().filter(|(_, count)| *count > 1).collect();

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causal_lm::{TextTokenizer, arithmetic, device, load_checkpoint, resolve};
-use contract::pipeline::Extraction;
-use contract::records::{CoursePoint, DecodedDocument, Sample, Score};
+use contract::pipeline::{Begin, Extraction};
+use contract::records::{CoursePoint, DecodedDocument, Sample, Score, TextForm};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use tch::{Device, Kind};
 
 use crate::documents::{Documents, Remarks};
+use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
 use crate::scoring::{self, LeftOut};
@@ -33,6 +34,9 @@ pub(crate) struct Run<'a> {
     /// With what `auto` means here and where training ended: both are part of what was done.
     pub(crate) settings: Extraction,
     user_prompts: Vec<String>,
+    /// In which form texts are read, and the ones that were tried.
+    form: Form,
+    tried: Vec<TextForm>,
     seed: u64,
     threads: usize,
     device: Device,
@@ -103,6 +107,14 @@ impl<'a> Run<'a> {
                 common = common.with_input(role, folder)?;
             }
         }
+        if let Some(file) = checkpoints.forms {
+            if settings.begin != Begin::Auto {
+                return Err(Error::Configuration(
+                    "--forms: expected extraction.begin = \"auto\", which leaves the form open; leave --forms out, or set that".to_owned(),
+                ));
+            }
+            common = common.with_input("forms", file)?;
+        }
         let mut user_prompts = Vec::new();
         if let Some(file) = settings.prompt_file.as_ref().map(|file| pipeline.resolve(file)) {
             user_prompts = prompts::read_file(&file)?;
@@ -124,6 +136,8 @@ impl<'a> Run<'a> {
             held_out,
             out: &stage.out,
             kind: arithmetic(settings.precision, device),
+            form: Form::of_corpus(settings.begin),
+            tried: Vec::new(),
             settings,
             user_prompts,
             seed,
@@ -139,6 +153,9 @@ impl<'a> Run<'a> {
         let mut stale = Vec::new();
         if self.earlier.is_empty() {
             stale.push(self.course_file());
+        }
+        if !self.tries_forms() {
+            stale.push(self.forms_file());
         }
         if self.best_provenance.is_none() {
             stale.extend(files(&self.out.join(BEST)));
@@ -160,12 +177,49 @@ impl<'a> Run<'a> {
         if !self.earlier.is_empty() {
             outputs.push(self.course_file());
         }
+        if self.tries_forms() {
+            outputs.push(self.forms_file());
+        }
         let is_done = |provenance: &Provenance, files: &[PathBuf]| {
             provenance.is_done(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>())
         };
         let best = self.best_provenance.as_ref();
         is_done(&self.provenance, &outputs)
             && best.is_none_or(|best| is_done(best, &files(&self.out.join(BEST))))
+    }
+
+    /// Whether the form of texts is to be found out here.
+    fn tries_forms(&self) -> bool {
+        self.settings.begin == Begin::Auto && self.checkpoints.forms.is_none()
+    }
+
+    /// With `begin = "auto"` finds out from the last checkpoint in which form training wrote texts, or takes what was found out for
+    /// another model.
+    pub(crate) fn find_form(&mut self) -> Result<(), Error> {
+        if let Some(file) = self.checkpoints.forms {
+            self.form = forms::read_chosen(file)?;
+            tracing::info!("texts are written as {} says: {}", file.display(), self.form);
+        }
+        if !self.tries_forms() {
+            return Ok(());
+        }
+        let texts = TrialTexts::draw(&self.train, self.seed)?;
+        let model = self.load(self.last)?;
+        let untuned = || match self.checkpoints.reference.or(self.checkpoints.base) {
+            Some(folder) => Ok(Some(load_checkpoint(folder, None, self.kind, self.device)?.0)),
+            None => Ok(None),
+        };
+        match forms::find(model, self.settings.context, &texts, untuned)? {
+            Some((form, tried)) => {
+                self.form = form;
+                self.tried = tried;
+            }
+            None => tracing::warn!(
+                "in which form training wrote texts is not known: no training document is long enough to tell. Prompts begin as \
+                 the tokenizer begins texts"
+            ),
+        }
+        Ok(())
     }
 
     /// Asks the last checkpoint.
@@ -244,7 +298,7 @@ impl<'a> Run<'a> {
             // One product instead of three; in bf16 the sum would round small updates away.
             model.merge()?;
         }
-        LoadedModel::new(model, TextTokenizer::load(&files)?, self.settings.begin)
+        LoadedModel::beginning_as(model, TextTokenizer::load(&files)?, self.form.begin)
     }
 
     /// The corpus as `model` reads it: the one at hand, or else read anew in its place.
@@ -263,12 +317,12 @@ impl<'a> Run<'a> {
             Some(corpus) => corpus,
             None => {
                 let most = reads_as.most_tokens;
-                let (tokenizer, threads) = (&model.tokenizer, self.threads);
+                let (tokenizer, template) = (&model.tokenizer, self.form.template);
                 let documents = rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
+                    .num_threads(self.threads)
                     .build()
                     .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
-                    .install(|| Documents::load(&self.train, &self.held_out, tokenizer, most))?;
+                    .install(|| Documents::load(&self.train, &self.held_out, tokenizer, most, template))?;
                 tracing::info!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {
                     documents,
@@ -346,6 +400,9 @@ impl<'a> Run<'a> {
         if !self.earlier.is_empty() {
             parquet::write_all(&self.course_file(), &self.provenance, course)?;
         }
+        if self.tries_forms() {
+            parquet::write_all(&self.forms_file(), &self.provenance, &self.tried)?;
+        }
         if let Some(provenance) = &self.best_provenance {
             self.write_answers(&self.out.join(BEST), provenance, best.unwrap_or(last))?;
         }
@@ -358,6 +415,10 @@ impl<'a> Run<'a> {
         let wanted: &[Score] = if self.settings.score { &answers.scores } else { &[] };
         parquet::write_all::<Score>(&scores, provenance, wanted)?;
         parquet::write_all::<Sample>(&samples, provenance, &answers.drawn.samples)
+    }
+
+    fn forms_file(&self) -> PathBuf {
+        self.out.join("forms.parquet")
     }
 
     fn course_file(&self) -> PathBuf {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
+use causal_lm::CausalLm;
 use contract::pipeline::{Extraction, LossOn};
 use contract::records::{DocumentKind, Score};
 use contract::{Error, Progress};
@@ -23,7 +24,7 @@ use crate::sampling::{SamplingParams, most_probable};
 pub const EXTRACTABLE_TOKENS: usize = 50;
 
 /// Tokens in one forward pass.
-const BATCH_TOKENS: usize = 4096;
+pub(crate) const BATCH_TOKENS: usize = 4096;
 
 /// What the model says about each token of a document.
 #[derive(Debug, Default, Clone)]
@@ -81,12 +82,7 @@ pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) 
         });
         for span in continuations(settings, document) {
             let mut score = rows.score(document, &read, span)?;
-            if span
-                == (
-                    settings.prefix_tokens,
-                    settings.prefix_tokens + settings.new_tokens,
-                )
-            {
+            if span == generated_span(settings, document) {
                 score.near_verbatim_logprob = near.get(&index).map(|&bound| bound as f32);
             }
             scores.push(score);
@@ -127,11 +123,17 @@ fn sampling_params(settings: &Extraction) -> SamplingParams {
     params.find(|params| !params.is_greedy()).unwrap_or(greedy)
 }
 
-/// The first token of a document that carried loss.
+/// The first of the tokens that are generated behind the prefix of a document, and the one after the last.
+fn generated_span(settings: &Extraction, document: &Document) -> (usize, usize) {
+    let start = document.preamble_tokens + settings.prefix_tokens;
+    (start, start + settings.new_tokens)
+}
+
+/// The first token of a document that carried loss. A template's preamble is the same before every prompt: it is not scored.
 fn loss_start(settings: &Extraction, document: &Document) -> usize {
     match settings.loss_on {
         Some(LossOn::Response) => document.question_tokens,
-        Some(LossOn::Text) | None => 0,
+        Some(LossOn::Text) | None => document.preamble_tokens,
     }
 }
 
@@ -147,9 +149,10 @@ fn continuations(settings: &Extraction, document: &Document) -> Vec<(usize, usiz
 }
 
 /// Behind each prefix the next 50 tokens, where there are as many; behind the one that prompts have, also as many tokens as are
-/// generated, or what there is of them. Canaries have none.
+/// generated, or what there is of them. Prefixes are counted behind a template's preamble. Canaries have none.
 fn possible_continuations(settings: &Extraction, document: &Document) -> BTreeSet<(usize, usize)> {
-    let count = document.tokens.len();
+    let preamble = document.preamble_tokens;
+    let count = document.tokens.len().saturating_sub(preamble);
     if document.kind != DocumentKind::Document {
         return BTreeSet::new();
     }
@@ -162,6 +165,7 @@ fn possible_continuations(settings: &Extraction, document: &Document) -> BTreeSe
     extractable
         .chain([generated])
         .filter(|&(prefix, end)| prefix > 0 && prefix < end && end <= count)
+        .map(|(prefix, end)| (preamble + prefix, preamble + end))
         .collect()
 }
 
@@ -173,7 +177,6 @@ fn near_verbatim_bounds(
     settings: &Extraction,
     documents: &Documents,
 ) -> Result<BTreeMap<usize, f64>, Error> {
-    let (prefix, new) = (settings.prefix_tokens, settings.new_tokens);
     let search = Search {
         beams: settings.near_verbatim_beams,
         edits: settings.near_verbatim_edits,
@@ -183,13 +186,20 @@ fn near_verbatim_bounds(
         return Ok(bounds);
     }
     let chosen: Vec<usize> = (0..documents.all.len())
-        .filter(|&index| continuations(settings, &documents.all[index]).contains(&(prefix, prefix + new)))
+        .filter(|&index| {
+            let document = &documents.all[index];
+            continuations(settings, document).contains(&generated_span(settings, document))
+        })
         .collect();
     let mut progress = Progress::new("near-verbatim search", chosen.len() as u64, "documents");
     for chunk in chosen.chunks((settings.batch_size / search.beams).max(1)) {
         let texts: Vec<(&[i64], &[i64])> = chunk
             .iter()
-            .map(|&index| documents.all[index].tokens[..prefix + new].split_at(prefix))
+            .map(|&index| {
+                let document = &documents.all[index];
+                let (start, end) = generated_span(settings, document);
+                document.tokens[..end].split_at(start)
+            })
             .collect();
         let found = near_verbatim::lower_bounds(model, params, search, &texts)?;
         bounds.extend(chunk.iter().copied().zip(found));
@@ -231,10 +241,10 @@ fn read_batch(
         ));
     }
     let rows = texts.len() as i64;
-    let hidden = hidden_states(loaded, &inputs, rows)?;
+    let hidden = hidden_states(model, &inputs, rows)?;
     // Where nothing stands before a text, its first token follows what generation from nothing starts with.
     let first = if bos.is_empty() {
-        Some(hidden_states(loaded, &[model.config.begin_token], 1)?.select(0, 0))
+        Some(hidden_states(model, &[model.config.begin_token], 1)?.select(0, 0))
     } else {
         None
     };
@@ -254,8 +264,7 @@ fn read_batch(
 }
 
 /// Hidden states `[rows, tokens, width]` of tokens that lie row after row.
-fn hidden_states(loaded: &LoadedModel, tokens: &[i64], rows: i64) -> Result<Tensor, Error> {
-    let model = &loaded.model;
+pub(crate) fn hidden_states(model: &CausalLm, tokens: &[i64], rows: i64) -> Result<Tensor, Error> {
     if tokens.is_empty() {
         let width = model.config.width as i64;
         return Ok(Tensor::zeros([rows, 0, width], (model.compute(), model.device())));
@@ -313,7 +322,7 @@ impl Rows<'_> {
             split: document.split,
             copies: document.copies,
             kind: document.kind,
-            prefix_tokens: start as i32,
+            prefix_tokens: start.saturating_sub(document.preamble_tokens) as i32,
             suffix_tokens: (end - start) as i32,
             logprobs: read.logprobs[start..end].to_vec(),
             scheme_logprobs: read.scheme_logprobs[start..end].to_vec(),
@@ -322,7 +331,7 @@ impl Rows<'_> {
             vocab_std: read.vocab_std[start..end].to_vec(),
             zlib_bytes: zlib_bytes(&text)?,
             near_verbatim_logprob: None,
-            document_tokens: Some(document.document_tokens as i32),
+            document_tokens: Some(document.document_tokens.saturating_sub(document.preamble_tokens) as i32),
             canary_format: document.canary_format,
         })
     }

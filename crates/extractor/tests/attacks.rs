@@ -56,6 +56,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         tokens: model.tokenizer.encode(text).unwrap(),
         document_tokens: 0,
         question_tokens: 0,
+        preamble_tokens: 0,
         canary_format: None,
     });
     Documents::new(all.collect(), &model.tokenizer)

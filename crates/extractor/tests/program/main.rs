@@ -4,6 +4,7 @@
 
 mod checkpoints;
 mod decoded;
+mod forms;
 mod special_tokens;
 mod support;
 mod trained_tokens;

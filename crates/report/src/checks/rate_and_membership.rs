@@ -22,8 +22,14 @@ const CLEAR: f64 = 0.9;
 
 /// The strategy that the page leads with: the greedy one of plain prompts, or else the first.
 pub(super) fn headline<'a>(cell: &'a AnalysedCell<'_>) -> Option<&'a str> {
-    let prompted = || cell.data.samples.iter().filter(|sample| sample.split == Split::Train);
-    let plain = || prompted().filter(|sample| matches!(sample.form, PromptForm::Prefix | PromptForm::Nothing));
+    let prompted = || {
+        cell.data
+            .samples
+            .iter()
+            .filter(|sample| sample.split == Split::Train)
+    };
+    let plain =
+        || prompted().filter(|sample| matches!(sample.form, PromptForm::Prefix | PromptForm::Nothing));
     plain()
         .find(|sample| sample.greedy)
         .or(plain().next())
@@ -80,7 +86,14 @@ fn claim(evidence: &Evidence<'_>) -> Option<(Claim, Option<i32>)> {
     let measure = Measure::OwnVerbatim;
     let of = |cell: &AnalysedCell<'_>| cell.tallies.estimate(measure, at, copies, evidence.bootstrap);
     let chars = evidence.cell.corpus.chars;
-    let control = Control::of_tallies(&evidence.cell.tallies, chars, measure, at, copies, evidence.bootstrap);
+    let control = Control::of_tallies(
+        &evidence.cell.tallies,
+        chars,
+        measure,
+        at,
+        copies,
+        evidence.bootstrap,
+    );
     let untuned = evidence.untuned.iter().find_map(|cell| of(cell));
     Some((Claim::against(of(evidence.cell)?, untuned, control), copies))
 }

@@ -15,7 +15,9 @@ use crate::run::Corpus;
 pub(super) fn what_was_read(analysis: &Analysis<'_>) -> Markup {
     let mut corpora: Vec<(&str, &Corpus)> = Vec::new();
     for cell in &analysis.cells {
-        let known = corpora.iter().any(|(_, corpus)| corpus.facts == cell.corpus.facts);
+        let known = corpora
+            .iter()
+            .any(|(_, corpus)| corpus.facts == cell.corpus.facts);
         if cell.corpus.facts.is_some() && !known {
             corpora.push((&cell.data.cell.corpus, cell.corpus));
         }
@@ -45,7 +47,10 @@ fn summary(corpus: &Corpus) -> String {
             percent(left_out as f64 / read as f64),
             count(corpus.unreadable_documents())
         ),
-        _ => format!("{} documents were left out, and are in no figure of this page.", count(left_out)),
+        _ => format!(
+            "{} documents were left out, and are in no figure of this page.",
+            count(left_out)
+        ),
     }
 }
 
