@@ -75,9 +75,9 @@ const NOT_LISTED: &str = "not listed";
 const NO_TEXT: &str = "not text";
 
 /// Names, before their first dot and in lower case, of files that say something about the data.
-const ABOUT_NAMES: [&str; 16] = [
-    "readme", "license", "licence", "copying", "notice", "citation", "changelog", "contributing",
-    "authors", "checksums", "md5sums", "sha256sums", "requirements", "makefile", "dockerfile", "datasheet",
+const ABOUT_NAMES: [&str; 13] = [
+    "readme", "license", "licence", "copying", "notice", "citation", "changelog", "contributing", "authors",
+    "checksums", "md5sums", "sha256sums", "datasheet",
 ];
 
 /// Files in which Hugging Face's libraries and their like say what the data are.
@@ -93,8 +93,8 @@ const ABOUT_FILES: [&str; 9] = [
     "package.json",
 ];
 
-/// Endings of programs and checksums, which belong to no table.
-const ABOUT_ENDINGS: [&str; 8] = ["py", "ipynb", "sh", "md5", "sha256", "lock", "crc", "toml"];
+/// Endings of checksums and locks.
+const ABOUT_ENDINGS: [&str; 4] = ["md5", "sha256", "lock", "crc"];
 
 /// Names of splits, as files and folders of data sets have them.
 const SPLITS: [(&str, &str); 12] = [
@@ -346,7 +346,7 @@ impl Search<'_> {
         };
         !matches!(
             fault,
-            Fault::Document(_, flaw) if matches!(flaw.kind, FlawKind::NoValue | FlawKind::WrongType | FlawKind::Malformed)
+            Fault::Document(_, flaw) if matches!(flaw.kind, FlawKind::NoValue | FlawKind::WrongType)
         )
     }
 
@@ -522,11 +522,16 @@ fn name_of(path: &Path) -> String {
 
 fn is_about_data(path: &Path) -> bool {
     let name = name_of(path);
-    let stem = name.split(['.', '-']).next().unwrap_or_default();
+    let stem = name.split('.').next().unwrap_or_default();
+    // As in LICENSE-MIT and README_de.
+    let is_variant = ["readme", "license", "licence"].iter().any(|about| {
+        stem.strip_prefix(about)
+            .is_some_and(|behind| behind.starts_with(['-', '_']))
+    });
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     let has_columns = formats::of_name(path).has_columns;
     ABOUT_FILES.contains(&name.as_str())
-        || (!has_columns && (ABOUT_NAMES.contains(&stem) || ABOUT_ENDINGS.contains(&ending)))
+        || (!has_columns && (is_variant || ABOUT_NAMES.contains(&stem) || ABOUT_ENDINGS.contains(&ending)))
 }
 
 /// Whether a file begins with bytes that no text has. What cannot be read is found out later.

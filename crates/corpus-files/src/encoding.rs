@@ -142,7 +142,11 @@ impl<R: Read> Utf16Reader<R> {
                     let value = 0x1_0000 + (u32::from(high - 0xd800) << 10) + u32::from(unit - 0xdc00);
                     Some(char::from_u32(value).ok_or_else(|| self.broken(HALF))?)
                 }
-                (Some(_), _) => return Err(self.broken(HALF)),
+                (Some(_), _) => {
+                    // The half is the unit before.
+                    self.offset -= 2;
+                    return Err(self.broken(HALF));
+                }
             };
             if let Some(character) = character {
                 let mut utf8 = [0; 4];

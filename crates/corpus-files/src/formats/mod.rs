@@ -14,7 +14,7 @@ use contract::Error;
 use contract::pipeline::CorpusFormat;
 
 use crate::columns::Columns;
-use crate::discovery::CorpusFile;
+use crate::discovery::{CorpusFile, Unit};
 use crate::document::{Fault, Guess, Item};
 use crate::input::{Input, extension, without_compression};
 use crate::size::FileSize;
@@ -112,7 +112,8 @@ pub(crate) fn of_content(file: &CorpusFile, input: &mut Input) -> &'static Forma
             found
         }
         _ => {
-            if !is_named {
+            // Of many files it was seen that they are mainly text.
+            if !is_named && file.unit != Unit::File {
                 input.guess(Guess::new(
                     "format",
                     format!("{}, for nothing says otherwise", file.format.name),

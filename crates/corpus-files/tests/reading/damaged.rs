@@ -119,7 +119,7 @@ fn a_line_that_is_broken_costs_no_other_line() {
         .map(|fault| fault.split(": ").nth(1).unwrap())
         .collect();
     assert_eq!(places, ["line 2", "line 3", "line 4", "line 6", "line 7", "line 9"]);
-    assert!(faults[2].contains("line 4: byte 11: expected UTF-8, found 0xC3"), "{}", faults[2]);
+    assert!(faults[2].contains("line 4: byte 12: expected UTF-8, found 0xC3"), "{}", faults[2]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_folder_stands_for_what_it_mainly_holds() {
                 ".gitattributes (hidden)",
                 "_SUCCESS (hidden)",
                 "dataset_infos.json (about the data)",
-                "load.py (about the data)",
+                "load.py (plain text)",
                 "notes.txt (plain text)",
                 "train.jsonl.sha256 (about the data)",
             ],

@@ -11,4 +11,5 @@ mod damaged;
 mod folders;
 mod formats;
 mod properties;
+mod reference;
 mod support;

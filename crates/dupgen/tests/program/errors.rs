@@ -40,7 +40,7 @@ fn unusable_documents_are_named_by_file_and_line() {
             "a.jsonl",
             b"{\"text\": \"x\"}\n\"y\"\n",
             "",
-            &["line 2: expected one JSON object a line, found a string"],
+            &["line 2: expected one JSON object a line or an array of them, found a string"],
         ),
         (
             "a.json",
