@@ -278,7 +278,10 @@ pub fn extent(path: &Path, columns: &[&str]) -> Result<(u64, u64), Error> {
 
 /// Whether the places that the footer gives can be places in the file. The library takes them on trust, and stops the program
 /// where one is negative.
-fn check_places(path: &Path, metadata: &ParquetMetaData) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Input`] where they cannot.
+pub fn check_places(path: &Path, metadata: &ParquetMetaData) -> Result<(), Error> {
     let mut chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
     let possible = |chunk: &ColumnChunkMetaData| {
         chunk.data_page_offset() >= 0

@@ -6,7 +6,7 @@ use clap::Parser;
 use contract::pipeline::{Corpus, Layout, OneOrMany};
 use contract::{Error, PipelineFile, StageArguments};
 
-/// Reads a corpus, splits off held-out documents, lays out copies and plants canaries: OUT/train.parquet, OUT/heldout.parquet
+/// Reads a corpus, splits off held-out documents, lays out copies and plants canaries: OUT/train.parquet, OUT/heldout.parquet, OUT/corpus.parquet
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Arguments {
@@ -50,11 +50,13 @@ impl Arguments {
             Corpus {
                 prompt: Some(_),
                 response: None,
+                template: None,
                 ..
             } => "corpus.response: expected a column, for corpus.prompt is given",
             Corpus {
                 prompt: None,
                 response: Some(_),
+                template: None,
                 ..
             } => "corpus.prompt: expected a column, for corpus.response is given",
             Corpus {

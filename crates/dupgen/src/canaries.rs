@@ -11,11 +11,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use contract::pipeline::{Canaries as Settings, LossOn, Rows};
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile};
+use corpus_files::join;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::contexts;
-use crate::ingest::join;
 use crate::model_tokenizers::ModelTokenizer;
 
 /// What stands for the random part in templates.

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use contract::pipeline::{BadDocuments, Corpus, Layout, Shortage};
+use contract::records::Split;
 use contract::{Error, Progress};
+use corpus_files::{Columns, CorpusFile, Fault, Found, Guess, Item, PassedOver, Position, RawDocument};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::canaries::Canaries;
 use crate::digest::Digest;
-use crate::ingest::{self, Columns, CorpusFile, Fault, Position, RawDocument, Reason};
+use crate::left_out::Reason;
 use crate::normal_form::normal_form;
 use crate::split;
 use crate::spool::{Extent, Spool, SpooledTexts};
@@ -30,17 +32,40 @@ pub(crate) struct Collection {
     pub(crate) tally: Tally,
 }
 
-/// How many documents were read, and how many were left out for which reason.
+/// How many documents were read, what became of them, and what was guessed about their files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    pub(crate) read: usize,
-    pub(crate) left_out: BTreeMap<Reason, usize>,
+    /// Documents in each file, usable or not.
+    pub(crate) read: Vec<usize>,
+    /// Those left out, by reason and by where they were to go, as far as that was decided.
+    pub(crate) left_out: BTreeMap<(Reason, Option<Split>), Counted>,
     pub(crate) renamed: usize,
     /// Occurrences of texts that were there before, counted as copies: the same string, and in other white space, case or normal
     /// form.
     pub(crate) copies_found: (usize, usize),
-    /// The first fault that was skipped, as its message.
+    /// The first document that could not be read, as its message.
     pub(crate) first_skipped: Option<String>,
+    /// Documents of a file in which half a surrogate pair became U+FFFD.
+    pub(crate) replaced: BTreeMap<u32, Counted>,
+    /// Documents of a file with a value in a column beside the prompt that is not asked for.
+    pub(crate) unused: BTreeMap<(u32, &'static str), Counted>,
+    /// What was guessed about a file.
+    pub(crate) guesses: Vec<(u32, Guess)>,
+}
+
+/// How many documents something is true of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) documents: usize,
+    /// Where the first of them is, and what is to be said of it.
+    pub(crate) first: Option<String>,
+}
+
+impl Counted {
+    fn add(&mut self, first: impl FnOnce() -> String) {
+        self.documents += 1;
+        self.first.get_or_insert_with(first);
+    }
 }
 
 /// A document as it goes into the results.
@@ -70,6 +95,57 @@ pub(crate) struct Files {
     pub(crate) all: Vec<CorpusFile>,
     /// Number of those to train on.
     pub(crate) training: usize,
+    /// What is no part of it, and the split that it would have been of.
+    pub(crate) passed_over: Vec<(PassedOver, Option<Split>)>,
+    /// What was settled about the files as a whole.
+    pub(crate) guesses: Vec<Guess>,
+}
+
+impl Files {
+    /// All files: those to train on, and those with held-out text.
+    pub(crate) fn new(training: Found, held_out: Option<Found>) -> Self {
+        let passed = |found: &Found, split: Option<Split>| -> Vec<(PassedOver, Option<Split>)> {
+            found.passed_over.iter().map(|passed| (passed.clone(), split)).collect()
+        };
+        let mut files = Self {
+            passed_over: passed(&training, None),
+            training: training.files.len(),
+            all: training.files,
+            guesses: training.guesses,
+        };
+        if let Some(held_out) = held_out {
+            files.passed_over.extend(passed(&held_out, Some(Split::Heldout)));
+            files.all.extend(held_out.files);
+            files.guesses.extend(held_out.guesses);
+        }
+        files
+    }
+
+    /// Where the documents of a file go, where that is decided by the file.
+    pub(crate) fn split_of(&self, file: u32) -> Option<Split> {
+        (file as usize >= self.training).then_some(Split::Heldout)
+    }
+
+    /// The name of a file, without its folders.
+    pub(crate) fn name(&self, file: u32) -> String {
+        let name = self.all[file as usize].path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Names of the files passed over other than hidden ones, which come and go without meaning.
+    pub(crate) fn names_passed_over(&self) -> Vec<String> {
+        let named = self.passed_over.iter().filter(|(passed, _)| passed.reason != "hidden");
+        let name = |(passed, _): &(PassedOver, Option<Split>)| {
+            let name = passed.path.file_name().unwrap_or_default();
+            name.to_string_lossy().into_owned()
+        };
+        named.map(name).collect()
+    }
+
+    /// A place in one of the files, without its folders.
+    fn place(&self, file: u32, position: Position) -> String {
+        format!("{}: {position}", self.name(file))
+    }
 }
 
 impl Collection {
@@ -85,14 +161,20 @@ impl Collection {
         canaries: &Canaries,
         folder: &Path,
     ) -> Result<Self, Error> {
-        let columns = Columns::of(corpus);
+        let columns = Columns::of(corpus)?;
         let mut reading = Reading::new(corpus, layout, files, canaries, Spool::create(folder)?);
         let mut progress = Progress::new("reading", files.all.len() as u64, "files");
+        let mut read = 0_usize;
         for (number, file) in (0u32..).zip(&files.all) {
-            for item in ingest::documents(file, &columns)? {
+            let documents = corpus_files::documents(file, &columns)?;
+            let guesses = documents.guesses().iter();
+            reading.tally.guesses.extend(guesses.map(|guess| (number, guess.clone())));
+            reading.tally.read.push(0);
+            for item in documents {
                 reading.add(number, item)?;
-                if reading.tally.read.is_multiple_of(REMARK_EVERY) {
-                    progress.advance(0, &format!("{} documents", reading.tally.read));
+                read += 1;
+                if read.is_multiple_of(REMARK_EVERY) {
+                    progress.advance(0, &format!("{read} documents"));
                 }
             }
             progress.advance(1, "");
@@ -127,7 +209,7 @@ impl Collection {
                 format!(
                     "corpus.documents: expected {asked} documents, found {found} that can be used of {} read. Ask for fewer, or \
                      set corpus.shortage = \"accept\"",
-                    self.tally.read
+                    self.tally.documents_read()
                 ),
             ));
         }
@@ -137,7 +219,7 @@ impl Collection {
             .map(|document| candidates[document])
             .chain(kept_back)
             .collect();
-        self.tally.leave_out(Reason::OverLimit, found - asked);
+        self.tally.leave_out(Reason::OverLimit, None, found - asked);
         Ok(())
     }
 
@@ -218,10 +300,30 @@ impl Collection {
 
 impl Tally {
     /// Counts `documents` as left out.
-    pub(crate) fn leave_out(&mut self, reason: Reason, documents: usize) {
+    pub(crate) fn leave_out(&mut self, reason: Reason, split: Option<Split>, documents: usize) {
         if documents > 0 {
-            *self.left_out.entry(reason).or_default() += documents;
+            self.left_out.entry((reason, split)).or_default().documents += documents;
         }
+    }
+
+    /// All documents read, usable or not.
+    pub(crate) fn documents_read(&self) -> usize {
+        self.read.iter().sum()
+    }
+
+    /// Documents left out for a reason, wherever they were to go.
+    pub(crate) fn left_out_for(&self, reason: Reason) -> usize {
+        let of_reason = self.left_out.iter().filter(|((found, _), _)| *found == reason);
+        of_reason.map(|(_, counted)| counted.documents).sum()
+    }
+
+    /// Documents left out, by reason.
+    pub(crate) fn left_out_by_reason(&self) -> BTreeMap<Reason, usize> {
+        let mut by_reason = BTreeMap::new();
+        for ((reason, _), counted) in &self.left_out {
+            *by_reason.entry(*reason).or_default() += counted.documents;
+        }
+        by_reason
     }
 }
 
@@ -261,14 +363,16 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn add(&mut self, file: u32, item: ingest::Item) -> Result<(), Error> {
-        self.tally.read += 1;
+    fn add(&mut self, file: u32, item: Item) -> Result<(), Error> {
+        if let Some(read) = self.tally.read.last_mut() {
+            *read += 1;
+        }
         let document = match item {
             Ok(document) => document,
             Err(fault) => return self.skip(file, fault),
         };
         if let Some(reason) = self.wrong_length(&document.text) {
-            self.tally.leave_out(reason, 1);
+            self.leave_out(file, document.position, reason);
             return Ok(());
         }
         let digest = Digest::of(&document.text);
@@ -280,26 +384,31 @@ impl<'a> Reading<'a> {
             );
             return Err(self.error_at(file, document.position, &problem));
         }
-        let kept_back = file as usize >= self.files.training;
+        let kept_back = self.files.split_of(file).is_some();
+        let mut left_out = None;
         match self.texts_seen.entry(normal) {
             Entry::Vacant(place) => _ = place.insert(self.documents.len()),
             Entry::Occupied(place) => {
                 let seen = &mut self.documents[*place.get()];
                 let is_variant = seen.digest != digest;
                 if kept_back && !seen.kept_back {
-                    self.tally.leave_out(Reason::AlsoTrained, 1);
+                    left_out = Some(Reason::AlsoTrained);
                 } else if self.layout == Layout::Found && !kept_back {
                     seen.found += 1;
                     let (same, variants) = &mut self.tally.copies_found;
                     *if is_variant { variants } else { same } += 1;
                 } else if is_variant {
-                    self.tally.leave_out(Reason::Variant, 1);
+                    left_out = Some(Reason::Variant);
                 } else {
-                    self.tally.leave_out(Reason::Duplicate, 1);
+                    left_out = Some(Reason::Duplicate);
+                }
+                if let Some(reason) = left_out {
+                    self.leave_out(file, document.position, reason);
                 }
                 return Ok(());
             }
         }
+        self.note(file, &document);
         let identity = self.unique_identity(file, &document)?;
         let extent = self.spool.append(identity.as_deref(), &document.text)?;
         let RawDocument {
@@ -319,11 +428,34 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
+    fn leave_out(&mut self, file: u32, position: Position, reason: Reason) {
+        let split = self.files.split_of(file);
+        let counted = self.tally.left_out.entry((reason, split)).or_default();
+        counted.add(|| self.files.place(file, position));
+    }
+
+    /// Counts what is worth saying of a document that is used.
+    fn note(&mut self, file: u32, document: &RawDocument) {
+        let place = || self.files.place(file, document.position);
+        if document.replaced {
+            self.tally.replaced.entry(file).or_default().add(place);
+        }
+        if let Some(column) = document.unused {
+            self.tally.unused.entry((file, column)).or_default().add(place);
+        }
+    }
+
     fn skip(&mut self, file: u32, fault: Fault) -> Result<(), Error> {
         let path = &self.files.all[file as usize].path;
         match fault {
             Fault::Document(position, flaw) if self.corpus.bad_documents == BadDocuments::Skip => {
-                self.tally.leave_out(flaw.reason, 1);
+                let reason = Reason::Unreadable(flaw.kind);
+                let counted = self
+                    .tally
+                    .left_out
+                    .entry((reason, self.files.split_of(file)))
+                    .or_default();
+                counted.add(|| format!("{}: {}", self.files.place(file, position), flaw.problem));
                 let message = Fault::Document(position, flaw).into_error(path).to_string();
                 tracing::debug!("skipped: {message}");
                 self.tally.first_skipped.get_or_insert(message);
@@ -358,7 +490,7 @@ impl<'a> Reading<'a> {
         let mut number = 1;
         while let Some(holder) = self.identities.get(&xxh3_128(unique.as_bytes())) {
             // Held-out text comes from files of its own, which may well number their documents alike.
-            let kept_back = file as usize >= self.files.training;
+            let kept_back = self.files.split_of(file).is_some();
             if self.corpus.bad_documents == BadDocuments::Error && !kept_back {
                 let holder = holder.map_or("a planted canary".to_owned(), |holder| self.place(holder));
                 let problem = format!(
@@ -389,11 +521,51 @@ impl<'a> Reading<'a> {
         )
     }
 
+    /// Stops where more documents could not be read than `corpus.max_left_out` allows, of the files to train on or of those with
+    /// held-out text.
+    fn check_share_left_out(&self, split: Option<Split>) -> Result<(), Error> {
+        let is_of_split = |file: u32| self.files.split_of(file) == split;
+        let read: usize = (0..).zip(&self.tally.read).filter(|(file, _)| is_of_split(*file)).map(|(_, read)| read).sum();
+        let unreadable: Vec<(&Reason, &Counted)> = self
+            .tally
+            .left_out
+            .iter()
+            .filter(|((reason, of), _)| matches!(reason, Reason::Unreadable(_)) && *of == split)
+            .map(|((reason, _), counted)| (reason, counted))
+            .collect();
+        let count: usize = unreadable.iter().map(|(_, counted)| counted.documents).sum();
+        let share = count as f64 / read.max(1) as f64;
+        if share <= self.corpus.max_left_out {
+            return Ok(());
+        }
+        let reasons: Vec<String> = unreadable
+            .iter()
+            .map(|(reason, counted)| format!("{} {reason} (the first: {})", counted.documents, counted.first.as_deref().unwrap_or("?")))
+            .collect();
+        let key = if split.is_some() { "corpus.held_out_files" } else { "corpus.files" };
+        let first = (0..).zip(&self.files.all).find(|(file, _)| is_of_split(*file));
+        let path = first.map_or(Path::new(key), |(_, file)| file.path.as_path());
+        // Rounded up, so that the advice is enough.
+        let enough = (share * 1000.0).ceil() / 1000.0;
+        Err(Error::input(
+            path,
+            format!(
+                "expected at most a share of {} of the documents of {key} to be left out because they cannot be read \
+                 (corpus.max_left_out), found {count} of {read} ({:.1}%): {}. Correct them, or go on without them: \
+                 SET=\"corpus.max_left_out={enough}\"",
+                self.corpus.max_left_out,
+                100.0 * share,
+                reasons.join(", ")
+            ),
+        ))
+    }
+
     fn into_collection(self) -> Result<Collection, Error> {
+        let read = self.tally.documents_read();
         if self.documents.is_empty() {
             let reasons: Vec<String> = self
                 .tally
-                .left_out
+                .left_out_by_reason()
                 .iter()
                 .map(|(reason, count)| format!("{count} {reason}"))
                 .collect();
@@ -401,7 +573,7 @@ impl<'a> Reading<'a> {
                 .tally
                 .first_skipped
                 .map_or(String::new(), |first| format!("; the first: {first}"));
-            let found = format!("of {} read, {}{first}", self.tally.read, reasons.join(", "));
+            let found = format!("of {} read, {}{first}", read, reasons.join(", "));
             let file = self
                 .files
                 .all
@@ -411,6 +583,9 @@ impl<'a> Reading<'a> {
                 file,
                 format!("expected at least one document that can be used, found none: {found}"),
             ));
+        }
+        for split in [None, Some(Split::Heldout)] {
+            self.check_share_left_out(split)?;
         }
         Ok(Collection {
             documents: self.documents,

@@ -3,7 +3,7 @@
 //! How much of a text a model gives back depends above all on how often it saw it. So the number of copies must be exact,
 //! and there must be text of the same kind that the model never saw. [`run`] makes both from a corpus:
 //!
-//! 1. [`ingest`] reads JSONL, CSV, plain text or Parquet, one [`ingest::RawDocument`] at a time. Texts that occur there
+//! 1. [`corpus_files`] finds the files and reads them, one document at a time, whatever their format. Texts that occur there
 //!    twice are dropped, so that the only repetition is the one planted here; unless somebody else's training set is to be
 //!    audited as it was, copies and all. Texts are the same where they are in [`normal_form`].
 //! 2. [`split`] decides by a hash of the text which documents are held out, and which of those choose checkpoint and learning
@@ -14,7 +14,7 @@
 //!    `tuning.context` cuts off is counted.
 //!
 //! Texts go through a temporary file; what stays in memory is some hundred bytes a document, so a corpus may be larger than
-//! the memory. The results are `train.parquet` and `heldout.parquet` of [`contract::records`].
+//! the memory. The results are `train.parquet`, `heldout.parquet` and `corpus.parquet` of [`contract::records`].
 //!
 //! ```
 //! use clap::Parser;
@@ -47,7 +47,8 @@ mod contexts;
 pub mod copies;
 pub mod cut;
 pub mod digest;
-pub mod ingest;
+mod facts;
+pub mod left_out;
 pub mod model_tokenizers;
 mod near_duplicates;
 pub mod normal_form;
@@ -59,8 +60,9 @@ pub mod summary;
 use std::path::Path;
 
 use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, Rows};
-use contract::records::HeldOutRole;
-use contract::{Error, PipelineFile, Provenance};
+use contract::records::{HeldOutRole, Split};
+use contract::{Error, PipelineFile, Provenance, parquet};
+use corpus_files::CorpusFile;
 use serde::Serialize;
 
 pub use arguments::Arguments;
@@ -70,13 +72,15 @@ use canaries::Canaries;
 use collection::{Collection, Files};
 use copies::{CopyPlan, Placement};
 use cut::Cut;
-use ingest::{CorpusFile, Reason};
+use facts::{Results, corpus_facts};
+use left_out::Reason;
 use model_tokenizers::ModelTokenizer;
 use output::HeldOut;
 use split::Sides;
 
-/// Runs the stage: reads the corpus and writes `train.parquet` and `heldout.parquet` into the folder asked for, unless both
-/// are there already and made from the same files, settings and seed.
+/// Runs the stage: reads the corpus and writes `train.parquet`, `heldout.parquet` and `corpus.parquet` into the folder asked for,
+/// unless they are there already and made from the same files, settings and seed. The last depends on the models' tokenizers too;
+/// where it alone is missing or old, it alone is written.
 ///
 /// # Errors
 /// [`Error::Configuration`] for settings that contradict each other and for canaries that would never be learned,
@@ -97,14 +101,26 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
 
     let folder = &arguments.stage.out;
     let (train_file, held_out_file) = (folder.join("train.parquet"), folder.join("heldout.parquet"));
+    let facts_file = folder.join("corpus.parquet");
     let files = find_files(&corpus, arguments, &pipeline)?;
     let settings = Settings {
         corpus: &corpus,
         duplication: plan.settings(),
         canaries: &pipeline.canaries,
+        passed_over: files.names_passed_over(),
     };
     let provenance = provenance(&settings, &files.all, seed)?;
-    if !arguments.stage.force && provenance.is_done(&[&train_file, &held_out_file]) {
+    let provenance_of_facts = provenance.clone().with_configuration(&FactSettings {
+        settings: &settings,
+        context: (pipeline.tuning.rows == Rows::Documents).then_some(pipeline.tuning.context),
+        tokenizers: tokenizers
+            .iter()
+            .map(|tokenizer| (tokenizer.models.as_slice(), tokenizer.digest()))
+            .collect(),
+        without_tokenizer: &without_tokenizer,
+    })?;
+    let results_are_done = !arguments.stage.force && provenance.is_done(&[&train_file, &held_out_file]);
+    if results_are_done && provenance_of_facts.is_done(&[&facts_file]) {
         // A run killed after its results were whole may have left the waiting texts behind.
         drop(spool::Spool::create(folder)?);
         return Ok(Outcome::UpToDate {
@@ -137,48 +153,79 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         Ok::<_, Error>((held_out, cuts))
     })?;
 
-    let held_out = output::held_out(
-        &held_out_file,
-        &provenance,
-        &mut collection,
-        &documents_held_out,
-        &canaries,
-    )?;
-    let order = copies::training_order(&copies_of_each(&placements, &canaries), seed);
-    let train = output::training(
-        &train_file,
-        &provenance,
-        &mut collection,
-        &sides.training,
-        &placements,
-        &canaries,
-        &order,
-    )?;
-    held_out.finish()?;
-    train.finish()?;
+    let over_budget = sides.training.len() - placements.len();
+    let tally = &mut collection.tally;
+    tally.leave_out(Reason::OverBudget, Some(Split::Train), over_budget);
+    let near_duplicates = documents_held_out.iter().filter(|document| document.overlap.near_duplicate_of.is_some());
+    let facts = corpus_facts(
+        tally,
+        &Results {
+            files: &files,
+            cuts: &cuts,
+            without_tokenizer: &without_tokenizer,
+            near_duplicates: near_duplicates.count(),
+        },
+    );
+    if !results_are_done {
+        let held_out = output::held_out(
+            &held_out_file,
+            &provenance,
+            &mut collection,
+            &documents_held_out,
+            &canaries,
+        )?;
+        let order = copies::training_order(&copies_of_each(&placements, &canaries), seed);
+        let train = output::training(
+            &train_file,
+            &provenance,
+            &mut collection,
+            &sides.training,
+            &placements,
+            &canaries,
+            &order,
+        )?;
+        // What an earlier run said of its corpus is never beside the results of this one.
+        remove_if_present(&facts_file)?;
+        held_out.finish()?;
+        train.finish()?;
+    }
+    parquet::write_all(&facts_file, &provenance_of_facts, &facts)?;
+    let guesses: Vec<_> = collection
+        .tally
+        .guesses
+        .iter()
+        .map(|(file, guess)| (Some(files.name(*file)), guess.clone()))
+        .collect();
     let mut summary = summarize(collection, &documents_held_out, &placements, &canaries);
     summary.files = files.all.len();
-    let over_budget = sides.training.len() - placements.len();
-    if over_budget > 0 {
-        summary.left_out.insert(Reason::OverBudget, over_budget);
-    }
+    summary.passed_over = files.passed_over.iter().map(|(passed, _)| passed.clone()).collect();
+    summary.guesses = files.guesses.iter().map(|guess| (None, guess.clone())).chain(guesses).collect();
     summary.cuts = cuts;
     summary.without_tokenizer = without_tokenizer;
     Ok(Outcome::Done(summary))
 }
 
+fn remove_if_present(file: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::output(file, error)),
+        _ => Ok(()),
+    }
+}
+
 /// The files to train on, and those with held-out text.
 fn find_files(corpus: &Corpus, arguments: &Arguments, pipeline: &PipelineFile) -> Result<Files, Error> {
-    let mut all = ingest::find_files(corpus, arguments.base(pipeline))?;
-    let training = all.len();
-    if let Some(held_out) = &corpus.held_out_files {
-        let held_out = Corpus {
-            files: held_out.clone(),
-            ..corpus.clone()
-        };
-        all.extend(ingest::find_files(&held_out, &pipeline.resolve("."))?);
-    }
-    Ok(Files { all, training })
+    let training = corpus_files::find_files(corpus, arguments.base(pipeline))?;
+    let held_out = match &corpus.held_out_files {
+        None => None,
+        Some(files) => {
+            let held_out = Corpus {
+                files: files.clone(),
+                ..corpus.clone()
+            };
+            Some(corpus_files::find_files(&held_out, &pipeline.resolve("."))?)
+        }
+    };
+    Ok(Files::new(training, held_out))
 }
 
 /// What the results depend on, beside the files and the seed.
@@ -187,6 +234,17 @@ struct Settings<'a> {
     corpus: &'a Corpus,
     duplication: &'a Duplication,
     canaries: &'a CanarySettings,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<String>,
+}
+
+/// What `corpus.parquet` depends on, beside the files and the seed.
+#[derive(Serialize)]
+struct FactSettings<'a> {
+    settings: &'a Settings<'a>,
+    context: Option<usize>,
+    tokenizers: Vec<(&'a [String], String)>,
+    without_tokenizer: &'a [String],
 }
 
 fn provenance(settings: &Settings<'_>, files: &[CorpusFile], seed: u64) -> Result<Provenance, Error> {
@@ -229,11 +287,11 @@ fn warn_without_control(collection: &Collection, sides: &Sides, corpus: &Corpus)
     } else {
         "there is no control but what corpus.held_out keeps back"
     };
-    let found = match collection.tally.left_out.get(&Reason::AlsoTrained) {
-        Some(texts) => format!(
+    let found = match collection.tally.left_out_for(Reason::AlsoTrained) {
+        0 => "none of the texts can be used".to_owned(),
+        texts => format!(
             "all {texts} texts occur in the training text too (up to white space, case and normal form)"
         ),
-        None => "none of the texts can be used".to_owned(),
     };
     tracing::warn!("HELD_OUT (corpus.held_out_files): {found}: {consequence}");
 }
@@ -274,12 +332,14 @@ fn summarize(
     let tally = collection.tally;
     let (same, variants) = tally.copies_found;
     let mut summary = Summary {
-        read: tally.read,
-        left_out: tally.left_out,
+        read: tally.documents_read(),
+        left_out: tally.left_out_by_reason(),
         copies_found: same + variants,
         variants_found: variants,
         renamed: tally.renamed,
         first_skipped: tally.first_skipped,
+        replaced: tally.replaced.values().map(|counted| counted.documents).sum(),
+        unused: tally.unused.iter().map(|((_, column), counted)| (*column, counted.documents)).collect(),
         held_out: held_out.len(),
         validation: count(|document| document.role == HeldOutRole::Validation),
         near_duplicates: count(|document| document.overlap.near_duplicate_of.is_some()),

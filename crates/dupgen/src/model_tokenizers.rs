@@ -53,6 +53,11 @@ impl ModelTokenizer {
         Ok((loaded, without))
     }
 
+    /// The digest of `tokenizer.json`.
+    pub fn digest(&self) -> String {
+        format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&self.json))
+    }
+
     /// Number of tokens of a text, without special tokens.
     ///
     /// # Errors

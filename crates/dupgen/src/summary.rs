@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use corpus_files::{Guess, PassedOver};
+
 use crate::cut::Cut;
-use crate::ingest::Reason;
+use crate::facts::unused_column;
+use crate::left_out::Reason;
+
+/// Most files that are named one by one.
+const MAX_NAMED: usize = 8;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Both results were there already, made from the same files, settings and seed.
+    /// The results were there already, made from the same files, settings and seed.
     UpToDate {
         /// The folder they are in.
         folder: PathBuf,
     },
-    /// Both results were written.
+    /// The results were written.
     Done(Summary),
 }
 
@@ -36,6 +42,14 @@ pub struct Summary {
     pub renamed: usize,
     /// The first document that was skipped, and why.
     pub first_skipped: Option<String>,
+    /// Documents in which half a surrogate pair became U+FFFD.
+    pub replaced: usize,
+    /// Columns beside the prompt that are not asked for, and the documents of a file that have a value there.
+    pub unused: Vec<(&'static str, usize)>,
+    /// Files in named folders that are no part of the corpus.
+    pub passed_over: Vec<PassedOver>,
+    /// What was settled that the settings leave open, with the name of the file; without it, about all of them.
+    pub guesses: Vec<(Option<String>, Guess)>,
     /// Held-out documents.
     pub held_out: usize,
     /// Those of them that choose checkpoint and learning rate.
@@ -114,6 +128,7 @@ impl fmt::Display for Summary {
         if let Some(first) = &self.first_skipped {
             line("  the first", first.clone())?;
         }
+        self.reading_lines(&mut line)?;
         if self.copies_found > 0 {
             let (copies, variants) = (self.copies_found, self.variants_found);
             line(
@@ -165,6 +180,44 @@ impl fmt::Display for Summary {
 }
 
 impl Summary {
+    /// What the printed summary says of the files, line by line.
+    fn reading_lines(&self, line: &mut impl FnMut(&str, String) -> fmt::Result) -> fmt::Result {
+        for passed in self.passed_over.iter().take(MAX_NAMED) {
+            line(
+                "passed over",
+                format!("{}: {}", passed.path.display(), passed.explanation),
+            )?;
+        }
+        if self.passed_over.len() > MAX_NAMED {
+            let more = self.passed_over.len() - MAX_NAMED;
+            line("passed over", format!("{more} more, see corpus.parquet"))?;
+        }
+        for (file, guess) in self.guesses.iter().take(MAX_NAMED) {
+            let of = file.as_ref().map_or(String::new(), |file| format!("{file}: "));
+            line("guessed", format!("{of}{}: {}", guess.what, guess.taken))?;
+        }
+        if self.guesses.len() > MAX_NAMED {
+            let more = self.guesses.len() - MAX_NAMED;
+            line("guessed", format!("{more} more, see corpus.parquet"))?;
+        }
+        for (column, documents) in &self.unused {
+            line(
+                "not in the text",
+                format!("in {documents} documents, {}", unused_column(column)),
+            )?;
+        }
+        if self.replaced > 0 {
+            line(
+                "replaced",
+                format!(
+                    "in {} documents half a surrogate pair became U+FFFD",
+                    self.replaced
+                ),
+            )?;
+        }
+        Ok(())
+    }
+
     /// What the printed summary says of `heldout.parquet`, line by line.
     fn held_out_lines(&self, line: &mut impl FnMut(&str, String) -> fmt::Result) -> fmt::Result {
         let (held_out, validation) = (self.held_out, self.validation);

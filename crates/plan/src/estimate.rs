@@ -63,7 +63,7 @@ pub struct Estimate {
 /// # Errors
 /// [`Error::Input`] where a corpus file cannot be read.
 pub fn estimates(plan: &Plan, run: &Path, gflops: f64) -> Result<Vec<Estimate>, Error> {
-    let corpus = extent::CorpusSize::of_files(plan.pipeline, &plan.corpus_files, f64::INFINITY)?;
+    let corpus = extent::CorpusSize::of_files(plan.pipeline, &plan.corpus, f64::INFINITY)?;
     let of_cell = |cell: &PlannedCell| {
         let set = &cell.combination.training_set;
         let extent = match Extent::of_training_set(&run.join("corpus").join(&set.name)) {

@@ -34,7 +34,6 @@
 
 pub mod audited;
 mod cells;
-mod corpus_files;
 pub mod estimate;
 mod links;
 mod make;
@@ -48,14 +47,14 @@ use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use contract::pipeline::{Architecture, Mode, ModeKind, Model};
+use contract::pipeline::{Architecture, Corpus, Mode, ModeKind, Model};
 use contract::{Cell, Error, PipelineFile, files};
+use corpus_files::{CorpusFile, find_files};
 
 use links::Links;
 
 pub use audited::Audited;
 pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
-pub use corpus_files::corpus_files;
 pub use estimate::Estimate;
 pub use model_folder::ModelFolder;
 pub use weights::Weights;
@@ -71,6 +70,8 @@ pub struct Plan<'a> {
     pub cells: Vec<PlannedCell>,
     /// The files of its corpus, as seen from where the program runs.
     pub corpus_files: Vec<PathBuf>,
+    /// How each of them is read.
+    corpus: Vec<CorpusFile>,
 }
 
 /// A cell with what its model's files say.
@@ -170,7 +171,7 @@ impl<'a> Plan<'a> {
     pub fn of(pipeline: &'a PipelineFile) -> Result<Self, Error> {
         pipeline.check_whole()?;
         let combinations = cells::combinations(pipeline)?;
-        let corpus_files = corpus_files::corpus_files(pipeline)?;
+        let corpus = corpus_files(pipeline)?;
         let mut models: BTreeMap<String, Option<(ModelFolder, Weights)>> = BTreeMap::new();
         let mut cells = Vec::new();
         for combination in combinations {
@@ -201,7 +202,8 @@ impl<'a> Plan<'a> {
             pipeline,
             training_sets: cells::training_sets(pipeline),
             cells,
-            corpus_files,
+            corpus_files: corpus.iter().map(|file| file.path.clone()).collect(),
+            corpus,
         })
     }
 
@@ -209,6 +211,34 @@ impl<'a> Plan<'a> {
     pub fn has_report(&self) -> bool {
         self.cells.iter().any(PlannedCell::is_extracted)
     }
+}
+
+/// The corpus files of a pipeline, with those of held-out text, as seen from where the program runs: sorted, each once.
+///
+/// # Errors
+/// As [`find_files`], and [`Error::Configuration`] where none is named.
+pub fn corpus_files(pipeline: &PipelineFile) -> Result<Vec<CorpusFile>, Error> {
+    if pipeline.corpus.files.as_slice().is_empty() {
+        return Err(Error::Configuration(format!(
+            "{}: corpus.files: expected a file, a folder or a glob",
+            pipeline.path.display()
+        )));
+    }
+    let base = pipeline.resolve(".");
+    let mut files = find_files(&pipeline.corpus, &base)?.files;
+    if let Some(held_out) = &pipeline.corpus.held_out_files {
+        let held_out = Corpus {
+            files: held_out.clone(),
+            ..pipeline.corpus.clone()
+        };
+        files.extend(find_files(&held_out, &base)?.files);
+    }
+    for file in &mut files {
+        file.path = paths::normalized(&file.path);
+    }
+    files.sort_by(|first, second| first.path.cmp(&second.path));
+    files.dedup_by(|first, second| first.path == second.path);
+    Ok(files)
 }
 
 /// The folder of a model and the shapes that its weight files declare.

@@ -40,13 +40,13 @@ fn unusable_documents_are_named_by_file_and_line() {
             "a.jsonl",
             b"{\"text\": \"x\"}\n\"y\"\n",
             "",
-            &["line 2: expected one JSON object a line, found a string"],
+            &["line 2: expected one JSON object a line or an array of them, found a string"],
         ),
         (
             "a.json",
             b"[\n{}]",
             "",
-            &["a.json: line 1", "expected one JSON object a line"],
+            &["a.json: line 2: no such column: expected text, found the columns none"],
         ),
         (
             "a.jsonl",
@@ -80,9 +80,9 @@ fn unusable_documents_are_named_by_file_and_line() {
         ),
         (
             "a.jsonl",
-            b"{\"text\": \"x\", \"id\": 1.5}\n",
+            b"{\"text\": \"x\", \"id\": true}\n",
             ", identity = \"id\"",
-            &["line 1: column id: expected a string, found a number"],
+            &["line 1: column id: expected a string, found true or false"],
         ),
         (
             "a.jsonl",
@@ -113,7 +113,7 @@ fn unusable_documents_are_named_by_file_and_line() {
             "a.csv",
             b"id,text\r1,x\r2,\r",
             "",
-            &["line 1: column text: expected text, found none"],
+            &["line 3: column text: expected text, found none"],
         ),
         (
             "a.csv",
@@ -226,8 +226,8 @@ fn parquet_columns_are_checked_by_name_and_type() {
         ),
         (", text = \"list\"", &["column list: expected string, found List"]),
         (
-            ", text = \"words\", identity = \"real\"",
-            &["column real: expected string or integer, found Float64"],
+            ", text = \"words\", identity = \"list\"",
+            &["column list: expected string, number or UUID, found List"],
         ),
     ] {
         folder.pipeline(&format!("corpus = {{ files = \"a.parquet\" {settings} }}"));
@@ -294,6 +294,16 @@ fn settings_that_contradict_each_other_are_refused() {
             &["corpus.max_chars"],
         ),
         ("corpus = { files = [] }", &[], &["corpus.files"]),
+        (
+            "corpus = { files = \"a.jsonl\", delimiter = \"é\" }",
+            &[],
+            &["corpus.delimiter: expected one ASCII character"],
+        ),
+        (
+            "corpus = { files = \"a.jsonl\", template = \"vicuna\" }",
+            &[],
+            &["corpus.template: expected `alpaca`, or text with columns in braces"],
+        ),
         (
             "corpus = { files = \"a[.jsonl\" }",
             &[],

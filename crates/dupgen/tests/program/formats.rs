@@ -147,18 +147,14 @@ fn csv_fields_may_hold_line_ends() {
 }
 
 #[test]
-fn a_folder_is_read_by_extension_and_a_format_narrows_it() {
+fn a_folder_of_several_formats_is_asked_about_and_a_format_narrows_it() {
     let folder = Folder::new();
     folder
         .write("mixed/b.jsonl", numbered(2))
         .write("mixed/deep/a.csv", "text\nfrom csv\n")
         .write("mixed/README", "a note");
     folder.pipeline("corpus = { files = \"mixed\", held_out = 0.0 }\nduplication.copies = [1]");
-    folder.succeed(&[]);
-    assert_eq!(
-        folder.sides().0,
-        ["Letter number 0.", "Letter number 1.", "a note", "from csv"]
-    );
+    folder.fail(&[], 3, &["mixed: expected a folder with data of one format", "1 .csv, 1 .jsonl"]);
     folder.pipeline(
         "corpus = { files = \"mixed\", format = \"jsonl\", held_out = 0.0 }\nduplication.copies = [1]",
     );
@@ -322,7 +318,7 @@ fn bad_documents_are_skipped_and_counted() {
         .write("a.jsonl", lines.join(&b'\n'))
         .write("b.csv", b"text,x\nfine,1\nragged\n\xff,1\n,1\n")
         .write("c.txt", "");
-    folder.pipeline("corpus = { files = [\"a.jsonl\", \"b.csv\", \"c.txt\"], held_out = 0.0, bad_documents = \"skip\" }\nduplication.copies = [1]");
+    folder.pipeline("corpus = { files = [\"a.jsonl\", \"b.csv\", \"c.txt\"], held_out = 0.0, bad_documents = \"skip\", max_left_out = 0.9 }\nduplication.copies = [1]");
     let said = folder.succeed(&[]);
     assert_eq!(folder.sides().0, ["fine", "good"]);
     for piece in [

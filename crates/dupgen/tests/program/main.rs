@@ -9,6 +9,7 @@
 mod canaries;
 mod cut;
 mod errors;
+mod facts;
 mod formats;
 mod held_out;
 mod interruption;

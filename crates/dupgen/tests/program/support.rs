@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use contract::parquet;
-use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
+use contract::records::{CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, TrainingInstance};
 
 pub(crate) struct Folder(tempfile::TempDir);
 
@@ -82,6 +82,17 @@ impl Folder {
 
     pub(crate) fn held_out(&self) -> Vec<HeldOutDocument> {
         parquet::read_all(&self.path("corpus/heldout.parquet")).unwrap()
+    }
+
+    pub(crate) fn facts(&self) -> Vec<CorpusFact> {
+        parquet::read_all(&self.path("corpus/corpus.parquet")).unwrap()
+    }
+
+    /// What `corpus.parquet` says of one kind.
+    pub(crate) fn facts_of(&self, kind: CorpusFactKind) -> Vec<CorpusFact> {
+        let mut facts = self.facts();
+        facts.retain(|fact| fact.fact == kind);
+        facts
     }
 
     /// Texts of the documents on either side, each once and sorted.

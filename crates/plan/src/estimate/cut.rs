@@ -44,7 +44,7 @@ pub fn cut_shares(plan: &Plan, run: &Path) -> Result<Vec<CutShare>, Error> {
         let made = sets.map(|set| Extent::longer_in_training_set(&run.join("corpus").join(&set.name), most));
         match made.flatten().next() {
             Some(share) => Ok(Some(share)),
-            None => Ok(CorpusSize::of_files(pipeline, &plan.corpus_files, most)?.longer),
+            None => Ok(CorpusSize::of_files(pipeline, &plan.corpus, most)?.longer),
         }
     };
     places

@@ -1,18 +1,14 @@
 //! How much text there is: taken from a training set that exists, or guessed from the beginnings of the corpus files.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use contract::pipeline::{Budget, Corpus, CorpusFormat, Layout, TextUnit};
+use contract::pipeline::{Budget, Layout};
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile, parquet};
+use corpus_files::{Columns, CorpusFile, FileSize};
 
 use super::BYTES_PER_TOKEN;
 use crate::{PlantedCanaries, TrainingSet};
-
-/// A guess reads this much of a file.
-const SAMPLE_BYTES: u64 = 1 << 20;
 
 /// The size of a training set.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,11 +123,16 @@ impl CorpusSize {
     ///
     /// # Errors
     /// [`Error::Input`] where a file cannot be read.
-    pub fn of_files(pipeline: &PipelineFile, files: &[PathBuf], most: f64) -> Result<Self, Error> {
+    pub fn of_files(pipeline: &PipelineFile, files: &[CorpusFile], most: f64) -> Result<Self, Error> {
+        // The size of a text does not depend on what identifies it.
+        let columns = Columns {
+            identity: None,
+            ..Columns::of(&pipeline.corpus)?
+        };
         let (mut documents, mut text_bytes) = (0.0, 0.0);
         let (mut judged, mut longer) = (0.0, 0.0);
         for file in files {
-            let size = size_of_file(&pipeline.corpus, file, files.len() > 1)?;
+            let size = FileSize::estimate(file, &columns)?;
             documents += size.documents;
             text_bytes += size.text_bytes;
             if !size.sampled.is_empty() {
@@ -153,157 +154,9 @@ impl CorpusSize {
     }
 }
 
-/// What is guessed of one file.
-struct FileSize {
-    documents: f64,
-    text_bytes: f64,
-    /// Bytes of text of the documents at its beginning.
-    sampled: Vec<f64>,
-}
-
-fn size_of_file(corpus: &Corpus, file: &Path, one_of_many: bool) -> Result<FileSize, Error> {
-    let format = format(corpus.format, file);
-    if format == CorpusFormat::Parquet {
-        let (rows, bytes) = parquet::extent(file, &columns(corpus))?;
-        return Ok(FileSize {
-            documents: rows as f64,
-            text_bytes: bytes as f64,
-            sampled: Vec::new(),
-        });
-    }
-    let unreadable = |error| Error::input(file, format!("cannot be read: {error}"));
-    let opened = File::open(file).map_err(unreadable)?;
-    let bytes = opened.metadata().map_err(unreadable)?.len() as f64;
-    let mut sample = Vec::new();
-    opened
-        .take(SAMPLE_BYTES)
-        .read_to_end(&mut sample)
-        .map_err(unreadable)?;
-    let sample = String::from_utf8_lossy(&sample);
-    let share = if sample.is_empty() {
-        0.0
-    } else {
-        (bytes / sample.len() as f64).max(1.0)
-    };
-    let lengths = match format {
-        CorpusFormat::Jsonl => json_lines(&sample, &columns(corpus)),
-        // The first is the header.
-        CorpusFormat::Csv => csv_records(&sample).into_iter().skip(1).collect(),
-        _ => plain_documents(&sample, corpus.unit, one_of_many),
-    };
-    let text_bytes = lengths.iter().sum::<usize>() as f64 * share;
-    if format == CorpusFormat::Text && lengths.len() == 1 {
-        return Ok(FileSize {
-            documents: 1.0,
-            text_bytes,
-            sampled: vec![text_bytes],
-        });
-    }
-    Ok(FileSize {
-        documents: lengths.len() as f64 * share,
-        text_bytes,
-        sampled: lengths.iter().map(|&length| length as f64).collect(),
-    })
-}
-
-fn format(format: CorpusFormat, file: &Path) -> CorpusFormat {
-    if format != CorpusFormat::Auto {
-        return format;
-    }
-    match file.extension().and_then(|extension| extension.to_str()) {
-        Some("jsonl" | "ndjson" | "json") => CorpusFormat::Jsonl,
-        Some("csv" | "tsv") => CorpusFormat::Csv,
-        Some("parquet") => CorpusFormat::Parquet,
-        _ => CorpusFormat::Text,
-    }
-}
-
-/// The columns whose text is trained on.
-fn columns(corpus: &Corpus) -> Vec<&str> {
-    match (&corpus.prompt, &corpus.response) {
-        (Some(prompt), Some(response)) => vec![prompt, response],
-        _ => vec![&corpus.text],
-    }
-}
-
-/// Bytes of text in each line of a sample that holds JSON; a last line that the sample cuts off counts for nothing.
-fn json_lines(sample: &str, columns: &[&str]) -> Vec<usize> {
-    let objects = sample
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let text_of = |object: serde_json::Value| {
-        let texts = columns.iter().filter_map(|&column| object.get(column)?.as_str());
-        texts.map(str::len).sum()
-    };
-    objects.map(text_of).collect()
-}
-
-/// Bytes of each record of a CSV sample, the header among them: they end at line ends outside quotes.
-fn csv_records(sample: &str) -> Vec<usize> {
-    let mut quoted = false;
-    let (mut records, mut start) = (Vec::new(), 0);
-    for (place, byte) in sample.bytes().enumerate() {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\n' if !quoted => {
-                records.push(place - start);
-                start = place + 1;
-            }
-            _ => {}
-        }
-    }
-    if start < sample.len() {
-        records.push(sample.len() - start);
-    }
-    records
-}
-
-/// Bytes of each document of a sample of plain text.
-fn plain_documents(sample: &str, unit: TextUnit, one_of_many: bool) -> Vec<usize> {
-    match unit {
-        TextUnit::File => vec![sample.len()],
-        TextUnit::Auto if one_of_many => vec![sample.len()],
-        TextUnit::Line => {
-            let lines = sample.lines().filter(|line| !line.trim().is_empty());
-            lines.map(str::len).collect()
-        }
-        TextUnit::Auto | TextUnit::Paragraph => {
-            let mut before = true;
-            let mut paragraphs: Vec<usize> = Vec::new();
-            for line in sample.lines() {
-                let blank = line.trim().is_empty();
-                match paragraphs.last_mut() {
-                    // With the line end between them.
-                    Some(paragraph) if !before && !blank => *paragraph += line.len() + 1,
-                    _ if !blank => paragraphs.push(line.len()),
-                    _ => {}
-                }
-                before = blank;
-            }
-            paragraphs
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn documents_are_counted_by_the_format() {
-        assert_eq!(
-            json_lines(
-                "{\"text\": \"abc\", \"id\": 1}\n{\"text\": \"de\"}\n{\"te",
-                &["text"]
-            ),
-            [3, 2]
-        );
-        assert_eq!(csv_records("id,text\n1,\"a\nb\"\n2,c\n"), [7, 7, 3]);
-        assert_eq!(csv_records("id,text\n1,c"), [7, 3]);
-        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Auto, false), [3, 1]);
-        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Auto, true), [8]);
-        assert_eq!(plain_documents("a\nb\n\n\nc\n", TextUnit::Line, false), [1, 1, 1]);
-    }
 
     #[test]
     fn shares_weigh_the_copies() {

@@ -41,12 +41,12 @@ fn missing_inputs_are_status_three_and_nothing_is_written() {
         (
             "../text/*.jsonl",
             "../text/*.csv",
-            "no such corpus file (corpus.files = \"../text/*.csv\")",
+            "../text/*.csv: expected a glob that matches at least one file, found none",
         ),
         (
             "../text/*.jsonl",
             "../none.jsonl",
-            "none.jsonl: no such corpus file",
+            "none.jsonl: expected a file, a folder or a glob, found none",
         ),
         (
             "../models/tiny",

@@ -1,0 +1,655 @@
+//! JSON: objects one behind another, on a line each or over several, or arrays of them.
+//!
+//! The scanner checks where values begin and end, and looks no closer at what is not asked for: numbers of any size, NaN and
+//! Infinity (which Python writes), half surrogate pairs, keys that occur twice, bytes that are no UTF-8 and nesting of any depth
+//! are no reason to lose a document. Of a key that occurs twice the last value counts, as in Python.
+
+use std::borrow::Cow;
+use std::io::{self, BufRead, Read};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use contract::Error;
+use contract::pipeline::CorpusFormat;
+
+use super::{Format, Opened, never, unknown_size};
+use crate::columns::{CHAT, Columns, Row, Value, missing, no_value, number_key, wrong_type};
+use crate::discovery::CorpusFile;
+use crate::document::{Fault, Flaw, FlawKind, Item, Position};
+use crate::encoding::not_utf8;
+use crate::input::{Input, TextInput};
+
+pub(super) static JSON: Format = Format {
+    name: "JSON",
+    setting: CorpusFormat::Jsonl,
+    endings: &[&["jsonl", "ndjson", "jsonlines"], &["json"]],
+    has_columns: true,
+    is_certain: never,
+    is_likely,
+    open,
+    size: unknown_size,
+};
+
+/// Fewest bytes that are read at a time where a value does not end with its line.
+const CHUNK: usize = 1 << 16;
+
+fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
+    let TextInput {
+        path,
+        reader,
+        guesses,
+    } = input.into_text()?;
+    Ok(Opened {
+        items: Box::new(Objects {
+            path,
+            columns: columns.clone(),
+            window: Window::new(reader),
+            array: None,
+        }),
+        guesses,
+    })
+}
+
+/// Whether a file begins with an object, or an array of them.
+fn is_likely(beginning: &[u8]) -> bool {
+    let beginning = beginning.trim_ascii_start();
+    let object = match beginning {
+        [b'[', rest @ ..] => rest.trim_ascii_start(),
+        object => object,
+    };
+    object.starts_with(b"{") && value_end(object, 0, false).is_ok_and(|end| members(&object[..end]).len() > 0)
+}
+
+/// The objects of a file.
+struct Objects {
+    path: PathBuf,
+    columns: Columns,
+    window: Window,
+    array: Option<Array>,
+}
+
+/// The array whose elements are being read.
+#[derive(Clone, Copy)]
+struct Array {
+    /// The line that it begins in.
+    line: u64,
+    /// Whether an element was read.
+    any: bool,
+}
+
+impl Iterator for Objects {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        match self.next_item() {
+            Ok(item) => item,
+            Err(error) => {
+                let (line, _) = self.window.place(0);
+                let problem = format!("line {line}: {error}");
+                Some(Err(Fault::File(Error::input(&self.path, problem))))
+            }
+        }
+    }
+}
+
+impl Objects {
+    fn next_item(&mut self) -> io::Result<Option<Item>> {
+        loop {
+            let Some(byte) = self.window.next_byte()? else {
+                return Ok(self.array.map(|array| Err(self.unfinished(array))));
+            };
+            match &mut self.array {
+                None if byte == b'[' => {
+                    let (line, _) = self.window.place(0);
+                    self.window.advance(1);
+                    self.array = Some(Array { line, any: false });
+                }
+                None => return self.object_alone().map(Some),
+                Some(array) if byte == b']' && !array.any => {
+                    self.window.advance(1);
+                    self.array = None;
+                }
+                Some(array) => {
+                    let (first, line) = (!array.any, array.line);
+                    array.any = true;
+                    if let Some(item) = self.element(first, line, byte)? {
+                        return Ok(Some(item));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next element of an array; none at its end. What is wrong with an array is wrong with the file: where its next element
+    /// begins cannot be said.
+    fn element(&mut self, first: bool, line: u64, byte: u8) -> io::Result<Option<Item>> {
+        if !first {
+            match byte {
+                b']' => {
+                    self.window.advance(1);
+                    self.array = None;
+                    return Ok(None);
+                }
+                b',' => self.window.advance(1),
+                _ => {
+                    return Ok(Some(Err(self.broken(0, "a comma or the end of the array is missing"))));
+                }
+            }
+            if self.window.next_byte()?.is_none() {
+                return Ok(Some(Err(self.unfinished(Array { line, any: true }))));
+            }
+        }
+        match self.window.value()? {
+            Ok(length) => Ok(Some(self.document(length))),
+            Err(Broken::TooShort) => Ok(Some(Err(self.unfinished(Array { line, any: true })))),
+            Err(Broken::At(offset, problem)) => Ok(Some(Err(self.broken(offset, problem)))),
+        }
+    }
+
+    /// An object outside an array. What is wrong with it costs its line.
+    fn object_alone(&mut self) -> io::Result<Item> {
+        let (offset, problem) = match self.window.value()? {
+            Ok(length) => return Ok(self.document(length)),
+            Err(Broken::At(offset, problem)) => (offset, problem),
+            Err(Broken::TooShort) => (self.window.line_length(), "it ends within a value"),
+        };
+        let (line, _) = self.window.place(0);
+        let flaw = Flaw::new(
+            FlawKind::Malformed,
+            format!(
+                "{}expected one JSON object a line or an array of them: {problem}",
+                self.window.within(line, offset)
+            ),
+        );
+        let length = self.window.line_length();
+        self.window.advance(length);
+        Ok(Err(Fault::Document(Position::Line(line), flaw)))
+    }
+
+    /// The document in the value of this length that comes next.
+    fn document(&mut self, length: usize) -> Item {
+        let (line, _) = self.window.place(0);
+        let position = Position::Line(line);
+        let bytes = &self.window.bytes()[..length];
+        let item = if bytes.starts_with(b"{") {
+            let row = Object {
+                bytes,
+                members: members(bytes),
+                window: &self.window,
+                line,
+            };
+            self.columns.document(position, &row)
+        } else {
+            let found = description(bytes);
+            Err(Flaw::new(
+                FlawKind::Malformed,
+                format!("expected one JSON object a line or an array of them, found {found}"),
+            ))
+        };
+        self.window.advance(length);
+        item.map_err(|flaw| Fault::Document(position, flaw))
+    }
+
+    fn broken(&self, offset: usize, problem: &str) -> Fault {
+        let (line, byte) = self.window.place(offset);
+        Fault::File(Error::input(
+            &self.path,
+            format!("line {line}: byte {byte}: expected an array of JSON objects: {problem}"),
+        ))
+    }
+
+    fn unfinished(&self, array: Array) -> Fault {
+        Fault::File(Error::input(
+            &self.path,
+            format!(
+                "expected the array that begins in line {} to end, found the end of the file: it is cut short",
+                array.line
+            ),
+        ))
+    }
+}
+
+/// The part of a file that is being looked at.
+struct Window {
+    reader: Box<dyn BufRead>,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that are done with.
+    start: usize,
+    /// Line of the next byte, and how many bytes of that line are done with.
+    line: u64,
+    column: usize,
+    ended: bool,
+}
+
+impl Window {
+    fn new(reader: Box<dyn BufRead>) -> Self {
+        Self {
+            reader,
+            buffer: Vec::new(),
+            start: 0,
+            line: 1,
+            column: 0,
+            ended: false,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// Reads on: to the end of a line, and at least as much again as there is already, so that a value of many lines is not looked
+    /// at once for each of them. False at the end of the file.
+    fn more(&mut self) -> io::Result<bool> {
+        if self.start > CHUNK && self.start > self.buffer.len() / 2 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let pending = self.bytes().len();
+        let mut added = 0;
+        while added <= pending {
+            let limit = pending.max(CHUNK) as u64;
+            let count = self
+                .reader
+                .by_ref()
+                .take(limit)
+                .read_until(b'\n', &mut self.buffer)?;
+            added += count;
+            if count == 0 {
+                self.ended = true;
+                break;
+            }
+        }
+        Ok(added > 0)
+    }
+
+    /// The next byte that is no white space; none at the end of the file.
+    fn next_byte(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            let bytes = self.bytes();
+            match bytes.iter().position(|byte| !is_blank(*byte)) {
+                Some(blanks) => {
+                    let byte = bytes[blanks];
+                    self.advance(blanks);
+                    return Ok(Some(byte));
+                }
+                None => {
+                    self.advance(bytes.len());
+                    if !self.more()? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The length of the value that begins with the next byte, reading on as far as it goes.
+    fn value(&mut self) -> io::Result<Result<usize, Broken>> {
+        loop {
+            match value_end(self.bytes(), 0, self.ended) {
+                Err(Broken::TooShort) if !self.ended => _ = self.more()?,
+                result => return Ok(result),
+            }
+        }
+    }
+
+    /// Bytes to the end of the line, that included.
+    fn line_length(&self) -> usize {
+        let bytes = self.bytes();
+        let end = bytes.iter().position(|&byte| byte == b'\n');
+        end.map_or(bytes.len(), |end| end + 1)
+    }
+
+    fn advance(&mut self, length: usize) {
+        let (line, byte) = self.place(length);
+        (self.line, self.column) = (line, byte - 1);
+        self.start += length;
+    }
+
+    /// Line and byte in it, both counted from 1, of the byte at an offset from the next one.
+    fn place(&self, offset: usize) -> (u64, usize) {
+        let before = &self.bytes()[..offset];
+        match before.iter().rposition(|&byte| byte == b'\n') {
+            None => (self.line, self.column + offset + 1),
+            Some(last) => {
+                let lines = before.iter().filter(|&&byte| byte == b'\n').count();
+                (self.line + lines as u64, offset - last)
+            }
+        }
+    }
+
+    /// A place as the beginning of a message about what begins in a line.
+    fn within(&self, begin: u64, offset: usize) -> String {
+        let (line, byte) = self.place(offset);
+        if line == begin {
+            format!("byte {byte}: ")
+        } else {
+            format!("line {line}, byte {byte}: ")
+        }
+    }
+}
+
+/// An object of a file.
+struct Object<'a> {
+    bytes: &'a [u8],
+    members: Vec<Member>,
+    window: &'a Window,
+    line: u64,
+}
+
+/// Where key and value of an object's member are: the key without its quotes.
+struct Member {
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Object<'_> {
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().rev().find(|member| {
+            let key = &self.bytes[member.key.clone()];
+            key == name.as_bytes() || (key.contains(&b'\\') && matches!(unescape(key), Ok((key, _)) if key == name))
+        })
+    }
+
+    fn names(&self) -> Vec<Cow<'_, str>> {
+        let name = |member: &Member| match unescape(&self.bytes[member.key.clone()]) {
+            Ok((name, _)) => name,
+            Err(_) => String::from_utf8_lossy(&self.bytes[member.key.clone()]),
+        };
+        self.members.iter().map(name).collect()
+    }
+}
+
+impl Row for Object<'_> {
+    fn value(&self, name: &str) -> Result<Value<'_>, Flaw> {
+        let Some(member) = self.member(name) else {
+            return Err(missing(name, self.names().iter().map(AsRef::as_ref)));
+        };
+        let value = &self.bytes[member.value.clone()];
+        match value {
+            b"null" | b"NaN" => Err(no_value(name)),
+            [b'"', text @ .., b'"'] => match unescape(text) {
+                Ok((text, replaced)) => Ok(Value::Text { text, replaced }),
+                Err(at) => {
+                    let offset = member.value.start + 1 + at;
+                    Err(not_utf8(self.bytes[offset]).at(self.window.within(self.line, offset)))
+                }
+            },
+            [b'-' | b'0'..=b'9', ..] => {
+                let literal = String::from_utf8_lossy(value);
+                let key = match literal.parse::<f64>() {
+                    Ok(number) if literal.contains(['.', 'e', 'E']) => number_key(number),
+                    _ => literal.into_owned(),
+                };
+                Ok(Value::Key { key, is: "a number" })
+            }
+            other => Err(wrong_type(name, "a string", description(other))),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.member(name).is_some()
+    }
+}
+
+/// What a value is, in words.
+fn description(value: &[u8]) -> &'static str {
+    match value.first() {
+        Some(b'{') => "an object",
+        Some(b'[') if is_chat(value) => CHAT,
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// Whether an array holds the turns of a conversation.
+fn is_chat(array: &[u8]) -> bool {
+    let first = array[1..].trim_ascii_start();
+    let Ok(end) = value_end(first, 0, true) else {
+        return false;
+    };
+    let first = &first[..end];
+    first.starts_with(b"{")
+        && members(first).iter().any(|member| {
+            let key = &first[member.key.clone()];
+            key == b"role" || key == b"from"
+        })
+}
+
+/// What is wrong with a value.
+enum Broken {
+    /// The bytes end before it does.
+    TooShort,
+    /// At a byte, and what was expected there.
+    At(usize, &'static str),
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Where the value ends that begins at `start`. `is_all`: no more bytes follow those given.
+fn value_end(bytes: &[u8], start: usize, is_all: bool) -> Result<usize, Broken> {
+    /// What may come next.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Next {
+        Value,
+        /// A value, or the end of an array that has begun.
+        ValueOrEnd,
+        Key,
+        /// A key, or the end of an object that has begun.
+        KeyOrEnd,
+        Colon,
+        CommaOrEnd,
+    }
+    // Of each array and object around the place: whether it is an object.
+    let mut open: Vec<bool> = Vec::new();
+    let mut next = Next::Value;
+    let mut at = start;
+    loop {
+        let byte = match bytes.get(at) {
+            None => return Err(Broken::TooShort),
+            Some(&byte) if is_blank(byte) => {
+                at += 1;
+                continue;
+            }
+            Some(&byte) => byte,
+        };
+        let is_end = matches!(next, Next::ValueOrEnd | Next::KeyOrEnd | Next::CommaOrEnd)
+            && match open.last() {
+                Some(true) => byte == b'}',
+                Some(false) => byte == b']',
+                None => false,
+            };
+        if is_end {
+            open.pop();
+            at += 1;
+            next = Next::CommaOrEnd;
+        } else {
+            match next {
+                Next::Value | Next::ValueOrEnd => match byte {
+                    b'{' | b'[' => {
+                        open.push(byte == b'{');
+                        next = if byte == b'{' { Next::KeyOrEnd } else { Next::ValueOrEnd };
+                        at += 1;
+                        continue;
+                    }
+                    b'"' => {
+                        at = string_end(bytes, at)?;
+                        next = Next::CommaOrEnd;
+                    }
+                    _ => {
+                        at = literal_end(bytes, at, is_all)?;
+                        next = Next::CommaOrEnd;
+                    }
+                },
+                Next::Key | Next::KeyOrEnd => {
+                    if byte != b'"' {
+                        return Err(Broken::At(at, "a key in quotes is missing"));
+                    }
+                    at = string_end(bytes, at)?;
+                    next = Next::Colon;
+                }
+                Next::Colon => {
+                    if byte != b':' {
+                        return Err(Broken::At(at, "a colon behind the key is missing"));
+                    }
+                    at += 1;
+                    next = Next::Value;
+                }
+                Next::CommaOrEnd => {
+                    if byte != b',' {
+                        return Err(Broken::At(at, "a comma or a closing bracket is missing"));
+                    }
+                    at += 1;
+                    next = if open.last() == Some(&true) { Next::Key } else { Next::Value };
+                }
+            }
+        }
+        if open.is_empty() {
+            return Ok(at);
+        }
+    }
+}
+
+/// Where the string ends whose opening quote is at `start`.
+fn string_end(bytes: &[u8], start: usize) -> Result<usize, Broken> {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at) {
+            None => return Err(Broken::TooShort),
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\n') => return Err(Broken::At(at, "the line ends within a string")),
+            Some(b'\\') => match bytes.get(at + 1) {
+                None => return Err(Broken::TooShort),
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+                Some(b'u') => {
+                    let digits = bytes.get(at + 2..at + 6).ok_or(Broken::TooShort)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return Err(Broken::At(at, "four hexadecimal digits behind \\u are missing"));
+                    }
+                    at += 6;
+                }
+                Some(_) => return Err(Broken::At(at, "there is no such escape")),
+            },
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// Where the number or word ends that begins at `start`.
+fn literal_end(bytes: &[u8], start: usize, is_all: bool) -> Result<usize, Broken> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let length = bytes[start..].iter().take_while(|byte| is_part(byte)).count();
+    let end = start + length;
+    if end == bytes.len() && !is_all {
+        return Err(Broken::TooShort);
+    }
+    match &bytes[start..end] {
+        b"null" | b"true" | b"false" | b"NaN" | b"Infinity" | b"-Infinity" => Ok(end),
+        number if is_number(number) => Ok(end),
+        _ => Err(Broken::At(start, "a value is missing")),
+    }
+}
+
+fn is_number(literal: &[u8]) -> bool {
+    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unsigned = literal.strip_prefix(b"-").unwrap_or(literal);
+    let whole = digits(unsigned);
+    let mut rest = &unsigned[whole..];
+    if whole == 0 || (whole > 1 && unsigned[0] == b'0') {
+        return false;
+    }
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let count = digits(fraction);
+        if count == 0 {
+            return false;
+        }
+        rest = &fraction[count..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = match exponent {
+            [b'+' | b'-', exponent @ ..] => exponent,
+            exponent => exponent,
+        };
+        return !exponent.is_empty() && digits(exponent) == exponent.len();
+    }
+    rest.is_empty()
+}
+
+/// The members of an object that was scanned before.
+fn members(object: &[u8]) -> Vec<Member> {
+    let mut members = Vec::new();
+    let mut at = 1;
+    let skip = |mut at: usize| {
+        while object.get(at).is_some_and(|&byte| is_blank(byte) || byte == b',' || byte == b':') {
+            at += 1;
+        }
+        at
+    };
+    loop {
+        at = skip(at);
+        let key_end = match object.get(at) {
+            Some(b'"') => string_end(object, at),
+            _ => return members,
+        };
+        let Ok(key_end) = key_end else { return members };
+        let start = skip(key_end);
+        let Ok(end) = value_end(object, start, true) else {
+            return members;
+        };
+        members.push(Member {
+            key: at + 1..key_end - 1,
+            value: start..end,
+        });
+        at = end;
+    }
+}
+
+/// The text of a string without its quotes, and whether half a surrogate pair became U+FFFD; or the byte that is no UTF-8.
+fn unescape(string: &[u8]) -> Result<(Cow<'_, str>, bool), usize> {
+    let text = std::str::from_utf8(string).map_err(|error| error.valid_up_to())?;
+    if !text.contains('\\') {
+        return Ok((Cow::Borrowed(text), false));
+    }
+    let mut result = String::with_capacity(text.len());
+    let mut replaced = false;
+    let mut rest = text;
+    while let Some(place) = rest.find('\\') {
+        result.push_str(&rest[..place]);
+        let escape = rest.as_bytes().get(place + 1).copied().unwrap_or(b'\\');
+        rest = rest.get(place + 2..).unwrap_or_default();
+        match escape {
+            b'b' => result.push('\u{8}'),
+            b'f' => result.push('\u{c}'),
+            b'n' => result.push('\n'),
+            b'r' => result.push('\r'),
+            b't' => result.push('\t'),
+            b'u' => {
+                let mut unit = hexadecimal(rest);
+                rest = rest.get(4..).unwrap_or_default();
+                if (0xd800..0xdc00).contains(&unit)
+                    && let Some(second) = rest.strip_prefix("\\u").map(hexadecimal)
+                    && (0xdc00..0xe000).contains(&second)
+                {
+                    unit = 0x1_0000 + ((unit - 0xd800) << 10) + (second - 0xdc00);
+                    rest = rest.get(6..).unwrap_or_default();
+                }
+                replaced |= char::from_u32(unit).is_none();
+                result.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            other => result.push(char::from(other)),
+        }
+    }
+    result.push_str(rest);
+    Ok((Cow::Owned(result), replaced))
+}
+
+/// The value of the four hexadecimal digits that a text begins with.
+fn hexadecimal(text: &str) -> u32 {
+    text.get(..4)
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .unwrap_or(0xfffd)
+}

@@ -1,0 +1,15 @@
+//! Corpora as people bring them: what is read of each, what is passed over, and what is refused in which words.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    reason = "a test that cannot set up its folder has failed"
+)]
+
+mod columns;
+mod damaged;
+mod folders;
+mod formats;
+mod properties;
+mod reference;
+mod support;
