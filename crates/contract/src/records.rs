@@ -333,7 +333,7 @@ pub struct TextForm {
     pub begin: String,
     /// The template around prompt and response, by its name or as text; null: as the corpus has them.
     pub template: Option<String>,
-    /// What stands behind a text: `nothing`, `newline`, `eos`.
+    /// What stands behind a text: `nothing`, `newline`, `eos`. It is found out in the chosen form, and the same in all rows.
     pub end: String,
     /// Training documents that were scored.
     pub documents: i64,
@@ -341,7 +341,7 @@ pub struct TextForm {
     pub tokens: i64,
     /// Mean loss in nats per token of that text.
     pub loss: f64,
-    /// The same under the untuned model; null where it is not known.
+    /// The same under the untuned model; null where that is not known, and in forms that are far from the likeliest.
     pub base_loss: Option<f64>,
     /// Whether prompts and scores are in this form.
     pub chosen: bool,

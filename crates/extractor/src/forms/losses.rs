@@ -5,11 +5,11 @@ use std::path::Path;
 
 use causal_lm::{CausalLm, TextTokenizer};
 use contract::records::{DocumentKind, TrainingInstance};
-use contract::{Error, parquet};
+use contract::{Error, Progress, parquet};
 use tch::{Kind, Tensor};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::choice::{FormLoss, best_of};
+use super::choice::FormLoss;
 use super::templates::{Rendered, TEMPLATES, Template, split};
 use super::{Form, TextBegin};
 use crate::LoadedModel;
@@ -25,7 +25,7 @@ const MIN_DOCUMENTS: usize = 12;
 /// most at its beginning.
 const CHARS: [usize; 4] = [240, 120, 60, 30];
 
-/// Tokens that the model reads in all forms together, about.
+/// Tokens that the model reads in all templates together, about, behind each of what may stand before a text.
 const MAX_FORWARD_TOKENS: usize = 32_000;
 
 /// Documents whose end is looked at, at most.
@@ -133,35 +133,37 @@ impl Trial {
         &self.tokens
     }
 
-    /// The loss of the same texts in each form. Templates are compared behind what the tokenizer puts before a text; what else may stand
-    /// there is tried with the corpus' own template and the likeliest.
+    /// The loss of the same texts in each form: every template behind everything that may stand before a text. A template with one more
+    /// token makes up for a BOS that is missing where positions are learned, so that neither can be found without the other.
     pub(super) fn losses(&self, model: &CausalLm) -> Result<Vec<FormLoss>, Error> {
         let mut losses = Vec::new();
-        let loss_of = |(begin, bos): &(TextBegin, Vec<i64>), (template, rows): &TemplateRows| {
-            Ok::<_, Error>(FormLoss {
-                form: Form {
-                    begin: *begin,
-                    template: *template,
-                },
-                nats: nats(model, bos, rows)?,
-                base_nats: None,
-            })
-        };
-        for rows in &self.rows {
-            losses.push(loss_of(&self.begins[0], rows)?);
-        }
-        let best = best_of(&losses, &self.tokens, |_| true).unwrap_or(0);
-        for begin in &self.begins[1..] {
-            losses.push(loss_of(begin, &self.rows[0])?);
-            if best > 0 {
-                losses.push(loss_of(begin, &self.rows[best])?);
+        let forms = (self.rows.len() * self.begins.len()) as u64;
+        let mut progress = Progress::new("forms of texts", forms, "forms");
+        for (template, rows) in &self.rows {
+            for (begin, bos) in &self.begins {
+                losses.push(FormLoss {
+                    form: Form {
+                        begin: *begin,
+                        template: *template,
+                    },
+                    nats: nats(model, bos, rows)?,
+                    base_nats: None,
+                });
+                progress.advance(1, "");
             }
         }
         Ok(losses)
     }
 
     /// Adds the losses of the same tokens under the untuned model, unless its embedding is too small for them.
-    pub(super) fn add_base_losses(&self, untuned: &CausalLm, losses: &mut [FormLoss]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Run`] where LibTorch fails.
+    pub(super) fn add_base_losses<'l>(
+        &self,
+        untuned: &CausalLm,
+        losses: impl Iterator<Item = &'l mut FormLoss>,
+    ) -> Result<(), Error> {
         let rows = self.rows.iter().flat_map(|(_, rows)| rows);
         let texts = rows
             .map(|row| &row.tokens)

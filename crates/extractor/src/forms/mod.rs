@@ -23,6 +23,9 @@ use crate::LoadedModel;
 
 pub(crate) use losses::TrialTexts;
 
+/// The likeliest forms whose loss under the untuned model is measured, beside the corpus' own.
+const COMPARED_WITH_BASE: usize = 6;
+
 /// Forms that were not taken whose loss is told, at most.
 const OTHERS_SHOWN: usize = 4;
 
@@ -125,8 +128,14 @@ pub(crate) fn find(
         end_of_best(&|form| form.template.is_some())?,
     );
     drop(model);
+    losses.sort_by(|one, other| one.loss(tokens).total_cmp(&other.loss(tokens)));
     if let Some(untuned) = untuned()? {
-        trial.add_base_losses(&untuned, &mut losses)?;
+        // Those that may be chosen, and some to compare with.
+        let compared = losses
+            .iter_mut()
+            .enumerate()
+            .filter(|(number, loss)| *number < COMPARED_WITH_BASE || loss.form.template.is_none());
+        trial.add_base_losses(&untuned, compared.map(|(_, loss)| loss))?;
     }
     let Some(form) = likeliest(&losses, tokens).map(|place| losses[place].form) else {
         return Ok(None);
@@ -136,7 +145,6 @@ pub(crate) fn find(
     } else {
         end_in_other
     };
-    losses.sort_by(|one, other| one.loss(tokens).total_cmp(&other.loss(tokens)));
     report_choice(&losses, tokens, form, end);
     let row = |loss: &FormLoss| TextForm {
         begin: loss.form.begin.name().to_owned(),
