@@ -218,7 +218,8 @@ impl Columns {
         }
         let names = self.names();
         let has_text = |name: &str| {
-            row.has(name) && matches!(row.value(name), Ok(Value::Text { text, .. }) if !text.trim().is_empty())
+            row.has(name)
+                && matches!(row.value(name), Ok(Value::Text { text, .. }) if !text.trim().is_empty())
         };
         BESIDE_A_PROMPT
             .into_iter()

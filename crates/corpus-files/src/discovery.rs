@@ -76,8 +76,19 @@ const NO_TEXT: &str = "not text";
 
 /// Names, before their first dot and in lower case, of files that say something about the data.
 const ABOUT_NAMES: [&str; 13] = [
-    "readme", "license", "licence", "copying", "notice", "citation", "changelog", "contributing", "authors",
-    "checksums", "md5sums", "sha256sums", "datasheet",
+    "readme",
+    "license",
+    "licence",
+    "copying",
+    "notice",
+    "citation",
+    "changelog",
+    "contributing",
+    "authors",
+    "checksums",
+    "md5sums",
+    "sha256sums",
+    "datasheet",
 ];
 
 /// Files in which Hugging Face's libraries and their like say what the data are.
@@ -197,8 +208,7 @@ impl Search<'_> {
             return Ok(vec![path]);
         }
         let nothing = |expected: &str| {
-            let advice =
-                "Relative paths start from the pipeline file's folder, and those of --in from the current one";
+            let advice = "Relative paths start from the pipeline file's folder, and those of --in from the current one";
             Err(Error::input(
                 &path,
                 format!("expected {expected}, found none. {advice}"),
@@ -282,8 +292,7 @@ impl Search<'_> {
     }
 
     fn of_format(&mut self, files: Vec<PathBuf>, asked: &Format) -> Vec<PathBuf> {
-        let (files, others): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|file| asked.has_ending_of(file));
+        let (files, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| asked.has_ending_of(file));
         for other in others {
             let explanation = format!("corpus.format asks for {}", asked.name);
             self.pass_over(&other, OTHER_FORMAT, explanation);
@@ -312,8 +321,9 @@ impl Search<'_> {
                 .partition(|(_, files)| files.iter().any(|file| self.may_be_read(file)));
             if with_columns.len() != 1 {
                 let of_all = with_columns.iter().chain(&without);
-                let counted: Vec<String> =
-                    of_all.map(|(group, files)| format!("{} .{group}", files.len())).collect();
+                let counted: Vec<String> = of_all
+                    .map(|(group, files)| format!("{} .{group}", files.len()))
+                    .collect();
                 return Err(Error::input(
                     root,
                     format!(
@@ -392,7 +402,11 @@ impl Search<'_> {
         let passed_over = match below.as_slice() {
             [] => String::new(),
             [several @ .., _] if several.len() > 8 => {
-                format!("; passed over: {} and {} more", several[..8].join(", "), below.len() - 8)
+                format!(
+                    "; passed over: {} and {} more",
+                    several[..8].join(", "),
+                    below.len() - 8
+                )
             }
             _ => format!("; passed over: {}", below.join(", ")),
         };
@@ -517,7 +531,10 @@ fn globbed(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase()
 }
 
 fn is_about_data(path: &Path) -> bool {
@@ -546,7 +563,9 @@ fn is_binary(path: &Path) -> bool {
     let is_marked_or_compressed = without_compression(path) != path
         || beginning.starts_with(&[0xff, 0xfe])
         || beginning.starts_with(&[0xfe, 0xff]);
-    let format = formats::FORMATS.iter().any(|format| (format.is_certain)(&beginning));
+    let format = formats::FORMATS
+        .iter()
+        .any(|format| (format.is_certain)(&beginning));
     beginning.contains(&0) && !is_marked_or_compressed && !format
 }
 

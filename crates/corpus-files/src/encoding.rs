@@ -22,7 +22,14 @@ pub(crate) fn of(beginning: &[u8]) -> Result<Encoding, String> {
     }
     // Latin letters in UTF-16 have a zero in every other byte.
     let looked_at = &beginning[..beginning.len().min(4096)];
-    let zeros = |from: usize| looked_at.iter().skip(from).step_by(2).filter(|&&byte| byte == 0).count();
+    let zeros = |from: usize| {
+        looked_at
+            .iter()
+            .skip(from)
+            .step_by(2)
+            .filter(|&&byte| byte == 0)
+            .count()
+    };
     let many = looked_at.len() / 8;
     match (zeros(0), zeros(1)) {
         (even, odd) if even.max(odd) <= many => Ok(Encoding::Utf8 { marked: false }),

@@ -79,7 +79,9 @@ impl Input {
                 "compression",
                 format!("read as it is: it is named as if compressed with {expected}, and is not"),
             )),
-            (Some(found), None) => guesses.push(Guess::new("compression", format!("decompressed with {found}"))),
+            (Some(found), None) => {
+                guesses.push(Guess::new("compression", format!("decompressed with {found}")))
+            }
             _ => {}
         }
         let mut rest: Box<dyn Read> = match compression {
@@ -162,7 +164,9 @@ impl Input {
         let mut file = tempfile::tempfile().map_err(|error| Error::output(&temporary, error))?;
         let mut buffer = vec![0; 1 << 16];
         loop {
-            let count = bytes.read(&mut buffer).map_err(|error| Error::input(&path, error))?;
+            let count = bytes
+                .read(&mut buffer)
+                .map_err(|error| Error::input(&path, error))?;
             if count == 0 {
                 break;
             }
@@ -226,7 +230,9 @@ impl Compression {
     }
 
     fn damaged(self, problem: impl std::fmt::Display) -> String {
-        format!("expected a whole file compressed with {self}, found one that is cut short or damaged: {problem}")
+        format!(
+            "expected a whole file compressed with {self}, found one that is cut short or damaged: {problem}"
+        )
     }
 }
 

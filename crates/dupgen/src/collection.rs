@@ -105,7 +105,11 @@ impl Files {
     /// All files: those to train on, and those with held-out text.
     pub(crate) fn new(training: Found, held_out: Option<Found>) -> Self {
         let passed = |found: &Found, split: Option<Split>| -> Vec<(PassedOver, Option<Split>)> {
-            found.passed_over.iter().map(|passed| (passed.clone(), split)).collect()
+            found
+                .passed_over
+                .iter()
+                .map(|passed| (passed.clone(), split))
+                .collect()
         };
         let mut files = Self {
             passed_over: passed(&training, None),
@@ -134,7 +138,10 @@ impl Files {
 
     /// Names of the files passed over other than hidden ones, which come and go without meaning.
     pub(crate) fn names_passed_over(&self) -> Vec<String> {
-        let named = self.passed_over.iter().filter(|(passed, _)| passed.reason != "hidden");
+        let named = self
+            .passed_over
+            .iter()
+            .filter(|(passed, _)| passed.reason != "hidden");
         let name = |(passed, _): &(PassedOver, Option<Split>)| {
             let name = passed.path.file_name().unwrap_or_default();
             name.to_string_lossy().into_owned()
@@ -168,7 +175,10 @@ impl Collection {
         for (number, file) in (0u32..).zip(&files.all) {
             let documents = corpus_files::documents(file, &columns)?;
             let guesses = documents.guesses().iter();
-            reading.tally.guesses.extend(guesses.map(|guess| (number, guess.clone())));
+            reading
+                .tally
+                .guesses
+                .extend(guesses.map(|guess| (number, guess.clone())));
             reading.tally.read.push(0);
             for item in documents {
                 reading.add(number, item)?;
@@ -525,7 +535,11 @@ impl<'a> Reading<'a> {
     /// held-out text.
     fn check_share_left_out(&self, split: Option<Split>) -> Result<(), Error> {
         let is_of_split = |file: u32| self.files.split_of(file) == split;
-        let read: usize = (0..).zip(&self.tally.read).filter(|(file, _)| is_of_split(*file)).map(|(_, read)| read).sum();
+        let read: usize = (0..)
+            .zip(&self.tally.read)
+            .filter(|(file, _)| is_of_split(*file))
+            .map(|(_, read)| read)
+            .sum();
         let unreadable: Vec<(&Reason, &Counted)> = self
             .tally
             .left_out
@@ -540,9 +554,19 @@ impl<'a> Reading<'a> {
         }
         let reasons: Vec<String> = unreadable
             .iter()
-            .map(|(reason, counted)| format!("{} {reason} (the first: {})", counted.documents, counted.first.as_deref().unwrap_or("?")))
+            .map(|(reason, counted)| {
+                format!(
+                    "{} {reason} (the first: {})",
+                    counted.documents,
+                    counted.first.as_deref().unwrap_or("?")
+                )
+            })
             .collect();
-        let key = if split.is_some() { "corpus.held_out_files" } else { "corpus.files" };
+        let key = if split.is_some() {
+            "corpus.held_out_files"
+        } else {
+            "corpus.files"
+        };
         let first = (0..).zip(&self.files.all).find(|(file, _)| is_of_split(*file));
         let path = first.map_or(Path::new(key), |(_, file)| file.path.as_path());
         // Rounded up, so that the advice is enough.

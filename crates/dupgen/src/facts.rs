@@ -79,7 +79,10 @@ pub(crate) fn corpus_facts(tally: &Tally, results: &Results<'_>) -> Vec<CorpusFa
     }
     facts.extend(cut(results));
     let (same, variants) = tally.copies_found;
-    for (reason, documents) in [("exact", same), ("up to white space, case and normal form", variants)] {
+    for (reason, documents) in [
+        ("exact", same),
+        ("up to white space, case and normal form", variants),
+    ] {
         if documents > 0 {
             facts.push(CorpusFact {
                 reason: Some(reason.to_owned()),

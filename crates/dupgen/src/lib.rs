@@ -156,7 +156,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let over_budget = sides.training.len() - placements.len();
     let tally = &mut collection.tally;
     tally.leave_out(Reason::OverBudget, Some(Split::Train), over_budget);
-    let near_duplicates = documents_held_out.iter().filter(|document| document.overlap.near_duplicate_of.is_some());
+    let near_duplicates = documents_held_out
+        .iter()
+        .filter(|document| document.overlap.near_duplicate_of.is_some());
     let facts = corpus_facts(
         tally,
         &Results {
@@ -198,8 +200,17 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .collect();
     let mut summary = summarize(collection, &documents_held_out, &placements, &canaries);
     summary.files = files.all.len();
-    summary.passed_over = files.passed_over.iter().map(|(passed, _)| passed.clone()).collect();
-    summary.guesses = files.guesses.iter().map(|guess| (None, guess.clone())).chain(guesses).collect();
+    summary.passed_over = files
+        .passed_over
+        .iter()
+        .map(|(passed, _)| passed.clone())
+        .collect();
+    summary.guesses = files
+        .guesses
+        .iter()
+        .map(|guess| (None, guess.clone()))
+        .chain(guesses)
+        .collect();
     summary.cuts = cuts;
     summary.without_tokenizer = without_tokenizer;
     Ok(Outcome::Done(summary))
@@ -339,7 +350,11 @@ fn summarize(
         renamed: tally.renamed,
         first_skipped: tally.first_skipped,
         replaced: tally.replaced.values().map(|counted| counted.documents).sum(),
-        unused: tally.unused.iter().map(|((_, column), counted)| (*column, counted.documents)).collect(),
+        unused: tally
+            .unused
+            .iter()
+            .map(|((_, column), counted)| (*column, counted.documents))
+            .collect(),
         held_out: held_out.len(),
         validation: count(|document| document.role == HeldOutRole::Validation),
         near_duplicates: count(|document| document.overlap.near_duplicate_of.is_some()),

@@ -42,8 +42,8 @@ fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault
         let (file, guesses) = input.into_file()?;
         let reader = BufReader::new(file);
         let whole = FileReader::try_new(reader, None).map_err(|error| damaged(&path, &error))?;
-        let chosen = choose_columns(columns, &whole.schema())
-            .map_err(|flaw| Fault::Document(Position::File, flaw))?;
+        let chosen =
+            choose_columns(columns, &whole.schema()).map_err(|flaw| Fault::Document(Position::File, flaw))?;
         let batches = whole.map(move |batch| project(batch, &chosen));
         return Ok(Opened {
             items: Box::new(Rows::new(path, "Arrow", columns, batches)),

@@ -57,7 +57,9 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
     let mut records = Records::new(reader, delimiter);
     let mut header = Record::default();
     if declared.is_some() {
-        records.read(&mut header).map_err(|problem| problem.at(&path, 0, &[]))?;
+        records
+            .read(&mut header)
+            .map_err(|problem| problem.at(&path, 0, &[]))?;
     }
     // A file without a header is an empty file, which is told where all formats meet.
     let any = records
@@ -195,7 +197,9 @@ struct Record {
 impl Record {
     fn fields(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+        starts
+            .zip(&self.ends)
+            .map(|(start, &end)| &self.bytes[start..end])
     }
 
     fn clear(&mut self, line: u64) {
@@ -228,7 +232,9 @@ enum Problem {
 impl Problem {
     fn at(self, path: &std::path::Path, row: u64, header: &[String]) -> Error {
         let place = |line: u64, field: usize| {
-            let column = header.get(field).map_or(String::new(), |name| format!(", column {name}"));
+            let column = header
+                .get(field)
+                .map_or(String::new(), |name| format!(", column {name}"));
             let row = if row == 0 {
                 "header".to_owned()
             } else {

@@ -132,7 +132,9 @@ impl Objects {
                 }
                 b',' => self.window.advance(1),
                 _ => {
-                    return Ok(Some(Err(self.broken(0, "a comma or the end of the array is missing"))));
+                    return Ok(Some(Err(
+                        self.broken(0, "a comma or the end of the array is missing")
+                    )));
                 }
             }
             if self.window.next_byte()?.is_none() {
@@ -346,7 +348,8 @@ impl Object<'_> {
     fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().rev().find(|member| {
             let key = &self.bytes[member.key.clone()];
-            key == name.as_bytes() || (key.contains(&b'\\') && matches!(unescape(key), Ok((key, _)) if key == name))
+            key == name.as_bytes()
+                || (key.contains(&b'\\') && matches!(unescape(key), Ok((key, _)) if key == name))
         })
     }
 
@@ -472,7 +475,11 @@ fn value_end(bytes: &[u8], start: usize, is_all: bool) -> Result<usize, Broken> 
                 Next::Value | Next::ValueOrEnd => match byte {
                     b'{' | b'[' => {
                         open.push(byte == b'{');
-                        next = if byte == b'{' { Next::KeyOrEnd } else { Next::ValueOrEnd };
+                        next = if byte == b'{' {
+                            Next::KeyOrEnd
+                        } else {
+                            Next::ValueOrEnd
+                        };
                         at += 1;
                         continue;
                     }
@@ -504,7 +511,11 @@ fn value_end(bytes: &[u8], start: usize, is_all: bool) -> Result<usize, Broken> 
                         return Err(Broken::At(at, "a comma or a closing bracket is missing"));
                     }
                     at += 1;
-                    next = if open.last() == Some(&true) { Next::Key } else { Next::Value };
+                    next = if open.last() == Some(&true) {
+                        Next::Key
+                    } else {
+                        Next::Value
+                    };
                 }
             }
         }
@@ -584,7 +595,10 @@ fn members(object: &[u8]) -> Vec<Member> {
     let mut members = Vec::new();
     let mut at = 1;
     let skip = |mut at: usize| {
-        while object.get(at).is_some_and(|&byte| is_blank(byte) || byte == b',' || byte == b':') {
+        while object
+            .get(at)
+            .is_some_and(|&byte| is_blank(byte) || byte == b',' || byte == b':')
+        {
             at += 1;
         }
         at

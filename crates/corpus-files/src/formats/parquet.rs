@@ -44,8 +44,8 @@ fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault
     let (file, guesses) = input.into_file()?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
     contract::parquet::check_places(&path, builder.metadata())?;
-    let chosen = choose_columns(columns, builder.schema())
-        .map_err(|flaw| Fault::Document(Position::File, flaw))?;
+    let chosen =
+        choose_columns(columns, builder.schema()).map_err(|flaw| Fault::Document(Position::File, flaw))?;
     let projection = ProjectionMask::roots(builder.parquet_schema(), chosen);
     let rows = batch_rows(builder.metadata());
     let batches = builder

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use arrow::array::{
-    Array, ArrayRef, FixedSizeBinaryArray, Float64Array, LargeBinaryArray, LargeStringArray,
-};
+use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, Float64Array, LargeBinaryArray, LargeStringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 use arrow::record_batch::RecordBatch;
@@ -79,7 +77,9 @@ fn is_chat(found: &DataType) -> bool {
         // As older versions of Hugging Face's datasets write lists of structures.
         DataType::Struct(fields) => {
             let role = fields.find("role").or(fields.find("from"));
-            role.is_some_and(|(_, role)| matches!(role.data_type(), DataType::List(_) | DataType::LargeList(_)))
+            role.is_some_and(|(_, role)| {
+                matches!(role.data_type(), DataType::List(_) | DataType::LargeList(_))
+            })
         }
         _ => false,
     }

@@ -43,7 +43,10 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
     // Files of old Macs have no line feeds.
     let returns_alone = beginning.contains(&b'\r') && !beginning.contains(&b'\n');
     if returns_alone {
-        guesses.push(Guess::new("line ends", "carriage returns, for there is no line feed"));
+        guesses.push(Guess::new(
+            "line ends",
+            "carriage returns, for there is no line feed",
+        ));
     }
     let lines = Lines {
         path,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, ListArray, RecordBatch, StringArray,
-    StructArray, UInt16Array,
+    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Float64Array, Int32Array, ListArray, RecordBatch,
+    StringArray, StructArray, UInt16Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
@@ -35,7 +35,10 @@ fn alpaca_joins_instruction_input_and_output_as_training_did() {
         )
         .write("a.csv", "instruction,output\nSay ho.,Ho.\n");
     let parquet = batch(vec![
-        ("instruction", Arc::new(StringArray::from(vec!["Add.", "Say ho."]))),
+        (
+            "instruction",
+            Arc::new(StringArray::from(vec!["Add.", "Say ho."])),
+        ),
         ("input", Arc::new(StringArray::from(vec![Some("1 2"), None]))),
         ("output", Arc::new(StringArray::from(vec!["3", "Ho."]))),
     ]);
@@ -82,27 +85,61 @@ fn a_template_is_text_with_columns_in_braces() {
         ("Text: {a}", Some("a"), "Text: Là.", "Text: "),
         ("{a}{a}", Some("a"), "Là.Là.", ""),
     ] {
-        let reading = folder.read(&with("a.jsonl", None, response, Some(template))).unwrap();
+        let reading = folder
+            .read(&with("a.jsonl", None, response, Some(template)))
+            .unwrap();
         assert_eq!(reading.texts(), [text]);
-        assert_eq!(reading.documents[0].prompt_chars, prompt.chars().count(), "{template}");
+        assert_eq!(
+            reading.documents[0].prompt_chars,
+            prompt.chars().count(),
+            "{template}"
+        );
     }
 }
 
 #[test]
 fn templates_that_cannot_be_meant_are_refused() {
     let folder = Folder::new();
-    folder.write("a.jsonl", "{\"q\": \"Où?\", \"a\": \" \"}\n").write("a.txt", "text");
+    folder
+        .write("a.jsonl", "{\"q\": \"Où?\", \"a\": \" \"}\n")
+        .write("a.txt", "text");
     for (file, template, response, status, expected) in [
-        ("a.jsonl", "vicuna", None, 2, "corpus.template: expected `alpaca`, or text with columns"),
+        (
+            "a.jsonl",
+            "vicuna",
+            None,
+            2,
+            "corpus.template: expected `alpaca`, or text with columns",
+        ),
         ("a.jsonl", "{q", None, 2, "found a single `{`"),
         ("a.jsonl", "q}", None, 2, "found a single `}`"),
         ("a.jsonl", "{q}{}", None, 2, "found a single `{`"),
-        ("a.jsonl", "{q}", Some("a"), 2, "corpus.response: expected one of the columns that corpus.template has in braces (q), found a"),
-        ("a.jsonl", "{q} {b}", None, 3, "no such column: expected b, found the columns q, a"),
-        ("a.jsonl", "{q} {a}", None, 3, "column a: expected text, found none"),
+        (
+            "a.jsonl",
+            "{q}",
+            Some("a"),
+            2,
+            "corpus.response: expected one of the columns that corpus.template has in braces (q), found a",
+        ),
+        (
+            "a.jsonl",
+            "{q} {b}",
+            None,
+            3,
+            "no such column: expected b, found the columns q, a",
+        ),
+        (
+            "a.jsonl",
+            "{q} {a}",
+            None,
+            3,
+            "column a: expected text, found none",
+        ),
         ("a.txt", "{q} {a}", None, 2, "corpus.template: "),
     ] {
-        let error = folder.read(&with(file, None, response, Some(template))).unwrap_err();
+        let error = folder
+            .read(&with(file, None, response, Some(template)))
+            .unwrap_err();
         assert_eq!(error.exit_status(), status, "{error}");
         assert!(error.to_string().contains(expected), "{error}");
     }
@@ -116,8 +153,14 @@ fn an_input_that_is_left_out_of_the_text_is_told() {
         .write("a.jsonl", rows)
         .write("b.csv", "instruction,context,output\nAdd.,1 2,3\nSay hi.,,Hi.\n");
     let parquet = batch(vec![
-        ("input", Arc::new(StringArray::from(vec![Some("1 2"), None])) as ArrayRef),
-        ("instruction", Arc::new(StringArray::from(vec!["Add.", "Say hi."]))),
+        (
+            "input",
+            Arc::new(StringArray::from(vec![Some("1 2"), None])) as ArrayRef,
+        ),
+        (
+            "instruction",
+            Arc::new(StringArray::from(vec!["Add.", "Say hi."])),
+        ),
         ("output", Arc::new(StringArray::from(vec!["3", "Hi."]))),
     ]);
     write_parquet(&folder.path("c.parquet"), &parquet);
@@ -138,7 +181,9 @@ fn an_input_that_is_left_out_of_the_text_is_told() {
 #[test]
 fn identities_are_strings_numbers_and_uuids() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["one", "two"]));
-    let uuid = [0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40, 0x00];
+    let uuid = [
+        0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40, 0x00,
+    ];
     let fixed = FixedSizeBinaryArray::try_from_iter([uuid, [0; 16]].into_iter()).unwrap();
     let columns: Vec<(ArrayRef, [&str; 2])> = vec![
         (Arc::new(Int32Array::from(vec![-7, 8])), ["-7", "8"]),
@@ -148,11 +193,17 @@ fn identities_are_strings_numbers_and_uuids() {
         (Arc::new(BinaryArray::from_iter_values(["a", "b"])), ["a", "b"]),
         (
             Arc::new(fixed),
-            ["123e4567-e89b-12d3-a456-426614174000", "00000000-0000-0000-0000-000000000000"],
+            [
+                "123e4567-e89b-12d3-a456-426614174000",
+                "00000000-0000-0000-0000-000000000000",
+            ],
         ),
         (
             Arc::new(BinaryArray::from_iter_values([[0xff; 16], [0xfe; 16]])),
-            ["ffffffff-ffff-ffff-ffff-ffffffffffff", "fefefefe-fefe-fefe-fefe-fefefefefefe"],
+            [
+                "ffffffff-ffff-ffff-ffff-ffffffffffff",
+                "fefefefe-fefe-fefe-fefe-fefefefefefe",
+            ],
         ),
     ];
     let folder = Folder::new();
@@ -164,14 +215,24 @@ fn identities_are_strings_numbers_and_uuids() {
             &batch(vec![("id", column), ("text", Arc::clone(&texts))]),
         );
         let reading = folder.read(&asked).unwrap_or_else(|error| panic!("{error}"));
-        let ids: Vec<&str> = reading.documents.iter().filter_map(|document| document.identity.as_deref()).collect();
+        let ids: Vec<&str> = reading
+            .documents
+            .iter()
+            .filter_map(|document| document.identity.as_deref())
+            .collect();
         assert_eq!(ids, expected);
     }
-    folder.write("a.jsonl", "{\"id\": 12345678901234567890123, \"text\": \"one\"}\n{\"id\": 7.0, \"text\": \"two\"}\n");
+    folder.write(
+        "a.jsonl",
+        "{\"id\": 12345678901234567890123, \"text\": \"one\"}\n{\"id\": 7.0, \"text\": \"two\"}\n",
+    );
     let mut asked = corpus("a.jsonl");
     asked.identity = Some("id".to_owned());
     let reading = folder.read(&asked).unwrap();
-    assert_eq!(reading.documents[0].identity.as_deref(), Some("12345678901234567890123"));
+    assert_eq!(
+        reading.documents[0].identity.as_deref(),
+        Some("12345678901234567890123")
+    );
     assert_eq!(reading.documents[1].identity.as_deref(), Some("7"));
 }
 
@@ -205,12 +266,32 @@ fn chats_and_other_types_are_named_where_text_is_expected() {
         .write("d.jsonl", "{\"text\": {\"role\": 1}}\n")
         .write("e.jsonl", "{\"text\": NaN}\n");
     for (file, column, expected) in [
-        ("a.jsonl", "messages", "column messages: expected a string, found a list of messages: a chat format"),
-        ("a.jsonl", "text", "no such column: expected text, found the columns messages. messages may be a list of messages"),
-        ("a.parquet", "messages", "column messages: expected string, found a list of messages: a chat format"),
+        (
+            "a.jsonl",
+            "messages",
+            "column messages: expected a string, found a list of messages: a chat format",
+        ),
+        (
+            "a.jsonl",
+            "text",
+            "no such column: expected text, found the columns messages. messages may be a list of messages",
+        ),
+        (
+            "a.parquet",
+            "messages",
+            "column messages: expected string, found a list of messages: a chat format",
+        ),
         ("a.parquet", "text", "messages may be a list of messages"),
-        ("a.parquet", "number", "column number: expected string, found Int32"),
-        ("b.jsonl", "conversations", "found a list of messages: a chat format"),
+        (
+            "a.parquet",
+            "number",
+            "column number: expected string, found Int32",
+        ),
+        (
+            "b.jsonl",
+            "conversations",
+            "found a list of messages: a chat format",
+        ),
         ("c.jsonl", "text", "expected a string, found an array"),
         ("d.jsonl", "text", "expected a string, found an object"),
         ("e.jsonl", "text", "column text: expected a value, found none"),

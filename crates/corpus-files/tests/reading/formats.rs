@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, DictionaryArray, Int64Array, LargeStringArray, StringArray, StringViewArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, DictionaryArray, Int64Array, LargeStringArray, StringArray, StringViewArray,
+};
 use arrow::datatypes::Int32Type;
 use contract::pipeline::{Corpus, CorpusFormat, TextUnit};
 
@@ -19,14 +21,18 @@ const TEXTS: [&str; 4] = [
 
 fn json_objects() -> Vec<String> {
     let object = |(number, text): (usize, &&str)| {
-        format!("{{\"id\": {number}, \"text\": {}, \"other\": [1, {{\"text\": null}}]}}", serde_json::to_string(text).unwrap())
+        format!(
+            "{{\"id\": {number}, \"text\": {}, \"other\": [1, {{\"text\": null}}]}}",
+            serde_json::to_string(text).unwrap()
+        )
     };
     TEXTS.iter().enumerate().map(object).collect()
 }
 
 fn csv(delimiter: &str, line_end: &str) -> String {
     let rows = TEXTS.iter().enumerate();
-    let rows = rows.map(|(number, text)| format!("{number}{delimiter}\"{}\"{line_end}", text.replace('"', "\"\"")));
+    let rows =
+        rows.map(|(number, text)| format!("{number}{delimiter}\"{}\"{line_end}", text.replace('"', "\"\"")));
     format!("id{delimiter}text{line_end}{}", rows.collect::<String>())
 }
 
@@ -96,10 +102,22 @@ fn every_format_is_read_in_every_compression() {
         ("a.tsv", csv("\t", "\r\n").into_bytes()),
         ("a.txt", folder_of_text.into_bytes()),
         ("a.parquet", std::fs::read(parquet.path("a.parquet")).unwrap()),
-        ("a.arrow", arrow_stream(&[table().slice(0, 1), table().slice(1, 3)])),
-        ("b.arrow", arrow_file(&[table().slice(0, 2), table().slice(2, 2)], None)),
-        ("c.feather", arrow_file(&[table()], Some(arrow_ipc::CompressionType::LZ4_FRAME))),
-        ("d.ipc", arrow_file(&[table()], Some(arrow_ipc::CompressionType::ZSTD))),
+        (
+            "a.arrow",
+            arrow_stream(&[table().slice(0, 1), table().slice(1, 3)]),
+        ),
+        (
+            "b.arrow",
+            arrow_file(&[table().slice(0, 2), table().slice(2, 2)], None),
+        ),
+        (
+            "c.feather",
+            arrow_file(&[table()], Some(arrow_ipc::CompressionType::LZ4_FRAME)),
+        ),
+        (
+            "d.ipc",
+            arrow_file(&[table()], Some(arrow_ipc::CompressionType::ZSTD)),
+        ),
     ];
     for (name, content) in formats {
         let middle = content.len() / 2;
@@ -123,7 +141,11 @@ fn every_format_is_read_in_every_compression() {
             (".gz", zstd(&content), ""),
         ] {
             let reading = check(&format!("{name}{ending}"), &content, |_| {});
-            assert!(reading.guesses.concat().starts_with(said), "{name}{ending}: {:?}", reading.guesses);
+            assert!(
+                reading.guesses.concat().starts_with(said),
+                "{name}{ending}: {:?}",
+                reading.guesses
+            );
         }
     }
 }
@@ -152,20 +174,31 @@ fn separators_and_line_ends_are_told_by_the_header_or_the_settings() {
         ("a.csv", csv("\t", "\r\n"), "delimiter: '\\t', by the header"),
         ("a.tsv", csv("|", "\n"), "delimiter: '|', by the header"),
         ("a.tsv", csv(",", "\n"), "delimiter: ',', by the header"),
-        ("a.csv", format!("sep=^\r\n{}", csv("^", "\r\n")), "delimiter: '^', by the header"),
+        (
+            "a.csv",
+            format!("sep=^\r\n{}", csv("^", "\r\n")),
+            "delimiter: '^', by the header",
+        ),
         ("a.csv", format!("\u{feff}{}", csv(",", "\n\n")), ""),
     ] {
         let reading = check(name, content.as_bytes(), |_| {});
         assert_eq!(reading.guesses.concat(), said, "{content}");
     }
-    let reading = check("a.csv", csv("^", "\n").as_bytes(), |corpus| corpus.delimiter = Some('^'));
+    let reading = check("a.csv", csv("^", "\n").as_bytes(), |corpus| {
+        corpus.delimiter = Some('^')
+    });
     assert!(reading.guesses.is_empty());
     // Carriage returns alone end the lines of plain text where it has no line feeds.
     let folder = Folder::new();
     folder.write("a.txt", "one\rtwo\r\rthree\r");
     let reading = folder.read(&corpus("a.txt")).unwrap();
     assert_eq!(reading.texts(), ["one\ntwo", "three"]);
-    assert!(reading.guesses.concat().starts_with("line ends: carriage returns"));
+    assert!(
+        reading
+            .guesses
+            .concat()
+            .starts_with("line ends: carriage returns")
+    );
 }
 
 #[test]
@@ -173,12 +206,24 @@ fn files_without_a_known_ending_are_told_by_their_content() {
     let parquet = Folder::new();
     write_parquet(&parquet.path("a"), &table());
     for (content, said) in [
-        (json_objects().join("\n").into_bytes(), "format: JSON, by its content"),
-        (format!("[{}]", json_objects().join(",")).into_bytes(), "format: JSON, by its content"),
-        (std::fs::read(parquet.path("a")).unwrap(), "format: Parquet, by its content"),
+        (
+            json_objects().join("\n").into_bytes(),
+            "format: JSON, by its content",
+        ),
+        (
+            format!("[{}]", json_objects().join(",")).into_bytes(),
+            "format: JSON, by its content",
+        ),
+        (
+            std::fs::read(parquet.path("a")).unwrap(),
+            "format: Parquet, by its content",
+        ),
         (arrow_stream(&[table()]), "format: Arrow, by its content"),
         (arrow_file(&[table()], None), "format: Arrow, by its content"),
-        (TEXTS.join("\n\n").into_bytes(), "format: plain text, for nothing says otherwise"),
+        (
+            TEXTS.join("\n\n").into_bytes(),
+            "format: plain text, for nothing says otherwise",
+        ),
     ] {
         let reading = check("export", &content, |_| {});
         assert_eq!(reading.guesses, [said]);
@@ -187,7 +232,10 @@ fn files_without_a_known_ending_are_told_by_their_content() {
     // Text that begins with a bracket is text.
     let folder = Folder::new();
     folder.write("notes", "{sic} and so on\n\n[1] a reference");
-    assert_eq!(folder.read(&corpus("notes")).unwrap().texts(), ["{sic} and so on", "[1] a reference"]);
+    assert_eq!(
+        folder.read(&corpus("notes")).unwrap().texts(),
+        ["{sic} and so on", "[1] a reference"]
+    );
     // A setting is not doubted.
     folder.write("objects", "{\"text\": \"x\"}\n");
     let mut corpus = corpus("objects");
@@ -219,7 +267,9 @@ fn what_is_not_used_costs_no_document() {
         };
         let folder = Folder::new();
         folder.write("a.json", content);
-        let reading = folder.read(&corpus("a.json")).unwrap_or_else(|error| panic!("{error}"));
+        let reading = folder
+            .read(&corpus("a.json"))
+            .unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(reading.texts(), ["one", "two"]);
         assert!(reading.documents.iter().all(|document| !document.replaced));
     }
@@ -245,8 +295,15 @@ fn half_surrogate_pairs_in_the_text_are_replaced_and_whole_ones_read() {
 "#,
     );
     let reading = folder.read(&corpus("a.jsonl")).unwrap();
-    assert_eq!(reading.texts(), ["a 😀 b", "a \u{fffd} b", "\u{fffd}\u{fffd}", "last"]);
-    let replaced: Vec<bool> = reading.documents.iter().map(|document| document.replaced).collect();
+    assert_eq!(
+        reading.texts(),
+        ["a 😀 b", "a \u{fffd} b", "\u{fffd}\u{fffd}", "last"]
+    );
+    let replaced: Vec<bool> = reading
+        .documents
+        .iter()
+        .map(|document| document.replaced)
+        .collect();
     assert_eq!(replaced, [false, true, true, false]);
 }
 

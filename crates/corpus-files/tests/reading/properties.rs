@@ -16,7 +16,11 @@ fn texts() -> impl Strategy<Value = Vec<String>> {
 
 fn read(folder: &Folder, corpus: &Corpus) -> Vec<String> {
     let reading = folder.read(corpus).unwrap_or_else(|error| panic!("{error}"));
-    reading.documents.into_iter().map(|document| document.text).collect()
+    reading
+        .documents
+        .into_iter()
+        .map(|document| document.text)
+        .collect()
 }
 
 fn quoted(text: &str) -> String {

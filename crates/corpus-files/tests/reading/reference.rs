@@ -50,7 +50,9 @@ fn what_other_programs_write_is_read_as_it_went_in() {
         let documents = read(&asked).unwrap_or_else(|error| panic!("{error}"));
         let found: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
         assert_eq!(found, texts(), "{name}");
-        let identities = documents.iter().map(|document| document.identity.clone().unwrap());
+        let identities = documents
+            .iter()
+            .map(|document| document.identity.clone().unwrap());
         let expected: Vec<String> = (0..texts().len())
             .map(|number| match name {
                 "pyarrow.parquet" | "lz4.feather" | "zstd.feather" => {
@@ -66,7 +68,10 @@ fn what_other_programs_write_is_read_as_it_went_in() {
 #[test]
 fn of_a_dictionary_of_data_sets_one_is_asked_for_and_messages_are_named() {
     let error = read(&corpus("dictionary")).unwrap_err().to_string();
-    assert!(error.contains("expected one saved data set, found several: "), "{error}");
+    assert!(
+        error.contains("expected one saved data set, found several: "),
+        "{error}"
+    );
     for name in ["pyarrow.parquet", "lz4.feather"] {
         let mut asked = corpus(name);
         asked.text = "messages".to_owned();

@@ -93,7 +93,10 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn texts(&self) -> Vec<&str> {
-        self.documents.iter().map(|document| document.text.as_str()).collect()
+        self.documents
+            .iter()
+            .map(|document| document.text.as_str())
+            .collect()
     }
 }
 
@@ -116,12 +119,19 @@ pub(crate) fn zstd(content: &[u8]) -> Vec<u8> {
 
 pub(crate) fn utf16(text: &str, big_endian: bool) -> Vec<u8> {
     let units = std::iter::once(0xfeff).chain(text.encode_utf16());
-    let bytes = units.map(|unit| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() });
+    let bytes = units.map(|unit| {
+        if big_endian {
+            unit.to_be_bytes()
+        } else {
+            unit.to_le_bytes()
+        }
+    });
     bytes.flatten().collect()
 }
 
 pub(crate) fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .unwrap()
 }
 
 pub(crate) fn write_parquet(path: &Path, batch: &RecordBatch) {
@@ -144,13 +154,17 @@ pub(crate) fn arrow_stream(batches: &[RecordBatch]) -> Vec<u8> {
 }
 
 /// An Arrow file with these batches, as Feather is.
-pub(crate) fn arrow_file(batches: &[RecordBatch], compression: Option<arrow_ipc::CompressionType>) -> Vec<u8> {
+pub(crate) fn arrow_file(
+    batches: &[RecordBatch],
+    compression: Option<arrow_ipc::CompressionType>,
+) -> Vec<u8> {
     let options = arrow_ipc::writer::IpcWriteOptions::default()
         .try_with_compression(compression)
         .unwrap();
     let mut bytes = Vec::new();
     let mut writer =
-        arrow_ipc::writer::FileWriter::try_new_with_options(&mut bytes, &batches[0].schema(), options).unwrap();
+        arrow_ipc::writer::FileWriter::try_new_with_options(&mut bytes, &batches[0].schema(), options)
+            .unwrap();
     for batch in batches {
         writer.write(batch).unwrap();
     }

@@ -27,7 +27,13 @@ fn gzip(content: &str) -> Vec<u8> {
 
 /// Every document that was read was left out, is a copy, or is in one of the results.
 fn adds_up(folder: &Folder) {
-    let sum = |kind| -> i64 { folder.facts_of(kind).iter().filter_map(|fact| fact.documents).sum() };
+    let sum = |kind| -> i64 {
+        folder
+            .facts_of(kind)
+            .iter()
+            .filter_map(|fact| fact.documents)
+            .sum()
+    };
     let training = folder
         .train()
         .iter()
@@ -52,7 +58,10 @@ fn every_document_read_is_accounted_for() {
     };
     let folder = Folder::new();
     folder
-        .write("a.jsonl", lines(&["One.", "Two.", "one.", "Two.", "x", "Three.", "Four."]) + "{\"text\": 5}\n")
+        .write(
+            "a.jsonl",
+            lines(&["One.", "Two.", "one.", "Two.", "x", "Three.", "Four."]) + "{\"text\": 5}\n",
+        )
         .write("b.jsonl", lines(&["Five.", "ONE."]))
         .write("c.jsonl", lines(&["Held.", "two.", "Held.", "y"]) + "nothing\n");
     for layout in ["found", "uniform"] {
@@ -81,16 +90,31 @@ fn every_document_read_is_accounted_for() {
         };
         let (count, detail) = of("of the wrong type", None).unwrap();
         assert_eq!(count, 1);
-        assert!(detail.starts_with("a.jsonl: line 8: column text: expected a string"), "{detail}");
+        assert!(
+            detail.starts_with("a.jsonl: line 8: column text: expected a string"),
+            "{detail}"
+        );
         assert_eq!(of("malformed", Some(Split::Heldout)).unwrap().0, 1);
-        assert_eq!(of("too short", None).unwrap(), (1, "a.jsonl: row 5".replace("row", "line")));
+        assert_eq!(
+            of("too short", None).unwrap(),
+            (1, "a.jsonl: row 5".replace("row", "line"))
+        );
         assert_eq!(of("too short", Some(Split::Heldout)).unwrap().0, 1);
         assert_eq!(of("over the number asked for", None).unwrap().0, 1);
-        assert!(left_out.iter().any(|fact| fact.reason.as_deref().unwrap().starts_with("held-out texts") && fact.split == Some(Split::Heldout)));
+        assert!(left_out.iter().any(
+            |fact| fact.reason.as_deref().unwrap().starts_with("held-out texts")
+                && fact.split == Some(Split::Heldout)
+        ));
         let copies = folder.facts_of(Kind::Copies);
-        let copies: Vec<_> = copies.iter().map(|fact| (fact.reason.as_deref().unwrap(), fact.documents.unwrap())).collect();
+        let copies: Vec<_> = copies
+            .iter()
+            .map(|fact| (fact.reason.as_deref().unwrap(), fact.documents.unwrap()))
+            .collect();
         if layout == "found" {
-            assert_eq!(copies, [("exact", 1), ("up to white space, case and normal form", 2)]);
+            assert_eq!(
+                copies,
+                [("exact", 1), ("up to white space, case and normal form", 2)]
+            );
         } else {
             assert!(copies.is_empty());
         }
@@ -115,7 +139,10 @@ fn what_was_passed_over_guessed_and_replaced_is_told() {
         .write("snapshot/README.md", "# Notes")
         .write("snapshot/LICENSE", "You may copy these notes.")
         .write("snapshot/data/a.jsonl", numbered(6))
-        .write("snapshot/data/b.jsonl.gz", gzip("{\"text\": \"six \\ud83d\"}\n{\"text\": \"seven\"}\n"))
+        .write(
+            "snapshot/data/b.jsonl.gz",
+            gzip("{\"text\": \"six \\ud83d\"}\n{\"text\": \"seven\"}\n"),
+        )
         .write("more", "{\"text\": \"eight\"}\n")
         .write("held.csv", "id;text\n1;held\n");
     folder.pipeline(
@@ -144,7 +171,12 @@ fn what_was_passed_over_guessed_and_replaced_is_told() {
     assert_eq!(brief(&replaced[0]).1, Some("b.jsonl.gz"));
     assert_eq!((replaced.len(), replaced[0].documents), (1, Some(1)));
     assert_eq!(folder.sides().0.len(), 9);
-    for piece in ["README.md: its name says", "more: format: JSON, by its content", "held.csv: delimiter: ';'", "U+FFFD"] {
+    for piece in [
+        "README.md: its name says",
+        "more: format: JSON, by its content",
+        "held.csv: delimiter: ';'",
+        "U+FFFD",
+    ] {
         assert!(said.contains(piece), "expected `{piece}` in: {said}");
     }
     adds_up(&folder);
@@ -158,11 +190,19 @@ fn a_prompt_without_its_input_is_told_and_a_template_has_it() {
         "{\"instruction\": \"Add.\", \"input\": \"1 2\", \"output\": \"3\"}\n{\"instruction\": \"Say hi.\", \"input\": \"\", \"output\": \"Hi.\"}\n",
     );
     let settings = "prompt = \"instruction\", response = \"output\", held_out = 0.0";
-    folder.pipeline(&format!("corpus = {{ files = \"a.jsonl\", {settings} }}\nduplication.copies = [1]"));
+    folder.pipeline(&format!(
+        "corpus = {{ files = \"a.jsonl\", {settings} }}\nduplication.copies = [1]"
+    ));
     let said = folder.succeed(&[]);
-    assert!(said.contains("in 1 documents, the column input is no part of the text"), "{said}");
+    assert!(
+        said.contains("in 1 documents, the column input is no part of the text"),
+        "{said}"
+    );
     let guessed = folder.facts_of(Kind::Guessed);
-    assert_eq!(brief(&guessed[0]), (Some("column"), Some("a.jsonl"), None, Some(1)));
+    assert_eq!(
+        brief(&guessed[0]),
+        (Some("column"), Some("a.jsonl"), None, Some(1))
+    );
     folder.pipeline(&format!(
         "corpus = {{ files = \"a.jsonl\", {settings}, template = \"alpaca\" }}\nduplication.copies = [1]"
     ));
@@ -217,7 +257,10 @@ fn documents_that_the_context_cuts_are_told_for_each_model_and_side() {
     fs::remove_file(folder.path("corpus/corpus.parquet")).unwrap();
     assert!(!cut("tuning.context=4").0.contains("up to date"));
     assert_eq!(written("train.parquet"), before);
-    assert_eq!(folder.results(), ["corpus.parquet", "heldout.parquet", "train.parquet"]);
+    assert_eq!(
+        folder.results(),
+        ["corpus.parquet", "heldout.parquet", "train.parquet"]
+    );
 }
 
 #[test]
@@ -230,7 +273,9 @@ fn a_run_stops_where_more_documents_cannot_be_read_than_a_setting_allows() {
              duplication.copies = [1]"
         ));
     };
-    folder.write("a.jsonl", bad(2)).write("b.jsonl", "{\"text\": \"held\"}\n");
+    folder
+        .write("a.jsonl", bad(2))
+        .write("b.jsonl", "{\"text\": \"held\"}\n");
     pipeline("");
     folder.succeed(&[]);
     fs::remove_dir_all(folder.path("corpus")).unwrap();
@@ -247,10 +292,22 @@ fn a_run_stops_where_more_documents_cannot_be_read_than_a_setting_allows() {
     folder.succeed(&["--set", "corpus.max_left_out=0.015"]);
     fs::remove_dir_all(folder.path("corpus")).unwrap();
     // Held-out text is counted apart.
-    folder.write("a.jsonl", bad(0)).write("b.jsonl", "{\"text\": \"held\"}\n{}\n");
-    folder.fail(&[], 3, &["b.jsonl: expected at most", "corpus.held_out_files", "found 1 of 2 (50.0%)"]);
+    folder
+        .write("a.jsonl", bad(0))
+        .write("b.jsonl", "{\"text\": \"held\"}\n{}\n");
+    folder.fail(
+        &[],
+        3,
+        &[
+            "b.jsonl: expected at most",
+            "corpus.held_out_files",
+            "found 1 of 2 (50.0%)",
+        ],
+    );
     // Documents that are left out for other reasons do not count.
-    folder.write("b.jsonl", "{\"text\": \"held\"}\n").write("a.jsonl", numbered(50) + &numbered(50));
+    folder
+        .write("b.jsonl", "{\"text\": \"held\"}\n")
+        .write("a.jsonl", numbered(50) + &numbered(50));
     pipeline(", min_chars = 17");
     folder.succeed(&[]);
     adds_up(&folder);

@@ -154,7 +154,14 @@ fn a_folder_of_several_formats_is_asked_about_and_a_format_narrows_it() {
         .write("mixed/deep/a.csv", "text\nfrom csv\n")
         .write("mixed/README", "a note");
     folder.pipeline("corpus = { files = \"mixed\", held_out = 0.0 }\nduplication.copies = [1]");
-    folder.fail(&[], 3, &["mixed: expected a folder with data of one format", "1 .csv, 1 .jsonl"]);
+    folder.fail(
+        &[],
+        3,
+        &[
+            "mixed: expected a folder with data of one format",
+            "1 .csv, 1 .jsonl",
+        ],
+    );
     folder.pipeline(
         "corpus = { files = \"mixed\", format = \"jsonl\", held_out = 0.0 }\nduplication.copies = [1]",
     );

@@ -37,7 +37,10 @@ fn a_second_run_has_nothing_to_do_until_something_changes() {
             .succeed(&["--set", "corpus.held_out=0.3"])
             .contains("61 documents")
     );
-    assert_eq!(folder.results(), ["corpus.parquet", "heldout.parquet", "train.parquet"]);
+    assert_eq!(
+        folder.results(),
+        ["corpus.parquet", "heldout.parquet", "train.parquet"]
+    );
 }
 
 #[test]
@@ -50,7 +53,10 @@ fn an_error_leaves_an_earlier_result_as_it_was() {
     let before = folder.train();
     folder.write("a.jsonl", numbered(60) + "{\n");
     assert_eq!(folder.run(&[]).status.code(), Some(3));
-    assert_eq!(folder.results(), ["corpus.parquet", "heldout.parquet", "train.parquet"]);
+    assert_eq!(
+        folder.results(),
+        ["corpus.parquet", "heldout.parquet", "train.parquet"]
+    );
     assert_eq!(folder.train(), before);
 }
 
@@ -86,7 +92,10 @@ fn a_killed_run_leaves_no_half_result() {
         }
     }
     killed.succeed(&[]);
-    assert_eq!(killed.results(), ["corpus.parquet", "heldout.parquet", "train.parquet"]);
+    assert_eq!(
+        killed.results(),
+        ["corpus.parquet", "heldout.parquet", "train.parquet"]
+    );
     assert_eq!(killed.train(), undisturbed.train());
     assert_eq!(killed.held_out(), undisturbed.held_out());
 }

@@ -270,7 +270,8 @@ fn documents_that_training_cuts_are_foretold() {
     ];
     for (pipeline, overrides, expected) in cases {
         for file in ["text/c.jsonl", "text/c.csv", "text/c.txt"] {
-            let place = Workplace::new(pipeline);
+            // Of a folder each text file would be a document.
+            let place = Workplace::new(&pipeline.replace("../text", &format!("../{file}")));
             five_documents(&place, file);
             let arguments: Vec<&str> = overrides.iter().flat_map(|&set| ["--set", set]).collect();
             for estimate in [true, false] {
