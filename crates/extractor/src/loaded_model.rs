@@ -3,16 +3,10 @@
 use causal_lm::{CausalLm, TextTokenizer};
 use contract::Error;
 use contract::pipeline::Begin;
-
-/// Weights up to this size, in bytes, are read once for each thread: they are small enough for the processor's caches, and the threads
-/// need not wait for each other in every layer. Larger ones are read from memory, once for all.
-const SMALL_MODEL_BYTES: usize = 64 << 20;
+use model_folder::cost::{MAX_PREPACKED_BYTES, SMALL_MODEL_BYTES};
 
 /// Copies of a small model, at most: each holds the weights, and batches to share among them run out.
 const MAX_COPIES: usize = 16;
-
-/// Weights up to this size are laid out once more for decoding.
-const MAX_PREPACKED_BYTES: usize = 4 << 30;
 
 /// A model with its tokenizer, and how texts begin for it.
 #[derive(Debug)]
@@ -31,6 +25,7 @@ impl LoadedModel {
     /// # Errors
     /// [`Error::Run`] where the tokenizer cannot say how it begins texts.
     pub fn new(model: CausalLm, tokenizer: TextTokenizer, begin: Begin) -> Result<Self, Error> {
+        let tokenizer = tokenizer.with_rows(model.config.vocabulary);
         let bos = match begin {
             Begin::Model => vec![model.config.begin_token],
             Begin::Tokenizer | Begin::Auto => tokenizer.own_bos()?,

@@ -1,49 +1,13 @@
 //! GPT-2 (Radford et al. 2019): learned positions, pre-norm blocks, fused query-key-value, tanh GELU, tied head.
 //! Weights of its linear layers lie `[in, out]`.
 
+use model_folder::Activation;
+use model_folder::families::gpt2::Settings;
 use tch::Tensor;
 
 use super::{Decoder, Pass};
-use crate::config::{Fields, Shape};
-use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend,
-};
+use crate::parts::{Attention, Embedding, Heads, Linear, Norm, Part, Source, Span, Start, activate, attend};
 use crate::{Config, Error, KvCache};
-
-/// What a GPT-2's configuration says beside its shape.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    heads: usize,
-    inner_width: usize,
-    norm_epsilon: f64,
-    activation: Activation,
-    scaled: bool,
-    scaled_by_layer: bool,
-}
-
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
-    let width = fields.size("n_embd")?;
-    fields.only("add_cross_attention", false)?;
-    let settings = Settings {
-        heads: fields.divisor("n_head", width)?,
-        inner_width: fields.size_or("n_inner", 4 * width)?,
-        norm_epsilon: fields.number_or("layer_norm_epsilon", 1e-5)?,
-        activation: fields.activation("activation_function", "gelu_new")?,
-        scaled: fields.flag_or("scale_attn_weights", true)?,
-        scaled_by_layer: fields.flag_or("scale_attn_by_inverse_layer_idx", false)?,
-    };
-    let shape = Shape {
-        layers: fields.size("n_layer")?,
-        width,
-        context: fields
-            .size("n_positions")
-            .or_else(|problem| fields.size("n_ctx").map_err(|_| problem))?,
-        vocabulary: fields.size("vocab_size")?,
-        tied_by_default: true,
-        default_tokens: Some((50256, 50256)),
-    };
-    Ok((settings, shape))
-}
 
 /// The body of a GPT-2.
 #[derive(Debug)]
@@ -72,19 +36,18 @@ impl Gpt2 {
     /// A new model starts with normal weights of deviation 0.02, residual projections scaled by 1/√(2 · layers), biases 0,
     /// norms 1.
     pub(super) fn build(config: &Config, settings: &Settings, source: &mut Source) -> Result<Self, Error> {
-        let (width, inner) = (config.width, settings.inner_width);
+        let width = config.width;
         let normal = Start::Normal(0.02);
         let residual = Start::Normal(0.02 / (2.0 * config.layers as f64).sqrt());
         let head_width = width / settings.heads;
-        let tokens = source.embedding("transformer.wte", config.vocabulary, width, normal)?;
-        let positions = source.embedding("transformer.wpe", config.context, width, normal)?;
+        let tokens = source.embedding("transformer.wte", normal)?;
+        let positions = source.embedding("transformer.wpe", normal)?;
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
-            let first_norm = source.layer_norm(path("ln_1"), width, settings.norm_epsilon)?;
-            let second_norm = source.layer_norm(path("ln_2"), width, settings.norm_epsilon)?;
-            let mut linear =
-                |name: &str, shape, start| source.linear(path(name), shape, true, Layout::InOut, start);
+            let first_norm = source.norm(&path("ln_1"), settings.norm_epsilon)?;
+            let second_norm = source.norm(&path("ln_2"), settings.norm_epsilon)?;
+            let mut linear = |name: &str, start| source.linear(&path(name), start);
             let mut scale = 1.0;
             if settings.scaled {
                 scale /= (head_width as f64).sqrt();
@@ -94,11 +57,11 @@ impl Gpt2 {
             }
             blocks.push(Block {
                 first_norm,
-                attention_in: linear("attn.c_attn", (width, 3 * width), normal)?,
-                attention_out: linear("attn.c_proj", (width, width), residual)?,
+                attention_in: linear("attn.c_attn", normal)?,
+                attention_out: linear("attn.c_proj", residual)?,
                 second_norm,
-                expand: linear("mlp.c_fc", (width, inner), normal)?,
-                contract: linear("mlp.c_proj", (inner, width), residual)?,
+                expand: linear("mlp.c_fc", normal)?,
+                contract: linear("mlp.c_proj", residual)?,
                 scale,
             });
         }
@@ -106,7 +69,7 @@ impl Gpt2 {
             tokens,
             positions,
             blocks,
-            final_norm: source.layer_norm("transformer.ln_f".to_owned(), width, settings.norm_epsilon)?,
+            final_norm: source.norm("transformer.ln_f", settings.norm_epsilon)?,
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,
@@ -151,7 +114,7 @@ impl Decoder for Gpt2 {
         let expanded = block
             .expand
             .forward(&block.second_norm.forward(&stream)?, pass.training)?;
-        let activated = self.activation.forward(&expanded)?;
+        let activated = activate(self.activation, &expanded)?;
         Ok(stream.f_add(&block.contract.forward(&activated, pass.training)?)?)
     }
 

@@ -1,58 +1,13 @@
 //! GPT-NeoX (Black et al. 2022), the family of Pythia: rotary positions on a share of each head, query, key and value of a
 //! head side by side in one projection, attention and feed-forward in parallel, an output head of its own.
 
+use model_folder::Activation;
+use model_folder::families::gpt_neox::Settings;
 use tch::{Device, Tensor};
 
 use super::{Decoder, Pass};
-use crate::config::{Fields, RotaryDefaults, Shape};
-use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source,
-    Span, Start, attend,
-};
+use crate::parts::{Attention, Embedding, Heads, Linear, Norm, Part, Rotary, Source, Span, Start, activate, attend};
 use crate::{Config, Error, KvCache};
-
-/// What a GPT-NeoX's configuration says beside its shape.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    heads: usize,
-    inner_width: usize,
-    norm_epsilon: f64,
-    activation: Activation,
-    rotary: RotarySettings,
-    /// Whether attention and feed-forward read the same stream.
-    parallel: bool,
-    attention_bias: bool,
-}
-
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
-    let width = fields.size("hidden_size")?;
-    let heads = fields.divisor("num_attention_heads", width)?;
-    let context = fields.size_or("max_position_embeddings", 2048)?;
-    let rotary = RotaryDefaults {
-        theta_key: "rotary_emb_base",
-        theta: 10_000.0,
-        share_key: "rotary_pct",
-        share: 0.25,
-    };
-    let settings = Settings {
-        heads,
-        inner_width: fields.size("intermediate_size")?,
-        norm_epsilon: fields.number_or("layer_norm_eps", 1e-5)?,
-        activation: fields.activation("hidden_act", "gelu")?,
-        rotary: fields.rotary(width / heads, context, rotary)?,
-        parallel: fields.flag_or("use_parallel_residual", true)?,
-        attention_bias: fields.flag_or("attention_bias", true)?,
-    };
-    let shape = Shape {
-        layers: fields.size("num_hidden_layers")?,
-        width,
-        context,
-        vocabulary: fields.size("vocab_size")?,
-        tied_by_default: false,
-        default_tokens: Some((0, 2)),
-    };
-    Ok((settings, shape))
-}
 
 /// The body of a GPT-NeoX.
 #[derive(Debug)]
@@ -83,34 +38,28 @@ impl GptNeoX {
         source: &mut Source,
         device: Device,
     ) -> Result<Self, Error> {
-        let (width, inner) = (config.width, settings.inner_width);
+        let width = config.width;
         let normal = Start::Normal(0.02);
-        let tokens = source.embedding("gpt_neox.embed_in", config.vocabulary, width, normal)?;
+        let tokens = source.embedding("gpt_neox.embed_in", normal)?;
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let path = |name: &str| format!("gpt_neox.layers.{layer}.{name}");
-            let mut norm = |name: &str| source.layer_norm(path(name), width, settings.norm_epsilon);
+            let mut norm = |name: &str| source.norm(&path(name), settings.norm_epsilon);
             let (first_norm, second_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
-            let mut linear =
-                |name: &str, shape, bias| source.linear(path(name), shape, bias, Layout::OutIn, normal);
-            let bias = settings.attention_bias;
+            let mut linear = |name: &str| source.linear(&path(name), normal);
             blocks.push(Block {
                 first_norm,
-                attention_in: linear("attention.query_key_value", (width, 3 * width), bias)?,
-                attention_out: linear("attention.dense", (width, width), bias)?,
+                attention_in: linear("attention.query_key_value")?,
+                attention_out: linear("attention.dense")?,
                 second_norm,
-                expand: linear("mlp.dense_h_to_4h", (width, inner), true)?,
-                contract: linear("mlp.dense_4h_to_h", (inner, width), true)?,
+                expand: linear("mlp.dense_h_to_4h")?,
+                contract: linear("mlp.dense_4h_to_h")?,
             });
         }
         Ok(Self {
             tokens,
             blocks,
-            final_norm: source.layer_norm(
-                "gpt_neox.final_layer_norm".to_owned(),
-                width,
-                settings.norm_epsilon,
-            )?,
+            final_norm: source.norm("gpt_neox.final_layer_norm", settings.norm_epsilon)?,
             rotary: Rotary::new(settings.rotary, device)?,
             heads: Heads {
                 queries: settings.heads as i64,
@@ -163,7 +112,7 @@ impl Decoder for GptNeoX {
         let expanded = block
             .expand
             .forward(&block.second_norm.forward(read)?, pass.training)?;
-        let activated = self.activation.forward(&expanded)?;
+        let activated = activate(self.activation, &expanded)?;
         Ok(between.f_add(&block.contract.forward(&activated, pass.training)?)?)
     }
 

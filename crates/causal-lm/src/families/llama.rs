@@ -2,100 +2,13 @@
 //! feed-forward layer (SwiGLU), several query heads to one head of keys and values. Qwen2 and Qwen3 are the same with
 //! biases or norms added.
 
+use model_folder::Activation;
+use model_folder::families::llama::Settings;
 use tch::{Device, Tensor};
 
 use super::{Decoder, Pass};
-use crate::config::{Fields, RotaryDefaults, Shape};
-use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source,
-    Span, Start, attend,
-};
-use crate::{Config, Error, KvCache};
-
-/// What a configuration of this kind says beside its shape.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(super) query_heads: usize,
-    pub(super) key_heads: usize,
-    pub(super) head_width: usize,
-    pub(super) inner_width: usize,
-    pub(super) norm_epsilon: f64,
-    pub(super) activation: Activation,
-    pub(super) rotary: RotarySettings,
-    /// Whether the projections of queries, keys and values have a bias.
-    pub(super) input_bias: bool,
-    /// Whether the projection after attention has one.
-    pub(super) output_bias: bool,
-    /// Whether the feed-forward layers have one.
-    pub(super) feed_forward_bias: bool,
-    /// Whether each head's queries and keys are normed.
-    pub(super) head_norms: bool,
-    /// Tokens that a windowed layer sees, the query's own included.
-    pub(super) window: Option<usize>,
-    /// Whether each layer is windowed.
-    pub(super) windowed: Vec<bool>,
-}
-
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
-    let (mut settings, shape) = read_common(fields, 2048)?;
-    let attention_bias = fields.flag_or("attention_bias", false)?;
-    settings.input_bias = attention_bias;
-    settings.output_bias = attention_bias;
-    settings.feed_forward_bias = fields.flag_or("mlp_bias", false)?;
-    let shape = Shape {
-        default_tokens: Some((1, 2)),
-        ..shape
-    };
-    Ok((settings, shape))
-}
-
-/// What the families of this kind have in common, without biases, norms of heads, and windows.
-pub(super) fn read_common(fields: Fields<'_>, default_context: usize) -> Result<(Settings, Shape), String> {
-    let width = fields.size("hidden_size")?;
-    let query_heads = fields.size("num_attention_heads")?;
-    let head_width = match fields.get("head_dim") {
-        Some(_) => fields.size("head_dim")?,
-        None => width / fields.divisor("num_attention_heads", width)?,
-    };
-    let key_heads = fields.size_or("num_key_value_heads", query_heads)?;
-    if !query_heads.is_multiple_of(key_heads) {
-        return Err(format!(
-            "num_key_value_heads: expected a divisor of num_attention_heads {query_heads}, found {key_heads}"
-        ));
-    }
-    let context = fields.size_or("max_position_embeddings", default_context)?;
-    let rotary = RotaryDefaults {
-        theta_key: "rope_theta",
-        theta: 10_000.0,
-        share_key: "partial_rotary_factor",
-        share: 1.0,
-    };
-    let layers = fields.size("num_hidden_layers")?;
-    let settings = Settings {
-        query_heads,
-        key_heads,
-        head_width,
-        inner_width: fields.size("intermediate_size")?,
-        norm_epsilon: fields.number_or("rms_norm_eps", 1e-6)?,
-        activation: fields.activation("hidden_act", "silu")?,
-        rotary: fields.rotary(head_width, context, rotary)?,
-        input_bias: false,
-        output_bias: false,
-        feed_forward_bias: false,
-        head_norms: false,
-        window: None,
-        windowed: vec![false; layers],
-    };
-    let shape = Shape {
-        layers,
-        width,
-        context,
-        vocabulary: fields.size("vocab_size")?,
-        tied_by_default: false,
-        default_tokens: None,
-    };
-    Ok((settings, shape))
-}
+use crate::parts::{Attention, Embedding, Heads, Linear, Norm, Part, Rotary, Source, Span, Start, activate, attend};
+use crate::{Error, KvCache};
 
 /// The body of a Llama.
 #[derive(Debug)]
@@ -127,49 +40,44 @@ struct Block {
 
 impl Llama {
     pub(super) fn build(
-        config: &Config,
         settings: &Settings,
         source: &mut Source,
         device: Device,
     ) -> Result<Self, Error> {
-        let (width, inner, epsilon) = (config.width, settings.inner_width, settings.norm_epsilon);
-        let queries = settings.query_heads * settings.head_width;
-        let keys = settings.key_heads * settings.head_width;
+        let epsilon = settings.norm_epsilon;
         let normal = Start::Normal(0.02);
-        let tokens = source.embedding("model.embed_tokens", config.vocabulary, width, normal)?;
-        let mut blocks = Vec::with_capacity(config.layers);
+        let tokens = source.embedding("model.embed_tokens", normal)?;
+        let mut blocks = Vec::with_capacity(settings.windowed.len());
         for (layer, &windowed) in settings.windowed.iter().enumerate() {
             let path = |name: &str| format!("model.layers.{layer}.{name}");
-            let mut norm = |name: &str, width| source.root_mean_square_norm(path(name), width, epsilon);
-            let first_norm = norm("input_layernorm", width)?;
-            let second_norm = norm("post_attention_layernorm", width)?;
+            let mut norm = |name: &str| source.norm(&path(name), epsilon);
+            let first_norm = norm("input_layernorm")?;
+            let second_norm = norm("post_attention_layernorm")?;
             let head_norms = if settings.head_norms {
-                let query = norm("self_attn.q_norm", settings.head_width)?;
-                Some((query, norm("self_attn.k_norm", settings.head_width)?))
+                let query = norm("self_attn.q_norm")?;
+                Some((query, norm("self_attn.k_norm")?))
             } else {
                 None
             };
-            let mut linear =
-                |name: &str, shape, bias| source.linear(path(name), shape, bias, Layout::OutIn, normal);
-            let (bias, feed_forward_bias) = (settings.input_bias, settings.feed_forward_bias);
+            let mut linear = |name: &str| source.linear(&path(name), normal);
             blocks.push(Block {
                 first_norm,
-                query: linear("self_attn.q_proj", (width, queries), bias)?,
-                key: linear("self_attn.k_proj", (width, keys), bias)?,
-                value: linear("self_attn.v_proj", (width, keys), bias)?,
-                attention_out: linear("self_attn.o_proj", (queries, width), settings.output_bias)?,
+                query: linear("self_attn.q_proj")?,
+                key: linear("self_attn.k_proj")?,
+                value: linear("self_attn.v_proj")?,
+                attention_out: linear("self_attn.o_proj")?,
                 head_norms,
                 second_norm,
-                gate: linear("mlp.gate_proj", (width, inner), feed_forward_bias)?,
-                expand: linear("mlp.up_proj", (width, inner), feed_forward_bias)?,
-                contract: linear("mlp.down_proj", (inner, width), feed_forward_bias)?,
+                gate: linear("mlp.gate_proj")?,
+                expand: linear("mlp.up_proj")?,
+                contract: linear("mlp.down_proj")?,
                 windowed,
             });
         }
         Ok(Self {
             tokens,
             blocks,
-            final_norm: source.root_mean_square_norm("model.norm".to_owned(), width, epsilon)?,
+            final_norm: source.norm("model.norm", epsilon)?,
             rotary: Rotary::new(settings.rotary, device)?,
             heads: Heads {
                 queries: settings.query_heads as i64,
@@ -212,9 +120,7 @@ impl Decoder for Llama {
         let attended = attend(&how, &pass.turn(&query)?, &pass.turn(&keys)?, &values, cache)?;
         let stream = stream.f_add(&block.attention_out.forward(&attended, pass.training)?)?;
         let normed = block.second_norm.forward(&stream)?;
-        let gate = self
-            .activation
-            .forward(&block.gate.forward(&normed, pass.training)?)?;
+        let gate = activate(self.activation, &block.gate.forward(&normed, pass.training)?)?;
         let gated = gate.f_mul(&block.expand.forward(&normed, pass.training)?)?;
         Ok(stream.f_add(&block.contract.forward(&gated, pass.training)?)?)
     }

@@ -10,11 +10,11 @@ mod source;
 mod span;
 mod table;
 
-pub(crate) use activation::Activation;
+pub(crate) use activation::activate;
 pub(crate) use attention::{Attention, Heads, attend};
 pub(crate) use linear::{Layout, Linear, LowRank, cast};
 pub(crate) use packed::Packed;
-pub(crate) use rotary::{Angles, FrequencyScaling, Rotary, RotarySettings};
+pub(crate) use rotary::{Angles, Rotary};
 use single_query::attend_single;
 pub(crate) use source::{Source, Start};
 pub(crate) use span::{Masks, Span};

@@ -1,43 +1,10 @@
 //! Rotary positions (Su et al. 2021): each pair of a query's or key's numbers is turned by an angle that grows with the
 //! position. Pairs are numbers of the first and of the second half, as the Hugging Face formats have them.
 
+use model_folder::{FrequencyScaling, RotarySettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
-
-/// What `config.json` says about rotary positions.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct RotarySettings {
-    /// Base of the wavelengths.
-    pub(crate) theta: f64,
-    /// Numbers of each head that are turned; the others stay.
-    pub(crate) rotated: i64,
-    /// How the frequencies were stretched for longer contexts.
-    pub(crate) scaling: FrequencyScaling,
-}
-
-/// How frequencies were stretched.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum FrequencyScaling {
-    /// Not at all.
-    None,
-    /// All alike (Chen et al. 2023).
-    Linear {
-        /// Divisor of every frequency.
-        factor: f64,
-    },
-    /// Long waves fully, short ones not at all, those between in part (Llama 3.1).
-    Llama3 {
-        /// Divisor of the frequencies of long waves.
-        factor: f64,
-        /// Waves longer than the original context divided by this are long.
-        low: f64,
-        /// Waves shorter than the original context divided by this are short.
-        high: f64,
-        /// Context that the model was pre-trained with.
-        original_context: f64,
-    },
-}
 
 /// The frequencies of a model's rotary positions.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
-//! Where a family's parameters come from: tensors of a file, each taken once, or a seeded random start.
+//! Where a family's parameters come from: tensors of a file, each taken once, or a seeded random start. Names and shapes are
+//! those of the list of modules in `model-folder`, which has held the file to them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
+use model_folder::{Config, Module, Role};
 use tch::{Device, Kind, Tensor};
 
 use super::{Embedding, Layout, Linear, Norm};
@@ -19,130 +20,119 @@ pub(crate) enum Start {
 
 /// Parameters being handed to a family.
 #[derive(Debug)]
-pub(crate) enum Source {
-    File {
-        file: PathBuf,
-        tensors: BTreeMap<String, Tensor>,
-        /// What names begin with in files of this family, unless it was left out.
-        prefix: &'static str,
-    },
+pub(crate) struct Source {
+    modules: BTreeMap<String, Module>,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    /// Tensors of a file, by their names in the `state_dict`.
+    Stored(BTreeMap<String, Tensor>),
     /// LibTorch's seeded generator.
-    Random { device: Device },
+    Random(Device),
 }
 
 impl Source {
-    pub(crate) fn embedding(
-        &mut self,
-        path: &str,
-        entries: usize,
-        width: usize,
-        start: Start,
-    ) -> Result<Embedding, Error> {
-        let shape = [entries as i64, width as i64];
+    /// The tensors of a file.
+    pub(crate) fn stored(config: &Config, tensors: BTreeMap<String, Tensor>) -> Self {
+        Self::new(config, Values::Stored(tensors))
+    }
+
+    /// A random start from LibTorch's seeded generator.
+    pub(crate) fn random(config: &Config, device: Device) -> Self {
+        Self::new(config, Values::Random(device))
+    }
+
+    fn new(config: &Config, values: Values) -> Self {
+        let modules = config.modules().into_iter();
+        Self {
+            modules: modules.map(|module| (module.path.clone(), module)).collect(),
+            values,
+        }
+    }
+
+    pub(crate) fn embedding(&mut self, path: &str, start: Start) -> Result<Embedding, Error> {
+        let module = self.module(path)?;
         Ok(Embedding {
-            weight: self.take(&format!("{path}.weight"), &shape, start)?,
-            path: path.to_owned(),
+            weight: self.weight(&module, start)?,
+            path: module.path,
         })
     }
 
-    /// A linear layer `from → to`; a bias of a new one starts at 0.
-    pub(crate) fn linear(
-        &mut self,
-        path: String,
-        (from, to): (usize, usize),
-        bias: bool,
-        layout: Layout,
-        start: Start,
-    ) -> Result<Linear, Error> {
-        let (from, to) = (from as i64, to as i64);
-        let shape = match layout {
-            Layout::OutIn => [to, from],
-            Layout::InOut => [from, to],
-        };
-        let mut weight = self.take(&format!("{path}.weight"), &shape, start)?;
-        if layout == Layout::InOut {
+    /// A linear layer; a bias of a new one starts at 0.
+    pub(crate) fn linear(&mut self, path: &str, start: Start) -> Result<Linear, Error> {
+        let module = self.module(path)?;
+        let mut weight = self.weight(&module, start)?;
+        let mut layout = Layout::OutIn;
+        if let Role::Linear {
+            inputs,
+            outputs,
+            transposed: true,
+        } = module.role
+        {
+            layout = Layout::InOut;
             // Within its own memory: weights that come and go would leave holes that nothing fits into.
             let transposed = weight.f_tr()?.f_contiguous()?;
-            let mut stored = weight.f_view([to, from])?;
+            let mut stored = weight.f_view([outputs as i64, inputs as i64])?;
             stored.f_copy_(&transposed)?;
             weight = stored.f_tr()?;
         }
-        let bias = bias
-            .then(|| self.take(&format!("{path}.bias"), &[to], Start::Zero))
-            .transpose()?;
-        Ok(Linear::new(path, weight, bias, layout))
+        let bias = self.bias(&module)?;
+        Ok(Linear::new(module.path, weight, bias, layout))
     }
 
-    pub(crate) fn layer_norm(&mut self, path: String, width: usize, epsilon: f64) -> Result<Norm, Error> {
-        let mut norm = self.root_mean_square_norm(path, width, epsilon)?;
-        let name = format!("{}.bias", norm.path);
-        norm.bias = Some(self.take(&name, &[width as i64], Start::Zero)?);
-        Ok(norm)
-    }
-
-    pub(crate) fn root_mean_square_norm(
-        &mut self,
-        path: String,
-        width: usize,
-        epsilon: f64,
-    ) -> Result<Norm, Error> {
+    /// A norm: layer norm where it has a bias, else root mean square.
+    pub(crate) fn norm(&mut self, path: &str, epsilon: f64) -> Result<Norm, Error> {
+        let module = self.module(path)?;
         Ok(Norm {
-            weight: self.take(&format!("{path}.weight"), &[width as i64], Start::One)?,
-            bias: None,
+            weight: self.weight(&module, Start::One)?,
+            bias: self.bias(&module)?,
             epsilon,
-            path,
+            path: module.path,
         })
     }
 
-    /// Takes the tensor `name`, with or without the family's prefix, checking its shape; or makes a new one.
-    pub(crate) fn take(&mut self, name: &str, shape: &[i64], start: Start) -> Result<Tensor, Error> {
-        match self {
-            Self::Random { device } => {
-                let options = (Kind::Float, *device);
-                Ok(match start {
-                    Start::Zero => Tensor::f_zeros(shape, options)?,
-                    Start::One => Tensor::f_ones(shape, options)?,
-                    Start::Normal(deviation) => Tensor::f_randn(shape, options)?.f_mul_scalar(deviation)?,
-                })
-            }
-            Self::File {
-                file,
-                tensors,
-                prefix,
-            } => {
-                let bare = name.strip_prefix(*prefix).unwrap_or(name);
-                let tensor = tensors.remove(name).or_else(|| tensors.remove(bare));
-                let problem = match tensor {
-                    Some(tensor) if tensor.size() == shape => return Ok(tensor),
-                    Some(tensor) => {
-                        format!(
-                            "tensor {name}: expected shape {shape:?}, found {:?}",
-                            tensor.size()
-                        )
-                    }
-                    None => format!("tensor {name}: expected shape {shape:?}, found no such tensor"),
-                };
-                Err(contract::Error::input(file, problem).into())
-            }
+    /// The LM head `[vocabulary, width]`, where it is one of its own.
+    pub(crate) fn head(&mut self) -> Result<Option<Tensor>, Error> {
+        let mut modules = self.modules.values();
+        let head = modules.find(|module| matches!(module.role, Role::Head { .. }));
+        match head.cloned() {
+            Some(module) => self.weight(&module, Start::Normal(0.02)).map(Some),
+            None => Ok(None),
         }
     }
 
-    /// Refuses what nobody took, unless it is one of the buffers that older files carry.
-    pub(crate) fn finish(self, buffers: &[&str]) -> Result<(), Error> {
-        let Self::File { file, tensors, .. } = self else {
-            return Ok(());
-        };
-        let foreign = tensors
-            .keys()
-            .find(|name| !buffers.iter().any(|ending| name.ends_with(ending)));
-        match foreign {
-            None => Ok(()),
-            Some(name) => {
-                let problem = format!(
-                    "tensor {name}: expected no such tensor for this model_type and number of layers"
-                );
-                Err(contract::Error::input(file, problem).into())
+    fn module(&self, path: &str) -> Result<Module, Error> {
+        let module = self.modules.get(path).cloned();
+        module.ok_or_else(|| Error::from(contract::Error::Run(format!("no module {path} in this family's list"))))
+    }
+
+    fn weight(&mut self, module: &Module, start: Start) -> Result<Tensor, Error> {
+        self.take(&format!("{}.weight", module.path), &module.weight_shape(), start)
+    }
+
+    fn bias(&mut self, module: &Module) -> Result<Option<Tensor>, Error> {
+        let width = module.bias_width();
+        width
+            .map(|width| self.take(&format!("{}.bias", module.path), &[width], Start::Zero))
+            .transpose()
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor, Error> {
+        match &mut self.values {
+            Values::Random(device) => {
+                let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
+                let options = (Kind::Float, *device);
+                Ok(match start {
+                    Start::Zero => Tensor::f_zeros(&shape, options)?,
+                    Start::One => Tensor::f_ones(&shape, options)?,
+                    Start::Normal(deviation) => Tensor::f_randn(&shape, options)?.f_mul_scalar(deviation)?,
+                })
             }
+            Values::Stored(tensors) => tensors.remove(name).ok_or_else(|| {
+                contract::Error::Run(format!("tensor {name} was taken twice, or is not there")).into()
+            }),
         }
     }
 }

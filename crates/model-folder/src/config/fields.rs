@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::parts::{Activation, FrequencyScaling, RotarySettings};
+use crate::{Activation, FrequencyScaling, RotarySettings};
 
 /// The fields of a configuration.
 #[derive(Debug, Clone, Copy)]

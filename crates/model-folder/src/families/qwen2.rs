@@ -4,13 +4,26 @@
 use serde_json::Value;
 
 use super::llama::{self, Settings};
+use super::{Family, FamilySpec};
 use crate::config::{Fields, Shape};
 
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
+/// What holds for every qwen2.
+pub(super) static SPEC: FamilySpec = FamilySpec {
+    model_type: "qwen2",
+    prefix: "model.",
+    head_modules: &["lm_head"],
+    input_embedding: "model.embed_tokens",
+    tied_by_default: false,
+    lora_targets: &["q_proj", "v_proj"],
+    default_tokens: None,
+    read,
+};
+
+fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     let (mut settings, shape) = llama::read_common(fields, 32_768)?;
     settings.input_bias = true;
     read_windows(fields, &mut settings)?;
-    Ok((settings, shape))
+    Ok((Family::Llama(settings), shape))
 }
 
 /// Which layers see only the last tokens: those that `layer_types` names, or else those from `max_window_layers` on; none

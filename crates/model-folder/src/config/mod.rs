@@ -1,14 +1,16 @@
 //! `config.json` of a model folder.
 
 mod fields;
+pub(crate) mod quantised;
 mod special_tokens;
 
 use std::path::Path;
 
+use contract::Error;
 use serde_json::Value;
 
-use crate::Error;
-use crate::families::Family;
+use crate::Module;
+use crate::families::{self, Family, FamilySpec};
 
 pub(crate) use fields::{Fields, RotaryDefaults};
 
@@ -33,7 +35,9 @@ pub struct Config {
     /// Tokens that end a text; the first is the one to write. Never empty.
     pub end_tokens: Vec<i64>,
     /// What only the model's family knows about it.
-    pub(crate) family: Family,
+    pub family: Family,
+    /// What holds for every model of the family.
+    pub spec: &'static FamilySpec,
 }
 
 /// What every family's configuration tells, under names of its own.
@@ -43,9 +47,6 @@ pub(crate) struct Shape {
     pub(crate) width: usize,
     pub(crate) context: usize,
     pub(crate) vocabulary: usize,
-    pub(crate) tied_by_default: bool,
-    /// Tokens that begin and end a text where the configuration is silent.
-    pub(crate) default_tokens: Option<(i64, i64)>,
 }
 
 impl Config {
@@ -57,12 +58,12 @@ impl Config {
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("config.json");
         let text = std::fs::read_to_string(&path).map_err(|error| {
-            contract::Error::input(&path, format!("cannot be read: {error}; expected a model folder"))
+            Error::input(&path, format!("cannot be read: {error}; expected a model folder"))
         })?;
         let json = parse(&path, &text)?;
         let named = Fields(&json).get("eos_token_id").is_some();
         let more = special_tokens::ends(folder, named)?;
-        Self::from_json(json, &more).map_err(|problem| contract::Error::input(&path, problem).into())
+        Self::from_json(json, &more).map_err(|problem| Error::input(&path, problem))
     }
 
     /// Reads the configuration of a family that is known here. `more_ends` are tokens that end a text beside those named.
@@ -71,21 +72,22 @@ impl Config {
     /// What is wrong with it, in words.
     pub fn from_json(json: Value, more_ends: &[i64]) -> Result<Self, String> {
         let fields = Fields(&json);
-        let (family, shape) = Family::read(fields)?;
+        let spec = families::named(fields.text_or("model_type", "(none)")?)?;
+        let (family, shape) = (spec.read)(fields)?;
         let known = |id: &i64| (0..shape.vocabulary as i64).contains(id);
         let or_default = |named: Vec<i64>, default: Option<i64>| match default.filter(known) {
             Some(default) if named.is_empty() => vec![default],
             _ => named,
         };
         let begin = fields.tokens("bos_token_id", shape.vocabulary)?;
-        let begin = or_default(begin, shape.default_tokens.map(|(begin, _)| begin));
+        let begin = or_default(begin, spec.default_tokens.map(|(begin, _)| begin));
         let mut end_tokens = fields.tokens("eos_token_id", shape.vocabulary)?;
         for &token in more_ends.iter().filter(|token| known(token)) {
             if !end_tokens.contains(&token) {
                 end_tokens.push(token);
             }
         }
-        let end_tokens = or_default(end_tokens, shape.default_tokens.map(|(_, end)| end));
+        let end_tokens = or_default(end_tokens, spec.default_tokens.map(|(_, end)| end));
         let Some(&end) = end_tokens.first().or(begin.first()) else {
             return Err("eos_token_id: expected the token that ends a text, found nothing".to_owned());
         };
@@ -94,7 +96,7 @@ impl Config {
             width: shape.width,
             context: shape.context,
             vocabulary: shape.vocabulary,
-            tied_head: fields.flag_or("tie_word_embeddings", shape.tied_by_default)?,
+            tied_head: fields.flag_or("tie_word_embeddings", spec.tied_by_default)?,
             begin_token: begin.first().copied().unwrap_or(end),
             end_tokens: if end_tokens.is_empty() {
                 vec![end]
@@ -102,6 +104,7 @@ impl Config {
                 end_tokens
             },
             family,
+            spec,
             json,
         })
     }
@@ -135,6 +138,29 @@ impl Config {
         )
     }
 
+    /// The modules of the model, an LM head of its own among them.
+    pub fn modules(&self) -> Vec<Module> {
+        let mut modules = self.family.modules(self);
+        if !self.tied_head {
+            modules.push(Module {
+                path: self.spec.head_modules[0].to_owned(),
+                role: crate::Role::Head {
+                    entries: self.vocabulary,
+                    width: self.width,
+                },
+                bias: false,
+            });
+        }
+        modules
+    }
+
+    /// The same model with tables of `entries` rows.
+    pub(crate) fn with_vocabulary(mut self, entries: usize) -> Self {
+        self.vocabulary = entries;
+        self.json["vocab_size"] = Value::from(entries);
+        self
+    }
+
     /// The same model with an output head of its own.
     pub fn untied(mut self) -> Self {
         self.tied_head = false;
@@ -158,5 +184,5 @@ impl Config {
 
 fn parse(path: &Path, text: &str) -> Result<Value, Error> {
     serde_json::from_str(text)
-        .map_err(|error| contract::Error::input(path, format!("expected JSON: {error}")).into())
+        .map_err(|error| Error::input(path, format!("expected JSON: {error}")))
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use contract::Error;
 use serde_json::Value;
 
 use super::{Fields, parse};
-use crate::Error;
 
 /// The end tokens of `generation_config.json`, which lists what ends a turn in chat models too; and where neither it nor the
 /// configuration (`named`) has one, the tokenizer's own.
@@ -13,7 +13,7 @@ pub(super) fn ends(folder: &Path, named: bool) -> Result<Vec<i64>, Error> {
     let listed = match json(&folder.join("generation_config.json"))? {
         Some(generation) => Fields(&generation)
             .tokens("eos_token_id", i32::MAX as usize)
-            .map_err(|problem| contract::Error::input(folder.join("generation_config.json"), problem))?,
+            .map_err(|problem| Error::input(folder.join("generation_config.json"), problem))?,
         None => Vec::new(),
     };
     if named || !listed.is_empty() {

@@ -1,10 +1,21 @@
 //! Qwen3 (Yang et al. 2025): a Llama that norms the queries and keys of each head, whose heads have a width of their own.
 
-use super::llama::{self, Settings};
-use super::qwen2;
+use super::{Family, FamilySpec, llama, qwen2};
 use crate::config::{Fields, Shape};
 
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
+/// What holds for every qwen3.
+pub(super) static SPEC: FamilySpec = FamilySpec {
+    model_type: "qwen3",
+    prefix: "model.",
+    head_modules: &["lm_head"],
+    input_embedding: "model.embed_tokens",
+    tied_by_default: false,
+    lora_targets: &["q_proj", "v_proj"],
+    default_tokens: None,
+    read,
+};
+
+fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     let (mut settings, shape) = llama::read_common(fields, 32_768)?;
     if fields.get("head_dim").is_none() {
         // transformers' own default; no multiple of the width.
@@ -14,5 +25,5 @@ pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
     (settings.input_bias, settings.output_bias) = (bias, bias);
     settings.head_norms = true;
     qwen2::read_windows(fields, &mut settings)?;
-    Ok((settings, shape))
+    Ok((Family::Llama(settings), shape))
 }
