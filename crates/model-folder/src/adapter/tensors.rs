@@ -335,7 +335,9 @@ impl Assignment<'_> {
         // The head goes by several names, of which the file tells one.
         let mut heads = Vec::new();
         for name in config.spec.head_modules {
-            if self.is_named(name)? {
+            // Where the settings tie both, peft adapts the head with the embedding, and may store its factors too.
+            let follows = self.settings.keeps_tie && self.headers.contains_key(&format!("{name}.lora_A.weight"));
+            if follows || self.is_named(name)? {
                 heads.push(*name);
             }
         }
