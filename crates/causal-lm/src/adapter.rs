@@ -105,7 +105,8 @@ pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error
     let _guard = tch::no_grad_guard();
     let mut stored = weights::read_finite(&adapter.file, &|_| true, Kind::Float, Device::Cpu)?;
     let mut take = |name: &str| {
-        let missing = || contract::Error::input(&adapter.file, format!("tensor {name}: found no such tensor"));
+        let missing =
+            || contract::Error::input(&adapter.file, format!("tensor {name}: found no such tensor"));
         stored.remove(name).ok_or_else(|| Error::from(missing()))
     };
     // Whether anything that comes into the model differs from what was there.
@@ -116,7 +117,12 @@ pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error
     for Replacement { parameter, tensor } in &adapter.replacements {
         changes |= model.replace(parameter, &take(tensor)?)?;
     }
-    for NewRows { table, tokens, tensor } in &adapter.rows {
+    for NewRows {
+        table,
+        tokens,
+        tensor,
+    } in &adapter.rows
+    {
         changes |= model.replace_rows(*table, tokens, &take(tensor)?)?;
     }
     if adapter.untie == Untie::AfterReplacing {

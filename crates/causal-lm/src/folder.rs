@@ -44,9 +44,18 @@ pub fn write_model_folder(
         tensors.insert(parameter.name, parameter.tensor.f_detach()?.f_to_kind(kind)?);
     }
     // A bias that an adapter gave to a layer without one has no place in a folder of this family.
-    let known: BTreeSet<String> = model.config.modules().iter().flat_map(Module::tensors).map(|(name, _)| name).collect();
+    let known: BTreeSet<String> = model
+        .config
+        .modules()
+        .iter()
+        .flat_map(Module::tensors)
+        .map(|(name, _)| name)
+        .collect();
     if let Some(name) = tensors.keys().find(|name| !known.contains(*name)) {
-        let problem = format!("{name}: a {} has no such parameter; the adapter cannot be merged", model.config.model_type());
+        let problem = format!(
+            "{name}: a {} has no such parameter; the adapter cannot be merged",
+            model.config.model_type()
+        );
         return Err(contract::Error::Run(problem).into());
     }
     let mut config = model.config.json.clone();
@@ -64,8 +73,8 @@ pub fn write_model_folder(
     }
     let generation = serde_json::json!({
         "_from_model_config": true,
-        "bos_token_id": model.config.begin_token,
-        "eos_token_id": match &model.config.end_tokens[..] {
+        "bos_token_id": model.config.bos_token_id,
+        "eos_token_id": match &model.config.eos_token_ids[..] {
             [one] => Value::from(*one),
             several => Value::from(several),
         },

@@ -32,9 +32,9 @@ mod folder;
 mod kv_cache;
 mod lora;
 mod model;
+mod packed_forward;
 mod padding;
 mod parts;
-mod passage;
 mod tokenizer;
 pub mod weights;
 
@@ -44,6 +44,6 @@ pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
 pub use kv_cache::KvCache;
 pub use model::{CausalLm, ParameterMut};
 pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, LoraTargets};
+pub use packed_forward::PackedForward;
 pub use padding::LeftPadding;
-pub use passage::Passage;
 pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

@@ -12,8 +12,8 @@ use tch::{Device, Kind, Tensor};
 
 use crate::adapter::LoadedAdapter;
 use crate::families::{self, Decoder, Pass};
-use crate::parts::{Layout, Linear, LowRank, Packed, Part, Source, Span, cast};
-use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, Passage, lora, weights};
+use crate::parts::{Layout, Linear, LowRank, Part, Prepacked, Span, WeightSource, cast};
+use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, PackedForward, lora, weights};
 
 /// A decoder-only language model.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub struct CausalLm {
     head: Option<Tensor>,
     /// The head in float32 where it is kept in half precision; made when it is first needed.
     float_head: OnceCell<Tensor>,
-    /// The head in float32 laid out for few rows, where the model was prepared to decode.
-    packed_head: Option<Packed>,
+    /// The head in float32, prepacked for few rows, where the model was prepared to decode.
+    prepacked_head: Option<Prepacked>,
     pub(crate) adapter: Option<LoadedAdapter>,
     /// Whether an adapter was read that changes nothing.
     pub(crate) is_unchanged_base: bool,
@@ -55,7 +55,7 @@ impl CausalLm {
     /// Reads the weights of a folder that was found to fit its configuration.
     pub(crate) fn of_folder(folder: &Model, kind: Kind, device: Device) -> Result<Self, Error> {
         let config = folder.config.clone();
-        let mut source = Source::stored(&config, weights::read_model(folder, kind, device)?);
+        let mut source = WeightSource::stored(&config, weights::read_model(folder, kind, device)?);
         let head = source.head()?;
         let decoder = families::build(&config, &mut source, device)?;
         Ok(Self {
@@ -63,7 +63,7 @@ impl CausalLm {
             decoder,
             head,
             float_head: OnceCell::new(),
-            packed_head: None,
+            prepacked_head: None,
             adapter: None,
             is_unchanged_base: false,
             compute: kind,
@@ -75,16 +75,16 @@ impl CausalLm {
     ///
     /// # Errors
     /// [`contract::Error::Configuration`] for an impossible shape.
-    pub fn random(shape: &Architecture, end_token: i64, seed: u64, device: Device) -> Result<Self, Error> {
-        let config = Model::gpt2(shape, end_token)?.config;
+    pub fn random(shape: &Architecture, eos_token_id: i64, seed: u64, device: Device) -> Result<Self, Error> {
+        let config = Model::gpt2(shape, eos_token_id)?.config;
         tch::manual_seed(seed as i64);
-        let decoder = families::build(&config, &mut Source::random(&config, device), device)?;
+        let decoder = families::build(&config, &mut WeightSource::random(&config, device), device)?;
         Ok(Self {
             config,
             decoder,
             head: None,
             float_head: OnceCell::new(),
-            packed_head: None,
+            prepacked_head: None,
             adapter: None,
             is_unchanged_base: false,
             compute: Kind::Float,
@@ -126,23 +126,28 @@ impl CausalLm {
         let decoder = &*self.decoder;
         let span = Span::new(tokens, padding, cache.as_deref(), self.config.context)?;
         let pass = Pass::new(decoder, &span, self.compute, false)?;
-        let mut stream = cast(&decoder.enter(tokens, &span)?, self.compute)?;
+        let mut hidden_states = cast(&decoder.embed(tokens, &span)?, self.compute)?;
         for layer in 0..decoder.blocks() {
-            stream = decoder.block(layer, &stream, &pass, cache.as_deref_mut())?;
+            hidden_states = decoder.block(layer, &hidden_states, &pass, cache.as_deref_mut())?;
         }
         if let Some(cache) = cache {
             cache.advance(span.length());
         }
-        decoder.final_norm().forward(&stream)
+        decoder.final_norm().forward(&hidden_states)
     }
 
-    /// The way of documents through the model, block by block: `tokens` `[tokens]` holds them one behind the other, without
+    /// The forward pass of packed documents, block by block: `tokens` `[tokens]` holds them one behind the other, without
     /// padding, and `lengths` says how long each is. With `training`, an adapter's dropout is at work.
     ///
     /// # Errors
     /// [`contract::Error::Run`] where a document does not fit into the context, or the lengths do not add up.
-    pub fn passage(&self, tokens: &Tensor, lengths: &[i64], training: bool) -> Result<Passage<'_>, Error> {
-        Passage::new(self, tokens, lengths, training)
+    pub fn packed_forward(
+        &self,
+        tokens: &Tensor,
+        lengths: &[i64],
+        training: bool,
+    ) -> Result<PackedForward<'_>, Error> {
+        PackedForward::new(self, tokens, lengths, training)
     }
 
     /// The vectors `[…, width]` that token ids `[…]` stand for at the model's input.
@@ -165,8 +170,8 @@ impl CausalLm {
     /// [`Error::Torch`] for wrong shapes.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let hidden = cast(hidden, Kind::Float)?;
-        if let Some(packed) = self.packed_head.as_ref().filter(|_| is_few_rows(&hidden)) {
-            return packed.multiply(&hidden);
+        if let Some(prepacked) = self.prepacked_head.as_ref().filter(|_| is_few_rows(&hidden)) {
+            return prepacked.multiply(&hidden);
         }
         Ok(product(&hidden, &self.float_head()?, None)?)
     }
@@ -208,7 +213,7 @@ impl CausalLm {
         KvCache::new(self.config.layers, tokens)
     }
 
-    /// Lays weights out once more, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
+    /// Prepacks the weights, beside what they are, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
     /// times as fast. Memory holds them twice. Of a model in bf16 it is the head alone, which is multiplied in float32. Whatever
     /// gives parameters out to be changed undoes it.
     ///
@@ -216,24 +221,24 @@ impl CausalLm {
     /// [`Error::Torch`] where memory runs out.
     pub fn prepare_to_decode(&mut self) -> Result<(), Error> {
         for linear in linears(&mut *self.decoder) {
-            linear.pack()?;
+            linear.prepack()?;
         }
         let head = cast(self.head(), Kind::Float)?;
-        self.packed_head = Packed::new(&head, None)?;
+        self.prepacked_head = Prepacked::new(&head, None)?;
         Ok(())
     }
 
     /// Every parameter of the model itself, sorted by name; an adapter's factors are not among them.
     pub fn parameters_mut(&mut self) -> Vec<ParameterMut<'_>> {
         let head_name = self.own_head_name();
-        self.packed_head = None;
+        self.prepacked_head = None;
         self.float_head = OnceCell::new();
         let mut parameters: Vec<ParameterMut<'_>> = Vec::new();
         for part in self.decoder.parts_mut() {
             let (path, weight, bias) = match part {
                 Part::Embedding(embedding) => (&embedding.path, &mut embedding.weight, None),
                 Part::Linear(linear) => {
-                    linear.packed = None;
+                    linear.prepacked = None;
                     (&linear.path, &mut linear.weight, linear.bias.as_mut())
                 }
                 Part::Norm(norm) => (&norm.path, &mut norm.weight, norm.bias.as_mut()),
@@ -368,7 +373,12 @@ impl CausalLm {
     }
 
     /// Puts rows in the place of those of some tokens; returns whether that changes anything.
-    pub(crate) fn replace_rows(&mut self, table: Table, tokens: &[usize], rows: &Tensor) -> Result<bool, Error> {
+    pub(crate) fn replace_rows(
+        &mut self,
+        table: Table,
+        tokens: &[usize],
+        rows: &Tensor,
+    ) -> Result<bool, Error> {
         let name = match table {
             Table::Head => self.head_name(),
             Table::Embedding => self.embedding_name(),
@@ -392,7 +402,7 @@ impl CausalLm {
         bias: Option<Tensor>,
     ) -> Result<bool, Error> {
         let factors = factors.on(self.device)?;
-        self.packed_head = None;
+        self.prepacked_head = None;
         self.float_head = OnceCell::new();
         if update.is_embedding {
             let changes = factors.has_effect()?;
@@ -402,7 +412,9 @@ impl CausalLm {
                 Part::Linear(_) | Part::Norm(_) => None,
             });
             let Some(embedding) = embeddings.find(|embedding| embedding.path == update.path) else {
-                return Err(contract::Error::Run(format!("no embedding {} in this model", update.path)).into());
+                return Err(
+                    contract::Error::Run(format!("no embedding {} in this model", update.path)).into(),
+                );
             };
             let added = factors.product()?.f_tr()?;
             embedding.weight = embedding.weight.f_to_kind(Kind::Float)?.f_add(&added)?;

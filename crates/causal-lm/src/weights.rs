@@ -132,7 +132,11 @@ fn forget(map: &Mmap, part: &[u8]) {
 ///
 /// # Errors
 /// [`contract::Error::Input`] where a file is damaged, or a number is not finite.
-pub(crate) fn read_model(model: &Model, kind: Kind, device: Device) -> Result<BTreeMap<String, Tensor>, Error> {
+pub(crate) fn read_model(
+    model: &Model,
+    kind: Kind,
+    device: Device,
+) -> Result<BTreeMap<String, Tensor>, Error> {
     let names: HashMap<&str, &str> = model
         .stored
         .iter()
@@ -141,7 +145,11 @@ pub(crate) fn read_model(model: &Model, kind: Kind, device: Device) -> Result<BT
     let mut parameters = BTreeMap::new();
     for shard in &model.shards {
         let tensors = read_finite(shard, &|name| names.contains_key(name), kind, device)?;
-        parameters.extend(tensors.into_iter().map(|(stored, tensor)| (names[stored.as_str()].to_owned(), tensor)));
+        parameters.extend(
+            tensors
+                .into_iter()
+                .map(|(stored, tensor)| (names[stored.as_str()].to_owned(), tensor)),
+        );
     }
     Ok(parameters)
 }

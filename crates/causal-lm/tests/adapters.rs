@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, TextTokenizer, load_checkpoint, weights, write_adapter_folder, write_model_folder};
+use causal_lm::{
+    CausalLm, TextTokenizer, load_checkpoint, weights, write_adapter_folder, write_model_folder,
+};
 use tch::{Device, Kind, Tensor};
 
 /// Largest difference allowed, relative to the largest logit.
@@ -128,7 +130,10 @@ fn adapters_of_every_kind_give_the_logits_of_peft_merged_or_not() {
         if model.config.vocabulary == 64 {
             let base = CausalLm::load(&base_of(name), Kind::Float, Device::Cpu).unwrap();
             let effect = difference(&logits(&base, expected.tokens(name)), &expected.0[name]);
-            assert!(effect > 100.0 * TOLERANCE, "{name}: no effect to compare, {effect}");
+            assert!(
+                effect > 100.0 * TOLERANCE,
+                "{name}: no effect to compare, {effect}"
+            );
         }
     }
 }
@@ -145,7 +150,16 @@ fn adapters_in_bf16_are_near_to_what_they_are_in_float32() {
 #[test]
 fn a_merged_adapter_is_a_model_folder_of_its_own() {
     let expected = Expected::read();
-    for name in ["grown", "grown-tied", "head-tied", "embedding-tied", "rows-tied", "pissa", "bias-all", "lora-bias"] {
+    for name in [
+        "grown",
+        "grown-tied",
+        "head-tied",
+        "embedding-tied",
+        "rows-tied",
+        "pissa",
+        "bias-all",
+        "lora-bias",
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let mut model = load(name, Kind::Float);
         model.merge().unwrap();
@@ -182,7 +196,11 @@ fn two_tables_that_differ_are_both_kept_though_the_configuration_ties_them() {
 }
 
 /// A copy of a folder whose tensors were changed.
-fn changed(folder: &Path, file: &str, change: impl FnOnce(&mut BTreeMap<String, Tensor>)) -> tempfile::TempDir {
+fn changed(
+    folder: &Path,
+    file: &str,
+    change: impl FnOnce(&mut BTreeMap<String, Tensor>),
+) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -225,18 +243,27 @@ fn an_adapter_that_changes_nothing_is_known() {
         assert_eq!(model.adapter_is_zero(), is_zero, "{name}");
     }
     // As PiSSA begins: what was taken out of the base is the update.
-    let folder = changed(&fixtures().join("pissa-rslora"), "adapter_model.safetensors", |tensors| {
-        let base = weights::read(&base_of("pissa-rslora").join("model.safetensors"), Kind::Float, Device::Cpu).unwrap();
-        let scale = 3.0 / 2f64.sqrt();
-        for layer in 0..2 {
-            let path = format!("model.layers.{layer}.self_attn.q_proj");
-            let (left, values, right) = base[&format!("{path}.weight")].svd(true, true);
-            let root = (values.narrow(0, 0, 2) / scale).sqrt();
-            let name = |factor: &str| format!("base_model.model.{path}.lora_{factor}.weight");
-            tensors.insert(name("A"), root.unsqueeze(1) * right.narrow(1, 0, 2).tr());
-            tensors.insert(name("B"), left.narrow(1, 0, 2) * root);
-        }
-    });
+    let folder = changed(
+        &fixtures().join("pissa-rslora"),
+        "adapter_model.safetensors",
+        |tensors| {
+            let base = weights::read(
+                &base_of("pissa-rslora").join("model.safetensors"),
+                Kind::Float,
+                Device::Cpu,
+            )
+            .unwrap();
+            let scale = 3.0 / 2f64.sqrt();
+            for layer in 0..2 {
+                let path = format!("model.layers.{layer}.self_attn.q_proj");
+                let (left, values, right) = base[&format!("{path}.weight")].svd(true, true);
+                let root = (values.narrow(0, 0, 2) / scale).sqrt();
+                let name = |factor: &str| format!("base_model.model.{path}.lora_{factor}.weight");
+                tensors.insert(name("A"), root.unsqueeze(1) * right.narrow(1, 0, 2).tr());
+                tensors.insert(name("B"), left.narrow(1, 0, 2) * root);
+            }
+        },
+    );
     let base = base_of("pissa-rslora");
     let (model, _) = load_checkpoint(folder.path(), Some(&base), Kind::Float, Device::Cpu).unwrap();
     assert!(model.adapter_is_zero());
@@ -247,9 +274,19 @@ fn numbers_that_are_not_finite_are_refused_with_their_tensor() {
     let model = fixtures().join("two-tables-gpt2");
     let adapter = fixtures().join("rows");
     for (folder, file, tensor, value) in [
-        (&model, "model.safetensors", "transformer.h.1.mlp.c_fc.weight", f64::NAN),
+        (
+            &model,
+            "model.safetensors",
+            "transformer.h.1.mlp.c_fc.weight",
+            f64::NAN,
+        ),
         (&model, "model.safetensors", "lm_head.weight", f64::INFINITY),
-        (&model, "model.safetensors", "transformer.ln_f.bias", f64::NEG_INFINITY),
+        (
+            &model,
+            "model.safetensors",
+            "transformer.ln_f.bias",
+            f64::NEG_INFINITY,
+        ),
         (
             &adapter,
             "adapter_model.safetensors",
@@ -264,11 +301,18 @@ fn numbers_that_are_not_finite_are_refused_with_their_tensor() {
         ),
     ] {
         let broken = changed(folder, file, |tensors| {
-            let _ = tensors.get_mut(tensor).unwrap().flatten(0, -1).get(-1).fill_(value);
+            let _ = tensors
+                .get_mut(tensor)
+                .unwrap()
+                .flatten(0, -1)
+                .get(-1)
+                .fill_(value);
         });
         let base = fixtures().join("../families/llama");
         for kind in [Kind::Float, Kind::BFloat16] {
-            let error = load_checkpoint(broken.path(), Some(&base), kind, Device::Cpu).unwrap_err().to_string();
+            let error = load_checkpoint(broken.path(), Some(&base), kind, Device::Cpu)
+                .unwrap_err()
+                .to_string();
             for piece in [file, tensor, "finite"] {
                 assert!(error.contains(piece), "{error}\nlacks {piece}");
             }
@@ -279,7 +323,9 @@ fn numbers_that_are_not_finite_are_refused_with_their_tensor() {
         let mask = Tensor::full([1], f64::NEG_INFINITY, (Kind::Float, Device::Cpu));
         tensors.insert("transformer.h.0.attn.masked_bias".to_owned(), mask);
     });
-    let found = load_checkpoint(masked.path(), None, Kind::Float, Device::Cpu).unwrap().0;
+    let found = load_checkpoint(masked.path(), None, Kind::Float, Device::Cpu)
+        .unwrap()
+        .0;
     Expected::read().check("two-tables-gpt2", "with a mask", &found, TOLERANCE);
 }
 

@@ -27,7 +27,7 @@ impl LoadedModel {
     pub fn new(model: CausalLm, tokenizer: TextTokenizer, begin: Begin) -> Result<Self, Error> {
         let tokenizer = tokenizer.with_rows(model.config.vocabulary);
         let bos = match begin {
-            Begin::Model => vec![model.config.begin_token],
+            Begin::Model => vec![model.config.bos_token_id],
             Begin::Tokenizer | Begin::Auto => tokenizer.own_bos()?,
         };
         Ok(Self {
@@ -78,7 +78,7 @@ impl LoadedModel {
     /// Tokens of a prompt behind the BOS. Where nothing at all would stand before the first new token, the BOS does.
     pub(crate) fn add_bos(&self, prompt: &[i64]) -> Vec<i64> {
         if self.bos.is_empty() && prompt.is_empty() {
-            return vec![self.model.config.begin_token];
+            return vec![self.model.config.bos_token_id];
         }
         [&self.bos, prompt].concat()
     }

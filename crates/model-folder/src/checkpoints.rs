@@ -58,7 +58,9 @@ pub fn last(folder: &Path) -> Result<PathBuf, Error> {
 /// transformers, `step-20`, `global_step_7`).
 pub fn step(name: &str) -> Option<i64> {
     let digits = name.trim_end_matches(|character: char| character.is_ascii_digit());
-    let word = digits.strip_suffix(['-', '_']).or_else(|| digits.strip_suffix("step"))?;
+    let word = digits
+        .strip_suffix(['-', '_'])
+        .or_else(|| digits.strip_suffix("step"))?;
     let is_word = word.chars().any(char::is_alphabetic) || word.is_empty();
     name[digits.len()..].parse().ok().filter(|_| is_word)
 }

@@ -100,7 +100,10 @@ impl Header {
         if self.shape != expected {
             return Err(Error::input(
                 &self.file,
-                format!("tensor {name}: expected shape {expected:?}, found {:?}", self.shape),
+                format!(
+                    "tensor {name}: expected shape {expected:?}, found {:?}",
+                    self.shape
+                ),
             ));
         }
         if !FLOATS.contains(&self.dtype.as_str()) {

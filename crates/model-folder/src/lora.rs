@@ -155,10 +155,7 @@ impl LoraTargets {
 }
 
 /// The value of the first pattern that fits the end of `path`, beginning after a dot.
-pub(crate) fn fitting<Value: Copy>(
-    patterns: &[(String, Value)],
-    path: &str,
-) -> Result<Option<Value>, Error> {
+pub(crate) fn fitting<Value: Copy>(patterns: &[(String, Value)], path: &str) -> Result<Option<Value>, Error> {
     for (pattern, value) in patterns {
         if is_match(&format!(r"\A(?:.*\.)?(?:{pattern})\z"), pattern, path)? {
             return Ok(Some(*value));

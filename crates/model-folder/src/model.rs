@@ -84,8 +84,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Configuration`] for an impossible shape.
-    pub fn gpt2(shape: &Architecture, end_token: i64) -> Result<Self, Error> {
-        let config = Config::gpt2(shape, end_token)
+    pub fn gpt2(shape: &Architecture, eos_token_id: i64) -> Result<Self, Error> {
+        let config = Config::gpt2(shape, eos_token_id)
             .map_err(|problem| Error::Configuration(format!("model.architecture: {problem}")))?;
         let modules = config.modules();
         Ok(Self {

@@ -21,9 +21,9 @@ use model_folder::cost::{LOGITS_BYTES, MAX_PREPACKED_BYTES};
 
 use crate::{Plan, PlannedCell};
 
-pub use model_folder::cost::BYTES_PER_TOKEN;
 pub use cut::{CutShare, cut_shares};
 pub use extent::Extent;
+pub use model_folder::cost::BYTES_PER_TOKEN;
 
 mod cut;
 mod extent;

@@ -46,9 +46,9 @@ use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ::model_folder::{Adapter, Model};
 use contract::pipeline::{self, Mode, ModeKind};
 use contract::{Cell, Error, PipelineFile, files};
-use ::model_folder::{Adapter, Model};
 
 pub use audited::Audited;
 pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
@@ -206,7 +206,10 @@ impl<'a> Plan<'a> {
 }
 
 /// The folder of a model and the shapes that its weight files declare.
-fn read_model(pipeline: &PipelineFile, model: &pipeline::Model) -> Result<Option<(ModelFolder, Model)>, Error> {
+fn read_model(
+    pipeline: &PipelineFile,
+    model: &pipeline::Model,
+) -> Result<Option<(ModelFolder, Model)>, Error> {
     let Some(path) = &model.path else { return Ok(None) };
     let folder = ModelFolder::locate(pipeline, path)?;
     let weights = Model::open(&folder.path)?;

@@ -6,15 +6,17 @@ use model_folder::families::gpt_neox::Settings;
 use tch::{Device, Tensor};
 
 use super::{Decoder, Pass};
-use crate::parts::{Attention, Embedding, Heads, Linear, Norm, Part, Rotary, Source, Span, Start, activate, attend};
+use crate::parts::{
+    Attention, Embedding, Heads, Init, Linear, Norm, Part, Rotary, Span, WeightSource, activate, attend,
+};
 use crate::{Config, Error, KvCache};
 
 /// The body of a GPT-NeoX.
 #[derive(Debug)]
 pub(crate) struct GptNeoX {
-    tokens: Embedding,
+    embed_in: Embedding,
     blocks: Vec<Block>,
-    final_norm: Norm,
+    final_layer_norm: Norm,
     rotary: Rotary,
     heads: Heads,
     activation: Activation,
@@ -23,43 +25,44 @@ pub(crate) struct GptNeoX {
 
 #[derive(Debug)]
 struct Block {
-    first_norm: Norm,
-    attention_in: Linear,
-    attention_out: Linear,
-    second_norm: Norm,
-    expand: Linear,
-    contract: Linear,
+    input_layernorm: Norm,
+    query_key_value: Linear,
+    dense: Linear,
+    post_attention_layernorm: Norm,
+    dense_h_to_4h: Linear,
+    dense_4h_to_h: Linear,
 }
 
 impl GptNeoX {
     pub(super) fn build(
         config: &Config,
         settings: &Settings,
-        source: &mut Source,
+        source: &mut WeightSource,
         device: Device,
     ) -> Result<Self, Error> {
         let width = config.width;
-        let normal = Start::Normal(0.02);
-        let tokens = source.embedding("gpt_neox.embed_in", normal)?;
+        let normal = Init::Normal(0.02);
+        let embed_in = source.embedding("gpt_neox.embed_in", normal)?;
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let path = |name: &str| format!("gpt_neox.layers.{layer}.{name}");
             let mut norm = |name: &str| source.norm(&path(name), settings.norm_epsilon);
-            let (first_norm, second_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
+            let (input_layernorm, post_attention_layernorm) =
+                (norm("input_layernorm")?, norm("post_attention_layernorm")?);
             let mut linear = |name: &str| source.linear(&path(name), normal);
             blocks.push(Block {
-                first_norm,
-                attention_in: linear("attention.query_key_value")?,
-                attention_out: linear("attention.dense")?,
-                second_norm,
-                expand: linear("mlp.dense_h_to_4h")?,
-                contract: linear("mlp.dense_4h_to_h")?,
+                input_layernorm,
+                query_key_value: linear("attention.query_key_value")?,
+                dense: linear("attention.dense")?,
+                post_attention_layernorm,
+                dense_h_to_4h: linear("mlp.dense_h_to_4h")?,
+                dense_4h_to_h: linear("mlp.dense_4h_to_h")?,
             });
         }
         Ok(Self {
-            tokens,
+            embed_in,
             blocks,
-            final_norm: source.norm("gpt_neox.final_layer_norm", settings.norm_epsilon)?,
+            final_layer_norm: source.norm("gpt_neox.final_layer_norm", settings.norm_epsilon)?,
             rotary: Rotary::new(settings.rotary, device)?,
             heads: Heads {
                 queries: settings.heads as i64,
@@ -73,25 +76,26 @@ impl GptNeoX {
 }
 
 impl Decoder for GptNeoX {
-    fn enter(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
-        self.tokens.forward(tokens)
+    fn embed(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
+        self.embed_in.forward(tokens)
     }
 
     fn block(
         &self,
         layer: usize,
-        stream: &Tensor,
+        hidden_states: &Tensor,
         pass: &Pass,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
         let block = &self.blocks[layer];
-        let normed = block.first_norm.forward(stream)?;
+        let normed = block.input_layernorm.forward(hidden_states)?;
         // Each head's query, key and value stand side by side: heads three times as wide.
         let fused_heads = Heads {
             width: 3 * self.heads.width,
             ..self.heads
         };
-        let fused = fused_heads.project(&block.attention_in, self.heads.queries, &normed, pass.training)?;
+        let fused =
+            fused_heads.project(&block.query_key_value, self.heads.queries, &normed, pass.training)?;
         let parts = fused.f_chunk(3, -1)?;
         let how = Attention {
             layer,
@@ -101,19 +105,19 @@ impl Decoder for GptNeoX {
         };
         let attended = attend(
             &how,
-            &pass.turn(&parts[0])?,
-            &pass.turn(&parts[1])?,
+            &pass.apply_rotary(&parts[0])?,
+            &pass.apply_rotary(&parts[1])?,
             &parts[2],
             cache,
         )?;
-        let attended = block.attention_out.forward(&attended, pass.training)?;
-        let between = stream.f_add(&attended)?;
-        let read = if self.parallel { stream } else { &between };
+        let attended = block.dense.forward(&attended, pass.training)?;
+        let between = hidden_states.f_add(&attended)?;
+        let read = if self.parallel { hidden_states } else { &between };
         let expanded = block
-            .expand
-            .forward(&block.second_norm.forward(read)?, pass.training)?;
+            .dense_h_to_4h
+            .forward(&block.post_attention_layernorm.forward(read)?, pass.training)?;
         let activated = activate(self.activation, &expanded)?;
-        Ok(between.f_add(&block.contract.forward(&activated, pass.training)?)?)
+        Ok(between.f_add(&block.dense_4h_to_h.forward(&activated, pass.training)?)?)
     }
 
     fn blocks(&self) -> usize {
@@ -121,7 +125,7 @@ impl Decoder for GptNeoX {
     }
 
     fn final_norm(&self) -> &Norm {
-        &self.final_norm
+        &self.final_layer_norm
     }
 
     fn rotary(&self) -> Option<&Rotary> {
@@ -129,22 +133,22 @@ impl Decoder for GptNeoX {
     }
 
     fn embedding(&self) -> &Embedding {
-        &self.tokens
+        &self.embed_in
     }
 
     fn parts_mut(&mut self) -> Vec<Part<'_>> {
-        let mut parts = vec![Part::Embedding(&mut self.tokens)];
+        let mut parts = vec![Part::Embedding(&mut self.embed_in)];
         for block in &mut self.blocks {
             parts.extend([
-                Part::Norm(&mut block.first_norm),
-                Part::Linear(&mut block.attention_in),
-                Part::Linear(&mut block.attention_out),
-                Part::Norm(&mut block.second_norm),
-                Part::Linear(&mut block.expand),
-                Part::Linear(&mut block.contract),
+                Part::Norm(&mut block.input_layernorm),
+                Part::Linear(&mut block.query_key_value),
+                Part::Linear(&mut block.dense),
+                Part::Norm(&mut block.post_attention_layernorm),
+                Part::Linear(&mut block.dense_h_to_4h),
+                Part::Linear(&mut block.dense_4h_to_h),
             ]);
         }
-        parts.push(Part::Norm(&mut self.final_norm));
+        parts.push(Part::Norm(&mut self.final_layer_norm));
         parts
     }
 }

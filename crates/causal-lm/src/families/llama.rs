@@ -7,15 +7,17 @@ use model_folder::families::llama::Settings;
 use tch::{Device, Tensor};
 
 use super::{Decoder, Pass};
-use crate::parts::{Attention, Embedding, Heads, Linear, Norm, Part, Rotary, Source, Span, Start, activate, attend};
+use crate::parts::{
+    Attention, Embedding, Heads, Init, Linear, Norm, Part, Rotary, Span, WeightSource, activate, attend,
+};
 use crate::{Error, KvCache};
 
 /// The body of a Llama.
 #[derive(Debug)]
 pub(crate) struct Llama {
-    tokens: Embedding,
+    embed_tokens: Embedding,
     blocks: Vec<Block>,
-    final_norm: Norm,
+    norm: Norm,
     rotary: Rotary,
     heads: Heads,
     activation: Activation,
@@ -24,36 +26,36 @@ pub(crate) struct Llama {
 
 #[derive(Debug)]
 struct Block {
-    first_norm: Norm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    attention_out: Linear,
+    input_layernorm: Norm,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
     /// Norms of each head's queries and keys.
-    head_norms: Option<(Norm, Norm)>,
-    second_norm: Norm,
-    gate: Linear,
-    expand: Linear,
-    contract: Linear,
+    qk_norms: Option<(Norm, Norm)>,
+    post_attention_layernorm: Norm,
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
     windowed: bool,
 }
 
 impl Llama {
     pub(super) fn build(
         settings: &Settings,
-        source: &mut Source,
+        source: &mut WeightSource,
         device: Device,
     ) -> Result<Self, Error> {
         let epsilon = settings.norm_epsilon;
-        let normal = Start::Normal(0.02);
-        let tokens = source.embedding("model.embed_tokens", normal)?;
+        let normal = Init::Normal(0.02);
+        let embed_tokens = source.embedding("model.embed_tokens", normal)?;
         let mut blocks = Vec::with_capacity(settings.windowed.len());
         for (layer, &windowed) in settings.windowed.iter().enumerate() {
             let path = |name: &str| format!("model.layers.{layer}.{name}");
             let mut norm = |name: &str| source.norm(&path(name), epsilon);
-            let first_norm = norm("input_layernorm")?;
-            let second_norm = norm("post_attention_layernorm")?;
-            let head_norms = if settings.head_norms {
+            let input_layernorm = norm("input_layernorm")?;
+            let post_attention_layernorm = norm("post_attention_layernorm")?;
+            let qk_norms = if settings.has_qk_norms {
                 let query = norm("self_attn.q_norm")?;
                 Some((query, norm("self_attn.k_norm")?))
             } else {
@@ -61,23 +63,23 @@ impl Llama {
             };
             let mut linear = |name: &str| source.linear(&path(name), normal);
             blocks.push(Block {
-                first_norm,
-                query: linear("self_attn.q_proj")?,
-                key: linear("self_attn.k_proj")?,
-                value: linear("self_attn.v_proj")?,
-                attention_out: linear("self_attn.o_proj")?,
-                head_norms,
-                second_norm,
-                gate: linear("mlp.gate_proj")?,
-                expand: linear("mlp.up_proj")?,
-                contract: linear("mlp.down_proj")?,
+                input_layernorm,
+                q_proj: linear("self_attn.q_proj")?,
+                k_proj: linear("self_attn.k_proj")?,
+                v_proj: linear("self_attn.v_proj")?,
+                o_proj: linear("self_attn.o_proj")?,
+                qk_norms,
+                post_attention_layernorm,
+                gate_proj: linear("mlp.gate_proj")?,
+                up_proj: linear("mlp.up_proj")?,
+                down_proj: linear("mlp.down_proj")?,
                 windowed,
             });
         }
         Ok(Self {
-            tokens,
+            embed_tokens,
             blocks,
-            final_norm: source.norm("model.norm", epsilon)?,
+            norm: source.norm("model.norm", epsilon)?,
             rotary: Rotary::new(settings.rotary, device)?,
             heads: Heads {
                 queries: settings.query_heads as i64,
@@ -91,25 +93,25 @@ impl Llama {
 }
 
 impl Decoder for Llama {
-    fn enter(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
-        self.tokens.forward(tokens)
+    fn embed(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
+        self.embed_tokens.forward(tokens)
     }
 
     fn block(
         &self,
         layer: usize,
-        stream: &Tensor,
+        hidden_states: &Tensor,
         pass: &Pass,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
         let block = &self.blocks[layer];
         let heads = self.heads;
-        let normed = block.first_norm.forward(stream)?;
-        let mut query = heads.project(&block.query, heads.queries, &normed, pass.training)?;
-        let mut keys = heads.project(&block.key, heads.keys, &normed, pass.training)?;
-        let values = heads.project(&block.value, heads.keys, &normed, pass.training)?;
-        if let Some((query_norm, key_norm)) = &block.head_norms {
-            (query, keys) = (query_norm.forward(&query)?, key_norm.forward(&keys)?);
+        let normed = block.input_layernorm.forward(hidden_states)?;
+        let mut query = heads.project(&block.q_proj, heads.queries, &normed, pass.training)?;
+        let mut keys = heads.project(&block.k_proj, heads.keys, &normed, pass.training)?;
+        let values = heads.project(&block.v_proj, heads.keys, &normed, pass.training)?;
+        if let Some((q_norm, k_norm)) = &block.qk_norms {
+            (query, keys) = (q_norm.forward(&query)?, k_norm.forward(&keys)?);
         }
         let how = Attention {
             layer,
@@ -117,12 +119,18 @@ impl Decoder for Llama {
             windowed: block.windowed,
             scale: None,
         };
-        let attended = attend(&how, &pass.turn(&query)?, &pass.turn(&keys)?, &values, cache)?;
-        let stream = stream.f_add(&block.attention_out.forward(&attended, pass.training)?)?;
-        let normed = block.second_norm.forward(&stream)?;
-        let gate = activate(self.activation, &block.gate.forward(&normed, pass.training)?)?;
-        let gated = gate.f_mul(&block.expand.forward(&normed, pass.training)?)?;
-        Ok(stream.f_add(&block.contract.forward(&gated, pass.training)?)?)
+        let attended = attend(
+            &how,
+            &pass.apply_rotary(&query)?,
+            &pass.apply_rotary(&keys)?,
+            &values,
+            cache,
+        )?;
+        let hidden_states = hidden_states.f_add(&block.o_proj.forward(&attended, pass.training)?)?;
+        let normed = block.post_attention_layernorm.forward(&hidden_states)?;
+        let gate = activate(self.activation, &block.gate_proj.forward(&normed, pass.training)?)?;
+        let gated = gate.f_mul(&block.up_proj.forward(&normed, pass.training)?)?;
+        Ok(hidden_states.f_add(&block.down_proj.forward(&gated, pass.training)?)?)
     }
 
     fn blocks(&self) -> usize {
@@ -130,7 +138,7 @@ impl Decoder for Llama {
     }
 
     fn final_norm(&self) -> &Norm {
-        &self.final_norm
+        &self.norm
     }
 
     fn window(&self) -> Option<i64> {
@@ -142,28 +150,28 @@ impl Decoder for Llama {
     }
 
     fn embedding(&self) -> &Embedding {
-        &self.tokens
+        &self.embed_tokens
     }
 
     fn parts_mut(&mut self) -> Vec<Part<'_>> {
-        let mut parts = vec![Part::Embedding(&mut self.tokens)];
+        let mut parts = vec![Part::Embedding(&mut self.embed_tokens)];
         for block in &mut self.blocks {
             parts.extend([
-                Part::Norm(&mut block.first_norm),
-                Part::Linear(&mut block.query),
-                Part::Linear(&mut block.key),
-                Part::Linear(&mut block.value),
-                Part::Linear(&mut block.attention_out),
-                Part::Norm(&mut block.second_norm),
-                Part::Linear(&mut block.gate),
-                Part::Linear(&mut block.expand),
-                Part::Linear(&mut block.contract),
+                Part::Norm(&mut block.input_layernorm),
+                Part::Linear(&mut block.q_proj),
+                Part::Linear(&mut block.k_proj),
+                Part::Linear(&mut block.v_proj),
+                Part::Linear(&mut block.o_proj),
+                Part::Norm(&mut block.post_attention_layernorm),
+                Part::Linear(&mut block.gate_proj),
+                Part::Linear(&mut block.up_proj),
+                Part::Linear(&mut block.down_proj),
             ]);
-            if let Some((query, key)) = &mut block.head_norms {
+            if let Some((query, key)) = &mut block.qk_norms {
                 parts.extend([Part::Norm(query), Part::Norm(key)]);
             }
         }
-        parts.push(Part::Norm(&mut self.final_norm));
+        parts.push(Part::Norm(&mut self.norm));
         parts
     }
 }

@@ -9,19 +9,19 @@ mod llama;
 use model_folder::families::Family;
 use tch::{Device, Kind, Tensor};
 
-use crate::parts::{Angles, Embedding, Masks, Norm, Part, Rotary, Source, Span};
+use crate::parts::{Embedding, Masks, Norm, Part, Rotary, RotaryTables, Span, WeightSource};
 use crate::{Config, Error, KvCache};
 
 /// The body of a decoder: everything but the output head.
 pub(crate) trait Decoder: std::fmt::Debug + Send {
     /// What the first block reads, `[rows, tokens, width]`, of token ids `[rows, tokens]`.
-    fn enter(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error>;
+    fn embed(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error>;
 
-    /// What block `layer` makes of the stream `[rows, tokens, width]`, after what the cache holds already.
+    /// What block `layer` makes of the hidden_states `[rows, tokens, width]`, after what the cache holds already.
     fn block(
         &self,
         layer: usize,
-        stream: &Tensor,
+        hidden_states: &Tensor,
         pass: &Pass,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error>;
@@ -53,7 +53,7 @@ pub(crate) trait Decoder: std::fmt::Debug + Send {
 #[derive(Debug)]
 pub(crate) struct Pass {
     pub(crate) masks: Masks,
-    angles: Option<Angles>,
+    angles: Option<RotaryTables>,
     /// Whether an adapter's dropout is at work.
     pub(crate) training: bool,
 }
@@ -76,17 +76,21 @@ impl Pass {
         })
     }
 
-    /// Turns queries or keys `[rows, heads, tokens, width]` by their positions, where the family does that.
-    fn turn(&self, input: &Tensor) -> Result<Tensor, Error> {
+    /// Rotates queries or keys `[rows, heads, tokens, width]` by their positions, where the family does that.
+    fn apply_rotary(&self, input: &Tensor) -> Result<Tensor, Error> {
         match &self.angles {
-            Some(angles) => angles.turn(input),
+            Some(tables) => tables.apply(input),
             None => Ok(input.shallow_clone()),
         }
     }
 }
 
 /// Builds the body that `config` names.
-pub(crate) fn build(config: &Config, source: &mut Source, device: Device) -> Result<Box<dyn Decoder>, Error> {
+pub(crate) fn build(
+    config: &Config,
+    source: &mut WeightSource,
+    device: Device,
+) -> Result<Box<dyn Decoder>, Error> {
     Ok(match &config.family {
         Family::Gpt2(settings) => Box::new(gpt2::Gpt2::build(config, settings, source)?),
         Family::GptNeo(settings) => Box::new(gpt_neo::GptNeo::build(config, settings, source)?),

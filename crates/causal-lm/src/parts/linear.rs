@@ -4,7 +4,7 @@ use matrix_product::{is_few_rows, product};
 use model_folder::adapter::Residual;
 use tch::{Device, Kind, Tensor};
 
-use super::Packed;
+use super::Prepacked;
 use crate::Error;
 
 /// How a weight lies in the file.
@@ -12,7 +12,7 @@ use crate::Error;
 pub(crate) enum Layout {
     /// `[out, in]`, as PyTorch's `Linear`.
     OutIn,
-    /// `[in, out]`, as GPT-2's `Conv1D`. In memory the transpose lies in one piece, which is what a product works on.
+    /// `[in, out]`, as GPT-2's `Conv1D`. In memory the transpose is contiguous, which is what a product works on.
     InOut,
 }
 
@@ -25,8 +25,8 @@ pub(crate) struct Linear {
     pub(crate) bias: Option<Tensor>,
     pub(crate) layout: Layout,
     pub(crate) adapter: Option<LowRank>,
-    /// The weight laid out for few rows, where the model was prepared to decode.
-    pub(crate) packed: Option<Packed>,
+    /// The weight, prepacked for few rows, where the model was prepared to decode.
+    pub(crate) prepacked: Option<Prepacked>,
 }
 
 /// The two factors of a low-rank update (Hu et al. 2021).
@@ -52,7 +52,7 @@ impl Linear {
             bias,
             layout,
             adapter: None,
-            packed: None,
+            prepacked: None,
         }
     }
 
@@ -65,9 +65,9 @@ impl Linear {
         residual: Residual,
     ) -> Result<bool, Error> {
         let mut changes = factors.has_effect()?;
-        self.packed = None;
+        self.prepacked = None;
         if residual != Residual::Whole {
-            let weight = self.upright()?.f_to_kind(Kind::Float)?;
+            let weight = self.out_in_weight()?.f_to_kind(Kind::Float)?;
             let (rank, _) = factors.down.size2()?;
             let taken = match residual {
                 Residual::Pissa => largest_part(&weight, rank)?,
@@ -82,7 +82,9 @@ impl Linear {
             };
         }
         if let Some(added) = bias {
-            let added = added.f_to_device(self.weight.device())?.f_mul_scalar(factors.scale)?;
+            let added = added
+                .f_to_device(self.weight.device())?
+                .f_mul_scalar(factors.scale)?;
             changes |= has_nonzero(&added)?;
             self.bias = Some(match &self.bias {
                 Some(bias) => bias.f_to_kind(Kind::Float)?.f_add(&added)?,
@@ -98,17 +100,17 @@ impl Linear {
     }
 
     /// The weight as `[out, in]`.
-    fn upright(&self) -> Result<Tensor, Error> {
+    fn out_in_weight(&self) -> Result<Tensor, Error> {
         Ok(match self.layout {
             Layout::OutIn => self.weight.shallow_clone(),
             Layout::InOut => self.weight.f_tr()?,
         })
     }
 
-    /// Lays the weight out for decoding. A layer with an adapter goes without.
-    pub(crate) fn pack(&mut self) -> Result<(), Error> {
+    /// Prepacks the weight for decoding. A layer with an adapter goes without.
+    pub(crate) fn prepack(&mut self) -> Result<(), Error> {
         if self.adapter.is_none() {
-            self.packed = Packed::new(&self.upright()?, self.bias.as_ref())?;
+            self.prepacked = Prepacked::new(&self.out_in_weight()?, self.bias.as_ref())?;
         }
         Ok(())
     }
@@ -123,8 +125,8 @@ impl Linear {
 
     /// Applies the layer to `input` `[…, in]` in the input's own precision, whatever precision the weights are kept in.
     pub(crate) fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Error> {
-        if let Some(packed) = self.packed.as_ref().filter(|_| is_few_rows(input)) {
-            return packed.multiply(input);
+        if let Some(prepacked) = self.prepacked.as_ref().filter(|_| is_few_rows(input)) {
+            return prepacked.multiply(input);
         }
         let bias = self
             .bias
@@ -152,9 +154,9 @@ impl Linear {
             None => product.f_add(&update)?.f_mul(&factor)?,
             // As in peft, the direction is taken from the dropped input and the rest from the whole one.
             Some(dropped) => {
-                let turned = self.multiply(dropped, None)?;
+                let product_of_dropped = self.multiply(dropped, None)?;
                 product
-                    .f_add(&turned.f_mul(&factor.f_sub_scalar(1.0)?)?)?
+                    .f_add(&product_of_dropped.f_mul(&factor.f_sub_scalar(1.0)?)?)?
                     .f_add(&update.f_mul(&factor)?)?
             }
         };
@@ -174,7 +176,10 @@ impl Linear {
 
     /// Norms `[out]` of the rows of W + scale · B·A, in float32.
     pub(crate) fn updated_norm(&self, adapter: &LowRank) -> Result<Tensor, Error> {
-        let updated = self.upright()?.f_to_kind(Kind::Float)?.f_add(&adapter.product()?)?;
+        let updated = self
+            .out_in_weight()?
+            .f_to_kind(Kind::Float)?
+            .f_add(&adapter.product()?)?;
         Ok(updated.f_norm_scalaropt_dim(2.0, [1].as_slice(), false)?)
     }
 
@@ -183,7 +188,7 @@ impl Linear {
         let Some(adapter) = self.adapter.take() else {
             return Ok(());
         };
-        self.packed = None;
+        self.prepacked = None;
         let update = adapter.product()?;
         let (update, factor) = match (&adapter.magnitude, self.layout) {
             (None, Layout::OutIn) => (update, None),
@@ -263,7 +268,9 @@ fn largest_part(weight: &Tensor, rank: i64) -> Result<Tensor, Error> {
 /// The product of the first `rank` columns of Q with the first rows of R, of a matrix's QR decomposition.
 fn first_columns(weight: &Tensor, rank: i64) -> Result<Tensor, Error> {
     let (orthogonal, upper) = Tensor::f_linalg_qr(weight, "reduced")?;
-    Ok(orthogonal.f_narrow(1, 0, rank)?.f_matmul(&upper.f_narrow(0, 0, rank)?)?)
+    Ok(orthogonal
+        .f_narrow(1, 0, rank)?
+        .f_matmul(&upper.f_narrow(0, 0, rank)?)?)
 }
 
 fn has_nonzero(tensor: &Tensor) -> Result<bool, Error> {

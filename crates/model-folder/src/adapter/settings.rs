@@ -24,9 +24,15 @@ use Treatment::{Harmless, Read, Refused};
 
 /// Every key of peft 0.10 to 0.21.
 const KEYS: [(&str, Treatment); 44] = [
-    ("alora_invocation_tokens", Refused("the adapter works only behind these tokens (aLoRA)")),
+    (
+        "alora_invocation_tokens",
+        Refused("the adapter works only behind these tokens (aLoRA)"),
+    ),
     ("alpha_pattern", Read),
-    ("arrow_config", Refused("several adapters are mixed token by token (Arrow)")),
+    (
+        "arrow_config",
+        Refused("several adapters are mixed token by token (Arrow)"),
+    ),
     ("auto_mapping", Harmless),
     ("base_model_name_or_path", Read),
     ("bias", Read),
@@ -40,8 +46,14 @@ const KEYS: [(&str, Treatment); 44] = [
     ("fan_in_fan_out", Harmless),
     ("inference_mode", Harmless),
     ("init_lora_weights", Read),
-    ("kasa_config", Refused("the base is cut to its larger singular values (KaSA)")),
-    ("layer_replication", Refused("the adapter gives the base more layers")),
+    (
+        "kasa_config",
+        Refused("the base is cut to its larger singular values (KaSA)"),
+    ),
+    (
+        "layer_replication",
+        Refused("the adapter gives the base more layers"),
+    ),
     ("layers_pattern", Read),
     ("layers_to_transform", Read),
     ("loftq_config", Harmless),
@@ -49,10 +61,16 @@ const KEYS: [(&str, Treatment); 44] = [
     ("lora_bias", Read),
     ("lora_dropout", Read),
     ("lora_ga_config", Harmless),
-    ("megatron_config", Refused("the adapter belongs to Megatron's parallel layers")),
+    (
+        "megatron_config",
+        Refused("the adapter belongs to Megatron's parallel layers"),
+    ),
     ("megatron_core", Harmless),
     ("modules_to_save", Read),
-    ("monteclora_config", Refused("the adapter samples its weights (MonteCLoRA)")),
+    (
+        "monteclora_config",
+        Refused("the adapter samples its weights (MonteCLoRA)"),
+    ),
     ("peft_type", Read),
     ("peft_version", Harmless),
     ("qalora_group_size", Harmless),
@@ -61,7 +79,10 @@ const KEYS: [(&str, Treatment); 44] = [
     ("revision", Read),
     ("runtime_config", Harmless),
     ("target_modules", Read),
-    ("target_parameters", Refused("the adapter changes parameters that are no layers, as in mixtures of experts")),
+    (
+        "target_parameters",
+        Refused("the adapter changes parameters that are no layers, as in mixtures of experts"),
+    ),
     ("task_type", Read),
     ("trainable_token_indices", Read),
     ("use_bdlora", Refused("the factors are block-diagonal (BD-LoRA)")),
@@ -158,11 +179,15 @@ impl AdapterConfig {
                 .whole("r")?
                 .filter(|&rank| rank > 0)
                 .ok_or("r: expected a rank of at least 1, found none")?,
-            alpha: keys.number("lora_alpha")?.ok_or("lora_alpha: expected a number, found none")?,
+            alpha: keys
+                .number("lora_alpha")?
+                .ok_or("lora_alpha: expected a number, found none")?,
             dropout: keys.number("lora_dropout")?.unwrap_or(0.0),
             rank_stabilized: keys.flag("use_rslora")?,
             magnitude: keys.flag("use_dora")?,
-            targets: keys.modules("target_modules")?.unwrap_or(LoraTargets::FamilyDefault),
+            targets: keys
+                .modules("target_modules")?
+                .unwrap_or(LoraTargets::FamilyDefault),
             excluded: keys.modules("exclude_modules")?,
             blocks: keys.wholes("layers_to_transform")?,
             block_lists: keys.names("layers_pattern")?,
@@ -211,7 +236,10 @@ impl<'a> Keys<'a> {
             ));
         }
         for (key, value) in self.0 {
-            let treatment = KEYS.iter().find(|(known, _)| known == key).map(|(_, treatment)| treatment);
+            let treatment = KEYS
+                .iter()
+                .find(|(known, _)| known == key)
+                .map(|(_, treatment)| treatment);
             let why = match treatment {
                 Some(Read | Harmless) => continue,
                 Some(Refused(why)) => *why,
@@ -277,7 +305,11 @@ impl<'a> Keys<'a> {
                     table: String::new(),
                     tokens,
                 };
-                if rows.tokens.is_empty() { Vec::new() } else { vec![rows] }
+                if rows.tokens.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![rows]
+                }
             }
         })
     }
@@ -293,7 +325,11 @@ impl<'a> Keys<'a> {
 
     fn number(self, key: &str) -> Result<Option<f64>, String> {
         self.get(key)
-            .map(|value| value.as_f64().ok_or_else(|| format!("{key}: expected a number, found {value}")))
+            .map(|value| {
+                value
+                    .as_f64()
+                    .ok_or_else(|| format!("{key}: expected a number, found {value}"))
+            })
             .transpose()
     }
 
@@ -309,7 +345,11 @@ impl<'a> Keys<'a> {
     fn text(self, key: &str) -> Result<Option<&'a str>, String> {
         let text = self
             .get(key)
-            .map(|value| value.as_str().ok_or_else(|| format!("{key}: expected text, found {value}")))
+            .map(|value| {
+                value
+                    .as_str()
+                    .ok_or_else(|| format!("{key}: expected text, found {value}"))
+            })
             .transpose()?;
         Ok(text.filter(|text| !text.is_empty()))
     }
@@ -352,7 +392,9 @@ impl<'a> Keys<'a> {
                         "{key}: expected a list of names, a regular expression, or all-linear, found {value}"
                     )
                 })?;
-                Some(names).filter(|names| !names.is_empty()).map(LoraTargets::Names)
+                Some(names)
+                    .filter(|names| !names.is_empty())
+                    .map(LoraTargets::Names)
             }
         })
     }
@@ -365,7 +407,9 @@ impl<'a> Keys<'a> {
         read: impl Fn(&Value) -> Option<Number>,
     ) -> Result<Vec<(String, Number)>, String> {
         if let Some(value) = self.get(key).filter(|value| !value.is_object()) {
-            return Err(format!("{key}: expected a table of regular expressions, found {value}"));
+            return Err(format!(
+                "{key}: expected a table of regular expressions, found {value}"
+            ));
         }
         let pairs = order.0.iter().map(|(pattern, value)| {
             let number =

@@ -185,7 +185,8 @@ impl Assignment<'_> {
             }
         }
         // What the module was before training, which is not used.
-        self.headers.remove(&format!("{path}.original_module.{parameter}"));
+        self.headers
+            .remove(&format!("{path}.original_module.{parameter}"));
         Ok(taken)
     }
 
@@ -336,7 +337,8 @@ impl Assignment<'_> {
         let mut heads = Vec::new();
         for name in config.spec.head_modules {
             // Where the settings tie both, peft adapts the head with the embedding, and may store its factors too.
-            let follows = self.settings.keeps_tie && self.headers.contains_key(&format!("{name}.lora_A.weight"));
+            let follows =
+                self.settings.keeps_tie && self.headers.contains_key(&format!("{name}.lora_A.weight"));
             if follows || self.is_named(name)? {
                 heads.push(*name);
             }
@@ -365,7 +367,9 @@ impl Assignment<'_> {
                 paths.join(", ")
             )));
         }
-        let adapts_embedding = chosen.iter().any(|(module, _)| module.path == config.spec.input_embedding);
+        let adapts_embedding = chosen
+            .iter()
+            .any(|(module, _)| module.path == config.spec.input_embedding);
         if config.tied_head && self.assigned.config.tied_head && (stored_head.is_some() || adapts_embedding) {
             // Each is adapted for itself, unless the settings tie them and the file tells of the embedding alone.
             let follows = self.settings.keeps_tie && stored_head.is_none();
@@ -419,17 +423,20 @@ impl Assignment<'_> {
             }
             let name = format!("{stored_path}.lora_magnitude_vector");
             let longer = format!("{name}.weight");
-            let name = if self.headers.contains_key(&longer) { longer } else { name };
+            let name = if self.headers.contains_key(&longer) {
+                longer
+            } else {
+                name
+            };
             Some(self.expect(&name, &[outputs])?)
         } else {
             None
         };
         let bias = if self.settings.lora_bias {
             if is_embedding || is_head {
-                return Err(self.bad_setting(format!(
-                    "lora_bias: not supported for {}. {WAY_OUT}",
-                    module.path
-                )));
+                return Err(
+                    self.bad_setting(format!("lora_bias: not supported for {}. {WAY_OUT}", module.path))
+                );
             }
             Some(self.expect(&format!("{stored_path}.lora_B.bias"), &[outputs])?)
         } else {

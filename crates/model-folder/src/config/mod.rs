@@ -31,9 +31,9 @@ pub struct Config {
     pub tied_head: bool,
     /// Token that begins a text; also what generation from nothing starts with. Where the model names none, it is the one
     /// that ends a text.
-    pub begin_token: i64,
+    pub bos_token_id: i64,
     /// Tokens that end a text; the first is the one to write. Never empty.
-    pub end_tokens: Vec<i64>,
+    pub eos_token_ids: Vec<i64>,
     /// What only the model's family knows about it.
     pub family: Family,
     /// What holds for every model of the family.
@@ -81,14 +81,14 @@ impl Config {
         };
         let begin = fields.tokens("bos_token_id", shape.vocabulary)?;
         let begin = or_default(begin, spec.default_tokens.map(|(begin, _)| begin));
-        let mut end_tokens = fields.tokens("eos_token_id", shape.vocabulary)?;
+        let mut eos_token_ids = fields.tokens("eos_token_id", shape.vocabulary)?;
         for &token in more_ends.iter().filter(|token| known(token)) {
-            if !end_tokens.contains(&token) {
-                end_tokens.push(token);
+            if !eos_token_ids.contains(&token) {
+                eos_token_ids.push(token);
             }
         }
-        let end_tokens = or_default(end_tokens, spec.default_tokens.map(|(_, end)| end));
-        let Some(&end) = end_tokens.first().or(begin.first()) else {
+        let eos_token_ids = or_default(eos_token_ids, spec.default_tokens.map(|(_, end)| end));
+        let Some(&end) = eos_token_ids.first().or(begin.first()) else {
             return Err("eos_token_id: expected the token that ends a text, found nothing".to_owned());
         };
         Ok(Self {
@@ -97,11 +97,11 @@ impl Config {
             context: shape.context,
             vocabulary: shape.vocabulary,
             tied_head: fields.flag_or("tie_word_embeddings", spec.tied_by_default)?,
-            begin_token: begin.first().copied().unwrap_or(end),
-            end_tokens: if end_tokens.is_empty() {
+            bos_token_id: begin.first().copied().unwrap_or(end),
+            eos_token_ids: if eos_token_ids.is_empty() {
                 vec![end]
             } else {
-                end_tokens
+                eos_token_ids
             },
             family,
             spec,
@@ -113,7 +113,7 @@ impl Config {
     ///
     /// # Errors
     /// What is wrong with the shape, in words.
-    pub fn gpt2(shape: &contract::pipeline::Architecture, end_token: i64) -> Result<Self, String> {
+    pub fn gpt2(shape: &contract::pipeline::Architecture, eos_token_id: i64) -> Result<Self, String> {
         Self::from_json(
             serde_json::json!({
                 "architectures": ["GPT2LMHeadModel"],
@@ -129,8 +129,8 @@ impl Config {
                 "attn_pdrop": 0.0,
                 "embd_pdrop": 0.0,
                 "resid_pdrop": 0.0,
-                "bos_token_id": end_token,
-                "eos_token_id": end_token,
+                "bos_token_id": eos_token_id,
+                "eos_token_id": eos_token_id,
                 "tie_word_embeddings": true,
                 "use_cache": true,
             }),
@@ -169,8 +169,8 @@ impl Config {
     }
 
     /// The token that ends a text.
-    pub fn end_token(&self) -> i64 {
-        self.end_tokens[0]
+    pub fn eos_token_id(&self) -> i64 {
+        self.eos_token_ids[0]
     }
 
     /// The family, as `model_type` names it.
@@ -183,6 +183,5 @@ impl Config {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::input(path, format!("expected JSON: {error}")))
+    serde_json::from_str(text).map_err(|error| Error::input(path, format!("expected JSON: {error}")))
 }

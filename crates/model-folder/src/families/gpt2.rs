@@ -23,7 +23,7 @@ pub struct Settings {
     /// Attention heads.
     pub heads: usize,
     /// Numbers between the two layers of the MLP.
-    pub inner_width: usize,
+    pub intermediate_size: usize,
     /// Added to the variance under the root.
     pub norm_epsilon: f64,
     /// Activation of the MLP.
@@ -39,7 +39,7 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     fields.only("add_cross_attention", false)?;
     let settings = Settings {
         heads: fields.divisor("n_head", width)?,
-        inner_width: fields.size_or("n_inner", 4 * width)?,
+        intermediate_size: fields.size_or("n_inner", 4 * width)?,
         norm_epsilon: fields.number_or("layer_norm_epsilon", 1e-5)?,
         activation: fields.activation("activation_function", "gelu_new")?,
         scaled: fields.flag_or("scale_attn_weights", true)?,
@@ -58,7 +58,7 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
 
 /// The modules of the body.
 pub(crate) fn modules(config: &Config, settings: &Settings) -> Vec<Module> {
-    let (width, inner) = (config.width, settings.inner_width);
+    let (width, inner) = (config.width, settings.intermediate_size);
     let mut modules = vec![
         Module::embedding("transformer.wte", config.vocabulary, width),
         Module::embedding("transformer.wpe", config.context, width),

@@ -25,7 +25,7 @@ pub struct Settings {
     /// Attention heads.
     pub heads: usize,
     /// Numbers between the two layers of the MLP.
-    pub inner_width: usize,
+    pub intermediate_size: usize,
     /// Added to the variance under the root.
     pub norm_epsilon: f64,
     /// Activation of the MLP.
@@ -48,7 +48,7 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     }
     let settings = Settings {
         heads: fields.divisor("num_heads", width)?,
-        inner_width: fields.size_or("intermediate_size", 4 * width)?,
+        intermediate_size: fields.size_or("intermediate_size", 4 * width)?,
         norm_epsilon: fields.number_or("layer_norm_epsilon", 1e-5)?,
         activation: fields.activation("activation_function", "gelu_new")?,
         window: fields.size_or("window_size", 256)?,
@@ -93,7 +93,7 @@ fn local_layers(fields: Fields<'_>) -> Result<Vec<bool>, String> {
 
 /// The modules of the body.
 pub(crate) fn modules(config: &Config, settings: &Settings) -> Vec<Module> {
-    let (width, inner) = (config.width, settings.inner_width);
+    let (width, inner) = (config.width, settings.intermediate_size);
     let mut modules = vec![
         Module::embedding("transformer.wte", config.vocabulary, width),
         Module::embedding("transformer.wpe", config.context, width),

@@ -23,7 +23,7 @@ pub struct Settings {
     /// Attention heads.
     pub heads: usize,
     /// Numbers between the two layers of the MLP.
-    pub inner_width: usize,
+    pub intermediate_size: usize,
     /// Added to the variance under the root.
     pub norm_epsilon: f64,
     /// Activation of the MLP.
@@ -48,7 +48,7 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     };
     let settings = Settings {
         heads,
-        inner_width: fields.size("intermediate_size")?,
+        intermediate_size: fields.size("intermediate_size")?,
         norm_epsilon: fields.number_or("layer_norm_eps", 1e-5)?,
         activation: fields.activation("hidden_act", "gelu")?,
         rotary: fields.rotary(width / heads, context, rotary)?,
@@ -66,7 +66,7 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
 
 /// The modules of the body.
 pub(crate) fn modules(config: &Config, settings: &Settings) -> Vec<Module> {
-    let (width, inner, bias) = (config.width, settings.inner_width, settings.attention_bias);
+    let (width, inner, bias) = (config.width, settings.intermediate_size, settings.attention_bias);
     let mut modules = vec![Module::embedding("gpt_neox.embed_in", config.vocabulary, width)];
     for layer in 0..config.layers {
         let path = |name: &str| format!("gpt_neox.layers.{layer}.{name}");

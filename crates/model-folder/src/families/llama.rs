@@ -28,7 +28,7 @@ pub struct Settings {
     /// Numbers of a head.
     pub head_width: usize,
     /// Numbers between the two layers of the MLP.
-    pub inner_width: usize,
+    pub intermediate_size: usize,
     /// Added to the variance under the root.
     pub norm_epsilon: f64,
     /// Activation of the MLP.
@@ -36,13 +36,13 @@ pub struct Settings {
     /// Rotary positions.
     pub rotary: RotarySettings,
     /// Whether the projections of queries, keys and values have a bias.
-    pub input_bias: bool,
+    pub qkv_bias: bool,
     /// Whether the projection after attention has one.
-    pub output_bias: bool,
+    pub o_proj_bias: bool,
     /// Whether the feed-forward layers have one.
-    pub feed_forward_bias: bool,
+    pub mlp_bias: bool,
     /// Whether each head's queries and keys are normed.
-    pub head_norms: bool,
+    pub has_qk_norms: bool,
     /// Tokens that a windowed layer sees, the query's own included.
     pub window: Option<usize>,
     /// Whether each layer is windowed.
@@ -52,9 +52,9 @@ pub struct Settings {
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     let (mut settings, shape) = read_common(fields, 2048)?;
     let attention_bias = fields.flag_or("attention_bias", false)?;
-    settings.input_bias = attention_bias;
-    settings.output_bias = attention_bias;
-    settings.feed_forward_bias = fields.flag_or("mlp_bias", false)?;
+    settings.qkv_bias = attention_bias;
+    settings.o_proj_bias = attention_bias;
+    settings.mlp_bias = fields.flag_or("mlp_bias", false)?;
     Ok((Family::Llama(settings), shape))
 }
 
@@ -84,14 +84,14 @@ pub(super) fn read_common(fields: Fields<'_>, default_context: usize) -> Result<
         query_heads,
         key_heads,
         head_width,
-        inner_width: fields.size("intermediate_size")?,
+        intermediate_size: fields.size("intermediate_size")?,
         norm_epsilon: fields.number_or("rms_norm_eps", 1e-6)?,
         activation: fields.activation("hidden_act", "silu")?,
         rotary: fields.rotary(head_width, context, rotary)?,
-        input_bias: false,
-        output_bias: false,
-        feed_forward_bias: false,
-        head_norms: false,
+        qkv_bias: false,
+        o_proj_bias: false,
+        mlp_bias: false,
+        has_qk_norms: false,
         window: None,
         windowed: vec![false; layers],
     };
@@ -106,29 +106,25 @@ pub(super) fn read_common(fields: Fields<'_>, default_context: usize) -> Result<
 
 /// The modules of the body.
 pub(crate) fn modules(config: &Config, settings: &Settings) -> Vec<Module> {
-    let (width, inner) = (config.width, settings.inner_width);
+    let (width, inner) = (config.width, settings.intermediate_size);
     let queries = settings.query_heads * settings.head_width;
     let keys = settings.key_heads * settings.head_width;
-    let (input_bias, mlp_bias) = (settings.input_bias, settings.feed_forward_bias);
-    let mut modules = vec![Module::embedding(
-        "model.embed_tokens",
-        config.vocabulary,
-        width,
-    )];
+    let (qkv_bias, mlp_bias) = (settings.qkv_bias, settings.mlp_bias);
+    let mut modules = vec![Module::embedding("model.embed_tokens", config.vocabulary, width)];
     for layer in 0..config.layers {
         let path = |name: &str| format!("model.layers.{layer}.{name}");
         modules.extend([
             Module::rms_norm(path("input_layernorm"), width),
             Module::rms_norm(path("post_attention_layernorm"), width),
-            Module::linear(path("self_attn.q_proj"), (width, queries), input_bias),
-            Module::linear(path("self_attn.k_proj"), (width, keys), input_bias),
-            Module::linear(path("self_attn.v_proj"), (width, keys), input_bias),
-            Module::linear(path("self_attn.o_proj"), (queries, width), settings.output_bias),
+            Module::linear(path("self_attn.q_proj"), (width, queries), qkv_bias),
+            Module::linear(path("self_attn.k_proj"), (width, keys), qkv_bias),
+            Module::linear(path("self_attn.v_proj"), (width, keys), qkv_bias),
+            Module::linear(path("self_attn.o_proj"), (queries, width), settings.o_proj_bias),
             Module::linear(path("mlp.gate_proj"), (width, inner), mlp_bias),
             Module::linear(path("mlp.up_proj"), (width, inner), mlp_bias),
             Module::linear(path("mlp.down_proj"), (inner, width), mlp_bias),
         ]);
-        if settings.head_norms {
+        if settings.has_qk_norms {
             modules.extend([
                 Module::rms_norm(path("self_attn.q_norm"), settings.head_width),
                 Module::rms_norm(path("self_attn.k_norm"), settings.head_width),

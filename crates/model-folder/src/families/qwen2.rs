@@ -21,7 +21,7 @@ pub(super) static SPEC: FamilySpec = FamilySpec {
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     let (mut settings, shape) = llama::read_common(fields, 32_768)?;
-    settings.input_bias = true;
+    settings.qkv_bias = true;
     read_windows(fields, &mut settings)?;
     Ok((Family::Llama(settings), shape))
 }

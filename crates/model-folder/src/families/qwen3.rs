@@ -22,8 +22,8 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
         return Err("head_dim: expected the width of a head, found nothing".to_owned());
     }
     let bias = fields.flag_or("attention_bias", false)?;
-    (settings.input_bias, settings.output_bias) = (bias, bias);
-    settings.head_norms = true;
+    (settings.qkv_bias, settings.o_proj_bias) = (bias, bias);
+    settings.has_qk_norms = true;
     qwen2::read_windows(fields, &mut settings)?;
     Ok((Family::Llama(settings), shape))
 }

@@ -2,7 +2,9 @@ use model_folder::adapter::{Residual, Table, Untie};
 use model_folder::{Adapter, Checkpoint};
 use serde_json::{Value, json};
 
-use crate::place::{Place, QUERIES, Tensors, factors, gpt2, llama, refused, safetensors, settings, tensors_of};
+use crate::place::{
+    Place, QUERIES, Tensors, factors, gpt2, llama, refused, safetensors, settings, tensors_of,
+};
 
 /// Opens an adapter of the Llama whose targets are the query projections.
 fn open(changed: &[(&str, Value)], tensors: &Tensors) -> Result<Adapter, contract::Error> {
@@ -51,7 +53,16 @@ fn settings_that_change_what_an_adapter_does_are_refused_by_name_with_the_way_ou
         ("new_name", json!("x")),
     ] {
         let error = open(&[(key, value.clone())], &factors(&QUERIES)).unwrap_err();
-        refused(&error, &["adapter_config.json", key, "merge_and_unload", "BASE=", "EXTRACTOR="]);
+        refused(
+            &error,
+            &[
+                "adapter_config.json",
+                key,
+                "merge_and_unload",
+                "BASE=",
+                "EXTRACTOR=",
+            ],
+        );
     }
 }
 
@@ -60,7 +71,10 @@ fn settings_that_say_nothing_are_read_past() {
     let silent = [json!(null), json!(false), json!([]), json!({}), json!("")];
     for value in silent {
         for key in ["target_parameters", "use_bdlora", "use_something_new"] {
-            assert!(open(&[(key, value.clone())], &factors(&QUERIES)).is_ok(), "{key}: {value}");
+            assert!(
+                open(&[(key, value.clone())], &factors(&QUERIES)).is_ok(),
+                "{key}: {value}"
+            );
         }
     }
     for (key, value) in [
@@ -119,8 +133,16 @@ fn values_that_are_none_are_told_with_their_key() {
 #[test]
 fn tensors_must_be_those_that_the_settings_ask_for() {
     let cases: [(&str, Tensors, &[&str]); 4] = [
-        ("another rank", factors(&QUERIES), &["lora_A.weight", "[3, 4]", "found [2, 4]", "BASE="]),
-        ("a layer less", factors(&QUERIES[..1]), &["layers.1.self_attn.q_proj", "no such tensor", "BASE="]),
+        (
+            "another rank",
+            factors(&QUERIES),
+            &["lora_A.weight", "[3, 4]", "found [2, 4]", "BASE="],
+        ),
+        (
+            "a layer less",
+            factors(&QUERIES[..1]),
+            &["layers.1.self_attn.q_proj", "no such tensor", "BASE="],
+        ),
         (
             "a layer more",
             with(&[("model.layers.0.self_attn.k_proj.lora_A.weight", &[2, 4])]),
@@ -139,8 +161,14 @@ fn tensors_must_be_those_that_the_settings_ask_for() {
     let place = Place::new();
     place.model("base", &llama(), &tensors_of(&llama()));
     let folder = place.adapter("adapter", &settings("../base", &["q_proj"], &[]), &Tensors::new());
-    place.write("adapter/adapter_model.safetensors", safetensors(&factors(&QUERIES), "U8"));
-    refused(&Checkpoint::open(&folder, None).unwrap_err(), &["lora_A.weight", "found U8"]);
+    place.write(
+        "adapter/adapter_model.safetensors",
+        safetensors(&factors(&QUERIES), "U8"),
+    );
+    refused(
+        &Checkpoint::open(&folder, None).unwrap_err(),
+        &["lora_A.weight", "found U8"],
+    );
 }
 
 #[test]
@@ -154,10 +182,28 @@ fn pickled_adapters_are_refused_in_the_words_for_models() {
     let open = || Checkpoint::open(&place.path("adapter"), None).unwrap_err();
     refused(&open(), &["adapter_model.safetensors", "no such file"]);
     place.write("adapter/adapter_model.bin", "x");
-    refused(&open(), &["pickled", "adapter_model.bin", "can run code", "save_pretrained", "peft"]);
+    refused(
+        &open(),
+        &[
+            "pickled",
+            "adapter_model.bin",
+            "can run code",
+            "save_pretrained",
+            "peft",
+        ],
+    );
     place.write("base/pytorch_model.bin", "x");
     std::fs::remove_file(place.path("base/model.safetensors")).unwrap();
-    refused(&open(), &["pickled", "pytorch_model.bin", "can run code", "save_pretrained", "transformers"]);
+    refused(
+        &open(),
+        &[
+            "pickled",
+            "pytorch_model.bin",
+            "can run code",
+            "save_pretrained",
+            "transformers",
+        ],
+    );
 }
 
 #[test]
@@ -168,23 +214,39 @@ fn blocks_are_counted_in_the_lists_that_are_named() {
         (vec![("layers_to_transform", json!(0))], vec![0]),
         (vec![("layers_to_transform", json!([]))], vec![0, 1]),
         (
-            vec![("layers_to_transform", json!([1])), ("layers_pattern", json!("layers"))],
+            vec![
+                ("layers_to_transform", json!([1])),
+                ("layers_pattern", json!("layers")),
+            ],
             vec![1],
         ),
         (
-            vec![("layers_to_transform", json!([0])), ("layers_pattern", json!(["h", "lay.*"]))],
+            vec![
+                ("layers_to_transform", json!([0])),
+                ("layers_pattern", json!(["h", "lay.*"])),
+            ],
             vec![0],
         ),
     ] {
         let stored: Vec<_> = layers.iter().map(|&layer: &usize| QUERIES[layer]).collect();
         let adapter = open(&changed, &factors(&stored)).unwrap();
-        let found: Vec<&str> = adapter.updates.iter().map(|update| update.path.as_str()).collect();
+        let found: Vec<&str> = adapter
+            .updates
+            .iter()
+            .map(|update| update.path.as_str())
+            .collect();
         let expected: Vec<&str> = stored.iter().map(|(path, ..)| *path).collect();
         assert_eq!(found, expected);
     }
     // No list of blocks is named so: nothing is adapted.
-    let other = [("layers_to_transform", json!([0])), ("layers_pattern", json!("h"))];
-    refused(&open(&other, &factors(&QUERIES)).unwrap_err(), &["match no linear layer"]);
+    let other = [
+        ("layers_to_transform", json!([0])),
+        ("layers_pattern", json!("h")),
+    ];
+    refused(
+        &open(&other, &factors(&QUERIES)).unwrap_err(),
+        &["match no linear layer"],
+    );
 }
 
 #[test]
@@ -193,7 +255,10 @@ fn the_first_pattern_of_the_file_decides() {
         let settings = settings("../base", &["q_proj"], &[("rank_pattern", json!("HERE"))]).to_string();
         settings.replace("\"HERE\"", patterns)
     };
-    for (patterns, rank) in [(r#"{"q_proj": 2, ".*_proj": 3}"#, 2), (r#"{".*_proj": 3, "q_proj": 2}"#, 3)] {
+    for (patterns, rank) in [
+        (r#"{"q_proj": 2, ".*_proj": 3}"#, 2),
+        (r#"{".*_proj": 3, "q_proj": 2}"#, 3),
+    ] {
         let place = Place::new();
         place.model("base", &llama(), &tensors_of(&llama()));
         let folder = place.adapter("adapter", &json!({}), &factors(&QUERIES));
@@ -207,22 +272,41 @@ fn the_first_pattern_of_the_file_decides() {
 
 #[test]
 fn tables_grow_with_the_vocabulary() {
-    let grown = [("model.embed_tokens.weight", &[13, 4][..]), ("lm_head.weight", &[13, 4])];
+    let grown = [
+        ("model.embed_tokens.weight", &[13, 4][..]),
+        ("lm_head.weight", &[13, 4]),
+    ];
     let adapter = open(&[], &with(&grown)).unwrap();
     assert_eq!((adapter.config.vocabulary, adapter.replacements.len()), (13, 2));
     assert_eq!(adapter.config.json["vocab_size"], json!(13));
     // Of a table that is not stored nobody knows the new rows.
     for (name, _) in grown {
-        let one: Vec<_> = grown.iter().filter(|(other, _)| *other != name).copied().collect();
+        let one: Vec<_> = grown
+            .iter()
+            .filter(|(other, _)| *other != name)
+            .copied()
+            .collect();
         let error = open(&[], &with(&one)).unwrap_err();
-        refused(&error, &[name, "13 rows", "save_embedding_layers=True", "merge_and_unload"]);
+        refused(
+            &error,
+            &[name, "13 rows", "save_embedding_layers=True", "merge_and_unload"],
+        );
     }
-    let unequal = [("model.embed_tokens.weight", &[13, 4][..]), ("lm_head.weight", &[12, 4])];
-    refused(&open(&[], &with(&unequal)).unwrap_err(), &["lm_head.weight", "[13, 4]", "[12, 4]"]);
+    let unequal = [
+        ("model.embed_tokens.weight", &[13, 4][..]),
+        ("lm_head.weight", &[12, 4]),
+    ];
+    refused(
+        &open(&[], &with(&unequal)).unwrap_err(),
+        &["lm_head.weight", "[13, 4]", "[12, 4]"],
+    );
 
     let attention = [("transformer.h.0.attn.c_attn", 4, 12)];
     let mut tensors = factors(&attention);
-    tensors.insert("base_model.model.transformer.wte.weight".to_owned(), (vec![13, 4], 3.0));
+    tensors.insert(
+        "base_model.model.transformer.wte.weight".to_owned(),
+        (vec![13, 4], 3.0),
+    );
     tensors.insert("base_model.model.lm_head.weight".to_owned(), (vec![13, 4], 3.0));
     let tied = settings("../base", &["c_attn"], &[]);
     let adapter = open_on(&gpt2(), &tied, &tensors).unwrap();
@@ -241,9 +325,16 @@ fn a_tied_head_is_untied_where_peft_unties_it() {
     let wte = |name: &str| format!("base_model.model.transformer.wte.{name}");
     for (changed, names, untie) in [
         (vec![], vec![], Untie::Never),
-        (vec![("modules_to_save", json!(["wte"]))], vec!["weight"], Untie::BeforeReplacing),
         (
-            vec![("modules_to_save", json!(["wte"])), ("ensure_weight_tying", json!(true))],
+            vec![("modules_to_save", json!(["wte"]))],
+            vec!["weight"],
+            Untie::BeforeReplacing,
+        ),
+        (
+            vec![
+                ("modules_to_save", json!(["wte"])),
+                ("ensure_weight_tying", json!(true)),
+            ],
             vec!["weight"],
             Untie::Never,
         ),
@@ -269,7 +360,11 @@ fn a_tied_head_is_untied_where_peft_unties_it() {
             tensors.insert(wte(name), (shape, 2.0));
         }
         let adapter = open_on(&gpt2(), &settings("../base", &["c_attn"], &changed), &tensors).unwrap();
-        assert_eq!((adapter.untie, adapter.config.tied_head), (untie, untie == Untie::Never), "{changed:?}");
+        assert_eq!(
+            (adapter.untie, adapter.config.tied_head),
+            (untie, untie == Untie::Never),
+            "{changed:?}"
+        );
     }
 }
 
@@ -277,17 +372,35 @@ fn a_tied_head_is_untied_where_peft_unties_it() {
 fn single_rows_name_their_table_and_tokens_within_it() {
     let delta = "token_adapter.trainable_tokens_delta";
     let rows = |table: &str, count: usize| with(&[(&format!("{table}.{delta}"), &[count, 4])]);
-    let adapter = open(&[("trainable_token_indices", json!([3, 10]))], &rows("model.embed_tokens", 2)).unwrap();
-    assert_eq!((adapter.rows[0].table, &adapter.rows[0].tokens[..]), (Table::Embedding, &[3, 10][..]));
-    let adapter = open(&[("trainable_token_indices", json!({"lm_head": [0]}))], &rows("lm_head", 1)).unwrap();
+    let adapter = open(
+        &[("trainable_token_indices", json!([3, 10]))],
+        &rows("model.embed_tokens", 2),
+    )
+    .unwrap();
+    assert_eq!(
+        (adapter.rows[0].table, &adapter.rows[0].tokens[..]),
+        (Table::Embedding, &[3, 10][..])
+    );
+    let adapter = open(
+        &[("trainable_token_indices", json!({"lm_head": [0]}))],
+        &rows("lm_head", 1),
+    )
+    .unwrap();
     assert_eq!(adapter.rows[0].table, Table::Head);
     for (indices, count, pieces) in [
-        (json!([11]), 1, &["trainable_token_indices", "below 11", "found 11"][..]),
+        (
+            json!([11]),
+            1,
+            &["trainable_token_indices", "below 11", "found 11"][..],
+        ),
         (json!([1, 2]), 1, &[delta, "[2, 4]", "[1, 4]"]),
         (json!({"lm_head": [1]}), 1, &["lm_head", delta, "no such tensor"]),
     ] {
         let changed = [("trainable_token_indices", indices)];
-        refused(&open(&changed, &rows("model.embed_tokens", count)).unwrap_err(), pieces);
+        refused(
+            &open(&changed, &rows("model.embed_tokens", count)).unwrap_err(),
+            pieces,
+        );
     }
 }
 
@@ -300,7 +413,10 @@ fn what_cannot_be_added_to_a_module_is_refused_with_the_way_out() {
         ("model.layers.0.self_attn.q_proj.lora_magnitude_vector", &[4]),
         ("model.layers.1.self_attn.q_proj.lora_magnitude_vector", &[4]),
     ]);
-    let changed = [("target_modules", json!(["q_proj", "embed_tokens"])), ("use_dora", json!(true))];
+    let changed = [
+        ("target_modules", json!(["q_proj", "embed_tokens"])),
+        ("use_dora", json!(true)),
+    ];
     refused(
         &open(&changed, &embedding).unwrap_err(),
         &["use_dora", "embed_tokens", "merge_and_unload"],

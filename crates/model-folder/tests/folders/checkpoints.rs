@@ -4,7 +4,13 @@ use crate::place::{Place, QUERIES, factors, gpt2, llama, refused, settings, tens
 
 #[test]
 fn checkpoints_are_ordered_by_their_steps() {
-    let names = ["checkpoint-1000", "checkpoint-500", "checkpoint-20", "final", "checkpoint-2000.partial"];
+    let names = [
+        "checkpoint-1000",
+        "checkpoint-500",
+        "checkpoint-20",
+        "final",
+        "checkpoint-2000.partial",
+    ];
     let place = Place::new();
     for name in names {
         place.write(&format!("output/{name}/config.json"), "{}");
@@ -16,7 +22,10 @@ fn checkpoints_are_ordered_by_their_steps() {
     assert_eq!(found, expected);
     // A folder that is a model stands for itself, whatever lies in it.
     place.write("output/config.json", "{}");
-    assert_eq!(checkpoints::expand(&place.path("output")).unwrap(), [place.path("output")]);
+    assert_eq!(
+        checkpoints::expand(&place.path("output")).unwrap(),
+        [place.path("output")]
+    );
     for (folder, piece) in [("output/runs", "found none"), ("nowhere", "cannot be read")] {
         refused(&checkpoints::expand(&place.path(folder)).unwrap_err(), &[piece]);
     }
@@ -56,7 +65,10 @@ fn the_last_checkpoint_of_an_output_folder_is_opened() {
     // No tokenizer lies beside the adapter; the base's is its own.
     assert_eq!(opened.tokenizer, opened.model.folder);
     place.write("output/checkpoint-1000/tokenizer.json", "{}");
-    assert_eq!(Checkpoint::open(&place.path("output"), None).unwrap().tokenizer, opened.folder);
+    assert_eq!(
+        Checkpoint::open(&place.path("output"), None).unwrap().tokenizer,
+        opened.folder
+    );
 }
 
 #[test]
@@ -66,19 +78,33 @@ fn a_base_is_named_found_and_a_whole_model() {
     let other = place.model("other", &gpt2(), &tensors_of(&gpt2()));
     let adapter = |base: &str, revision: &str| {
         let changed = [("revision", revision.into())];
-        place.adapter("adapter", &settings(base, &["q_proj"], &changed), &factors(&QUERIES))
+        place.adapter(
+            "adapter",
+            &settings(base, &["q_proj"], &changed),
+            &factors(&QUERIES),
+        )
     };
     let opened = Checkpoint::open(&adapter("../base", ""), None).unwrap();
-    assert_eq!(opened.model.parameters(), Checkpoint::open(&base, None).unwrap().model.parameters());
+    assert_eq!(
+        opened.model.parameters(),
+        Checkpoint::open(&base, None).unwrap().model.parameters()
+    );
     // A folder has no revisions.
     assert!(Checkpoint::open(&adapter("../base", "step3000"), None).is_ok());
     assert!(Checkpoint::open(&adapter("nobody/nothing", ""), Some(&base)).is_ok());
     for (name, revision, pieces) in [
-        ("nobody/nothing", "", &["nobody/nothing", "BASE=", "hf download nobody/nothing"][..]),
+        (
+            "nobody/nothing",
+            "",
+            &["nobody/nothing", "BASE=", "hf download nobody/nothing"][..],
+        ),
         ("nobody/nothing", "v2", &["revision v2", "--revision v2"]),
         ("", "", &["base_model_name_or_path", "found nothing", "BASE="]),
     ] {
-        refused(&Checkpoint::open(&adapter(name, revision), None).unwrap_err(), pieces);
+        refused(
+            &Checkpoint::open(&adapter(name, revision), None).unwrap_err(),
+            pieces,
+        );
     }
     let folder = adapter("../base", "");
     refused(

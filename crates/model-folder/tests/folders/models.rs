@@ -61,7 +61,10 @@ fn files_without_prefix_with_masks_or_in_shards_are_the_same_model() {
     bare.insert("h.0.attn.masked_bias".to_owned(), (vec![1], 1.0));
     // A copy of the tied head, and the table under the head's name alone.
     let mut with_head = whole.clone();
-    with_head.insert("lm_head.weight".to_owned(), whole["transformer.wte.weight"].clone());
+    with_head.insert(
+        "lm_head.weight".to_owned(),
+        whole["transformer.wte.weight"].clone(),
+    );
     let mut under_head = with_head.clone();
     under_head.remove("transformer.wte.weight");
     for tensors in [whole, bare, with_head, under_head] {
@@ -74,8 +77,10 @@ fn files_without_prefix_with_masks_or_in_shards_are_the_same_model() {
     }
     let place = Place::new();
     let whole = tensors_of(&llama());
-    let (first, second): (Tensors, Tensors) =
-        whole.iter().map(|(name, tensor)| (name.clone(), tensor.clone())).partition(|(name, _)| name.contains("mlp"));
+    let (first, second): (Tensors, Tensors) = whole
+        .iter()
+        .map(|(name, tensor)| (name.clone(), tensor.clone()))
+        .partition(|(name, _)| name.contains("mlp"));
     place.write("model/config.json", llama().to_string());
     place.write("model/1.safetensors", safetensors(&first, "F32"));
     place.write("model/2.safetensors", safetensors(&second, "F32"));
@@ -122,32 +127,68 @@ type Change = fn(&Place, &mut Value, &mut Tensors);
 #[test]
 fn unusable_models_are_told_with_their_file() {
     let cases: [(&[&str], Change); 12] = [
-        (&["config.json", "n_layer"], |_, config, _| config["n_layer"] = json!(0)),
-        (&["config.json", "model_type", "gpt2, gpt_neo", "mamba", "EXTRACTOR="], |_, config, _| {
-            config["model_type"] = json!("mamba");
+        (&["config.json", "n_layer"], |_, config, _| {
+            config["n_layer"] = json!(0)
         }),
-        (&["config.json", "model_type", "(none)"], |_, config, _| *config = json!({})),
-        (&["activation_function", "tanh"], |_, config, _| config["activation_function"] = json!("tanh")),
-        (&["transformer.h.1.ln_1.weight", "no such tensor"], |_, config, _| config["n_layer"] = json!(2)),
-        (&["transformer.wpe.weight", "[9, 4]", "[8, 4]"], |_, config, _| config["n_positions"] = json!(9)),
-        (&["transformer.wte.weight", "[12, 4]", "[11, 4]"], |_, config, _| config["vocab_size"] = json!(12)),
+        (
+            &[
+                "config.json",
+                "model_type",
+                "gpt2, gpt_neo",
+                "mamba",
+                "EXTRACTOR=",
+            ],
+            |_, config, _| {
+                config["model_type"] = json!("mamba");
+            },
+        ),
+        (&["config.json", "model_type", "(none)"], |_, config, _| {
+            *config = json!({})
+        }),
+        (&["activation_function", "tanh"], |_, config, _| {
+            config["activation_function"] = json!("tanh")
+        }),
+        (
+            &["transformer.h.1.ln_1.weight", "no such tensor"],
+            |_, config, _| config["n_layer"] = json!(2),
+        ),
+        (&["transformer.wpe.weight", "[9, 4]", "[8, 4]"], |_, config, _| {
+            config["n_positions"] = json!(9)
+        }),
+        (
+            &["transformer.wte.weight", "[12, 4]", "[11, 4]"],
+            |_, config, _| config["vocab_size"] = json!(12),
+        ),
         (&["transformer.ln_f.bias", "no such tensor"], |_, _, tensors| {
             tensors.remove("transformer.ln_f.bias");
         }),
-        (&["transformer.h.1.ln_1.weight", "no such tensor"], |_, _, tensors| {
-            tensors.insert("transformer.h.1.ln_1.weight".to_owned(), (vec![4], 1.0));
+        (
+            &["transformer.h.1.ln_1.weight", "no such tensor"],
+            |_, _, tensors| {
+                tensors.insert("transformer.h.1.ln_1.weight".to_owned(), (vec![4], 1.0));
+            },
+        ),
+        (
+            &["lm_head.weight", "[11, 4]", "no such tensor"],
+            |_, config, _| {
+                config["tie_word_embeddings"] = json!(false);
+            },
+        ),
+        (&["eos_token_id", "below vocab_size 11"], |_, config, _| {
+            config["eos_token_id"] = json!(11)
         }),
-        (&["lm_head.weight", "[11, 4]", "no such tensor"], |_, config, _| {
-            config["tie_word_embeddings"] = json!(false);
+        (&["generation_config.json"], |place, _, _| {
+            place.write("model/generation_config.json", "{")
         }),
-        (&["eos_token_id", "below vocab_size 11"], |_, config, _| config["eos_token_id"] = json!(11)),
-        (&["generation_config.json"], |place, _, _| place.write("model/generation_config.json", "{")),
     ];
     for (pieces, change) in cases {
         let place = Place::new();
         let (mut config, mut tensors) = (gpt2(), tensors_of(&gpt2()));
         change(&place, &mut config, &mut tensors);
-        refused(&Model::open(&place.model("model", &config, &tensors)).unwrap_err(), pieces);
+        refused(
+            &Model::open(&place.model("model", &config, &tensors)).unwrap_err(),
+            pieces,
+        );
     }
 }
 
@@ -157,14 +198,30 @@ fn files_that_hold_no_readable_weights_are_told_with_the_way_out() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
     let cases: [(&[&str], &str, &[u8]); 9] = [
         (&["expected model.safetensors", "neither"], "other.txt", b""),
-        (&["pickled", "pytorch_model.bin", "save_pretrained"], "pytorch_model.bin", b"x"),
-        (&["pickled", "pytorch_model-00001-of-00002.bin", "save_pretrained"], "pytorch_model-00001-of-00002.bin", b"x"),
-        (&["pickled", "consolidated.00.pth", "save_pretrained"], "consolidated.00.pth", b"x"),
+        (
+            &["pickled", "pytorch_model.bin", "save_pretrained"],
+            "pytorch_model.bin",
+            b"x",
+        ),
+        (
+            &["pickled", "pytorch_model-00001-of-00002.bin", "save_pretrained"],
+            "pytorch_model-00001-of-00002.bin",
+            b"x",
+        ),
+        (
+            &["pickled", "consolidated.00.pth", "save_pretrained"],
+            "consolidated.00.pth",
+            b"x",
+        ),
         (&["ends at byte"], "model.safetensors", &whole[..whole.len() - 1]),
         (&["a header of"], "model.safetensors", &whole[..100]),
         (&["shorter than"], "model.safetensors", b"x"),
         (&["Git LFS", "git lfs pull"], "model.safetensors", pointer),
-        (&["index.json", "expected JSON"], "model.safetensors.index.json", b"{}"),
+        (
+            &["index.json", "expected JSON"],
+            "model.safetensors.index.json",
+            b"{}",
+        ),
     ];
     for (pieces, name, content) in cases {
         let place = Place::new();
@@ -176,15 +233,28 @@ fn files_that_hold_no_readable_weights_are_told_with_the_way_out() {
 
 #[test]
 fn quantised_weights_are_named_as_such() {
-    let bitsandbytes = json!({"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "nf4"});
+    let bitsandbytes =
+        json!({"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "nf4"});
     let eight = json!({"load_in_8bit": true, "load_in_4bit": false});
     let unnamed: [(Option<Value>, &str, &str); 9] = [
         (Some(bitsandbytes), ".weight.absmax", "bitsandbytes (nf4)"),
         (Some(eight), ".SCB", "bitsandbytes (8 bits)"),
-        (Some(json!({"quant_method": "gptq", "bits": 4})), ".qweight", "gptq (4 bits)"),
-        (Some(json!({"quant_method": "awq", "bits": 4})), ".qweight", "awq (4 bits)"),
+        (
+            Some(json!({"quant_method": "gptq", "bits": 4})),
+            ".qweight",
+            "gptq (4 bits)",
+        ),
+        (
+            Some(json!({"quant_method": "awq", "bits": 4})),
+            ".qweight",
+            "awq (4 bits)",
+        ),
         (Some(json!({"quant_method": "fp8"})), ".weight_scale_inv", "fp8"),
-        (Some(json!({"quant_method": "compressed-tensors"})), ".weight_packed", "compressed-tensors"),
+        (
+            Some(json!({"quant_method": "compressed-tensors"})),
+            ".weight_packed",
+            "compressed-tensors",
+        ),
         (None, ".weight.quant_state.bitsandbytes__nf4", "bitsandbytes"),
         (None, ".qzeros", "GPTQ or AWQ"),
         (None, ".weight_scale", "a method of its own"),
@@ -202,8 +272,14 @@ fn quantised_weights_are_named_as_such() {
     // Packed numbers that go by the names of whole ones.
     let place = Place::new();
     let folder = place.model("model", &llama(), &Tensors::new());
-    place.write("model/model.safetensors", safetensors(&tensors_of(&llama()), "U8"));
-    refused(&Model::open(&folder).unwrap_err(), &["tensor", "expected F32, F16 or BF16, found U8"]);
+    place.write(
+        "model/model.safetensors",
+        safetensors(&tensors_of(&llama()), "U8"),
+    );
+    refused(
+        &Model::open(&folder).unwrap_err(),
+        &["tensor", "expected F32, F16 or BF16, found U8"],
+    );
     // What asks to quantise while loading says nothing about the file.
     let mut config = llama();
     config["quantization_config"] = json!({"quant_method": "bitsandbytes", "load_in_4bit": true});

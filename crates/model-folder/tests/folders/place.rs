@@ -66,13 +66,19 @@ impl Place {
 
     pub(crate) fn model(&self, folder: &str, config: &Value, tensors: &Tensors) -> PathBuf {
         self.write(&format!("{folder}/config.json"), config.to_string());
-        self.write(&format!("{folder}/model.safetensors"), safetensors(tensors, "F32"));
+        self.write(
+            &format!("{folder}/model.safetensors"),
+            safetensors(tensors, "F32"),
+        );
         self.path(folder)
     }
 
     pub(crate) fn adapter(&self, folder: &str, settings: &Value, tensors: &Tensors) -> PathBuf {
         self.write(&format!("{folder}/adapter_config.json"), settings.to_string());
-        self.write(&format!("{folder}/adapter_model.safetensors"), safetensors(tensors, "F32"));
+        self.write(
+            &format!("{folder}/adapter_model.safetensors"),
+            safetensors(tensors, "F32"),
+        );
         self.path(folder)
     }
 }

@@ -11,8 +11,14 @@ const AUDIT: &str = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }
 
 /// Factors of `c_attn` of the tiny GPT-2, of rank 2.
 const FACTORS: [(&str, &[u64]); 2] = [
-    ("base_model.model.transformer.h.0.attn.c_attn.lora_A.weight", &[2, 4]),
-    ("base_model.model.transformer.h.0.attn.c_attn.lora_B.weight", &[12, 2]),
+    (
+        "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight",
+        &[2, 4],
+    ),
+    (
+        "base_model.model.transformer.h.0.attn.c_attn.lora_B.weight",
+        &[12, 2],
+    ),
 ];
 
 fn settings(base: &str, changed: &[(&str, Value)]) -> String {
@@ -28,7 +34,10 @@ fn settings(base: &str, changed: &[(&str, Value)]) -> String {
 
 fn adapter(place: &Workplace, folder: &str, settings: &str) {
     place.write(&format!("{folder}/adapter_config.json"), settings);
-    place.write(&format!("{folder}/adapter_model.safetensors"), safetensors(&FACTORS));
+    place.write(
+        &format!("{folder}/adapter_model.safetensors"),
+        safetensors(&FACTORS),
+    );
 }
 
 /// Runs `plan` with the hub's cache in the folder `hub`.
@@ -53,16 +62,28 @@ fn planned(place: &Workplace) -> String {
 fn of_an_output_folder_the_last_checkpoint_is_audited_and_that_is_said() {
     let place = Workplace::new(AUDIT);
     for step in [500, 1000] {
-        adapter(&place, &format!("tuned/checkpoint-{step}"), &settings("../../models/tiny", &[]));
+        adapter(
+            &place,
+            &format!("tuned/checkpoint-{step}"),
+            &settings("../../models/tiny", &[]),
+        );
     }
     let output = plan(&place);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains("checkpoint-1000 is the last"), "{said}");
+    assert!(
+        output.status.success() && said.contains("checkpoint-1000 is the last"),
+        "{said}"
+    );
     let rules = place.read("run/cells.mk");
     assert!(rules.contains("--checkpoint tuned/checkpoint-1000 "), "{rules}");
     assert!(!rules.contains("checkpoint-500"), "{rules}");
     let facts = place.read("run/cells/tiny-tuned-bucketed-s0/cell.toml");
-    for fact in ["rank = 2", "targets = \"c_attn\"", "trainable_parameters = 32", "parameters = 328"] {
+    for fact in [
+        "rank = 2",
+        "targets = \"c_attn\"",
+        "trainable_parameters = 32",
+        "parameters = 328",
+    ] {
         assert!(facts.contains(fact), "{facts}");
     }
 }
@@ -73,7 +94,10 @@ fn the_revision_that_an_adapter_names_chooses_its_base() {
     let (main, other) = ("a".repeat(40), "b".repeat(40));
     for commit in [&main, &other] {
         let folder = format!("hub/models--acme--tiny/snapshots/{commit}");
-        place.write(&format!("{folder}/config.json"), place.read("models/tiny/config.json"));
+        place.write(
+            &format!("{folder}/config.json"),
+            place.read("models/tiny/config.json"),
+        );
         place.write(&format!("{folder}/model.safetensors"), safetensors(&TINY_GPT2));
     }
     place.write("hub/models--acme--tiny/refs/main", &main);
@@ -85,12 +109,30 @@ fn the_revision_that_an_adapter_names_chooses_its_base() {
         (json!(other), &other),
         (json!(other[..8]), &other),
     ] {
-        adapter(&place, "tuned", &settings("acme/tiny", &[("revision", revision.clone())]));
+        adapter(
+            &place,
+            "tuned",
+            &settings("acme/tiny", &[("revision", revision.clone())]),
+        );
         let rules = planned(&place);
-        assert!(rules.contains(&format!("snapshots/{commit}")), "{revision}: {rules}");
+        assert!(
+            rules.contains(&format!("snapshots/{commit}")),
+            "{revision}: {rules}"
+        );
     }
-    adapter(&place, "tuned", &settings("acme/tiny", &[("revision", json!("step9"))]));
-    refused(&place, &["revision step9", "hf download acme/tiny --revision step9", "BASE="]);
+    adapter(
+        &place,
+        "tuned",
+        &settings("acme/tiny", &[("revision", json!("step9"))]),
+    );
+    refused(
+        &place,
+        &[
+            "revision step9",
+            "hf download acme/tiny --revision step9",
+            "BASE=",
+        ],
+    );
 }
 
 #[track_caller]
@@ -107,9 +149,16 @@ fn refused(place: &Workplace, pieces: &[&str]) {
 fn what_could_not_be_loaded_is_refused_before_anything_is_built() {
     type Change = fn(&Workplace);
     let cases: [(&[&str], Change); 6] = [
-        (&["adapter_config.json", "use_bdlora", "merge_and_unload", "BASE="], |place| {
-            adapter(place, "tuned", &settings("../models/tiny", &[("use_bdlora", json!({"nblocks": 2}))]));
-        }),
+        (
+            &["adapter_config.json", "use_bdlora", "merge_and_unload", "BASE="],
+            |place| {
+                adapter(
+                    place,
+                    "tuned",
+                    &settings("../models/tiny", &[("use_bdlora", json!({"nblocks": 2}))]),
+                );
+            },
+        ),
         (&["lora_A.weight", "[3, 4]", "found [2, 4]", "BASE="], |place| {
             adapter(place, "tuned", &settings("../models/tiny", &[("r", json!(3))]));
         }),

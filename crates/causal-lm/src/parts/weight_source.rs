@@ -11,7 +11,7 @@ use crate::Error;
 
 /// How a parameter of a new model starts.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Start {
+pub(crate) enum Init {
     Zero,
     One,
     /// Normally distributed, with this deviation.
@@ -20,7 +20,7 @@ pub(crate) enum Start {
 
 /// Parameters being handed to a family.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct WeightSource {
     modules: BTreeMap<String, Module>,
     values: Values,
 }
@@ -33,7 +33,7 @@ enum Values {
     Random(Device),
 }
 
-impl Source {
+impl WeightSource {
     /// The tensors of a file.
     pub(crate) fn stored(config: &Config, tensors: BTreeMap<String, Tensor>) -> Self {
         Self::new(config, Values::Stored(tensors))
@@ -52,7 +52,7 @@ impl Source {
         }
     }
 
-    pub(crate) fn embedding(&mut self, path: &str, start: Start) -> Result<Embedding, Error> {
+    pub(crate) fn embedding(&mut self, path: &str, start: Init) -> Result<Embedding, Error> {
         let module = self.module(path)?;
         Ok(Embedding {
             weight: self.weight(&module, start)?,
@@ -61,7 +61,7 @@ impl Source {
     }
 
     /// A linear layer; a bias of a new one starts at 0.
-    pub(crate) fn linear(&mut self, path: &str, start: Start) -> Result<Linear, Error> {
+    pub(crate) fn linear(&mut self, path: &str, start: Init) -> Result<Linear, Error> {
         let module = self.module(path)?;
         let mut weight = self.weight(&module, start)?;
         let mut layout = Layout::OutIn;
@@ -86,7 +86,7 @@ impl Source {
     pub(crate) fn norm(&mut self, path: &str, epsilon: f64) -> Result<Norm, Error> {
         let module = self.module(path)?;
         Ok(Norm {
-            weight: self.weight(&module, Start::One)?,
+            weight: self.weight(&module, Init::One)?,
             bias: self.bias(&module)?,
             epsilon,
             path: module.path,
@@ -98,36 +98,40 @@ impl Source {
         let mut modules = self.modules.values();
         let head = modules.find(|module| matches!(module.role, Role::Head { .. }));
         match head.cloned() {
-            Some(module) => self.weight(&module, Start::Normal(0.02)).map(Some),
+            Some(module) => self.weight(&module, Init::Normal(0.02)).map(Some),
             None => Ok(None),
         }
     }
 
     fn module(&self, path: &str) -> Result<Module, Error> {
         let module = self.modules.get(path).cloned();
-        module.ok_or_else(|| Error::from(contract::Error::Run(format!("no module {path} in this family's list"))))
+        module.ok_or_else(|| {
+            Error::from(contract::Error::Run(format!(
+                "no module {path} in this family's list"
+            )))
+        })
     }
 
-    fn weight(&mut self, module: &Module, start: Start) -> Result<Tensor, Error> {
+    fn weight(&mut self, module: &Module, start: Init) -> Result<Tensor, Error> {
         self.take(&format!("{}.weight", module.path), &module.weight_shape(), start)
     }
 
     fn bias(&mut self, module: &Module) -> Result<Option<Tensor>, Error> {
         let width = module.bias_width();
         width
-            .map(|width| self.take(&format!("{}.bias", module.path), &[width], Start::Zero))
+            .map(|width| self.take(&format!("{}.bias", module.path), &[width], Init::Zero))
             .transpose()
     }
 
-    fn take(&mut self, name: &str, shape: &[usize], start: Start) -> Result<Tensor, Error> {
+    fn take(&mut self, name: &str, shape: &[usize], start: Init) -> Result<Tensor, Error> {
         match &mut self.values {
             Values::Random(device) => {
                 let shape: Vec<i64> = shape.iter().map(|&size| size as i64).collect();
                 let options = (Kind::Float, *device);
                 Ok(match start {
-                    Start::Zero => Tensor::f_zeros(&shape, options)?,
-                    Start::One => Tensor::f_ones(&shape, options)?,
-                    Start::Normal(deviation) => Tensor::f_randn(&shape, options)?.f_mul_scalar(deviation)?,
+                    Init::Zero => Tensor::f_zeros(&shape, options)?,
+                    Init::One => Tensor::f_ones(&shape, options)?,
+                    Init::Normal(deviation) => Tensor::f_randn(&shape, options)?.f_mul_scalar(deviation)?,
                 })
             }
             Values::Stored(tensors) => tensors.remove(name).ok_or_else(|| {

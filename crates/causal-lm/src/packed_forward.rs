@@ -1,5 +1,5 @@
-//! The way of a batch through the model, block by block, for whoever does not want all of it at once: gradients of a large model are
-//! taken one block after the other.
+//! The forward pass of a packed batch, block by block, for whoever does not want all of it at once: gradients of a large model
+//! are taken one block after the other.
 
 use tch::Tensor;
 
@@ -7,16 +7,16 @@ use crate::families::Pass;
 use crate::parts::{Span, cast};
 use crate::{CausalLm, Error};
 
-/// Documents on their way through a model. They stand one behind the other without padding; attention looks at each alone.
+/// The forward pass of documents that are packed one behind the other without padding; attention looks at each alone.
 #[derive(Debug)]
-pub struct Passage<'a> {
+pub struct PackedForward<'a> {
     model: &'a CausalLm,
-    vectors: Tensor,
-    entered: Tensor,
+    token_embeddings: Tensor,
+    embedded: Tensor,
     pass: Pass,
 }
 
-impl<'a> Passage<'a> {
+impl<'a> PackedForward<'a> {
     pub(crate) fn new(
         model: &'a CausalLm,
         tokens: &Tensor,
@@ -39,26 +39,26 @@ impl<'a> Passage<'a> {
             Span::of_documents(&tokens, lengths, context)?
         };
         let embedding = &decoder.embedding().weight;
-        let vectors = tch::no_grad(|| decoder.embedding().forward(&tokens))?
+        let token_embeddings = tch::no_grad(|| decoder.embedding().forward(&tokens))?
             .f_set_requires_grad(embedding.requires_grad())?;
         Ok(Self {
             model,
-            entered: cast(&decoder.enter(&vectors, &span)?, model.compute)?,
-            vectors,
+            embedded: cast(&decoder.embed(&token_embeddings, &span)?, model.compute)?,
+            token_embeddings,
             pass: Pass::new(decoder, &span, model.compute, training)?,
         })
     }
 
-    /// The tokens' vectors `[rows, tokens, width]`, at which the way back ends: the gradient of a token's row in the embedding is the sum
-    /// of theirs. Where the embedding is the head as well, the head's
-    /// gradient is there already to add them to.
-    pub fn vectors(&self) -> &Tensor {
-        &self.vectors
+    /// The tokens' embeddings `[rows, tokens, width]`, at which the backward pass ends: the gradient of a token's row in the
+    /// embedding is the sum of theirs. Where the embedding is the LM head as well, the head's gradient is there already to add
+    /// them to.
+    pub fn token_embeddings(&self) -> &Tensor {
+        &self.token_embeddings
     }
 
     /// What the first block reads.
-    pub fn entered(&self) -> &Tensor {
-        &self.entered
+    pub fn embedded(&self) -> &Tensor {
+        &self.embedded
     }
 
     /// Number of blocks.
@@ -66,20 +66,20 @@ impl<'a> Passage<'a> {
         self.model.decoder.blocks()
     }
 
-    /// What block `number` makes of what the one before it, or the entrance, gave.
+    /// What block `number` makes of the hidden states of the one before it, or of what the first block reads.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
-    pub fn block(&self, number: usize, stream: &Tensor) -> Result<Tensor, Error> {
-        self.model.decoder.block(number, stream, &self.pass, None)
+    pub fn block(&self, number: usize, hidden_states: &Tensor) -> Result<Tensor, Error> {
+        self.model.decoder.block(number, hidden_states, &self.pass, None)
     }
 
     /// Final hidden states `[tokens, width]` of what the last block gave.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
-    pub fn leave(&self, stream: &Tensor) -> Result<Tensor, Error> {
-        let hidden = self.model.decoder.final_norm().forward(stream)?;
+    pub fn final_norm(&self, hidden_states: &Tensor) -> Result<Tensor, Error> {
+        let hidden = self.model.decoder.final_norm().forward(hidden_states)?;
         let width = hidden.size3()?.2;
         Ok(hidden.f_reshape([-1, width])?)
     }
@@ -89,10 +89,10 @@ impl<'a> Passage<'a> {
     /// # Errors
     /// [`Error::Torch`] where memory runs out.
     pub fn hidden(&self) -> Result<Tensor, Error> {
-        let mut stream = self.entered.shallow_clone();
+        let mut hidden_states = self.embedded.shallow_clone();
         for number in 0..self.blocks() {
-            stream = self.block(number, &stream)?;
+            hidden_states = self.block(number, &hidden_states)?;
         }
-        self.leave(&stream)
+        self.final_norm(&hidden_states)
     }
 }

@@ -1,6 +1,6 @@
-//! Weights laid out for decoding: x·Wᵀ + b of a few rows, in float32 on the CPU.
+//! Weights prepacked for decoding: x·Wᵀ + b of a few rows, in float32 on the CPU.
 //!
-//! A matrix product rearranges its weights so that the processor reads them straight through. LibTorch's does so at every call, which
+//! A matrix product rearranges its weights so that the processor reads them in the order of memory. LibTorch's does so at every call, which
 //! pays for thousands of rows; with the few that decoding has, rearranging takes longer than multiplying. Here it is done once.
 
 use rayon::prelude::*;
@@ -19,15 +19,15 @@ const WORTH_A_THREAD: usize = 1 << 18;
 
 /// A weight `[out, in]` as panels of [`LANES`] outputs: for each input its weights to them, side by side.
 #[derive(Debug)]
-pub(crate) struct Packed {
+pub(crate) struct Prepacked {
     panels: Vec<[f32; LANES]>,
     bias: Vec<f32>,
     from: usize,
     to: usize,
 }
 
-impl Packed {
-    /// Lays out a weight `[out, in]` and its bias; `None` where it is not in float32 on the CPU.
+impl Prepacked {
+    /// Prepacks a weight `[out, in]` and its bias; `None` where it is not in float32 on the CPU.
     pub(crate) fn new(weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Self>, Error> {
         if weight.kind() != Kind::Float || weight.device() != Device::Cpu {
             return Ok(None);
@@ -115,7 +115,7 @@ impl Packed {
     }
 }
 
-/// Rows of an input in blocks; within a block the numbers of one place stand side by side, so that they are read straight through
+/// Rows of an input in blocks; within a block the numbers of one place stand side by side, so that they are read in the order of memory
 /// beside the weights to them.
 struct Blocks {
     numbers: Vec<f32>,
@@ -299,11 +299,11 @@ mod tests {
             let input = random(&[&shape[..], &[from]].concat());
             let (weight, bias) = (random(&[to, from]), random(&[to]));
             let bias = biased.then_some(&bias);
-            let packed = Packed::new(&weight, bias).unwrap().unwrap();
+            let prepacked = Prepacked::new(&weight, bias).unwrap().unwrap();
             let expected = input.linear(&weight, bias);
             for threads in [1, 2, 3] {
                 tch::set_num_threads(threads);
-                let found = packed.multiply(&input).unwrap();
+                let found = prepacked.multiply(&input).unwrap();
                 assert_eq!(found.size(), expected.size());
                 let error = (&found - &expected).abs().max().double_value(&[]);
                 assert!(error < 1e-4, "{shape:?} {from} {to}: {error}");

@@ -1,7 +1,7 @@
 //! Attention of one new token to a cache, on the CPU.
 //!
 //! LibTorch's kernel is made for many queries: for a single one it calls MKL's matrix-vector product for each head of each row, which
-//! takes a third of the time of decoding with a small model. Here each head's keys and values are read once, straight through.
+//! takes a third of the time of decoding with a small model. Here each head's keys and values are read once, in the order of memory.
 
 use half::bf16;
 use tch::{Device, Kind, Tensor};
@@ -19,7 +19,7 @@ const WORTH_A_THREAD: usize = 1 << 22;
 ///
 /// `query` is `[rows, heads, 1, width]`, keys and values `[rows, key heads, held, width]`; `mask`, where there is one, is boolean
 /// and broadcasts to `[rows, 1, 1, held]`.
-pub(crate) fn attend_single(
+pub(crate) fn decode_attention(
     query: &Tensor,
     keys: &Tensor,
     values: &Tensor,
@@ -95,7 +95,7 @@ impl Number for bf16 {
     }
 }
 
-/// The numbers of a tensor whose two last dimensions lie in one piece, head by head.
+/// The numbers of a tensor whose two last dimensions are contiguous, head by head.
 struct Heads<'a, N> {
     numbers: &'a [N],
     strides: [usize; 2],
@@ -318,7 +318,7 @@ mod x86 {
         let width = output.len();
         let mut parts = output.as_chunks_mut::<LANES>().0;
         let mut first = 0;
-        // As many at once as there are, so that values are read straight through.
+        // As many at once as there are, so that values are read in the order of memory.
         while !parts.is_empty() {
             let count = match parts.len() {
                 4.. => some_values::<N, 4>(shares, values, width, first, parts),
@@ -385,7 +385,7 @@ mod tests {
                         .view([1, 1, 1, held])
                         .ge_tensor(&counts.remainder(held))
                 });
-                let found = attend_single(&query, &keys, &values, mask.as_ref(), Some(0.3))
+                let found = decode_attention(&query, &keys, &values, mask.as_ref(), Some(0.3))
                     .unwrap()
                     .unwrap();
                 let expected = Tensor::scaled_dot_product_attention(
