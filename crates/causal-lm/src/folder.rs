@@ -1,65 +1,32 @@
 //! Checkpoints as folders: a whole model in the Hugging Face layout, or an adapter in peft's beside its base.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use contract::model_hub;
+use model_folder::{Checkpoint, Module, TOKENIZER_FILES};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
-use crate::adapter::{self, ADAPTER_CONFIG};
-use crate::{CausalLm, Error, weights};
-
-/// Files of the tokenizer that go with a model.
-const TOKENIZER_FILES: [&str; 6] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-];
+use crate::{CausalLm, Error, adapter, weights};
 
 /// Reads a checkpoint: a model folder, or an adapter folder with its base, which is `base` or else what the adapter's settings
-/// name: a folder beside it or anywhere, or a hub name in the local cache. Returns the folder that holds the tokenizer as well.
+/// name: a folder beside it or anywhere, or a hub name in the local cache; a folder of checkpoints stands for the last of them.
+/// Returns the folder that holds the tokenizer as well.
 ///
 /// # Errors
-/// [`contract::Error::Input`] naming file and tensor, or the base that is not there.
+/// As [`Checkpoint::open`]; and [`contract::Error::Input`] for a weight that is not finite.
 pub fn load_checkpoint(
     folder: &Path,
     base: Option<&Path>,
     kind: Kind,
     device: Device,
 ) -> Result<(CausalLm, PathBuf), Error> {
-    if !folder.join(ADAPTER_CONFIG).exists() {
-        return Ok((CausalLm::load(folder, kind, device)?, folder.to_path_buf()));
+    let checkpoint = Checkpoint::open(folder, base)?;
+    let mut model = CausalLm::of_folder(&checkpoint.model, kind, device)?;
+    if let Some(adapter) = &checkpoint.adapter {
+        adapter::apply(&mut model, adapter)?;
     }
-    let base = match base {
-        Some(base) => base.to_path_buf(),
-        None => named_base(folder)?,
-    };
-    let mut model = CausalLm::load(&base, kind, device)?;
-    adapter::read(&mut model, folder)?;
-    let tokenizer = if folder.join("tokenizer.json").exists() {
-        folder.to_path_buf()
-    } else {
-        base
-    };
-    Ok((model, tokenizer))
-}
-
-/// The base that an adapter's settings name. A relative folder is looked for from the adapter's own first, since that is how a
-/// pair of folders is moved about.
-fn named_base(folder: &Path) -> Result<PathBuf, Error> {
-    let name = adapter::base(folder)?;
-    let found = model_hub::find(&name, folder).or_else(|| model_hub::find(&name, Path::new(".")));
-    found.ok_or_else(|| {
-        let problem = format!(
-            "base_model_name_or_path: {name} is no folder here and no model in the hub's cache. Name the base with --base, or \
-             download it: hf download {name}"
-        );
-        contract::Error::input(folder.join(ADAPTER_CONFIG), problem).into()
-    })
+    Ok((model, checkpoint.tokenizer))
 }
 
 /// Writes a whole model into an existing folder: configuration, weights in `kind`, and the tokenizer found in `tokenizer`.
@@ -76,6 +43,21 @@ pub fn write_model_folder(
     for parameter in model.parameters_mut() {
         tensors.insert(parameter.name, parameter.tensor.f_detach()?.f_to_kind(kind)?);
     }
+    // A bias that an adapter gave to a layer without one has no place in a folder of this family.
+    let known: BTreeSet<String> = model
+        .config
+        .modules()
+        .iter()
+        .flat_map(Module::tensors)
+        .map(|(name, _)| name)
+        .collect();
+    if let Some(name) = tensors.keys().find(|name| !known.contains(*name)) {
+        let problem = format!(
+            "{name}: a {} has no such parameter; the adapter cannot be merged",
+            model.config.model_type()
+        );
+        return Err(contract::Error::Run(problem).into());
+    }
     let mut config = model.config.json.clone();
     config["dtype"] = Value::String(
         if kind == Kind::BFloat16 {
@@ -91,8 +73,8 @@ pub fn write_model_folder(
     }
     let generation = serde_json::json!({
         "_from_model_config": true,
-        "bos_token_id": model.config.begin_token,
-        "eos_token_id": match &model.config.end_tokens[..] {
+        "bos_token_id": model.config.bos_token_id,
+        "eos_token_id": match &model.config.eos_token_ids[..] {
             [one] => Value::from(*one),
             several => Value::from(several),
         },

@@ -21,10 +21,10 @@
 //! ```
 //!
 //! A family is one file under `families`, put together from `parts` and chosen by `model_type`; the names of its parameters
-//! are those of the PyTorch `state_dict`, so that nothing is renamed on the way in or out.
+//! are those of the PyTorch `state_dict`, so that nothing is renamed on the way in or out. What a folder holds, and whether it
+//! fits, is known from `model-folder` before a weight is read.
 
 mod adapter;
-pub mod config;
 mod device;
 mod error;
 mod families;
@@ -32,20 +32,18 @@ mod folder;
 mod kv_cache;
 mod lora;
 mod model;
+mod packed_forward;
 mod padding;
 mod parts;
-mod passage;
 mod tokenizer;
 pub mod weights;
 
-pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS};
-pub use config::Config;
 pub use device::{arithmetic, device, resolve};
 pub use error::Error;
 pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
 pub use kv_cache::KvCache;
-pub use lora::{LoraSettings, LoraTargets};
 pub use model::{CausalLm, ParameterMut};
+pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, LoraTargets};
+pub use packed_forward::PackedForward;
 pub use padding::LeftPadding;
-pub use passage::Passage;
 pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

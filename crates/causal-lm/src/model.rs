@@ -6,11 +6,14 @@ use std::path::Path;
 
 use contract::pipeline::Architecture;
 use matrix_product::{is_few_rows, product};
+use model_folder::Model;
+use model_folder::adapter::Table;
 use tch::{Device, Kind, Tensor};
 
-use crate::families::{self, BUFFERS, Decoder, Pass};
-use crate::parts::{Linear, Packed, Part, Source, Span, cast};
-use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, Passage, lora, weights};
+use crate::adapter::LoadedAdapter;
+use crate::families::{self, Decoder, Pass};
+use crate::parts::{Layout, Linear, LowRank, Part, Prepacked, Span, WeightSource, cast};
+use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, PackedForward, lora, weights};
 
 /// A decoder-only language model.
 #[derive(Debug)]
@@ -22,9 +25,11 @@ pub struct CausalLm {
     head: Option<Tensor>,
     /// The head in float32 where it is kept in half precision; made when it is first needed.
     float_head: OnceCell<Tensor>,
-    /// The head in float32 laid out for few rows, where the model was prepared to decode.
-    packed_head: Option<Packed>,
-    lora: Option<LoraSettings>,
+    /// The head in float32, prepacked for few rows, where the model was prepared to decode.
+    prepacked_head: Option<Prepacked>,
+    pub(crate) adapter: Option<LoadedAdapter>,
+    /// Whether an adapter was read that changes nothing.
+    pub(crate) is_unchanged_base: bool,
     pub(crate) compute: Kind,
     device: Device,
 }
@@ -44,29 +49,23 @@ impl CausalLm {
     /// # Errors
     /// [`contract::Error::Input`] naming file, tensor, expected and found; [`Error::Torch`] where memory runs out.
     pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<Self, Error> {
-        let config = Config::load(folder)?;
-        let (file, mut tensors) = weights::read_folder(folder, kind, device)?;
-        let names = config.family.head_names();
-        let stored_head = names.iter().find_map(|name| tensors.remove(*name));
-        let head = if config.tied_head {
-            None
-        } else {
-            Some(checked_head(stored_head, &config, &file)?)
-        };
-        let mut source = Source::File {
-            file,
-            tensors,
-            prefix: config.family.prefix(),
-        };
+        Self::of_folder(&Model::open(folder)?, kind, device)
+    }
+
+    /// Reads the weights of a folder that was found to fit its configuration.
+    pub(crate) fn of_folder(folder: &Model, kind: Kind, device: Device) -> Result<Self, Error> {
+        let config = folder.config.clone();
+        let mut source = WeightSource::stored(&config, weights::read_model(folder, kind, device)?);
+        let head = source.head()?;
         let decoder = families::build(&config, &mut source, device)?;
-        source.finish(&BUFFERS)?;
         Ok(Self {
             config,
             decoder,
             head,
             float_head: OnceCell::new(),
-            packed_head: None,
-            lora: None,
+            prepacked_head: None,
+            adapter: None,
+            is_unchanged_base: false,
             compute: kind,
             device,
         })
@@ -76,18 +75,18 @@ impl CausalLm {
     ///
     /// # Errors
     /// [`contract::Error::Configuration`] for an impossible shape.
-    pub fn random(shape: &Architecture, end_token: i64, seed: u64, device: Device) -> Result<Self, Error> {
-        let config = Config::gpt2(shape, end_token)
-            .map_err(|problem| contract::Error::Configuration(format!("model.architecture: {problem}")))?;
+    pub fn random(shape: &Architecture, eos_token_id: i64, seed: u64, device: Device) -> Result<Self, Error> {
+        let config = Model::gpt2(shape, eos_token_id)?.config;
         tch::manual_seed(seed as i64);
-        let decoder = families::build(&config, &mut Source::Random { device }, device)?;
+        let decoder = families::build(&config, &mut WeightSource::random(&config, device), device)?;
         Ok(Self {
             config,
             decoder,
             head: None,
             float_head: OnceCell::new(),
-            packed_head: None,
-            lora: None,
+            prepacked_head: None,
+            adapter: None,
+            is_unchanged_base: false,
             compute: Kind::Float,
             device,
         })
@@ -103,9 +102,14 @@ impl CausalLm {
         self.compute
     }
 
-    /// The adapter's settings, where there is one.
+    /// The settings of the adapter, where there is one.
     pub fn lora(&self) -> Option<&LoraSettings> {
-        self.lora.as_ref()
+        self.adapter.as_ref().map(|adapter| &adapter.settings)
+    }
+
+    /// Whether the checkpoint was an adapter that changes nothing: the model is its base.
+    pub fn adapter_is_zero(&self) -> bool {
+        self.is_unchanged_base
     }
 
     /// Final hidden states `[rows, tokens, width]` of token ids `[rows, tokens]` (int64), or of vectors in place of them
@@ -122,23 +126,28 @@ impl CausalLm {
         let decoder = &*self.decoder;
         let span = Span::new(tokens, padding, cache.as_deref(), self.config.context)?;
         let pass = Pass::new(decoder, &span, self.compute, false)?;
-        let mut stream = cast(&decoder.enter(tokens, &span)?, self.compute)?;
+        let mut hidden_states = cast(&decoder.embed(tokens, &span)?, self.compute)?;
         for layer in 0..decoder.blocks() {
-            stream = decoder.block(layer, &stream, &pass, cache.as_deref_mut())?;
+            hidden_states = decoder.block(layer, &hidden_states, &pass, cache.as_deref_mut())?;
         }
         if let Some(cache) = cache {
             cache.advance(span.length());
         }
-        decoder.final_norm().forward(&stream)
+        decoder.final_norm().forward(&hidden_states)
     }
 
-    /// The way of documents through the model, block by block: `tokens` `[tokens]` holds them one behind the other, without
+    /// The forward pass of packed documents, block by block: `tokens` `[tokens]` holds them one behind the other, without
     /// padding, and `lengths` says how long each is. With `training`, an adapter's dropout is at work.
     ///
     /// # Errors
     /// [`contract::Error::Run`] where a document does not fit into the context, or the lengths do not add up.
-    pub fn passage(&self, tokens: &Tensor, lengths: &[i64], training: bool) -> Result<Passage<'_>, Error> {
-        Passage::new(self, tokens, lengths, training)
+    pub fn packed_forward(
+        &self,
+        tokens: &Tensor,
+        lengths: &[i64],
+        training: bool,
+    ) -> Result<PackedForward<'_>, Error> {
+        PackedForward::new(self, tokens, lengths, training)
     }
 
     /// The vectors `[…, width]` that token ids `[…]` stand for at the model's input.
@@ -161,8 +170,8 @@ impl CausalLm {
     /// [`Error::Torch`] for wrong shapes.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let hidden = cast(hidden, Kind::Float)?;
-        if let Some(packed) = self.packed_head.as_ref().filter(|_| is_few_rows(&hidden)) {
-            return packed.multiply(&hidden);
+        if let Some(prepacked) = self.prepacked_head.as_ref().filter(|_| is_few_rows(&hidden)) {
+            return prepacked.multiply(&hidden);
         }
         Ok(product(&hidden, &self.float_head()?, None)?)
     }
@@ -189,7 +198,7 @@ impl CausalLm {
     /// The name that the head's tensor has among the parameters.
     pub fn head_name(&self) -> String {
         match &self.head {
-            Some(_) => self.config.family.head_names()[0].to_owned(),
+            Some(_) => self.own_head_name(),
             None => self.embedding_name(),
         }
     }
@@ -204,7 +213,7 @@ impl CausalLm {
         KvCache::new(self.config.layers, tokens)
     }
 
-    /// Lays weights out once more, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
+    /// Prepacks the weights, beside what they are, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
     /// times as fast. Memory holds them twice. Of a model in bf16 it is the head alone, which is multiplied in float32. Whatever
     /// gives parameters out to be changed undoes it.
     ///
@@ -212,24 +221,24 @@ impl CausalLm {
     /// [`Error::Torch`] where memory runs out.
     pub fn prepare_to_decode(&mut self) -> Result<(), Error> {
         for linear in linears(&mut *self.decoder) {
-            linear.pack()?;
+            linear.prepack()?;
         }
         let head = cast(self.head(), Kind::Float)?;
-        self.packed_head = Packed::new(&head, None)?;
+        self.prepacked_head = Prepacked::new(&head, None)?;
         Ok(())
     }
 
     /// Every parameter of the model itself, sorted by name; an adapter's factors are not among them.
     pub fn parameters_mut(&mut self) -> Vec<ParameterMut<'_>> {
-        let head_name = self.config.family.head_names()[0];
-        self.packed_head = None;
+        let head_name = self.own_head_name();
+        self.prepacked_head = None;
         self.float_head = OnceCell::new();
         let mut parameters: Vec<ParameterMut<'_>> = Vec::new();
         for part in self.decoder.parts_mut() {
             let (path, weight, bias) = match part {
                 Part::Embedding(embedding) => (&embedding.path, &mut embedding.weight, None),
                 Part::Linear(linear) => {
-                    linear.packed = None;
+                    linear.prepacked = None;
                     (&linear.path, &mut linear.weight, linear.bias.as_mut())
                 }
                 Part::Norm(norm) => (&norm.path, &mut norm.weight, norm.bias.as_mut()),
@@ -244,7 +253,7 @@ impl CausalLm {
             });
         }
         parameters.extend(self.head.as_mut().map(|tensor| ParameterMut {
-            name: head_name.to_owned(),
+            name: head_name,
             tensor,
         }));
         parameters.sort_by(|first, second| first.name.cmp(&second.name));
@@ -328,48 +337,109 @@ impl CausalLm {
         Ok(adapted)
     }
 
-    /// Adds an adapter with zero effect, whose factors are then overwritten by those of a file.
-    pub(crate) fn attach_adapter(&mut self, settings: &LoraSettings) -> Result<Vec<String>, Error> {
-        self.lora = Some(settings.clone());
-        lora::attach(linears(&mut *self.decoder), settings, self.config.model_type())
+    /// Adds an adapter with zero effect.
+    fn attach_adapter(&mut self, settings: &LoraSettings) -> Result<Vec<String>, Error> {
+        self.adapter = Some(LoadedAdapter {
+            settings: settings.clone(),
+            is_merged: false,
+        });
+        lora::attach(linears(&mut *self.decoder), settings, &self.config)
     }
 
-    /// Puts modules that were trained whole beside an adapter in place of the model's own; returns what belongs to none.
-    pub(crate) fn replace_whole(
-        &mut self,
-        mut stored: BTreeMap<String, Tensor>,
-        file: &Path,
-    ) -> Result<BTreeMap<String, Tensor>, Error> {
-        let (compute, device) = (self.compute, self.device);
-        let names = self.config.family.head_names();
-        let stored_head = names
-            .iter()
-            .chain(&["lm_head.weight"])
-            .find_map(|name| stored.remove(*name));
-        if self.config.tied_head {
-            // The head that is not named stays what it was, also where the embedding that it shared is replaced.
+    /// Gives the model an LM head of its own, a copy of the embedding.
+    pub(crate) fn untie(&mut self) -> Result<(), Error> {
+        if self.head.is_none() {
             self.head = Some(self.decoder.embedding().weight.f_detach_copy()?);
             self.config = self.config.clone().untied();
         }
-        if stored_head.is_some() {
-            let head = checked_head(stored_head, &self.config, file)?;
-            self.head = Some(head.f_to_device(device)?.f_to_kind(compute)?);
-        }
-        for ParameterMut { name, tensor } in self.parameters_mut() {
-            let Some(found) = stored.remove(&name) else {
-                continue;
-            };
-            if found.size() != tensor.size() {
-                let problem = format!(
-                    "tensor {name}: expected shape {:?}, found {:?}",
-                    tensor.size(),
-                    found.size()
+        Ok(())
+    }
+
+    /// Puts a tensor in the place of a parameter; returns whether that changes anything.
+    pub(crate) fn replace(&mut self, parameter: &str, value: &Tensor) -> Result<bool, Error> {
+        let value = value.f_to_device(self.device)?.f_to_kind(self.compute)?;
+        let mut parameters = self.parameters_mut().into_iter();
+        let Some(ParameterMut { tensor, .. }) = parameters.find(|known| known.name == parameter) else {
+            return Err(contract::Error::Run(format!("no parameter {parameter} in this model")).into());
+        };
+        let changes = !tensor.f_equal(&value)?;
+        // A weight that lies transposed in memory does so again.
+        *tensor = if tensor.is_contiguous() || tensor.dim() != 2 {
+            value
+        } else {
+            value.f_tr()?.f_contiguous()?.f_tr()?
+        };
+        Ok(changes)
+    }
+
+    /// Puts rows in the place of those of some tokens; returns whether that changes anything.
+    pub(crate) fn replace_rows(
+        &mut self,
+        table: Table,
+        tokens: &[usize],
+        rows: &Tensor,
+    ) -> Result<bool, Error> {
+        let name = match table {
+            Table::Head => self.head_name(),
+            Table::Embedding => self.embedding_name(),
+        };
+        let tokens: Vec<i64> = tokens.iter().map(|&token| token as i64).collect();
+        let tokens = Tensor::f_from_slice(&tokens)?.f_to_device(self.device)?;
+        let rows = rows.f_to_device(self.device)?.f_to_kind(self.compute)?;
+        let whole = match table {
+            Table::Head => self.head(),
+            Table::Embedding => self.embedding_table(),
+        };
+        let whole = whole.f_index_copy(0, &tokens, &rows)?;
+        self.replace(&name, &whole)
+    }
+
+    /// Adds a low-rank update of a file; returns whether it changes anything.
+    pub(crate) fn update(
+        &mut self,
+        update: &model_folder::adapter::LowRank,
+        factors: LowRank,
+        bias: Option<Tensor>,
+    ) -> Result<bool, Error> {
+        let factors = factors.on(self.device)?;
+        self.prepacked_head = None;
+        self.float_head = OnceCell::new();
+        if update.is_embedding {
+            let changes = factors.has_effect()?;
+            let embeddings = self.decoder.parts_mut().into_iter();
+            let mut embeddings = embeddings.filter_map(|part| match part {
+                Part::Embedding(embedding) => Some(embedding),
+                Part::Linear(_) | Part::Norm(_) => None,
+            });
+            let Some(embedding) = embeddings.find(|embedding| embedding.path == update.path) else {
+                return Err(
+                    contract::Error::Run(format!("no embedding {} in this model", update.path)).into(),
                 );
-                return Err(contract::Error::input(file, problem).into());
-            }
-            *tensor = found.f_to_device(device)?.f_to_kind(compute)?;
+            };
+            let added = factors.product()?.f_tr()?;
+            embedding.weight = embedding.weight.f_to_kind(Kind::Float)?.f_add(&added)?;
+            return Ok(changes);
         }
-        Ok(stored)
+        if update.is_head {
+            let head = self.head().f_to_kind(Kind::Float)?;
+            let mut head = Linear::new(update.path.clone(), head, None, Layout::OutIn);
+            let changes = head.take_update(factors, None, update.residual)?;
+            head.merge()?;
+            self.head = Some(head.weight);
+            return Ok(changes);
+        }
+        let linears = linears(&mut *self.decoder).into_iter();
+        let Some(linear) = linears.into_iter().find(|linear| linear.path == update.path) else {
+            return Err(contract::Error::Run(format!("no layer {} in this model", update.path)).into());
+        };
+        linear.take_update(factors, bias, update.residual)
+    }
+
+    /// Whether linear layers lie `[in, out]`, as GPT-2's.
+    pub(crate) fn has_transposed_weights(&mut self) -> bool {
+        linears(&mut *self.decoder)
+            .iter()
+            .any(|linear| linear.layout == Layout::InOut)
     }
 
     /// Adds the adapter's update to the weights; the model has no adapter afterwards.
@@ -378,10 +448,14 @@ impl CausalLm {
     /// [`Error::Torch`] where memory runs out.
     pub fn merge(&mut self) -> Result<(), Error> {
         let _guard = tch::no_grad_guard();
-        self.lora = None;
+        self.adapter = None;
         linears(&mut *self.decoder)
             .into_iter()
             .try_for_each(Linear::merge)
+    }
+
+    fn own_head_name(&self) -> String {
+        format!("{}.weight", self.config.spec.head_modules[0])
     }
 
     fn freeze(&mut self, compute: Kind) -> Result<(), Error> {
@@ -401,19 +475,4 @@ fn linears(decoder: &mut dyn Decoder) -> Vec<&mut Linear> {
             Part::Embedding(_) | Part::Norm(_) => None,
         })
         .collect()
-}
-
-/// An output head of the shape that the configuration asks for.
-fn checked_head(head: Option<Tensor>, config: &Config, file: &Path) -> Result<Tensor, Error> {
-    let name = config.family.head_names()[0];
-    let expected = [config.vocabulary as i64, config.width as i64];
-    let problem = match head {
-        Some(head) if head.size() == expected => return Ok(head),
-        Some(head) => format!(
-            "tensor {name}: expected shape {expected:?}, found {:?}",
-            head.size()
-        ),
-        None => format!("tensor {name}: expected one, as config.json does not tie the head"),
-    };
-    Err(contract::Error::input(file, problem).into())
 }

@@ -1,17 +1,20 @@
 //! Text to token ids and back, through the `tokenizers` library; and training of a byte-level BPE.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::normalizers::unicode::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, DecoderWrapper, PostProcessorWrapper, Tokenizer, TokenizerBuilder};
+use tokenizers::{AddedToken, DecoderWrapper, Encoding, PostProcessorWrapper, Tokenizer, TokenizerBuilder};
 
 use crate::Error;
 
 /// Name of the token that ends a text, as GPT-2 has it.
 const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Characters of a text that a message shows.
+const SHOWN_CHARACTERS: usize = 60;
 
 /// A tokenizer from `tokenizer.json`.
 #[derive(Debug)]
@@ -20,6 +23,9 @@ pub struct TextTokenizer {
     /// Ids of special tokens, in ascending order.
     special_ids: Vec<i64>,
     digest: String,
+    file: PathBuf,
+    /// Rows of the model's table, where it is known: no text may need a token beyond.
+    rows: i64,
 }
 
 impl TextTokenizer {
@@ -51,7 +57,32 @@ impl TextTokenizer {
             tokenizer,
             special_ids,
             digest: contract::provenance::digest(&path)?,
+            file: path,
+            rows: i64::MAX,
         })
+    }
+
+    /// The same for a model whose table has so many rows. A tokenizer may know tokens beyond them, such as one for padding that was
+    /// added to it alone; a text that needs one is refused, since the model has no vector for it.
+    pub fn with_rows(mut self, rows: usize) -> Self {
+        self.rows = rows as i64;
+        self
+    }
+
+    /// The ids of an encoding, none of them beyond the model's table.
+    fn checked(&self, encoding: &Encoding, text: &str) -> Result<Vec<i64>, Error> {
+        let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
+        let Some(&beyond) = ids.iter().find(|&&id| id >= self.rows) else {
+            return Ok(ids);
+        };
+        let beginning: String = text.chars().take(SHOWN_CHARACTERS).collect();
+        let problem = format!(
+            "the text that begins {beginning:?} has the token {beyond} ({:?}), and the model's embedding has {} rows: it knows no \
+             such token. The tokenizer belongs to another model, or tokens were added to it whose rows were not saved",
+            self.token(beyond).unwrap_or_default(),
+            self.rows
+        );
+        Err(contract::Error::input(&self.file, problem).into())
     }
 
     /// Digest of the file, by which tokenizers that are the same are known.
@@ -83,7 +114,7 @@ impl TextTokenizer {
             .tokenizer
             .encode_fast(text, false)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+        self.checked(&encoding, text)
     }
 
     /// The special tokens that the tokenizer puts before a text of its own accord: for Llama the BOS, for GPT-2 and Qwen none.
@@ -95,6 +126,7 @@ impl TextTokenizer {
             .tokenizer
             .encode_fast("a", true)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
+        self.checked(&encoding, "a")?;
         let special = encoding.get_special_tokens_mask().iter();
         let beginning = encoding.get_ids().iter().zip(special);
         Ok(beginning
@@ -113,8 +145,7 @@ impl TextTokenizer {
             .tokenizer
             .encode_char_offsets(text, false)
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        let ids = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
-        Ok((ids, encoding.get_offsets().to_vec()))
+        Ok((self.checked(&encoding, text)?, encoding.get_offsets().to_vec()))
     }
 
     /// Token ids of a text, and how many of them begin within its first `characters` characters.

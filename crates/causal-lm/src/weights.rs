@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use memmap2::Mmap;
+use model_folder::Model;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -21,19 +22,41 @@ const BLOCK_BYTES: usize = 16 << 20;
 /// # Errors
 /// [`contract::Error::Input`] for a missing or damaged file, or a type of number not supported here.
 pub fn read(path: &Path, kind: Kind, device: Device) -> Result<BTreeMap<String, Tensor>, Error> {
+    read_some(path, &|_| true, kind, device, false)
+}
+
+/// Reads the `wanted` tensors of a safetensors file, all of whose numbers must be finite.
+///
+/// # Errors
+/// As [`read`], and [`contract::Error::Input`] naming a tensor that holds a number that is not finite.
+pub(crate) fn read_finite(
+    path: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+    kind: Kind,
+    device: Device,
+) -> Result<BTreeMap<String, Tensor>, Error> {
+    read_some(path, wanted, kind, device, true)
+}
+
+fn read_some(
+    path: &Path,
+    wanted: &dyn Fn(&str) -> bool,
+    kind: Kind,
+    device: Device,
+    must_be_finite: bool,
+) -> Result<BTreeMap<String, Tensor>, Error> {
     let bad = |problem: String| contract::Error::input(path, problem);
     let file = File::open(path).map_err(|error| bad(format!("cannot be opened: {error}")))?;
     let map = map(&file).map_err(|error| bad(format!("cannot be mapped: {error}")))?;
     let tensors =
         SafeTensors::deserialize(&map).map_err(|error| bad(format!("expected safetensors: {error}")))?;
     let mut read = BTreeMap::new();
-    for (name, view) in tensors.iter() {
+    for (name, view) in tensors.iter().filter(|(name, _)| wanted(name)) {
         let stored = match view.dtype() {
             Dtype::F32 => Kind::Float,
             Dtype::F16 => Kind::Half,
             Dtype::BF16 => Kind::BFloat16,
             Dtype::F64 => Kind::Double,
-            // Masks that older files carry; they are ignored later.
             Dtype::U8 | Dtype::BOOL => Kind::Uint8,
             Dtype::I64 => Kind::Int64,
             other => {
@@ -43,32 +66,48 @@ pub fn read(path: &Path, kind: Kind, device: Device) -> Result<BTreeMap<String, 
                 .into());
             }
         };
-        let kept = if matches!(stored, Kind::Uint8 | Kind::Int64) {
-            stored
-        } else {
-            kind
-        };
+        let is_float = !matches!(stored, Kind::Uint8 | Kind::Int64);
+        let kept = if is_float { kind } else { stored };
         let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
         let tensor = Tensor::f_empty(&shape[..], (kept, device))?;
-        copy_blocks(&tensor, view.data(), stored, &map)?;
+        let are_finite = copy_blocks(&tensor, view.data(), stored, &map, must_be_finite && is_float)?;
+        if !are_finite {
+            return Err(bad(format!(
+                "tensor {name}: expected finite numbers, found one that is infinite or not a number. Training most likely \
+                 diverged before it was saved; take an earlier checkpoint"
+            ))
+            .into());
+        }
         read.insert(name.to_owned(), tensor);
     }
     Ok(read)
 }
 
 /// Copies numbers of the type `stored` into `tensor`, and lets go of the file's pages block by block: else the whole file
-/// would count as resident beside the tensors.
-fn copy_blocks(tensor: &Tensor, data: &[u8], stored: Kind, map: &Mmap) -> Result<(), Error> {
+/// would count as resident beside the tensors. Returns whether all numbers are finite, where that `is_asked`.
+fn copy_blocks(
+    tensor: &Tensor,
+    data: &[u8],
+    stored: Kind,
+    map: &Mmap,
+    is_asked: bool,
+) -> Result<bool, Error> {
     let flat = tensor.f_view([-1])?;
+    let mut are_finite = true;
     let width = stored.elt_size_in_bytes();
     for (number, block) in data.chunks(BLOCK_BYTES).enumerate() {
         let count = (block.len() / width) as i64;
         let source = Tensor::f_from_data_size(block, &[count], stored)?;
         let start = (number * BLOCK_BYTES / width) as i64;
-        flat.f_narrow(0, start, count)?.f_copy_(&source)?;
+        let mut place = flat.f_narrow(0, start, count)?;
+        place.f_copy_(&source)?;
+        // As they are kept: a number may be too large for that.
+        if is_asked && are_finite {
+            are_finite = place.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
+        }
         forget(map, block);
     }
-    Ok(())
+    Ok(are_finite)
 }
 
 /// Tells the system that a part of the map will not be read again. Only advice: where it fails, nothing is lost.
@@ -89,43 +128,30 @@ fn forget(map: &Mmap, part: &[u8]) {
     }
 }
 
-/// Reads all weights of a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+/// Reads the parameters of a model by their names in the `state_dict`; whatever else its files hold is left there.
 ///
 /// # Errors
-/// [`contract::Error::Input`] where there are none, or one is damaged.
-pub fn read_folder(
-    folder: &Path,
+/// [`contract::Error::Input`] where a file is damaged, or a number is not finite.
+pub(crate) fn read_model(
+    model: &Model,
     kind: Kind,
     device: Device,
-) -> Result<(PathBuf, BTreeMap<String, Tensor>), Error> {
-    let single = folder.join("model.safetensors");
-    if single.exists() {
-        return Ok((single.clone(), read(&single, kind, device)?));
+) -> Result<BTreeMap<String, Tensor>, Error> {
+    let names: HashMap<&str, &str> = model
+        .stored
+        .iter()
+        .map(|(name, stored)| (stored.as_str(), name.as_str()))
+        .collect();
+    let mut parameters = BTreeMap::new();
+    for shard in &model.shards {
+        let tensors = read_finite(shard, &|name| names.contains_key(name), kind, device)?;
+        parameters.extend(
+            tensors
+                .into_iter()
+                .map(|(stored, tensor)| (names[stored.as_str()].to_owned(), tensor)),
+        );
     }
-    let index = folder.join("model.safetensors.index.json");
-    let Ok(text) = std::fs::read_to_string(&index) else {
-        let pickled = folder.join("pytorch_model.bin").exists();
-        let problem = if pickled {
-            "expected model.safetensors, found only pickled weights (pytorch_model.bin), which can run code when read. \
-             Load the model with transformers and save it again with save_pretrained(..., safe_serialization=True)"
-        } else {
-            "expected model.safetensors or model.safetensors.index.json, found neither"
-        };
-        return Err(contract::Error::input(folder, problem).into());
-    };
-    let json: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| contract::Error::input(&index, format!("expected JSON: {error}")))?;
-    let shards = json.get("weight_map").and_then(serde_json::Value::as_object);
-    let shards =
-        shards.ok_or_else(|| contract::Error::input(&index, "expected a table weight_map, found none"))?;
-    let mut names: Vec<&str> = shards.values().filter_map(serde_json::Value::as_str).collect();
-    names.sort_unstable();
-    names.dedup();
-    let mut tensors = BTreeMap::new();
-    for name in names {
-        tensors.extend(read(&folder.join(name), kind, device)?);
-    }
-    Ok((index, tensors))
+    Ok(parameters)
 }
 
 /// Writes tensors in the precision that each has; the folder must exist. The caller makes the file appear whole.

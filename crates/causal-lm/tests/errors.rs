@@ -106,12 +106,12 @@ fn a_layer_too_many_is_refused_too() {
 fn adapter_features_that_are_not_supported_are_refused_by_name() {
     for (key, value) in [
         ("modules_to_save", serde_json::json!(["lm_head"])),
-        ("trainable_token_indices", serde_json::json!([1, 2])),
+        ("trainable_token_indices", serde_json::json!("all")),
         ("target_parameters", serde_json::json!(["mlp.experts"])),
         ("layer_replication", serde_json::json!([[0, 2]])),
         ("target_modules", serde_json::json!("(c_attn")),
         ("target_modules", serde_json::json!(["q_proj"])),
-        ("bias", "all".into()),
+        ("bias", "some".into()),
         ("peft_type", "IA3".into()),
     ] {
         let folder = copy(&fixture("peft-adapter"));

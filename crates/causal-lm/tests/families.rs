@@ -241,7 +241,7 @@ impl Case {
                 .map(|&length| tokens.narrow(1, 0, length))
                 .collect();
             let together = model
-                .passage(&Tensor::cat(&parts, 1).view([-1]), &lengths, false)
+                .packed_forward(&Tensor::cat(&parts, 1).view([-1]), &lengths, false)
                 .unwrap()
                 .hidden()
                 .unwrap();

@@ -57,7 +57,7 @@ impl StageArguments {
 /// Sets up the log on standard error (level by `RUST_LOG`, `info` without it) and a Ctrl-C that leaves no half-written file.
 pub fn start_program() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,contract=info,dupgen=info,causal_lm=info,tuner=info,extractor=info,plagiarism=info,report=info,plan=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,contract=info,dupgen=info,causal_lm=info,model_folder=info,tuner=info,extractor=info,plagiarism=info,report=info,plan=info"));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

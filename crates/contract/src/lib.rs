@@ -36,7 +36,6 @@ pub mod arguments;
 pub mod cell;
 pub mod error;
 pub mod files;
-pub mod model_hub;
 pub mod parquet;
 pub mod pipeline;
 pub mod progress;

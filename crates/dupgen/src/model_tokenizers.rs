@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use contract::{Error, PipelineFile, model_hub};
+use contract::{Error, PipelineFile};
+use model_folder::hub;
 use tokenizers::Tokenizer;
 
 /// A tokenizer, and the models whose folders hold it.
@@ -30,7 +31,7 @@ impl ModelTokenizer {
             let folder = model
                 .path
                 .as_ref()
-                .and_then(|path| model_hub::find(path, &pipeline.resolve(".")));
+                .and_then(|path| hub::find(path, &pipeline.resolve(".")));
             let Some(path) = folder
                 .map(|folder| folder.join("tokenizer.json"))
                 .filter(|path| path.exists())

@@ -31,7 +31,7 @@ impl<'a> Batch<'a> {
         for row in &read {
             let pad = longest - row.len();
             missing.push(pad as i64);
-            tokens.extend(std::iter::repeat_n(model.config.end_token(), pad));
+            tokens.extend(std::iter::repeat_n(model.config.eos_token_id(), pad));
             tokens.extend(row);
         }
         let device = model.device();

@@ -75,7 +75,7 @@ pub(crate) fn search<'a>(
     for step in 1..=new_tokens {
         let logits = batch.next()?;
         for search in &mut searches {
-            search.advance(&logits, &model.model.config.end_tokens);
+            search.advance(&logits, &model.model.config.eos_token_ids);
             search.stop_where_nothing_better_can_come(new_tokens);
         }
         if step == new_tokens || searches.iter().all(|search| search.running.is_empty()) {

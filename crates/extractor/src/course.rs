@@ -3,68 +3,31 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use causal_lm::ADAPTER_CONFIG;
 use contract::Error;
 use contract::pipeline::Extraction;
 use contract::records::{CoursePoint, DocumentKind, Score, Split};
+use model_folder::checkpoints::{self, name, step};
 
 use crate::scoring::EXTRACTABLE_TOKENS;
 
-/// What the names of checkpoints begin with before the number of the step: this project's, and those of transformers.
-const STEP: [&str; 2] = ["step-", "checkpoint-"];
-
 /// The checkpoints that a list of folders names: a folder that is no model but holds models stands for them, in the order of their
-/// steps (checkpoint-500 before checkpoint-1000); those whose name says no step come last, by name.
+/// steps. Where that makes several, it is said which is asked.
 ///
 /// # Errors
 /// [`Error::Input`] for a folder that cannot be read, or that is no model and holds none.
 pub fn expand(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
-    let is_model =
-        |folder: &Path| folder.join("config.json").exists() || folder.join(ADAPTER_CONFIG).exists();
     let mut expanded = Vec::new();
     for folder in folders {
-        if is_model(folder) {
-            expanded.push(folder.clone());
-            continue;
-        }
-        let entries = std::fs::read_dir(folder)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| Error::input(folder, format!("cannot be read: {error}")))?;
-        let mut inside: Vec<PathBuf> = entries
-            .into_iter()
-            .map(|entry| entry.path())
-            .filter(|path| is_model(path) && !is_unfinished(path))
-            .collect();
-        if inside.is_empty() {
-            let problem =
-                format!("expected config.json, {ADAPTER_CONFIG}, or folders with one of them; found none");
-            return Err(Error::input(folder, problem));
-        }
-        inside.sort_by_key(|path| {
-            let step = step(&name(path));
-            (step.is_none(), step, path.clone())
-        });
-        expanded.extend(inside);
+        expanded.extend(checkpoints::expand(folder)?);
+    }
+    if let (Some(last), true) = (expanded.last(), expanded.len() > folders.len()) {
+        tracing::info!(
+            "of {} checkpoints the last by its step is asked, {}; course.parquet follows them all",
+            expanded.len(),
+            last.display()
+        );
     }
     Ok(expanded)
-}
-
-/// The step that a checkpoint's name tells.
-fn step(name: &str) -> Option<i64> {
-    STEP.iter()
-        .find_map(|beginning| name.strip_prefix(beginning)?.parse().ok())
-}
-
-fn name(folder: &Path) -> String {
-    folder
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-/// Whether a folder was left behind while it was being written.
-fn is_unfinished(folder: &Path) -> bool {
-    let ending = folder.extension().and_then(|ending| ending.to_str());
-    matches!(ending, Some("partial" | "replaced"))
 }
 
 /// The settings by which a checkpoint is scored for its points alone: neither other prefixes nor a search around continuations.

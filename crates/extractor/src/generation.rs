@@ -258,7 +258,7 @@ fn draw_batch<'a>(
     if distinct.len() < requests.len() {
         batch.select(&places)?;
     }
-    let end_tokens = &model.model.config.end_tokens;
+    let end_tokens = &model.model.config.eos_token_ids;
     let mut rows: Vec<Row> = requests
         .iter()
         .map(|&request| Row {
@@ -364,7 +364,7 @@ impl Texts<'_> {
     /// A generation without the EOS that ended it, which no document's text has there.
     fn decode_generated(&self, tokens: &[i64]) -> Result<String, Error> {
         match tokens.split_last() {
-            Some((last, rest)) if self.model.model.config.end_tokens.contains(last) => self.decode(rest),
+            Some((last, rest)) if self.model.model.config.eos_token_ids.contains(last) => self.decode(rest),
             _ => self.decode(tokens),
         }
     }

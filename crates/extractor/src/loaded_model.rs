@@ -3,18 +3,12 @@
 use causal_lm::{CausalLm, TextTokenizer};
 use contract::Error;
 use contract::pipeline::Begin;
+use model_folder::cost::{MAX_PREPACKED_BYTES, SMALL_MODEL_BYTES};
 
 use crate::forms::TextBegin;
 
-/// Weights up to this size, in bytes, are read once for each thread: they are small enough for the processor's caches, and the threads
-/// need not wait for each other in every layer. Larger ones are read from memory, once for all.
-const SMALL_MODEL_BYTES: usize = 64 << 20;
-
 /// Copies of a small model, at most: each holds the weights, and batches to share among them run out.
 const MAX_COPIES: usize = 16;
-
-/// Weights up to this size are laid out once more for decoding.
-const MAX_PREPACKED_BYTES: usize = 4 << 30;
 
 /// A model with its tokenizer, and how texts begin for it.
 #[derive(Debug)]
@@ -41,6 +35,7 @@ impl LoadedModel {
     /// # Errors
     /// [`Error::Run`] where the tokenizer cannot say how it begins texts.
     pub fn beginning_as(model: CausalLm, tokenizer: TextTokenizer, begin: TextBegin) -> Result<Self, Error> {
+        let tokenizer = tokenizer.with_rows(model.config.vocabulary);
         let bos = begin.bos(&model.config, &tokenizer)?;
         Ok(Self {
             model,
@@ -90,7 +85,7 @@ impl LoadedModel {
     /// Tokens of a prompt behind the BOS. Where nothing at all would stand before the first new token, the BOS does.
     pub(crate) fn add_bos(&self, prompt: &[i64]) -> Vec<i64> {
         if self.bos.is_empty() && prompt.is_empty() {
-            return vec![self.model.config.begin_token];
+            return vec![self.model.config.bos_token_id];
         }
         [&self.bos, prompt].concat()
     }

@@ -70,7 +70,7 @@ pub(crate) fn search<'a>(
         let token = most_probable(logits.row(0));
         generated.push(token as i64);
         logprobs.push(logits.logprob(0, token));
-        if model.model.config.end_tokens.contains(&(token as i64)) {
+        if model.model.config.eos_token_ids.contains(&(token as i64)) {
             finish = Some(Finish::End);
             break;
         }
@@ -109,8 +109,8 @@ impl Goal<'_> {
     fn is_allowed(&self, token: i64) -> bool {
         let config = &self.loaded.model.config;
         token < self.loaded.tokenizer.vocabulary() as i64
-            && token != config.begin_token
-            && !config.end_tokens.contains(&token)
+            && token != config.bos_token_id
+            && !config.eos_token_ids.contains(&token)
     }
 
     /// Exchanges one token after another until the prompt succeeds or the steps are used up.

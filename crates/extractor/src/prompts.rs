@@ -65,7 +65,7 @@ pub fn choose(
     tokenizer: &TextTokenizer,
     user_prompts: &[String],
 ) -> Result<(Prompts, Skipped), Error> {
-    check_room(settings, config, tokenizer)?;
+    check_room(settings, config)?;
     let mut chooser = Chooser {
         documents,
         settings,
@@ -106,7 +106,7 @@ pub fn choose(
     Ok((prompts, skipped))
 }
 
-fn check_room(settings: &Extraction, config: &Config, tokenizer: &TextTokenizer) -> Result<(), Error> {
+fn check_room(settings: &Extraction, config: &Config) -> Result<(), Error> {
     // The BOS stands before every text.
     let needed = 1 + settings.prefix_tokens + settings.new_tokens;
     if needed > config.context {
@@ -114,13 +114,6 @@ fn check_room(settings: &Extraction, config: &Config, tokenizer: &TextTokenizer)
             "extraction: prefix_tokens = {} and new_tokens = {} need {needed} tokens with the BOS, and the \
              model's context is {}",
             settings.prefix_tokens, settings.new_tokens, config.context
-        )));
-    }
-    if tokenizer.vocabulary() > config.vocabulary {
-        return Err(Error::Configuration(format!(
-            "the tokenizer has {} tokens and the model an embedding of {}; they do not belong together",
-            tokenizer.vocabulary(),
-            config.vocabulary
         )));
     }
     Ok(())

@@ -82,7 +82,7 @@ fn mean_losses(model: &CausalLm, bos: &[i64], texts: &[Vec<i64>]) -> Result<Vec<
     let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     for text in &texts {
         // Padding on the right: causal attention never looks there.
-        let missing = vec![model.config.end_token(); longest - text.len()];
+        let missing = vec![model.config.eos_token_id(); longest - text.len()];
         let padded = text.iter().chain(&missing).copied();
         inputs.extend(bos);
         inputs.extend(padded.clone().take(longest - 1));

@@ -236,7 +236,7 @@ fn read_batch(
         inputs.extend(&tokens[..tokens.len() - 1]);
         // Padding on the right: causal attention never looks there.
         inputs.extend(std::iter::repeat_n(
-            model.config.end_token(),
+            model.config.eos_token_id(),
             longest - tokens.len(),
         ));
     }
@@ -244,7 +244,7 @@ fn read_batch(
     let hidden = hidden_states(model, &inputs, rows)?;
     // Where nothing stands before a text, its first token follows what generation from nothing starts with.
     let first = if bos.is_empty() {
-        Some(hidden_states(model, &[model.config.begin_token], 1)?.select(0, 0))
+        Some(hidden_states(model, &[model.config.bos_token_id], 1)?.select(0, 0))
     } else {
         None
     };

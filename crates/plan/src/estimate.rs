@@ -17,28 +17,20 @@ use std::path::Path;
 use contract::Error;
 use contract::pipeline::{ModeKind, Precision, PromptSource, Rows, Strategy};
 use contract::records::PromptForm;
+use model_folder::cost::{LOGITS_BYTES, MAX_PREPACKED_BYTES};
 
-use crate::weights::Weights;
 use crate::{Plan, PlannedCell};
 
 pub use cut::{CutShare, cut_shares};
 pub use extent::Extent;
+pub use model_folder::cost::BYTES_PER_TOKEN;
 
 mod cut;
 mod extent;
 
-/// Logits that the tuner holds at once.
-const LOGITS_BYTES: f64 = 128.0 * 1024.0 * 1024.0;
-
-/// Weights up to this size the extractor lays out a second time for decoding.
-const LAID_OUT_BYTES: f64 = 4.0 * 1024.0 * 1024.0 * 1024.0;
-
 /// Arithmetic rate that times are estimated with unless another is given, in 10⁹ operations a second: what two cores of a
 /// server CPU reach in float32 on matrices of small models, as a rule of thumb.
 pub const DEFAULT_GFLOPS: f64 = 60.0;
-
-/// Bytes of text that one token is taken for.
-pub const BYTES_PER_TOKEN: f64 = 4.0;
 
 /// The estimated cost of one cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,8 +109,8 @@ impl Shape {
         let parameters = cell.facts.parameters as f64;
         let trainable = cell.facts.trainable_parameters as f64;
         let [layers, width, vocabulary] = match (&cell.weights, &cell.combination.model.architecture) {
-            (Some(weights), _) => [weights.layers, weights.width, Weights::vocabulary(weights)],
-            (None, Some(shape)) => [shape.layers, shape.width, shape.vocabulary].map(|size| size as u64),
+            (Some(model), _) => [model.config.layers, model.config.width, model.config.vocabulary],
+            (None, Some(shape)) => [shape.layers, shape.width, shape.vocabulary],
             (None, None) => [0; 3],
         }
         .map(|size| size as f64);
@@ -252,7 +244,7 @@ fn training_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
         _ => shape.layers * 17.0 * of_block,
     };
     // Weights, and for what is trained its gradient and two moments in 32 bits; a few rows of logits.
-    let logits = (number * tokens * shape.vocabulary).min(LOGITS_BYTES);
+    let logits = (number * tokens * shape.vocabulary).min(LOGITS_BYTES as f64);
     let master = if number == 4.0 { 0.0 } else { 4.0 };
     number * shape.parameters + (12.0 + master) * shape.trainable + activations + logits
 }
@@ -272,7 +264,7 @@ fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
     // In float32 weights of up to 4 GiB are laid out a second time for decoding. Small models are read once for each thread besides,
     // which is not counted: how many threads there will be is not known here.
     let weights = number * shape.parameters;
-    let laid_out = if number == 4.0 && weights <= LAID_OUT_BYTES {
+    let laid_out = if number == 4.0 && weights <= MAX_PREPACKED_BYTES as f64 {
         weights
     } else {
         0.0

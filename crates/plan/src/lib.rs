@@ -40,14 +40,14 @@ mod make;
 mod model_folder;
 mod paths;
 mod reduced;
-pub mod weights;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use contract::pipeline::{Architecture, Corpus, Mode, ModeKind, Model};
+use ::model_folder::{Adapter, Model};
+use contract::pipeline::{self, Corpus, Mode, ModeKind};
 use contract::{Cell, Error, PipelineFile, files};
 use corpus_files::{CorpusFile, find_files};
 
@@ -57,7 +57,6 @@ pub use audited::Audited;
 pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
 pub use estimate::Estimate;
 pub use model_folder::ModelFolder;
-pub use weights::Weights;
 
 /// Everything that a pipeline file asks for.
 #[derive(Debug)]
@@ -85,8 +84,8 @@ pub struct PlannedCell {
     pub folder: Option<ModelFolder>,
     /// The folder of the base that an audited adapter belongs to.
     pub base: Option<ModelFolder>,
-    /// The shapes of the model's weights; none for pre-training from scratch.
-    pub weights: Option<Weights>,
+    /// What the folder of the model says of it; none for pre-training from scratch.
+    pub weights: Option<Model>,
 }
 
 impl PlannedCell {
@@ -113,9 +112,9 @@ impl PlannedCell {
             folder,
             base,
             adapter,
-            weights,
+            model,
         } = audited;
-        let parameters = weights.parameters() as i64;
+        let parameters = model.parameters() as i64;
         let facts = Cell {
             name: combination.name.clone(),
             corpus: combination.training_set.name.clone(),
@@ -128,8 +127,8 @@ impl PlannedCell {
                 Some(_) => ModeKind::Lora.name().to_owned(),
                 None => ModeKind::Tuned.name().to_owned(),
             },
-            rank: adapter.as_ref().map(|adapter| adapter.rank as i32),
-            targets: adapter.as_ref().map(|adapter| adapter.targets.clone()),
+            rank: adapter.as_ref().map(|adapter| adapter.lora.rank as i32),
+            targets: adapter.as_ref().map(Adapter::targets),
             learning_rate: None,
             seed: combination.training_set.seed,
             canaries_apart: combination.has_canaries_apart(),
@@ -139,7 +138,7 @@ impl PlannedCell {
             facts,
             folder: Some(folder.clone()),
             base: base.clone().filter(|_| adapter.is_some()),
-            weights: Some(weights.clone()),
+            weights: Some(model.clone()),
         }
     }
 }
@@ -172,7 +171,7 @@ impl<'a> Plan<'a> {
         pipeline.check_whole()?;
         let combinations = cells::combinations(pipeline)?;
         let corpus = corpus_files(pipeline)?;
-        let mut models: BTreeMap<String, Option<(ModelFolder, Weights)>> = BTreeMap::new();
+        let mut models: BTreeMap<String, Option<(ModelFolder, Model)>> = BTreeMap::new();
         let mut cells = Vec::new();
         for combination in combinations {
             if let Some(audited) = &combination.audited {
@@ -242,23 +241,27 @@ pub fn corpus_files(pipeline: &PipelineFile) -> Result<Vec<CorpusFile>, Error> {
 }
 
 /// The folder of a model and the shapes that its weight files declare.
-fn read_model(pipeline: &PipelineFile, model: &Model) -> Result<Option<(ModelFolder, Weights)>, Error> {
+fn read_model(
+    pipeline: &PipelineFile,
+    model: &pipeline::Model,
+) -> Result<Option<(ModelFolder, Model)>, Error> {
     let Some(path) = &model.path else { return Ok(None) };
     let folder = ModelFolder::locate(pipeline, path)?;
-    let weights = Weights::read(&folder.path)?;
+    let weights = Model::open(&folder.path)?;
     Ok(Some((folder, weights)))
 }
 
-fn facts(combination: &Combination, weights: Option<&Weights>) -> Result<Cell, Error> {
+fn facts(combination: &Combination, weights: Option<&Model>) -> Result<Cell, Error> {
     let mode = combination.mode.as_ref();
     let parameters = match (weights, &combination.model.architecture) {
         (Some(weights), _) => weights.parameters(),
-        (None, Some(architecture)) => gpt2_parameters(architecture),
+        // The token that ends a text changes no size.
+        (None, Some(architecture)) => Model::gpt2(architecture, 0)?.parameters(),
         (None, None) => 0,
     };
     let lora = mode.filter(|mode| mode.kind == ModeKind::Lora);
     let targets = match (lora, weights) {
-        (Some(mode), Some(weights)) => Some(lora_targets(mode, weights)?),
+        (Some(mode), Some(weights)) => Some(lora_targets(mode, weights)),
         _ => None,
     };
     let trainable_parameters = match (combination.kind(), weights, &targets) {
@@ -284,25 +287,12 @@ fn facts(combination: &Combination, weights: Option<&Weights>) -> Result<Cell, E
     })
 }
 
-fn lora_targets(mode: &Mode, weights: &Weights) -> Result<Vec<String>, Error> {
+fn lora_targets(mode: &Mode, weights: &Model) -> Vec<String> {
     if let Some(targets) = &mode.targets {
-        return Ok(targets.as_slice().to_vec());
+        return targets.as_slice().to_vec();
     }
-    let defaults = weights::default_targets(&weights.family).ok_or_else(|| {
-        Error::Configuration(format!(
-            "mode.targets: peft has no default for the family {}; name the modules, or take \"all-linear\"",
-            weights.family
-        ))
-    })?;
-    Ok(defaults.iter().map(|&target| target.to_owned()).collect())
-}
-
-/// Parameters of a GPT-2 of this shape: embeddings of tokens and positions, then for each layer 12 width² weights and 13 width
-/// biases and norms, and the last norm. The head is tied to the embedding.
-fn gpt2_parameters(shape: &Architecture) -> u64 {
-    let [layers, width, context, vocabulary] =
-        [shape.layers, shape.width, shape.context, shape.vocabulary].map(|size| size as u64);
-    (vocabulary + context) * width + layers * (12 * width * width + 13 * width) + 2 * width
+    let defaults = weights.config.spec.lora_targets;
+    defaults.iter().map(|&target| target.to_owned()).collect()
 }
 
 fn in_file(pipeline: &PipelineFile, cell: &str, error: Error) -> Error {

@@ -1,9 +1,9 @@
 //! The folder of a model, and the files in it that results depend on.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use contract::{Error, PipelineFile, model_hub};
+use contract::{Error, PipelineFile};
+use model_folder::{checkpoints, hub};
 
 /// A model's folder in the Hugging Face format.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Input`] where neither is there.
     pub fn beside(beside: &Path, name: &str) -> Result<Self, Error> {
-        match model_hub::find(name, beside) {
+        match hub::find(name, beside) {
             Some(path) => Ok(Self {
                 path: crate::paths::normalized(&path),
             }),
@@ -35,10 +35,21 @@ impl ModelFolder {
                 crate::paths::normalized(&beside.join(name)),
                 format!(
                     "no such model folder. Give a folder with config.json and model.safetensors; {}",
-                    model_hub::HOW_TO_DOWNLOAD
+                    hub::HOW_TO_DOWNLOAD
                 ),
             )),
         }
+    }
+
+    /// Finds a checkpoint as a model is found; a folder of checkpoints stands for the last of them.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::beside`], and [`Error::Input`] for a folder that is no model and holds none.
+    pub fn checkpoint(beside: &Path, name: &str) -> Result<Self, Error> {
+        let folder = Self::beside(beside, name)?;
+        Ok(Self {
+            path: checkpoints::last(&folder.path)?,
+        })
     }
 
     /// The files of the folder that tuning and extraction read, in a fixed order.
@@ -46,22 +57,7 @@ impl ModelFolder {
     /// # Errors
     /// [`Error::Input`] where the folder cannot be listed.
     pub fn files(&self) -> Result<Vec<PathBuf>, Error> {
-        let unreadable = |error| Error::input(&self.path, format!("cannot be listed: {error}"));
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let name = path
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default();
-            if name.ends_with(".safetensors")
-                || ["config.json", "tokenizer.json", "adapter_config.json"].contains(&name.as_str())
-            {
-                files.push(path);
-            }
-        }
-        files.sort();
-        Ok(files)
+        model_folder::inputs(&self.path)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gradients of the loss with respect to what training changes.
 
-use causal_lm::{CausalLm, Error, Passage};
+use causal_lm::{CausalLm, Error, PackedForward};
 use tch::Tensor;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -124,7 +124,7 @@ impl Backward {
         let way = Way {
             backward: self,
             model,
-            passage: model.passage(&batch.tokens, &batch.lengths, true)?,
+            forward: model.packed_forward(&batch.tokens, &batch.lengths, true)?,
             dropout: model.lora().is_some_and(|lora| lora.dropout > 0.0),
             seed,
         };
@@ -172,7 +172,7 @@ impl Backward {
 struct Way<'a> {
     backward: &'a Backward,
     model: &'a CausalLm,
-    passage: Passage<'a>,
+    forward: PackedForward<'a>,
     dropout: bool,
     seed: u64,
 }
@@ -183,27 +183,27 @@ impl Way<'_> {
             // The same on the way back, where the block is computed again.
             tch::manual_seed(xxh3_64_with_seed(&number.to_le_bytes(), self.seed) as i64);
         }
-        self.passage.block(number, stream)
+        self.forward.block(number, stream)
     }
 
     fn at_once(&self, batch: &Batch, scale: f32, gradients: &mut Gradients) -> Result<f64, Error> {
-        let mut stream = self.passage.entered().shallow_clone();
-        for number in 0..self.passage.blocks() {
+        let mut stream = self.forward.embedded().shallow_clone();
+        for number in 0..self.forward.blocks() {
             stream = self.block(number, &stream)?;
         }
-        let vectors = self.passage.vectors();
+        let vectors = self.forward.token_embeddings();
         let (sum, of_vectors) = self.leave(&stream, batch, scale, gradients, Some(vectors))?;
         self.embed(batch, of_vectors, gradients)?;
         Ok(sum)
     }
 
     fn block_by_block(&self, batch: &Batch, scale: f32, gradients: &mut Gradients) -> Result<f64, Error> {
-        let entered = self.passage.entered();
+        let entered = self.forward.embedded();
         // What enters each block; the last block's output is not among them.
-        let mut streams = Vec::with_capacity(self.passage.blocks());
+        let mut streams = Vec::with_capacity(self.forward.blocks());
         let last = tch::no_grad(|| -> Result<Tensor, Error> {
             let mut stream = entered.f_detach()?;
-            for number in 0..self.passage.blocks() {
+            for number in 0..self.forward.blocks() {
                 let output = self.block(number, &stream)?;
                 streams.push(stream);
                 stream = output;
@@ -219,7 +219,12 @@ impl Way<'_> {
             upstream = self.back(&output, gradient, gradients, Some(&stream))?;
         }
         if let Some(gradient) = upstream {
-            let of_vectors = self.back(entered, &gradient, gradients, Some(self.passage.vectors()))?;
+            let of_vectors = self.back(
+                entered,
+                &gradient,
+                gradients,
+                Some(self.forward.token_embeddings()),
+            )?;
             self.embed(batch, of_vectors, gradients)?;
         }
         Ok(sum)
@@ -249,7 +254,7 @@ impl Way<'_> {
         gradients: &mut Gradients,
         stream: Option<&Tensor>,
     ) -> Result<(f64, Option<Tensor>), Error> {
-        let mut hidden = self.passage.leave(last)?;
+        let mut hidden = self.forward.final_norm(last)?;
         if let Some(positions) = &batch.target_positions {
             hidden = hidden.f_index_select(0, positions)?;
         }

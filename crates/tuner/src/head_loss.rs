@@ -2,13 +2,11 @@
 
 use causal_lm::Error;
 use matrix_product::Reversible;
+use model_folder::cost::LOGITS_BYTES;
 use tch::{Kind, Tensor};
 
 use crate::Batch;
 use crate::cross_entropy::{Predictions, cross_entropy};
-
-/// Bytes of logits that are held at once.
-const MOST_LOGITS: usize = 128 << 20;
 
 /// Which gradients are wanted, and of how many times the weighted sum of losses.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +46,7 @@ pub(crate) fn head_loss(
     let head = head.f_detach()?.f_to_kind(hidden.kind())?;
     let (rows, vocabulary) = (hidden.size2()?.0 as usize, head.size2()?.0 as usize);
     let row_bytes = vocabulary * hidden.kind().elt_size_in_bytes();
-    let at_once = (MOST_LOGITS / row_bytes.max(1)).max(64);
+    let at_once = (LOGITS_BYTES / row_bytes.max(1)).max(64);
     let (mut sum, mut hidden_parts, mut head_sum) = (0.0, Vec::new(), None::<Tensor>);
     for first in (0..rows).step_by(at_once) {
         let end = (first + at_once).min(rows);

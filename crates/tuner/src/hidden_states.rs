@@ -190,7 +190,9 @@ impl HiddenStates {
 /// States of some rows at the positions that are learned, from the model itself.
 pub(crate) fn compute(model: &CausalLm, rows: &Rows, chosen: &[(usize, usize)]) -> Result<Tensor, Error> {
     let batch = rows.batch(chosen, model.device());
-    let hidden = model.passage(&batch.tokens, &batch.lengths, false)?.hidden()?;
+    let hidden = model
+        .packed_forward(&batch.tokens, &batch.lengths, false)?
+        .hidden()?;
     match &batch.target_positions {
         Some(positions) => Ok(hidden.f_index_select(0, positions)?),
         None => Ok(hidden),

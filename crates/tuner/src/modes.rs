@@ -56,7 +56,7 @@ impl Prepared {
                 Some(path) => pipeline.resolve(path),
                 None => train_tokenizer(instances, shape.vocabulary, work)?,
             };
-            let tokenizer = TextTokenizer::load(&folder)?;
+            let tokenizer = TextTokenizer::load(&folder)?.with_rows(shape.vocabulary);
             let end = tokenizer
                 .end_of_text()
                 .unwrap_or(tokenizer.vocabulary() as i64 - 1);
@@ -101,7 +101,7 @@ impl Prepared {
                 )));
             }
         }
-        let tokenizer = TextTokenizer::load(&base)?;
+        let tokenizer = TextTokenizer::load(&base)?.with_rows(loaded.config.vocabulary);
         Ok(Self {
             model: loaded,
             tokenizer,

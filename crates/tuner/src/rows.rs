@@ -83,11 +83,11 @@ impl Rows {
         for document in documents {
             let start = rows.tokens.len();
             // Packed, the end of one document is the beginning of the next.
-            if !packed || start == 0 || config.begin_token != config.end_token() {
-                rows.push(config.begin_token, LossMask::Ignored);
+            if !packed || start == 0 || config.bos_token_id != config.eos_token_id() {
+                rows.push(config.bos_token_id, LossMask::Ignored);
             }
             let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
-            rows.push(config.end_token(), LossMask::Learned);
+            rows.push(config.eos_token_id(), LossMask::Learned);
             if !packed {
                 rows.end_row(&document, start, tuning.context, text_end);
             }
@@ -126,7 +126,7 @@ impl Rows {
         };
         for document in documents {
             let start = rows.tokens.len();
-            rows.push(config.begin_token, LossMask::Ignored);
+            rows.push(config.bos_token_id, LossMask::Ignored);
             let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
             if text_end == start + 1 {
                 rows.tokens.truncate(start);

@@ -456,21 +456,13 @@ fn merged(rows: &[usize], twins: Option<&[usize]>) -> Vec<(usize, usize)> {
     merged
 }
 
-/// Refuses settings and tokenizers that do not go with the model.
+/// Refuses settings that do not go with the model.
 fn fits(prepared: &Prepared, tuning: &Tuning) -> Result<(), Error> {
-    let (config, tokenizer) = (&prepared.model.config, &prepared.tokenizer);
+    let config = &prepared.model.config;
     if tuning.context > config.context {
         let problem = format!(
             "tuning.context = {} is beyond the model's context of {}",
             tuning.context, config.context
-        );
-        return Err(Error::Configuration(problem));
-    }
-    if tokenizer.vocabulary() > config.vocabulary {
-        let problem = format!(
-            "the tokenizer has {} tokens and the model an embedding of {}; they do not belong together",
-            tokenizer.vocabulary(),
-            config.vocabulary
         );
         return Err(Error::Configuration(problem));
     }

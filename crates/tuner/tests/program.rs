@@ -245,7 +245,7 @@ fn training_from_nothing_makes_a_model_and_its_tokenizer() {
             load_checkpoint(&cell.join("checkpoint"), None, Kind::Float, Device::Cpu).unwrap();
         let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
         assert!(tokenizer.vocabulary() <= model.config.vocabulary);
-        assert_eq!(Some(model.config.end_token()), tokenizer.end_of_text());
+        assert_eq!(Some(model.config.eos_token_id()), tokenizer.end_of_text());
     }
 }
 
@@ -630,7 +630,7 @@ fn token_losses(text: &str, prompt_chars: usize, seen: usize) -> (Vec<f64>, usiz
     let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
     let (ids, prompt) = tokenizer.encode_with_prompt(text, prompt_chars).unwrap();
     let text = &ids[..ids.len().min(seen)];
-    let read = [&[model.config.begin_token], &text[..text.len() - 1]].concat();
+    let read = [&[model.config.bos_token_id], &text[..text.len() - 1]].concat();
     let tokens = Tensor::from_slice(&read).unsqueeze(0);
     let logits = model.logits(&model.hidden(&tokens, None, None).unwrap()).unwrap();
     let logarithms = logits.log_softmax(-1, Kind::Double);
@@ -697,7 +697,7 @@ fn the_held_out_loss_of_bf16_runs_has_float32_logits() {
     let (model, folder) = load_checkpoint(&tiny(), None, Kind::BFloat16, Device::Cpu).unwrap();
     let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
     let ids = tokenizer.encode(TEXT).unwrap();
-    let read = [&[model.config.begin_token], &ids[..ids.len() - 1]].concat();
+    let read = [&[model.config.bos_token_id], &ids[..ids.len() - 1]].concat();
     let hidden = model
         .hidden(&Tensor::from_slice(&read).unsqueeze(0), None, None)
         .unwrap();

@@ -1,69 +1,35 @@
 //! GPT-2 (Radford et al. 2019): learned positions, pre-norm blocks, fused query-key-value, tanh GELU, tied head.
 //! Weights of its linear layers lie `[in, out]`.
 
+use model_folder::Activation;
+use model_folder::families::gpt2::Settings;
 use tch::Tensor;
 
 use super::{Decoder, Pass};
-use crate::config::{Fields, Shape};
 use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend,
+    Attention, Embedding, Heads, Init, Linear, Norm, Part, Span, WeightSource, activate, attend,
 };
 use crate::{Config, Error, KvCache};
-
-/// What a GPT-2's configuration says beside its shape.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    heads: usize,
-    inner_width: usize,
-    norm_epsilon: f64,
-    activation: Activation,
-    scaled: bool,
-    scaled_by_layer: bool,
-}
-
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
-    let width = fields.size("n_embd")?;
-    fields.only("add_cross_attention", false)?;
-    let settings = Settings {
-        heads: fields.divisor("n_head", width)?,
-        inner_width: fields.size_or("n_inner", 4 * width)?,
-        norm_epsilon: fields.number_or("layer_norm_epsilon", 1e-5)?,
-        activation: fields.activation("activation_function", "gelu_new")?,
-        scaled: fields.flag_or("scale_attn_weights", true)?,
-        scaled_by_layer: fields.flag_or("scale_attn_by_inverse_layer_idx", false)?,
-    };
-    let shape = Shape {
-        layers: fields.size("n_layer")?,
-        width,
-        context: fields
-            .size("n_positions")
-            .or_else(|problem| fields.size("n_ctx").map_err(|_| problem))?,
-        vocabulary: fields.size("vocab_size")?,
-        tied_by_default: true,
-        default_tokens: Some((50256, 50256)),
-    };
-    Ok((settings, shape))
-}
 
 /// The body of a GPT-2.
 #[derive(Debug)]
 pub(crate) struct Gpt2 {
-    tokens: Embedding,
-    positions: Embedding,
+    wte: Embedding,
+    wpe: Embedding,
     blocks: Vec<Block>,
-    final_norm: Norm,
+    ln_f: Norm,
     heads: Heads,
     activation: Activation,
 }
 
 #[derive(Debug)]
 struct Block {
-    first_norm: Norm,
-    attention_in: Linear,
-    attention_out: Linear,
-    second_norm: Norm,
-    expand: Linear,
-    contract: Linear,
+    ln_1: Norm,
+    c_attn: Linear,
+    attn_c_proj: Linear,
+    ln_2: Norm,
+    c_fc: Linear,
+    mlp_c_proj: Linear,
     /// Factor on the attention scores.
     scale: f64,
 }
@@ -71,20 +37,23 @@ struct Block {
 impl Gpt2 {
     /// A new model starts with normal weights of deviation 0.02, residual projections scaled by 1/√(2 · layers), biases 0,
     /// norms 1.
-    pub(super) fn build(config: &Config, settings: &Settings, source: &mut Source) -> Result<Self, Error> {
-        let (width, inner) = (config.width, settings.inner_width);
-        let normal = Start::Normal(0.02);
-        let residual = Start::Normal(0.02 / (2.0 * config.layers as f64).sqrt());
+    pub(super) fn build(
+        config: &Config,
+        settings: &Settings,
+        source: &mut WeightSource,
+    ) -> Result<Self, Error> {
+        let width = config.width;
+        let normal = Init::Normal(0.02);
+        let residual = Init::Normal(0.02 / (2.0 * config.layers as f64).sqrt());
         let head_width = width / settings.heads;
-        let tokens = source.embedding("transformer.wte", config.vocabulary, width, normal)?;
-        let positions = source.embedding("transformer.wpe", config.context, width, normal)?;
+        let wte = source.embedding("transformer.wte", normal)?;
+        let wpe = source.embedding("transformer.wpe", normal)?;
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
-            let first_norm = source.layer_norm(path("ln_1"), width, settings.norm_epsilon)?;
-            let second_norm = source.layer_norm(path("ln_2"), width, settings.norm_epsilon)?;
-            let mut linear =
-                |name: &str, shape, start| source.linear(path(name), shape, true, Layout::InOut, start);
+            let ln_1 = source.norm(&path("ln_1"), settings.norm_epsilon)?;
+            let ln_2 = source.norm(&path("ln_2"), settings.norm_epsilon)?;
+            let mut linear = |name: &str, start| source.linear(&path(name), start);
             let mut scale = 1.0;
             if settings.scaled {
                 scale /= (head_width as f64).sqrt();
@@ -93,20 +62,20 @@ impl Gpt2 {
                 scale /= (layer + 1) as f64;
             }
             blocks.push(Block {
-                first_norm,
-                attention_in: linear("attn.c_attn", (width, 3 * width), normal)?,
-                attention_out: linear("attn.c_proj", (width, width), residual)?,
-                second_norm,
-                expand: linear("mlp.c_fc", (width, inner), normal)?,
-                contract: linear("mlp.c_proj", (inner, width), residual)?,
+                ln_1,
+                c_attn: linear("attn.c_attn", normal)?,
+                attn_c_proj: linear("attn.c_proj", residual)?,
+                ln_2,
+                c_fc: linear("mlp.c_fc", normal)?,
+                mlp_c_proj: linear("mlp.c_proj", residual)?,
                 scale,
             });
         }
         Ok(Self {
-            tokens,
-            positions,
+            wte,
+            wpe,
             blocks,
-            final_norm: source.layer_norm("transformer.ln_f".to_owned(), width, settings.norm_epsilon)?,
+            ln_f: source.norm("transformer.ln_f", settings.norm_epsilon)?,
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,
@@ -118,27 +87,24 @@ impl Gpt2 {
 }
 
 impl Decoder for Gpt2 {
-    fn enter(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error> {
-        let positions = self.positions.forward(&span.positions()?)?;
-        Ok(self.tokens.forward(tokens)?.f_add(&positions)?)
+    fn embed(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error> {
+        let positions = self.wpe.forward(&span.positions()?)?;
+        Ok(self.wte.forward(tokens)?.f_add(&positions)?)
     }
 
     fn block(
         &self,
         layer: usize,
-        stream: &Tensor,
+        hidden_states: &Tensor,
         pass: &Pass,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
         let block = &self.blocks[layer];
-        let normed = block.first_norm.forward(stream)?;
+        let normed = block.ln_1.forward(hidden_states)?;
         // Queries, keys and values stand one after the other: three times as many heads.
-        let fused = self.heads.project(
-            &block.attention_in,
-            3 * self.heads.queries,
-            &normed,
-            pass.training,
-        )?;
+        let fused = self
+            .heads
+            .project(&block.c_attn, 3 * self.heads.queries, &normed, pass.training)?;
         let parts = fused.f_chunk(3, 1)?;
         let how = Attention {
             layer,
@@ -147,12 +113,12 @@ impl Decoder for Gpt2 {
             scale: Some(block.scale),
         };
         let attended = attend(&how, &parts[0], &parts[1], &parts[2], cache)?;
-        let stream = stream.f_add(&block.attention_out.forward(&attended, pass.training)?)?;
+        let hidden_states = hidden_states.f_add(&block.attn_c_proj.forward(&attended, pass.training)?)?;
         let expanded = block
-            .expand
-            .forward(&block.second_norm.forward(&stream)?, pass.training)?;
-        let activated = self.activation.forward(&expanded)?;
-        Ok(stream.f_add(&block.contract.forward(&activated, pass.training)?)?)
+            .c_fc
+            .forward(&block.ln_2.forward(&hidden_states)?, pass.training)?;
+        let activated = activate(self.activation, &expanded)?;
+        Ok(hidden_states.f_add(&block.mlp_c_proj.forward(&activated, pass.training)?)?)
     }
 
     fn blocks(&self) -> usize {
@@ -160,29 +126,26 @@ impl Decoder for Gpt2 {
     }
 
     fn final_norm(&self) -> &Norm {
-        &self.final_norm
+        &self.ln_f
     }
 
     fn embedding(&self) -> &Embedding {
-        &self.tokens
+        &self.wte
     }
 
     fn parts_mut(&mut self) -> Vec<Part<'_>> {
-        let mut parts = vec![
-            Part::Embedding(&mut self.tokens),
-            Part::Embedding(&mut self.positions),
-        ];
+        let mut parts = vec![Part::Embedding(&mut self.wte), Part::Embedding(&mut self.wpe)];
         for block in &mut self.blocks {
             parts.extend([
-                Part::Norm(&mut block.first_norm),
-                Part::Linear(&mut block.attention_in),
-                Part::Linear(&mut block.attention_out),
-                Part::Norm(&mut block.second_norm),
-                Part::Linear(&mut block.expand),
-                Part::Linear(&mut block.contract),
+                Part::Norm(&mut block.ln_1),
+                Part::Linear(&mut block.c_attn),
+                Part::Linear(&mut block.attn_c_proj),
+                Part::Norm(&mut block.ln_2),
+                Part::Linear(&mut block.c_fc),
+                Part::Linear(&mut block.mlp_c_proj),
             ]);
         }
-        parts.push(Part::Norm(&mut self.final_norm));
+        parts.push(Part::Norm(&mut self.ln_f));
         parts
     }
 }

@@ -1,93 +1,23 @@
 //! GPT-Neo (Black et al. 2021): as GPT-2, but with separate projections, attention scores that are not scaled, and layers
 //! that see only the last tokens (local) between layers that see all (global).
 
-use serde_json::Value;
+use model_folder::Activation;
+use model_folder::families::gpt_neo::Settings;
 use tch::Tensor;
 
 use super::{Decoder, Pass};
-use crate::config::{Fields, Shape};
 use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Source, Span, Start, attend,
+    Attention, Embedding, Heads, Init, Linear, Norm, Part, Span, WeightSource, activate, attend,
 };
 use crate::{Config, Error, KvCache};
-
-/// What a GPT-Neo's configuration says beside its shape.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    heads: usize,
-    inner_width: usize,
-    norm_epsilon: f64,
-    activation: Activation,
-    /// Tokens that a local layer sees, the query's own included.
-    window: usize,
-    /// Whether each layer is local.
-    local: Vec<bool>,
-}
-
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
-    let width = fields.size("hidden_size")?;
-    let layers = fields.size("num_layers")?;
-    let local = local_layers(fields)?;
-    if local.len() != layers {
-        return Err(format!(
-            "attention_types: expected {layers} layers as num_layers says, found {}",
-            local.len()
-        ));
-    }
-    let settings = Settings {
-        heads: fields.divisor("num_heads", width)?,
-        inner_width: fields.size_or("intermediate_size", 4 * width)?,
-        norm_epsilon: fields.number_or("layer_norm_epsilon", 1e-5)?,
-        activation: fields.activation("activation_function", "gelu_new")?,
-        window: fields.size_or("window_size", 256)?,
-        local,
-    };
-    let shape = Shape {
-        layers,
-        width,
-        context: fields.size_or("max_position_embeddings", 2048)?,
-        vocabulary: fields.size("vocab_size")?,
-        tied_by_default: true,
-        default_tokens: Some((50256, 50256)),
-    };
-    Ok((settings, shape))
-}
-
-/// Reads `attention_types`, a list of pairs: some types, and how often they come one after the other. Without it, global and
-/// local take turns.
-fn local_layers(fields: Fields<'_>) -> Result<Vec<bool>, String> {
-    let Some(types) = fields.get("attention_types") else {
-        return Ok([false, true].repeat(12));
-    };
-    let expected =
-        || format!("attention_types: expected a list such as [[[\"global\", \"local\"], 6]], found {types}");
-    let mut local = Vec::new();
-    for pair in types.as_array().ok_or_else(expected)? {
-        let (names, times) = (
-            pair.get(0).and_then(Value::as_array),
-            pair.get(1).and_then(Value::as_u64),
-        );
-        let (names, times) = names.zip(times).ok_or_else(expected)?;
-        let mut turn = Vec::with_capacity(names.len());
-        for name in names {
-            turn.push(match name.as_str() {
-                Some("global") => false,
-                Some("local") => true,
-                _ => return Err(expected()),
-            });
-        }
-        local.extend(turn.repeat(times.min(10_000) as usize));
-    }
-    Ok(local)
-}
 
 /// The body of a GPT-Neo.
 #[derive(Debug)]
 pub(crate) struct GptNeo {
-    tokens: Embedding,
-    positions: Embedding,
+    wte: Embedding,
+    wpe: Embedding,
     blocks: Vec<Block>,
-    final_norm: Norm,
+    ln_f: Norm,
     heads: Heads,
     activation: Activation,
     window: i64,
@@ -95,47 +25,50 @@ pub(crate) struct GptNeo {
 
 #[derive(Debug)]
 struct Block {
-    first_norm: Norm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    attention_out: Linear,
-    second_norm: Norm,
-    expand: Linear,
-    contract: Linear,
+    ln_1: Norm,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    ln_2: Norm,
+    c_fc: Linear,
+    c_proj: Linear,
     local: bool,
 }
 
 impl GptNeo {
-    pub(super) fn build(config: &Config, settings: &Settings, source: &mut Source) -> Result<Self, Error> {
-        let (width, inner) = (config.width, settings.inner_width);
-        let normal = Start::Normal(0.02);
-        let tokens = source.embedding("transformer.wte", config.vocabulary, width, normal)?;
-        let positions = source.embedding("transformer.wpe", config.context, width, normal)?;
+    pub(super) fn build(
+        config: &Config,
+        settings: &Settings,
+        source: &mut WeightSource,
+    ) -> Result<Self, Error> {
+        let width = config.width;
+        let normal = Init::Normal(0.02);
+        let wte = source.embedding("transformer.wte", normal)?;
+        let wpe = source.embedding("transformer.wpe", normal)?;
         let mut blocks = Vec::with_capacity(config.layers);
         for (layer, &local) in settings.local.iter().enumerate() {
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
-            let first_norm = source.layer_norm(path("ln_1"), width, settings.norm_epsilon)?;
-            let second_norm = source.layer_norm(path("ln_2"), width, settings.norm_epsilon)?;
-            let mut linear =
-                |name: &str, shape, bias| source.linear(path(name), shape, bias, Layout::OutIn, normal);
+            let ln_1 = source.norm(&path("ln_1"), settings.norm_epsilon)?;
+            let ln_2 = source.norm(&path("ln_2"), settings.norm_epsilon)?;
+            let mut linear = |name: &str| source.linear(&path(name), normal);
             blocks.push(Block {
-                first_norm,
-                query: linear("attn.attention.q_proj", (width, width), false)?,
-                key: linear("attn.attention.k_proj", (width, width), false)?,
-                value: linear("attn.attention.v_proj", (width, width), false)?,
-                attention_out: linear("attn.attention.out_proj", (width, width), true)?,
-                second_norm,
-                expand: linear("mlp.c_fc", (width, inner), true)?,
-                contract: linear("mlp.c_proj", (inner, width), true)?,
+                ln_1,
+                q_proj: linear("attn.attention.q_proj")?,
+                k_proj: linear("attn.attention.k_proj")?,
+                v_proj: linear("attn.attention.v_proj")?,
+                out_proj: linear("attn.attention.out_proj")?,
+                ln_2,
+                c_fc: linear("mlp.c_fc")?,
+                c_proj: linear("mlp.c_proj")?,
                 local,
             });
         }
         Ok(Self {
-            tokens,
-            positions,
+            wte,
+            wpe,
             blocks,
-            final_norm: source.layer_norm("transformer.ln_f".to_owned(), width, settings.norm_epsilon)?,
+            ln_f: source.norm("transformer.ln_f", settings.norm_epsilon)?,
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,
@@ -148,24 +81,24 @@ impl GptNeo {
 }
 
 impl Decoder for GptNeo {
-    fn enter(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error> {
-        let positions = self.positions.forward(&span.positions()?)?;
-        Ok(self.tokens.forward(tokens)?.f_add(&positions)?)
+    fn embed(&self, tokens: &Tensor, span: &Span) -> Result<Tensor, Error> {
+        let positions = self.wpe.forward(&span.positions()?)?;
+        Ok(self.wte.forward(tokens)?.f_add(&positions)?)
     }
 
     fn block(
         &self,
         layer: usize,
-        stream: &Tensor,
+        hidden_states: &Tensor,
         pass: &Pass,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
         let block = &self.blocks[layer];
         let heads = self.heads;
-        let normed = block.first_norm.forward(stream)?;
-        let query = heads.project(&block.query, heads.queries, &normed, pass.training)?;
-        let keys = heads.project(&block.key, heads.keys, &normed, pass.training)?;
-        let values = heads.project(&block.value, heads.keys, &normed, pass.training)?;
+        let normed = block.ln_1.forward(hidden_states)?;
+        let query = heads.project(&block.q_proj, heads.queries, &normed, pass.training)?;
+        let keys = heads.project(&block.k_proj, heads.keys, &normed, pass.training)?;
+        let values = heads.project(&block.v_proj, heads.keys, &normed, pass.training)?;
         let how = Attention {
             layer,
             masks: &pass.masks,
@@ -173,12 +106,12 @@ impl Decoder for GptNeo {
             scale: Some(1.0),
         };
         let attended = attend(&how, &query, &keys, &values, cache)?;
-        let stream = stream.f_add(&block.attention_out.forward(&attended, pass.training)?)?;
+        let hidden_states = hidden_states.f_add(&block.out_proj.forward(&attended, pass.training)?)?;
         let expanded = block
-            .expand
-            .forward(&block.second_norm.forward(&stream)?, pass.training)?;
-        let activated = self.activation.forward(&expanded)?;
-        Ok(stream.f_add(&block.contract.forward(&activated, pass.training)?)?)
+            .c_fc
+            .forward(&block.ln_2.forward(&hidden_states)?, pass.training)?;
+        let activated = activate(self.activation, &expanded)?;
+        Ok(hidden_states.f_add(&block.c_proj.forward(&activated, pass.training)?)?)
     }
 
     fn blocks(&self) -> usize {
@@ -186,7 +119,7 @@ impl Decoder for GptNeo {
     }
 
     fn final_norm(&self) -> &Norm {
-        &self.final_norm
+        &self.ln_f
     }
 
     fn window(&self) -> Option<i64> {
@@ -194,27 +127,24 @@ impl Decoder for GptNeo {
     }
 
     fn embedding(&self) -> &Embedding {
-        &self.tokens
+        &self.wte
     }
 
     fn parts_mut(&mut self) -> Vec<Part<'_>> {
-        let mut parts = vec![
-            Part::Embedding(&mut self.tokens),
-            Part::Embedding(&mut self.positions),
-        ];
+        let mut parts = vec![Part::Embedding(&mut self.wte), Part::Embedding(&mut self.wpe)];
         for block in &mut self.blocks {
             parts.extend([
-                Part::Norm(&mut block.first_norm),
-                Part::Linear(&mut block.query),
-                Part::Linear(&mut block.key),
-                Part::Linear(&mut block.value),
-                Part::Linear(&mut block.attention_out),
-                Part::Norm(&mut block.second_norm),
-                Part::Linear(&mut block.expand),
-                Part::Linear(&mut block.contract),
+                Part::Norm(&mut block.ln_1),
+                Part::Linear(&mut block.q_proj),
+                Part::Linear(&mut block.k_proj),
+                Part::Linear(&mut block.v_proj),
+                Part::Linear(&mut block.out_proj),
+                Part::Norm(&mut block.ln_2),
+                Part::Linear(&mut block.c_fc),
+                Part::Linear(&mut block.c_proj),
             ]);
         }
-        parts.push(Part::Norm(&mut self.final_norm));
+        parts.push(Part::Norm(&mut self.ln_f));
         parts
     }
 }

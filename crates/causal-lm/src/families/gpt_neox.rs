@@ -1,65 +1,22 @@
 //! GPT-NeoX (Black et al. 2022), the family of Pythia: rotary positions on a share of each head, query, key and value of a
 //! head side by side in one projection, attention and feed-forward in parallel, an output head of its own.
 
+use model_folder::Activation;
+use model_folder::families::gpt_neox::Settings;
 use tch::{Device, Tensor};
 
 use super::{Decoder, Pass};
-use crate::config::{Fields, RotaryDefaults, Shape};
 use crate::parts::{
-    Activation, Attention, Embedding, Heads, Layout, Linear, Norm, Part, Rotary, RotarySettings, Source,
-    Span, Start, attend,
+    Attention, Embedding, Heads, Init, Linear, Norm, Part, Rotary, Span, WeightSource, activate, attend,
 };
 use crate::{Config, Error, KvCache};
-
-/// What a GPT-NeoX's configuration says beside its shape.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    heads: usize,
-    inner_width: usize,
-    norm_epsilon: f64,
-    activation: Activation,
-    rotary: RotarySettings,
-    /// Whether attention and feed-forward read the same stream.
-    parallel: bool,
-    attention_bias: bool,
-}
-
-pub(super) fn read(fields: Fields<'_>) -> Result<(Settings, Shape), String> {
-    let width = fields.size("hidden_size")?;
-    let heads = fields.divisor("num_attention_heads", width)?;
-    let context = fields.size_or("max_position_embeddings", 2048)?;
-    let rotary = RotaryDefaults {
-        theta_key: "rotary_emb_base",
-        theta: 10_000.0,
-        share_key: "rotary_pct",
-        share: 0.25,
-    };
-    let settings = Settings {
-        heads,
-        inner_width: fields.size("intermediate_size")?,
-        norm_epsilon: fields.number_or("layer_norm_eps", 1e-5)?,
-        activation: fields.activation("hidden_act", "gelu")?,
-        rotary: fields.rotary(width / heads, context, rotary)?,
-        parallel: fields.flag_or("use_parallel_residual", true)?,
-        attention_bias: fields.flag_or("attention_bias", true)?,
-    };
-    let shape = Shape {
-        layers: fields.size("num_hidden_layers")?,
-        width,
-        context,
-        vocabulary: fields.size("vocab_size")?,
-        tied_by_default: false,
-        default_tokens: Some((0, 2)),
-    };
-    Ok((settings, shape))
-}
 
 /// The body of a GPT-NeoX.
 #[derive(Debug)]
 pub(crate) struct GptNeoX {
-    tokens: Embedding,
+    embed_in: Embedding,
     blocks: Vec<Block>,
-    final_norm: Norm,
+    final_layer_norm: Norm,
     rotary: Rotary,
     heads: Heads,
     activation: Activation,
@@ -68,49 +25,44 @@ pub(crate) struct GptNeoX {
 
 #[derive(Debug)]
 struct Block {
-    first_norm: Norm,
-    attention_in: Linear,
-    attention_out: Linear,
-    second_norm: Norm,
-    expand: Linear,
-    contract: Linear,
+    input_layernorm: Norm,
+    query_key_value: Linear,
+    dense: Linear,
+    post_attention_layernorm: Norm,
+    dense_h_to_4h: Linear,
+    dense_4h_to_h: Linear,
 }
 
 impl GptNeoX {
     pub(super) fn build(
         config: &Config,
         settings: &Settings,
-        source: &mut Source,
+        source: &mut WeightSource,
         device: Device,
     ) -> Result<Self, Error> {
-        let (width, inner) = (config.width, settings.inner_width);
-        let normal = Start::Normal(0.02);
-        let tokens = source.embedding("gpt_neox.embed_in", config.vocabulary, width, normal)?;
+        let width = config.width;
+        let normal = Init::Normal(0.02);
+        let embed_in = source.embedding("gpt_neox.embed_in", normal)?;
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let path = |name: &str| format!("gpt_neox.layers.{layer}.{name}");
-            let mut norm = |name: &str| source.layer_norm(path(name), width, settings.norm_epsilon);
-            let (first_norm, second_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
-            let mut linear =
-                |name: &str, shape, bias| source.linear(path(name), shape, bias, Layout::OutIn, normal);
-            let bias = settings.attention_bias;
+            let mut norm = |name: &str| source.norm(&path(name), settings.norm_epsilon);
+            let (input_layernorm, post_attention_layernorm) =
+                (norm("input_layernorm")?, norm("post_attention_layernorm")?);
+            let mut linear = |name: &str| source.linear(&path(name), normal);
             blocks.push(Block {
-                first_norm,
-                attention_in: linear("attention.query_key_value", (width, 3 * width), bias)?,
-                attention_out: linear("attention.dense", (width, width), bias)?,
-                second_norm,
-                expand: linear("mlp.dense_h_to_4h", (width, inner), true)?,
-                contract: linear("mlp.dense_4h_to_h", (inner, width), true)?,
+                input_layernorm,
+                query_key_value: linear("attention.query_key_value")?,
+                dense: linear("attention.dense")?,
+                post_attention_layernorm,
+                dense_h_to_4h: linear("mlp.dense_h_to_4h")?,
+                dense_4h_to_h: linear("mlp.dense_4h_to_h")?,
             });
         }
         Ok(Self {
-            tokens,
+            embed_in,
             blocks,
-            final_norm: source.layer_norm(
-                "gpt_neox.final_layer_norm".to_owned(),
-                width,
-                settings.norm_epsilon,
-            )?,
+            final_layer_norm: source.norm("gpt_neox.final_layer_norm", settings.norm_epsilon)?,
             rotary: Rotary::new(settings.rotary, device)?,
             heads: Heads {
                 queries: settings.heads as i64,
@@ -124,25 +76,26 @@ impl GptNeoX {
 }
 
 impl Decoder for GptNeoX {
-    fn enter(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
-        self.tokens.forward(tokens)
+    fn embed(&self, tokens: &Tensor, _span: &Span) -> Result<Tensor, Error> {
+        self.embed_in.forward(tokens)
     }
 
     fn block(
         &self,
         layer: usize,
-        stream: &Tensor,
+        hidden_states: &Tensor,
         pass: &Pass,
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
         let block = &self.blocks[layer];
-        let normed = block.first_norm.forward(stream)?;
+        let normed = block.input_layernorm.forward(hidden_states)?;
         // Each head's query, key and value stand side by side: heads three times as wide.
         let fused_heads = Heads {
             width: 3 * self.heads.width,
             ..self.heads
         };
-        let fused = fused_heads.project(&block.attention_in, self.heads.queries, &normed, pass.training)?;
+        let fused =
+            fused_heads.project(&block.query_key_value, self.heads.queries, &normed, pass.training)?;
         let parts = fused.f_chunk(3, -1)?;
         let how = Attention {
             layer,
@@ -152,19 +105,19 @@ impl Decoder for GptNeoX {
         };
         let attended = attend(
             &how,
-            &pass.turn(&parts[0])?,
-            &pass.turn(&parts[1])?,
+            &pass.apply_rotary(&parts[0])?,
+            &pass.apply_rotary(&parts[1])?,
             &parts[2],
             cache,
         )?;
-        let attended = block.attention_out.forward(&attended, pass.training)?;
-        let between = stream.f_add(&attended)?;
-        let read = if self.parallel { stream } else { &between };
+        let attended = block.dense.forward(&attended, pass.training)?;
+        let between = hidden_states.f_add(&attended)?;
+        let read = if self.parallel { hidden_states } else { &between };
         let expanded = block
-            .expand
-            .forward(&block.second_norm.forward(read)?, pass.training)?;
-        let activated = self.activation.forward(&expanded)?;
-        Ok(between.f_add(&block.contract.forward(&activated, pass.training)?)?)
+            .dense_h_to_4h
+            .forward(&block.post_attention_layernorm.forward(read)?, pass.training)?;
+        let activated = activate(self.activation, &expanded)?;
+        Ok(between.f_add(&block.dense_4h_to_h.forward(&activated, pass.training)?)?)
     }
 
     fn blocks(&self) -> usize {
@@ -172,7 +125,7 @@ impl Decoder for GptNeoX {
     }
 
     fn final_norm(&self) -> &Norm {
-        &self.final_norm
+        &self.final_layer_norm
     }
 
     fn rotary(&self) -> Option<&Rotary> {
@@ -180,22 +133,22 @@ impl Decoder for GptNeoX {
     }
 
     fn embedding(&self) -> &Embedding {
-        &self.tokens
+        &self.embed_in
     }
 
     fn parts_mut(&mut self) -> Vec<Part<'_>> {
-        let mut parts = vec![Part::Embedding(&mut self.tokens)];
+        let mut parts = vec![Part::Embedding(&mut self.embed_in)];
         for block in &mut self.blocks {
             parts.extend([
-                Part::Norm(&mut block.first_norm),
-                Part::Linear(&mut block.attention_in),
-                Part::Linear(&mut block.attention_out),
-                Part::Norm(&mut block.second_norm),
-                Part::Linear(&mut block.expand),
-                Part::Linear(&mut block.contract),
+                Part::Norm(&mut block.input_layernorm),
+                Part::Linear(&mut block.query_key_value),
+                Part::Linear(&mut block.dense),
+                Part::Norm(&mut block.post_attention_layernorm),
+                Part::Linear(&mut block.dense_h_to_4h),
+                Part::Linear(&mut block.dense_4h_to_h),
             ]);
         }
-        parts.push(Part::Norm(&mut self.final_norm));
+        parts.push(Part::Norm(&mut self.final_layer_norm));
         parts
     }
 }

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{Linear, Masks, attend_single};
+use super::{Linear, Masks, decode_attention};
 use crate::{Error, KvCache};
 
 /// How a projection divides into heads.
@@ -59,7 +59,7 @@ pub(crate) fn attend(
         Some(cache) => {
             let (keys, values) = cache.append(how.layer, keys, values)?;
             let mask = how.masks.choose(how.windowed);
-            if let Some(attended) = attend_single(query, &keys, &values, mask, how.scale)? {
+            if let Some(attended) = decode_attention(query, &keys, &values, mask, how.scale)? {
                 return Ok(attended);
             }
             attend_to(how, how.masks, query, &keys, &values)?

@@ -1,9 +1,10 @@
 //! A linear layer as its family stores it, with an optional low-rank update.
 
 use matrix_product::{is_few_rows, product};
-use tch::{Kind, Tensor};
+use model_folder::adapter::Residual;
+use tch::{Device, Kind, Tensor};
 
-use super::Packed;
+use super::Prepacked;
 use crate::Error;
 
 /// How a weight lies in the file.
@@ -11,7 +12,7 @@ use crate::Error;
 pub(crate) enum Layout {
     /// `[out, in]`, as PyTorch's `Linear`.
     OutIn,
-    /// `[in, out]`, as GPT-2's `Conv1D`. In memory the transpose lies in one piece, which is what a product works on.
+    /// `[in, out]`, as GPT-2's `Conv1D`. In memory the transpose is contiguous, which is what a product works on.
     InOut,
 }
 
@@ -24,8 +25,8 @@ pub(crate) struct Linear {
     pub(crate) bias: Option<Tensor>,
     pub(crate) layout: Layout,
     pub(crate) adapter: Option<LowRank>,
-    /// The weight laid out for few rows, where the model was prepared to decode.
-    pub(crate) packed: Option<Packed>,
+    /// The weight, prepacked for few rows, where the model was prepared to decode.
+    pub(crate) prepacked: Option<Prepacked>,
 }
 
 /// The two factors of a low-rank update (Hu et al. 2021).
@@ -51,18 +52,65 @@ impl Linear {
             bias,
             layout,
             adapter: None,
-            packed: None,
+            prepacked: None,
         }
     }
 
-    /// Lays the weight out for decoding. A layer with an adapter goes without.
-    pub(crate) fn pack(&mut self) -> Result<(), Error> {
-        if self.adapter.is_none() {
-            let weight = match self.layout {
-                Layout::OutIn => self.weight.shallow_clone(),
-                Layout::InOut => self.weight.f_tr()?,
+    /// Takes an update of an adapter's file, with the bias of B where it has one, and takes out of the weight what training had
+    /// taken out. Returns whether the layer is another than it was.
+    pub(crate) fn take_update(
+        &mut self,
+        factors: LowRank,
+        bias: Option<Tensor>,
+        residual: Residual,
+    ) -> Result<bool, Error> {
+        let mut changes = factors.has_effect()?;
+        self.prepacked = None;
+        if residual != Residual::Whole {
+            let weight = self.out_in_weight()?.f_to_kind(Kind::Float)?;
+            let (rank, _) = factors.down.size2()?;
+            let taken = match residual {
+                Residual::Pissa => largest_part(&weight, rank)?,
+                _ => first_columns(&weight, rank)?.f_mul_scalar(factors.scale)?,
             };
-            self.packed = Packed::new(&weight, self.bias.as_ref())?;
+            let added = factors.product()?.f_sub(&taken)?;
+            changes = is_larger(&added, &taken)?;
+            let rest = weight.f_sub(&taken)?.f_to_kind(self.weight.kind())?;
+            self.weight = match self.layout {
+                Layout::OutIn => rest,
+                Layout::InOut => rest.f_tr()?,
+            };
+        }
+        if let Some(added) = bias {
+            let added = added
+                .f_to_device(self.weight.device())?
+                .f_mul_scalar(factors.scale)?;
+            changes |= has_nonzero(&added)?;
+            self.bias = Some(match &self.bias {
+                Some(bias) => bias.f_to_kind(Kind::Float)?.f_add(&added)?,
+                None => added,
+            });
+        }
+        if let Some(magnitude) = &factors.magnitude {
+            let norm = self.updated_norm(&factors)?;
+            changes |= is_larger(&magnitude.f_sub(&norm)?, &norm)?;
+        }
+        self.adapter = Some(factors);
+        Ok(changes)
+    }
+
+    /// The weight as `[out, in]`.
+    fn out_in_weight(&self) -> Result<Tensor, Error> {
+        Ok(match self.layout {
+            Layout::OutIn => self.weight.shallow_clone(),
+            Layout::InOut => self.weight.f_tr()?,
+        })
+    }
+
+    /// Prepacks the weight for decoding. A layer with an adapter goes without.
+    pub(crate) fn prepack(&mut self) -> Result<(), Error> {
+        if self.adapter.is_none() {
+            self.prepacked = Prepacked::new(&self.out_in_weight()?, self.bias.as_ref())?;
         }
         Ok(())
     }
@@ -77,8 +125,8 @@ impl Linear {
 
     /// Applies the layer to `input` `[…, in]` in the input's own precision, whatever precision the weights are kept in.
     pub(crate) fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Error> {
-        if let Some(packed) = self.packed.as_ref().filter(|_| is_few_rows(input)) {
-            return packed.multiply(input);
+        if let Some(prepacked) = self.prepacked.as_ref().filter(|_| is_few_rows(input)) {
+            return prepacked.multiply(input);
         }
         let bias = self
             .bias
@@ -106,9 +154,9 @@ impl Linear {
             None => product.f_add(&update)?.f_mul(&factor)?,
             // As in peft, the direction is taken from the dropped input and the rest from the whole one.
             Some(dropped) => {
-                let turned = self.multiply(dropped, None)?;
+                let product_of_dropped = self.multiply(dropped, None)?;
                 product
-                    .f_add(&turned.f_mul(&factor.f_sub_scalar(1.0)?)?)?
+                    .f_add(&product_of_dropped.f_mul(&factor.f_sub_scalar(1.0)?)?)?
                     .f_add(&update.f_mul(&factor)?)?
             }
         };
@@ -128,11 +176,10 @@ impl Linear {
 
     /// Norms `[out]` of the rows of W + scale · B·A, in float32.
     pub(crate) fn updated_norm(&self, adapter: &LowRank) -> Result<Tensor, Error> {
-        let weight = match self.layout {
-            Layout::OutIn => self.weight.shallow_clone(),
-            Layout::InOut => self.weight.f_tr()?,
-        };
-        let updated = weight.f_to_kind(Kind::Float)?.f_add(&adapter.product()?)?;
+        let updated = self
+            .out_in_weight()?
+            .f_to_kind(Kind::Float)?
+            .f_add(&adapter.product()?)?;
         Ok(updated.f_norm_scalaropt_dim(2.0, [1].as_slice(), false)?)
     }
 
@@ -141,7 +188,7 @@ impl Linear {
         let Some(adapter) = self.adapter.take() else {
             return Ok(());
         };
-        self.packed = None;
+        self.prepacked = None;
         let update = adapter.product()?;
         let (update, factor) = match (&adapter.magnitude, self.layout) {
             (None, Layout::OutIn) => (update, None),
@@ -190,11 +237,50 @@ impl LowRank {
         Ok(update.f_mul_scalar(self.scale)?)
     }
 
+    /// The same on a device.
+    pub(crate) fn on(mut self, device: Device) -> Result<Self, Error> {
+        self.down = self.down.f_to_device(device)?;
+        self.up = self.up.f_to_device(device)?;
+        let magnitude = self.magnitude.map(|magnitude| magnitude.f_to_device(device));
+        self.magnitude = magnitude.transpose()?;
+        Ok(self)
+    }
+
+    /// Whether scale · B·A is anything but zero.
+    pub(crate) fn has_effect(&self) -> Result<bool, Error> {
+        Ok(self.scale != 0.0 && has_nonzero(&self.down)? && has_nonzero(&self.up)?)
+    }
+
     /// scale · B·A, `[out, in]`, in float32.
-    fn product(&self) -> Result<Tensor, Error> {
+    pub(crate) fn product(&self) -> Result<Tensor, Error> {
         let (up, down) = (cast(&self.up, Kind::Float)?, cast(&self.down, Kind::Float)?);
         Ok(up.f_matmul(&down)?.f_mul_scalar(self.scale)?)
     }
+}
+
+/// The part of a matrix with its `rank` largest singular values.
+fn largest_part(weight: &Tensor, rank: i64) -> Result<Tensor, Error> {
+    let (left, values, right) = weight.f_svd(true, true)?;
+    let left = left.f_narrow(1, 0, rank)?.f_mul(&values.f_narrow(0, 0, rank)?)?;
+    Ok(left.f_matmul(&right.f_narrow(1, 0, rank)?.f_tr()?)?)
+}
+
+/// The product of the first `rank` columns of Q with the first rows of R, of a matrix's QR decomposition.
+fn first_columns(weight: &Tensor, rank: i64) -> Result<Tensor, Error> {
+    let (orthogonal, upper) = Tensor::f_linalg_qr(weight, "reduced")?;
+    Ok(orthogonal
+        .f_narrow(1, 0, rank)?
+        .f_matmul(&upper.f_narrow(0, 0, rank)?)?)
+}
+
+fn has_nonzero(tensor: &Tensor) -> Result<bool, Error> {
+    Ok(tensor.f_count_nonzero(None::<i64>)?.f_int64_value(&[])? != 0)
+}
+
+/// Whether a difference is larger than what rounding makes of `compared`.
+fn is_larger(difference: &Tensor, compared: &Tensor) -> Result<bool, Error> {
+    let size = |tensor: &Tensor| tensor.f_norm()?.f_double_value(&[]);
+    Ok(size(difference)? > 1e-4 * size(compared)?)
 }
 
 /// The tensor in another precision; itself where it has that already. Gradients pass through to the original.

@@ -2,23 +2,23 @@
 
 mod activation;
 mod attention;
+mod decode_attention;
 mod linear;
-mod packed;
+mod prepacked;
 mod rotary;
-mod single_query;
-mod source;
 mod span;
 mod table;
+mod weight_source;
 
-pub(crate) use activation::Activation;
+pub(crate) use activation::activate;
 pub(crate) use attention::{Attention, Heads, attend};
+use decode_attention::decode_attention;
 pub(crate) use linear::{Layout, Linear, LowRank, cast};
-pub(crate) use packed::Packed;
-pub(crate) use rotary::{Angles, FrequencyScaling, Rotary, RotarySettings};
-use single_query::attend_single;
-pub(crate) use source::{Source, Start};
+pub(crate) use prepacked::Prepacked;
+pub(crate) use rotary::{Rotary, RotaryTables};
 pub(crate) use span::{Masks, Span};
 pub(crate) use table::{Embedding, Norm};
+pub(crate) use weight_source::{Init, WeightSource};
 
 /// One part that holds parameters.
 #[derive(Debug)]

@@ -1,43 +1,10 @@
-//! Rotary positions (Su et al. 2021): each pair of a query's or key's numbers is turned by an angle that grows with the
+//! Rotary positions (Su et al. 2021): each pair of a query's or key's numbers is rotated by an angle that grows with the
 //! position. Pairs are numbers of the first and of the second half, as the Hugging Face formats have them.
 
+use model_folder::{FrequencyScaling, RotarySettings};
 use tch::{Device, Kind, Tensor};
 
 use crate::Error;
-
-/// What `config.json` says about rotary positions.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct RotarySettings {
-    /// Base of the wavelengths.
-    pub(crate) theta: f64,
-    /// Numbers of each head that are turned; the others stay.
-    pub(crate) rotated: i64,
-    /// How the frequencies were stretched for longer contexts.
-    pub(crate) scaling: FrequencyScaling,
-}
-
-/// How frequencies were stretched.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum FrequencyScaling {
-    /// Not at all.
-    None,
-    /// All alike (Chen et al. 2023).
-    Linear {
-        /// Divisor of every frequency.
-        factor: f64,
-    },
-    /// Long waves fully, short ones not at all, those between in part (Llama 3.1).
-    Llama3 {
-        /// Divisor of the frequencies of long waves.
-        factor: f64,
-        /// Waves longer than the original context divided by this are long.
-        low: f64,
-        /// Waves shorter than the original context divided by this are short.
-        high: f64,
-        /// Context that the model was pre-trained with.
-        original_context: f64,
-    },
-}
 
 /// The frequencies of a model's rotary positions.
 #[derive(Debug)]
@@ -48,7 +15,7 @@ pub(crate) struct Rotary {
 
 /// Cosines and sines of some positions, `[rows, 1, tokens, rotated]`.
 #[derive(Debug)]
-pub(crate) struct Angles {
+pub(crate) struct RotaryTables {
     cosines: Tensor,
     sines: Tensor,
 }
@@ -84,33 +51,38 @@ impl Rotary {
         })
     }
 
-    /// Angles of `positions` `[rows, tokens]`, computed in float32 and given in `kind`.
-    pub(crate) fn angles(&self, positions: &Tensor, kind: Kind) -> Result<Angles, Error> {
+    /// RotaryTables of `positions` `[rows, tokens]`, computed in float32 and given in `kind`.
+    pub(crate) fn angles(&self, positions: &Tensor, kind: Kind) -> Result<RotaryTables, Error> {
         let angles = positions
             .f_to_kind(Kind::Float)?
             .f_unsqueeze(-1)?
             .f_mul(&self.frequencies)?;
         let both_halves = Tensor::f_cat(&[&angles, &angles], -1)?.f_unsqueeze(1)?;
-        Ok(Angles {
+        Ok(RotaryTables {
             cosines: both_halves.f_cos()?.f_to_kind(kind)?,
             sines: both_halves.f_sin()?.f_to_kind(kind)?,
         })
     }
 }
 
-impl Angles {
-    /// Turns queries or keys `[rows, heads, tokens, width]`.
-    pub(crate) fn turn(&self, input: &Tensor) -> Result<Tensor, Error> {
+impl RotaryTables {
+    /// Rotates queries or keys `[rows, heads, tokens, width]`.
+    pub(crate) fn apply(&self, input: &Tensor) -> Result<Tensor, Error> {
         let (rotated, width) = (self.cosines.size4()?.3, input.size4()?.3);
-        let turned = input.f_narrow(-1, 0, rotated)?;
+        let rotated_part = input.f_narrow(-1, 0, rotated)?;
         let half = rotated / 2;
-        let (first, second) = (turned.f_narrow(-1, 0, half)?, turned.f_narrow(-1, half, half)?);
+        let (first, second) = (
+            rotated_part.f_narrow(-1, 0, half)?,
+            rotated_part.f_narrow(-1, half, half)?,
+        );
         let across = Tensor::f_cat(&[second.f_neg()?, first], -1)?;
-        let turned = turned.f_mul(&self.cosines)?.f_add(&across.f_mul(&self.sines)?)?;
+        let rotated_part = rotated_part
+            .f_mul(&self.cosines)?
+            .f_add(&across.f_mul(&self.sines)?)?;
         if rotated == width {
-            return Ok(turned);
+            return Ok(rotated_part);
         }
         let rest = input.f_narrow(-1, rotated, width - rotated)?;
-        Ok(Tensor::f_cat(&[turned, rest], -1)?)
+        Ok(Tensor::f_cat(&[rotated_part, rest], -1)?)
     }
 }

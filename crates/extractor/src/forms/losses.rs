@@ -214,7 +214,7 @@ pub(super) fn end(
         }
         let hidden = hidden_states(model, &inputs, 1)?;
         let last = select(&hidden, 0, inputs.len() - 1, 1)?;
-        for &token in &model.config.end_tokens {
+        for &token in &model.config.eos_token_ids {
             eos_sum += (-nats_of(model, &last, &[token])?).exp();
         }
         if let Some(newline) = newline {

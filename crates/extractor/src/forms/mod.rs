@@ -60,7 +60,7 @@ impl TextBegin {
     pub fn bos(self, config: &Config, tokenizer: &TextTokenizer) -> Result<Vec<i64>, Error> {
         Ok(match self {
             Self::Tokenizer => tokenizer.own_bos()?,
-            Self::Model => vec![config.begin_token],
+            Self::Model => vec![config.bos_token_id],
             Self::None => Vec::new(),
         })
     }

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
+mod audited;
 mod cells;
 mod command;
 mod reduced;
 mod rules;
 mod shipped;
-mod weights;
 mod workplace;

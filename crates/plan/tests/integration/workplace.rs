@@ -86,7 +86,7 @@ impl Workplace {
         );
         place.write(
             "models/tiny/config.json",
-            r#"{"model_type": "gpt2", "n_layer": 1, "n_embd": 4, "n_head": 2}"#,
+            r#"{"model_type": "gpt2", "n_layer": 1, "n_embd": 4, "n_head": 2, "n_positions": 8, "vocab_size": 11, "eos_token_id": 10}"#,
         );
         place.write("models/tiny/tokenizer.json", "{}");
         place.write("models/tiny/model.safetensors", safetensors(&TINY_GPT2));

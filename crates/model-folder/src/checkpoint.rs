@@ -1,0 +1,101 @@
+//! A checkpoint: a whole model, or an adapter with the base that it belongs to.
+
+use std::path::{Path, PathBuf};
+
+use contract::Error;
+
+use crate::{ADAPTER_CONFIG, Adapter, Config, Model, checkpoints, hub};
+
+/// A checkpoint whose files fit together.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// The folder of the model or of the adapter.
+    pub folder: PathBuf,
+    /// The whole model: for an adapter its base.
+    pub model: Model,
+    /// The adapter, where it is one.
+    pub adapter: Option<Adapter>,
+    /// The folder that holds the tokenizer.
+    pub tokenizer: PathBuf,
+}
+
+impl Checkpoint {
+    /// Opens a model folder or an adapter folder; a folder that is neither, but holds checkpoints, stands for the last of them.
+    /// The base of an adapter is `base`, or else what its settings name: a folder beside it or anywhere, or a hub name in the
+    /// local cache, at the revision that they name.
+    ///
+    /// # Errors
+    /// [`Error::Input`] naming the file and the tensor or the key, what was expected and what was found, and what to do.
+    pub fn open(folder: &Path, base: Option<&Path>) -> Result<Self, Error> {
+        let folder = checkpoints::last(folder)?;
+        if !folder.join(ADAPTER_CONFIG).is_file() {
+            return Ok(Self {
+                model: Model::open(&folder)?,
+                adapter: None,
+                tokenizer: folder.clone(),
+                folder,
+            });
+        }
+        // What is wrong with the adapter alone is told before the base is looked for.
+        let settings = crate::adapter::AdapterConfig::read(&folder)?;
+        let base = match base {
+            Some(base) => base.to_path_buf(),
+            None => named_base(&settings, &folder)?,
+        };
+        if base.join(ADAPTER_CONFIG).is_file() {
+            let problem = "expected a whole model as the base of an adapter, found an adapter. Merge that one into its base first \
+                           (tuner merge, or peft's merge_and_unload), and name the result with BASE= (or --base)";
+            return Err(Error::input(base, problem));
+        }
+        let model = Model::open(&base)?;
+        let adapter = Adapter::open(&folder, settings, &model)?;
+        let tokenizer = if folder.join("tokenizer.json").exists() {
+            folder.clone()
+        } else {
+            base
+        };
+        Ok(Self {
+            folder,
+            model,
+            adapter: Some(adapter),
+            tokenizer,
+        })
+    }
+
+    /// The configuration of the whole: that of the base, with the tables that the adapter gives it.
+    pub fn config(&self) -> &Config {
+        match &self.adapter {
+            Some(adapter) => &adapter.config,
+            None => &self.model.config,
+        }
+    }
+}
+
+/// The base that an adapter's settings name. A relative folder is looked for from the adapter's own first, since that is how a
+/// pair of folders is moved about.
+fn named_base(settings: &crate::adapter::AdapterConfig, folder: &Path) -> Result<PathBuf, Error> {
+    let file = folder.join(ADAPTER_CONFIG);
+    let Some(name) = &settings.base else {
+        return Err(Error::input(
+            file,
+            "base_model_name_or_path: expected the adapter's base, found nothing. Name it with BASE= (or --base)",
+        ));
+    };
+    let revision = settings.revision.as_deref();
+    let found = hub::find_revision(name, revision, folder)
+        .or_else(|| hub::find_revision(name, revision, Path::new(".")));
+    found.ok_or_else(|| {
+        let (at, how) = match revision {
+            Some(revision) => (
+                format!(" at revision {revision}"),
+                format!("hf download {name} --revision {revision}"),
+            ),
+            None => (String::new(), format!("hf download {name}")),
+        };
+        let problem = format!(
+            "base_model_name_or_path: {name} is no folder here and no model in the hub's cache{at}. Name the base with BASE= (or \
+             --base), or download it: {how}"
+        );
+        Error::input(file, problem)
+    })
+}

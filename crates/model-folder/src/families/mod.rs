@@ -1,0 +1,93 @@
+//! The families, one file each; what holds for every model of one is its line in [`FAMILIES`].
+
+pub mod gpt2;
+pub mod gpt_neo;
+pub mod gpt_neox;
+pub mod llama;
+mod qwen2;
+mod qwen3;
+
+use crate::config::{Fields, Shape};
+use crate::{Config, Module};
+
+/// What holds for every model of a family.
+#[derive(Debug)]
+pub struct FamilySpec {
+    /// What `model_type` in config.json says.
+    pub model_type: &'static str,
+    /// What names of tensors begin with, unless a file leaves it out.
+    pub prefix: &'static str,
+    /// The module of an LM head of its own: first as files have it, then as it may be named besides.
+    pub head_modules: &'static [&'static str],
+    /// The table of the input embedding.
+    pub input_embedding: &'static str,
+    /// Whether the LM head is the input embedding where config.json is silent.
+    pub tied_by_default: bool,
+    /// The modules that peft adapts where nothing is said (peft 0.21).
+    pub lora_targets: &'static [&'static str],
+    /// Tokens that begin and end a text where config.json is silent.
+    pub(crate) default_tokens: Option<(i64, i64)>,
+    pub(crate) read: fn(Fields<'_>) -> Result<(Family, Shape), String>,
+}
+
+/// Every family that is known.
+pub static FAMILIES: [&FamilySpec; 6] = [
+    &gpt2::SPEC,
+    &gpt_neo::SPEC,
+    &gpt_neox::SPEC,
+    &llama::SPEC,
+    &qwen2::SPEC,
+    &qwen3::SPEC,
+];
+
+/// Endings of buffers in older files that are computed, not learned.
+pub const BUFFERS: [&str; 7] = [
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attention.bias",
+    ".attention.masked_bias",
+    "rotary_emb.inv_freq",
+    "rotary_emb.cos_cached",
+    "rotary_emb.sin_cached",
+];
+
+/// What a configuration says about the arithmetic. Families that compute alike share a variant.
+#[derive(Debug, Clone)]
+pub enum Family {
+    /// GPT-2.
+    Gpt2(gpt2::Settings),
+    /// GPT-Neo.
+    GptNeo(gpt_neo::Settings),
+    /// GPT-NeoX, the family of Pythia.
+    GptNeoX(gpt_neox::Settings),
+    /// Llama, Qwen2 and Qwen3, which differ in their biases and norms.
+    Llama(llama::Settings),
+}
+
+impl Family {
+    /// The modules of the body: all but the LM head.
+    pub(crate) fn modules(&self, config: &Config) -> Vec<Module> {
+        match self {
+            Self::Gpt2(settings) => gpt2::modules(config, settings),
+            Self::GptNeo(settings) => gpt_neo::modules(config, settings),
+            Self::GptNeoX(settings) => gpt_neox::modules(config, settings),
+            Self::Llama(settings) => llama::modules(config, settings),
+        }
+    }
+}
+
+/// The family that `model_type` names.
+pub(crate) fn named(model_type: &str) -> Result<&'static FamilySpec, String> {
+    FAMILIES
+        .iter()
+        .find(|spec| spec.model_type == model_type)
+        .copied()
+        .ok_or_else(|| {
+            let known: Vec<&str> = FAMILIES.iter().map(|spec| spec.model_type).collect();
+            format!(
+                "model_type: expected one of {}, found {model_type}. Another family is audited by an extractor of one's own, a \
+                 program that writes samples.parquet and scores.parquet (EXTRACTOR=)",
+                known.join(", ")
+            )
+        })
+}

@@ -1,0 +1,62 @@
+//! Qwen2 and Qwen2.5 (Yang et al. 2024): a Llama whose projections of queries, keys and values have biases, and whose upper
+//! layers may see only the last tokens.
+
+use serde_json::Value;
+
+use super::llama::{self, Settings};
+use super::{Family, FamilySpec};
+use crate::config::{Fields, Shape};
+
+/// What holds for every qwen2.
+pub(super) static SPEC: FamilySpec = FamilySpec {
+    model_type: "qwen2",
+    prefix: "model.",
+    head_modules: &["lm_head"],
+    input_embedding: "model.embed_tokens",
+    tied_by_default: false,
+    lora_targets: &["q_proj", "v_proj"],
+    default_tokens: None,
+    read,
+};
+
+fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
+    let (mut settings, shape) = llama::read_common(fields, 32_768)?;
+    settings.qkv_bias = true;
+    read_windows(fields, &mut settings)?;
+    Ok((Family::Llama(settings), shape))
+}
+
+/// Which layers see only the last tokens: those that `layer_types` names, or else those from `max_window_layers` on; none
+/// unless `use_sliding_window` is set.
+pub(super) fn read_windows(fields: Fields<'_>, settings: &mut Settings) -> Result<(), String> {
+    if !fields.flag_or("use_sliding_window", false)? {
+        return Ok(());
+    }
+    settings.window = Some(fields.size_or("sliding_window", 4096)?);
+    let first = match fields.get("max_window_layers") {
+        Some(Value::Number(number)) => number.as_u64().unwrap_or(u64::MAX) as usize,
+        _ => 28,
+    };
+    for (layer, windowed) in settings.windowed.iter_mut().enumerate() {
+        *windowed = layer >= first;
+    }
+    let Some(types) = fields.get("layer_types") else {
+        return Ok(());
+    };
+    let types = types
+        .as_array()
+        .filter(|types| types.len() == settings.windowed.len());
+    let types = types.ok_or("layer_types: expected one entry for each of num_hidden_layers")?;
+    for (windowed, name) in settings.windowed.iter_mut().zip(types) {
+        *windowed = match name.as_str() {
+            Some("sliding_attention") => true,
+            Some("full_attention") => false,
+            _ => {
+                return Err(format!(
+                    "layer_types: expected full_attention or sliding_attention, found {name}"
+                ));
+            }
+        };
+    }
+    Ok(())
+}

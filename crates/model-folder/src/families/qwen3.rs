@@ -1,0 +1,29 @@
+//! Qwen3 (Yang et al. 2025): a Llama that norms the queries and keys of each head, whose heads have a width of their own.
+
+use super::{Family, FamilySpec, llama, qwen2};
+use crate::config::{Fields, Shape};
+
+/// What holds for every qwen3.
+pub(super) static SPEC: FamilySpec = FamilySpec {
+    model_type: "qwen3",
+    prefix: "model.",
+    head_modules: &["lm_head"],
+    input_embedding: "model.embed_tokens",
+    tied_by_default: false,
+    lora_targets: &["q_proj", "v_proj"],
+    default_tokens: None,
+    read,
+};
+
+fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
+    let (mut settings, shape) = llama::read_common(fields, 32_768)?;
+    if fields.get("head_dim").is_none() {
+        // transformers' own default; no multiple of the width.
+        return Err("head_dim: expected the width of a head, found nothing".to_owned());
+    }
+    let bias = fields.flag_or("attention_bias", false)?;
+    (settings.qkv_bias, settings.o_proj_bias) = (bias, bias);
+    settings.has_qk_norms = true;
+    qwen2::read_windows(fields, &mut settings)?;
+    Ok((Family::Llama(settings), shape))
+}

@@ -1,0 +1,33 @@
+//! What the folder of a model or of an adapter says of itself: its family, its shape, the names and shapes of its tensors, the
+//! settings of an adapter. Neither LibTorch nor a weight is needed for it, so `plan` refuses before anything is built what
+//! `causal-lm` could not load, and in the same words: both call [`Checkpoint::open`].
+//!
+//! Three types matter. A [`Model`] is a folder of a whole model whose tensors fit its configuration. An [`Adapter`] is a folder
+//! that peft wrote, with what each of its tensors does to the base. A [`Checkpoint`] is one of both, with the base that it
+//! belongs to.
+//!
+//! A family is one file under `families` and one line in [`families::FAMILIES`]; what it computes is a file of the same name in
+//! `causal-lm`.
+
+pub mod adapter;
+mod arithmetic;
+mod checkpoint;
+pub mod checkpoints;
+pub mod config;
+pub mod cost;
+pub mod families;
+mod files;
+mod headers;
+pub mod hub;
+mod lora;
+mod model;
+mod modules;
+
+pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter};
+pub use arithmetic::{Activation, FrequencyScaling, RotarySettings};
+pub use checkpoint::Checkpoint;
+pub use config::Config;
+pub use files::{TOKENIZER_FILES, inputs, is_model};
+pub use lora::{LoraSettings, LoraTargets};
+pub use model::Model;
+pub use modules::{Module, Role};

@@ -1,0 +1,188 @@
+//! Checkpoints that somebody else tuned: which folder is meant, and what is refused before anything is built.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::workplace::{TINY_GPT2, Workplace, safetensors};
+
+const AUDIT: &str = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\n[[checkpoint]]\nname = 'tiny'\n\
+                     path = '../tuned'\n";
+
+/// Factors of `c_attn` of the tiny GPT-2, of rank 2.
+const FACTORS: [(&str, &[u64]); 2] = [
+    (
+        "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight",
+        &[2, 4],
+    ),
+    (
+        "base_model.model.transformer.h.0.attn.c_attn.lora_B.weight",
+        &[12, 2],
+    ),
+];
+
+fn settings(base: &str, changed: &[(&str, Value)]) -> String {
+    let mut settings = json!({
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "r": 2, "lora_alpha": 4,
+        "target_modules": ["c_attn"], "bias": "none"
+    });
+    for (key, value) in changed {
+        settings[*key] = value.clone();
+    }
+    settings.to_string()
+}
+
+fn adapter(place: &Workplace, folder: &str, settings: &str) {
+    place.write(&format!("{folder}/adapter_config.json"), settings);
+    place.write(
+        &format!("{folder}/adapter_model.safetensors"),
+        safetensors(&FACTORS),
+    );
+}
+
+/// Runs `plan` with the hub's cache in the folder `hub`.
+fn plan(place: &Workplace) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_plan"))
+        .args(["--config", "pipelines/tiny.toml", "--out", "run"])
+        .env("HF_HUB_CACHE", place.path("hub"))
+        .current_dir(place.path("."))
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn planned(place: &Workplace) -> String {
+    let output = plan(place);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    place.read("run/cells.mk")
+}
+
+#[test]
+fn of_an_output_folder_the_last_checkpoint_is_audited_and_that_is_said() {
+    let place = Workplace::new(AUDIT);
+    for step in [500, 1000] {
+        adapter(
+            &place,
+            &format!("tuned/checkpoint-{step}"),
+            &settings("../../models/tiny", &[]),
+        );
+    }
+    let output = plan(&place);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && said.contains("checkpoint-1000 is the last"),
+        "{said}"
+    );
+    let rules = place.read("run/cells.mk");
+    assert!(rules.contains("--checkpoint tuned/checkpoint-1000 "), "{rules}");
+    assert!(!rules.contains("checkpoint-500"), "{rules}");
+    let facts = place.read("run/cells/tiny-tuned-bucketed-s0/cell.toml");
+    for fact in [
+        "rank = 2",
+        "targets = \"c_attn\"",
+        "trainable_parameters = 32",
+        "parameters = 328",
+    ] {
+        assert!(facts.contains(fact), "{facts}");
+    }
+}
+
+#[test]
+fn the_revision_that_an_adapter_names_chooses_its_base() {
+    let place = Workplace::new(AUDIT);
+    let (main, other) = ("a".repeat(40), "b".repeat(40));
+    for commit in [&main, &other] {
+        let folder = format!("hub/models--acme--tiny/snapshots/{commit}");
+        place.write(
+            &format!("{folder}/config.json"),
+            place.read("models/tiny/config.json"),
+        );
+        place.write(&format!("{folder}/model.safetensors"), safetensors(&TINY_GPT2));
+    }
+    place.write("hub/models--acme--tiny/refs/main", &main);
+    place.write("hub/models--acme--tiny/refs/step3000", &other);
+    for (revision, commit) in [
+        (json!(null), &main),
+        (json!("main"), &main),
+        (json!("step3000"), &other),
+        (json!(other), &other),
+        (json!(other[..8]), &other),
+    ] {
+        adapter(
+            &place,
+            "tuned",
+            &settings("acme/tiny", &[("revision", revision.clone())]),
+        );
+        let rules = planned(&place);
+        assert!(
+            rules.contains(&format!("snapshots/{commit}")),
+            "{revision}: {rules}"
+        );
+    }
+    adapter(
+        &place,
+        "tuned",
+        &settings("acme/tiny", &[("revision", json!("step9"))]),
+    );
+    refused(
+        &place,
+        &[
+            "revision step9",
+            "hf download acme/tiny --revision step9",
+            "BASE=",
+        ],
+    );
+}
+
+#[track_caller]
+fn refused(place: &Workplace, pieces: &[&str]) {
+    let output = plan(place);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for piece in pieces {
+        assert!(said.contains(piece), "{said}\nlacks {piece}");
+    }
+}
+
+#[test]
+fn what_could_not_be_loaded_is_refused_before_anything_is_built() {
+    type Change = fn(&Workplace);
+    let cases: [(&[&str], Change); 6] = [
+        (
+            &["adapter_config.json", "use_bdlora", "merge_and_unload", "BASE="],
+            |place| {
+                adapter(
+                    place,
+                    "tuned",
+                    &settings("../models/tiny", &[("use_bdlora", json!({"nblocks": 2}))]),
+                );
+            },
+        ),
+        (&["lora_A.weight", "[3, 4]", "found [2, 4]", "BASE="], |place| {
+            adapter(place, "tuned", &settings("../models/tiny", &[("r", json!(3))]));
+        }),
+        (&["pickled", "adapter_model.bin", "save_pretrained"], |place| {
+            std::fs::remove_file(place.path("tuned/adapter_model.safetensors")).unwrap();
+            place.write("tuned/adapter_model.bin", "x");
+        }),
+        (&["pickled", "pytorch_model.bin", "save_pretrained"], |place| {
+            std::fs::remove_file(place.path("models/tiny/model.safetensors")).unwrap();
+            place.write("models/tiny/pytorch_model.bin", "x");
+        }),
+        (&["quantised by bitsandbytes", "BASE="], |place| {
+            let mut shapes = TINY_GPT2.to_vec();
+            shapes.push(("transformer.h.0.mlp.c_fc.weight.absmax", &[1]));
+            place.write("models/tiny/model.safetensors", safetensors(&shapes));
+        }),
+        (&["model_type", "mamba", "EXTRACTOR="], |place| {
+            place.write("models/tiny/config.json", r#"{"model_type": "mamba"}"#);
+        }),
+    ];
+    for (pieces, change) in cases {
+        let place = Workplace::new(AUDIT);
+        adapter(&place, "tuned", &settings("../models/tiny", &[]));
+        change(&place);
+        refused(&place, pieces);
+    }
+}
