@@ -39,6 +39,7 @@ mod links;
 mod make;
 mod model_folder;
 mod paths;
+mod readiness;
 mod reduced;
 
 use std::collections::BTreeMap;
@@ -152,6 +153,7 @@ impl PlannedCell {
 /// [`Error::Output`] where a file cannot be written.
 pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Error> {
     let plan = Plan::of(pipeline)?;
+    readiness::check(&plan)?;
     let run = paths::normalized(run);
     let mut links = Links::new(&run);
     let rules = make::rules(&plan, &run, &mut links)?;

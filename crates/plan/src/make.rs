@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use contract::Error;
-use contract::pipeline::PromptSource;
+use contract::pipeline::{Begin, ModeKind, PromptSource};
 
 use crate::links::Links;
 use crate::paths::for_make;
@@ -271,16 +271,26 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell, links: &mut Links) -> R
     if let Some(file) = &settings.prompt_file {
         prerequisites.push(links.for_make(&plan.pipeline.resolve(file))?);
     }
-    // Generations from nothing are ranked by what the untuned model thinks of them.
-    let reference = match untuned(cell).filter(|_| settings.prompts.contains(&PromptSource::None)) {
+    // Generations from nothing are ranked by what the untuned model thinks of them, and forms of texts weighed against it.
+    let asks_untuned = settings.prompts.contains(&PromptSource::None) || settings.begin == Begin::Auto;
+    let reference = match untuned(cell).filter(|_| asks_untuned) {
         Some(model) => format!(" --reference {}", links.for_make(&model.path)?),
+        None => String::new(),
+    };
+    // The untuned model of an audit is asked in the form that was found for the tuned one. Another program may find none.
+    let forms = match audited_twin(plan, cell).filter(|_| settings.begin == Begin::Auto) {
+        Some(tuned) => {
+            let (tuned, _) = folders(run, tuned);
+            prerequisites.push(format!("{tuned}/samples.parquet"));
+            format!(" $$(test ! -e {tuned}/forms.parquet || echo --forms {tuned}/forms.parquet)")
+        }
         None => String::new(),
     };
     Ok(Rule {
         stage: "extractor",
         subject: cell.facts.name.clone(),
         command: format!(
-            "$(EXTRACTOR) --config {config} --in {corpus} --checkpoint {checkpoint}{reference} --out {folder}"
+            "$(EXTRACTOR) --config {config} --in {corpus} --checkpoint {checkpoint}{reference}{forms} --out {folder}"
         ),
         prerequisites,
         main: format!("{folder}/samples.parquet"),
@@ -321,6 +331,15 @@ fn untuned(cell: &PlannedCell) -> Option<&ModelFolder> {
         Some(audited) => audited.base.as_ref(),
         None => cell.folder.as_ref().filter(|_| cell.is_tuned()),
     }
+}
+
+/// The audited cell whose untuned model `cell` is, on the same corpus.
+fn audited_twin<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCell> {
+    let is_base = cell.combination.kind() == ModeKind::Base;
+    let mut audited = plan.cells.iter().filter(|other| other.combination.audited.is_some());
+    audited.find(|other| {
+        is_base && other.facts.model == cell.facts.model && other.facts.corpus == cell.facts.corpus
+    })
 }
 
 fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell, checkpoint: Checkpoint) -> Rule {

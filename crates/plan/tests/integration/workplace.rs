@@ -23,12 +23,15 @@ kind = "lora"
 learning_rate = 3e-4
 [detection]
 encoder = "../encoder"
+[extraction]
+prefix_tokens = 2
+new_tokens = 2
 "#;
 
-/// GPT-2 with vocabulary 11, context 8, width 4 and one layer.
+/// GPT-2 with vocabulary 11, context 512, width 4 and one layer.
 pub(crate) const TINY_GPT2: [(&str, &[u64]); 16] = [
     ("transformer.wte.weight", &[11, 4]),
-    ("transformer.wpe.weight", &[8, 4]),
+    ("transformer.wpe.weight", &[512, 4]),
     ("transformer.h.0.ln_1.weight", &[4]),
     ("transformer.h.0.ln_1.bias", &[4]),
     ("transformer.h.0.attn.c_attn.weight", &[4, 12]),
@@ -44,6 +47,10 @@ pub(crate) const TINY_GPT2: [(&str, &[u64]); 16] = [
     ("transformer.ln_f.weight", &[4]),
     ("transformer.ln_f.bias", &[4]),
 ];
+
+/// A tokenizer that makes a token of every word.
+pub(crate) const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"},
+    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}}"#;
 
 /// A stage that writes down what it was called for, and makes the files that the real one makes.
 const FAKE_STAGE: &str = r#"
@@ -86,9 +93,10 @@ impl Workplace {
         );
         place.write(
             "models/tiny/config.json",
-            r#"{"model_type": "gpt2", "n_layer": 1, "n_embd": 4, "n_head": 2, "n_positions": 8, "vocab_size": 11, "eos_token_id": 10}"#,
+            r#"{"model_type": "gpt2", "n_layer": 1, "n_embd": 4, "n_head": 2, "n_positions": 512, "vocab_size": 11, "eos_token_id": 10}"#,
         );
-        place.write("models/tiny/tokenizer.json", "{}");
+        place.write("models/tiny/tokenizer.json", TOKENIZER);
+        place.write("encoder/config.json", "{}");
         place.write("models/tiny/model.safetensors", safetensors(&TINY_GPT2));
         place.write("stage.sh", FAKE_STAGE);
         place

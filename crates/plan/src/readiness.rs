@@ -1,0 +1,265 @@
+//! What a stage would refuse when its turn comes, after hours of training: refused by the plan.
+//!
+//! Files are looked at as far as that takes seconds: the beginnings of the corpus files, with the models' own tokenizers.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use contract::pipeline::{BadDocuments, Corpus, ModeKind, PromptSource};
+use contract::records::PromptForm;
+use contract::{Error, PipelineFile};
+use corpus_files::{Columns, CorpusFile, documents, find_files};
+use tokenizers::Tokenizer;
+
+use crate::Plan;
+use crate::paths::normalized;
+
+/// Corpus files that are opened, at most.
+const MAX_FILES: usize = 8;
+
+/// Documents that are read from each of them, at most.
+const MAX_DOCUMENTS: usize = 50;
+
+/// Refuses what would be refused later.
+///
+/// # Errors
+/// [`Error::Configuration`] for settings that do not fit the models or the text, [`Error::Input`] for files that are not there or
+/// cannot be used.
+pub(crate) fn check(plan: &Plan) -> Result<(), Error> {
+    check_named_files(plan.pipeline)?;
+    check_control(plan.pipeline)?;
+    check_contexts(plan)?;
+    let texts = first_texts(plan)?;
+    check_prompts(plan, &texts)
+}
+
+/// Files and folders that stages after tuning are told of.
+fn check_named_files(pipeline: &PipelineFile) -> Result<(), Error> {
+    let folder = |path: &str| pipeline.resolve(path).join("config.json");
+    let named = [
+        (
+            "extraction.prompt_file",
+            pipeline
+                .extraction
+                .prompt_file
+                .as_deref()
+                .map(|path| pipeline.resolve(path)),
+        ),
+        (
+            "detection.encoder",
+            pipeline.detection.encoder.as_deref().map(folder),
+        ),
+        (
+            "detection.classifier",
+            pipeline.detection.classifier.as_deref().map(folder),
+        ),
+    ];
+    for (key, path) in named {
+        if let Some(path) = path.filter(|path| !path.is_file()) {
+            return Err(Error::input(
+                normalized(&path),
+                format!("is not there: correct {key}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Held-out text must be other files than the corpus: text that was trained on shows nothing.
+fn check_control(pipeline: &PipelineFile) -> Result<(), Error> {
+    let Some(held_out) = &pipeline.corpus.held_out_files else {
+        return Ok(());
+    };
+    let base = pipeline.resolve(".");
+    let held_out = Corpus {
+        files: held_out.clone(),
+        ..pipeline.corpus.clone()
+    };
+    let training = find_files(&pipeline.corpus, &base)?.files;
+    for held_out in find_files(&held_out, &base)?.files {
+        let twin = training.iter().find(|file| is_same(&file.path, &held_out.path));
+        if let Some(twin) = twin {
+            return Err(Error::Configuration(format!(
+                "corpus.held_out_files (HELD_OUT): {} holds the same as {} of corpus.files (CORPUS). Text that the model was tuned on \
+                 is no control: name text of the same kind that it has not seen, or leave HELD_OUT out",
+                normalized(&held_out.path).display(),
+                normalized(&twin.path).display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two paths lead to the same file, or to files of the same bytes.
+fn is_same(first: &Path, second: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    if real(first).is_some() && real(first) == real(second) {
+        return true;
+    }
+    let size = |path: &Path| path.metadata().map(|metadata| metadata.len()).ok();
+    size(first).is_some_and(|bytes| bytes > 0)
+        && size(first) == size(second)
+        && has_same_bytes(first, second).unwrap_or(false)
+}
+
+fn has_same_bytes(first: &Path, second: &Path) -> std::io::Result<bool> {
+    let (mut first, mut second) = (File::open(first)?, File::open(second)?);
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let read = first.read(&mut left)?;
+        if read == 0 {
+            return Ok(second.read(&mut right)? == 0);
+        }
+        if second.read_exact(&mut right[..read]).is_err() || left[..read] != right[..read] {
+            return Ok(false);
+        }
+    }
+}
+
+/// Training rows and prompts must fit into the models' contexts.
+fn check_contexts(plan: &Plan) -> Result<(), Error> {
+    let pipeline = plan.pipeline;
+    let extraction = &pipeline.extraction;
+    for cell in &plan.cells {
+        let Some(model) = &cell.weights else { continue };
+        let (name, context) = (&cell.combination.model.name, model.config.context);
+        let wrong = |problem: String| {
+            Error::Configuration(format!(
+                "{}: {problem} tokens of model {name} ({})",
+                pipeline.path.display(),
+                model.folder.join("config.json").display()
+            ))
+        };
+        if cell.is_tuned() && pipeline.tuning.context > context {
+            return Err(wrong(format!(
+                "tuning.context = {} is beyond the context of {context}",
+                pipeline.tuning.context
+            )));
+        }
+        // The BOS comes before every prompt.
+        let needed = 1 + extraction.prefix_tokens + extraction.new_tokens;
+        if cell.is_extracted() && needed > context {
+            return Err(wrong(format!(
+                "extraction.prefix_tokens = {} and extraction.new_tokens = {} need {needed} tokens with the BOS, which is beyond the \
+                 context of {context}",
+                extraction.prefix_tokens, extraction.new_tokens
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The texts at the beginning of the corpus files.
+///
+/// # Errors
+/// [`Error::Input`] where a file cannot be read, or none of the documents at its beginning: a column that is not there.
+fn first_texts(plan: &Plan) -> Result<Vec<String>, Error> {
+    let columns = Columns::of(&plan.pipeline.corpus)?;
+    let mut texts = Vec::new();
+    for file in plan.corpus.iter().take(MAX_FILES) {
+        texts.extend(texts_of(file, &columns)?);
+    }
+    Ok(texts)
+}
+
+fn texts_of(file: &CorpusFile, columns: &Columns) -> Result<Vec<String>, Error> {
+    let mut texts = Vec::new();
+    let mut first_fault = None;
+    for item in documents(file, columns)?.take(MAX_DOCUMENTS) {
+        match item {
+            Ok(document) => texts.push(document.text),
+            Err(fault) => {
+                first_fault.get_or_insert(fault);
+            }
+        }
+    }
+    match first_fault {
+        Some(fault) if texts.is_empty() => Err(fault.into_error(&file.path)),
+        _ => Ok(texts),
+    }
+}
+
+/// Some documents must be longer than a prompt.
+fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
+    let extraction = &plan.pipeline.extraction;
+    let asks_of_documents = extraction
+        .prompts
+        .iter()
+        .any(|source| *source != PromptSource::None);
+    let has_prefixes = extraction.strategy.iter().any(|strategy| {
+        use PromptForm::{DoubleSpaced, LowerCase, Middle, Prefix, UpperCase};
+        matches!(
+            strategy.prompt,
+            Prefix | Middle | UpperCase | LowerCase | DoubleSpaced
+        )
+    });
+    if !asks_of_documents || !has_prefixes || texts.is_empty() {
+        return Ok(());
+    }
+    let prefix = extraction.prefix_tokens;
+    for (folder, cut) in tokenizers_of(plan) {
+        let lengths = token_counts(&folder, texts)?;
+        // One of the tokens that training read is the BOS.
+        let read = |length: usize| cut.map_or(length, |context| length.min(context.saturating_sub(1)));
+        let short = lengths.iter().filter(|&&length| read(length) <= prefix).count();
+        let longest = lengths.iter().map(|&length| read(length)).max().unwrap_or(0);
+        let looked_at = format!(
+            "{short} of the {} documents looked at have no more than extraction.prefix_tokens = {prefix} tokens, as far as training \
+             reads them, with the tokenizer in {}; the longest has {longest}",
+            lengths.len(),
+            folder.display()
+        );
+        let refused = match extraction.short_documents {
+            BadDocuments::Error => short > 0,
+            BadDocuments::Skip => short == lengths.len(),
+        };
+        if refused {
+            return Err(Error::Configuration(format!(
+                "{}: {looked_at}. Lower it: SET=\"extraction.prefix_tokens={}\"",
+                plan.pipeline.path.display(),
+                (longest / 2).max(1)
+            )));
+        }
+        if 2 * short > lengths.len() {
+            tracing::warn!("{looked_at}. Those give no prompt, and are in no rate");
+        }
+    }
+    Ok(())
+}
+
+/// The folders of the tokenizers that cut prompts, each with what training read of a text.
+fn tokenizers_of(plan: &Plan) -> BTreeMap<PathBuf, Option<usize>> {
+    let mut found = BTreeMap::new();
+    for cell in plan.cells.iter().filter(|cell| cell.is_extracted()) {
+        let folders = cell.folder.iter().chain(&cell.base);
+        let folder = folders
+            .map(|folder| folder.path.clone())
+            .find(|path| path.join("tokenizer.json").is_file());
+        if let Some(folder) = folder.filter(|_| cell.combination.kind() != ModeKind::Pretrain) {
+            found.insert(folder, cell.combination.trained_tokens.0);
+        }
+    }
+    found
+}
+
+fn token_counts(folder: &Path, texts: &[String]) -> Result<Vec<usize>, Error> {
+    let file = folder.join("tokenizer.json");
+    let unusable =
+        |error: &dyn std::fmt::Display| Error::input(&file, format!("expected a tokenizer: {error}"));
+    let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| unusable(&error))?;
+    tokenizer.with_padding(None);
+    tokenizer
+        .with_truncation(None)
+        .map_err(|error| unusable(&error))?;
+    texts
+        .iter()
+        .map(|text| {
+            tokenizer
+                .encode_fast(text.as_str(), false)
+                .map(|encoding| encoding.len())
+                .map_err(|error| unusable(&error))
+        })
+        .collect()
+}
