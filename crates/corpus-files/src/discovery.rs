@@ -350,9 +350,8 @@ impl Search<'_> {
     fn may_be_read(&self, file: &Path) -> bool {
         let file = corpus_file(file.to_path_buf(), CorpusFormat::Auto, Unit::File, self.delimiter);
         let first = open(&file, self.columns).map(|mut documents| documents.next());
-        let fault = match first {
-            Ok(Some(Err(fault))) | Err(fault) => fault,
-            Ok(_) => return true,
+        let (Ok(Some(Err(fault))) | Err(fault)) = first else {
+            return true;
         };
         !matches!(
             fault,
