@@ -48,6 +48,9 @@ fn small_files_are_counted_and_large_ones_guessed_from_their_beginning() {
         "large.csv",
         format!("text\n{}", format!("{:0125}\n", 1).repeat(40_000)),
     );
+    folder.write("huge.txt", format!("{}\n\n", "x".repeat(3_000_000)).repeat(4));
+    let size = estimate(&folder, "huge.txt");
+    assert!((2.0..8.0).contains(&size.documents), "{}", size.documents);
     for name in ["large.jsonl", "large.csv"] {
         let size = estimate(&folder, name);
         assert!(
