@@ -248,7 +248,7 @@ impl Search<'_> {
     /// Of what lies below `root`, the files that it mainly holds.
     fn choose(&mut self, root: &Path, listing: Listing) -> Result<Vec<PathBuf>, Error> {
         if listing.data_sets.len() > 1 {
-            return Err(several_data_sets(root, &listing.data_sets));
+            return Err(several_data_sets(root, listing.data_sets));
         }
         for (path, reason, explanation) in listing.passed_over {
             self.pass_over(&path, reason, explanation);
@@ -416,7 +416,10 @@ impl Search<'_> {
     }
 }
 
-fn several_data_sets(root: &Path, folders: &[PathBuf]) -> Error {
+fn several_data_sets(root: &Path, mut folders: Vec<PathBuf>) -> Error {
+    folders.sort();
+    let trained_on = folders.iter().find(|folder| name_of(folder).starts_with("train"));
+    let example = trained_on.or(folders.first()).map_or(root, PathBuf::as_path);
     let names: Vec<String> = folders
         .iter()
         .map(|folder| folder.strip_prefix(root).unwrap_or(folder).display().to_string())
@@ -427,7 +430,7 @@ fn several_data_sets(root: &Path, folders: &[PathBuf]) -> Error {
             "expected one saved data set, found several: {}. Name the folder of the one that was trained on in corpus.files \
              ({}), and of another in corpus.held_out_files (HELD_OUT)",
             names.join(", "),
-            folders[0].display()
+            example.display()
         ),
     )
 }
