@@ -248,7 +248,7 @@ impl Search<'_> {
     /// Of what lies below `root`, the files that it mainly holds.
     fn choose(&mut self, root: &Path, listing: Listing) -> Result<Vec<PathBuf>, Error> {
         if listing.data_sets.len() > 1 {
-            return Err(several_data_sets(root, &listing.data_sets));
+            return Err(several_data_sets(root, listing.data_sets));
         }
         for (path, reason, explanation) in listing.passed_over {
             self.pass_over(&path, reason, explanation);
@@ -350,9 +350,8 @@ impl Search<'_> {
     fn may_be_read(&self, file: &Path) -> bool {
         let file = corpus_file(file.to_path_buf(), CorpusFormat::Auto, Unit::File, self.delimiter);
         let first = open(&file, self.columns).map(|mut documents| documents.next());
-        let fault = match first {
-            Ok(Some(Err(fault))) | Err(fault) => fault,
-            Ok(_) => return true,
+        let (Ok(Some(Err(fault))) | Err(fault)) = first else {
+            return true;
         };
         !matches!(
             fault,
@@ -417,7 +416,10 @@ impl Search<'_> {
     }
 }
 
-fn several_data_sets(root: &Path, folders: &[PathBuf]) -> Error {
+fn several_data_sets(root: &Path, mut folders: Vec<PathBuf>) -> Error {
+    folders.sort();
+    let trained_on = folders.iter().find(|folder| name_of(folder).starts_with("train"));
+    let example = trained_on.or(folders.first()).map_or(root, PathBuf::as_path);
     let names: Vec<String> = folders
         .iter()
         .map(|folder| folder.strip_prefix(root).unwrap_or(folder).display().to_string())
@@ -428,7 +430,7 @@ fn several_data_sets(root: &Path, folders: &[PathBuf]) -> Error {
             "expected one saved data set, found several: {}. Name the folder of the one that was trained on in corpus.files \
              ({}), and of another in corpus.held_out_files (HELD_OUT)",
             names.join(", "),
-            folders[0].display()
+            example.display()
         ),
     )
 }

@@ -80,7 +80,7 @@ impl Input {
                 format!("read as it is: it is named as if compressed with {expected}, and is not"),
             )),
             (Some(found), None) => {
-                guesses.push(Guess::new("compression", format!("decompressed with {found}")))
+                guesses.push(Guess::new("compression", format!("decompressed with {found}")));
             }
             _ => {}
         }

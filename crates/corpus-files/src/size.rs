@@ -34,27 +34,36 @@ impl FileSize {
             .map_err(|error| Error::input(&file.path, format!("cannot be read: {error}")))?
             .len();
         let mut items = documents(file, columns)?;
-        let mut sampled = Vec::new();
-        let mut consumed = bytes;
+        let mut sampled: Vec<f64> = Vec::new();
+        // Readers are ahead of the documents by what they buffer. Between two places it is as much, so that it cancels out.
+        let mut first_quarter = None;
         while let Some(item) = items.next() {
             match item {
                 Ok(document) => sampled.push(document.text.len() as f64),
                 Err(Fault::Document(..)) => {}
                 Err(Fault::File(error)) => return Err(error),
             }
-            if items.bytes_consumed() >= SAMPLE_BYTES {
-                consumed = items.bytes_consumed();
-                break;
+            let consumed = items.bytes_consumed();
+            if consumed >= SAMPLE_BYTES / 4 && first_quarter.is_none() {
+                first_quarter = Some((consumed, sampled.len()));
+            }
+            if consumed >= SAMPLE_BYTES && consumed < bytes {
+                // Documents so long that both places are the same say no more than how many they are.
+                let (from, skipped) = first_quarter
+                    .filter(|(from, _)| consumed - from >= SAMPLE_BYTES / 4)
+                    .unwrap_or((0, 0));
+                let between = &sampled[skipped..];
+                let share = bytes as f64 / consumed.saturating_sub(from).max(1) as f64;
+                return Ok(Self {
+                    documents: between.len() as f64 * share,
+                    text_bytes: between.iter().sum::<f64>() * share,
+                    sampled,
+                });
             }
         }
-        let share = if consumed == 0 {
-            1.0
-        } else {
-            (bytes as f64 / consumed as f64).max(1.0)
-        };
         Ok(Self {
-            documents: sampled.len() as f64 * share,
-            text_bytes: sampled.iter().sum::<f64>() * share,
+            documents: sampled.len() as f64,
+            text_bytes: sampled.iter().sum(),
             sampled,
         })
     }

@@ -10,7 +10,7 @@ use contract::{Error, PipelineFile, StageArguments};
 #[derive(Debug, Clone, Parser)]
 #[command(version)]
 pub struct Arguments {
-    /// What every stage is told.
+    /// Arguments of every stage.
     #[command(flatten)]
     pub stage: StageArguments,
 
@@ -64,9 +64,9 @@ impl Arguments {
             } => "corpus.documents: expected at least 1",
             Corpus {
                 min_chars,
-                max_chars: Some(most),
+                max_chars: Some(max_chars),
                 ..
-            } if min_chars > most => "corpus.max_chars: expected at least corpus.min_chars",
+            } if min_chars > max_chars => "corpus.max_chars: expected at least corpus.min_chars",
             Corpus { files, .. } if files.as_slice().is_empty() => {
                 "corpus.files: expected at least one file, folder or glob"
             }

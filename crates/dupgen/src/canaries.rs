@@ -18,10 +18,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::contexts;
 use crate::model_tokenizers::ModelTokenizer;
 
-/// What stands for the random part in templates.
+/// Placeholder of the random part in templates.
 const DIGITS: &str = "{digits}";
 
-/// What stands for the canary's own words.
+/// Placeholder of the canary's own words.
 const CONTEXT: &str = "{context}";
 
 /// One canary, or one reference.

@@ -17,12 +17,12 @@ use crate::normal_form::normal_form;
 use crate::split;
 use crate::spool::{Extent, Spool, SpooledTexts};
 
-/// Documents between two remarks on progress.
-const REMARK_EVERY: usize = 4096;
+/// Documents between two reports of progress.
+const REPORT_EVERY: usize = 4096;
 
 /// Most documents, and about the most bytes of text, that are read again at a time.
-const BATCH_DOCUMENTS: usize = 1024;
-const BATCH_BYTES: usize = 16 << 20;
+const MAX_BATCH_DOCUMENTS: usize = 1024;
+const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// All documents that can be used, in the order of the corpus, each text once.
 pub(crate) struct Collection {
@@ -86,7 +86,7 @@ struct Facts {
     /// How often the text occurs in the corpus.
     found: u32,
     /// Whether it comes from a file of held-out text.
-    kept_back: bool,
+    in_held_out_file: bool,
 }
 
 /// The files of a corpus: those to train on, then those with held-out text.
@@ -183,7 +183,7 @@ impl Collection {
             for item in documents {
                 reading.add(number, item)?;
                 read += 1;
-                if read.is_multiple_of(REMARK_EVERY) {
+                if read.is_multiple_of(REPORT_EVERY) {
                     progress.advance(0, &format!("{read} documents"));
                 }
             }
@@ -204,8 +204,10 @@ impl Collection {
         pipeline_file: &Path,
     ) -> Result<(), Error> {
         let Some(asked) = documents else { return Ok(()) };
-        let (kept_back, candidates): (Vec<Facts>, Vec<Facts>) =
-            self.documents.iter().partition(|document| document.kept_back);
+        let (held_out, candidates): (Vec<Facts>, Vec<Facts>) = self
+            .documents
+            .iter()
+            .partition(|document| document.in_held_out_file);
         let found = candidates.len();
         if found < asked {
             if shortage == Shortage::Accept {
@@ -227,7 +229,7 @@ impl Collection {
         let chosen = split::lowest(&digests, asked).into_iter();
         self.documents = chosen
             .map(|document| candidates[document])
-            .chain(kept_back)
+            .chain(held_out)
             .collect();
         self.tally.leave_out(Reason::OverLimit, None, found - asked);
         Ok(())
@@ -237,12 +239,12 @@ impl Collection {
     pub(crate) fn digests(&self) -> impl Iterator<Item = (Digest, bool)> {
         self.documents
             .iter()
-            .map(|document| (document.digest, document.kept_back))
+            .map(|document| (document.digest, document.in_held_out_file))
     }
 
     /// Whether a document comes from a file of held-out text.
-    pub(crate) fn any_kept_back(&self) -> bool {
-        self.documents.iter().any(|document| document.kept_back)
+    pub(crate) fn any_held_out_file(&self) -> bool {
+        self.documents.iter().any(|document| document.in_held_out_file)
     }
 
     /// How often the texts of some of the documents occur in the corpus, in the order given.
@@ -262,7 +264,7 @@ impl Collection {
     }
 
     /// Reads some of the documents again, in batches that are bounded in number and in bytes, and hands the numbers and the texts
-    /// of each to `each`; tells the progress under `label`.
+    /// of each to `each`; reports progress under `label`.
     ///
     /// # Errors
     /// [`Error::Run`] where the temporary file was tampered with, and what `each` returns.
@@ -276,11 +278,11 @@ impl Collection {
         let mut left = documents;
         while !left.is_empty() {
             let (mut texts, mut bytes) = (Vec::new(), 0);
-            for &document in left.iter().take(BATCH_DOCUMENTS) {
+            for &document in left.iter().take(MAX_BATCH_DOCUMENTS) {
                 let text = self.document(document)?.text;
                 bytes += text.len();
                 texts.push(text);
-                if bytes >= BATCH_BYTES {
+                if bytes >= MAX_BATCH_BYTES {
                     break;
                 }
             }
@@ -394,16 +396,16 @@ impl<'a> Reading<'a> {
             );
             return Err(self.error_at(file, document.position, &problem));
         }
-        let kept_back = self.files.split_of(file).is_some();
+        let in_held_out_file = self.files.split_of(file).is_some();
         let mut left_out = None;
         match self.texts_seen.entry(normal) {
             Entry::Vacant(place) => _ = place.insert(self.documents.len()),
             Entry::Occupied(place) => {
                 let seen = &mut self.documents[*place.get()];
                 let is_variant = seen.digest != digest;
-                if kept_back && !seen.kept_back {
+                if in_held_out_file && !seen.in_held_out_file {
                     left_out = Some(Reason::AlsoTrained);
-                } else if self.layout == Layout::Found && !kept_back {
+                } else if self.layout == Layout::Found && !in_held_out_file {
                     seen.found += 1;
                     let (same, variants) = &mut self.tally.copies_found;
                     *if is_variant { variants } else { same } += 1;
@@ -433,7 +435,7 @@ impl<'a> Reading<'a> {
             file,
             position,
             found: 1,
-            kept_back,
+            in_held_out_file,
         });
         Ok(())
     }
@@ -486,7 +488,7 @@ impl<'a> Reading<'a> {
         }
         self.corpus
             .max_chars
-            .filter(|&most| characters > most)
+            .filter(|&max_chars| characters > max_chars)
             .map(|_| Reason::TooLong)
     }
 
@@ -500,8 +502,8 @@ impl<'a> Reading<'a> {
         let mut number = 1;
         while let Some(holder) = self.identities.get(&xxh3_128(unique.as_bytes())) {
             // Held-out text comes from files of its own, which may well number their documents alike.
-            let kept_back = self.files.split_of(file).is_some();
-            if self.corpus.bad_documents == BadDocuments::Error && !kept_back {
+            let in_held_out_file = self.files.split_of(file).is_some();
+            if self.corpus.bad_documents == BadDocuments::Error && !in_held_out_file {
                 let holder = holder.map_or("a planted canary".to_owned(), |holder| self.place(holder));
                 let problem = format!(
                     "column {}: expected a different identity for each text, found `{identity}` again, which is that of {holder}. \

@@ -190,8 +190,8 @@ impl CopyPlan {
             .map(|(share, &copies)| share / total * f64::from(copies))
             .sum();
         // Rounding the shares may let in some documents more than the average number of copies does.
-        let most = (budget as f64 / copies_of_a_document) as usize + self.copies().len();
-        let used = (0..=most)
+        let max_documents = (budget as f64 / copies_of_a_document) as usize + self.copies().len();
+        let used = (0..=max_documents)
             .rev()
             .find(|&used| instances(used) <= budget)
             .unwrap_or(0);

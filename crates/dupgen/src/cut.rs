@@ -83,12 +83,13 @@ fn longer(
     if tokenizers.is_empty() {
         return Ok(longer);
     }
-    // One place is the BOS's.
-    let most = context.saturating_sub(1);
+    // One token is the BOS.
+    let max_tokens = context.saturating_sub(1);
     collection.for_each_batch(documents, "tokenizing", |_, texts| {
         for (tokenizer, longer) in tokenizers.iter().zip(&mut longer) {
             let too_long = |text: &String| -> Result<usize, Error> {
-                let is_longer = tokenizer.may_exceed(text.len(), most) && tokenizer.tokens(text)? > most;
+                let is_longer =
+                    tokenizer.may_exceed(text.len(), max_tokens) && tokenizer.tokens(text)? > max_tokens;
                 Ok(usize::from(is_longer))
             };
             *longer += texts.par_iter().map(too_long).sum::<Result<usize, Error>>()?;

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
-/// The xxh3-128 digest of a document's text. It stands for the text: two texts with the same digest count as the same.
+/// The xxh3-128 digest of a document's text. Two texts with the same digest count as the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(u128);
 

@@ -213,7 +213,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .collect();
     summary.cuts = cuts;
     summary.without_tokenizer = without_tokenizer;
-    Ok(Outcome::Done(summary))
+    Ok(Outcome::Done(Box::new(summary)))
 }
 
 fn remove_if_present(file: &Path) -> Result<(), Error> {
@@ -276,13 +276,13 @@ fn check_sides(sides: &Sides, corpus: &Corpus, pipeline_file: &Path) -> Result<(
     let (training, held_out, share) = (sides.training.len(), sides.held_out.len(), corpus.held_out);
     if training == 0 {
         let problem = format!(
-            "expected documents to train on, found none: corpus.held_out = {share} keeps back all {held_out}"
+            "expected documents to train on, found none: corpus.held_out = {share} holds out all {held_out}"
         );
         return Err(Error::input(pipeline_file, problem));
     }
     if held_out == 0 && share > 0.0 {
         tracing::warn!(
-            "corpus.held_out = {share} keeps back none of {training} documents: there will be no control"
+            "corpus.held_out = {share} holds out none of {training} documents: there will be no control"
         );
     }
     Ok(())
@@ -290,13 +290,13 @@ fn check_sides(sides: &Sides, corpus: &Corpus, pipeline_file: &Path) -> Result<(
 
 /// Says so where files of held-out text were given, and give none.
 fn warn_without_control(collection: &Collection, sides: &Sides, corpus: &Corpus) {
-    if corpus.held_out_files.is_none() || collection.any_kept_back() {
+    if corpus.held_out_files.is_none() || collection.any_held_out_file() {
         return;
     }
     let consequence = if sides.held_out.is_empty() {
         "there is no control"
     } else {
-        "there is no control but what corpus.held_out keeps back"
+        "there is no control but what corpus.held_out holds out"
     };
     let found = match collection.tally.left_out_for(Reason::AlsoTrained) {
         0 => "none of the texts can be used".to_owned(),

@@ -84,7 +84,7 @@ impl ModelTokenizer {
         Ok(last.map_or(0, |index| index + 1))
     }
 
-    /// Whether a text of so many UTF-8 bytes may have more than `tokens` tokens. A token stands for at least one byte, of the
+    /// Whether a text of so many UTF-8 bytes may have more than `tokens` tokens. A token covers at least one byte, of the
     /// text or of one blank that some tokenizers put before it; but a normalizer may lengthen the text first.
     pub fn may_exceed(&self, bytes: usize, tokens: usize) -> bool {
         bytes + 1 > tokens || self.tokenizer.get_normalizer().is_some()

@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 ///
 /// Lower case is taken of the upper case, so that `ß`, `ẞ` and `SS` agree, and `ς`, `σ` and `Σ`. Case is taken of the
 /// decomposed text, as Unicode's canonical caseless matching has it (The Unicode Standard, D145): the upper case of the mark
-/// U+0345 is a letter, and which marks stand before that letter must not depend on what was composed.
+/// U+0345 is a letter, and which marks come before that letter must not depend on what was composed.
 pub fn normal_form(text: &str) -> String {
     let folded: String = if text.is_ascii() {
         text.to_ascii_lowercase()

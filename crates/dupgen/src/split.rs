@@ -13,16 +13,16 @@ use crate::digest::{Digest, Purpose};
 pub struct Sides {
     /// Documents to train on.
     pub training: Vec<usize>,
-    /// Documents kept back: the control.
+    /// Documents held out: the control.
     pub held_out: Vec<usize>,
 }
 
 /// Splits documents, given by the digests of their texts, so that about `share` (0 to 1) of them are held out; and all that are
-/// marked as kept back anyway.
+/// marked as held out anyway.
 pub fn by_text(digests: impl IntoIterator<Item = (Digest, bool)>, share: f64) -> Sides {
     let mut sides = Sides::default();
-    for (document, (digest, kept_back)) in digests.into_iter().enumerate() {
-        let side = if kept_back || is_held_out(digest, share) {
+    for (document, (digest, marked)) in digests.into_iter().enumerate() {
+        let side = if marked || is_held_out(digest, share) {
             &mut sides.held_out
         } else {
             &mut sides.training

@@ -22,7 +22,7 @@ pub enum Outcome {
         folder: PathBuf,
     },
     /// The results were written.
-    Done(Summary),
+    Done(Box<Summary>),
 }
 
 /// The numbers of one run.

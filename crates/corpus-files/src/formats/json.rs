@@ -57,7 +57,15 @@ fn is_likely(beginning: &[u8]) -> bool {
         [b'[', rest @ ..] => rest.trim_ascii_start(),
         object => object,
     };
-    object.starts_with(b"{") && value_end(object, 0, false).is_ok_and(|end| members(&object[..end]).len() > 0)
+    if !object.starts_with(b"{") {
+        return false;
+    }
+    match value_end(object, 0, false) {
+        Ok(end) => !members(&object[..end]).is_empty(),
+        // An object longer than the beginning has a key, at least.
+        Err(Broken::TooShort) => object[1..].trim_ascii_start().starts_with(b"\""),
+        Err(Broken::At(..)) => false,
+    }
 }
 
 /// The objects of a file.
@@ -310,11 +318,15 @@ impl Window {
     /// Line and byte in it, both counted from 1, of the byte at an offset from the next one.
     fn place(&self, offset: usize) -> (u64, usize) {
         let before = &self.bytes()[..offset];
-        match before.iter().rposition(|&byte| byte == b'\n') {
+        let mut line_ends = (0..)
+            .zip(before)
+            .filter(|(_, byte)| **byte == b'\n')
+            .map(|(at, _)| at);
+        match line_ends.next() {
             None => (self.line, self.column + offset + 1),
-            Some(last) => {
-                let lines = before.iter().filter(|&&byte| byte == b'\n').count();
-                (self.line + lines as u64, offset - last)
+            Some(first) => {
+                let (lines, last) = line_ends.fold((1, first), |(lines, _), at| (lines + 1, at));
+                (self.line + lines, offset - last)
             }
         }
     }
@@ -581,10 +593,10 @@ fn is_number(literal: &[u8]) -> bool {
         rest = &fraction[count..];
     }
     if let [b'e' | b'E', exponent @ ..] = rest {
-        let exponent = match exponent {
-            [b'+' | b'-', exponent @ ..] => exponent,
-            exponent => exponent,
-        };
+        let exponent = exponent
+            .strip_prefix(b"+")
+            .or(exponent.strip_prefix(b"-"))
+            .unwrap_or(exponent);
         return !exponent.is_empty() && digits(exponent) == exponent.len();
     }
     rest.is_empty()

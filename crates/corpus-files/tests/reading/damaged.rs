@@ -12,8 +12,8 @@ use crate::support::{
 fn refused(name: &str, content: &[u8]) -> String {
     let folder = Folder::new();
     folder.write(name, content);
-    let read = folder.read(&corpus(name)).map(|reading| reading.documents.len());
-    let error = read.expect_err(name);
+    let read = folder.read(&corpus(name));
+    let error = read.map(|reading| reading.documents.len()).unwrap_err();
     assert_eq!(error.exit_status(), 3, "{error}");
     let message = error.to_string();
     assert!(message.contains(name), "{message}");

@@ -88,11 +88,7 @@ fn json_is_read_in_every_layout_whatever_the_ending() {
 
 #[test]
 fn every_format_is_read_in_every_compression() {
-    let mut folder_of_text = String::new();
-    for text in TEXTS {
-        folder_of_text.push_str(&text.replace('\n', "\n"));
-        folder_of_text.push_str("\n\n");
-    }
+    let paragraphs = TEXTS.join("\n\n") + "\n";
     let parquet = Folder::new();
     write_parquet(&parquet.path("a.parquet"), &table());
     let formats: Vec<(&str, Vec<u8>)> = vec![
@@ -100,7 +96,7 @@ fn every_format_is_read_in_every_compression() {
         ("a.json", format!("[{}]", json_objects().join(",\n")).into_bytes()),
         ("a.csv", csv(",", "\n").into_bytes()),
         ("a.tsv", csv("\t", "\r\n").into_bytes()),
-        ("a.txt", folder_of_text.into_bytes()),
+        ("a.txt", paragraphs.into_bytes()),
         ("a.parquet", std::fs::read(parquet.path("a.parquet")).unwrap()),
         (
             "a.arrow",
@@ -185,7 +181,7 @@ fn separators_and_line_ends_are_told_by_the_header_or_the_settings() {
         assert_eq!(reading.guesses.concat(), said, "{content}");
     }
     let reading = check("a.csv", csv("^", "\n").as_bytes(), |corpus| {
-        corpus.delimiter = Some('^')
+        corpus.delimiter = Some('^');
     });
     assert!(reading.guesses.is_empty());
     // Carriage returns alone end the lines of plain text where it has no line feeds.

@@ -12,4 +12,5 @@ mod folders;
 mod formats;
 mod properties;
 mod reference;
+mod size;
 mod support;

@@ -69,7 +69,8 @@ fn what_other_programs_write_is_read_as_it_went_in() {
 fn of_a_dictionary_of_data_sets_one_is_asked_for_and_messages_are_named() {
     let error = read(&corpus("dictionary")).unwrap_err().to_string();
     assert!(
-        error.contains("expected one saved data set, found several: "),
+        error.contains("expected one saved data set, found several: test, train")
+            && error.contains("dictionary/train)"),
         "{error}"
     );
     for name in ["pyarrow.parquet", "lz4.feather"] {

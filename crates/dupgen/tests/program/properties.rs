@@ -23,7 +23,7 @@ fn run(folder: &Folder, seed: u64) -> Summary {
         &seed.to_string(),
     ]);
     match dupgen::run(&arguments).unwrap() {
-        Outcome::Done(summary) => summary,
+        Outcome::Done(summary) => *summary,
         Outcome::UpToDate { .. } => panic!("nothing was there before"),
     }
 }
