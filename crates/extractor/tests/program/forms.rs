@@ -254,7 +254,10 @@ fn model_that_knows_nothing_keeps_the_form_of_the_corpus() {
             // The likeliest forms and those of the corpus are compared with the untuned model, which is the same here.
             let compared: Vec<&TextForm> = forms.iter().filter(|form| form.base_loss.is_some()).collect();
             assert!(compared.len() >= 2, "{forms:?}");
-            assert!(compared.iter().all(|form| form.base_loss == Some(form.loss)), "{forms:?}");
+            assert!(
+                compared.iter().all(|form| form.base_loss == Some(form.loss)),
+                "{forms:?}"
+            );
             assert!(compared.iter().any(|form| form.chosen), "{forms:?}");
             assert!(
                 told.contains("does not look like what the model was tuned on"),
