@@ -130,7 +130,15 @@ impl Documents {
             };
             all.push(read(&held_out.text, held_out.prompt_chars, document)?);
         }
-        Ok(Self::new(all, tokenizer))
+        let mut documents = Self::new(all, tokenizer);
+        if let Some(template) = template {
+            // Special tokens of the template are no part of anybody's text.
+            let of_template = tokenizer.encode(&template.render("prompt\nresponse", 7).text)?;
+            documents
+                .special_tokens
+                .retain(|token| !of_template.contains(token));
+        }
+        Ok(documents)
     }
 
     /// Documents that are tokens already.
@@ -160,10 +168,10 @@ impl Documents {
             .all
             .iter()
             .filter(|document| document.kind != DocumentKind::Document);
-        let with_special = self
-            .all
-            .iter()
-            .filter(|document| tokenizer.holds_special(&document.tokens));
+        let with_special = self.all.iter().filter(|document| {
+            let mut tokens = document.tokens.iter();
+            tokens.any(|token| self.special_tokens.contains(token))
+        });
         Remarks {
             most_tokens: most,
             cut_training: cut(Split::Train),
