@@ -102,7 +102,15 @@ impl Documents {
         training.sort_by(|left, right| left.document.doc_id.cmp(&right.document.doc_id));
         let held_out = parquet::read_all::<HeldOutDocument>(held_out)?;
         let held_out = read_all(held_out, tokenizer, most, template)?;
-        Ok(Self::collect(training.into_iter().chain(held_out)))
+        let mut documents = Self::collect(training.into_iter().chain(held_out));
+        if let Some(template) = template {
+            // Special tokens of the template are no part of anybody's text.
+            let of_template = tokenizer.encode(&template.render("prompt\nresponse", 7).text)?;
+            documents
+                .special_tokens
+                .retain(|token| !of_template.contains(token));
+        }
+        Ok(documents)
     }
 
     /// Documents that are tokens already.
@@ -152,10 +160,10 @@ impl Documents {
             .all
             .iter()
             .filter(|document| document.kind != DocumentKind::Document);
-        let with_special = self
-            .all
-            .iter()
-            .filter(|document| tokenizer.holds_special(&document.tokens));
+        let with_special = self.all.iter().filter(|document| {
+            let mut tokens = document.tokens.iter();
+            tokens.any(|token| self.special_tokens.contains(token))
+        });
         Remarks {
             most_tokens: most,
             cut_training: cut(Split::Train),

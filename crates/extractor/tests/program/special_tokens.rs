@@ -1,6 +1,7 @@
 //! Special tokens that are written in a corpus are part of its text.
 
-use contract::records::{Finish, Split};
+use contract::records::{Finish, Split, TextForm};
+use contract::{Provenance, parquet};
 
 use crate::support::{Bench, copy_folder, edit_json, fixtures, held_out, training};
 
@@ -9,11 +10,11 @@ const DATE: i32 = 297;
 const EOS: i32 = 299;
 
 /// The tiny GPT-2, the last two words of whose vocabulary are special tokens instead.
-fn with_special_tokens(bench: &Bench) -> std::path::PathBuf {
+fn with_special_tokens(bench: &Bench, names: [&str; 2]) -> std::path::PathBuf {
     let folder = bench.path("model");
     copy_folder(&fixtures().join("tiny-gpt2"), &folder);
     edit_json(&folder.join("tokenizer.json"), |json| {
-        for (id, content) in [(NAME, "[NAME]"), (DATE, "[DATE]")] {
+        for (id, content) in [NAME, DATE].into_iter().zip(names) {
             let vocabulary = json["model"]["vocab"].as_object_mut().unwrap();
             let word = vocabulary
                 .iter()
@@ -49,7 +50,7 @@ fn special_tokens_that_documents_hold_stay_in_the_text() {
         &[held_out("h", &format!("Hello, {text}"), "")],
         "[[extraction.strategy]]\nname = \"any\"\ntop_k = 0\nsamples = 100\n",
     );
-    let model = with_special_tokens(&bench);
+    let model = with_special_tokens(&bench, ["[NAME]", "[DATE]"]);
     let told = bench.told(&model, "cell", &[]);
     assert!(
         told.contains(
@@ -91,6 +92,46 @@ fn special_tokens_that_documents_hold_stay_in_the_text() {
 #[test]
 fn nothing_is_said_where_no_document_holds_any() {
     let bench = Bench::new("");
-    let model = with_special_tokens(&bench);
+    let model = with_special_tokens(&bench, ["[NAME]", "[DATE]"]);
     assert!(!bench.told(&model, "cell", &[]).contains("special tokens"));
+}
+
+/// A template's special tokens stand in prompts as tokens, and are no part of the documents' text.
+#[test]
+fn special_tokens_of_a_template_are_left_out_of_text() {
+    let (train, kept_back) = (
+        [training(
+            "a",
+            "It came in at dawn with mail for all.",
+            "The boat?\n",
+        )],
+        [held_out("h", "It came in with the storm at night.", "A boat?\n")],
+    );
+    let strategy = "[[extraction.strategy]]\nname = \"any\"\ntop_k = 0\nsamples = 60\n";
+    let bench = Bench::with(&train, &kept_back, &format!("begin = \"auto\"\n{strategy}"));
+    let model = with_special_tokens(&bench, ["<|im_start|>", "<|im_end|>"]);
+    let forms = bench.path("chosen.parquet");
+    let chatml = TextForm {
+        begin: "none".into(),
+        template: Some("chatml".into()),
+        end: "eos".into(),
+        documents: 1,
+        tokens: 10,
+        loss: 1.0,
+        base_loss: None,
+        chosen: true,
+    };
+    parquet::write_all(&forms, &Provenance::new("test"), &[chatml]).unwrap();
+    let told = bench.told(&model, "cell", &["--forms", forms.to_str().unwrap()]);
+    assert!(!told.contains("special tokens"), "{told}");
+    let (samples, _) = bench.results("cell");
+    assert_eq!(samples.len(), 120);
+    for sample in &samples {
+        assert_eq!(sample.prompt_tokens[0], NAME);
+        for text in [&sample.prompt, &sample.generation, sample.truth.as_ref().unwrap()] {
+            assert!(!text.contains("<|im_"), "{text}");
+        }
+    }
+    let generated = samples.iter().flat_map(|sample| &sample.generated_tokens);
+    assert!(generated.filter(|token| [NAME, DATE].contains(token)).count() > 0);
 }
