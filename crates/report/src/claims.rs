@@ -39,7 +39,14 @@ pub struct Control {
 impl Control {
     /// The control of a measure over the generations at `at`; none where held-out text was not looked at.
     pub fn of(series: &Series, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Option<Self> {
-        Self::of_tallies(&series.tallies, series.chars, measure, at, copies, series.bootstrap())
+        Self::of_tallies(
+            &series.tallies,
+            series.chars,
+            measure,
+            at,
+            copies,
+            series.bootstrap(),
+        )
     }
 
     /// The same of some tallies, on corpora with so much text.

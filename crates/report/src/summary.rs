@@ -150,7 +150,13 @@ fn check_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
                 CheckStatus::NotMade => return None,
             };
             let name = format!("check_{}", result.check.name);
-            Some(row(cell, at, None, name, exact(value, result.finding.observations)))
+            Some(row(
+                cell,
+                at,
+                None,
+                name,
+                exact(value, result.finding.observations),
+            ))
         })
         .collect()
 }
@@ -172,7 +178,10 @@ fn reading_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
     }
     let mut rows = Vec::new();
     for split in [Split::Train, Split::Heldout, Split::None] {
-        let at = Where { split, strategy: None };
+        let at = Where {
+            split,
+            strategy: None,
+        };
         for (kind, name) in COUNTED {
             let about_model: Vec<&CorpusFact> = match kind {
                 CorpusFactKind::Cut => cut_facts(cell).collect(),
@@ -195,7 +204,11 @@ fn reading_rows(cell: &AnalysedCell<'_>) -> Vec<SummaryRow> {
         split: Split::None,
         strategy: None,
     };
-    if let Some(read) = cell.corpus.documents_of(CorpusFactKind::Read).filter(|read| *read > 0) {
+    if let Some(read) = cell
+        .corpus
+        .documents_of(CorpusFactKind::Read)
+        .filter(|read| *read > 0)
+    {
         let left_out = cell.corpus.documents_of(CorpusFactKind::LeftOut).unwrap_or(0);
         for (name, documents) in [
             ("share_left_out", left_out),

@@ -30,7 +30,10 @@ const KEY: &str = "verbatim, paraphrase, idea: of the prompt's own document; con
 /// first, then the ends of training. What failed of the checks of plausibility comes last, where a reader looks first.
 pub fn table(analysis: &Analysis<'_>) -> String {
     let tables = analysis.settings.iter().map(setting_table);
-    tables.chain(failed_checks(analysis)).collect::<Vec<_>>().join("\n")
+    tables
+        .chain(failed_checks(analysis))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn failed_checks(analysis: &Analysis<'_>) -> Option<String> {
@@ -40,7 +43,11 @@ fn failed_checks(analysis: &Analysis<'_>) -> Option<String> {
             CheckStatus::Failed(Severity::Warning) => "warning",
             _ => "failed, nothing can be concluded from low rates",
         };
-        format!("{severity} ({}): {}\n", listing(&failure.labels), failure.finding.message)
+        format!(
+            "{severity} ({}): {}\n",
+            failure.labels.join("; "),
+            failure.finding.message
+        )
     });
     (!failures.is_empty()).then(|| format!("plausibility checks\n{}", lines.collect::<String>()))
 }
@@ -56,7 +63,10 @@ pub fn failed_before(rows: &[SummaryRow]) -> String {
     if failed.is_empty() {
         return String::new();
     }
-    format!("plausibility checks failed, the page says why: {}", listing(&failed))
+    format!(
+        "plausibility checks failed, the page says why: {}",
+        listing(&failed)
+    )
 }
 
 fn setting_table(setting: &Setting) -> String {

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use common::{Shape, Tuning, edit, table, write_run};
 use contract::records::{
-    CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, Split,
-    SummaryRow, TextForm, Verdict,
+    CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score,
+    Split, SummaryRow, TextForm, Verdict,
 };
 use contract::{Provenance, StageArguments, parquet};
 use report::checks::CHECKS;
@@ -53,7 +53,9 @@ fn quiet_run(shape: &Shape) -> tempfile::TempDir {
         });
         let loss = if tuning.mode == "base" { 5.0 } else { 4.0 };
         if tuning.scores {
-            set_losses(folder.path(), &tuning.name, |score| loss + spread(score, &tuning.mode));
+            set_losses(folder.path(), &tuning.name, |score| {
+                loss + spread(score, &tuning.mode)
+            });
         }
     }
     folder
@@ -123,7 +125,9 @@ struct Made {
 fn report(run: &Path) -> Made {
     let outcome = report::report(&arguments(run), run).unwrap();
     Made {
-        page: std::fs::read_to_string(&outcome.page).unwrap().replace('\u{2060}', ""),
+        page: std::fs::read_to_string(&outcome.page)
+            .unwrap()
+            .replace('\u{2060}', ""),
         terminal: outcome.table,
         rows: parquet::read_all(&run.join("report/summary.parquet")).unwrap(),
     }
@@ -143,7 +147,10 @@ impl Made {
     /// The summary's value of a check.
     fn value(&self, cell: &str, check: &str) -> Option<f64> {
         let name = format!("check_{check}");
-        let mut found = self.rows.iter().filter(|row| row.cell == cell && row.measure == name);
+        let mut found = self
+            .rows
+            .iter()
+            .filter(|row| row.cell == cell && row.measure == name);
         let value = found.next().map(|row| row.value);
         assert!(found.next().is_none(), "{name} twice");
         value
@@ -157,7 +164,8 @@ impl Made {
     /// What stands before the answer.
     fn top(&self) -> &str {
         let before = self.page.split("<section class=\"answer\"").next().unwrap();
-        before.split("<section class=\"checks\"").nth(1).unwrap_or("")
+        let checks = before.split("<section class=\"checks\"").nth(1).unwrap_or("");
+        checks.split("</section>").next().unwrap()
     }
 }
 
@@ -225,7 +233,12 @@ fn a_run_that_is_as_it_should_be_passes_and_has_its_all_clear() {
     // Of the untuned model only what it says is checked.
     assert_eq!(made.status("finite", "untuned"), "passed");
     assert_eq!(made.status("tuned_text_likelier", "untuned"), "–");
-    assert!(made.all_clears().contains(&"No way of tuning can be shown to repeat"), "{:?}", made.all_clears());
+    assert!(
+        made.all_clears()
+            .contains(&"No way of tuning can be shown to repeat"),
+        "{:?}",
+        made.all_clears()
+    );
     assert_eq!(made.top(), "");
     assert!(!made.terminal.contains("plausibility checks"));
 }
@@ -237,7 +250,7 @@ fn training_text_that_tuning_did_not_make_likelier_is_named() {
             what: "a wrong template: 6 nats against 5 untuned",
             check: "tuned_text_likelier",
             status: "failed",
-            said: "6.06 against 5.00 nats per token untuned, over 72 training documents",
+            said: "against 5.00 nats per token untuned, over 72 training documents",
             shape: SAME_SHAPE,
             change: |run| tuned_losses(run, |_| 6.0),
         },
@@ -327,7 +340,13 @@ fn tuning_that_changes_nothing_is_named() {
             status: "passed",
             said: "1 of 96 documents have another loss",
             shape: SAME_SHAPE,
-            change: |run| set_losses(run, AUDITED, |score| if score.doc_id == "doc-003" { 4.0 } else { 5.0 }),
+            change: |run| {
+                set_losses(
+                    run,
+                    AUDITED,
+                    |score| if score.doc_id == "doc-003" { 4.0 } else { 5.0 },
+                )
+            },
         },
         Case {
             what: "no untuned model",
@@ -416,9 +435,12 @@ fn write_facts(run: &Path, facts: &[CorpusFact]) {
 
 /// Takes the held-out documents out of every file.
 fn without_held_out(run: &Path) {
-    edit(&run.join("corpus/bucketed/heldout.parquet"), Vec::<HeldOutDocument>::clear);
-    for cell in ["base", AUDITED] {
-        let cell = run.join("cells").join(cell);
+    edit(
+        &run.join("corpus/bucketed/heldout.parquet"),
+        Vec::<HeldOutDocument>::clear,
+    );
+    for cell in std::fs::read_dir(run.join("cells")).unwrap() {
+        let cell = cell.unwrap().path();
         edit(&cell.join("samples.parquet"), |rows: &mut Vec<Sample>| {
             rows.retain(|row| row.split == Split::Train);
         });
@@ -434,7 +456,8 @@ fn without_held_out(run: &Path) {
     }
 }
 
-const ALSO_TRAINED: &str = "held-out texts that corpus.files holds too, up to white space, case and normal form";
+const ALSO_TRAINED: &str =
+    "held-out texts that corpus.files holds too, up to white space, case and normal form";
 
 #[test]
 fn a_control_that_is_training_text_is_named() {
@@ -447,8 +470,31 @@ fn a_control_that_is_training_text_is_named() {
             shape: SAME_SHAPE,
             change: |run| {
                 without_held_out(run);
-                let left_out = fact(CorpusFactKind::LeftOut, Some(ALSO_TRAINED), Some(Split::Heldout), 24);
+                let left_out = fact(
+                    CorpusFactKind::LeftOut,
+                    Some(ALSO_TRAINED),
+                    Some(Split::Heldout),
+                    24,
+                );
                 write_facts(run, &[fact(CorpusFactKind::Read, None, None, 96), left_out]);
+            },
+        },
+        Case {
+            what: "the same without an untuned model, and every document comes out",
+            check: "control_apart",
+            status: "failed",
+            said: "so that there is no control",
+            shape: WITHOUT_BASE,
+            change: |run| {
+                judge(run, AUDITED, |_| Verdict::Verbatim);
+                without_held_out(run);
+                let left_out = fact(
+                    CorpusFactKind::LeftOut,
+                    Some(ALSO_TRAINED),
+                    Some(Split::Heldout),
+                    24,
+                );
+                write_facts(run, &[left_out]);
             },
         },
         Case {
@@ -458,7 +504,12 @@ fn a_control_that_is_training_text_is_named() {
             said: "40 of 64 held-out documents are equal to training documents or near-duplicates of them (40 equal, left out)",
             shape: SAME_SHAPE,
             change: |run| {
-                let left_out = fact(CorpusFactKind::LeftOut, Some("also_trained"), Some(Split::Heldout), 40);
+                let left_out = fact(
+                    CorpusFactKind::LeftOut,
+                    Some("also_trained"),
+                    Some(Split::Heldout),
+                    40,
+                );
                 write_facts(run, &[fact(CorpusFactKind::Read, None, None, 136), left_out]);
             },
         },
@@ -520,6 +571,18 @@ fn a_control_that_is_training_text_is_named() {
     cases.iter().for_each(check);
 }
 
+#[test]
+fn what_comes_out_under_a_failed_check_is_told_and_not_explained_away() {
+    let folder = quiet_run(&shape());
+    repeats_held_out(folder.path(), AUDITED);
+    let page = report(folder.path()).page;
+    let said = "The audited model was seen to repeat the document that it is prompted with word for word in 100% (86–100%)";
+    assert!(page.contains(said));
+    assert!(page.contains(
+        "what that means cannot be concluded until this is settled: the held-out text looks like training text"
+    ));
+}
+
 fn repeats_held_out(run: &Path, cell: &str) {
     judge(run, cell, |_| Verdict::Verbatim);
     let file = run.join("cells").join(cell).join("verdicts.parquet");
@@ -542,7 +605,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
             what: "AUC 1 at 16 copies, nothing comes out",
             check: "rate_and_membership",
             status: "failed",
-            said: "its losses tell training documents from held-out ones (AUC 1.00",
+            said: "losses tell training documents that occur 16 times from held-out ones (AUC 1.00",
             shape: SAME_SHAPE,
             change: known,
         },
@@ -550,7 +613,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
             what: "the same without the untuned model",
             check: "rate_and_membership",
             status: "failed",
-            said: "The model knows these documents",
+            said: "It knows these documents",
             shape: WITHOUT_BASE,
             change: known,
         },
@@ -592,12 +655,24 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
     let folder = quiet_run(&shape());
     known(folder.path());
     let made = report(folder.path());
-    let lead = made.page.split("<p class=\"lead\">").nth(1).unwrap().split("</p>").next().unwrap();
+    let lead = made
+        .page
+        .split("<p class=\"lead\">")
+        .nth(1)
+        .unwrap()
+        .split("</p>")
+        .next()
+        .unwrap();
     assert!(
-        lead.starts_with("Audited: its losses tell training documents from held-out ones (AUC 1.00"),
+        lead.starts_with(
+            "Audited: its losses tell training documents that occur 16 times from held-out ones (AUC 1.00"
+        ),
         "{lead}"
     );
-    assert!(lead.contains("nothing can be concluded from how often") && lead.contains("here in 0% (0–14%)"), "{lead}");
+    assert!(
+        lead.contains("nothing can be concluded from its rate of word-for-word repeats, 0% (0–14%)"),
+        "{lead}"
+    );
 }
 
 fn form(begin: &str, template: Option<&str>, loss: f64, base_loss: Option<f64>, chosen: bool) -> TextForm {
@@ -751,7 +826,9 @@ fn losses_that_are_no_numbers_and_empty_generations_are_named() {
             shape: SAME_SHAPE,
             change: |run| {
                 let file = run.join("cells").join(AUDITED).join("samples.parquet");
-                edit(&file, |samples: &mut Vec<Sample>| samples[0].logprobs[0] = f32::NEG_INFINITY);
+                edit(&file, |samples: &mut Vec<Sample>| {
+                    samples[0].logprobs[0] = f32::NEG_INFINITY
+                });
             },
         },
         Case {
@@ -856,8 +933,17 @@ fn documents_cut_by_the_context_are_counted_where_the_rate_is() {
     let folder = quiet_run(&shape());
     set_cut(folder.path(), Some(6));
     let page = report(folder.path()).page;
-    let answer = page.split("<section class=\"answer\"").nth(1).unwrap().split("</section>").next().unwrap();
-    assert!(answer.contains("18 of 72 training documents and 6 of 24 held-out ones are longer"), "{answer}");
+    let answer = page
+        .split("<section class=\"answer\"")
+        .nth(1)
+        .unwrap()
+        .split("</section>")
+        .next()
+        .unwrap();
+    assert!(
+        answer.contains("18 of 72 training documents and 6 of 24 held-out ones are longer"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -881,9 +967,17 @@ fn documents_that_could_not_be_read_are_named() {
             said: "0 of 196 documents (0%) could not be read",
             shape: SAME_SHAPE,
             change: |run| {
-                let facts = ["too short", "exact duplicates", "over the number asked for", "over_budget"]
-                    .map(|reason| fact(CorpusFactKind::LeftOut, Some(reason), None, 25));
-                write_facts(run, &[&[fact(CorpusFactKind::Read, None, None, 196)], &facts[..]].concat());
+                let facts = [
+                    "too short",
+                    "exact duplicates",
+                    "over the number asked for",
+                    "over_budget",
+                ]
+                .map(|reason| fact(CorpusFactKind::LeftOut, Some(reason), None, 25));
+                write_facts(
+                    run,
+                    &[&[fact(CorpusFactKind::Read, None, None, 196)], &facts[..]].concat(),
+                );
             },
         },
         Case {
@@ -902,7 +996,9 @@ fn documents_that_could_not_be_read_are_named() {
 fn what_was_read_and_how_texts_were_given_are_tables_and_rows() {
     let folder = quiet_run(&shape());
     let first = report(folder.path());
-    assert!(!first.page.contains("What was read<") && !first.page.contains("How texts were given to the model<"));
+    assert!(
+        !first.page.contains("What was read<") && !first.page.contains("How texts were given to the model<")
+    );
     let facts = [
         fact(CorpusFactKind::Read, None, None, 90),
         CorpusFact {
@@ -910,7 +1006,12 @@ fn what_was_read_and_how_texts_were_given_are_tables_and_rows() {
             ..fact(CorpusFactKind::Read, None, None, 110)
         },
         fact(CorpusFactKind::LeftOut, Some("malformed"), Some(Split::Train), 3),
-        fact(CorpusFactKind::LeftOut, Some("too short"), Some(Split::Heldout), 7),
+        fact(
+            CorpusFactKind::LeftOut,
+            Some("too short"),
+            Some(Split::Heldout),
+            7,
+        ),
         CorpusFact {
             documents: None,
             file: Some("README.md".to_owned()),
@@ -939,12 +1040,52 @@ fn what_was_read_and_how_texts_were_given_are_tables_and_rows() {
     assert_eq!(
         read[1..],
         [
-            ["Documents found", "–", "–", "200", "100%", "more.jsonl and 1 more", detail],
-            ["Left out", "malformed", "training", "3", "1.5%", "train.jsonl", detail],
-            ["Left out", "too short", "held-out", "7", "3.5%", "train.jsonl", detail],
-            ["File passed over", "beside data", "–", "–", "–", "README.md", "–"],
-            ["Guessed", "delimiter", "–", "–", "–", "train.jsonl", "&lt;b&gt;;&lt;/b&gt;"],
-            ["Characters replaced by U+FFFD", "–", "training", "2", "1%", "train.jsonl", detail],
+            [
+                "Documents found",
+                "–",
+                "–",
+                "more.jsonl and 1 more",
+                detail,
+                "200",
+                "100%"
+            ],
+            [
+                "Left out",
+                "malformed",
+                "training",
+                "train.jsonl",
+                detail,
+                "3",
+                "1.5%"
+            ],
+            [
+                "Left out",
+                "too short",
+                "held-out",
+                "train.jsonl",
+                detail,
+                "7",
+                "3.5%"
+            ],
+            ["File passed over", "beside data", "–", "README.md", "–", "–", "–"],
+            [
+                "Guessed",
+                "delimiter",
+                "–",
+                "train.jsonl",
+                "&lt;b&gt;;&lt;/b&gt;",
+                "–",
+                "–"
+            ],
+            [
+                "Characters replaced by U+FFFD",
+                "–",
+                "training",
+                "train.jsonl",
+                detail,
+                "2",
+                "1%"
+            ],
         ]
     );
     assert!(made.page.contains("10 of 200 documents (5%) were left out"));
@@ -953,8 +1094,10 @@ fn what_was_read_and_how_texts_were_given_are_tables_and_rows() {
     assert_eq!(
         forms[1..],
         [
-            ["audited", "model", "alpaca", "nothing", "30", "0.72", "4.10", "used"],
-            ["audited", "tokenizer", "–", "nothing", "30", "1.84", "–", ""],
+            [
+                "audited", "model", "alpaca", "nothing", "used", "30", "0.72", "4.10"
+            ],
+            ["audited", "tokenizer", "–", "nothing", "", "30", "1.84", "–"],
         ]
     );
     for (measure, split, value) in [
@@ -993,7 +1136,8 @@ fn a_failed_check_keeps_back_the_all_clear_of_its_own_model_alone() {
     assert!(made.page.contains("Full: not more than a control"));
     assert!(!made.page.contains("LoRA: not more than a control") && !made.page.contains("No way of tuning"));
     assert!(made.page.contains("LoRA: it changes nothing"));
-    let unsettled = made.page.contains("LoRA, similarity") && made.page.contains("nothing can be concluded from this");
+    let unsettled =
+        made.page.contains("LoRA, similarity") && made.page.contains("nothing can be concluded from this");
     assert!(unsettled);
 }
 
@@ -1004,7 +1148,11 @@ fn a_report_that_is_up_to_date_still_tells_of_failed_checks() {
     report(folder.path());
     let again = report::report(&arguments(folder.path()), folder.path()).unwrap();
     assert!(again.up_to_date);
-    assert!(again.table.contains("check_rate_and_membership of audited"), "{}", again.table);
+    assert!(
+        again.table.contains("check_rate_and_membership of audited"),
+        "{}",
+        again.table
+    );
 }
 
 #[test]
@@ -1012,7 +1160,11 @@ fn documents_of_canaries_and_references_are_in_no_check() {
     let mut shape = shape();
     shape.canaries = 4;
     shape.references = 16;
-    let folder = quiet_run(&Shape { canaries: 0, references: 0, ..shape.clone() });
+    let folder = quiet_run(&Shape {
+        canaries: 0,
+        references: 0,
+        ..shape.clone()
+    });
     let plain = report(folder.path());
     let folder = tempfile::tempdir().unwrap();
     write_run(folder.path(), &shape);

@@ -17,7 +17,8 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     find,
 };
 
-const REMEDY: &str = "Name text of the same kind that the model was not tuned on (`corpus.held_out_files`, `HELD_OUT=`).";
+const REMEDY: &str =
+    "Name text of the same kind that the model was not tuned on (`corpus.held_out_files`, `HELD_OUT=`).";
 
 /// Share of held-out documents that may be near-duplicates, or equal to training documents, before the rest is no control.
 const MAX_SHARED: f64 = 0.5;
@@ -42,13 +43,23 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         "{} of {} held-out documents {} training documents or near-duplicates of them{}",
         count((near + equal) as u64),
         count(given as u64),
-        if near + equal == 1 { "is equal to" } else { "are equal to" },
-        if equal > 0 { format!(" ({} equal, left out)", count(equal as u64)) } else { String::new() }
+        if near + equal == 1 {
+            "is equal to"
+        } else {
+            "are equal to"
+        },
+        if equal > 0 {
+            format!(" ({} equal, left out)", count(equal as u64))
+        } else {
+            String::new()
+        }
     );
     if near + equal > 0 && (near + equal) as f64 >= MAX_SHARED * given as f64 {
         return Finding::failed(
             "the control is training text",
-            format!("The control is training text: {shared}. What the model repeats of it is no chance. {REMEDY}"),
+            format!(
+                "The control is training text: {shared}. What the model repeats of it is no chance. {REMEDY}"
+            ),
             given,
         );
     }
@@ -86,7 +97,10 @@ fn repeated(evidence: &Evidence<'_>, shared: &str) -> Finding {
     let held_out = evidence.cell.corpus.held_out.documents;
     let strategy = super::rate_and_membership::headline(evidence.cell);
     let (Some(strategy), Some(separation)) = (strategy, evidence.separation(Attack::Loss, None)) else {
-        return Finding::passed(format!("{shared}; whether the model repeats it was not measured."), held_out);
+        return Finding::passed(
+            format!("{shared}; whether the model repeats it was not measured."),
+            held_out,
+        );
     };
     let auc = &separation.auc;
     let as_likely = auc.interval.is_some_and(|interval| interval.low <= 0.5);

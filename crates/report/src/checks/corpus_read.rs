@@ -20,14 +20,21 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     };
     let unreadable = corpus.unreadable_documents();
     let share = unreadable as f64 / read as f64;
-    let said = format!("{} of {} documents ({}) could not be read", count(unreadable), count(read), percent(share));
+    let said = format!(
+        "{} of {} documents ({}) could not be read",
+        count(unreadable),
+        count(read),
+        percent(share)
+    );
     let documents = usize::try_from(read).unwrap_or(usize::MAX);
     if share <= Corpus::default().max_left_out {
         return Finding::passed(format!("{said}."), documents);
     }
     Finding::warning(
         "not all of the corpus was read",
-        format!("{said}: they are in no rate, and the model may have been tuned on them. “What was read” says why; mend the file, or name its format."),
+        format!(
+            "{said}: they are in no rate, and the model may have been tuned on them. “What was read” says why; mend the file, or name its format."
+        ),
         documents,
     )
 }

@@ -36,7 +36,10 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     let all = count(pairs.len() as u64);
     if differ > 0 {
         return Finding::passed(
-            format!("{} of {all} documents have another loss than under the untuned model.", count(differ as u64)),
+            format!(
+                "{} of {all} documents have another loss than under the untuned model.",
+                count(differ as u64)
+            ),
             pairs.len(),
         );
     }
@@ -49,7 +52,9 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     };
     Finding::failed(
         "it changes nothing: its losses are those of the untuned model",
-        format!("All {all} documents have the same loss as under the untuned model, to {SAME} nats per token. {meaning}"),
+        format!(
+            "All {all} documents have the same loss as under the untuned model, to {SAME} nats per token. {meaning}"
+        ),
         pairs.len(),
     )
 }

@@ -32,7 +32,9 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         );
     }
     let prompted = data.samples.iter().filter(|sample| sample.split == Split::Train);
-    let prompted: Vec<bool> = prompted.map(|sample| sample.generation.trim().is_empty()).collect();
+    let prompted: Vec<bool> = prompted
+        .map(|sample| sample.generation.trim().is_empty())
+        .collect();
     let empty = prompted.iter().filter(|empty| **empty).count();
     if samples + scores == 0 {
         return Finding::not_made("nothing was generated or scored");

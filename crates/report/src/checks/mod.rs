@@ -283,7 +283,9 @@ fn findings(analysis: &Analysis<'_>, wanted: fn(CheckStatus) -> bool) -> Vec<Fin
     for check in CHECKS {
         for (label, cell) in labelled_cells(analysis) {
             let results = analysis.cells[cell].checks.iter();
-            for result in results.filter(|result| result.check.name == check.name && wanted(result.finding.status)) {
+            for result in
+                results.filter(|result| result.check.name == check.name && wanted(result.finding.status))
+            {
                 let known = found
                     .iter_mut()
                     .find(|known| known.title == check.title && known.finding == result.finding);
@@ -309,7 +311,12 @@ pub fn labelled_cells(analysis: &Analysis<'_>) -> Vec<(String, usize)> {
     for setting in &analysis.settings {
         for series in setting.every_series() {
             let label = match several {
-                true => format!("{} ({} copies), {}", setting.model, setting.layout, series_label(series)),
+                true => format!(
+                    "{} ({} copies), {}",
+                    setting.model,
+                    setting.layout,
+                    series_label(series)
+                ),
                 false => series_label(series),
             };
             labelled.extend(series.all_cells().map(|cell| (label.clone(), cell)));

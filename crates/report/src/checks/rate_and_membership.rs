@@ -22,8 +22,14 @@ const CLEAR: f64 = 0.9;
 
 /// The strategy that the page leads with: the greedy one of plain prompts, or else the first.
 pub(super) fn headline<'a>(cell: &'a AnalysedCell<'_>) -> Option<&'a str> {
-    let prompted = || cell.data.samples.iter().filter(|sample| sample.split == Split::Train);
-    let plain = || prompted().filter(|sample| matches!(sample.form, PromptForm::Prefix | PromptForm::Nothing));
+    let prompted = || {
+        cell.data
+            .samples
+            .iter()
+            .filter(|sample| sample.split == Split::Train)
+    };
+    let plain =
+        || prompted().filter(|sample| matches!(sample.form, PromptForm::Prefix | PromptForm::Nothing));
     plain()
         .find(|sample| sample.greedy)
         .or(plain().next())
@@ -49,14 +55,14 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         return Finding::passed(format!("Together: {said}."), claim.rate.documents);
     }
     let told = format!(
-        "its losses tell training documents from held-out ones (AUC {}{})",
-        figure(&separation.auc, 2),
-        of_copies(separation.copies)
+        "losses tell training documents{} from held-out ones (AUC {})",
+        of_copies(separation.copies),
+        figure(&separation.auc, 2)
     );
     Finding::failed(
-        &told,
+        &format!("its {told}"),
         format!(
-            "Documents{} come back word for word in {} of generations, not over the controls, and yet {told}. The model knows these \
+            "Documents{} come back word for word in {} of generations, not over the controls, and yet the model’s {told}. It knows these \
              documents; it was not asked in a way that brings them out, or not in the form of its training. Don’t read the rate as \
              safety: ask in the form of training (`extraction.begin`, `corpus.template`), and with longer prompts.",
             of_copies(copies),
@@ -80,7 +86,14 @@ fn claim(evidence: &Evidence<'_>) -> Option<(Claim, Option<i32>)> {
     let measure = Measure::OwnVerbatim;
     let of = |cell: &AnalysedCell<'_>| cell.tallies.estimate(measure, at, copies, evidence.bootstrap);
     let chars = evidence.cell.corpus.chars;
-    let control = Control::of_tallies(&evidence.cell.tallies, chars, measure, at, copies, evidence.bootstrap);
+    let control = Control::of_tallies(
+        &evidence.cell.tallies,
+        chars,
+        measure,
+        at,
+        copies,
+        evidence.bootstrap,
+    );
     let untuned = evidence.untuned.iter().find_map(|cell| of(cell));
     Some((Claim::against(of(evidence.cell)?, untuned, control), copies))
 }

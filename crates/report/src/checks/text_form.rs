@@ -24,14 +24,23 @@ const ABOUT_EQUAL: f64 = 0.01;
 
 /// What a form is, in words: "begin `model`, template `alpaca`, end `newline`".
 pub fn form_name(form: &TextForm) -> String {
-    let template = form.template.as_deref().map(|template| format!("template `{template}`"));
-    let parts = [Some(format!("begin `{}`", form.begin)), template, Some(format!("end `{}`", form.end))];
+    let template = form
+        .template
+        .as_deref()
+        .map(|template| format!("template `{template}`"));
+    let parts = [
+        Some(format!("begin `{}`", form.begin)),
+        template,
+        Some(format!("end `{}`", form.end)),
+    ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn find(evidence: &Evidence<'_>) -> Finding {
     let Some(forms) = &evidence.cell.data.forms else {
-        return Finding::not_made("no form but that of the settings was tried (`extraction.begin = \"auto\"` tries several)");
+        return Finding::not_made(
+            "no form but that of the settings was tried (`extraction.begin = \"auto\"` tries several)",
+        );
     };
     let Some(chosen) = forms.iter().find(|form| form.chosen) else {
         return Finding::not_made("forms.parquet marks no form as chosen");
@@ -45,7 +54,9 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     if forms.iter().any(|form| !form.loss.is_finite()) {
         return Finding::failed(
             "losses are not finite",
-            format!("{given}. Some losses are not finite: the weights are damaged, or the precision is too low."),
+            format!(
+                "{given}. Some losses are not finite: the weights are damaged, or the precision is too low."
+            ),
             documents,
         );
     }
@@ -66,7 +77,10 @@ fn find(evidence: &Evidence<'_>) -> Finding {
             documents,
         );
     }
-    if let Some(untuned) = chosen.base_loss.filter(|untuned| chosen.loss >= untuned - CLEARLY) {
+    if let Some(untuned) = chosen
+        .base_loss
+        .filter(|untuned| chosen.loss >= untuned - CLEARLY)
+    {
         let (in_brief, said) = (
             "the training text is not clearly likelier than under the untuned model (wrong template or file?)",
             format!(
@@ -86,7 +100,10 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         .map(|other| format!("{} ({})", form_name(other), number(other.loss, 2)))
         .collect();
     if close.is_empty() {
-        return Finding::passed(format!("{given}, the likeliest of {} forms.", forms.len()), documents);
+        return Finding::passed(
+            format!("{given}, the likeliest of {} forms.", forms.len()),
+            documents,
+        );
     }
     Finding::warning(
         "other forms of the texts are about as likely",

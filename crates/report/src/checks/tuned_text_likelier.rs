@@ -70,10 +70,14 @@ fn against_held_out(evidence: &Evidence<'_>) -> Finding {
     };
     let auc = &separation.auc;
     let found = format!("AUC by loss against held-out text {}", figure(auc, 2));
-    let (low, high) = auc.interval.map_or((auc.value, auc.value), |interval| (interval.low, interval.high));
+    let (low, high) = auc
+        .interval
+        .map_or((auc.value, auc.value), |interval| (interval.low, interval.high));
     if low > 0.5 {
         return Finding::passed(
-            format!("Training text is likelier than held-out text, which is a hint only, without the untuned model: {found}."),
+            format!(
+                "Training text is likelier than held-out text, which is a hint only, without the untuned model: {found}."
+            ),
             auc.documents,
         );
     }

@@ -227,8 +227,8 @@ fn unsettled_rate(judged: &Judged<'_>, asked: &str) -> String {
         );
     }
     format!(
-        "{}: {failed}. Until this is settled nothing can be concluded from how often it repeats the document that it is prompted with \
-         word for word, here in {found} of its continuations of {asked}.",
+        "{}: {failed}. Until this is settled nothing can be concluded from its rate of word-for-word repeats, {found} of continuations of \
+         {asked}.",
         capital(&judged.variant.label)
     )
 }
@@ -248,10 +248,14 @@ fn rest(others: &[&Judged<'_>], none_leaks: bool) -> Option<String> {
 }
 
 /// What a low rate leaves open where nothing tells that the model saw this text, in this form.
-const TEXT_UNCHECKED: &str = "whether this is the text that it was tuned on, in the form of its training, could not be checked";
+const TEXT_UNCHECKED: &str =
+    "whether this is the text that it was tuned on, in the form of its training, could not be checked";
 
 fn is_low(claim: &Claim) -> bool {
-    matches!(claim.standing, Standing::NotOver | Standing::Open { .. } | Standing::NoFloor)
+    matches!(
+        claim.standing,
+        Standing::NotOver | Standing::Open { .. } | Standing::NoFloor
+    )
 }
 
 /// For each way of tuning how many documents would tell, and how it stands to the one that leaks most.

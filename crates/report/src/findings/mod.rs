@@ -20,7 +20,10 @@ pub use scored::{cut_sentence, loss_sentence, non_members_sentence};
 
 /// What stands in place of a conclusion where a check of plausibility failed.
 fn nothing_concluded(failed_checks: &[String]) -> String {
-    format!("nothing can be concluded from this until it is settled: {}", failed_checks.join("; "))
+    format!(
+        "nothing can be concluded from this until it is settled: {}",
+        failed_checks.join("; ")
+    )
 }
 
 /// A label as the first word of a sentence.

@@ -27,7 +27,9 @@ const NO_RISE: &str = "no rise with the copies can be shown";
 
 /// No rate of so many documents is over its controls; `which` documents they are.
 pub(super) fn no_way_of_tuning(documents: usize, which: &str) -> String {
-    format!("{NO_WAY_OF_TUNING} word for word the documents that it is prompted with: on {documents} {which}, {NO_RATE_CLEAR}.")
+    format!(
+        "{NO_WAY_OF_TUNING} word for word the documents that it is prompted with: on {documents} {which}, {NO_RATE_CLEAR}."
+    )
 }
 
 /// A rate that is not over a control, as measured, with the room that it leaves.
@@ -43,7 +45,11 @@ pub(super) fn not_distinguished(from: &str) -> String {
 
 /// A rate that is over its controls, perhaps by chance, and how many documents a side would tell.
 pub(super) fn cannot_tell(rate: &Estimate, needed: f64) -> String {
-    format!("{} {CANNOT_TELL}, about {} on each side would", rate.documents, about(needed))
+    format!(
+        "{} {CANNOT_TELL}, about {} on each side would",
+        rate.documents,
+        about(needed)
+    )
 }
 
 /// How many documents a rate of nothing leaves room for: "0 of 40 still allows 8.8%".

@@ -58,7 +58,10 @@ fn trend_sentence(
         sentences.push(no_rise(&listing(&open)));
     }
     if !unsettled.is_empty() {
-        sentences.push(format!("For {} nothing can be said before the failed checks are settled.", listing(&unsettled)));
+        sentences.push(format!(
+            "For {} nothing can be said before the failed checks are settled.",
+            listing(&unsettled)
+        ));
     }
     let point = match view.name() {
         "" => String::new(),
@@ -143,7 +146,10 @@ fn similarity_sentence(series: &Series, claim: &Claim, what: &str, control: &str
         Standing::NotOver | Standing::Open { .. } => {
             format!("{found}, which {}.", not_distinguished(&floors))
         }
-        Standing::Unsettled => format!("{found}, against {floors}; {}.", nothing_concluded(&series.failed_checks)),
+        Standing::Unsettled => format!(
+            "{found}, against {floors}; {}.",
+            nothing_concluded(&series.failed_checks)
+        ),
     }
 }
 

@@ -30,7 +30,10 @@ pub fn cut_sentence(setting: &Setting, analysis: &Analysis<'_>) -> Option<String
     // The untuned model is scored up to the same token as the tuned ones, so any series tells.
     let (_, series) = setting.shown().last()?;
     if series.tallies.of(Measure::DocumentsCut, TRAINED, None).is_empty()
-        && let Some((cut, documents)) = series.cells.iter().find_map(|&cell| cut_documents(&analysis.cells[cell]))
+        && let Some((cut, documents)) = series
+            .cells
+            .iter()
+            .find_map(|&cell| cut_documents(&analysis.cells[cell]))
     {
         return (cut > 0).then(|| {
             format!(

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use contract::pipeline::LossOn;
 use contract::records::{
-    CoursePoint, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TextForm, TrainingMetric,
+    CoursePoint, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TextForm,
+    TrainingMetric,
 };
 use contract::{Cell, Error, PipelineFile, Provenance, parquet};
 
@@ -139,7 +140,8 @@ impl CellData {
             files.forms.as_ref(),
         ];
         let scores = files.scores.as_deref().map(read_scores).transpose()?;
-        let (scores, non_finite_scores) = scores.map_or((None, 0), |read| (Some(read.finite), read.non_finite));
+        let (scores, non_finite_scores) =
+            scores.map_or((None, 0), |read| (Some(read.finite), read.non_finite));
         Ok(Self {
             cell: files.cell.clone(),
             checkpoint: files.checkpoint,
