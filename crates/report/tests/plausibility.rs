@@ -48,7 +48,7 @@ fn quiet_run(shape: &Shape) -> tempfile::TempDir {
         judge(folder.path(), &tuning.name, |_| Verdict::None);
         edit(&cell.join("samples.parquet"), |samples: &mut Vec<Sample>| {
             for sample in samples {
-                sample.generation = "Something else.".to_owned();
+                "Something else.".clone_into(&mut sample.generation);
             }
         });
         let loss = if tuning.mode == "base" { 5.0 } else { 4.0 };
@@ -82,9 +82,16 @@ fn set_losses(run: &Path, cell: &str, loss: impl Fn(&Score) -> f64) {
     let file = run.join("cells").join(cell).join("scores.parquet");
     edit(&file, |scores: &mut Vec<Score>| {
         for score in scores {
+            // Both models read equally many tokens of a text.
+            score.suffix_tokens = if score.prefix_tokens == 0 { 60 } else { 50 };
+            let tokens = score.suffix_tokens as usize;
             score.document_tokens = Some(score.suffix_tokens);
+            score.argmax_hits.resize(tokens, false);
+            score.vocab_mean.resize(tokens, -4.0);
+            score.vocab_std.resize(tokens, 1.5);
+            score.scheme_logprobs.resize(tokens, -1.0);
             let loss = loss(score) as f32;
-            score.logprobs = vec![-loss; score.logprobs.len()];
+            score.logprobs = vec![-loss; tokens];
         }
     });
 }
@@ -345,7 +352,7 @@ fn tuning_that_changes_nothing_is_named() {
                     run,
                     AUDITED,
                     |score| if score.doc_id == "doc-003" { 4.0 } else { 5.0 },
-                )
+                );
             },
         },
         Case {
@@ -827,7 +834,7 @@ fn losses_that_are_no_numbers_and_empty_generations_are_named() {
             change: |run| {
                 let file = run.join("cells").join(AUDITED).join("samples.parquet");
                 edit(&file, |samples: &mut Vec<Sample>| {
-                    samples[0].logprobs[0] = f32::NEG_INFINITY
+                    samples[0].logprobs[0] = f32::NEG_INFINITY;
                 });
             },
         },
@@ -841,7 +848,7 @@ fn losses_that_are_no_numbers_and_empty_generations_are_named() {
                 let file = run.join("cells").join(AUDITED).join("samples.parquet");
                 edit(&file, |samples: &mut Vec<Sample>| {
                     for sample in samples {
-                        sample.generation = " \n".to_owned();
+                        " \n".clone_into(&mut sample.generation);
                     }
                 });
             },
