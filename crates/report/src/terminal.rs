@@ -45,7 +45,7 @@ fn failed_checks(analysis: &Analysis<'_>) -> Option<String> {
         };
         format!(
             "{severity} ({}): {}\n",
-            listing(&failure.labels),
+            failure.labels.join("; "),
             failure.finding.message
         )
     });

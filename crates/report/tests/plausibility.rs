@@ -48,7 +48,7 @@ fn quiet_run(shape: &Shape) -> tempfile::TempDir {
         judge(folder.path(), &tuning.name, |_| Verdict::None);
         edit(&cell.join("samples.parquet"), |samples: &mut Vec<Sample>| {
             for sample in samples {
-                sample.generation = "Something else.".to_owned();
+                "Something else.".clone_into(&mut sample.generation);
             }
         });
         let loss = if tuning.mode == "base" { 5.0 } else { 4.0 };
@@ -82,9 +82,16 @@ fn set_losses(run: &Path, cell: &str, loss: impl Fn(&Score) -> f64) {
     let file = run.join("cells").join(cell).join("scores.parquet");
     edit(&file, |scores: &mut Vec<Score>| {
         for score in scores {
+            // Both models read equally many tokens of a text.
+            score.suffix_tokens = if score.prefix_tokens == 0 { 60 } else { 50 };
+            let tokens = score.suffix_tokens as usize;
             score.document_tokens = Some(score.suffix_tokens);
+            score.argmax_hits.resize(tokens, false);
+            score.vocab_mean.resize(tokens, -4.0);
+            score.vocab_std.resize(tokens, 1.5);
+            score.scheme_logprobs.resize(tokens, -1.0);
             let loss = loss(score) as f32;
-            score.logprobs = vec![-loss; score.logprobs.len()];
+            score.logprobs = vec![-loss; tokens];
         }
     });
 }
@@ -164,7 +171,8 @@ impl Made {
     /// What stands before the answer.
     fn top(&self) -> &str {
         let before = self.page.split("<section class=\"answer\"").next().unwrap();
-        before.split("<section class=\"checks\"").nth(1).unwrap_or("")
+        let checks = before.split("<section class=\"checks\"").nth(1).unwrap_or("");
+        checks.split("</section>").next().unwrap()
     }
 }
 
@@ -249,7 +257,7 @@ fn training_text_that_tuning_did_not_make_likelier_is_named() {
             what: "a wrong template: 6 nats against 5 untuned",
             check: "tuned_text_likelier",
             status: "failed",
-            said: "6.06 against 5.00 nats per token untuned, over 72 training documents",
+            said: "against 5.00 nats per token untuned, over 72 training documents",
             shape: SAME_SHAPE,
             change: |run| tuned_losses(run, |_| 6.0),
         },
@@ -344,7 +352,7 @@ fn tuning_that_changes_nothing_is_named() {
                     run,
                     AUDITED,
                     |score| if score.doc_id == "doc-003" { 4.0 } else { 5.0 },
-                )
+                );
             },
         },
         Case {
@@ -438,8 +446,8 @@ fn without_held_out(run: &Path) {
         &run.join("corpus/bucketed/heldout.parquet"),
         Vec::<HeldOutDocument>::clear,
     );
-    for cell in ["base", AUDITED] {
-        let cell = run.join("cells").join(cell);
+    for cell in std::fs::read_dir(run.join("cells")).unwrap() {
+        let cell = cell.unwrap().path();
         edit(&cell.join("samples.parquet"), |rows: &mut Vec<Sample>| {
             rows.retain(|row| row.split == Split::Train);
         });
@@ -476,6 +484,24 @@ fn a_control_that_is_training_text_is_named() {
                     24,
                 );
                 write_facts(run, &[fact(CorpusFactKind::Read, None, None, 96), left_out]);
+            },
+        },
+        Case {
+            what: "the same without an untuned model, and every document comes out",
+            check: "control_apart",
+            status: "failed",
+            said: "so that there is no control",
+            shape: WITHOUT_BASE,
+            change: |run| {
+                judge(run, AUDITED, |_| Verdict::Verbatim);
+                without_held_out(run);
+                let left_out = fact(
+                    CorpusFactKind::LeftOut,
+                    Some(ALSO_TRAINED),
+                    Some(Split::Heldout),
+                    24,
+                );
+                write_facts(run, &[left_out]);
             },
         },
         Case {
@@ -552,6 +578,18 @@ fn a_control_that_is_training_text_is_named() {
     cases.iter().for_each(check);
 }
 
+#[test]
+fn what_comes_out_under_a_failed_check_is_told_and_not_explained_away() {
+    let folder = quiet_run(&shape());
+    repeats_held_out(folder.path(), AUDITED);
+    let page = report(folder.path()).page;
+    let said = "The audited model was seen to repeat the document that it is prompted with word for word in 100% (86–100%)";
+    assert!(page.contains(said));
+    assert!(page.contains(
+        "what that means cannot be concluded until this is settled: the held-out text looks like training text"
+    ));
+}
+
 fn repeats_held_out(run: &Path, cell: &str) {
     judge(run, cell, |_| Verdict::Verbatim);
     let file = run.join("cells").join(cell).join("verdicts.parquet");
@@ -574,7 +612,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
             what: "AUC 1 at 16 copies, nothing comes out",
             check: "rate_and_membership",
             status: "failed",
-            said: "its losses tell training documents from held-out ones (AUC 1.00",
+            said: "losses tell training documents that occur 16 times from held-out ones (AUC 1.00",
             shape: SAME_SHAPE,
             change: known,
         },
@@ -582,7 +620,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
             what: "the same without the untuned model",
             check: "rate_and_membership",
             status: "failed",
-            said: "The model knows these documents",
+            said: "It knows these documents",
             shape: WITHOUT_BASE,
             change: known,
         },
@@ -633,11 +671,13 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
         .next()
         .unwrap();
     assert!(
-        lead.starts_with("Audited: its losses tell training documents from held-out ones (AUC 1.00"),
+        lead.starts_with(
+            "Audited: its losses tell training documents that occur 16 times from held-out ones (AUC 1.00"
+        ),
         "{lead}"
     );
     assert!(
-        lead.contains("nothing can be concluded from how often") && lead.contains("here in 0% (0–14%)"),
+        lead.contains("nothing can be concluded from its rate of word-for-word repeats, 0% (0–14%)"),
         "{lead}"
     );
 }
@@ -794,7 +834,7 @@ fn losses_that_are_no_numbers_and_empty_generations_are_named() {
             change: |run| {
                 let file = run.join("cells").join(AUDITED).join("samples.parquet");
                 edit(&file, |samples: &mut Vec<Sample>| {
-                    samples[0].logprobs[0] = f32::NEG_INFINITY
+                    samples[0].logprobs[0] = f32::NEG_INFINITY;
                 });
             },
         },
@@ -808,7 +848,7 @@ fn losses_that_are_no_numbers_and_empty_generations_are_named() {
                 let file = run.join("cells").join(AUDITED).join("samples.parquet");
                 edit(&file, |samples: &mut Vec<Sample>| {
                     for sample in samples {
-                        sample.generation = " \n".to_owned();
+                        " \n".clone_into(&mut sample.generation);
                     }
                 });
             },
@@ -1011,47 +1051,47 @@ fn what_was_read_and_how_texts_were_given_are_tables_and_rows() {
                 "Documents found",
                 "–",
                 "–",
-                "200",
-                "100%",
                 "more.jsonl and 1 more",
-                detail
+                detail,
+                "200",
+                "100%"
             ],
             [
                 "Left out",
                 "malformed",
                 "training",
-                "3",
-                "1.5%",
                 "train.jsonl",
-                detail
+                detail,
+                "3",
+                "1.5%"
             ],
             [
                 "Left out",
                 "too short",
                 "held-out",
-                "7",
-                "3.5%",
                 "train.jsonl",
-                detail
+                detail,
+                "7",
+                "3.5%"
             ],
-            ["File passed over", "beside data", "–", "–", "–", "README.md", "–"],
+            ["File passed over", "beside data", "–", "README.md", "–", "–", "–"],
             [
                 "Guessed",
                 "delimiter",
                 "–",
-                "–",
-                "–",
                 "train.jsonl",
-                "&lt;b&gt;;&lt;/b&gt;"
+                "&lt;b&gt;;&lt;/b&gt;",
+                "–",
+                "–"
             ],
             [
                 "Characters replaced by U+FFFD",
                 "–",
                 "training",
-                "2",
-                "1%",
                 "train.jsonl",
-                detail
+                detail,
+                "2",
+                "1%"
             ],
         ]
     );
@@ -1062,9 +1102,9 @@ fn what_was_read_and_how_texts_were_given_are_tables_and_rows() {
         forms[1..],
         [
             [
-                "audited", "model", "alpaca", "nothing", "30", "0.72", "4.10", "used"
+                "audited", "model", "alpaca", "nothing", "used", "30", "0.72", "4.10"
             ],
-            ["audited", "tokenizer", "–", "nothing", "30", "1.84", "–", ""],
+            ["audited", "tokenizer", "–", "nothing", "", "30", "1.84", "–"],
         ]
     );
     for (measure, split, value) in [

@@ -310,15 +310,10 @@ pub fn labelled_cells(analysis: &Analysis<'_>) -> Vec<(String, usize)> {
     let mut labelled = Vec::new();
     for setting in &analysis.settings {
         for series in setting.every_series() {
-            let label = match several {
-                true => format!(
-                    "{} ({} copies), {}",
-                    setting.model,
-                    setting.layout,
-                    series_label(series)
-                ),
-                false => series_label(series),
-            };
+            let mut label = series_label(series);
+            if several {
+                label = format!("{} ({} copies), {label}", setting.model, setting.layout);
+            }
             labelled.extend(series.all_cells().map(|cell| (label.clone(), cell)));
         }
     }

@@ -55,14 +55,14 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         return Finding::passed(format!("Together: {said}."), claim.rate.documents);
     }
     let told = format!(
-        "its losses tell training documents from held-out ones (AUC {}{})",
-        figure(&separation.auc, 2),
-        of_copies(separation.copies)
+        "losses tell training documents{} from held-out ones (AUC {})",
+        of_copies(separation.copies),
+        figure(&separation.auc, 2)
     );
     Finding::failed(
-        &told,
+        &format!("its {told}"),
         format!(
-            "Documents{} come back word for word in {} of generations, not over the controls, and yet {told}. The model knows these \
+            "Documents{} come back word for word in {} of generations, not over the controls, and yet the model’s {told}. It knows these \
              documents; it was not asked in a way that brings them out, or not in the form of its training. Don’t read the rate as \
              safety: ask in the form of training (`extraction.begin`, `corpus.template`), and with longer prompts.",
             of_copies(copies),

@@ -227,8 +227,8 @@ fn unsettled_rate(judged: &Judged<'_>, asked: &str) -> String {
         );
     }
     format!(
-        "{}: {failed}. Until this is settled nothing can be concluded from how often it repeats the document that it is prompted with \
-         word for word, here in {found} of its continuations of {asked}.",
+        "{}: {failed}. Until this is settled nothing can be concluded from its rate of word-for-word repeats, {found} of continuations of \
+         {asked}.",
         capital(&judged.variant.label)
     )
 }

@@ -22,7 +22,7 @@ pub(super) fn top(analysis: &Analysis<'_>) -> Markup {
                 @for failure in &failures {
                     div class={ "check " @if is_blocking(failure) { "blocking" } @else { "warning" } } {
                         p class="who" {
-                            @if is_blocking(failure) { "Failed" } @else { "Warning" } ": " (failure.title) " · " (visible(&labels(failure)))
+                            @if is_blocking(failure) { "Failed check" } @else { "Warning" } ": “" (failure.title) "” · " (visible(&labels(failure)))
                         }
                         p { (visible(&failure.finding.message)) }
                     }
@@ -32,12 +32,20 @@ pub(super) fn top(analysis: &Analysis<'_>) -> Markup {
         @if passed + failed + missing > 0 {
             p class="note" {
                 "Plausibility: " (passed) " checks passed, " (failed) " failed, " (missing) " could not be made."
-                @for missing in checks::not_made(analysis).iter().take(MAX_NAMED) {
-                    " Not checked (" (visible(&labels(missing))) "): " (missing.title) "; " (visible(&missing.finding.message)) "."
-                }
+                @if missing > 0 { " Not checked: " (not_checked(analysis)) "; why is said below, under “Plausibility checks”." }
             }
         }
     }
+}
+
+/// The titles of the checks that could not be made of some model.
+fn not_checked(analysis: &Analysis<'_>) -> String {
+    let mut titles: Vec<String> = checks::not_made(analysis)
+        .iter()
+        .map(|missing| format!("“{}”", missing.title))
+        .collect();
+    titles.dedup();
+    listing(&titles)
 }
 
 fn is_blocking(failure: &FindingOfModels) -> bool {
@@ -50,7 +58,7 @@ fn labels(finding: &FindingOfModels) -> String {
     if more > 0 {
         named.push(format!("{more} more"));
     }
-    listing(&named)
+    named.join("; ")
 }
 
 /// Every check of every model, and what each found.

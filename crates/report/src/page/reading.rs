@@ -79,10 +79,10 @@ fn facts(corpus: &Corpus) -> Markup {
             th scope="col" { "What" }
             th scope="col" { "Reason" }
             th scope="col" { "Side" }
-            th scope="col" class="n" { "Documents" }
-            th scope="col" class="n" { "Share" small { "of those found" } }
             th scope="col" { "Files" }
             th scope="col" { "Where first, or what was guessed" }
+            th scope="col" class="n" { "Documents" }
+            th scope="col" class="n" { "Share" small { "of those found" } }
         } }
         tbody {
             @for ((kind, reason, side), row) in rows {
@@ -90,10 +90,10 @@ fn facts(corpus: &Corpus) -> Markup {
                     th scope="row" { (name(kind)) }
                     td { (visible(reason.unwrap_or("–"))) }
                     td { (side.unwrap_or("–")) }
-                    (cell(row.documents.map(|documents| (count(documents), None))))
-                    (cell(row.documents.zip(read).map(|(documents, read)| (percent(documents as f64 / read as f64), None))))
                     td { (visible(&files(&row.files))) }
                     td { (visible(row.detail.unwrap_or("–"))) }
+                    (cell(row.documents.map(|documents| (count(documents), None))))
+                    (cell(row.documents.zip(read).map(|(documents, read)| (percent(documents as f64 / read as f64), None))))
                 }
             }
         }
@@ -167,10 +167,10 @@ fn forms_table(tried: &[(String, &[TextForm])]) -> Markup {
             th scope="col" { "Begin" }
             th scope="col" { "Template" }
             th scope="col" { "End" }
+            th scope="col" { "Used" }
             th scope="col" class="n" { "Documents" }
             th scope="col" class="n" { "Loss" }
             th scope="col" class="n" { "Untuned loss" }
-            th scope="col" { "" }
         } }
         tbody {
             @for (label, forms) in tried {
@@ -180,10 +180,10 @@ fn forms_table(tried: &[(String, &[TextForm])]) -> Markup {
                         td { (visible(&form.begin)) }
                         td { (visible(form.template.as_deref().unwrap_or("–"))) }
                         td { (visible(&form.end)) }
+                        td { @if form.chosen { strong { "used" } } }
                         (cell(Some((form.documents.to_string(), None))))
                         (cell(Some((number(form.loss, 2), None))))
                         (cell(form.base_loss.map(|loss| (number(loss, 2), None))))
-                        td { @if form.chosen { strong { "used" } } }
                     }
                 }
             }
