@@ -38,7 +38,7 @@ const KEYS: [(&str, Treatment); 44] = [
     ("bias", Read),
     // How to begin; the initialization itself is read.
     ("corda_config", Harmless),
-    // Where the LM head is tied, both names lead to one module.
+    // Whether a tied LM head stays tied where the embedding was trained whole.
     ("ensure_weight_tying", Read),
     ("eva_config", Harmless),
     ("exclude_modules", Read),
@@ -167,7 +167,8 @@ impl AdapterConfig {
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let file = folder.join(ADAPTER_CONFIG);
         let json: Map<String, Value> = files::json(&file)?;
-        let order: Order = files::json(&file)?;
+        // A table that is none is told below, with its key.
+        let order: Order = files::json(&file).unwrap_or_default();
         Self::from_json(file.clone(), &json, &order).map_err(|problem| Error::input(file, problem))
     }
 
@@ -421,7 +422,7 @@ impl<'a> Keys<'a> {
 }
 
 /// The tables in which the order of the entries counts.
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 struct Order {
     #[serde(default)]
     rank_pattern: Pairs,
@@ -470,13 +471,13 @@ fn whole_numbers(value: &Value) -> Option<Vec<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
 
     use super::*;
 
     #[test]
     fn keys_are_listed_once() {
-        let listed: BTreeMap<&str, ()> = KEYS.iter().map(|(key, _)| (*key, ())).collect();
+        let listed: BTreeSet<&str> = KEYS.iter().map(|(key, _)| *key).collect();
         assert_eq!(listed.len(), KEYS.len());
     }
 }

@@ -292,13 +292,6 @@ impl Assignment<'_> {
                 tensor: header.name,
             });
         }
-        if self.assigned.config.tied_head {
-            // The tied head follows its table; where both are stored, they are the same.
-            for module in self.spec().head_modules {
-                self.headers
-                    .remove(&format!("{module}.token_adapter.trainable_tokens_delta"));
-            }
-        }
         Ok(())
     }
 
@@ -336,10 +329,7 @@ impl Assignment<'_> {
         // The head goes by several names, of which the file tells one.
         let mut heads = Vec::new();
         for name in config.spec.head_modules {
-            // Where the settings tie both, peft adapts the head with the embedding, and may store its factors too.
-            let follows =
-                self.settings.keeps_tie && self.headers.contains_key(&format!("{name}.lora_A.weight"));
-            if follows || self.is_named(name)? {
+            if self.is_named(name)? {
                 heads.push(*name);
             }
         }
@@ -371,12 +361,9 @@ impl Assignment<'_> {
             .iter()
             .any(|(module, _)| module.path == config.spec.input_embedding);
         if config.tied_head && self.assigned.config.tied_head && (stored_head.is_some() || adapts_embedding) {
-            // Each is adapted for itself, unless the settings tie them and the file tells of the embedding alone.
-            let follows = self.settings.keeps_tie && stored_head.is_none();
-            if !follows {
-                self.assigned.untie = Untie::AfterReplacing;
-                self.assigned.config = self.assigned.config.clone().untied();
-            }
+            // Each is adapted for itself; so peft loads them where `ensure_weight_tying` is set, too.
+            self.assigned.untie = Untie::AfterReplacing;
+            self.assigned.config = self.assigned.config.clone().untied();
         }
         for (module, stored_path) in chosen {
             let update = self.update(&module, &stored_path)?;
