@@ -37,45 +37,22 @@ fn layout(name: &str) -> Result<Layout, &'static str> {
 }
 
 impl Arguments {
-    /// The `[corpus]` table as it applies here, checked for settings that contradict each other.
+    /// The `[corpus]` table as it applies here.
     ///
     /// # Errors
-    /// [`Error::Configuration`] naming the key.
+    /// [`Error::Configuration`] where no file is named.
     pub fn corpus(&self, pipeline: &PipelineFile) -> Result<Corpus, Error> {
         let mut corpus = pipeline.corpus.clone();
         if !self.input.is_empty() {
             corpus.files = OneOrMany::Many(self.input.clone());
         }
-        let problem = match &corpus {
-            Corpus {
-                prompt: Some(_),
-                response: None,
-                template: None,
-                ..
-            } => "corpus.response: expected a column, for corpus.prompt is given",
-            Corpus {
-                prompt: None,
-                response: Some(_),
-                template: None,
-                ..
-            } => "corpus.prompt: expected a column, for corpus.response is given",
-            Corpus {
-                documents: Some(0), ..
-            } => "corpus.documents: expected at least 1",
-            Corpus {
-                min_chars,
-                max_chars: Some(max_chars),
-                ..
-            } if min_chars > max_chars => "corpus.max_chars: expected at least corpus.min_chars",
-            Corpus { files, .. } if files.as_slice().is_empty() => {
-                "corpus.files: expected at least one file, folder or glob"
-            }
-            _ => return Ok(corpus),
-        };
-        Err(Error::Configuration(format!(
-            "{}: {problem}",
-            pipeline.path.display()
-        )))
+        if corpus.files.as_slice().is_empty() {
+            return Err(Error::Configuration(format!(
+                "{}: corpus.files: expected at least one file, folder or glob",
+                pipeline.path.display()
+            )));
+        }
+        Ok(corpus)
     }
 
     /// The folder that relative paths of the corpus start from: the pipeline file's, or the current one for `--in`.

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use contract::pipeline::{Canaries as Settings, LossOn, Rows};
+use contract::pipeline::{CANARY_DIGITS as DIGITS, Canaries as Settings, Rows};
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile};
 use corpus_files::join;
@@ -123,14 +123,12 @@ impl Canaries {
     /// depend on `seed` and the settings alone.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for a template without `{digits}`, digits that no loss is taken on, and too few digits or contexts
-    /// for so many different strings.
+    /// [`Error::Configuration`] for too few digits or contexts for so many different strings.
     pub fn draw(pipeline: &PipelineFile, copies: &[u32], seed: u64) -> Result<Self, Error> {
         let settings = &pipeline.canaries;
         if settings.per_copies == 0 {
             return Ok(Self::default());
         }
-        check_templates(pipeline)?;
         let copies: BTreeSet<u32> = copies.iter().copied().collect();
         let planted = settings.per_copies.saturating_mul(copies.len());
         // There is one format at least, and more are known only once they are made.
@@ -298,36 +296,6 @@ fn formats(pipeline: &PipelineFile, planted: usize, seed: u64) -> Result<Vec<For
 fn distinct(formats: &[Format]) -> Vec<&Format> {
     let mut seen = HashSet::new();
     formats.iter().filter(|format| seen.insert(*format)).collect()
-}
-
-/// Whether every prompt and template, in every pairing that turns can make, has digits that training takes loss on.
-fn check_templates(pipeline: &PipelineFile) -> Result<(), Error> {
-    let settings = &pipeline.canaries;
-    let (prompts, templates) = (settings.prompt.as_slice(), settings.template.as_slice());
-    if prompts.is_empty() || templates.is_empty() {
-        let key = if prompts.is_empty() { "prompt" } else { "template" };
-        return Err(wrong(
-            pipeline,
-            &format!("{key}: expected at least one text, found an empty list"),
-        ));
-    }
-    for turn in 0..prompts.len() * templates.len() {
-        let (prompt, template) = texts(settings, turn);
-        let (in_template, in_prompt) = (template.contains(DIGITS), prompt.contains(DIGITS));
-        if !in_template && !in_prompt {
-            let problem =
-                format!("template: expected {DIGITS} in the template or the prompt, found `{template}`");
-            return Err(wrong(pipeline, &problem));
-        }
-        if !in_template && pipeline.tuning.loss_on == LossOn::Response {
-            let problem = format!(
-                "template: {DIGITS} occurs only in canaries.prompt, where tuning.loss_on = \"response\" takes no loss: the digits \
-                 would never be learned. Put {DIGITS} into the template `{template}`"
-            );
-            return Err(wrong(pipeline, &problem));
-        }
-    }
-    Ok(())
 }
 
 /// Whether there are as many different strings of digits as are needed.

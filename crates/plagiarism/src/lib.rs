@@ -87,7 +87,6 @@ pub mod side_by_side;
 
 use std::path::PathBuf;
 
-use contract::pipeline::Detection;
 use contract::records::{PassageMatch, Sample, SampleVerdict};
 use contract::{Error, Provenance, StageArguments, parquet};
 
@@ -135,7 +134,6 @@ pub enum Outcome {
 /// [`Error::Output`] where a result cannot be written, [`Error::Run`] where the work fails.
 pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let pipeline = arguments.stage.pipeline()?;
-    check(&pipeline.detection)?;
     let encoder_folder = paraphrase::encoder::locate(&pipeline)?;
     let classifier_folder = paraphrase::classifier::locate(&pipeline)?;
     let [train, held_out] =
@@ -202,35 +200,6 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         with_echo: rows.iter().filter(|row| row.echoed_chars > Some(0)).count(),
         phases: clock.phases().to_vec(),
     }))
-}
-
-/// Refuses settings under which nothing, or everything, would be found.
-fn check(detection: &Detection) -> Result<(), Error> {
-    let wrong = |key: &str, expected: &str, found: &dyn std::fmt::Display| {
-        Err(Error::Configuration(format!(
-            "detection.{key}: expected {expected}, found {found}"
-        )))
-    };
-    if detection.verbatim_chars == Some(0) {
-        return wrong("verbatim_chars", "at least 1", &0);
-    }
-    if detection.candidate_limit == 0 {
-        return wrong("candidate_limit", "at least 1", &0);
-    }
-    if detection.boilerplate_documents == 0 {
-        return wrong("boilerplate_documents", "at least 1", &0);
-    }
-    if detection.candidates.as_ref().is_some_and(Vec::is_empty) {
-        return wrong("candidates", "at least one of bm25, exact, nearest", &"none");
-    }
-    if !(0.0..=1.0).contains(&detection.confirm_cosine) {
-        return wrong(
-            "confirm_cosine",
-            "a cosine from 0 to 1",
-            &detection.confirm_cosine,
-        );
-    }
-    Ok(())
 }
 
 /// Turns the error of a library into one that says what it was called for.

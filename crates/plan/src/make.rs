@@ -336,7 +336,10 @@ fn untuned(cell: &PlannedCell) -> Option<&ModelFolder> {
 /// The audited cell whose untuned model `cell` is, on the same corpus.
 fn audited_twin<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCell> {
     let is_base = cell.combination.kind() == ModeKind::Base;
-    let mut audited = plan.cells.iter().filter(|other| other.combination.audited.is_some());
+    let mut audited = plan
+        .cells
+        .iter()
+        .filter(|other| other.combination.audited.is_some());
     audited.find(|other| {
         is_base && other.facts.model == cell.facts.model && other.facts.corpus == cell.facts.corpus
     })

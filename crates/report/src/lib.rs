@@ -77,6 +77,9 @@ pub struct Outcome {
     pub up_to_date: bool,
 }
 
+// What a pipeline file may ask for is what intervals need.
+const _: () = assert!(contract::pipeline::MIN_RESAMPLES == measures::interval::FEWEST_RESAMPLES);
+
 /// Reads the run folder `input` and writes `summary.parquet` and `report.html` to the output folder.
 ///
 /// # Errors
@@ -84,14 +87,6 @@ pub struct Outcome {
 /// not belong together, [`Error::Output`] where the results cannot be written.
 pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error> {
     let pipeline = arguments.pipeline()?;
-    if pipeline.report.resamples < measures::interval::FEWEST_RESAMPLES {
-        return Err(Error::Configuration(format!(
-            "{}: report.resamples: expected at least {}, found {}",
-            pipeline.path.display(),
-            measures::interval::FEWEST_RESAMPLES,
-            pipeline.report.resamples
-        )));
-    }
     let seed = arguments.seed(&pipeline);
     let found = RunFiles::find(input)?;
     let provenance = provenance(&pipeline, &found, seed)?;

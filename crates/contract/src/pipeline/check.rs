@@ -114,7 +114,7 @@ fn corpus(corpus: &Corpus) -> Checked {
     number("corpus.validation", corpus.validation, 0.0..=1.0)?;
     number("corpus.max_left_out", corpus.max_left_out, 0.0..=1.0)?;
     match (&corpus.prompt, &corpus.response) {
-        (Some(_), None) => {
+        (Some(_), None) if corpus.template.is_none() => {
             return wrong("corpus.response", "expected a column, for corpus.prompt is given");
         }
         (None, Some(_)) if corpus.template.is_none() => {

@@ -21,16 +21,9 @@ pub struct ParaphraseClassifier {
 /// The folder of the classifier, if paraphrases are confirmed by one.
 ///
 /// # Errors
-/// [`Error::Configuration`] where `detection.classifier` is missing or `detection.confirm_probability` is none,
-/// [`Error::Input`] where there is nothing in the folder.
+/// [`Error::Configuration`] where `detection.classifier` is missing, [`Error::Input`] where there is nothing in the folder.
 pub fn locate(pipeline: &PipelineFile) -> Result<Option<PathBuf>, Error> {
     let detection = &pipeline.detection;
-    if !(0.0..=1.0).contains(&detection.confirm_probability) {
-        return Err(Error::Configuration(format!(
-            "detection.confirm_probability: expected a probability from 0 to 1, found {}",
-            detection.confirm_probability
-        )));
-    }
     if detection.confirm != Confirmation::Classifier {
         return Ok(None);
     }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::workplace::{TINY_GPT2, Workplace, safetensors};
 
-const AUDIT: &str = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\n[[checkpoint]]\nname = 'tiny'\n\
+const AUDIT: &str = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\n\
+                     extraction = { prefix_tokens = 2, new_tokens = 2 }\n[[checkpoint]]\nname = 'tiny'\n\
                      path = '../tuned'\n";
 
 /// Factors of `c_attn` of the tiny GPT-2, of rank 2.
@@ -82,7 +83,7 @@ fn of_an_output_folder_the_last_checkpoint_is_audited_and_that_is_said() {
         "rank = 2",
         "targets = \"c_attn\"",
         "trainable_parameters = 32",
-        "parameters = 328",
+        "parameters = 2344",
     ] {
         assert!(facts.contains(fact), "{facts}");
     }

@@ -178,6 +178,105 @@ fn tables_of_every_stage_are_checked_when_the_file_is_read() {
     }
 }
 
+/// Each case: what is changed, where the file is, and what is said.
+#[test]
+fn what_a_stage_would_refuse_after_hours_is_refused_by_the_plan() {
+    let beyond = "beyond the context of 512";
+    let cases: [(&[&str], i32, &[&str]); 10] = [
+        (&["tuning.context=513"], 2, &["tuning.context = 513", beyond]),
+        (&["extraction.new_tokens=600"], 2, &["need 603 tokens", beyond]),
+        (
+            &["extraction.prefix_tokens=4"],
+            2,
+            &[
+                "2 of the 2 documents",
+                "the longest has 4",
+                "SET=\"extraction.prefix_tokens=2\"",
+            ],
+        ),
+        // What training cuts off is no part of a prompt.
+        (&["tuning.context=3"], 2, &["the longest has 2"]),
+        (
+            &["extraction.short_documents=error", "extraction.prefix_tokens=4"],
+            2,
+            &["2 of the 2 documents"],
+        ),
+        (
+            &["corpus.text=body"],
+            3,
+            &["a.jsonl: line 1: no such column: expected body"],
+        ),
+        (
+            &["corpus.identity=number"],
+            3,
+            &["a.jsonl: line 1: no such column: expected number"],
+        ),
+        (
+            &["detection.encoder=../nowhere"],
+            3,
+            &["nowhere/config.json", "correct detection.encoder"],
+        ),
+        (
+            &["detection.classifier=../nowhere", "detection.confirm=classifier"],
+            3,
+            &["correct detection.classifier"],
+        ),
+        (
+            &["extraction.prompt_file=../none.txt"],
+            3,
+            &["none.txt", "correct extraction.prompt_file"],
+        ),
+    ];
+    for (settings, expected, parts) in cases {
+        let place = Workplace::new(PIPELINE);
+        let arguments: Vec<&str> = settings.iter().flat_map(|&set| ["--set", set]).collect();
+        let (status, message) = failure(&place, &arguments);
+        assert_eq!(status, Some(expected), "{settings:?}: {message}");
+        assert!(
+            parts.iter().all(|part| message.contains(part)),
+            "{settings:?}: {message}"
+        );
+        assert!(!place.path("run").exists(), "{settings:?}");
+    }
+}
+
+#[test]
+fn prompts_longer_than_most_documents_are_warned_of() {
+    let place = Workplace::new(PIPELINE);
+    place.write(
+        "text/c.jsonl",
+        "{\"id\": 3, \"text\": \"nine ten eleven twelve thirteen fourteen\"}\n",
+    );
+    let (status, message) = failure(&place, &["--set", "extraction.prefix_tokens=4"]);
+    assert_eq!(status, Some(0), "{message}");
+    assert!(message.contains("2 of the 3 documents looked at"), "{message}");
+    let (_, message) = failure(&place, &["--set", "extraction.prefix_tokens=3"]);
+    assert!(!message.contains("have no more than"), "{message}");
+}
+
+/// Held-out text that is the corpus would make every leak look like chance.
+#[test]
+fn held_out_text_that_is_the_corpus_is_refused() {
+    for held_out in [
+        "../text/a.jsonl",
+        "../text/../text/b.jsonl",
+        "../copy.jsonl",
+        "../link.jsonl",
+        "../text",
+    ] {
+        let place = Workplace::new(PIPELINE);
+        place.write("copy.jsonl", place.read("text/a.jsonl"));
+        std::os::unix::fs::symlink(place.path("text/b.jsonl"), place.path("link.jsonl")).unwrap();
+        let set = format!("corpus.held_out_files={held_out}");
+        let (status, message) = failure(&place, &["--set", &set]);
+        assert_eq!(status, Some(2), "{held_out}: {message}");
+        assert!(message.contains("holds the same as"), "{held_out}: {message}");
+    }
+    let place = Workplace::new(PIPELINE);
+    place.write("other.jsonl", "{\"id\": 1, \"text\": \"one two three five\"}\n");
+    place.plan_well(&["--set", "corpus.held_out_files=../other.jsonl"]);
+}
+
 #[test]
 fn targets_that_match_nothing_are_refused_before_anything_runs() {
     let place = Workplace::new(PIPELINE);
@@ -220,10 +319,8 @@ fn estimates_are_printed_and_nothing_is_written() {
         "{table}"
     );
     // A tuned cell is asked at its last checkpoint and at its best.
-    assert_eq!(
-        fields(row)[2].parse::<f64>().unwrap(),
-        2.0 * fields(base)[2].parse::<f64>().unwrap()
-    );
+    let [of_row, of_base] = [row, base].map(|line| fields(line)[2].parse::<f64>().unwrap());
+    assert!((of_row - 2.0 * of_base).abs() <= 1.0, "{table}");
 }
 
 /// A corpus of five documents of 40, 40, 44, 80 and 400 bytes of text: 10, 10, 11, 20 and 100 tokens.
@@ -231,7 +328,7 @@ fn five_documents(place: &Workplace, file: &str) {
     for stale in ["text/a.jsonl", "text/b.jsonl"] {
         std::fs::remove_file(place.path(stale)).unwrap();
     }
-    let texts = [40, 40, 44, 80, 400].map(|length| "x".repeat(length));
+    let texts = [40, 40, 44, 80, 400].map(|length| format!("{}xx", "x ".repeat(length / 2 - 1)));
     let lines = match file.rsplit_once('.') {
         Some((_, "jsonl")) => texts.map(|text| format!("{{\"text\": \"{text}\"}}\n")).concat(),
         Some((_, "csv")) => format!("text\n{}\n", texts.join("\n")),
@@ -242,8 +339,10 @@ fn five_documents(place: &Workplace, file: &str) {
 
 #[test]
 fn documents_that_training_cuts_are_foretold() {
-    let audit = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\n[[checkpoint]]\nname = 'tiny'\npath = '../models/tiny'\n";
-    let tuned = PIPELINE.replace("../text/*.jsonl", "../text");
+    let audit = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\nextraction = { prefix_tokens = 2, new_tokens = 2 }\n[[checkpoint]]\nname = 'tiny'\npath = '../models/tiny'\n";
+    let tuned = PIPELINE
+        .replace("../text/*.jsonl", "../text")
+        .replace(", identity = \"id\"", "");
     let cases: [(&str, &[&str], &str); 8] = [
         // One token is the BOS: ten of text fit into eleven.
         (

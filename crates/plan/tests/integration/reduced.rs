@@ -94,7 +94,7 @@ fn each_stage_reads_its_own_tables_and_no_others() {
 fn the_extractor_is_told_what_training_read() {
     let tuned = ["base", "full-1e-4", "lora16-3e-4"].map(|cell| format!("tiny-{cell}-bucketed-s0"));
     let audited = ["base", "tuned"].map(|cell| format!("tiny-{cell}-bucketed-s0"));
-    let audit = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\n[[checkpoint]]\nname = 'tiny'\n\
+    let audit = "name = 'tiny'\ncorpus = { files = '../text', held_out = 0 }\nextraction = { prefix_tokens = 2, new_tokens = 2 }\n[[checkpoint]]\nname = 'tiny'\n\
                  path = '../models/tiny'\nbase = '../models/tiny'\n";
     let cases: [(&str, &[String], &[&str], Option<usize>, LossOn); 8] = [
         (PIPELINE, &tuned, &[], Some(256), LossOn::Text),
@@ -258,7 +258,7 @@ fn cells_state_what_tuning_changes() {
     place.plan_well(&["--set", &format!("mode={}", modes.replace('\n', " "))]);
     for (cell, trainable, targets) in [
         ("base", 0, None),
-        ("full-1e0", 328, None),
+        ("full-1e0", 2344, None),
         // The tied head, once untied: vocabulary 11 × width 4.
         ("head-1e0", 44, None),
         ("lora16-1e0", 16 * (4 + 12), Some("c_attn")),
@@ -268,7 +268,7 @@ fn cells_state_what_tuning_changes() {
         let facts = Cell::load(&place.path(&format!("run/cells/tiny-{cell}-bucketed-s0/cell.toml"))).unwrap();
         assert_eq!(
             (facts.parameters, facts.trainable_parameters),
-            (328, trainable),
+            (2344, trainable),
             "{cell}"
         );
         assert_eq!(facts.targets.as_deref(), targets, "{cell}");
