@@ -144,13 +144,13 @@ fn adapters_of_every_kind_give_the_logits_of_peft_merged_or_not() {
 fn adapters_in_bf16_are_near_to_what_they_are_in_float32() {
     let expected = Expected::read();
     for name in ADAPTERS {
-        // Twice the error of peft's own bf16 arithmetic.
+        // One part in ten, as for the families, or twice the error of peft's own bf16 arithmetic where that is more.
         let theirs = expected.0[&format!("{name}.bf16_error")].double_value(&[]);
         expected.check(
             name,
             "bf16",
             &load(name, Kind::BFloat16),
-            (2.0 * theirs).max(5e-2),
+            (2.0 * theirs).max(1e-1),
         );
     }
 }
