@@ -17,13 +17,15 @@ use tch::{Device, Kind, Tensor};
 const TOLERANCE: f64 = 1e-4;
 
 /// Adapters that are loaded.
-const ADAPTERS: [&str; 45] = [
+const ADAPTERS: [&str; 48] = [
     "bias-all",
     "bias-all-neox",
     "bias-lora-only",
     "embedding",
+    "embedding-and-head-kept-tied",
     "embedding-and-head-tied",
     "embedding-kept-tied",
+    "embedding-kept-tied-llama",
     "embedding-pattern",
     "embedding-positions",
     "embedding-tied",
@@ -60,6 +62,7 @@ const ADAPTERS: [&str; 45] = [
     "whole-attention",
     "whole-head-neox",
     "whole-kept-tied",
+    "whole-kept-tied-llama",
     "whole-norm",
     "whole-tied",
     "whole-tied-both",
@@ -141,8 +144,14 @@ fn adapters_of_every_kind_give_the_logits_of_peft_merged_or_not() {
 fn adapters_in_bf16_are_near_to_what_they_are_in_float32() {
     let expected = Expected::read();
     for name in ADAPTERS {
-        // bf16 keeps 8 bits of a number, and logits have gone through dozens of roundings.
-        expected.check(name, "bf16", &load(name, Kind::BFloat16), 1e-1);
+        // One part in ten, as for the families, or twice the error of peft's own bf16 arithmetic where that is more.
+        let theirs = expected.0[&format!("{name}.bf16_error")].double_value(&[]);
+        expected.check(
+            name,
+            "bf16",
+            &load(name, Kind::BFloat16),
+            (2.0 * theirs).max(1e-1),
+        );
     }
 }
 
@@ -181,18 +190,6 @@ fn an_adapter_that_is_a_part_of_the_parameters_is_not_written_as_one() {
         let mut model = load(name, Kind::Float);
         let error = write_adapter_folder(&mut model, folder.path(), "base", &fixtures()).unwrap_err();
         assert!(error.to_string().contains("part of its own"), "{name}: {error}");
-    }
-}
-
-#[test]
-fn factors_that_peft_itself_would_pass_over_are_refused() {
-    // Of embedding and head kept tied, peft stores the factors of both, and loads those of the embedding alone.
-    let folder = fixtures().join("embedding-and-head-kept-tied");
-    let error = load_checkpoint(&folder, None, Kind::Float, Device::Cpu)
-        .unwrap_err()
-        .to_string();
-    for piece in ["lm_head.lora_A.weight", "belongs to no layer", "merge_and_unload"] {
-        assert!(error.contains(piece), "{error}\nlacks {piece}");
     }
 }
 

@@ -38,7 +38,7 @@ const KEYS: [(&str, Treatment); 44] = [
     ("bias", Read),
     // How to begin; the initialization itself is read.
     ("corda_config", Harmless),
-    // Whether a tied LM head stays tied where the embedding was trained whole.
+    // Whether a tied LM head is adapted with the embedding.
     ("ensure_weight_tying", Read),
     ("eva_config", Harmless),
     ("exclude_modules", Read),
@@ -155,7 +155,7 @@ pub struct AdapterConfig {
     pub init: Init,
     /// Tokens whose rows were trained.
     pub token_rows: Vec<TokenRows>,
-    /// Whether a tied LM head stays tied where the embedding is replaced.
+    /// Whether a tied LM head is adapted with the embedding.
     pub keeps_tie: bool,
 }
 

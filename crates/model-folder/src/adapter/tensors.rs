@@ -201,12 +201,11 @@ impl Assignment<'_> {
         let tied = self.base.config.tied_head;
         let is_whole = |path: &str| {
             let whole = &self.settings.lora.whole_modules;
-            whole.iter().any(|name| ends(path, name))
+            whole.iter().any(|name| is_whole_by(path, name))
         };
-        let keeps_tie = tied && self.settings.keeps_tie;
-        let unties = tied
-            && !keeps_tie
-            && (is_whole(spec.input_embedding) || spec.head_modules.iter().any(|head| is_whole(head)));
+        // Where peft keeps them tied all the same (`ensure_weight_tying`), it stores both.
+        let unties =
+            tied && (is_whole(spec.input_embedding) || spec.head_modules.iter().any(|head| is_whole(head)));
         if unties {
             self.assigned.untie = Untie::BeforeReplacing;
             self.assigned.config = self.assigned.config.clone().untied();
@@ -329,7 +328,10 @@ impl Assignment<'_> {
         // The head goes by several names, of which the file tells one.
         let mut heads = Vec::new();
         for name in config.spec.head_modules {
-            if self.is_named(name)? {
+            // Where the settings tie both, peft adapts the head with the embedding; it stores its factors, and names it nowhere.
+            let follows =
+                self.settings.keeps_tie && self.headers.contains_key(&format!("{name}.lora_A.weight"));
+            if follows || self.is_named(name)? {
                 heads.push(*name);
             }
         }
@@ -361,7 +363,7 @@ impl Assignment<'_> {
             .iter()
             .any(|(module, _)| module.path == config.spec.input_embedding);
         if config.tied_head && self.assigned.config.tied_head && (stored_head.is_some() || adapts_embedding) {
-            // Each is adapted for itself; so peft loads them where `ensure_weight_tying` is set, too.
+            // Each is adapted for itself, by the factors that are stored.
             self.assigned.untie = Untie::AfterReplacing;
             self.assigned.config = self.assigned.config.clone().untied();
         }
@@ -486,10 +488,7 @@ impl Assignment<'_> {
         let base = self.base;
         for module in base.modules() {
             let whole = &self.settings.lora.whole_modules;
-            let is_whole = whole.iter().any(|name| {
-                // A module, or one that it is a part of.
-                ends(&module.path, name) || module.path.split('.').any(|part| part == name)
-            });
+            let is_whole = whole.iter().any(|name| is_whole_by(&module.path, name));
             for (name, shape) in module.tensors() {
                 let Some((path, parameter)) = name.rsplit_once('.') else {
                     continue;
@@ -507,11 +506,8 @@ impl Assignment<'_> {
             let is_stored = self.assigned.replacements.iter().any(|replacement| {
                 let (path, _) = replacement.parameter.rsplit_once('.').unwrap_or_default();
                 let heads = self.spec().head_modules;
-                // A head that stays tied is stored as the embedding.
-                let is_table = heads.contains(&path)
-                    || self.assigned.config.tied_head && path == self.spec().input_embedding;
-                let is_head = is_table && heads.iter().any(|head| ends(head, name));
-                is_head || ends(path, name) || path.split('.').any(|part| part == name)
+                let is_head = heads.contains(&path) && heads.iter().any(|head| ends(head, name));
+                is_head || is_whole_by(path, name)
             });
             if !is_stored {
                 return Err(self.bad_setting(format!(
@@ -535,4 +531,11 @@ impl Assignment<'_> {
         }
         Ok(assigned)
     }
+}
+
+/// Whether `modules_to_save` with this name takes the module at `path`: peft takes every module whose path ends so, be it with a
+/// part of a word, and with it what is below.
+fn is_whole_by(path: &str, name: &str) -> bool {
+    let ends = path.match_indices('.').map(|(dot, _)| dot).chain([path.len()]);
+    ends.into_iter().any(|end| path[..end].ends_with(name))
 }

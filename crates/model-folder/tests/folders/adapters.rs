@@ -336,7 +336,7 @@ fn a_tied_head_is_untied_where_peft_unties_it() {
                 ("ensure_weight_tying", json!(true)),
             ],
             vec!["weight"],
-            Untie::Never,
+            Untie::BeforeReplacing,
         ),
         (
             vec![("target_modules", json!(["c_attn", "wte"]))],

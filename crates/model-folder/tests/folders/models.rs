@@ -128,7 +128,7 @@ type Change = fn(&Place, &mut Value, &mut Tensors);
 fn unusable_models_are_told_with_their_file() {
     let cases: [(&[&str], Change); 12] = [
         (&["config.json", "n_layer"], |_, config, _| {
-            config["n_layer"] = json!(0)
+            config["n_layer"] = json!(0);
         }),
         (
             &[
@@ -143,21 +143,25 @@ fn unusable_models_are_told_with_their_file() {
             },
         ),
         (&["config.json", "model_type", "(none)"], |_, config, _| {
-            *config = json!({})
+            *config = json!({});
         }),
         (&["activation_function", "tanh"], |_, config, _| {
-            config["activation_function"] = json!("tanh")
+            config["activation_function"] = json!("tanh");
         }),
         (
             &["transformer.h.1.ln_1.weight", "no such tensor"],
-            |_, config, _| config["n_layer"] = json!(2),
+            |_, config, _| {
+                config["n_layer"] = json!(2);
+            },
         ),
         (&["transformer.wpe.weight", "[9, 4]", "[8, 4]"], |_, config, _| {
-            config["n_positions"] = json!(9)
+            config["n_positions"] = json!(9);
         }),
         (
             &["transformer.wte.weight", "[12, 4]", "[11, 4]"],
-            |_, config, _| config["vocab_size"] = json!(12),
+            |_, config, _| {
+                config["vocab_size"] = json!(12);
+            },
         ),
         (&["transformer.ln_f.bias", "no such tensor"], |_, _, tensors| {
             tensors.remove("transformer.ln_f.bias");
@@ -175,10 +179,10 @@ fn unusable_models_are_told_with_their_file() {
             },
         ),
         (&["eos_token_id", "below vocab_size 11"], |_, config, _| {
-            config["eos_token_id"] = json!(11)
+            config["eos_token_id"] = json!(11);
         }),
         (&["generation_config.json"], |place, _, _| {
-            place.write("model/generation_config.json", "{")
+            place.write("model/generation_config.json", "{");
         }),
     ];
     for (pieces, change) in cases {
