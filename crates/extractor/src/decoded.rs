@@ -123,14 +123,14 @@ fn by_pieces(
         tokens: &tokens,
         decoded,
     };
-    let mut origins = Origins::of(text);
+    let mut aligner = PieceAligner::of(text);
     for piece in pieces.cut()? {
         let places = &places[piece.tokens];
         let start = places.iter().map(|&(start, _)| start).min();
         let end = places.iter().map(|&(_, end)| end).max();
-        origins.place(&decoded[piece.bytes], start.unwrap_or(0)..end.unwrap_or(0));
+        aligner.place(&decoded[piece.bytes], start.unwrap_or(0)..end.unwrap_or(0));
     }
-    Ok(origins.finish())
+    Ok(aligner.finish())
 }
 
 /// Where a text and its decoded form first differ: some characters of each from there on.
@@ -206,7 +206,7 @@ impl Pieces<'_> {
 }
 
 /// Places of decoded characters in a text, under way.
-struct Origins {
+struct PieceAligner {
     /// The text's letters without marks, in lower case and compatibility decomposition: each with its character's place.
     letters: Vec<(char, usize)>,
     /// Whether each character of the text is a combining mark.
@@ -217,7 +217,7 @@ struct Origins {
     origins: Vec<i32>,
 }
 
-impl Origins {
+impl PieceAligner {
     fn of(text: &str) -> Self {
         let letters = text.chars().enumerate();
         Self {

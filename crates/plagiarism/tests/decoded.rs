@@ -83,13 +83,12 @@ fn text(number: usize) -> String {
     let plain = [
         "boat", "river", "Harbour", "lamp", "pilot", "Winter", "rope", "letter",
     ];
-    (0..60)
-        .map(|place| {
-            let word = words[(number * 7 + place * (3 + number % 4)) % words.len()];
-            let other = plain[(number * 5 + place * (1 + number % 3)) % plain.len()];
-            format!("{word} {other}{} ", (place * 31 + number * 17) % 90)
-        })
-        .collect()
+    let words = (0..60).map(|place| {
+        let word = words[(number * 7 + place * (3 + number % 4)) % words.len()];
+        let other = plain[(number * 5 + place * (1 + number % 3)) % plain.len()];
+        format!("{word} {other}{} ", (place * 31 + number * 17) % 90)
+    });
+    words.collect::<Vec<String>>().concat()
 }
 
 fn render(doc_id: &str, written: &str, rendering: Rendering) -> DecodedDocument {
@@ -195,14 +194,14 @@ fn what_a_tokenizer_gives_back_is_verbatim_and_leads_to_what_is_written() {
                     verdict.emitted_doc_ids.as_deref(),
                     Some([rows[number].doc_id.clone()].as_slice())
                 );
-                // All of the generation but for blanks, which count once, and at its ends not at all.
+                // Most of 150 characters: blanks count once, and "[UNK]" as the placeholder that it looks like not at all.
                 assert!(
-                    verdict.longest_match_chars > 120,
+                    verdict.longest_match_chars > 80,
                     "{name}: {}",
                     verdict.longest_match_chars
                 );
             } else {
-                assert!(verdict.control_longest_match_chars > Some(120), "{name}");
+                assert!(verdict.control_longest_match_chars > Some(80), "{name}");
             }
         }
         let samples: Vec<Sample> = parquet::read_all(&run.file("samples.parquet")).unwrap();

@@ -120,15 +120,18 @@ impl Origins {
     /// The characters of the written text that characters `span` of the decoded one come from. Not empty where `span` is not, unless
     /// nothing was written.
     pub fn written(&self, span: Span) -> Span {
+        let characters = self.places.len().saturating_sub(1);
         let place = |index: usize| {
-            let index = index.min(self.places.len().saturating_sub(1));
+            let index = index.min(characters);
             self.places.get(index).map_or(0, |&place| place.max(0) as usize)
         };
-        let length = place(usize::MAX);
-        let start = place(span.start).min(length.saturating_sub(usize::from(!span.is_empty())));
-        if span.is_empty() {
+        let length = place(characters);
+        let span = Span::new(span.start.min(characters), span.end.min(characters));
+        let start = place(span.start);
+        if span.is_empty() || length == 0 {
             return Span::new(start, start);
         }
+        let start = start.min(length - 1);
         // Up to where the next character comes from, but no further than the marks of the last one: between them may be what was left
         // out.
         let last = place(span.end - 1).max(start);
