@@ -18,9 +18,6 @@ use rand_chacha::ChaCha8Rng;
 use crate::contexts;
 use crate::model_tokenizers::ModelTokenizer;
 
-/// Placeholder of the random part in templates.
-const DIGITS: &str = "{digits}";
-
 /// Placeholder of the canary's own words.
 const CONTEXT: &str = "{context}";
 
