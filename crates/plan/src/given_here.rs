@@ -112,7 +112,6 @@ fn assignments(text: &str) -> Result<Vec<String>, Error> {
         rest = &rest[letter.len_utf8()..];
         match (letter, quote) {
             (_, Some(open)) if letter == open => quote = None,
-            (_, Some(_)) => {}
             ('"' | '\'', None) => quote = Some(letter),
             ('[' | '{', None) => depth += 1,
             (']' | '}', None) => depth = depth.saturating_sub(1),
