@@ -960,3 +960,19 @@ fn of_responses_alone_nothing_is_said_of_cuts_or_bytes() {
     assert!(!made.has(FULL, "documents_cut") && !made.has(FULL, "bits_per_byte"));
     assert!(made.has(FULL, "loss") && made.page.contains(said));
 }
+
+/// An untied head or a grown vocabulary makes a tuned model larger, and its untuned model no other.
+#[test]
+fn a_tuned_model_with_more_parameters_has_its_untuned_model_as_control() {
+    let mut shape = shape();
+    for tuning in &mut shape.tunings {
+        if tuning.mode != "base" {
+            tuning.parameters += 1_000_000;
+        }
+    }
+    let folder = quiet_run(&shape);
+    let made = report(folder.path());
+    assert_eq!(made.leads().len(), 1, "one model, one answer");
+    assert!(!made.page.contains("Nothing was sampled from a tuned model"));
+    assert!(!made.page.contains("without the untuned model"));
+}

@@ -620,7 +620,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
             what: "the same without the untuned model",
             check: "rate_and_membership",
             status: "failed",
-            said: "It knows these documents",
+            said: "It learned something of these documents",
             shape: WITHOUT_BASE,
             change: known,
         },

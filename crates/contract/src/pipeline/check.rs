@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::{
-    Budget, Canaries, Candidates, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn,
-    Mode, ModeKind, Pipeline, PromptSource, Reporting, SimilaritySearch, Strategy, Tuning,
+    Canaries, Candidates, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode,
+    ModeKind, Pipeline, PromptSource, Reporting, SimilaritySearch, Strategy, Tuning,
 };
 use crate::records::PromptForm;
 
@@ -167,13 +167,10 @@ fn duplication(duplication: &Duplication) -> Checked {
     if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) {
         return wrong("duplication.shares", "expected shares over 0");
     }
-    match (duplication.budget, duplication.instances) {
-        (Budget::Fixed, None | Some(0)) => wrong(
-            "duplication.instances",
-            "expected the number of training instances, because duplication.budget is \"fixed\"",
-        ),
-        _ => Ok(()),
+    if duplication.instances == Some(0) {
+        return wrong("duplication.instances", "expected at least 1");
     }
+    Ok(())
 }
 
 fn canaries(canaries: &Canaries, pipeline: &Pipeline) -> Checked {

@@ -126,7 +126,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         std::fs::create_dir(folder.path().join("there")).unwrap();
         std::fs::write(folder.path().join("there/config.json"), "{}").unwrap();
-        let found = locate(&PipelineFile::load(&file, &[]).unwrap())?;
+        let found = locate(&PipelineFile::load(&file, &[])?)?;
         Ok(found.map(|path| path.strip_prefix(folder.path()).unwrap().to_path_buf()))
     }
 

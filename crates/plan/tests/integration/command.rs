@@ -142,7 +142,7 @@ fn tables_of_every_stage_are_checked_when_the_file_is_read() {
         ("corpus.documents=0", "corpus.documents"),
         ("corpus.files=[]", "corpus.files"),
         ("duplication.copies=[3000000000]", "duplication.copies"),
-        ("duplication.budget=fixed", "duplication.instances"),
+        ("duplication.instances=0", "duplication.instances"),
         ("canaries.template=no random part", "canaries.template"),
         ("canaries.references=0", "canaries.references"),
         ("mode.0.learning_rate=[]", "mode.learning_rate"),

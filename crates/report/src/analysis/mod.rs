@@ -83,6 +83,7 @@ impl<'run> Analysis<'run> {
             .filter(|cell| !cell.canaries_apart)
             .map(|cell| (cell.model.as_str(), layout(&cell.corpus)))
             .collect();
+        let sizes = model_sizes(&cells);
         for (index, analysed) in cells.iter().enumerate() {
             let cell = &analysed.data.cell;
             let layout = if cell.canaries_apart {
@@ -90,7 +91,11 @@ impl<'run> Analysis<'run> {
             } else {
                 layout(&cell.corpus)
             };
-            let setting = (std::cmp::Reverse(cell.parameters), cell.model.as_str(), layout);
+            let setting = (
+                std::cmp::Reverse(sizes[cell.model.as_str()]),
+                cell.model.as_str(),
+                layout,
+            );
             groups.entry(setting).or_default().push(index);
         }
         let settings = groups
@@ -113,6 +118,17 @@ impl<'run> Analysis<'run> {
             .map(|cell| cell.data.cell.name.as_str())
             .collect()
     }
+}
+
+/// The parameters of each model: those of the fewest among its cells. An untied head or a grown vocabulary makes a tuned model
+/// larger, and no other model of it.
+fn model_sizes<'run>(cells: &[AnalysedCell<'run>]) -> BTreeMap<&'run str, i64> {
+    let mut sizes: BTreeMap<&str, i64> = BTreeMap::new();
+    for cell in cells.iter().map(|cell| &cell.data.cell) {
+        let size = sizes.entry(&cell.model).or_insert(cell.parameters);
+        *size = cell.parameters.min(*size);
+    }
+    sizes
 }
 
 fn analyse<'run>(
