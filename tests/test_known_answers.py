@@ -82,6 +82,10 @@ resamples = 200
 """
 
 
+# As long as a prompt and more, and the same before every text.
+FRAME = "Below is a task. Write an answer that fits it. ### Text: "
+
+
 def sentences(generator, count):
     def sentence():
         subject, verb, place = map(generator.choice, (SUBJECTS, VERBS, PLACES))
@@ -140,6 +144,8 @@ class KnownAnswers(unittest.TestCase):
         pipeline = TUNED.replace("FILES", "dressed").replace("EPOCHS", "90").replace("base/cells/tiny-pretrain-3e-3-uniform1-s0/checkpoint", "stripped")
         cls.stripped = cls.make("stripped-run", pipeline, "plagiarism")
         cls.reciting = cls.make("reciting", TUNED.replace("FILES", "few").replace("EPOCHS", "150"), "all")
+        write(cls.folder / "framed.jsonl", "k", [FRAME + sentences(generator, 4) for _ in range(30)])
+        cls.framed = cls.make("framed-run", TUNED.replace("FILES", "framed").replace("EPOCHS", "90"), "plagiarism")
 
     @classmethod
     def tearDownClass(cls):
@@ -222,6 +228,18 @@ class KnownAnswers(unittest.TestCase):
             self.assertNotEqual(written, generated)
         base = self.cell(self.stripped, "base")
         self.assertEqual(self.own(base), (0, 30))
+
+    def test_texts_in_a_template_longer_than_the_prompt_are_shown(self):
+        """Prompts that end within what all texts begin with would be one and the same prompt."""
+        cell = self.cell(self.framed, "full")
+        self.assertEqual(self.own(cell), (30, 30))
+        samples = pl.read_parquet(cell / "samples.parquet").filter(split="train")
+        self.assertEqual(len(set(samples["prompt"])), 30)
+        self.assertTrue(all(prompt.startswith(FRAME) for prompt in samples["prompt"]))
+        whole = pl.read_parquet(cell / "scores.parquet").filter(prefix_tokens=0, split="train")
+        self.assertEqual(whole.height, 30)
+        self.assertGreater((whole["suffix_tokens"] - samples["prompt_tokens"].list.len()).min(), 20, "scored from the beginning")
+        self.assertEqual(self.own(self.cell(self.framed, "base")), (0, 30))
 
     def test_model_before_tuning_shows_none(self):
         cell = self.cell(self.known, "base")

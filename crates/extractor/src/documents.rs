@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::decoded::{self, first_difference};
 use crate::forms::templates::Template;
+use crate::preamble::SharedBeginnings;
 
 /// One document of the corpus, once, however many copies were trained on.
 #[derive(Debug, Clone)]
@@ -29,9 +30,10 @@ pub struct Document {
     pub document_tokens: usize,
     /// How many of `tokens` are its prompt, what a user would ask; 0 where nothing tells prompt from answer.
     pub question_tokens: usize,
-    /// How many of `tokens` are what a template puts before the prompt, the same in all documents: prefixes are counted behind
-    /// them. 0 where texts are as the corpus has them.
+    /// How many of `tokens` are what a template that was found out puts before the prompt. 0 where texts are as the corpus has them.
     pub preamble_tokens: usize,
+    /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them.
+    pub shared_tokens: usize,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
 }
@@ -71,6 +73,10 @@ pub struct Remarks {
     pub with_special_tokens: usize,
     /// Those tokens as they are written.
     pub special_tokens: Vec<String>,
+    /// Documents that begin as many others do.
+    pub begin_alike: usize,
+    /// Tokens of the longest such beginning.
+    pub shared_tokens: usize,
     /// Documents, canaries and their references.
     pub documents: usize,
     /// Those that the tokenizer gives back otherwise than they are written.
@@ -110,7 +116,23 @@ impl Documents {
                 .special_tokens
                 .retain(|token| !of_template.contains(token));
         }
+        documents.find_shared_beginnings();
         Ok(documents)
+    }
+
+    /// Finds what many training documents begin with alike, and which documents begin so.
+    fn find_shared_beginnings(&mut self) {
+        let training: Vec<Vec<i64>> = self
+            .of(Split::Train)
+            .into_iter()
+            .map(|document| document.tokens.clone())
+            .collect();
+        let training: Vec<&[i64]> = training.iter().map(Vec::as_slice).collect();
+        let beginnings = SharedBeginnings::find(&training);
+        for document in &mut self.all {
+            let shared = beginnings.length(&document.tokens);
+            document.shared_tokens = document.preamble_tokens.max(shared);
+        }
     }
 
     /// Documents that are tokens already.
@@ -164,6 +186,7 @@ impl Documents {
             let mut tokens = document.tokens.iter();
             tokens.any(|token| self.special_tokens.contains(token))
         });
+        let shared = || self.all.iter().map(|document| document.shared_tokens);
         Remarks {
             most_tokens: most,
             cut_training: cut(Split::Train),
@@ -175,6 +198,8 @@ impl Documents {
                 .iter()
                 .filter_map(|&token| tokenizer.token(token))
                 .collect(),
+            begin_alike: shared().filter(|tokens| *tokens > 0).count(),
+            shared_tokens: shared().max().unwrap_or(0),
             documents: self.all.len(),
             decoded: self.decoded.len(),
             decoded_example: self.decoded_example.clone(),
@@ -283,6 +308,7 @@ fn read(
         document: Document {
             question_tokens: question_tokens.min(tokens.len()),
             preamble_tokens: preamble_tokens.min(tokens.len()),
+            shared_tokens: preamble_tokens.min(tokens.len()),
             document_tokens,
             tokens,
             ..document
@@ -308,6 +334,7 @@ impl Document {
             document_tokens: 0,
             question_tokens: 0,
             preamble_tokens: 0,
+            shared_tokens: 0,
             canary_format: None,
         }
     }

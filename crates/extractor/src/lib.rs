@@ -34,6 +34,7 @@ mod loaded_model;
 mod near_verbatim;
 mod optimised;
 mod outcome;
+mod preamble;
 pub mod prompts;
 pub mod ranking;
 mod run;

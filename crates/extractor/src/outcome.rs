@@ -148,6 +148,12 @@ fn lines(figures: &Figures) -> Vec<String> {
             remarks.special_tokens.join(", ")
         ));
     }
+    if remarks.begin_alike > 0 {
+        lines.push(format!(
+            "{:>7} of {} documents begin as many others do, in up to {} tokens: prompts and prefixes are counted behind them",
+            remarks.begin_alike, remarks.documents, remarks.shared_tokens
+        ));
+    }
     if let Some((written, decoded)) = &remarks.decoded_example {
         lines.push(format!(
             "{:>7} of {} documents read differently from how they are written (tokenizer: {written:?} becomes {decoded:?}): \

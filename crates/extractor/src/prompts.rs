@@ -217,7 +217,7 @@ impl Chooser<'_> {
 
     fn is_long_enough(&self, form: PromptForm, document: &Document) -> bool {
         let prefix = self.settings.prefix_tokens;
-        let own_tokens = document.tokens.len().saturating_sub(document.preamble_tokens);
+        let own_tokens = document.tokens.len().saturating_sub(document.shared_tokens);
         match form {
             PromptForm::Question => (1..document.tokens.len()).contains(&document.question_tokens),
             // Its middle is another place than its beginning.
@@ -251,8 +251,8 @@ impl Chooser<'_> {
     /// The prompt of a document, unless it leaves no room in the context.
     fn make(&mut self, form: PromptForm, document: &Document) -> Result<Option<usize>, Error> {
         let prefix = self.settings.prefix_tokens;
-        // A template's preamble is the same in all documents: what tells one from another begins behind it.
-        let preamble = document.preamble_tokens;
+        // What tells one document from another begins behind what many begin with alike.
+        let preamble = document.shared_tokens;
         let (start, end) = match form {
             PromptForm::Middle => {
                 let start = preamble + (document.tokens.len() - preamble - prefix) / 2;
@@ -326,7 +326,7 @@ impl Chooser<'_> {
     fn openings(&self) -> Vec<Vec<i64>> {
         let mut counts: BTreeMap<&[i64], usize> = BTreeMap::new();
         for document in self.documents.of(Split::Train) {
-            let length = document.preamble_tokens + self.settings.opening_tokens;
+            let length = document.shared_tokens + self.settings.opening_tokens;
             if document.tokens.len() > length {
                 *counts.entry(&document.tokens[..length]).or_default() += 1;
             }

@@ -125,7 +125,7 @@ fn sampling_params(settings: &Extraction) -> SamplingParams {
 
 /// The first of the tokens that are generated behind the prefix of a document, and the one after the last.
 fn generated_span(settings: &Extraction, document: &Document) -> (usize, usize) {
-    let start = document.preamble_tokens + settings.prefix_tokens;
+    let start = document.shared_tokens + settings.prefix_tokens;
     (start, start + settings.new_tokens)
 }
 
@@ -149,9 +149,9 @@ fn continuations(settings: &Extraction, document: &Document) -> Vec<(usize, usiz
 }
 
 /// Behind each prefix the next 50 tokens, where there are as many; behind the one that prompts have, also as many tokens as are
-/// generated, or what there is of them. Prefixes are counted behind a template's preamble. Canaries have none.
+/// generated, or what there is of them. Prefixes are counted behind what many documents begin with alike. Canaries have none.
 fn possible_continuations(settings: &Extraction, document: &Document) -> BTreeSet<(usize, usize)> {
-    let preamble = document.preamble_tokens;
+    let preamble = document.shared_tokens;
     let count = document.tokens.len().saturating_sub(preamble);
     if document.kind != DocumentKind::Document {
         return BTreeSet::new();
@@ -322,7 +322,7 @@ impl Rows<'_> {
             split: document.split,
             copies: document.copies,
             kind: document.kind,
-            prefix_tokens: start.saturating_sub(document.preamble_tokens) as i32,
+            prefix_tokens: start.saturating_sub(document.shared_tokens) as i32,
             suffix_tokens: (end - start) as i32,
             logprobs: read.logprobs[start..end].to_vec(),
             scheme_logprobs: read.scheme_logprobs[start..end].to_vec(),

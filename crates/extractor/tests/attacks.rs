@@ -57,6 +57,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         document_tokens: 0,
         question_tokens: 0,
         preamble_tokens: 0,
+        shared_tokens: 0,
         canary_format: None,
     });
     Documents::new(all.collect(), &model.tokenizer)
