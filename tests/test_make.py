@@ -63,13 +63,15 @@ class Make(unittest.TestCase):
             self.assertNotIn("setup:", output + message)
 
     def test_the_status_of_the_stage_that_failed_reaches_the_caller(self):
-        (self.folder / "text.jsonl").write_text('{"body": "a"}\n')
+        text = "one two three four five six seven eight nine ten eleven twelve"
+        (self.folder / "text.jsonl").write_text(f'{{"body": "{text}"}}\n')
+        short = "extraction.prefix_tokens=8 extraction.new_tokens=8"
         audit = {"AUDIT": 1, "PIPELINE": "pipelines/audit.toml", "RUN": self.folder / "run"}
         audit |= {"CORPUS": self.folder / "text.jsonl", "CHECKPOINT": "tests/fixtures/tiny-gpt2"}
         for changes, expected in [
             ({"SET": "extraction.new_tokens=0"}, 2),
-            ({}, 3),
-            ({"SET": "corpus.text=body", "DUPGEN": "false"}, 1),
+            ({"SET": short}, 3),
+            ({"SET": f"{short} corpus.text=body", "DUPGEN": "false"}, 1),
         ]:
             status, output, message = run(**(audit | changes))
             self.assertEqual(status, expected, output + message)
