@@ -43,6 +43,11 @@ impl Document {
     pub fn is_cut(&self) -> bool {
         self.tokens.len() < self.document_tokens
     }
+
+    /// Its tokens behind the preamble of a template that was found out.
+    fn own_tokens(&self) -> &[i64] {
+        self.tokens.get(self.preamble_tokens..).unwrap_or_default()
+    }
 }
 
 /// All documents of a corpus folder.
@@ -120,18 +125,13 @@ impl Documents {
         Ok(documents)
     }
 
-    /// Finds what many training documents begin with alike, and which documents begin so.
+    /// Finds what many training documents begin with alike, behind a template's preamble, and which documents begin so.
     fn find_shared_beginnings(&mut self) {
-        let training: Vec<Vec<i64>> = self
-            .of(Split::Train)
-            .into_iter()
-            .map(|document| document.tokens.clone())
-            .collect();
-        let training: Vec<&[i64]> = training.iter().map(Vec::as_slice).collect();
+        let training = self.of(Split::Train);
+        let training: Vec<&[i64]> = training.into_iter().map(Document::own_tokens).collect();
         let beginnings = SharedBeginnings::find(&training);
         for document in &mut self.all {
-            let shared = beginnings.length(&document.tokens);
-            document.shared_tokens = document.preamble_tokens.max(shared);
+            document.shared_tokens = document.preamble_tokens + beginnings.length(document.own_tokens());
         }
     }
 
