@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-/// Fewest tokens of a shared beginning. A few common words are none.
-const MIN_TOKENS: usize = 8;
+/// Fewest tokens of a shared beginning: a third of a usual prompt. A few common words are none.
+const MIN_TOKENS: usize = 16;
 
 /// Share of the training documents that begin so, at least.
 const MIN_SHARE: f64 = 0.25;
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn each_document_has_the_beginning_that_a_quarter_shares() {
-        let (first, second): (Vec<i64>, Vec<i64>) = ((0..12).collect(), (0..6).chain(50..60).collect());
+        let (first, second): (Vec<i64>, Vec<i64>) = ((0..20).collect(), (0..6).chain(50..68).collect());
         let documents: Vec<Vec<i64>> = (0..10)
             .map(|number| beginning_with(&first, 100 + 3 * number))
             .chain((0..10).map(|number| beginning_with(&second, 200 + 3 * number)))
@@ -83,7 +83,7 @@ mod tests {
             .collect();
         assert_eq!(
             lengths(&documents),
-            [vec![12; 10], vec![16; 10], vec![0; 10]].concat()
+            [vec![20; 10], vec![24; 10], vec![0; 10]].concat()
         );
     }
 
@@ -100,18 +100,18 @@ mod tests {
 
     #[test]
     fn few_tokens_few_documents_and_a_small_share_are_none() {
-        let seven: Vec<Vec<i64>> = (0..20)
-            .map(|number| beginning_with(&[1, 2, 3, 4, 5, 6, 7], 100 + 3 * number))
+        let (fifteen, sixteen): (Vec<i64>, Vec<i64>) = ((0..15).collect(), (0..16).collect());
+        let short: Vec<Vec<i64>> = (0..20)
+            .map(|number| beginning_with(&fifteen, 100 + 3 * number))
             .collect();
-        let nine: Vec<i64> = (1..10).collect();
         let three: Vec<Vec<i64>> = (0..3)
-            .map(|number| beginning_with(&nine, 100 + 3 * number))
+            .map(|number| beginning_with(&sixteen, 100 + 3 * number))
             .collect();
         let fifth: Vec<Vec<i64>> = (0..4)
-            .map(|number| beginning_with(&nine, 100 + 3 * number))
-            .chain((1..17).map(|number| (1000 * number..1000 * number + 9).collect()))
+            .map(|number| beginning_with(&sixteen, 100 + 3 * number))
+            .chain((1..17).map(|number| (1000 * number..1000 * number + 16).collect()))
             .collect();
-        for documents in [seven, three, fifth, Vec::new()] {
+        for documents in [short, three, fifth, Vec::new()] {
             assert!(
                 lengths(&documents).iter().all(|&length| length == 0),
                 "{documents:?}"
