@@ -211,7 +211,7 @@ pub enum CorpusFactKind {
     NearDuplicates,
 }
 
-/// `corpus.parquet`: what reading the corpus left out, passed over, guessed or changed. It stands beside `train.parquet`; a
+/// `corpus.parquet`: what reading the corpus left out, passed over, guessed or changed. It lies beside `train.parquet`; a
 /// corpus that another program made may have none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusFact {
@@ -329,11 +329,11 @@ impl Record for CoursePoint {
 /// each. An audit has it; where a pipeline tunes its models, their form is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextForm {
-    /// What stands before a text: `model` (its BOS, or else its EOS), `tokenizer` (what the tokenizer puts there), `none`.
+    /// What comes before a text: `model` (its BOS, or else its EOS), `tokenizer` (what the tokenizer puts there), `none`.
     pub begin: String,
     /// The template around prompt and response, by its name or as text; null: as the corpus has them.
     pub template: Option<String>,
-    /// What stands behind a text: `nothing`, `newline`, `eos`. It is found out in the chosen form, and the same in all rows.
+    /// What comes behind a text: `nothing`, `newline`, `eos`. It is found out in the chosen form, and the same in all rows.
     pub end: String,
     /// Training documents that were scored.
     pub documents: i64,

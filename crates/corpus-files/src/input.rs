@@ -1,4 +1,4 @@
-//! The bytes of a file, decompressed. The compression is told by the content: names lie.
+//! The bytes of a file, decompressed. The compression is recognised by the content: names lie.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
@@ -15,7 +15,7 @@ use crate::encoding;
 /// Bytes at the beginning of a file by which its format is recognised.
 const BEGINNING: u64 = 1 << 16;
 
-/// Endings of compressed files; what stands before them says the format.
+/// Endings of compressed files; what comes before them says the format.
 pub(crate) const COMPRESSED_ENDINGS: [&str; 5] = ["gz", "gzip", "bgz", "zst", "zstd"];
 
 /// Compressions and containers that are not read, by how they begin.

@@ -5,7 +5,7 @@
 //! - [`documents`] reads one file as an iterator of [`RawDocument`]s, whatever its format, compression and encoding.
 //! - [`FileSize::estimate`] guesses from the beginning of a file how much text is in it.
 //!
-//! A reader keeps one document in memory at a time (of a table, a batch of rows). What is wrong with one document is told apart
+//! A reader keeps one document in memory at a time (of a table, a batch of rows). What is wrong with one document is kept apart
 //! from what is wrong with the file: after a [`Fault::Document`] the next document can be read, after a [`Fault::File`] none.
 //! A file that ends too early is a [`Fault::File`] in every format, never a short corpus.
 //!

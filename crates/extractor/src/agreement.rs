@@ -75,7 +75,7 @@ pub fn agreement(
         .enumerate()
         .filter_map(|(number, (doc_id, _))| {
             let document = documents.all.iter().find(|document| &document.doc_id == doc_id)?;
-            let (tokens, rest) = document.tokens.split_at(prefix);
+            let (tokens, rest) = document.tokens.split_at(document.shared_tokens + prefix);
             Some(Prompt {
                 doc_id: Some(doc_id.clone()),
                 split: document.split,

@@ -160,7 +160,7 @@ struct Pieces<'a> {
 impl Pieces<'_> {
     /// Cuts the text into pieces of as few tokens as possible. What a token is decoded to depends on those before it: a decoder may
     /// strip the blank before the first one, and several tokens may make up one character. So tokens are decoded behind those of
-    /// the piece before, and there is a piece where that gives what stands in the decoded text. Where it does not, more tokens
+    /// the piece before, and there is a piece where that gives what is in the decoded text. Where it does not, more tokens
     /// are tried, in growing numbers, so that even a decoder that allows no cut at all costs only a few times the decoding. A piece
     /// does not end with U+FFFD: that may be a character whose other bytes are still to come.
     fn cut(&self) -> Result<Vec<Piece>, Error> {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::decoded::{self, first_difference};
 use crate::forms::templates::Template;
-use crate::preamble::SharedBeginnings;
+use crate::preamble::{self, SharedBeginnings};
 
 /// One document of the corpus, once, however many copies were trained on.
 #[derive(Debug, Clone)]
@@ -32,7 +32,8 @@ pub struct Document {
     pub question_tokens: usize,
     /// How many of `tokens` are what a template that was found out puts before the prompt. 0 where texts are as the corpus has them.
     pub preamble_tokens: usize,
-    /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them.
+    /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them, as
+    /// far as the document is long enough for it.
     pub shared_tokens: usize,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
@@ -92,7 +93,8 @@ pub struct Remarks {
 
 impl Documents {
     /// Reads both files of a corpus folder, and of each document as many tokens as `most`, on the threads of the current pool;
-    /// documents with a prompt are first put into `template`, where training had another one than the corpus.
+    /// documents with a prompt are first put into `template`, where training had another one than the corpus. Prompts of
+    /// `prefix_tokens` are then counted behind what many documents begin with alike.
     ///
     /// # Errors
     /// [`Error::Input`] where a file cannot be used.
@@ -102,6 +104,7 @@ impl Documents {
         tokenizer: &TextTokenizer,
         most: usize,
         template: Option<&Template>,
+        prefix_tokens: usize,
     ) -> Result<Self, Error> {
         let mut known = BTreeSet::new();
         let mut training: Vec<Read> = Vec::new();
@@ -121,17 +124,19 @@ impl Documents {
                 .special_tokens
                 .retain(|token| !of_template.contains(token));
         }
-        documents.find_shared_beginnings();
+        documents.find_shared_beginnings(prefix_tokens);
         Ok(documents)
     }
 
     /// Finds what many training documents begin with alike, behind a template's preamble, and which documents begin so.
-    fn find_shared_beginnings(&mut self) {
+    fn find_shared_beginnings(&mut self, prefix_tokens: usize) {
         let training = self.of(Split::Train);
         let training: Vec<&[i64]> = training.into_iter().map(Document::own_tokens).collect();
         let beginnings = SharedBeginnings::find(&training);
         for document in &mut self.all {
-            document.shared_tokens = document.preamble_tokens + beginnings.length(document.own_tokens());
+            let own = document.own_tokens();
+            let shared = preamble::shift(beginnings.length(own), own.len(), prefix_tokens);
+            document.shared_tokens = document.preamble_tokens + shared;
         }
     }
 

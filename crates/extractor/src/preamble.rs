@@ -59,6 +59,12 @@ impl SharedBeginnings {
     }
 }
 
+/// By how many tokens a prompt of `prefix` tokens ends later in a document of `length` tokens that shares `shared` with others: all of
+/// them, or as many as leave half of what comes behind a plain prompt, so that no document is too short for its preamble's sake.
+pub(crate) fn shift(shared: usize, length: usize, prefix: usize) -> usize {
+    shared.min(length.saturating_sub(prefix) / 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +122,22 @@ mod tests {
                 lengths(&documents).iter().all(|&length| length == 0),
                 "{documents:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_shared_beginning_makes_no_document_too_short() {
+        for (shared, length, prefix, expected) in [
+            (20, 200, 50, 20),
+            (20, 90, 50, 20),
+            (46, 86, 50, 18),
+            (20, 52, 50, 1),
+            (20, 51, 50, 0),
+            (20, 10, 50, 0),
+        ] {
+            let found = shift(shared, length, prefix);
+            assert_eq!(found, expected, "{shared} of {length} behind {prefix}");
+            assert!(length <= prefix || found + prefix < length);
         }
     }
 }

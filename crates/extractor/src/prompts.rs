@@ -239,11 +239,12 @@ impl Chooser<'_> {
                  corpus.prompt and corpus.response"
             ));
         }
-        let longest = candidates.iter().max_by_key(|document| document.tokens.len());
+        let own_tokens = |document: &Document| document.tokens.len() - document.preamble_tokens;
+        let longest = candidates.iter().max_by_key(|document| own_tokens(document));
         Error::Configuration(format!(
             "extraction.prefix_tokens = {}: every {split} document is shorter; the longest has {} tokens{}",
             self.settings.prefix_tokens,
-            longest.map_or(0, |document| document.tokens.len()),
+            longest.map_or(0, |document| own_tokens(document)),
             longest.map_or_else(String::new, |document| where_cut(document))
         ))
     }
@@ -251,7 +252,7 @@ impl Chooser<'_> {
     /// The prompt of a document, unless it leaves no room in the context.
     fn make(&mut self, form: PromptForm, document: &Document) -> Result<Option<usize>, Error> {
         let prefix = self.settings.prefix_tokens;
-        // What tells one document from another begins behind what many begin with alike.
+        // What distinguishes one document from another begins behind what many begin with alike.
         let preamble = document.shared_tokens;
         let (start, end) = match form {
             PromptForm::Middle => {

@@ -322,7 +322,10 @@ impl<'a> Run<'a> {
                     .num_threads(self.threads)
                     .build()
                     .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
-                    .install(|| Documents::load(&self.train, &self.held_out, tokenizer, most, template))?;
+                    .install(|| {
+                        let prefix = self.settings.prefix_tokens;
+                        Documents::load(&self.train, &self.held_out, tokenizer, most, template, prefix)
+                    })?;
                 tracing::info!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {
                     documents,

@@ -36,7 +36,7 @@ impl Checkpoint {
                 folder,
             });
         }
-        // What is wrong with the adapter alone is told before the base is looked for.
+        // What is wrong with the adapter alone is refused before the base is looked for.
         let settings = crate::adapter::AdapterConfig::read(&folder)?;
         let base = match base {
             Some(base) => base.to_path_buf(),

@@ -54,7 +54,7 @@ pub fn last(folder: &Path) -> Result<PathBuf, Error> {
     Ok(last)
 }
 
-/// The step that a checkpoint's name tells: the number at its end, behind a dash or an underscore (`checkpoint-500` of
+/// The step in a checkpoint's name: the number at its end, behind a dash or an underscore (`checkpoint-500` of
 /// transformers, `step-20`, `global_step_7`).
 pub fn step(name: &str) -> Option<i64> {
     let digits = name.trim_end_matches(|character: char| character.is_ascii_digit());

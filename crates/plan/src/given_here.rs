@@ -1,4 +1,4 @@
-//! What `make audit` is told, and make's `SET`: turned into overrides of the pipeline file.
+//! The variables of `make audit`, and make's `SET`: turned into overrides of the pipeline file.
 //!
 //! Paths on a command line start from the current folder, those of a pipeline file from the file; so they are made absolute.
 

@@ -35,7 +35,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), Error> {
     check_prompts(plan, &texts)
 }
 
-/// Files and folders that stages after tuning are told of.
+/// Files and folders that stages after tuning read.
 fn check_named_files(pipeline: &PipelineFile) -> Result<(), Error> {
     let folder = |path: &str| pipeline.resolve(path).join("config.json");
     let named = [

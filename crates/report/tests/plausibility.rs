@@ -38,7 +38,7 @@ fn shape() -> Shape {
     }
 }
 
-/// A run in which nothing comes out, every document is one nat likelier than untuned, and no score tells members from others.
+/// A run in which nothing comes out, every document is one nat likelier than untuned, and no score distinguishes members from others.
 fn quiet_run(shape: &Shape) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_run(folder.path(), shape);
@@ -612,7 +612,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
             what: "AUC 1 at 16 copies, nothing comes out",
             check: "rate_and_membership",
             status: "failed",
-            said: "losses tell training documents that occur 16 times from held-out ones (AUC 1.00",
+            said: "losses distinguish training documents that occur 16 times from held-out ones (AUC 1.00",
             shape: SAME_SHAPE,
             change: known,
         },
@@ -672,7 +672,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
         .unwrap();
     assert!(
         lead.starts_with(
-            "Audited: its losses tell training documents that occur 16 times from held-out ones (AUC 1.00"
+            "Audited: its losses distinguish training documents that occur 16 times from held-out ones (AUC 1.00"
         ),
         "{lead}"
     );

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::records::PromptForm;
 
-/// What stands for the random part in a canary's template.
+/// Placeholder of the random part in a canary's template.
 pub const CANARY_DIGITS: &str = "{digits}";
 
 /// Fewest resamples that give the ends of a 95% interval: the 2.5% at either end are one of 40.

@@ -61,7 +61,7 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
             .read(&mut header)
             .map_err(|problem| problem.at(&path, 0, &[]))?;
     }
-    // A file without a header is an empty file, which is told where all formats meet.
+    // A file without a header is an empty file, which is reported where all formats meet.
     let any = records
         .read(&mut header)
         .map_err(|problem| problem.at(&path, 0, &[]))?;
@@ -213,7 +213,7 @@ impl Record {
     }
 }
 
-/// Why the rows of a file cannot be told apart.
+/// Why it is not known where the rows of a file end.
 enum Problem {
     Unreadable(io::Error),
     /// A quote that begins a field in this line, the field's number, and never closes.

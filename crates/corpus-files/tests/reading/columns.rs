@@ -170,7 +170,7 @@ fn an_input_that_is_left_out_of_the_text_is_told() {
             .unwrap();
         let unused: Vec<Option<&str>> = reading.documents.iter().map(|document| document.unused).collect();
         assert_eq!(unused, [Some(column), None], "{file}");
-        // Where it is asked for, there is nothing to tell.
+        // Where it is asked for, there is nothing to report.
         let reading = folder.read(&with(file, Some(column), Some("output"), None));
         if let Ok(reading) = reading {
             assert!(reading.documents.iter().all(|document| document.unused.is_none()));

@@ -26,10 +26,10 @@ pub(crate) use losses::TrialTexts;
 /// The likeliest forms whose loss under the untuned model is measured, beside the corpus' own.
 const COMPARED_WITH_BASE: usize = 6;
 
-/// Forms that were not taken whose loss is told, at most.
+/// Forms that were not taken whose loss is shown, at most.
 const OTHERS_SHOWN: usize = 4;
 
-/// What stands before a text.
+/// What comes before a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextBegin {
     /// The special tokens that the tokenizer puts there of its own accord, which may be none.
@@ -79,7 +79,7 @@ impl From<Begin> for TextBegin {
 /// A form of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Form {
-    /// What stands before them.
+    /// What comes before them.
     pub begin: TextBegin,
     /// The template around prompt and response; none: as the corpus has them.
     pub template: Option<&'static Template>,
@@ -189,12 +189,15 @@ fn report_choice(losses: &[FormLoss], tokens: &[usize], form: Form, end: &str) {
     }
 }
 
-/// The form that `forms.parquet` of another run says was chosen.
+/// The form that `forms.parquet` of another run says was chosen; the corpus' own where that run found no text long enough to try.
 ///
 /// # Errors
 /// [`Error::Input`] where the file cannot be read, does not say of exactly one form that it was chosen, or has a name that is not known.
 pub fn read_chosen(file: &Path) -> Result<Form, Error> {
     let rows = parquet::read_all::<TextForm>(file)?;
+    if rows.is_empty() {
+        return Ok(Form::of_corpus(Begin::Auto));
+    }
     let chosen: Vec<&TextForm> = rows.iter().filter(|row| row.chosen).collect();
     let [row] = chosen[..] else {
         let problem = format!("expected one form that was chosen, found {}", chosen.len());

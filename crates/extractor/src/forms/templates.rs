@@ -8,9 +8,9 @@ use contract::Error;
 pub struct Template {
     /// Its name in files and messages.
     pub name: &'static str,
-    /// What stands before the prompt.
+    /// What comes before the prompt.
     before: &'static str,
-    /// What stands between prompt and response.
+    /// What comes between prompt and response.
     between: &'static str,
     /// How it sets an input apart from the instruction, where it does: the prompt's first line is the instruction then, and the rest the
     /// input.
@@ -19,12 +19,12 @@ pub struct Template {
     marker: Option<&'static str>,
 }
 
-/// What stands around an instruction that has an input.
+/// What comes around an instruction that has an input.
 #[derive(Debug, PartialEq, Eq)]
 struct WithInput {
-    /// What stands before the instruction.
+    /// What comes before the instruction.
     before: &'static str,
-    /// What stands between instruction and input.
+    /// What comes between instruction and input.
     between: &'static str,
 }
 
@@ -142,9 +142,9 @@ pub fn named(name: &str) -> Option<&'static Template> {
 pub struct Rendered {
     /// The whole text.
     pub text: String,
-    /// Length in characters of what stands before the response.
+    /// Length in characters of what comes before the response.
     pub prompt_chars: usize,
-    /// Length in characters of what stands before the prompt.
+    /// Length in characters of what comes before the prompt.
     pub preamble_chars: usize,
 }
 

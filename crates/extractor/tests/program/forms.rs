@@ -370,7 +370,7 @@ fn texts_that_training_cut_are_compared_as_far_as_it_read_them() {
     // Of a cut text the end was never seen.
     assert_eq!(chosen(&forms), ("model", None, "nothing"));
     assert!(forms[0].tokens < 8 * 23, "{forms:?}");
-    // Texts of a single token have nothing that could be told apart.
+    // Texts of a single token have nothing to compare.
     let single: Vec<TrainingInstance> = vec![training("one", "a", "")];
     let bench = Bench::with(
         &single,
@@ -383,4 +383,11 @@ fn texts_that_training_cut_are_compared_as_far_as_it_read_them() {
         "{told}"
     );
     assert_eq!(crate::forms::forms(&bench, "single"), []);
+    // The control is then asked in the corpus' own form as well.
+    let file = bench.path("single/forms.parquet");
+    let told = bench.told("tiny-gpt2", "control", &["--forms", file.to_str().unwrap()]);
+    assert!(
+        told.contains("begin tokenizer, template as in the corpus"),
+        "{told}"
+    );
 }

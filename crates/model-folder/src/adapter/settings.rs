@@ -167,7 +167,7 @@ impl AdapterConfig {
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let file = folder.join(ADAPTER_CONFIG);
         let json: Map<String, Value> = files::json(&file)?;
-        // A table that is none is told below, with its key.
+        // A table that is none is refused below, with its key.
         let order: Order = files::json(&file).unwrap_or_default();
         Self::from_json(file.clone(), &json, &order).map_err(|problem| Error::input(file, problem))
     }

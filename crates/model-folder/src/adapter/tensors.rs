@@ -325,7 +325,7 @@ impl Assignment<'_> {
                 chosen.push((module.clone(), module.path.clone()));
             }
         }
-        // The head goes by several names, of which the file tells one.
+        // The head goes by several names, of which the file has one.
         let mut heads = Vec::new();
         for name in config.spec.head_modules {
             // Where the settings tie both, peft adapts the head with the embedding; it stores its factors, and names it nowhere.

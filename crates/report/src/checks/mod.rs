@@ -189,7 +189,7 @@ impl Evidence<'_> {
             .collect()
     }
 
-    /// How well an attack tells members with so many copies from held-out documents.
+    /// How well an attack distinguishes members with so many copies from held-out documents.
     fn separation(&self, attack: Attack, copies: Option<i32>) -> Option<&Separation> {
         separation(self.cell, attack, copies)
     }

@@ -1,4 +1,4 @@
-//! A model that tells its training documents from others knows them, also where no prompt brought one out.
+//! A model whose losses distinguish its training documents from others remembers something of them, also where no prompt brought one out.
 
 use contract::records::{PromptForm, Split};
 
@@ -17,7 +17,7 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     find,
 };
 
-/// An AUC from which on members are told apart clearly.
+/// An AUC from which on members are clearly distinguished.
 const CLEAR: f64 = 0.9;
 
 /// The strategy that the page leads with: the greedy one of plain prompts, or else the first.
@@ -55,7 +55,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         return Finding::passed(format!("Together: {said}."), claim.rate.documents);
     }
     let told = format!(
-        "losses tell training documents{} from held-out ones (AUC {})",
+        "losses distinguish training documents{} from held-out ones (AUC {})",
         of_copies(separation.copies),
         figure(&separation.auc, 2)
     );

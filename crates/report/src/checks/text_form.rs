@@ -108,7 +108,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     Finding::warning(
         "other forms of the texts are about as likely",
         format!(
-            "{given}; about as likely: {}. Which of them training had cannot be told from the losses: ask in each.",
+            "{given}; about as likely: {}. The losses cannot say which of them training had: ask in each.",
             listing(&close)
         ),
         documents,

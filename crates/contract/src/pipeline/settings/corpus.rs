@@ -26,10 +26,10 @@ pub struct Corpus {
     #[serde(default = "default_separator")]
     pub separator: String,
     /// How training joined columns to a text, in place of `separator`: the name of a template (`alpaca`), or text with columns in
-    /// braces, `"### Instruction:\n{question}\n\n### Response:\n{answer}"`. What stands before the column `response` is the prompt.
+    /// braces, `"### Instruction:\n{question}\n\n### Response:\n{answer}"`. What comes before the column `response` is the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// What stands between two fields of separated values: one character. Without it, the comma of `.csv` and the tab of `.tsv`,
+    /// What is between two fields of separated values: one character. Without it, the comma of `.csv` and the tab of `.tsv`,
     /// unless the header says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
