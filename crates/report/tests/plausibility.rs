@@ -134,7 +134,10 @@ fn report(run: &Path) -> Made {
     Made {
         page: std::fs::read_to_string(&outcome.page)
             .unwrap()
-            .replace('\u{2060}', ""),
+            .replace('\u{2060}', "")
+            // Names of settings are code on the page, and between backticks elsewhere.
+            .replace("<code>", "`")
+            .replace("</code>", "`"),
         terminal: outcome.table,
         rows: parquet::read_all(&run.join("report/summary.parquet")).unwrap(),
     }

@@ -24,7 +24,7 @@ pub(super) fn top(analysis: &Analysis<'_>) -> Markup {
                         p class="who" {
                             @if is_blocking(failure) { "Failed check" } @else { "Warning" } ": “" (failure.title) "” · " (visible(&labels(failure)))
                         }
-                        p { (visible(&failure.finding.message)) }
+                        p { (message(&failure.finding.message)) }
                     }
                 }
             }
@@ -34,6 +34,15 @@ pub(super) fn top(analysis: &Analysis<'_>) -> Markup {
                 "Plausibility: " (passed) " checks passed, " (failed) " failed, " (missing) " could not be made."
                 @if missing > 0 { " Not checked: " (not_checked(analysis)) "; why is said below, under “Plausibility checks”." }
             }
+        }
+    }
+}
+
+/// A message whose names of settings, between backticks, are set as code.
+fn message(text: &str) -> Markup {
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 1 { code { (visible(part)) } } @else { (visible(part)) }
         }
     }
 }
@@ -96,7 +105,7 @@ pub(super) fn section(analysis: &Analysis<'_>) -> Markup {
                 summary { "What each check found" }
                 ul {
                     @for finding in checks::all_findings(analysis) {
-                        li { (finding.title) " · " (visible(&labels(&finding))) ": " (status_name(finding.finding.status)) ". " (visible(&finding.finding.message)) }
+                        li { (finding.title) " · " (visible(&labels(&finding))) ": " (status_name(finding.finding.status)) ". " (message(&finding.finding.message)) }
                     }
                 }
             }
