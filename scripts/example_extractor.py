@@ -48,6 +48,8 @@ def main():
     for strategy in settings["strategy"]:
         if strategy.get("prompt", "prefix") != "prefix" or strategy.get("beams"):
             fail(2, f"{options.config}: extraction.strategy \"{strategy['name']}\": this program only draws behind prefixes")
+    if settings["begin"] == "auto":
+        print("begin = \"auto\": this program tries no forms of texts; they begin as the tokenizer begins them", file=sys.stderr)
     seed = options.seed if options.seed is not None else pipeline.get("seeds", [0])[0]
     torch.set_num_threads(options.threads or os.cpu_count())
     torch.set_grad_enabled(False)

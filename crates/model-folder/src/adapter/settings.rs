@@ -167,9 +167,12 @@ impl AdapterConfig {
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let file = folder.join(ADAPTER_CONFIG);
         let json: Map<String, Value> = files::json(&file)?;
-        // A table that is none is refused below, with its key.
-        let order: Order = files::json(&file).unwrap_or_default();
-        Self::from_json(file.clone(), &json, &order).map_err(|problem| Error::input(file, problem))
+        let refused = |problem| Error::input(&file, problem);
+        for key in ["rank_pattern", "alpha_pattern"] {
+            Keys(&json).check_table(key).map_err(refused)?;
+        }
+        let order: Order = files::json(&file)?;
+        Self::from_json(file.clone(), &json, &order).map_err(refused)
     }
 
     fn from_json(file: PathBuf, json: &Map<String, Value>, order: &Order) -> Result<Self, String> {
@@ -192,10 +195,10 @@ impl AdapterConfig {
             excluded: keys.modules("exclude_modules")?,
             blocks: keys.wholes("layers_to_transform")?,
             block_lists: keys.names("layers_pattern")?,
-            rank_pattern: keys.pattern("rank_pattern", &order.rank_pattern, |value| {
+            rank_pattern: numbers("rank_pattern", &order.rank_pattern, |value| {
                 value.as_u64().filter(|&rank| rank > 0).map(|rank| rank as usize)
             })?,
-            alpha_pattern: keys.pattern("alpha_pattern", &order.alpha_pattern, Value::as_f64)?,
+            alpha_pattern: numbers("alpha_pattern", &order.alpha_pattern, Value::as_f64)?,
             whole_modules: keys.names("modules_to_save")?,
         };
         Ok(Self {
@@ -400,25 +403,28 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// Numbers by regular expressions, in the order in which the file has them: the first that fits counts.
-    fn pattern<Number>(
-        self,
-        key: &str,
-        order: &Pairs,
-        read: impl Fn(&Value) -> Option<Number>,
-    ) -> Result<Vec<(String, Number)>, String> {
-        if let Some(value) = self.get(key).filter(|value| !value.is_object()) {
-            return Err(format!(
+    fn check_table(self, key: &str) -> Result<(), String> {
+        match self.get(key).filter(|value| !value.is_object()) {
+            None => Ok(()),
+            Some(value) => Err(format!(
                 "{key}: expected a table of regular expressions, found {value}"
-            ));
+            )),
         }
-        let pairs = order.0.iter().map(|(pattern, value)| {
-            let number =
-                read(value).ok_or_else(|| format!("{key}: {pattern}: expected a number, found {value}"))?;
-            Ok((pattern.clone(), number))
-        });
-        pairs.collect()
     }
+}
+
+/// Numbers by regular expressions, in the order in which the file has them: the first that fits counts.
+fn numbers<Number>(
+    key: &str,
+    order: &Pairs,
+    read: impl Fn(&Value) -> Option<Number>,
+) -> Result<Vec<(String, Number)>, String> {
+    let pairs = order.0.iter().map(|(pattern, value)| {
+        let number =
+            read(value).ok_or_else(|| format!("{key}: {pattern}: expected a number, found {value}"))?;
+        Ok((pattern.clone(), number))
+    });
+    pairs.collect()
 }
 
 /// The tables in which the order of the entries counts.
