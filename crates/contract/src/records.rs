@@ -705,67 +705,148 @@ impl Record for SampleVerdict {
     ];
 }
 
-/// `summary.parquet`: one row per measured value, in long form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `summary.parquet`: the table of estimates, one row per figure of the report, in long form.
+///
+/// A row is about one cell, or about all cells that differ in their seed alone: then `cell` and `seed` are null and `runs` says
+/// how many there are. Every figure of the page is one of these rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRow {
-    /// The cell's name.
-    pub cell: String,
+    /// The cell's name; null where several runs are pooled.
+    pub cell: Option<String>,
     /// The model's name.
     pub model: String,
     /// Parameters of the model.
     pub parameters: i64,
     /// Parameters that tuning changed.
     pub trainable_parameters: i64,
-    /// `base`, `full`, `head` or `lora`.
+    /// The way of tuning, as the report calls it: whatever differs in a setting of tuning is another method.
+    pub method: String,
+    /// `base`, `full`, `head`, `lora`, or `tuned` for a whole model that was tuned elsewhere.
     pub mode: String,
     /// LoRA's rank; null for other modes.
     pub rank: Option<i32>,
-    /// LoRA's target modules; null for other modes.
+    /// LoRA's alpha.
+    pub alpha: Option<f64>,
+    /// Share of LoRA's input dropped in training.
+    pub dropout: Option<f64>,
+    /// LoRA's target modules.
     pub targets: Option<String>,
+    /// Whether it is DoRA.
+    pub dora: Option<bool>,
+    /// Whether it is rsLoRA.
+    pub rslora: Option<bool>,
     /// Learning rate; null for the base model.
     pub learning_rate: Option<f64>,
-    /// Copies of the documents that the value is about; null: all.
+    /// Passes over the training set that were asked for; null for the base model.
+    pub epochs: Option<f64>,
+    /// Which checkpoint of the run was asked: `best` (by held-out loss) or `last`; null where there is only one.
+    pub checkpoint: Option<String>,
+    /// Layout of copies: `bucketed`, `uniform`, `found`.
+    pub layout: String,
+    /// Copies of the documents that the value is about; null: all. In a uniform layout every row has those of its training set.
     pub copies: Option<i32>,
-    /// Seed of the cell.
-    pub seed: i64,
+    /// Seed of the cell; null where several runs are pooled.
+    pub seed: Option<i64>,
+    /// Training runs that the value is about.
+    pub runs: i64,
     /// Where the prompts' documents stand.
-    pub split: Split,
+    pub split: Option<Split>,
     /// Name of the decoding strategy; null for values that no decoding was needed for.
     pub strategy: Option<String>,
+    /// Passes over the training set after which it was measured; null: at the checkpoint.
+    pub epoch: Option<f64>,
     /// Name of the measure.
     pub measure: String,
+    /// What is subtracted, where the value is a difference: `untuned`, or the method it is compared with; null for plain values.
+    pub against: Option<String>,
+    /// Unit of the value: `share`, `nats per token`, `bits`, …
+    pub unit: String,
     /// The value.
     pub value: f64,
     /// Lower end of the 95% interval; null where there is none.
     pub ci_low: Option<f64>,
     /// Upper end of the 95% interval; null where there is none.
     pub ci_high: Option<f64>,
-    /// Number of observations.
+    /// How the interval was made: `wilson`, `clustered`, `mean`, `runs`, …; null where there is none.
+    pub interval: Option<String>,
+    /// Whether the value is a lower bound.
+    pub at_least: bool,
+    /// How many of `observations` it is true of; null for values that are no shares.
+    pub k: Option<f64>,
+    /// Observations: generations, documents, tokens' sequences.
+    pub observations: i64,
+    /// Units that the interval is about.
     pub n: i64,
-    /// Which checkpoint of the run was asked: `best` (by held-out loss) or `last`; null where there is only one.
-    pub checkpoint: Option<String>,
+    /// What these are: `documents`, `generations`, `canaries`, `runs`, …
+    pub n_of: String,
+    /// The untuned model's value of the same measure on the same documents; null where there is none.
+    pub untuned: Option<f64>,
+    /// Lower end of its interval.
+    pub untuned_low: Option<f64>,
+    /// Upper end of its interval.
+    pub untuned_high: Option<f64>,
+    /// The same of the untuned model's share.
+    pub untuned_k: Option<f64>,
+    /// The control's value: the same generations against text that was never trained on, carried over to as much text.
+    pub control: Option<f64>,
+    /// Lower end of its interval.
+    pub control_low: Option<f64>,
+    /// Upper end of its interval.
+    pub control_high: Option<f64>,
+    /// One-sided p-value that the value exceeds its controls; null where it was not tested.
+    pub p_value: Option<f64>,
+    /// The same after Holm's correction over all claims of the report.
+    pub p_holm: Option<f64>,
+    /// What may be said of it: `exceeds`, `inconclusive`, `not over`, `no control`, `not settled`; of a model, its verdict. Null
+    /// where nothing is claimed.
+    pub verdict: Option<String>,
 }
 
 impl Record for SummaryRow {
     const COLUMNS: &'static [Column] = &[
-        column("cell", Text),
+        nullable("cell", Text),
         column("model", Text),
         column("parameters", Int64),
         column("trainable_parameters", Int64),
+        column("method", Text),
         column("mode", Text),
         nullable("rank", Int32),
+        nullable("alpha", Float64),
+        nullable("dropout", Float64),
         nullable("targets", Text),
+        nullable("dora", Bool),
+        nullable("rslora", Bool),
         nullable("learning_rate", Float64),
+        nullable("epochs", Float64),
+        nullable("checkpoint", Text),
+        column("layout", Text),
         nullable("copies", Int32),
-        column("seed", Int64),
-        column("split", Text),
+        nullable("seed", Int64),
+        column("runs", Int64),
+        nullable("split", Text),
         nullable("strategy", Text),
+        nullable("epoch", Float64),
         column("measure", Text),
+        nullable("against", Text),
+        column("unit", Text),
         column("value", Float64),
         nullable("ci_low", Float64),
         nullable("ci_high", Float64),
+        nullable("interval", Text),
+        column("at_least", Bool),
+        nullable("k", Float64),
+        column("observations", Int64),
         column("n", Int64),
-        nullable("checkpoint", Text),
+        column("n_of", Text),
+        nullable("untuned", Float64),
+        nullable("untuned_low", Float64),
+        nullable("untuned_high", Float64),
+        nullable("untuned_k", Float64),
+        nullable("control", Float64),
+        nullable("control_low", Float64),
+        nullable("control_high", Float64),
+        nullable("p_value", Float64),
+        nullable("p_holm", Float64),
+        nullable("verdict", Text),
     ];
-    const OPTIONAL_COLUMNS: &'static [&'static str] = &["checkpoint"];
 }
