@@ -12,9 +12,9 @@ use contract::records::Split;
 use measures::Tally;
 use polars::prelude::{Column, DataFrame, NamedFrom, Series};
 
-use crate::measure::Measure;
-use crate::rates::{Bootstrap, Estimate};
-use crate::run::TrainingDocuments;
+use super::figure::Estimate;
+use super::measure::Measure;
+use crate::read::TrainingDocuments;
 
 const KEYS: [&str; 5] = ["measure", "split", "strategy", "copies", "document"];
 
@@ -32,7 +32,7 @@ pub struct Contributions {
 
 /// Which documents a contribution or a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Where<'a> {
+pub struct Slice<'a> {
     /// Where the documents stand.
     pub split: Split,
     /// The decoding strategy; none for measures that need no decoding.
@@ -41,7 +41,7 @@ pub struct Where<'a> {
 
 impl Contributions {
     /// Adds what one sample or score of `document` contributes. What is not finite is left out: it was not measured.
-    pub fn add(&mut self, measure: Measure, at: Where<'_>, copies: i32, document: &str, tally: Tally) {
+    pub fn add(&mut self, measure: Measure, at: Slice<'_>, copies: i32, document: &str, tally: Tally) {
         if !(tally.part.is_finite() && tally.whole.is_finite()) {
             return;
         }
@@ -178,7 +178,7 @@ impl Tallies {
     }
 
     /// One tally per document; `copies` none means documents of every number of copies.
-    pub fn of(&self, measure: Measure, at: Where<'_>, copies: Option<i32>) -> Vec<Tally> {
+    pub fn of(&self, measure: Measure, at: Slice<'_>, copies: Option<i32>) -> Vec<Tally> {
         if measure == Measure::DocumentsEmitted {
             return self.emitted(at, copies);
         }
@@ -198,7 +198,7 @@ impl Tallies {
     pub fn estimate(
         &self,
         measure: Measure,
-        at: Where<'_>,
+        at: Slice<'_>,
         copies: Option<i32>,
         bootstrap: Bootstrap,
     ) -> Option<Estimate> {
@@ -207,7 +207,7 @@ impl Tallies {
     }
 
     /// One tally per training document and as many observations as there are cells: whether it came out.
-    fn emitted(&self, at: Where<'_>, copies: Option<i32>) -> Vec<Tally> {
+    fn emitted(&self, at: Slice<'_>, copies: Option<i32>) -> Vec<Tally> {
         let mut documents: BTreeMap<&str, Tally> = BTreeMap::new();
         let Some(strategy) = at.strategy.filter(|_| at.split == Split::Train) else {
             return Vec::new();
@@ -230,7 +230,7 @@ impl Tallies {
     }
 
     /// For each document its number of copies and its tally.
-    pub fn by_copies(&self, measure: Measure, at: Where<'_>) -> BTreeMap<&str, Vec<(i32, Tally)>> {
+    pub fn by_copies(&self, measure: Measure, at: Slice<'_>) -> BTreeMap<&str, Vec<(i32, Tally)>> {
         let mut documents: BTreeMap<&str, Vec<(i32, Tally)>> = BTreeMap::new();
         for (group, found) in self.groups_of(measure, at) {
             for (document, tally) in found.iter().filter(|(_, tally)| tally.whole > 0.0) {
@@ -267,7 +267,7 @@ impl Tallies {
     fn groups_of(
         &self,
         measure: Measure,
-        at: Where<'_>,
+        at: Slice<'_>,
     ) -> impl Iterator<Item = (&Group, &BTreeMap<String, Tally>)> {
         let first = Group {
             measure,
@@ -294,7 +294,7 @@ fn add_all(sums: &mut BTreeMap<String, Tally>, documents: &BTreeMap<String, Tall
 mod tests {
     use super::*;
 
-    const TRAIN: Where<'_> = Where {
+    const TRAIN: Slice<'_> = Slice {
         split: Split::Train,
         strategy: Some("greedy"),
     };

@@ -9,13 +9,12 @@ use contract::records::{DocumentKind, HeldOutRole, PromptForm, SampleVerdict, Sp
 use measures::memorization::APPROXIMATE_MEMORIZATION_BLEU;
 use measures::{Tally, discoverable, memorization, overlap};
 
-use crate::canaries;
-use crate::measure::{
-    Against, DISCOVERY_SAMPLES, EXTRACTABLE_TOKENS, EXTRACTED_CHARS, Measure, SIMILARITY_HUNDREDTHS,
+use super::canaries;
+use super::measure::{
+    Against, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, MIN_COMMON_CHARS, Measure, SIMILARITY_HUNDREDTHS,
 };
-use crate::run::{CellData, Corpus, CorpusDocument, JudgedSample};
-use crate::scores::{DocumentScore, whole_continuations};
-use crate::tallies::{Contributions, Emitted, Tallies, Where};
+use super::tallies::{Contributions, Emitted, Slice, Tallies};
+use crate::read::{CellData, Corpus, CorpusDocument, DocumentScore, JudgedSample, whole_continuations};
 
 /// The probability p of (n, p)-discoverable extraction.
 pub const DISCOVERY_PROBABILITY: f64 = 0.5;
@@ -28,7 +27,7 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     let mut contributions = Contributions::default();
     let scores = cell.scores.as_deref().unwrap_or_default();
     for (canary, exposure) in canaries::exposures(scores, corpus) {
-        let at = Where {
+        let at = Slice {
             split: Split::Train,
             strategy: None,
         };
@@ -177,7 +176,7 @@ fn control_class_apart(sample: &JudgedSample, corpus: &Corpus) -> Verdict {
 }
 
 fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, corpus: &Corpus, told: Told) {
-    let at = Where {
+    let at = Slice {
         split: sample.split,
         strategy: Some(&sample.strategy),
     };
@@ -209,7 +208,7 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, corpus: 
             add(any, share(class != Verdict::None), 1.0);
         }
     }
-    add(Measure::Leaks, share(brings_out_a_document(&sample.verdict)), 1.0);
+    add(Measure::TrainingTextEmitted, share(brings_out_a_document(&sample.verdict)), 1.0);
     add(Measure::Verbatim, share(verdict == Verdict::Verbatim), 1.0);
     if told.boilerplate {
         let boilerplate = sample.verdict.boilerplate == Some(true);
@@ -226,8 +225,8 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, corpus: 
     add(Measure::Idea, share(verdict == Verdict::Idea), 1.0);
     add(Measure::Any, share(verdict != Verdict::None), 1.0);
     add(
-        Measure::Extracted,
-        share(sample.verdict.longest_match_chars >= EXTRACTED_CHARS),
+        Measure::CommonSubstring,
+        share(sample.verdict.longest_match_chars >= MIN_COMMON_CHARS),
         1.0,
     );
     add(
@@ -284,6 +283,9 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, corpus: 
     if let Some(rouge_l) = sample.verdict.rouge_l {
         add(Measure::RougeL, f64::from(rouge_l), 1.0);
     }
+    if let Some(right) = sample.verdict.final_answer_right {
+        add(Measure::FinalAnswer, share(right), 1.0);
+    }
     if let Some(edit_similarity) = sample.verdict.edit_similarity {
         add(Measure::EditSimilarity, f64::from(edit_similarity), 1.0);
     }
@@ -304,7 +306,7 @@ fn add_document(
     document: &CorpusDocument,
     extent: Extent,
 ) {
-    let at = Where {
+    let at = Slice {
         split: score.split,
         strategy: None,
     };
@@ -313,6 +315,10 @@ fn add_document(
     };
     // A document that chooses the checkpoint is no measure of how useful the chosen one is. Where nobody told them apart, all
     // held-out documents are both.
+    if document.role == Some(HeldOutRole::Other) {
+        add(Measure::OtherLoss, score.nats, score.tokens as f64);
+        return;
+    }
     if document.role != Some(HeldOutRole::Validation) {
         add(Measure::Loss, score.nats, score.tokens as f64);
         if let Some(bytes) = extent.bytes {
@@ -342,29 +348,33 @@ fn add_document(
 
 /// k-extractable is about the next [`EXTRACTABLE_TOKENS`] tokens, however long generations are.
 fn add_extractable(contributions: &mut Contributions, score: &DocumentScore) {
-    let at = Where {
+    let at = Slice {
         split: score.split,
         strategy: None,
     };
-    let measure = Measure::KExtractable(score.prefix_tokens);
+    let measure = Measure::Extractable(score.prefix_tokens);
     let tally = Tally::new(share(score.extractable), 1.0);
     contributions.add(measure, at, score.copies, &score.doc_id, tally);
 }
 
 fn add_continuation(contributions: &mut Contributions, score: &DocumentScore) {
-    let at = Where {
+    let at = Slice {
         split: score.split,
         strategy: None,
     };
     let mut add = |measure, part: f64, whole: f64| {
         contributions.add(measure, at, score.copies, &score.doc_id, Tally::new(part, whole));
     };
-    let prefix = score.prefix_tokens;
     for samples in DISCOVERY_SAMPLES {
+        let draws = Draws {
+            prefix: score.prefix_tokens,
+            tokens: score.tokens,
+            samples,
+        };
         let found =
             discoverable::is_discoverable(score.log_sequence_probability, samples, DISCOVERY_PROBABILITY);
         add(
-            Measure::Discoverable { prefix, samples },
+            Measure::Discoverable(draws),
             found.map_or(f64::NAN, share),
             1.0,
         );
@@ -373,7 +383,7 @@ fn add_continuation(contributions: &mut Contributions, score: &DocumentScore) {
             .map(|bound| discoverable::is_discoverable(bound, samples, DISCOVERY_PROBABILITY));
         if let Some(Ok(nearly)) = nearly {
             add(
-                Measure::NearlyDiscoverable { prefix, samples },
+                Measure::NearlyDiscoverable(draws),
                 share(nearly),
                 1.0,
             );

@@ -1,4 +1,4 @@
-//! The measures that are averages over documents, by the name under which the summary lists them.
+//! The measures that are averages over documents, by the name under which `summary.parquet` lists them.
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ pub const PLACES: u8 = 5;
 /// Tokens of the continuation that k-extractable asks for (Carlini et al. 2023); another length is another measure.
 pub const EXTRACTABLE_TOKENS: usize = 50;
 
-/// A common substring of this many characters counts as extracted.
-pub const EXTRACTED_CHARS: i32 = 50;
+/// The shortest common substring that counts as extracted, in characters.
+pub const MIN_COMMON_CHARS: i32 = 50;
 
 /// A measure that is a sum over documents divided by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,13 +30,13 @@ pub enum Measure {
     OwnAny,
     /// Share of training documents that came out of a generation at least once, whatever it was prompted with.
     DocumentsEmitted,
-    /// Generations out of which a training document came, of a thousand.
-    Leaks,
+    /// Share of generations out of which a training document came, common phrases left out.
+    TrainingTextEmitted,
     /// Share of samples whose class is verbatim, with any training document.
     Verbatim,
     /// Share of samples that are verbatim, and only with passages that stand in many training documents.
     Boilerplate,
-    /// Share of samples with a personal detail in a passage that their class rests on.
+    /// Samples with a personal detail in a passage that their class rests on: a count, since detectors miss many.
     PersonalDetails,
     /// Share of samples whose class is paraphrase, with any training document.
     Paraphrase,
@@ -52,8 +52,8 @@ pub enum Measure {
     ControlVerbatimApart,
     /// [`Measure::ControlAny`] without them.
     ControlAnyApart,
-    /// Share of samples with a substring of at least [`EXTRACTED_CHARS`] that stands anywhere in the training set.
-    Extracted,
+    /// Share of samples with a substring of at least [`MIN_COMMON_CHARS`] that occurs anywhere in the training set.
+    CommonSubstring,
     /// Characters inside passages matched with training documents ÷ characters generated.
     MatchedCharsShare,
     /// Mean length of the longest common substring with the training set, in characters.
@@ -70,12 +70,16 @@ pub enum Measure {
     Bleu,
     /// Share of samples over [`measures::memorization::APPROXIMATE_MEMORIZATION_BLEU`].
     ApproximatelyMemorized,
+    /// Share of answers whose final answer is the document's.
+    FinalAnswer,
     /// Mean of 1 − Levenshtein ÷ longer length against it.
     EditSimilarity,
     /// Nats per token over whole documents; of held-out ones, over those that chose nothing.
     Loss,
     /// The same over the held-out documents that choose checkpoint and learning rate.
     ValidationLoss,
+    /// The same over text of another kind: what tuning made the model forget.
+    OtherLoss,
     /// Bits per UTF-8 byte over the documents of [`Measure::Loss`] that training read to their end.
     BitsPerByte,
     /// Share of documents that training cut off, so that their scores end there.
@@ -85,21 +89,11 @@ pub enum Measure {
     /// 1 − k/L, mean over documents.
     ExtractionStrength,
     /// Share of documents whose next [`EXTRACTABLE_TOKENS`] tokens greedy decoding gives after this many.
-    KExtractable(i32),
-    /// Share of documents that so many samples contain with probability ½, after a prefix of so many tokens.
-    Discoverable {
-        /// Tokens of the prefix.
-        prefix: i32,
-        /// Samples drawn.
-        samples: u64,
-    },
+    Extractable(i32),
+    /// Share of documents whose continuation so many samples contain with probability ½.
+    Discoverable(Draws),
     /// The same of what is nearly the continuation: at least this share.
-    NearlyDiscoverable {
-        /// Tokens of the prefix.
-        prefix: i32,
-        /// Samples drawn.
-        samples: u64,
-    },
+    NearlyDiscoverable(Draws),
     /// Mean exposure of canaries, in bits.
     Exposure,
     /// Share of tokens that are the model's first choice in one of [`PLACES`] equal parts of whole documents, counted from 0.
@@ -110,6 +104,17 @@ pub enum Measure {
     Compressed,
     /// Mean adversarial compression ratio; 0 for documents that no prompt was found for.
     CompressionRatio,
+}
+
+/// What is drawn, and how often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Draws {
+    /// Tokens of the prefix.
+    pub prefix: i32,
+    /// Tokens of the continuation.
+    pub tokens: usize,
+    /// Samples drawn.
+    pub samples: u64,
 }
 
 /// What a generation's sentences are compared with.
@@ -132,6 +137,8 @@ pub enum Kind {
     Rate,
     /// Any other mean.
     Mean,
+    /// A number of samples, for which no interval is given.
+    Count,
 }
 
 impl Measure {
@@ -140,14 +147,14 @@ impl Measure {
     pub fn is_by_copies(self) -> bool {
         !matches!(
             self,
-            Self::Leaks
+            Self::TrainingTextEmitted
                 | Self::Verbatim
                 | Self::Boilerplate
                 | Self::PersonalDetails
                 | Self::Paraphrase
                 | Self::Idea
                 | Self::Any
-                | Self::Extracted
+                | Self::CommonSubstring
                 | Self::MatchedCharsShare
                 | Self::LongestMatchChars
                 | Self::WithoutSentence
@@ -159,7 +166,7 @@ impl Measure {
     /// Its control, over the same samples; none where there is no such measure.
     pub fn control(self) -> Option<Self> {
         match self {
-            Self::OwnVerbatim | Self::Verbatim => Some(Self::ControlVerbatim),
+            Self::OwnVerbatim | Self::Verbatim | Self::TrainingTextEmitted => Some(Self::ControlVerbatim),
             Self::OwnAny | Self::Any => Some(Self::ControlAny),
             Self::Similarity(Against::Comparable) => Some(Self::Similarity(Against::HeldOut)),
             _ => None,
@@ -174,6 +181,11 @@ impl Measure {
         )
     }
 
+    /// Whether the figure is a lower bound where not all pairs of sentences were compared.
+    pub fn is_similarity(self) -> bool {
+        matches!(self, Self::Similarity(_) | Self::SimilarityReaching(..))
+    }
+
     /// A control of passages without near-duplicates across the split; none for any other measure.
     pub fn apart(self) -> Option<Self> {
         match self {
@@ -183,39 +195,10 @@ impl Measure {
         }
     }
 
-    /// What a share is multiplied by to be the figure.
-    pub fn scale(self) -> f64 {
-        if self == Self::Leaks { 1000.0 } else { 1.0 }
-    }
-
     /// Which interval belongs to it.
     pub fn kind(self) -> Kind {
         match self {
-            Self::OwnVerbatim
-            | Self::OwnParaphrase
-            | Self::OwnIdea
-            | Self::OwnAny
-            | Self::DocumentsEmitted
-            | Self::Leaks
-            | Self::ControlVerbatim
-            | Self::ControlAny
-            | Self::ControlVerbatimApart
-            | Self::ControlAnyApart
-            | Self::WithoutSentence
-            | Self::DocumentsCut
-            | Self::Verbatim
-            | Self::Boilerplate
-            | Self::PersonalDetails
-            | Self::Paraphrase
-            | Self::Idea
-            | Self::Any
-            | Self::Extracted
-            | Self::SimilarityReaching(..)
-            | Self::ApproximatelyMemorized
-            | Self::KExtractable(_)
-            | Self::Discoverable { .. }
-            | Self::NearlyDiscoverable { .. }
-            | Self::Compressed => Kind::Rate,
+            Self::PersonalDetails => Kind::Count,
             Self::MatchedCharsShare
             | Self::LongestMatchChars
             | Self::Similarity(_)
@@ -224,6 +207,7 @@ impl Measure {
             | Self::EditSimilarity
             | Self::Loss
             | Self::ValidationLoss
+            | Self::OtherLoss
             | Self::BitsPerByte
             | Self::ExactMemorization
             | Self::ExtractionStrength
@@ -231,6 +215,31 @@ impl Measure {
             | Self::ExactMemorizationAt(_)
             | Self::TokensRead
             | Self::CompressionRatio => Kind::Mean,
+            _ => Kind::Rate,
+        }
+    }
+
+    /// The unit of its values.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::LongestMatchChars => "characters",
+            Self::Similarity(_) => "cosine",
+            Self::Loss | Self::ValidationLoss | Self::OtherLoss => "nats per token",
+            Self::BitsPerByte => "bits per byte",
+            Self::Exposure => "bits",
+            Self::TokensRead => "tokens",
+            Self::CompressionRatio => "tokens per token",
+            Self::RougeL | Self::Bleu | Self::EditSimilarity | Self::ExtractionStrength => "from 0 to 1",
+            _ => "share",
+        }
+    }
+
+    /// The ends of its range, where it has any.
+    pub fn bounds(self) -> Option<(f64, f64)> {
+        match self.unit() {
+            "share" | "from 0 to 1" => Some((0.0, 1.0)),
+            "cosine" => Some((-1.0, 1.0)),
+            _ => Some((0.0, f64::INFINITY)),
         }
     }
 }
@@ -255,13 +264,14 @@ impl fmt::Display for Measure {
             Self::OwnIdea => "own_idea",
             Self::OwnAny => "own_any",
             Self::DocumentsEmitted => "documents_emitted",
-            Self::Leaks => "generations_with_training_text_per_1000",
+            Self::TrainingTextEmitted => "training_text_emitted",
             Self::ControlVerbatim => "control_verbatim",
             Self::ControlAny => "control_any",
             Self::ControlVerbatimApart => "control_verbatim_without_near_duplicates",
             Self::ControlAnyApart => "control_any_without_near_duplicates",
             Self::WithoutSentence => "without_sentence",
             Self::ValidationLoss => "validation_loss",
+            Self::OtherLoss => "other_loss",
             Self::DocumentsCut => "documents_cut",
             Self::Verbatim => "verbatim",
             Self::Boilerplate => "boilerplate",
@@ -269,7 +279,7 @@ impl fmt::Display for Measure {
             Self::Paraphrase => "paraphrase",
             Self::Idea => "idea",
             Self::Any => "any",
-            Self::Extracted => return write!(formatter, "extracted_{EXTRACTED_CHARS}"),
+            Self::CommonSubstring => return write!(formatter, "common_substring_{MIN_COMMON_CHARS}_chars"),
             Self::MatchedCharsShare => "matched_chars_share",
             Self::LongestMatchChars => "longest_match_chars",
             Self::Similarity(against) => return write!(formatter, "{against}"),
@@ -279,18 +289,17 @@ impl fmt::Display for Measure {
             Self::RougeL => "rouge_l",
             Self::Bleu => "bleu",
             Self::ApproximatelyMemorized => "bleu_over_0.75",
+            Self::FinalAnswer => "final_answer_right",
             Self::EditSimilarity => "edit_similarity",
             Self::Loss => "loss",
             Self::BitsPerByte => "bits_per_byte",
             Self::ExactMemorization => "exact_memorization",
             Self::ExtractionStrength => "extraction_strength",
-            Self::KExtractable(prefix) => return write!(formatter, "k_extractable_prefix{prefix}"),
-            Self::Discoverable { prefix, samples } => {
-                return write!(formatter, "discoverable_n{samples}_p0.5_prefix{prefix}");
+            Self::Extractable(prefix) => {
+                return write!(formatter, "extractable_{EXTRACTABLE_TOKENS}_tokens_after_{prefix}");
             }
-            Self::NearlyDiscoverable { prefix, samples } => {
-                return write!(formatter, "nearly_discoverable_n{samples}_p0.5_prefix{prefix}");
-            }
+            Self::Discoverable(draws) => return write!(formatter, "discoverable_{draws}"),
+            Self::NearlyDiscoverable(draws) => return write!(formatter, "nearly_discoverable_{draws}"),
             Self::Exposure => "exposure",
             Self::ExactMemorizationAt(place) => {
                 return write!(formatter, "exact_memorization_part{}_of_{PLACES}", place + 1);
@@ -300,5 +309,16 @@ impl fmt::Display for Measure {
             Self::CompressionRatio => "compression_ratio",
         };
         formatter.write_str(name)
+    }
+}
+
+impl fmt::Display for Draws {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            prefix,
+            tokens,
+            samples,
+        } = self;
+        write!(formatter, "{tokens}_tokens_after_{prefix}_n{samples}_p0.5")
     }
 }
