@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use contract::records::DocumentKind;
 use measures::exposure::{exposure, highest_exposure};
 
-use crate::run::Corpus;
-use crate::scores::DocumentScore;
+use crate::read::{Corpus, DocumentScore};
 
 /// The exposure of each canary, in bits, in the order of the scores.
 ///
@@ -20,6 +19,18 @@ pub fn exposures<'a>(scores: &'a [DocumentScore], corpus: &Corpus) -> Vec<(&'a D
             Some((canary, exposure(canary.nats, &among).ok()?))
         })
         .collect()
+}
+
+/// Whether a canary with so many copies (none: any) is likelier than every string that it is ranked among: its exposure may be
+/// higher than the references can show.
+pub fn reaches_ceiling(scores: &[DocumentScore], corpus: &Corpus, copies: Option<i32>) -> bool {
+    let references = References::of(scores, corpus);
+    shortest_prefix(scores, DocumentKind::Canary)
+        .filter(|canary| copies.is_none_or(|copies| copies == canary.copies))
+        .any(|canary| {
+            let among = references.of_format(format(canary, corpus));
+            !among.is_empty() && among.iter().all(|reference| canary.nats < *reference)
+        })
 }
 
 /// What the exposure of a cell's canaries can come to.

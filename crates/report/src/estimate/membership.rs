@@ -1,32 +1,30 @@
-//! Membership inference: can training documents be told from held-out ones by their scores alone?
+//! Membership inference: can training documents be distinguished from held-out ones by their scores alone?
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use contract::Error;
 use contract::records::{HeldOutRole, Split};
-use measures::{MeasureError, membership};
-use polars::prelude::{DataFrame, DataFrameJoinOps, df};
+use measures::membership;
 
-use crate::rates::{Bootstrap, Estimate};
-use crate::run::Corpus;
-use crate::scores::DocumentScore;
+use super::figure::{Confidence, Estimate, IntervalKind, UnitOf};
+use crate::read::{Corpus, DocumentScore};
 
 /// False-positive rates at which the true-positive rate is given.
 pub const FALSE_POSITIVE_RATES: [f64; 2] = [0.01, 0.1];
 
-/// Non-members that it takes for a true-positive rate at such a false-positive rate: with fewer, not one may be accused.
+/// Non-members that it takes for a true-positive rate at such a false-positive rate.
 pub fn non_members_needed(false_positive_rate: f64) -> usize {
     (1.0 / false_positive_rate).round() as usize
 }
 
-/// The scores that documents are told apart by; for each, lower means more likely a member.
+/// The scores that documents are distinguished by; for each, lower means more likely a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Attack {
+pub enum MembershipScore {
     /// Loss.
     Loss,
     /// Loss − loss under the untuned model.
     Reference,
-    /// Loss ÷ zlib bytes.
+    /// Total nats ÷ zlib bytes.
     Zlib,
     /// Min-K%.
     MinK,
@@ -34,7 +32,7 @@ pub enum Attack {
     MinKPlusPlus,
 }
 
-impl Attack {
+impl MembershipScore {
     /// All of them, in the order in which they are shown.
     pub const ALL: [Self; 5] = [
         Self::Loss,
@@ -45,19 +43,29 @@ impl Attack {
     ];
 
     /// The name on the page.
-    pub fn name(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
             Self::Loss => "loss",
-            Self::Reference => "loss − untuned loss",
-            Self::Zlib => "loss ÷ zlib",
+            Self::Reference => "loss compared with the untuned model",
+            Self::Zlib => "loss compared with zlib",
             Self::MinK => "Min-K%",
             Self::MinKPlusPlus => "Min-K%++",
         }
     }
+
+    /// Name of its area under the ROC curve in `summary.parquet`.
+    pub fn auc(self) -> String {
+        format!("membership_auc_{self}")
+    }
+
+    /// Name of its true-positive rate at such a false-positive rate.
+    pub fn tpr(self, false_positive_rate: f64) -> String {
+        format!("membership_tpr_at_{false_positive_rate}_fpr_{self}")
+    }
 }
 
 /// The name in `summary.parquet`.
-impl fmt::Display for Attack {
+impl fmt::Display for MembershipScore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Loss => "loss",
@@ -69,11 +77,11 @@ impl fmt::Display for Attack {
     }
 }
 
-/// How well one score tells members from held-out documents.
+/// How well one score distinguishes members from held-out documents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Separation {
     /// The score.
-    pub attack: Attack,
+    pub score: MembershipScore,
     /// Copies of the members looked at; none: all.
     pub copies: Option<i32>,
     /// Area under the ROC curve; guessing gives ½.
@@ -86,7 +94,7 @@ pub struct Separation {
 /// The held-out documents that were scored, by whether they are fair non-members.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NonMembers {
-    /// Those that members are told from.
+    /// Those that members are distinguished from.
     pub used: usize,
     /// Left out, because they chose the checkpoint or the learning rate.
     pub validation: usize,
@@ -94,174 +102,149 @@ pub struct NonMembers {
     pub near_duplicates: usize,
 }
 
-impl NonMembers {
-    /// Counts the scored held-out documents.
-    pub fn of(scores: &[DocumentScore], corpus: &Corpus) -> Self {
-        let mut counts = Self::default();
-        for score in whole_documents(scores).filter(|score| score.split == Split::Heldout) {
-            *match unfit(score, corpus) {
-                None => &mut counts.used,
-                Some(Unfit::Validation) => &mut counts.validation,
-                Some(Unfit::NearDuplicate) => &mut counts.near_duplicates,
-            } += 1;
-        }
-        counts
-    }
+/// The scores of one cell's members and non-members, by document.
+#[derive(Debug, Clone, Default)]
+pub struct Scored<'a> {
+    /// For each score the members: their copies and score.
+    members: BTreeMap<MembershipScore, BTreeMap<&'a str, (i32, f64)>>,
+    /// For each score the non-members.
+    others: BTreeMap<MembershipScore, BTreeMap<&'a str, f64>>,
+    /// Whom members are distinguished from.
+    pub non_members: NonMembers,
 }
 
 /// Why a held-out document is no fair non-member.
 enum Unfit {
     Validation,
     NearDuplicate,
+    Other,
 }
 
 fn unfit(score: &DocumentScore, corpus: &Corpus) -> Option<Unfit> {
     let document = corpus.documents.get(&score.doc_id)?;
-    if document.role == Some(HeldOutRole::Validation) {
-        return Some(Unfit::Validation);
+    match document.role {
+        Some(HeldOutRole::Validation) => Some(Unfit::Validation),
+        Some(HeldOutRole::Other) => Some(Unfit::Other),
+        _ => document.near_duplicate.then_some(Unfit::NearDuplicate),
     }
-    document.near_duplicate.then_some(Unfit::NearDuplicate)
 }
 
-/// Every attack on one cell, for all members and for those of each number of copies. Non-members are the held-out documents
-/// that chose nothing and are no near-duplicates of training documents.
-///
-/// `base` are the untuned model's scores of the same documents; without them there is no reference attack.
-///
-/// # Errors
-/// [`Error::Run`] where polars refuses to join the two.
-pub fn separations(
-    scores: &[DocumentScore],
-    base: Option<&[DocumentScore]>,
-    corpus: &Corpus,
-    bootstrap: Bootstrap,
-) -> Result<Vec<Separation>, Error> {
-    let mut separations = Vec::new();
-    let scores: Vec<&DocumentScore> = whole_documents(scores)
-        .filter(|score| score.split == Split::Train || unfit(score, corpus).is_none())
-        .collect();
-    for attack in Attack::ALL {
-        let scored = match (attack, base) {
-            (Attack::Reference, Some(base)) => reference_scores(&scores, base)?,
-            (Attack::Reference, None) => continue,
-            _ => scores
-                .iter()
-                .filter_map(|score| Some((score.split, score.copies, own_score(score, attack)?)))
-                .collect(),
-        };
-        let mut copies: Vec<i32> = scored
+impl<'a> Scored<'a> {
+    /// Every score of every whole document of a cell. Non-members are the held-out documents that chose nothing and are no
+    /// near-duplicates of training documents. `untuned` are the untuned model's scores of the same documents; without them there
+    /// is no [`MembershipScore::Reference`].
+    pub fn of(scores: &'a [DocumentScore], untuned: Option<&[DocumentScore]>, corpus: &Corpus) -> Self {
+        let untuned: BTreeMap<&str, f64> = untuned
+            .unwrap_or_default()
             .iter()
-            .filter(|(split, ..)| *split == Split::Train)
-            .map(|(_, copies, _)| *copies)
+            .filter(|score| score.is_whole_document())
+            .map(|score| (score.doc_id.as_str(), score.loss()))
             .collect();
+        let mut scored = Self::default();
+        for score in scores.iter().filter(|score| score.is_whole_document()) {
+            let is_member = score.split == Split::Train;
+            if !is_member {
+                let counts = &mut scored.non_members;
+                match unfit(score, corpus) {
+                    None => counts.used += 1,
+                    Some(Unfit::Validation) => counts.validation += 1,
+                    Some(Unfit::NearDuplicate) => counts.near_duplicates += 1,
+                    Some(Unfit::Other) => {}
+                }
+                if unfit(score, corpus).is_some() {
+                    continue;
+                }
+            }
+            for kind in MembershipScore::ALL {
+                let Some(value) = value(score, kind, &untuned) else {
+                    continue;
+                };
+                if is_member {
+                    let members = scored.members.entry(kind).or_default();
+                    members.insert(&score.doc_id, (score.copies, value));
+                } else {
+                    let others = scored.others.entry(kind).or_default();
+                    others.insert(&score.doc_id, value);
+                }
+            }
+        }
+        scored
+    }
+
+    /// Members with so many copies (none: all) and non-members by one score, each in the order of their identities.
+    pub fn sides(&self, score: MembershipScore, copies: Option<i32>) -> (Vec<f64>, Vec<f64>) {
+        let members = self.members.get(&score).into_iter().flatten();
+        let members = members
+            .filter(|(_, (found, _))| copies.is_none_or(|copies| copies == *found))
+            .map(|(_, (_, value))| *value);
+        let others = self.others.get(&score).into_iter().flatten();
+        (members.collect(), others.map(|(_, value)| *value).collect())
+    }
+
+    /// The numbers of copies of the members, ascending.
+    fn copies(&self, score: MembershipScore) -> Vec<i32> {
+        let members = self.members.get(&score).into_iter().flatten();
+        let mut copies: Vec<i32> = members.map(|(_, (copies, _))| *copies).collect();
         copies.sort_unstable();
         copies.dedup();
-        for copies in std::iter::once(None).chain(copies.into_iter().map(Some)) {
-            separations.extend(separation(&scored, attack, copies, bootstrap));
+        copies
+    }
+
+    /// How well each score distinguishes all members, and those of each number of copies.
+    pub fn separations(&self) -> Vec<Separation> {
+        let mut separations = Vec::new();
+        for score in MembershipScore::ALL {
+            let copies = self.copies(score);
+            for copies in std::iter::once(None).chain(copies.into_iter().map(Some)) {
+                let (members, others) = self.sides(score, copies);
+                separations.extend(separation(score, copies, &members, &others));
+            }
         }
-    }
-    Ok(separations)
-}
-
-fn whole_documents(scores: &[DocumentScore]) -> impl Iterator<Item = &DocumentScore> {
-    scores.iter().filter(|score| score.is_whole_document())
-}
-
-fn own_score(score: &DocumentScore, attack: Attack) -> Option<f64> {
-    match attack {
-        Attack::Loss => Some(score.loss()),
-        Attack::Zlib => membership::zlib_ratio(score.loss(), u64::try_from(score.zlib_bytes).ok()?).ok(),
-        Attack::MinK => Some(score.min_k),
-        Attack::MinKPlusPlus => score.min_k_plus_plus,
-        Attack::Reference => None,
+        separations
     }
 }
 
-/// Loss less the base model's, for each document that both scored.
-fn reference_scores(
-    tuned: &[&DocumentScore],
-    base: &[DocumentScore],
-) -> Result<Vec<(Split, i32, f64)>, Error> {
-    let refused = |error| Error::Run(format!("scores cannot be joined with the base model's: {error}"));
-    let rows: Vec<i64> = (0..tuned.len() as i64).collect();
-    let frame = df!(
-        "doc_id" => tuned.iter().map(|score| score.doc_id.as_str()).collect::<Vec<_>>(),
-        "row" => rows,
-    )
-    .map_err(refused)?;
-    let joined = frame
-        .inner_join(&losses(base).map_err(refused)?, ["doc_id"], ["doc_id"])
-        .map_err(refused)?;
-    let rows = joined
-        .column("row")
-        .and_then(|column| column.i64())
-        .map_err(refused)?;
-    let losses = joined
-        .column("loss")
-        .and_then(|column| column.f64())
-        .map_err(refused)?;
-    Ok(rows
-        .iter()
-        .zip(losses.iter())
-        .filter_map(|(row, base_loss)| {
-            let score = tuned[usize::try_from(row?).ok()?];
-            Some((
-                score.split,
-                score.copies,
-                membership::reference_difference(score.loss(), base_loss?).ok()?,
-            ))
-        })
-        .collect())
-}
-
-/// One row per document: a base model may have been scored on several corpora that share documents.
-fn losses(base: &[DocumentScore]) -> polars::prelude::PolarsResult<DataFrame> {
-    let mut documents: Vec<(&str, f64)> = whole_documents(base)
-        .map(|score| (score.doc_id.as_str(), score.loss()))
-        .collect();
-    documents.sort_by(|left, right| left.0.cmp(right.0));
-    documents.dedup_by(|later, kept| later.0 == kept.0);
-    df!(
-        "doc_id" => documents.iter().map(|(doc_id, _)| *doc_id).collect::<Vec<_>>(),
-        "loss" => documents.iter().map(|(_, loss)| *loss).collect::<Vec<_>>(),
-    )
+fn value(score: &DocumentScore, kind: MembershipScore, untuned: &BTreeMap<&str, f64>) -> Option<f64> {
+    match kind {
+        MembershipScore::Loss => Some(score.loss()),
+        MembershipScore::Reference => {
+            membership::reference_difference(score.loss(), *untuned.get(score.doc_id.as_str())?).ok()
+        }
+        MembershipScore::Zlib => {
+            membership::zlib_ratio(score.nats, u64::try_from(score.zlib_bytes).ok()?).ok()
+        }
+        MembershipScore::MinK => Some(score.min_k),
+        MembershipScore::MinKPlusPlus => score.min_k_plus_plus,
+    }
 }
 
 fn separation(
-    scored: &[(Split, i32, f64)],
-    attack: Attack,
+    score: MembershipScore,
     copies: Option<i32>,
-    Bootstrap { resamples, seed }: Bootstrap,
+    members: &[f64],
+    others: &[f64],
 ) -> Option<Separation> {
-    let side = |side: Split, copies: Option<i32>| -> Vec<f64> {
-        scored
-            .iter()
-            .filter(|(split, found, _)| *split == side && copies.is_none_or(|copies| copies == *found))
-            .map(|(.., score)| *score)
-            .collect()
-    };
-    let (members, others) = (side(Split::Train, copies), side(Split::Heldout, None));
-    let found_at = |rate: f64| -> Result<Option<Estimate>, MeasureError> {
-        if others.len() < non_members_needed(rate) {
-            return Ok(None);
-        }
-        Ok(Some(Estimate {
-            value: membership::tpr_at_fpr(&members, &others, rate)?,
-            interval: membership::tpr_interval(&members, &others, rate, resamples, seed).ok(),
-            observations: members.len(),
-            documents: members.len(),
-        }))
-    };
-    let [low, high] = FALSE_POSITIVE_RATES.map(found_at);
+    let value = membership::auc(members, others).ok()?;
+    let interval = membership::auc_interval(members, others).ok();
     Some(Separation {
-        attack,
+        score,
         copies,
         auc: Estimate {
-            value: membership::auc(&members, &others).ok()?,
-            interval: membership::auc_interval(&members, &others).ok(),
+            interval: interval.map(|ends| Confidence {
+                ends,
+                kind: IntervalKind::DeLong,
+            }),
             observations: members.len() + others.len(),
-            documents: members.len() + others.len(),
+            ..Estimate::exact(value, members.len(), UnitOf::Documents)
         },
-        true_positive_rates: [low.ok()?, high.ok()?],
+        true_positive_rates: FALSE_POSITIVE_RATES.map(|rate| true_positives(members, others, rate)),
     })
+}
+
+/// Members found at the threshold that accuses a further non-member with at most this probability; none where there are too few
+/// non-members for one.
+fn true_positives(members: &[f64], others: &[f64], false_positive_rate: f64) -> Option<Estimate> {
+    let threshold = membership::conservative_threshold(others, false_positive_rate)?;
+    let found = members.iter().filter(|score| **score < threshold).count();
+    Estimate::share(found, members.len(), UnitOf::Documents)
 }

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use contract::records::{PromptForm, Verdict};
-use measures::interval::wilson;
 use measures::membership;
 
-use crate::measure::EXTRACTED_CHARS;
-use crate::rates::Estimate;
-use crate::run::{JudgedSample, RankScores};
+use super::figure::{Estimate, UnitOf};
+use super::measure::MIN_COMMON_CHARS;
+use crate::read::{JudgedSample, RankScores};
 
 /// How many of the best ranked are looked at.
 pub const LOOKED_AT: [usize; 2] = [10, 50];
@@ -37,7 +36,7 @@ impl Ranking {
         match self {
             Self::Perplexity => Some(loss),
             Self::Reference => membership::reference_difference(loss, scores.reference_loss?).ok(),
-            Self::Zlib => membership::zlib_ratio(loss, scores.zlib_bytes?).ok(),
+            Self::Zlib => membership::zlib_ratio(scores.nats?, scores.zlib_bytes?).ok(),
             Self::LowerCase => membership::lower_case_ratio(loss, scores.lower_case_loss?).ok(),
         }
     }
@@ -62,7 +61,7 @@ pub struct Precision {
     pub ranking: Option<Ranking>,
     /// How many were looked at.
     pub looked_at: usize,
-    /// The share of them that repeats training text, with Wilson's interval.
+    /// The share of them that repeats training text, with its interval.
     pub share: Estimate,
 }
 
@@ -94,19 +93,13 @@ fn precision(ranking: Option<Ranking>, samples: &[&JudgedSample]) -> Option<Prec
         .iter()
         .filter(|sample| repeats_training_text(sample))
         .count();
-    let interval = wilson(repeats as u64, samples.len() as u64).ok()?;
     Some(Precision {
         ranking,
         looked_at: samples.len(),
-        share: Estimate {
-            value: repeats as f64 / samples.len() as f64,
-            interval: Some(interval),
-            observations: samples.len(),
-            documents: samples.len(),
-        },
+        share: Estimate::share(repeats, samples.len(), UnitOf::Generations)?,
     })
 }
 
 fn repeats_training_text(sample: &JudgedSample) -> bool {
-    sample.verdict.verdict != Verdict::None || sample.verdict.longest_match_chars >= EXTRACTED_CHARS
+    sample.verdict.verdict != Verdict::None || sample.verdict.longest_match_chars >= MIN_COMMON_CHARS
 }

@@ -2,7 +2,7 @@
 //!
 //! Every average of the report is Σ part ÷ Σ whole over documents: samples with a class ÷ samples, matched ÷ generated
 //! characters, nats ÷ tokens. Contributions come in row by row, one or many a document; polars groups them by document;
-//! and whatever is asked afterwards (a rate at 16 copies, at all copies, over three seeds) is a sum of the same tallies.
+//! and whatever is asked afterwards (a rate at 16 copies, at all copies) is a sum of the same tallies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -110,7 +110,7 @@ fn refused(error: polars::prelude::PolarsError) -> Error {
 #[derive(Debug, Clone, Default)]
 pub struct Tallies {
     groups: BTreeMap<Group, BTreeMap<String, Tally>>,
-    emitted: Vec<Emitted>,
+    emitted: Option<Emitted>,
 }
 
 /// The training documents that came out of one cell's generations, by strategy, among all that there are.
@@ -161,86 +161,59 @@ impl Tallies {
     /// The same with the documents that came out, from which [`Measure::DocumentsEmitted`] is read.
     #[must_use]
     pub fn with_emitted(mut self, emitted: Emitted) -> Self {
-        self.emitted.push(emitted);
+        self.emitted = Some(emitted);
         self
-    }
-
-    /// The tallies of several cells together: a document that stands in more than one is still one document.
-    pub fn pooled<'a>(several: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut pooled = Self::default();
-        for tallies in several {
-            for (group, documents) in &tallies.groups {
-                add_all(pooled.groups.entry(group.clone()).or_default(), documents);
-            }
-            pooled.emitted.extend(tallies.emitted.iter().cloned());
-        }
-        pooled
     }
 
     /// One tally per document; `copies` none means documents of every number of copies.
     pub fn of(&self, measure: Measure, at: Slice<'_>, copies: Option<i32>) -> Vec<Tally> {
+        self.by_document(measure, at, copies).into_values().collect()
+    }
+
+    /// The same by the documents' identities.
+    pub fn by_document(&self, measure: Measure, at: Slice<'_>, copies: Option<i32>) -> BTreeMap<&str, Tally> {
         if measure == Measure::DocumentsEmitted {
             return self.emitted(at, copies);
         }
-        let mut documents = BTreeMap::new();
+        let mut documents: BTreeMap<&str, Tally> = BTreeMap::new();
         for (group, found) in self.groups_of(measure, at) {
-            if copies.is_none_or(|copies| copies == group.copies) {
-                add_all(&mut documents, found);
+            if copies.is_some_and(|copies| copies != group.copies) {
+                continue;
+            }
+            for (document, tally) in found {
+                let sum = documents.entry(document).or_insert(Tally::new(0.0, 0.0));
+                *sum = Tally::new(sum.part + tally.part, sum.whole + tally.whole);
             }
         }
+        documents.retain(|_, tally| tally.whole > 0.0);
         documents
-            .into_values()
-            .filter(|tally| tally.whole > 0.0)
-            .collect()
     }
 
     /// The figure of a measure with its interval; none where nothing was observed.
-    pub fn estimate(
-        &self,
-        measure: Measure,
-        at: Slice<'_>,
-        copies: Option<i32>,
-        bootstrap: Bootstrap,
-    ) -> Option<Estimate> {
-        let estimate = Estimate::of(&self.of(measure, at, copies), measure.kind(), bootstrap)?;
-        Some(estimate.map(|value| value * measure.scale()))
+    pub fn estimate(&self, measure: Measure, at: Slice<'_>, copies: Option<i32>) -> Option<Estimate> {
+        Estimate::of_documents(&self.of(measure, at, copies), measure.kind())
     }
 
-    /// One tally per training document and as many observations as there are cells: whether it came out.
-    fn emitted(&self, at: Slice<'_>, copies: Option<i32>) -> Vec<Tally> {
-        let mut documents: BTreeMap<&str, Tally> = BTreeMap::new();
-        let Some(strategy) = at.strategy.filter(|_| at.split == Split::Train) else {
-            return Vec::new();
+    /// One tally per training document: whether it came out.
+    fn emitted(&self, at: Slice<'_>, copies: Option<i32>) -> BTreeMap<&str, Tally> {
+        let of_strategy = self.emitted.as_ref().and_then(|emitted| {
+            let strategy = at.strategy.filter(|_| at.split == Split::Train)?;
+            Some((emitted, emitted.by_strategy.get(strategy)?))
+        });
+        let Some((emitted, came_out)) = of_strategy else {
+            return BTreeMap::new();
         };
-        for cell in &self.emitted {
-            let Some(came_out) = cell.by_strategy.get(strategy) else {
-                continue;
-            };
-            let alike = cell
-                .training
-                .iter()
-                .filter(|(found, _)| copies.is_none_or(|copies| copies == **found));
-            for document in alike.flat_map(|(_, alike)| alike) {
+        let alike = emitted
+            .training
+            .iter()
+            .filter(|(found, _)| copies.is_none_or(|copies| copies == **found));
+        alike
+            .flat_map(|(_, alike)| alike)
+            .map(|document| {
                 let part = if came_out.contains(document) { 1.0 } else { 0.0 };
-                let sum = documents.entry(document).or_insert(Tally::new(0.0, 0.0));
-                *sum = Tally::new(sum.part + part, sum.whole + 1.0);
-            }
-        }
-        documents.into_values().collect()
-    }
-
-    /// For each document its number of copies and its tally.
-    pub fn by_copies(&self, measure: Measure, at: Slice<'_>) -> BTreeMap<&str, Vec<(i32, Tally)>> {
-        let mut documents: BTreeMap<&str, Vec<(i32, Tally)>> = BTreeMap::new();
-        for (group, found) in self.groups_of(measure, at) {
-            for (document, tally) in found.iter().filter(|(_, tally)| tally.whole > 0.0) {
-                documents
-                    .entry(document)
-                    .or_default()
-                    .push((group.copies, *tally));
-            }
-        }
-        documents
+                (document.as_str(), Tally::new(part, 1.0))
+            })
+            .collect()
     }
 
     /// The measures that have a value somewhere, with the places where they have.
@@ -283,13 +256,6 @@ impl Tallies {
     }
 }
 
-fn add_all(sums: &mut BTreeMap<String, Tally>, documents: &BTreeMap<String, Tally>) {
-    for (document, tally) in documents {
-        let sum = sums.entry(document.clone()).or_insert(Tally::new(0.0, 0.0));
-        *sum = Tally::new(sum.part + tally.part, sum.whole + tally.whole);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,9 +289,5 @@ mod tests {
         );
         assert_eq!(tallies.of(Measure::Idea, TRAIN, None), []);
         assert_eq!(tallies.copies(), BTreeSet::from([1, 4]));
-
-        // Two seeds: the documents are the same ones, their samples twice as many.
-        let both = Tallies::pooled([&tallies, &tallies]);
-        assert_eq!(both.of(Measure::Verbatim, TRAIN, Some(4)), [Tally::new(2.0, 2.0)]);
     }
 }

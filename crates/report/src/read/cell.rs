@@ -10,8 +10,7 @@ use contract::records::{
 };
 use contract::{Cell, Error, PipelineFile, Provenance, parquet};
 
-use super::{CellFiles, Corpus, WhichCheckpoint};
-use crate::scores::DocumentScore;
+use super::{CellFiles, Corpus, DocumentScore, WhichCheckpoint};
 
 /// What was measured of one checkpoint of a cell.
 #[derive(Debug)]
@@ -82,6 +81,8 @@ pub struct JudgedSample {
 pub struct RankScores {
     /// Nats per token under the model that wrote it.
     pub loss: Option<f64>,
+    /// All of its nats.
+    pub nats: Option<f64>,
     /// The same in lower case.
     pub lower_case_loss: Option<f64>,
     /// Under the untuned model.
@@ -92,8 +93,10 @@ pub struct RankScores {
 
 impl RankScores {
     fn of(sample: &Sample) -> Self {
+        let loss = measures::membership::loss(&sample.logprobs).ok();
         Self {
-            loss: measures::membership::loss(&sample.logprobs).ok(),
+            loss,
+            nats: loss.map(|loss| loss * sample.logprobs.len() as f64),
             lower_case_loss: sample.lower_case_loss.map(f64::from),
             reference_loss: sample.reference_loss.map(f64::from),
             zlib_bytes: sample.zlib_bytes.and_then(|bytes| u64::try_from(bytes).ok()),

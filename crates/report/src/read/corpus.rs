@@ -118,7 +118,7 @@ impl Corpus {
     fn load_held_out(&mut self, files: &CorpusFiles, wanted: &BTreeSet<&str>) -> Result<(), Error> {
         for batch in parquet::Reader::<HeldOutDocument>::open(&files.held_out)? {
             for held_out in batch? {
-                if held_out.kind == DocumentKind::Document {
+                if held_out.is_of_corpus() {
                     self.count_held_out(&held_out);
                 }
                 if wanted.contains(held_out.doc_id.as_str()) {

@@ -6,6 +6,7 @@
 mod cell;
 mod corpus;
 mod files;
+mod scores;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use contract::{Cell, Error};
 
 pub use cell::{CellData, JudgedSample, RankScores};
 pub use corpus::{Corpus, CorpusDocument, HeldOutCounts, TextSizes, TrainingDocuments};
+pub use scores::{DocumentScore, whole_continuations};
 pub use files::{CellFiles, CorpusFiles, RunFiles, WhichCheckpoint};
 
 /// The contents of a run.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contract::records::{DocumentKind, Score, Split};
 use measures::{discoverable, membership, memorization};
 
-use crate::measure::PLACES;
+use crate::estimate::measure::PLACES;
 
 /// The scores of one continuation of one document.
 #[derive(Debug, Clone, PartialEq)]

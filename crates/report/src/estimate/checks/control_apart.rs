@@ -1,14 +1,15 @@
 //! Held-out text that is training text hides every leak: whatever comes out, the control has it too.
 
 use contract::records::{CorpusFact, CorpusFactKind, Split};
+use measures::interval::mover_difference;
 
 use super::{Evidence, Finding, PlausibilityCheck};
-use crate::analysis::AnalysedCell;
+use crate::estimate::AnalysedCell;
 use crate::format::{count, figure, listing, rate};
-use crate::measure::Measure;
-use crate::membership::Attack;
-use crate::rates::{Bootstrap, Estimate, exceeds};
-use crate::tallies::Where;
+use crate::estimate::measure::Measure;
+use crate::estimate::membership::MembershipScore;
+use crate::estimate::figure::Estimate;
+use crate::estimate::tallies::Slice;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "control_apart",
@@ -96,16 +97,16 @@ fn nothing_left(gone: usize, left_out: &[&CorpusFact]) -> Finding {
 fn repeated(evidence: &Evidence<'_>, shared: &str) -> Finding {
     let held_out = evidence.cell.corpus.held_out.documents;
     let strategy = super::rate_and_membership::headline(evidence.cell);
-    let (Some(strategy), Some(separation)) = (strategy, evidence.separation(Attack::Loss, None)) else {
+    let (Some(strategy), Some(separation)) = (strategy, evidence.separation(MembershipScore::Loss, None)) else {
         return Finding::passed(
             format!("{shared}; whether the model repeats it was not measured."),
             held_out,
         );
     };
     let auc = &separation.auc;
-    let as_likely = auc.interval.is_some_and(|interval| interval.low <= 0.5);
+    let as_likely = auc.ends().is_some_and(|interval| interval.low <= 0.5);
     let repeats = [Split::Train, Split::Heldout].into_iter().find_map(|split| {
-        let at = Where {
+        let at = Slice {
             split,
             strategy: Some(strategy),
         };
@@ -128,20 +129,26 @@ fn repeated(evidence: &Evidence<'_>, shared: &str) -> Finding {
 
 /// The rate at which held-out text comes out word for word, where it is over the untuned model's and at least half as high as that
 /// of training text; without an untuned model, where its interval lies over 5%.
-fn repeats_held_out(evidence: &Evidence<'_>, at: Where<'_>) -> Option<Estimate> {
+fn repeats_held_out(evidence: &Evidence<'_>, at: Slice<'_>) -> Option<Estimate> {
     const BY_CHANCE: f64 = 0.05;
-    let of = |cell: &AnalysedCell<'_>, measure, bootstrap: Bootstrap| {
-        cell.tallies.estimate(measure, at, None, bootstrap)
-    };
-    let found = of(evidence.cell, Measure::ControlVerbatim, evidence.bootstrap)?;
-    let trained = of(evidence.cell, Measure::Verbatim, evidence.bootstrap)?;
+    let of = |cell: &AnalysedCell<'_>, measure| cell.tallies.estimate(measure, at, None);
+    let found = of(evidence.cell, Measure::ControlVerbatim)?;
+    let trained = of(evidence.cell, Measure::Verbatim)?;
     let untuned = evidence
         .untuned
         .iter()
-        .find_map(|cell| of(cell, Measure::ControlVerbatim, evidence.bootstrap));
+        .find_map(|cell| of(cell, Measure::ControlVerbatim));
     let over = match untuned {
         Some(untuned) => exceeds(&found, &untuned),
-        None => found.interval.is_some_and(|interval| interval.low > BY_CHANCE),
+        None => found.ends().is_some_and(|ends| ends.low > BY_CHANCE),
     };
     (over && found.value >= 0.5 * trained.value).then_some(found)
+}
+
+/// Whether the interval of the difference lies over 0.
+fn exceeds(first: &Estimate, second: &Estimate) -> bool {
+    let (Some(around_first), Some(around_second)) = (first.ends(), second.ends()) else {
+        return false;
+    };
+    mover_difference((first.value, around_first), (second.value, around_second)).low > 0.0
 }

@@ -4,7 +4,7 @@ use contract::records::Split;
 
 use super::{Evidence, Finding, PlausibilityCheck};
 use crate::format::count;
-use crate::run::WhichCheckpoint;
+use crate::read::WhichCheckpoint;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "differs_from_untuned",

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use contract::records::{CorpusFact, CorpusFactKind, Split};
 
 use super::{Evidence, Finding, PlausibilityCheck};
-use crate::analysis::AnalysedCell;
+use crate::estimate::AnalysedCell;
 use crate::format::{count, percent};
-use crate::measure::Measure;
-use crate::tallies::Where;
+use crate::estimate::measure::Measure;
+use crate::estimate::tallies::Slice;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "documents_cut",
@@ -23,7 +23,7 @@ const MAX_CUT: f64 = 0.5;
 /// How many training documents are longer than what training read of a text, and of how many that is known: by the scores, or by
 /// what reading the corpus counted for this model.
 pub fn cut_documents(cell: &AnalysedCell<'_>) -> Option<(usize, usize)> {
-    let at = Where {
+    let at = Slice {
         split: Split::Train,
         strategy: None,
     };

@@ -3,7 +3,7 @@
 //! A rate of 0 has two causes: a model that remembers nothing, and a model that was asked wrongly, with another file, another
 //! template, or an adapter that changes nothing. Each [`PlausibilityCheck`] looks for one such mistake in the files of one cell, and
 //! [`CHECKS`] lists them. Where one fails, its message comes before the answer, and nothing is concluded from a rate that is not over
-//! its controls ([`crate::claims::Standing::Unsettled`]).
+//! its controls ([`crate::estimate::Standing::NotSettled`]).
 
 mod control_apart;
 mod corpus_read;
@@ -22,10 +22,13 @@ use contract::records::Split;
 pub use documents_cut::{cut_documents, cut_facts};
 pub use text_form::form_name;
 
-use crate::analysis::{AnalysedCell, Analysis, series_label};
-use crate::membership::{Attack, Separation};
-use crate::rates::Bootstrap;
-use crate::scores::DocumentScore;
+use crate::estimate::{AnalysedCell, Estimates};
+use crate::estimate::membership::{MembershipScore, Separation};
+use crate::estimate::claims;
+use crate::estimate::figure::Bootstrap;
+use crate::estimate::measure::Measure;
+use crate::estimate::tallies::Slice;
+use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
 pub const CHECKS: [&PlausibilityCheck; 9] = [
@@ -56,6 +59,7 @@ pub struct PlausibilityCheck {
 /// The files of one cell, and those that it is held against.
 #[derive(Debug)]
 pub struct Evidence<'a> {
+    cells: &'a [AnalysedCell<'a>],
     /// The cell.
     cell: &'a AnalysedCell<'a>,
     /// The untuned model: cells of the same model, that of the same corpus first; empty where there is none.
@@ -189,16 +193,23 @@ impl Evidence<'_> {
             .collect()
     }
 
-    /// How well an attack distinguishes members with so many copies from held-out documents.
-    fn separation(&self, attack: Attack, copies: Option<i32>) -> Option<&Separation> {
-        separation(self.cell, attack, copies)
+    /// Whether own documents come back word for word more often than after tuning nothing, and than the control does; by one
+    /// test at 5%, without correction.
+    fn repeats_own(&self, at: Slice<'_>, copies: Option<i32>) -> bool {
+        let p_value = claims::own_p_value(self.cells, self.cell, at, copies, self.bootstrap);
+        p_value.is_some_and(|p_value| p_value <= claims::LEVEL)
+    }
+
+    /// How well a score distinguishes members with so many copies from held-out documents.
+    fn separation(&self, score: MembershipScore, copies: Option<i32>) -> Option<&Separation> {
+        separation(self.cell, score, copies)
     }
 
     /// The same under the untuned model, on the same corpus.
-    fn untuned_separation(&self, attack: Attack, copies: Option<i32>) -> Option<&Separation> {
+    fn untuned_separation(&self, score: MembershipScore, copies: Option<i32>) -> Option<&Separation> {
         let corpus = &self.cell.data.cell.corpus;
         let same = self.untuned.iter().find(|cell| &cell.data.cell.corpus == corpus);
-        same.and_then(|cell| separation(cell, attack, copies))
+        same.and_then(|cell| separation(cell, score, copies))
     }
 }
 
@@ -207,10 +218,13 @@ fn whole_documents<'a>(cell: &'a AnalysedCell<'_>) -> impl Iterator<Item = &'a D
     scores.filter(|score| score.is_whole_document())
 }
 
-fn separation<'a>(cell: &'a AnalysedCell<'_>, attack: Attack, copies: Option<i32>) -> Option<&'a Separation> {
+fn separation<'a>(
+    cell: &'a AnalysedCell<'_>,
+    score: MembershipScore,
+    copies: Option<i32>) -> Option<&'a Separation> {
     cell.separations
         .iter()
-        .find(|separation| separation.attack == attack && separation.copies == copies)
+        .find(|separation| separation.score == score && separation.copies == copies)
 }
 
 /// Makes every check that there is something to check for, of the cell at `index`.
@@ -223,6 +237,7 @@ pub fn check(cells: &[AnalysedCell<'_>], index: usize, bootstrap: Bootstrap) -> 
         .collect();
     untuned.sort_by_key(|other| other.data.cell.corpus != facts.corpus);
     let evidence = Evidence {
+        cells,
         cell,
         untuned,
         bootstrap,
@@ -249,26 +264,26 @@ pub struct FindingOfModels {
 }
 
 /// The failed checks, those that keep a conclusion back first; models with the same message stand together.
-pub fn failures(analysis: &Analysis<'_>) -> Vec<FindingOfModels> {
-    let mut found = findings(analysis, |status| matches!(status, CheckStatus::Failed(_)));
+pub fn failures(estimates: &Estimates<'_>) -> Vec<FindingOfModels> {
+    let mut found = findings(estimates, |status| matches!(status, CheckStatus::Failed(_)));
     found.sort_by_key(|found| found.finding.status != CheckStatus::Failed(Severity::Blocking));
     found
 }
 
 /// The checks that could not be made, and why.
-pub fn not_made(analysis: &Analysis<'_>) -> Vec<FindingOfModels> {
-    findings(analysis, |status| status == CheckStatus::NotMade)
+pub fn not_made(estimates: &Estimates<'_>) -> Vec<FindingOfModels> {
+    findings(estimates, |status| status == CheckStatus::NotMade)
 }
 
 /// Every check that was made or tried, in the order of [`CHECKS`].
-pub fn all_findings(analysis: &Analysis<'_>) -> Vec<FindingOfModels> {
-    findings(analysis, |_| true)
+pub fn all_findings(estimates: &Estimates<'_>) -> Vec<FindingOfModels> {
+    findings(estimates, |_| true)
 }
 
 /// How many checks passed, failed, and could not be made.
-pub fn counts(analysis: &Analysis<'_>) -> [usize; 3] {
+pub fn counts(estimates: &Estimates<'_>) -> [usize; 3] {
     let mut counts = [0; 3];
-    for result in analysis.cells.iter().flat_map(|cell| &cell.checks) {
+    for result in estimates.cells.iter().flat_map(|cell| &cell.checks) {
         counts[match result.finding.status {
             CheckStatus::Passed => 0,
             CheckStatus::Failed(_) => 1,
@@ -278,11 +293,11 @@ pub fn counts(analysis: &Analysis<'_>) -> [usize; 3] {
     counts
 }
 
-fn findings(analysis: &Analysis<'_>, wanted: fn(CheckStatus) -> bool) -> Vec<FindingOfModels> {
+fn findings(estimates: &Estimates<'_>, wanted: fn(CheckStatus) -> bool) -> Vec<FindingOfModels> {
     let mut found: Vec<FindingOfModels> = Vec::new();
     for check in CHECKS {
-        for (label, cell) in labelled_cells(analysis) {
-            let results = analysis.cells[cell].checks.iter();
+        for (label, cell) in labelled_cells(estimates) {
+            let results = estimates.cells[cell].checks.iter();
             for result in
                 results.filter(|result| result.check.name == check.name && wanted(result.finding.status))
             {
@@ -304,17 +319,21 @@ fn findings(analysis: &Analysis<'_>, wanted: fn(CheckStatus) -> bool) -> Vec<Fin
     found
 }
 
-/// Every cell with the label of its series; the setting before it where there are several.
-pub fn labelled_cells(analysis: &Analysis<'_>) -> Vec<(String, usize)> {
-    let several = analysis.settings.len() > 1;
+/// Every cell with the label of its group; model and layout before it where there are several.
+pub fn labelled_cells(estimates: &Estimates<'_>) -> Vec<(String, usize)> {
+    let several = estimates.experiments.len() > 1;
     let mut labelled = Vec::new();
-    for setting in &analysis.settings {
-        for series in setting.every_series() {
-            let mut label = series_label(series);
+    for experiment in &estimates.experiments {
+        for group in experiment.every_group() {
+            let group = &estimates.groups[group];
+            let mut label = group.label.clone();
             if several {
-                label = format!("{} ({} copies), {label}", setting.model, setting.layout);
+                label = format!("{} ({} copies), {label}", experiment.model, experiment.layout);
             }
-            labelled.extend(series.all_cells().map(|cell| (label.clone(), cell)));
+            for run in &estimates.subjects[group.subject].runs {
+                let cells = run.documents.into_iter().chain(run.canaries);
+                labelled.extend(cells.map(|cell| (label.clone(), cell)));
+            }
         }
     }
     labelled

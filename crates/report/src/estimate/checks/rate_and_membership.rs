@@ -3,12 +3,12 @@
 use contract::records::{PromptForm, Split};
 
 use super::{Evidence, Finding, PlausibilityCheck};
-use crate::analysis::AnalysedCell;
-use crate::claims::{Claim, Control};
+use crate::estimate::AnalysedCell;
+use crate::estimate::figure::Estimate;
 use crate::format::{figure, rate, times};
-use crate::measure::Measure;
-use crate::membership::{Attack, Separation};
-use crate::tallies::Where;
+use crate::estimate::measure::Measure;
+use crate::estimate::membership::{MembershipScore, Separation};
+use crate::estimate::tallies::Slice;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "rate_and_membership",
@@ -38,7 +38,7 @@ pub(super) fn headline<'a>(cell: &'a AnalysedCell<'_>) -> Option<&'a str> {
 }
 
 fn find(evidence: &Evidence<'_>) -> Finding {
-    let Some((claim, copies)) = claim(evidence) else {
+    let Some((found, copies, exceeds)) = headline_rate(evidence) else {
         return Finding::not_made("nothing was generated after training documents");
     };
     let Some(separation) = clearest(evidence) else {
@@ -46,13 +46,13 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     };
     let said = format!(
         "own documents come back word for word in {} of generations, of those with the most copies; AUC by {}{} {}",
-        rate(&claim.rate),
-        separation.attack.name(),
+        rate(&found),
+        separation.score.title(),
         of_copies(separation.copies),
         figure(&separation.auc, 2)
     );
-    if claim.holds() || !is_clear(separation) {
-        return Finding::passed(format!("Together: {said}."), claim.rate.documents);
+    if exceeds || !is_clear(separation) {
+        return Finding::passed(format!("Together: {said}."), found.n);
     }
     let told = format!(
         "losses distinguish training documents{} from held-out ones (AUC {})",
@@ -66,9 +66,9 @@ fn find(evidence: &Evidence<'_>) -> Finding {
              something of these documents that these prompts do not bring out, or it was not asked in the form of its training. Don’t read \
              the rate as safety: ask in the form of training (`extraction.begin`, `corpus.template`), and with longer prompts.",
             of_copies(copies),
-            rate(&claim.rate)
+            rate(&found)
         ),
-        claim.rate.documents,
+        found.n,
     )
 }
 
@@ -76,46 +76,35 @@ fn of_copies(copies: Option<i32>) -> String {
     copies.map_or(String::new(), |copies| format!(" that occur {}", times(copies)))
 }
 
-/// What may be claimed of the headline figure: own documents word for word, those with the most copies.
-fn claim(evidence: &Evidence<'_>) -> Option<(Claim, Option<i32>)> {
-    let at = Where {
+/// The headline figure, own documents word for word, those with the most copies; and whether it exceeds its controls.
+fn headline_rate(evidence: &Evidence<'_>) -> Option<(Estimate, Option<i32>, bool)> {
+    let at = Slice {
         split: Split::Train,
         strategy: Some(headline(evidence.cell)?),
     };
     let copies = evidence.cell.tallies.copies().into_iter().next_back();
-    let measure = Measure::OwnVerbatim;
-    let of = |cell: &AnalysedCell<'_>| cell.tallies.estimate(measure, at, copies, evidence.bootstrap);
-    let chars = evidence.cell.corpus.chars;
-    let control = Control::of_tallies(
-        &evidence.cell.tallies,
-        chars,
-        measure,
-        at,
-        copies,
-        evidence.bootstrap,
-    );
-    let untuned = evidence.untuned.iter().find_map(|cell| of(cell));
-    Some((Claim::against(of(evidence.cell)?, untuned, control), copies))
+    let found = evidence.cell.tallies.estimate(Measure::OwnVerbatim, at, copies)?;
+    Some((found, copies, evidence.repeats_own(at, copies)))
 }
 
 /// The highest AUC by loss, or by loss less the untuned model's, at any number of copies.
 fn clearest<'a>(evidence: &'a Evidence<'_>) -> Option<&'a Separation> {
     let separations = evidence.cell.separations.iter();
     separations
-        .filter(|separation| matches!(separation.attack, Attack::Loss | Attack::Reference))
+        .filter(|separation| matches!(separation.score, MembershipScore::Loss | MembershipScore::Reference))
         .filter(|separation| !differs_by_itself(evidence, separation))
         .max_by(|left, right| left.auc.value.total_cmp(&right.auc.value))
 }
 
 fn is_clear(separation: &Separation) -> bool {
-    let by_more_than_chance = separation.auc.interval.is_some_and(|interval| interval.low > 0.5);
+    let by_more_than_chance = separation.auc.ends().is_some_and(|interval| interval.low > 0.5);
     separation.auc.value > CLEAR && by_more_than_chance
 }
 
 /// Whether the untuned model tells the two sets apart too, so that they are of different kinds.
 fn differs_by_itself(evidence: &Evidence<'_>, separation: &Separation) -> bool {
-    separation.attack == Attack::Loss
+    separation.score == MembershipScore::Loss
         && evidence
-            .untuned_separation(Attack::Loss, separation.copies)
+            .untuned_separation(MembershipScore::Loss, separation.copies)
             .is_some_and(|untuned| untuned.auc.value > CLEAR)
 }

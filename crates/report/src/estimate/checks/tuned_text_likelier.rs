@@ -5,9 +5,9 @@ use measures::Tally;
 
 use super::{Evidence, Finding, PlausibilityCheck};
 use crate::format::{figure, number};
-use crate::measure::Kind;
-use crate::membership::Attack;
-use crate::rates::Estimate;
+use crate::estimate::measure::Kind;
+use crate::estimate::membership::MembershipScore;
+use crate::estimate::figure::Estimate;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "tuned_text_likelier",
@@ -65,7 +65,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
 fn against_held_out(evidence: &Evidence<'_>) -> Finding {
     const WITHOUT_BASE: &str = "the untuned model’s scores of the same documents are not in this run (name it as the `base` of the \
                                 checkpoint)";
-    let Some(separation) = evidence.separation(Attack::Loss, None) else {
+    let Some(separation) = evidence.separation(MembershipScore::Loss, None) else {
         return Finding::not_made(&format!("{WITHOUT_BASE}, nor is there scored held-out text"));
     };
     let auc = &separation.auc;
@@ -78,14 +78,14 @@ fn against_held_out(evidence: &Evidence<'_>) -> Finding {
             format!(
                 "Training text is likelier than held-out text, which is a hint only, without the untuned model: {found}."
             ),
-            auc.documents,
+            auc.observations,
         );
     }
     if high < 0.5 {
         return Finding::failed(
             IN_BRIEF,
             format!("Training text is less likely than held-out text: {found}. {REMEDY}"),
-            auc.documents,
+            auc.observations,
         );
     }
     Finding::not_made(&format!(
