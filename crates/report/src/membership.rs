@@ -26,7 +26,7 @@ pub enum Attack {
     Loss,
     /// Loss − loss under the untuned model.
     Reference,
-    /// Loss ÷ zlib bytes.
+    /// Total loss ÷ zlib bytes.
     Zlib,
     /// Min-K%.
     MinK,
@@ -170,7 +170,7 @@ fn whole_documents(scores: &[DocumentScore]) -> impl Iterator<Item = &DocumentSc
 fn own_score(score: &DocumentScore, attack: Attack) -> Option<f64> {
     match attack {
         Attack::Loss => Some(score.loss()),
-        Attack::Zlib => membership::zlib_ratio(score.loss(), u64::try_from(score.zlib_bytes).ok()?).ok(),
+        Attack::Zlib => membership::zlib_ratio(score.nats, u64::try_from(score.zlib_bytes).ok()?).ok(),
         Attack::MinK => Some(score.min_k),
         Attack::MinKPlusPlus => score.min_k_plus_plus,
         Attack::Reference => None,

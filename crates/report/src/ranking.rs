@@ -22,7 +22,7 @@ pub enum Ranking {
     Perplexity,
     /// Loss less the untuned model's.
     Reference,
-    /// Loss ÷ zlib bytes.
+    /// Total loss ÷ zlib bytes.
     Zlib,
     /// Loss ÷ loss in lower case.
     LowerCase,
@@ -37,7 +37,7 @@ impl Ranking {
         match self {
             Self::Perplexity => Some(loss),
             Self::Reference => membership::reference_difference(loss, scores.reference_loss?).ok(),
-            Self::Zlib => membership::zlib_ratio(loss, scores.zlib_bytes?).ok(),
+            Self::Zlib => membership::zlib_ratio(loss * scores.tokens as f64, scores.zlib_bytes?).ok(),
             Self::LowerCase => membership::lower_case_ratio(loss, scores.lower_case_loss?).ok(),
         }
     }

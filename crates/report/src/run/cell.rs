@@ -82,7 +82,9 @@ pub struct JudgedSample {
 pub struct RankScores {
     /// Nats per token under the model that wrote it.
     pub loss: Option<f64>,
-    /// The same in lower case.
+    /// Tokens that the loss is a mean over.
+    pub tokens: usize,
+    /// Loss of the same text in lower case.
     pub lower_case_loss: Option<f64>,
     /// Under the untuned model.
     pub reference_loss: Option<f64>,
@@ -94,6 +96,7 @@ impl RankScores {
     fn of(sample: &Sample) -> Self {
         Self {
             loss: measures::membership::loss(&sample.logprobs).ok(),
+            tokens: sample.logprobs.len(),
             lower_case_loss: sample.lower_case_loss.map(f64::from),
             reference_loss: sample.reference_loss.map(f64::from),
             zlib_bytes: sample.zlib_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
