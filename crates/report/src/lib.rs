@@ -78,7 +78,7 @@ pub struct Outcome {
 }
 
 // What a pipeline file may ask for is what intervals need.
-const _: () = assert!(contract::pipeline::MIN_RESAMPLES == measures::interval::FEWEST_RESAMPLES);
+const _: () = assert!(contract::pipeline::MIN_RESAMPLES == measures::interval::MIN_RESAMPLES);
 
 /// Reads the run folder `input` and writes `summary.parquet` and `report.html` to the output folder.
 ///

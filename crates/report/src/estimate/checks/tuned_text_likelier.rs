@@ -27,7 +27,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         .iter()
         .map(|pair| Tally::new(pair.tuned - pair.untuned, pair.tokens as f64))
         .collect();
-    let Some(change) = Estimate::of(&tallies, Kind::Mean, evidence.bootstrap) else {
+    let Some(change) = Estimate::of_documents(&tallies, Kind::Mean) else {
         return against_held_out(evidence);
     };
     if pairs
@@ -46,7 +46,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         figure(&change, 2)
     );
     // One document, or documents that all change alike, have no interval.
-    if change.interval.map_or(change.value, |interval| interval.high) < 0.0 {
+    if change.ends().map_or(change.value, |ends| ends.high) < 0.0 {
         return Finding::passed(format!("Loss of the training text: {losses}."), pairs.len());
     }
     let how = if change.value < 0.0 {
