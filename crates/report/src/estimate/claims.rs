@@ -108,7 +108,7 @@ struct Claim {
 pub(super) fn add_all(estimates: &mut Estimates<'_>) {
     let claims = all_claims(estimates);
     let tested: Vec<f64> = claims.iter().filter_map(|claim| claim.p_value).collect();
-    let mut adjusted = holm(&tested).into_iter();
+    let mut adjusted = holm(&tested).unwrap_or_default().into_iter();
     let mut settled: Vec<(Claim, Standing)> = Vec::new();
     for claim in claims {
         let p_holm = claim.p_value.and_then(|_| adjusted.next());
@@ -329,7 +329,8 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
         .filter(|(canary, _)| copies.is_none_or(|copies| copies == canary.copies))
         .map(|(_, exposure)| exposure)
         .collect();
-    (!exposures.is_empty()).then(|| exposure_exceeds(&exposures))
+    let references = canaries::bounds(scores, cell.corpus)?.most;
+    exposure_exceeds(&exposures, references).ok()
 }
 
 fn verdict(estimates: &mut Estimates<'_>, group: usize, claims: &[(Claim, Standing)]) -> Option<GroupVerdict> {

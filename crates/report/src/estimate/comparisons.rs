@@ -8,7 +8,7 @@ use measures::Tally;
 use measures::interval::{mover_difference, paired_difference, ratio};
 use measures::propensity::propensity;
 use measures::test::{exceeds_p_value, holm, paired_exceeds};
-use measures::tradeoff::{PathPoint, at_loss, joint_bootstrap};
+use measures::tradeoff::{SweepPoint, at_loss, joint_bootstrap};
 
 use super::claims::{most_copies, pairs};
 use super::figure::{Confidence, Estimate, IntervalKind, UnitOf};
@@ -158,7 +158,7 @@ fn between_families(
 /// Holm's correction over the rows of one comparison.
 fn correct_together(rows: &mut [Row]) {
     let tested: Vec<f64> = rows.iter().filter_map(|row| row.p_value).collect();
-    let mut adjusted = holm(&tested).into_iter();
+    let mut adjusted = holm(&tested).unwrap_or_default().into_iter();
     for row in rows.iter_mut().filter(|row| row.p_value.is_some()) {
         row.p_holm = adjusted.next();
     }
@@ -339,8 +339,8 @@ struct Observed {
 
 impl Observed {
     /// The point of the path that a resample of documents gives; none where it has none of them.
-    fn point(&self, trained: &[usize], held_out: &[usize]) -> Option<PathPoint> {
-        Some(PathPoint {
+    fn point(&self, trained: &[usize], held_out: &[usize]) -> Option<SweepPoint> {
+        Some(SweepPoint {
             held_out_loss: resampled(&self.loss, held_out)?,
             memorization: resampled(&self.memory, trained)?,
         })
@@ -491,7 +491,7 @@ impl Paths {
     /// The equal loss, and for each family memorization there while loss falls and while it rises.
     fn statistics(&self, trained: &[usize], held_out: &[usize]) -> Vec<Option<f64>> {
         let untuned = self.untuned.point(trained, held_out);
-        let paths: Vec<Vec<Vec<PathPoint>>> = self
+        let paths: Vec<Vec<Vec<SweepPoint>>> = self
             .families
             .iter()
             .map(|family| {
@@ -502,7 +502,7 @@ impl Paths {
                 family.rates.iter().map(path).collect()
             })
             .collect();
-        let best = |family: &Vec<Vec<PathPoint>>| {
+        let best = |family: &Vec<Vec<SweepPoint>>| {
             let losses = family.iter().flatten().map(|point| point.held_out_loss);
             losses.reduce(f64::min)
         };

@@ -244,7 +244,7 @@ fn separation(
 /// Members found at the threshold that accuses a further non-member with at most this probability; none where there are too few
 /// non-members for one.
 fn true_positives(members: &[f64], others: &[f64], false_positive_rate: f64) -> Option<Estimate> {
-    let threshold = membership::conservative_threshold(others, false_positive_rate)?;
+    let threshold = membership::conservative_threshold(others, false_positive_rate).ok()??;
     let found = members.iter().filter(|score| **score < threshold).count();
     Estimate::share(found, members.len(), UnitOf::Documents)
 }

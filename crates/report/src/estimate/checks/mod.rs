@@ -26,7 +26,6 @@ use crate::estimate::{AnalysedCell, Estimates};
 use crate::estimate::membership::{MembershipScore, Separation};
 use crate::estimate::claims;
 use crate::estimate::figure::Bootstrap;
-use crate::estimate::measure::Measure;
 use crate::estimate::tallies::Slice;
 use crate::read::DocumentScore;
 

@@ -71,7 +71,7 @@ fn against_held_out(evidence: &Evidence<'_>) -> Finding {
     let auc = &separation.auc;
     let found = format!("AUC by loss against held-out text {}", figure(auc, 2));
     let (low, high) = auc
-        .interval
+        .ends()
         .map_or((auc.value, auc.value), |interval| (interval.low, interval.high));
     if low > 0.5 {
         return Finding::passed(
