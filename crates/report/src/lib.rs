@@ -20,8 +20,11 @@ pub use estimate::{Bootstrap, Estimates};
 pub use read::{Run, RunFiles};
 
 pub mod estimate;
+pub mod findings;
 pub mod format;
+pub mod json;
 pub mod read;
+pub mod terminal;
 
 /// What the stage did.
 #[derive(Debug)]
@@ -54,7 +57,7 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
         let rows: Vec<SummaryRow> = parquet::read_all(&summary_file)?;
         return Ok(Outcome {
             page,
-            table: format!("{} rows", rows.len()),
+            table: terminal::text_before(&rows),
             up_to_date: true,
         });
     }
@@ -65,11 +68,15 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     };
     let estimates = Estimates::of(&run, bootstrap)?;
     let rows = estimates.table.summary(&estimates.subjects, &estimates.groups);
+    let json = json::write(&pipeline.name, &estimates, &rows)
+        .map_err(|error| Error::Run(format!("a report without a JSON form: {error}")))?;
+    files::write_whole(&arguments.out.join("report.json"), json.as_bytes())?;
+    files::write_whole(&arguments.out.join("report.schema.json"), json::SCHEMA.as_bytes())?;
     // The summary comes last: where it stands with this provenance, the page is of the same making.
     parquet::write_all(&summary_file, &provenance, &rows)?;
     Ok(Outcome {
         page,
-        table: String::new(),
+        table: terminal::text(&estimates),
         up_to_date: false,
     })
 }
