@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::records::Split;
 use measures::Tally;
-use measures::interval::{mean_interval, mover_difference, paired_difference, ratio};
+use measures::interval::{mover_difference, paired_difference, paired_mean_difference, ratio};
 use measures::propensity::propensity;
 use measures::test::{exceeds_p_value, holm, paired_exceeds};
 use measures::tradeoff::{SweepPoint, at_loss, joint_bootstrap};
@@ -106,18 +106,13 @@ fn difference(
     Estimate::of_runs(&found, None)
 }
 
-/// Shares by the interval for paired shares. Means by that of the mean of the documents' differences, where both sides weigh each
-/// document alike: as many tokens, as many generations.
+/// Shares by the interval for paired shares, means by that for paired means.
 fn paired_estimate(pairs: &[(Tally, Tally)], kind: Kind) -> Option<Estimate> {
     let side = |pick: fn(&(Tally, Tally)) -> Tally| ratio(&pairs.iter().map(pick).collect::<Vec<_>>()).ok();
     let value = side(|pair| pair.0)? - side(|pair| pair.1)?;
-    let weighs_alike = pairs.iter().all(|(first, second)| first.whole == second.whole);
-    let ends = if kind == Kind::Mean {
-        let differences = pairs.iter().map(|(first, second)| Tally::new(first.part - second.part, first.whole));
-        let differences: Vec<Tally> = differences.collect();
-        mean_interval(&differences).ok().filter(|_| weighs_alike)
-    } else {
-        paired_difference(pairs).ok()
+    let ends = match kind {
+        Kind::Mean => paired_mean_difference(pairs).ok(),
+        Kind::Rate | Kind::Count => paired_difference(pairs).ok(),
     };
     let interval = ends.map(|ends| Confidence {
         ends,
