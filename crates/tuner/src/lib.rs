@@ -11,8 +11,8 @@
 //!
 //! # fn main() -> Result<(), contract::Error> {
 //! let stage = contract::StageArguments {
-//!     config: "data/runs/demo/cells/clinic-base-full-1e-3-bucketed-s0/tuner.toml".into(),
-//!     out: "data/runs/demo/cells/clinic-base-full-1e-3-bucketed-s0".into(),
+//!     config: "data/runs/demo/cells/4m-full-3e-4-bucketed-s0/tuner.toml".into(),
+//!     out: "data/runs/demo/cells/4m-full-3e-4-bucketed-s0".into(),
 //!     seed: None,
 //!     threads: None,
 //!     force: false,
