@@ -10,9 +10,16 @@ use contract::PipelineFile;
 use given_here::Given;
 use plan::estimate::{self, CutShare, DEFAULT_GFLOPS, Table, cut_shares};
 
+const EXAMPLES: &str = "\
+Examples:
+  # Write the run folder data/runs/demo, with the rules that make runs
+  plan --config pipelines/demo.toml
+  # What every cell will cost with twice the epochs; nothing is written
+  plan --config pipelines/demo.toml --estimate --set tuning.epochs=6";
+
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
 #[derive(Parser)]
-#[command(name = "plan", version)]
+#[command(name = "plan", version, after_help = EXAMPLES)]
 struct Arguments {
     /// Pipeline file (TOML)
     #[arg(long, value_name = "FILE.toml")]
@@ -33,14 +40,6 @@ struct Arguments {
     /// One seed in place of `seeds` in the pipeline file
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-
-    /// Accepted as by every stage; planning takes one thread
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
-    /// Accepted as by every stage; planning always runs, and leaves alone what it would not change
-    #[arg(long)]
-    force: bool,
 
     #[command(flatten)]
     given: Given,

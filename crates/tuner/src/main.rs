@@ -10,12 +10,23 @@ use contract::StageArguments;
 use contract::error::exit_code;
 use tuner::{MergeArguments, merge, tune};
 
+const EXAMPLES: &str = "\
+Examples:
+  # One cell of a run; plan writes its tuner.toml, with one model, one mode and one learning rate
+  tuner --config data/runs/demo/cells/4m-full-3e-4-bucketed-s0/tuner.toml --in data/runs/demo/corpus/bucketed-s0 --out cell
+  # The model that an adapter makes of its base, as a folder of its own
+  tuner merge cell/checkpoint --out merged";
+
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  tuner merge data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint --out merged --precision bf16";
+
 /// Tunes a model: pre-training, full, head-only, or LoRA
 ///
 /// Reads train.parquet and heldout.parquet; writes checkpoint/ (the last: a model folder that transformers loads, or an adapter
 /// folder that peft loads), best/checkpoint/ (that with the best held-out loss) and metrics.parquet. Interrupted, it resumes where it was and ends with the same weights.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     stage: StageArguments,
@@ -29,7 +40,7 @@ const MERGE: &str = "merge";
 
 fn main() -> ExitCode {
     allocation::keep_freed_memory();
-    let merging = MergeArguments::augment_args(clap::Command::new(MERGE));
+    let merging = MergeArguments::augment_args(clap::Command::new(MERGE)).after_help(MERGE_EXAMPLES);
     let command = Arguments::command()
         .subcommand(merging)
         .subcommand_negates_reqs(true)
