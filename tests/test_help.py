@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ else Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 
-COMMANDS = [["plan"], ["dupgen"], ["tuner"], ["tuner", "merge"], ["extractor"], ["plagiarism"], ["plagiarism", "align"], ["report"]]
+COMMANDS = [["plan"], ["dupgen"], ["tuner"], ["tuner", "merge"], ["tuner", "speed"], ["extractor"], ["plagiarism"], ["plagiarism", "align"], ["report"]]
 
 
 def run(command, folder):
@@ -29,11 +29,10 @@ class Help(unittest.TestCase):
                 self.assertTrue(examples)
                 for example in examples:
                     self.assertEqual(example[0], command[0])
-                    # The folder is empty, so it fails for want of files: in the program's words, not in those of the command line.
-                    failed = run(example, folder)
-                    self.assertNotEqual(failed.returncode, 0, example)
-                    self.assertIn("error: ", failed.stderr, example)
-                    self.assertNotIn("Usage:", failed.stderr, example)
+                    # The folder is empty. What needs files fails in the program's words, not in those of the command line.
+                    done = run(example, folder)
+                    self.assertNotIn("Usage:", done.stderr, example)
+                    self.assertTrue(done.returncode == 0 or done.stderr.startswith("error: "), done.stderr)
 
     def test_no_markup_of_source_documentation_is_shown(self):
         for command in COMMANDS:

@@ -315,7 +315,7 @@ fn extractor(
         None => String::new(),
     };
     // The untuned model of an audit is asked in the form that was found for the tuned one. Another program may find none.
-    let forms = match audited_twin(plan, cell).filter(|_| settings.begin == Begin::Auto) {
+    let forms = match audited_cell_beside(plan, cell).filter(|_| settings.begin == Begin::Auto) {
         Some(tuned) => {
             let (tuned, _) = folders(run, tuned);
             prerequisites.push(format!("{tuned}/samples.parquet"));
@@ -372,7 +372,7 @@ fn untuned(cell: &PlannedCell) -> Option<&ModelFolder> {
 }
 
 /// The audited cell whose untuned model `cell` is, on the same corpus.
-fn audited_twin<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCell> {
+fn audited_cell_beside<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCell> {
     let is_base = cell.combination.kind() == ModeKind::Base;
     let mut audited = plan
         .cells

@@ -37,6 +37,7 @@ mod optimizer;
 mod outcome;
 mod rows;
 pub mod schedule;
+mod speed;
 mod state;
 mod training;
 
@@ -52,6 +53,7 @@ pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;
 pub use outcome::Outcome;
 pub use rows::{Batch, Document, Rows};
+pub use speed::{MeasuredSpeed, SpeedArguments, measure_speed};
 
 use checkpoints::CheckpointFolders;
 use modes::Prepared;
