@@ -156,12 +156,6 @@ impl fmt::Display for Summary {
                 format!("not counted for {model}, which has no tokenizer.json yet"),
             )?;
         }
-        let (documents, instances) = (self.training_documents(), self.instances());
-        let with = if self.canaries() > 0 { " with canaries" } else { "" };
-        line(
-            "training",
-            format!("{documents} documents, {instances} instances{with}"),
-        )?;
         write!(
             formatter,
             "{:>10}{:>12}{:>12}{:>12}",
@@ -175,6 +169,16 @@ impl fmt::Display for Summary {
                 bucket.instances(copies)
             )?;
         }
+        let (documents, instances) = (self.training_documents(), self.instances());
+        let canaries = match self.canaries() {
+            0 => String::new(),
+            canaries => format!(" and {canaries} canaries"),
+        };
+        write!(
+            formatter,
+            "\ndupgen: {instances} instances to train on, of {documents} documents{canaries}; {} documents held out",
+            self.held_out
+        )?;
         Ok(())
     }
 }

@@ -104,7 +104,7 @@ fn part(key: &'static str, value: f64) -> Checked {
     } else {
         wrong(
             key,
-            format!("expected a share of at least 0 and less than 1, found {value}"),
+            format!("expected a share of at least 0 and less than 1, found {value} (30% is written 0.3)"),
         )
     }
 }
