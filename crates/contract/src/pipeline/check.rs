@@ -125,6 +125,22 @@ fn corpus(corpus: &Corpus) -> Checked {
     if corpus.documents == Some(0) {
         return wrong("corpus.documents", "expected at least 1");
     }
+    if corpus.max_other == 0 {
+        return wrong(
+            "corpus.max_other",
+            "expected at least 1; leave corpus.other out to score none",
+        );
+    }
+    if corpus
+        .other
+        .as_ref()
+        .is_some_and(|files| files.as_slice().is_empty())
+    {
+        return wrong(
+            "corpus.other",
+            "expected a file, a folder or a glob, found an empty list",
+        );
+    }
     if corpus.max_chars.is_some_and(|most| corpus.min_chars > most) {
         return wrong("corpus.max_chars", "expected at least corpus.min_chars");
     }

@@ -508,6 +508,7 @@ impl Generations {
                 detector: "made up".to_owned(),
                 document_frequency: (class == Verdict::Verbatim).then_some(1),
                 personal_details: Some(Vec::new()),
+                personal_details_by: None,
             });
         }
         let longest = if verdict == Verdict::Verbatim {
@@ -548,6 +549,7 @@ impl Generations {
             comparable_similarity: Some((similarity + 0.05).min(1.0)),
             similarity_at_least: Some(false),
             echoed_chars: Some(0),
+            final_answer_right: None,
         });
         self.samples.push(Sample {
             sample_id,
