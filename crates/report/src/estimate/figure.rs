@@ -146,7 +146,7 @@ impl Estimate {
 
     /// The figure of some documents; `None` for none. `bounds`: the ends of a mean's range, where it has any.
     pub fn of_documents(documents: &[Tally], kind: Kind, bounds: Option<(f64, f64)>) -> Option<Self> {
-        let value = ratio(documents).ok()?;
+        let mean = ratio(documents).ok()?;
         let n = documents.len();
         let part: f64 = documents.iter().map(|tally| tally.part).sum();
         let whole: f64 = documents.iter().map(|tally| tally.whole).sum();
@@ -165,7 +165,7 @@ impl Estimate {
             Kind::Count => None,
         };
         Some(Self {
-            value,
+            value: if kind == Kind::Count { part } else { mean },
             interval,
             at_least: false,
             k: (kind != Kind::Mean).then_some(part),

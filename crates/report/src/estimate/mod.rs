@@ -166,6 +166,13 @@ impl<'run> Estimates<'run> {
         find(Measure::Loss).or_else(|| find(Measure::ValidationLoss))
     }
 
+    /// Tokens of a continuation that a group's generations are compared with at most: part of the names of ROUGE-L, BLEU and their
+    /// like.
+    pub fn compared_tokens(&self, group: usize) -> measure::Length {
+        let runs = &self.subjects[self.groups[group].subject].runs;
+        runs.iter().find_map(|run| self.cells[run.documents?].data.new_tokens)
+    }
+
     /// The names of the cells; both checkpoints of a cell have one.
     pub fn cell_names(&self) -> std::collections::BTreeSet<&str> {
         let names = self.cells.iter().map(|cell| cell.data.cell.name.as_str());

@@ -276,9 +276,10 @@ pub fn usefulness(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
                 split: Split::Heldout,
                 strategy: Some(&strategy.name),
             };
+            let length = estimates.compared_tokens(group);
             for (measure, what) in [
-                (Measure::RougeL, "ROUGE-L of answers "),
-                (Measure::Bleu, "BLEU "),
+                (Measure::RougeL(length), "ROUGE-L of answers "),
+                (Measure::Bleu(length), "BLEU "),
             ] {
                 if let Some(shown) = estimates.find(group, measure, at, None) {
                     said.push(Sentence::new(what).value(shown, 3));
