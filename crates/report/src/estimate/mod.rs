@@ -166,6 +166,15 @@ impl<'run> Estimates<'run> {
         find(Measure::Loss).or_else(|| find(Measure::ValidationLoss))
     }
 
+    /// The one score by which membership is told of an experiment, everywhere: the loss compared with the untuned model where there
+    /// is one, else the loss; none where nothing was scored.
+    pub fn membership_score(&self, experiment: &Experiment) -> Option<MembershipScore> {
+        experiment.shown().into_iter().find_map(|group| {
+            let key = self.verdicts.get(&group)?.membership.as_ref()?;
+            MembershipScore::ALL.into_iter().find(|score| score.auc() == key.measure)
+        })
+    }
+
     /// Tokens of a continuation that a group's generations are compared with at most: part of the names of ROUGE-L, BLEU and their
     /// like.
     pub fn compared_tokens(&self, group: usize) -> measure::Length {
