@@ -31,10 +31,11 @@ COLUMNS = {
     "scores": "doc_id split copies kind prefix_tokens suffix_tokens logprobs scheme_logprobs argmax_hits vocab_mean vocab_std "
     "zlib_bytes near_verbatim_logprob document_tokens canary_format",
     "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector "
-    "document_frequency personal_details",
+    "document_frequency personal_details personal_details_by",
     "verdicts": "sample_id doc_id split copies verdict best_doc_id longest_match_chars longest_match_tokens max_similarity "
     "own_similarity heldout_similarity rouge_l bleu edit_similarity boilerplate best_copies own_verdict emitted_doc_ids "
-    "emitted_copies control_verdict control_longest_match_chars comparable_similarity similarity_at_least echoed_chars",
+    "emitted_copies control_verdict control_longest_match_chars comparable_similarity similarity_at_least echoed_chars "
+    "final_answer_right",
     "summary": "cell model parameters trainable_parameters mode rank targets learning_rate copies seed split strategy measure "
     "value ci_low ci_high n checkpoint",
 }

@@ -232,7 +232,7 @@ impl<'a> Run<'a> {
         let (Some(best), false) = (self.checkpoints.best, self.best_is_last()) else {
             return Ok(None);
         };
-        tracing::info!("the best checkpoint, {}", best.display());
+        tracing::info!("asking the checkpoint with the best held-out loss");
         let is_followed = (0..self.earlier.len()).any(|number| self.is_best(&earlier_role(number)));
         Ok(Some(self.ask(best, corpus, is_followed)?))
     }
@@ -326,7 +326,7 @@ impl<'a> Run<'a> {
                         let prefix = self.settings.prefix_tokens;
                         Documents::load(&self.train, &self.held_out, tokenizer, most, template, prefix)
                     })?;
-                tracing::info!("{} documents and canaries read as tokens", documents.all.len());
+                tracing::debug!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {
                     documents,
                     reads_as,

@@ -4,7 +4,7 @@
 //! held-out documents is the business of [`auc`], and of [`tpr_at`] a [`conservative_threshold`], each with its interval.
 
 pub use roc::{
-    MIN_PER_SIDE_AUC, auc, auc_difference, auc_interval, conservative_threshold, tpr_at, tpr_at_fpr,
+    MIN_PER_SIDE_AUC, MIN_PER_SIDE_AUC_DIFFERENCE, auc, auc_difference, auc_interval, conservative_threshold, tpr_at, tpr_at_fpr,
     tpr_interval,
 };
 pub use scores::{

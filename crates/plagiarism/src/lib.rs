@@ -88,7 +88,7 @@ pub mod side_by_side;
 use std::path::PathBuf;
 
 use contract::records::{PassageMatch, Sample, SampleVerdict};
-use contract::{Error, Provenance, StageArguments, parquet};
+use contract::{Error, Progress, Provenance, StageArguments, parquet};
 
 pub use cache::indexes::IndexCache;
 pub use cache::vectors::VectorCache;
@@ -101,9 +101,16 @@ pub use decision::tally::{Summary, VerdictTally};
 pub use paraphrase::classifier::ParaphraseClassifier;
 pub use paraphrase::encoder::SentenceEncoder;
 
+const EXAMPLES: &str = "\
+Examples:
+  # What the extractor left in the folder asked, against the corpus of a run
+  plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 --samples asked/samples.parquet --out asked
+  # Two texts side by side
+  plagiarism align generation.txt document.txt";
+
 /// Compares what a model generated with the corpus: verbatim, paraphrase, idea, similarity
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "plagiarism", version)]
+#[command(name = "plagiarism", version, after_help = EXAMPLES)]
 pub struct Arguments {
     /// What all stages have in common.
     #[command(flatten)]
@@ -161,6 +168,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     }
 
     let mut clock = Clock::start();
+    let reading = Progress::of_task("reading samples and corpus");
     let samples = parquet::read_all::<Sample>(&arguments.samples)?;
     let sources = Sources::read(&train, &held_out, decoded.as_deref())?;
     let digest = provenance.inputs.get("encoder").cloned().unwrap_or_default();
@@ -176,6 +184,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             .transpose()?,
         indexes: IndexCache::beside(&arguments.corpus),
     };
+    drop(reading);
     clock.lap("reading");
     let Comparisons { comparisons, scope } = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.stage.threads())

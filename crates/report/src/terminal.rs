@@ -5,7 +5,7 @@ use contract::records::SummaryRow;
 
 use crate::estimate::checks::{self, CheckStatus, Severity};
 use crate::estimate::claims::VERDICT;
-use crate::estimate::{Estimates, Experiment, Measure, MembershipScore, Shown, TRAINED};
+use crate::estimate::{Estimates, Experiment, Measure, Shown, TRAINED};
 use crate::findings::{answer, capital};
 use crate::format::{count_of, listing, number, percent};
 
@@ -75,7 +75,7 @@ fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
             cells.join("  ").trim_end().to_owned()
         })
         .collect();
-    let score = membership_score(estimates, experiment).map_or(String::new(), |score| {
+    let score = estimates.membership_score(experiment).map_or(String::new(), |score| {
         let copies = experiment.most_copies().unwrap_or(1);
         format!("; membership: by {}, documents with {copies}×", score.title())
     });
@@ -84,14 +84,6 @@ fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
         lines.join("\n"),
         experiment.strategy
     )
-}
-
-/// The one score by which every table tells membership.
-pub fn membership_score(estimates: &Estimates<'_>, experiment: &Experiment) -> Option<MembershipScore> {
-    experiment.shown().into_iter().find_map(|group| {
-        let key = estimates.verdicts.get(&group)?.membership.as_ref()?;
-        MembershipScore::ALL.into_iter().find(|score| score.auc() == key.measure)
-    })
 }
 
 fn row(estimates: &Estimates<'_>, experiment: &Experiment, group: usize) -> Vec<String> {
@@ -118,7 +110,7 @@ fn row(estimates: &Estimates<'_>, experiment: &Experiment, group: usize) -> Vec<
     }
     let emitted = estimates.find(group, Measure::TrainingTextEmitted, experiment.unseen(), None);
     cells.push(show(emitted, short));
-    let auc = membership_score(estimates, experiment)
+    let auc = estimates.membership_score(experiment)
         .and_then(|score| estimates.find(group, score.auc(), TRAINED, experiment.most_copies()));
     cells.push(show(auc, |estimate| number(estimate.value, 2)));
     cells.push(show(estimates.held_out_loss(group), |estimate| number(estimate.value, 2)));

@@ -716,6 +716,7 @@ fn personal_details_are_those_of_the_passage_that_the_class_rests_on() {
         doc_split: split,
         kind,
         personal_details: Some(details.iter().map(|&detail| detail.to_owned()).collect()),
+        personal_details_by: None,
         ..control_passage(sample.sample_id, doc_id)
     };
     edit(

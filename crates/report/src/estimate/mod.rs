@@ -166,6 +166,22 @@ impl<'run> Estimates<'run> {
         find(Measure::Loss).or_else(|| find(Measure::ValidationLoss))
     }
 
+    /// The one score by which membership is told of an experiment, everywhere: the loss compared with the untuned model where there
+    /// is one, else the loss; none where nothing was scored.
+    pub fn membership_score(&self, experiment: &Experiment) -> Option<MembershipScore> {
+        experiment.shown().into_iter().find_map(|group| {
+            let key = self.verdicts.get(&group)?.membership.as_ref()?;
+            MembershipScore::ALL.into_iter().find(|score| score.auc() == key.measure)
+        })
+    }
+
+    /// Tokens of a continuation that a group's generations are compared with at most: part of the names of ROUGE-L, BLEU and their
+    /// like.
+    pub fn compared_tokens(&self, group: usize) -> measure::Length {
+        let runs = &self.subjects[self.groups[group].subject].runs;
+        runs.iter().find_map(|run| self.cells[run.documents?].data.new_tokens)
+    }
+
     /// The names of the cells; both checkpoints of a cell have one.
     pub fn cell_names(&self) -> std::collections::BTreeSet<&str> {
         let names = self.cells.iter().map(|cell| cell.data.cell.name.as_str());

@@ -161,7 +161,7 @@ fn repetition(
     if estimate.value == 0.0 {
         let sentence = Sentence::new("Prompted with the beginnings of ").join(asked);
         if standing == Some(Standing::NotSettled) {
-            return sentence.text(", it wrote the document’s own words for ").count(shown).text(".");
+            return sentence.text(", it wrote the document’s own words: ").count(shown).text(".");
         }
         let sentence = sentence.text(format!(", it {REPEATS_NONE} word for word: ")).count(shown);
         return match estimate.ends() {
@@ -174,7 +174,7 @@ fn repetition(
     }
     let sentence = Sentence::new("Prompted with the beginnings of ")
         .join(asked)
-        .text(", it went on with the document’s own words for ")
+        .text(", it went on with the document’s own words, in one run: ")
         .counted(shown);
     let controls = controls(shown);
     match standing {
@@ -233,18 +233,18 @@ fn documents_to_tell<'a>(estimates: &'a Estimates<'_>, shown: Shown<'_>) -> Opti
     })
 }
 
-/// "the untuned model for 0 of 26, and the same generations match held-out text in 0 of 26".
+/// "the untuned model: 0 of 26, with text that was never trained on: 0 of 26".
 fn controls(shown: Shown<'_>) -> Sentence {
     let mut said = Vec::new();
     if shown.row.untuned.is_some() {
-        said.push(Sentence::new("the untuned model for ").beside(shown, FigureOf::Untuned, short));
+        said.push(Sentence::new("the untuned model: ").beside(shown, FigureOf::Untuned, short));
     }
     if shown.row.control.is_some() {
         said.push(
-            Sentence::new("text that was never trained on matches in ").beside(shown, FigureOf::Control, short),
+            Sentence::new("with text that was never trained on: ").beside(shown, FigureOf::Control, short),
         );
     }
-    Sentence::listing(said)
+    Sentence::series(said)
 }
 
 /// A share in few letters: counted where it is a count of documents, else a percentage.
@@ -268,7 +268,7 @@ fn other_leak(experiment: &Experiment, shown: Shown<'_>) -> Sentence {
     };
     let sentence = match key.split {
         Some(contract::records::Split::Train) => {
-            return Sentence::new(format!("Asked otherwise{named}, its own documents came back for "))
+            return Sentence::new(format!("Asked otherwise{named}, its own documents came back: "))
                 .counted(shown)
                 .text(".");
         }

@@ -12,7 +12,6 @@ use crate::estimate::{
     Against, Estimates, Experiment, HELD_OUT, Key, Measure, RunGroup, Shown, Slice, TRAINED, Verdict,
 };
 use crate::format::{count_of, counted, figure, number, percent, points, rate};
-use crate::read::WhichCheckpoint;
 
 /// Each way of tuning against the one that repeats most, at each point of training, on the same documents, corrected together
 /// (Holm).
@@ -277,9 +276,10 @@ pub fn usefulness(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
                 split: Split::Heldout,
                 strategy: Some(&strategy.name),
             };
+            let length = estimates.compared_tokens(group);
             for (measure, what) in [
-                (Measure::RougeL, "ROUGE-L of answers "),
-                (Measure::Bleu, "BLEU "),
+                (Measure::RougeL(length), "ROUGE-L of answers "),
+                (Measure::Bleu(length), "BLEU "),
             ] {
                 if let Some(shown) = estimates.find(group, measure, at, None) {
                     said.push(Sentence::new(what).value(shown, 3));
@@ -297,13 +297,4 @@ pub fn usefulness(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
         }
     }
     sentences
-}
-
-/// Which point of training a view is at, as the end of a caption; empty where there is one alone.
-pub fn point(experiment: &Experiment, checkpoint: WhichCheckpoint) -> &'static str {
-    match (experiment.checkpoints().len(), checkpoint) {
-        (1, _) => "",
-        (_, WhichCheckpoint::Best) => "at the best checkpoint",
-        (_, WhichCheckpoint::Last) => "at the end of training",
-    }
 }
