@@ -121,7 +121,7 @@ impl<'run> Estimates<'run> {
         for (cell, checks) in cells.iter_mut().zip(checked) {
             cell.checks = checks;
         }
-        let grouping = groups::Grouping::of(&cells);
+        let grouping = groups::Grouping::of(&cells)?;
         let mut estimates = Self {
             table: EstimateTable::default(),
             subjects: grouping.subjects,
