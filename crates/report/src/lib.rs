@@ -52,6 +52,7 @@ pub mod measure;
 pub mod membership;
 pub mod observations;
 pub mod page;
+pub mod plot;
 pub mod plots;
 pub mod ranking;
 pub mod rates;

@@ -4,6 +4,12 @@
 //! stays open, and how to make it all again. Every text that comes from a corpus, a model or a file name goes through
 //! maud's escaping, and its control characters through [`visible`].
 
+pub mod advice;
+pub mod components;
+pub mod excerpt;
+pub mod glossary;
+pub mod leaks;
+
 mod answer;
 mod attacks;
 mod checks;
@@ -17,6 +23,8 @@ mod sizes;
 mod tables;
 mod training;
 mod usefulness;
+
+pub use components::visible;
 
 use contract::pipeline::Reporting;
 use contract::{PipelineFile, Provenance};
@@ -112,19 +120,6 @@ pub fn write(
 
 fn setting_name(setting: &Setting) -> String {
     format!("{}, {} copies", setting.model, setting.layout)
-}
-
-/// Text from outside as it can be shown: control characters, which a page may not hold, as their pictures.
-pub fn visible(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' | '\t' => character,
-            '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
-            '\u{7f}' => '\u{2421}',
-            '\u{80}'..='\u{9f}' => '\u{fffd}',
-            _ => character,
-        })
-        .collect()
 }
 
 /// The looks of the shown series, in their order: one colour a mode, dashes where a mode has several.
