@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// What `plan` writes as `cells/<cell>/cell.toml`, and the report reads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Name of the cell, which is its folder under `cells/`.
     pub name: String,
@@ -27,6 +27,33 @@ pub struct Cell {
     /// LoRA's target modules, joined by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
+    /// LoRA's alpha.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Share of LoRA's input dropped in training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// Whether the norm of each output's weights is learned apart (DoRA); none for other modes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dora: Option<bool>,
+    /// Whether the update is scaled by alpha / √rank (rsLoRA); none for other modes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rslora: Option<bool>,
+    /// LoRA's ranks and alphas of single modules, as text; none where all have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patterns: Option<String>,
+    /// Passes over the training set; none for the base model, and where tuning happened elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Layout of copies: `bucketed`, `uniform`, `found`; none where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+    /// `uniform` only: copies of every document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uniform_copies: Option<i32>,
+    /// Folder of the model, or of the checkpoint that is audited, as the pipeline file names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// Learning rate; none for the base model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,

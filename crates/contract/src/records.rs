@@ -147,6 +147,9 @@ pub enum HeldOutRole {
     Validation,
     /// It chooses nothing: a non-member for membership inference.
     Test,
+    /// Text of another kind (`corpus.other`), which is scored and nothing else: its loss shows what tuning made the model forget. It
+    /// is no control, no non-member, no prompt, and chooses nothing.
+    Other,
 }
 
 /// `heldout.parquet`: one row per document that no training run sees.
@@ -170,6 +173,14 @@ pub struct HeldOutDocument {
     pub shared_8grams: Option<f32>,
     /// Number of a canary reference's format, that of the canaries which are ranked among its references; null for documents.
     pub canary_format: Option<i32>,
+}
+
+impl HeldOutDocument {
+    /// Whether it is a document of the corpus' own kind: neither a canary's reference nor other text, which is there to be scored
+    /// alone.
+    pub fn is_of_corpus(&self) -> bool {
+        self.kind == DocumentKind::Document && self.role != Some(HeldOutRole::Other)
+    }
 }
 
 impl Record for HeldOutDocument {
@@ -217,11 +228,13 @@ pub enum CorpusFactKind {
 pub struct CorpusFact {
     /// What is said.
     pub fact: CorpusFactKind,
-    /// Which kind of it, in words: `malformed`, `delimiter`, `gpt2`; null where there is one only.
+    /// Which kind of it, in words: `malformed`, `delimiter`, `gpt2`; null where there is one only. Documents that were found in a
+    /// file of other text (`corpus.other`) have `other text`.
     pub reason: Option<String>,
     /// Name of the file that it is about, without its folders; null: of all of them.
     pub file: Option<String>,
-    /// Where the documents were to go; null where that is not decided, or for both.
+    /// Where the documents were to go; null where that is not decided, or for both. Other text is `heldout`, as its rows of
+    /// `scores.parquet` are.
     pub split: Option<Split>,
     /// How many documents it is true of; null where it is not about documents.
     pub documents: Option<i64>,
@@ -578,9 +591,44 @@ pub struct PassageMatch {
     /// Training documents that hold the document's passage (up to case, white space and normal form), documents of equal text
     /// once, counted up to 1,000; null for passages that are not verbatim.
     pub document_frequency: Option<i32>,
-    /// Kinds of personal details that stand in both passages: of `number`, `name`, `email` and `phone`, in this order, those
-    /// that do; null where nobody looked.
+    /// Kinds of personal details that came out, each once; null where nobody looked. By patterns those of `number`, `name`, `email`
+    /// and `phone`, in this order, that occur in both passages; by labels the kinds of the labels that lie wholly inside the
+    /// document's passage, in ascending order (where the passage is no verbatim one: those whose text the generation has too).
     pub personal_details: Option<Vec<String>>,
+    /// Who found them; null where nobody looked, and in files of programs that had patterns alone.
+    pub personal_details_by: Option<DetailSource>,
+}
+
+/// What tells which parts of a text are personal details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DetailSource {
+    /// Patterns of numbers, names and addresses, which miss most of what identifies somebody.
+    Patterns,
+    /// A file of labels that the user gave (`detection.personal_details`).
+    Labels,
+}
+
+/// A file of labels of personal details, `detection.personal_details`: one row per label. A tool of the user's makes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonalDetailLabel {
+    /// The document, as in `train.parquet` or `heldout.parquet`.
+    pub doc_id: String,
+    /// First character of the labelled part, in the document's whole `text`.
+    pub start: i32,
+    /// Character after its last.
+    pub end: i32,
+    /// What it is, in any words: `name`, `diagnosis`.
+    pub kind: String,
+}
+
+impl Record for PersonalDetailLabel {
+    const COLUMNS: &'static [Column] = &[
+        column("doc_id", Text),
+        column("start", Int32),
+        column("end", Int32),
+        column("kind", Text),
+    ];
 }
 
 impl Record for PassageMatch {
@@ -597,8 +645,10 @@ impl Record for PassageMatch {
         column("detector", Text),
         nullable("document_frequency", Int32),
         nullable("personal_details", ListText),
+        nullable("personal_details_by", Text),
     ];
-    const OPTIONAL_COLUMNS: &'static [&'static str] = &["document_frequency", "personal_details"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] =
+        &["document_frequency", "personal_details", "personal_details_by"];
 }
 
 /// `verdicts.parquet`: one row per sample.
@@ -633,11 +683,13 @@ pub struct SampleVerdict {
     /// The same with a sentence of the held-out set, over as many sentences as `comparable_similarity`; null where that set
     /// is empty.
     pub heldout_similarity: Option<f32>,
-    /// ROUGE-L F1 of the generation against the truth; null without truth.
+    /// ROUGE-L F1 of the generation against the truth, over words (runs of letters and digits in lower case); null without truth.
+    /// Both sides are compared as they are: the truth is at most `extraction.new_tokens` tokens long, and the generation too.
     pub rouge_l: Option<f32>,
-    /// BLEU of the generation against the truth; null without truth.
+    /// Sentence BLEU of the generation against the truth, over the same words and lengths: n-grams of 1 to 4, one added to both
+    /// counts from 2 on (Lin and Och 2004), brevity penalty; null without truth.
     pub bleu: Option<f32>,
-    /// 1 − Levenshtein ÷ longer length, against the truth; null without truth.
+    /// 1 − Levenshtein ÷ longer length, in characters, against the truth; null without truth.
     pub edit_similarity: Option<f32>,
     /// Whether every passage that makes it verbatim occurs in so many training documents (`detection.boilerplate_documents`)
     /// that it is a common phrase, not specific to one document; null for other classes.
@@ -662,6 +714,10 @@ pub struct SampleVerdict {
     pub similarity_at_least: Option<bool>,
     /// Characters of the generation that repeat the prompt.
     pub echoed_chars: Option<i32>,
+    /// Whether the generation ends in the same final answer (`#### 42`, `\boxed{42}`) as the whole response of the prompt's document,
+    /// however short `truth` is. A generation without a final answer, cut before it or not, is wrong. Null without truth, where the
+    /// document has no final answer, and where the prompt holds it.
+    pub final_answer_right: Option<bool>,
 }
 
 impl Record for SampleVerdict {
@@ -690,6 +746,7 @@ impl Record for SampleVerdict {
         nullable("comparable_similarity", Float32),
         nullable("similarity_at_least", Bool),
         nullable("echoed_chars", Int32),
+        nullable("final_answer_right", Bool),
     ];
     const OPTIONAL_COLUMNS: &'static [&'static str] = &[
         "boilerplate",
@@ -702,70 +759,152 @@ impl Record for SampleVerdict {
         "comparable_similarity",
         "similarity_at_least",
         "echoed_chars",
+        "final_answer_right",
     ];
 }
 
-/// `summary.parquet`: one row per measured value, in long form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `summary.parquet`: the table of estimates, one row per figure of the report, in long form.
+///
+/// A row is about one cell, or about all cells that differ in their seed alone: then `cell` and `seed` are null and `runs` says
+/// how many there are. Every figure of the page is one of these rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRow {
-    /// The cell's name.
-    pub cell: String,
+    /// The cell's name; null where several runs are pooled.
+    pub cell: Option<String>,
     /// The model's name.
     pub model: String,
     /// Parameters of the model.
     pub parameters: i64,
     /// Parameters that tuning changed.
     pub trainable_parameters: i64,
-    /// `base`, `full`, `head` or `lora`.
+    /// The way of tuning, as the report calls it: whatever differs in a setting of tuning is another method.
+    pub method: String,
+    /// `base`, `full`, `head`, `lora`, or `tuned` for a whole model that was tuned elsewhere.
     pub mode: String,
     /// LoRA's rank; null for other modes.
     pub rank: Option<i32>,
-    /// LoRA's target modules; null for other modes.
+    /// LoRA's alpha.
+    pub alpha: Option<f64>,
+    /// Share of LoRA's input dropped in training.
+    pub dropout: Option<f64>,
+    /// LoRA's target modules.
     pub targets: Option<String>,
+    /// Whether it is DoRA.
+    pub dora: Option<bool>,
+    /// Whether it is rsLoRA.
+    pub rslora: Option<bool>,
     /// Learning rate; null for the base model.
     pub learning_rate: Option<f64>,
-    /// Copies of the documents that the value is about; null: all.
+    /// Passes over the training set that were asked for; null for the base model.
+    pub epochs: Option<f64>,
+    /// Which checkpoint of the run was asked: `best` (by held-out loss) or `last`; null where there is only one.
+    pub checkpoint: Option<String>,
+    /// Layout of copies: `bucketed`, `uniform`, `found`.
+    pub layout: String,
+    /// Copies of the documents that the value is about; null: all. In a uniform layout every row has those of its training set.
     pub copies: Option<i32>,
-    /// Seed of the cell.
-    pub seed: i64,
+    /// Seed of the cell; null where several runs are pooled.
+    pub seed: Option<i64>,
+    /// Training runs that the value is about.
+    pub runs: i64,
     /// Where the prompts' documents stand.
-    pub split: Split,
+    pub split: Option<Split>,
     /// Name of the decoding strategy; null for values that no decoding was needed for.
     pub strategy: Option<String>,
+    /// Passes over the training set after which it was measured; null: at the checkpoint.
+    pub epoch: Option<f64>,
     /// Name of the measure.
     pub measure: String,
+    /// What is subtracted, where the value is a difference: `untuned`, or the method it is compared with; null for plain values.
+    pub against: Option<String>,
+    /// Unit of the value: `share`, `nats per token`, `bits`, …
+    pub unit: String,
     /// The value.
     pub value: f64,
     /// Lower end of the 95% interval; null where there is none.
     pub ci_low: Option<f64>,
     /// Upper end of the 95% interval; null where there is none.
     pub ci_high: Option<f64>,
-    /// Number of observations.
+    /// How the interval was made: `wilson`, `clustered`, `mean`, `runs`, …; null where there is none.
+    pub interval: Option<String>,
+    /// Whether the value is a lower bound.
+    pub at_least: bool,
+    /// How many of `observations` it is true of; null for values that are no shares.
+    pub k: Option<f64>,
+    /// Observations: generations, documents, tokens' sequences.
+    pub observations: i64,
+    /// Units that the interval is about.
     pub n: i64,
-    /// Which checkpoint of the run was asked: `best` (by held-out loss) or `last`; null where there is only one.
-    pub checkpoint: Option<String>,
+    /// What these are: `documents`, `generations`, `canaries`, `runs`, …
+    pub n_of: String,
+    /// The untuned model's value of the same measure on the same documents; null where there is none.
+    pub untuned: Option<f64>,
+    /// Lower end of its interval.
+    pub untuned_low: Option<f64>,
+    /// Upper end of its interval.
+    pub untuned_high: Option<f64>,
+    /// The same of the untuned model's share.
+    pub untuned_k: Option<f64>,
+    /// The control's value: the same generations against text that was never trained on, carried over to as much text.
+    pub control: Option<f64>,
+    /// Lower end of its interval.
+    pub control_low: Option<f64>,
+    /// Upper end of its interval.
+    pub control_high: Option<f64>,
+    /// One-sided p-value that the value exceeds its controls; null where it was not tested.
+    pub p_value: Option<f64>,
+    /// The same after Holm's correction over all claims of the report.
+    pub p_holm: Option<f64>,
+    /// What may be said of it: `exceeds`, `inconclusive`, `not over`, `no control`, `not settled`; of a model, its verdict. Null
+    /// where nothing is claimed.
+    pub verdict: Option<String>,
 }
 
 impl Record for SummaryRow {
     const COLUMNS: &'static [Column] = &[
-        column("cell", Text),
+        nullable("cell", Text),
         column("model", Text),
         column("parameters", Int64),
         column("trainable_parameters", Int64),
+        column("method", Text),
         column("mode", Text),
         nullable("rank", Int32),
+        nullable("alpha", Float64),
+        nullable("dropout", Float64),
         nullable("targets", Text),
+        nullable("dora", Bool),
+        nullable("rslora", Bool),
         nullable("learning_rate", Float64),
+        nullable("epochs", Float64),
+        nullable("checkpoint", Text),
+        column("layout", Text),
         nullable("copies", Int32),
-        column("seed", Int64),
-        column("split", Text),
+        nullable("seed", Int64),
+        column("runs", Int64),
+        nullable("split", Text),
         nullable("strategy", Text),
+        nullable("epoch", Float64),
         column("measure", Text),
+        nullable("against", Text),
+        column("unit", Text),
         column("value", Float64),
         nullable("ci_low", Float64),
         nullable("ci_high", Float64),
+        nullable("interval", Text),
+        column("at_least", Bool),
+        nullable("k", Float64),
+        column("observations", Int64),
         column("n", Int64),
-        nullable("checkpoint", Text),
+        column("n_of", Text),
+        nullable("untuned", Float64),
+        nullable("untuned_low", Float64),
+        nullable("untuned_high", Float64),
+        nullable("untuned_k", Float64),
+        nullable("control", Float64),
+        nullable("control_low", Float64),
+        nullable("control_high", Float64),
+        nullable("p_value", Float64),
+        nullable("p_holm", Float64),
+        nullable("verdict", Text),
     ];
-    const OPTIONAL_COLUMNS: &'static [&'static str] = &["checkpoint"];
 }

@@ -13,10 +13,16 @@ pub enum MeasureError {
     TooFew {
         /// What there is too little of.
         what: &'static str,
-        /// The least number with which the measure is defined.
+        /// The smallest number with which the measure is defined.
         needed: usize,
         /// How many there were.
         found: usize,
+    },
+    /// All values agree, so that nothing says how far another might lie: no interval can be given.
+    #[error("{what}: all agree, so their spread is unknown and there is no interval")]
+    NoVariation {
+        /// What does not vary.
+        what: &'static str,
     },
     /// Two lists that must pair up one to one do not.
     #[error("{left} and {right} must pair up, found {left_length} and {right_length}")]

@@ -1,17 +1,35 @@
 //! How sure is a figure? Confidence intervals, all at 95%, and the number of samples that a comparison takes.
 //!
-//! Which to use: [`wilson`] for a rate with one sample per document; [`bootstrap_rate`],
-//! [`bootstrap_ratio`] and [`bootstrap_mean`] where a document contributes several values, because those
-//! go together and must be resampled together; [`newcombe_difference`] for two rates side by side.
+//! | figure | interval | smallest number |
+//! |---|---|---|
+//! | rate, one sample a document | [`wilson`] | 1 |
+//! | rate where the exact binomial is wanted (TPR at a threshold) | [`binomial_mid_p`] | 1 |
+//! | rate, several samples a document | [`clustered_rate`] | [`MIN_DOCUMENTS_CLUSTERED_RATE`] |
+//! | mean or ratio of values within bounds (ROUGE-L) | [`bounded_mean_interval`] | [`MIN_DOCUMENTS_MEAN`] |
+//! | mean or ratio of other values (nats) | [`mean_interval`] | [`MIN_DOCUMENTS_MEAN`] |
+//! | mean over training runs | [`over_runs`] | [`MIN_RUNS`] |
+//! | difference of independent figures | [`mover_difference`] | as its parts |
+//! | difference of rates on the same documents | [`paired_difference`] | [`MIN_DOCUMENTS_PAIRED`] |
+//! | difference of means on the same documents | [`paired_mean_difference`] | [`MIN_DOCUMENTS_MEAN`] |
+//! | any statistic of resampled documents | [`joint_bootstrap`](crate::tradeoff::joint_bootstrap) | 2 |
+//!
+//! Several samples of one document go together: documents are the units of every interval here.
 
-pub use bootstrap::{FEWEST_RESAMPLES, Tally, bootstrap_mean, bootstrap_rate, bootstrap_ratio, mean, ratio};
+pub use bootstrap::{MIN_RESAMPLES, Tally, bootstrap_mean, bootstrap_rate, bootstrap_ratio, mean, ratio};
+pub use difference::{MIN_DOCUMENTS_PAIRED, mover_difference, paired_difference, paired_mean_difference};
+pub use mean::{MIN_DOCUMENTS_MEAN, MIN_RUNS, bounded_mean_interval, mean_interval, over_runs};
+pub use rate::{MIN_DOCUMENTS_CLUSTERED_RATE, binomial_mid_p, clustered_rate};
 pub use sample_size::{samples_for_width, samples_to_separate};
 pub use wilson::{newcombe_difference, wilson};
 
-pub(crate) use bootstrap::percentile_interval;
+pub(crate) use bootstrap::{percentile, percentile_interval};
+pub(crate) use rate::require_parts_within_wholes;
 pub(crate) use wilson::wilson_of_share;
 
 mod bootstrap;
+mod difference;
+mod mean;
+mod rate;
 mod sample_size;
 mod wilson;
 

@@ -4,16 +4,18 @@
 //! file, no data frame. Each docstring states the formula, the range, the unit and the source, and each
 //! function has a test whose expected value was worked out by hand.
 //!
-//! The rooms, in the order in which a report needs them:
+//! The modules, in the order in which a report needs them:
 //!
 //! - [`overlap`]: how alike are two texts? ROUGE-L, BLEU, edit similarity, longest common substring.
 //! - [`similarity`]: the relaxed comparison, the largest cosine over pairs of sentence vectors.
 //! - [`memorization`]: what teacher forcing shows about exact reproduction.
 //! - [`discoverable`]: (n, p)-discoverable extraction, from probabilities alone.
 //! - [`exposure`]: by how many bits a planted canary outranks the strings that were never planted.
-//! - [`membership`]: can one tell from its score whether a document was trained on?
-//! - [`utility`]: loss, perplexity, bits per byte.
+//! - [`membership`]: does its score show whether a document was trained on?
+//! - [`propensity`]: does text come out unforced?
+//! - [`utility`] and [`final_answer`]: loss, perplexity, bits per byte; the answer that a solution gives.
 //! - [`interval`]: how sure a figure is, and how many samples would make it surer.
+//! - [`test`]: how improbable a difference is if there is none.
 //! - [`control`]: what the same generations share with text that was never trained on.
 //! - [`trend`] and [`tradeoff`]: memorization against copies or parameters, and at equal utility.
 //!
@@ -23,7 +25,7 @@
 //! out, and a measure of nothing is an error that says what was missing.
 //!
 //! ```
-//! use measures::interval::{bootstrap_rate, wilson};
+//! use measures::interval::{clustered_rate, wilson};
 //! use measures::{Tally, overlap};
 //!
 //! # fn main() -> measures::Result<()> {
@@ -34,10 +36,11 @@
 //! let rate = wilson(3, 40)?;
 //! assert!(rate.contains(3.0 / 40.0));
 //!
-//! // Ten samples per document belong together, so the documents are resampled, not the samples:
-//! let documents = [Tally::new(7.0, 10.0), Tally::new(0.0, 10.0), Tally::new(1.0, 10.0)];
-//! let rate = bootstrap_rate(&documents, 1_000, 0)?;
-//! assert!(rate.contains(8.0 / 30.0));
+//! // Ten samples of a document belong together, so they count for less than ten:
+//! let mut documents = vec![Tally::new(0.0, 10.0); 38];
+//! documents.extend([Tally::new(10.0, 10.0); 2]);
+//! let rate = clustered_rate(&documents)?;
+//! assert!(rate.contains(0.05) && rate.width() > 3.0 * wilson(20, 400)?.width());
 //! # Ok(())
 //! # }
 //! ```
@@ -49,13 +52,17 @@ pub use trend::Trend;
 pub mod control;
 pub mod discoverable;
 pub mod exposure;
+pub mod final_answer;
 pub mod interval;
 pub mod membership;
 pub mod memorization;
 pub mod overlap;
+pub mod propensity;
 pub mod similarity;
+pub mod test;
 pub mod tradeoff;
 pub mod trend;
 pub mod utility;
 
+mod distribution;
 mod error;

@@ -116,6 +116,7 @@ impl PlannedCell {
             model,
         } = audited;
         let parameters = model.parameters() as i64;
+        let lora = adapter.as_ref().map(|adapter| &adapter.lora);
         let facts = Cell {
             name: combination.name.clone(),
             corpus: combination.training_set.name.clone(),
@@ -130,6 +131,15 @@ impl PlannedCell {
             },
             rank: adapter.as_ref().map(|adapter| adapter.lora.rank as i32),
             targets: adapter.as_ref().map(Adapter::targets),
+            alpha: lora.map(|lora| lora.alpha),
+            dropout: lora.map(|lora| lora.dropout),
+            dora: lora.map(|lora| lora.magnitude),
+            rslora: lora.map(|lora| lora.rank_stabilized),
+            patterns: lora.and_then(|lora| patterns(pairs(&lora.rank_pattern), pairs(&lora.alpha_pattern))),
+            epochs: None,
+            layout: Some(combination.training_set.layout.name().to_owned()),
+            uniform_copies: uniform_copies(combination),
+            path: Some(folder.path.display().to_string()),
             learning_rate: None,
             seed: combination.training_set.seed,
             canaries_apart: combination.has_canaries_apart(),
@@ -189,7 +199,8 @@ impl<'a> Plan<'a> {
                     .clone()
                     .unzip(),
             };
-            let facts = facts(&combination, weights.as_ref())
+            let epochs = pipeline.tuning.epochs;
+            let facts = facts(&combination, weights.as_ref(), folder.as_ref(), epochs)
                 .map_err(|error| in_file(pipeline, &combination.name, error))?;
             cells.push(PlannedCell {
                 combination,
@@ -253,7 +264,13 @@ fn read_model(
     Ok(Some((folder, weights)))
 }
 
-fn facts(combination: &Combination, weights: Option<&Model>) -> Result<Cell, Error> {
+/// `epochs`: what `tuning.epochs` says, where the mode says nothing of its own.
+fn facts(
+    combination: &Combination,
+    weights: Option<&Model>,
+    folder: Option<&ModelFolder>,
+    epochs: f64,
+) -> Result<Cell, Error> {
     let mode = combination.mode.as_ref();
     let parameters = match (weights, &combination.model.architecture) {
         (Some(weights), _) => weights.parameters(),
@@ -283,10 +300,39 @@ fn facts(combination: &Combination, weights: Option<&Model>) -> Result<Cell, Err
         mode: combination.kind().name().to_owned(),
         rank: lora.map(|mode| mode.rank as i32),
         targets: targets.map(|targets| targets.join(",")),
+        alpha: lora.map(Mode::alpha),
+        dropout: lora.map(|mode| mode.dropout),
+        dora: lora.map(|mode| mode.dora),
+        rslora: lora.map(|mode| mode.rslora),
+        patterns: lora.and_then(|mode| patterns(mode.rank_pattern.iter(), mode.alpha_pattern.iter())),
+        epochs: mode.map(|mode| mode.epochs.unwrap_or(epochs)),
+        layout: Some(combination.training_set.layout.name().to_owned()),
+        uniform_copies: uniform_copies(combination),
+        path: folder.map(|folder| folder.path.display().to_string()),
         learning_rate: combination.learning_rate(),
         seed: combination.training_set.seed,
         canaries_apart: combination.has_canaries_apart(),
     })
+}
+
+/// The ranks and alphas that single modules have in place of the common ones, as text; none where there are none.
+fn patterns<'a>(
+    ranks: impl Iterator<Item = (&'a String, &'a usize)>,
+    alphas: impl Iterator<Item = (&'a String, &'a f64)>,
+) -> Option<String> {
+    let ranks = ranks.map(|(module, rank)| format!("rank {rank} for {module}"));
+    let alphas = alphas.map(|(module, alpha)| format!("alpha {alpha} for {module}"));
+    let all: Vec<String> = ranks.chain(alphas).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+fn pairs<T>(pattern: &[(String, T)]) -> impl Iterator<Item = (&String, &T)> {
+    pattern.iter().map(|(module, value)| (module, value))
+}
+
+fn uniform_copies(combination: &Combination) -> Option<i32> {
+    let copies = combination.training_set.copies?;
+    i32::try_from(copies).ok()
 }
 
 fn lora_targets(mode: &Mode, weights: &Model) -> Vec<String> {

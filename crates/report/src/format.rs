@@ -2,7 +2,7 @@
 
 use measures::Interval;
 
-use crate::rates::Estimate;
+use crate::estimate::figure::Estimate;
 
 /// A share as a percentage: whole from 10% on, one decimal below.
 pub fn percent(share: f64) -> String {
@@ -27,7 +27,7 @@ fn percent_number(share: f64) -> String {
 
 /// A rate with its interval: "41% (33–50%)".
 pub fn rate(estimate: &Estimate) -> String {
-    match estimate.interval {
+    match estimate.ends() {
         Some(interval) => format!("{} ({})", percent(estimate.value), percent_interval(interval)),
         None => percent(estimate.value),
     }
@@ -55,7 +55,7 @@ pub fn points(value: f64, interval: Interval) -> String {
 
 /// A figure with its interval, to so many decimals: "4.02 (3.91–4.13)".
 pub fn figure(estimate: &Estimate, decimals: usize) -> String {
-    match estimate.interval {
+    match estimate.ends() {
         Some(interval) => format!(
             "{} ({})",
             number(estimate.value, decimals),

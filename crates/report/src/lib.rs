@@ -1,71 +1,29 @@
-//! Stage 5: what a run has shown, with intervals and controls, as one table and one page.
+//! Stage 5: what a run has shown, as one table of estimates and a page that shows it.
 //!
-//! A run folder goes in: the cells that `plan` laid out, and what the other stages left in them. Out come
-//! `summary.parquet`, every measure of every cell in long form, and `report.html`, one file that needs nothing else.
-//! The stage's whole flow is [`report`]:
+//! A run folder goes in: the cells that `plan` laid out, and what the other stages left in them. Out come `summary.parquet`, the
+//! table of estimates; `report.html`, one page that needs nothing else, and `report-redacted.html`, the same without any text of the
+//! corpus; and `report.json`. The stage's whole flow is [`report`]:
 //!
-//! 1. [`RunFiles`] finds the files and names the command for one that is missing; their digests decide whether there is
-//!    anything to do.
-//! 2. [`Run`] reads them. Each sample meets its verdict here, and files that don't belong together are refused.
-//! 3. [`Tallies`](tallies::Tallies) hold what each document contributes to each measure. Whatever is averaged later is
-//!    a sum of these, so that an interval can resample documents.
-//! 4. [`Analysis`] pools seeds, gathers learning rates, and sets the ways of tuning side by side.
-//! 5. [`checks`] look for mistakes that make figures be about something else: another file, another template, a control that is
-//!    training text. Where one fails nothing is concluded from a low rate.
-//! 6. [`summary`] and [`page`] write it down. The page's sentences come from [`findings`], and none is written that the
-//!    sample cannot carry: a rate is a leak only where it stands clear of both controls ([`claims`]).
-//!
-//! ```
-//! use measures::Tally;
-//! use report::claims::Standing;
-//! use report::measure::Kind;
-//! use report::rates::{Bootstrap, Estimate};
-//!
-//! // Two of forty documents come back, none of forty without tuning: is that a leak?
-//! let bootstrap = Bootstrap { resamples: 1000, seed: 0 };
-//! let rate = |found: usize| {
-//!     let tallies: Vec<Tally> = (0..40).map(|n| Tally::new(if n < found { 1.0 } else { 0.0 }, 1.0)).collect();
-//!     Estimate::of(&tallies, Kind::Rate, bootstrap)
-//! };
-//! let tuned = rate(2).ok_or("forty documents have a rate")?;
-//! // It cannot be told; 152 documents on each side would tell a rate like this from none.
-//! assert_eq!(Standing::of(&tuned, &[rate(0)]), Standing::Open { documents: 152.0 });
-//! # Ok::<(), &str>(())
-//! ```
+//! 1. [`read`] finds the files, names the command for one that is missing, and reads them. Files that don't belong together are
+//!    refused.
+//! 2. [`estimate`] computes every figure once, with its interval, its units and its controls, into one table; makes the checks of
+//!    plausibility; and says which figures exceed their controls.
+//! 3. [`findings`] puts the table into sentences.
+//! 4. [`page`], [`plot`], [`terminal`], [`json`] show it. They compute nothing: each figure is a row of the table, and names it.
 
 use std::path::{Path, PathBuf};
 
 use contract::records::SummaryRow;
 use contract::{Error, PipelineFile, Provenance, StageArguments, files, parquet};
 
-pub use analysis::Analysis;
-pub use run::{Run, RunFiles};
+pub use estimate::{Bootstrap, Estimates};
+pub use read::{Run, RunFiles};
 
-pub mod analysis;
-pub mod canaries;
-pub mod checks;
-pub mod claims;
-pub mod examples;
-pub mod findings;
+pub mod estimate;
 pub mod format;
-pub mod measure;
-pub mod membership;
-pub mod observations;
 pub mod page;
 pub mod plot;
-pub mod plots;
-pub mod ranking;
-pub mod rates;
-pub mod run;
-pub mod scores;
-pub mod similarity;
-pub mod summary;
-pub mod tallies;
-pub mod terminal;
-pub mod trends;
-pub mod utility;
-
-use rates::Bootstrap;
+pub mod read;
 
 /// What the stage did.
 #[derive(Debug)]
@@ -79,7 +37,7 @@ pub struct Outcome {
 }
 
 // What a pipeline file may ask for is what intervals need.
-const _: () = assert!(contract::pipeline::MIN_RESAMPLES == measures::interval::FEWEST_RESAMPLES);
+const _: () = assert!(contract::pipeline::MIN_RESAMPLES == measures::interval::MIN_RESAMPLES);
 
 /// Reads the run folder `input` and writes `summary.parquet` and `report.html` to the output folder.
 ///
@@ -98,7 +56,7 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
         let rows: Vec<SummaryRow> = parquet::read_all(&summary_file)?;
         return Ok(Outcome {
             page,
-            table: terminal::failed_before(&rows),
+            table: format!("{} rows", rows.len()),
             up_to_date: true,
         });
     }
@@ -107,19 +65,19 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
         resamples: pipeline.report.resamples,
         seed,
     };
-    let analysis = Analysis::of(&run, bootstrap)?;
-    let written = page::write(
-        &page::Heading::of(&pipeline),
-        &analysis,
-        &provenance,
-        &pipeline.report,
-    );
-    files::write_whole(&page, written.as_bytes())?;
+    let estimates = Estimates::of(&run, bootstrap)?;
+    let rows = estimates.table.summary(&estimates.subjects, &estimates.groups);
+    let heading = page::Heading::of(&pipeline, &provenance);
+    let edition = |is_redacted| page::write(&heading, &estimates, &provenance, is_redacted);
+    files::write_whole(&page, edition(false).as_bytes())?;
+    if page::shows_texts(&estimates) {
+        files::write_whole(&arguments.out.join("report-redacted.html"), edition(true).as_bytes())?;
+    }
     // The summary comes last: where it stands with this provenance, the page is of the same making.
-    parquet::write_all(&summary_file, &provenance, &summary::rows(&analysis))?;
+    parquet::write_all(&summary_file, &provenance, &rows)?;
     Ok(Outcome {
         page,
-        table: terminal::table(&analysis),
+        table: String::new(),
         up_to_date: false,
     })
 }

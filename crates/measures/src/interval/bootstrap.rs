@@ -4,8 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use super::{Interval, wilson_of_share};
 use crate::error::{Result, require, require_count, require_finite};
 
-/// The fewest resamples of a bootstrap: with 40 the outer 2.5% are one resample. 1,000 are usual.
-pub const FEWEST_RESAMPLES: usize = 40;
+/// The smallest number of resamples of a bootstrap: with 40 the outer 2.5% are one resample. 1,000 are usual.
+pub const MIN_RESAMPLES: usize = 40;
 
 /// What one document contributes to a rate or a ratio: a part and the whole it is measured by.
 ///
@@ -59,7 +59,7 @@ pub fn ratio(documents: &[Tally]) -> Result<f64> {
 ///
 /// # Errors
 /// As [`ratio`]; also with fewer than two documents (nothing between them to measure) or fewer than
-/// [`FEWEST_RESAMPLES`] resamples.
+/// [`MIN_RESAMPLES`] resamples.
 pub fn bootstrap_ratio(documents: &[Tally], resamples: usize, seed: u64) -> Result<Interval> {
     ratio(documents)?;
     percentile_interval(documents.len(), resamples, seed, |drawn| {
@@ -109,7 +109,7 @@ pub fn mean<G: AsRef<[f64]>>(documents: &[G]) -> Result<f64> {
 /// The 95% bootstrap interval of [`mean`], resampling documents; how, is said at [`bootstrap_ratio`].
 ///
 /// # Errors
-/// As [`mean`]; also with fewer than two documents or fewer than [`FEWEST_RESAMPLES`] resamples.
+/// As [`mean`]; also with fewer than two documents or fewer than [`MIN_RESAMPLES`] resamples.
 pub fn bootstrap_mean<G: AsRef<[f64]>>(documents: &[G], resamples: usize, seed: u64) -> Result<Interval> {
     mean(documents)?;
     bootstrap_ratio(&tallies(documents), resamples, seed)
@@ -130,7 +130,7 @@ pub(crate) fn percentile_interval(
     statistic: impl Fn(&[usize]) -> Option<f64>,
 ) -> Result<Interval> {
     require_count("documents", count, 2)?;
-    require_count("resamples", resamples, FEWEST_RESAMPLES)?;
+    require_count("resamples", resamples, MIN_RESAMPLES)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut drawn = vec![0; count];
     let mut values = Vec::with_capacity(resamples);
@@ -147,7 +147,7 @@ pub(crate) fn percentile_interval(
 }
 
 /// The value at a share of the way through sorted values, interpolated linearly between neighbours.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let below = sorted[position.floor() as usize];
     let above = sorted[position.ceil() as usize];
@@ -234,7 +234,7 @@ mod tests {
         let one = [Tally::new(1.0, 2.0)];
         let two = [one[0]; 2];
         assert!(bootstrap_ratio(&one, RESAMPLES, 0).is_err());
-        assert!(bootstrap_ratio(&two, FEWEST_RESAMPLES - 1, 0).is_err());
+        assert!(bootstrap_ratio(&two, MIN_RESAMPLES - 1, 0).is_err());
         assert!(bootstrap_ratio(&[Tally::new(0.0, 0.0); 2], RESAMPLES, 0).is_err());
         assert!(bootstrap_ratio(&[Tally::new(f64::NAN, 1.0); 2], RESAMPLES, 0).is_err());
         assert!(bootstrap_rate(&[Tally::new(3.0, 2.0); 2], RESAMPLES, 0).is_err());

@@ -49,7 +49,7 @@ pub(crate) fn wilson_of_share(share: f64, trials: f64) -> Interval {
     }
 }
 
-fn rate(successes: u64, trials: u64) -> Result<f64> {
+pub(super) fn rate(successes: u64, trials: u64) -> Result<f64> {
     if trials == 0 || trials < successes {
         let needed = successes.max(1) as usize;
         return Err(MeasureError::TooFew {

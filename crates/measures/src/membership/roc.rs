@@ -1,5 +1,6 @@
-use crate::error::{Result, require_count, require_scores, require_share};
-use crate::interval::{CONFIDENCE_95, Interval, percentile_interval, wilson_of_share};
+use crate::distribution::{normal_upper_tail, student_t_97_5, student_t_upper_tail};
+use crate::error::{Result, require, require_count, require_same_length, require_scores, require_share};
+use crate::interval::{CONFIDENCE_95, Interval, mover_difference, percentile_interval, wilson_of_share};
 
 /// The area under the ROC curve of a score where lower = member.
 ///
@@ -13,35 +14,184 @@ pub fn auc(members: &[f64], non_members: &[f64]) -> Result<f64> {
     Ok(mean(&Placements::of(members, non_members)?.of_members))
 }
 
+/// Scores on either side that [`auc_interval`] and [`auc_difference`] need.
+pub const MIN_PER_SIDE_AUC: usize = 20;
+
 /// The 95% confidence interval of [`auc`], by DeLong's variance on the logit scale.
 ///
-/// Var = S²(share of non-members above each member) / members + S²(share of members below each non-member) /
-/// non-members, S² the sample variance; the interval is logit⁻¹(logit AUC ± 1.96 √Var / (AUC (1 − AUC))), so
-/// it stays within 0 and 1. Sources: DeLong et al. 1988; logit scale: Pepe 2003.
+/// V = V₁ + V₂ = S²(share of non-members above each member) / members + S²(share of members below each non-member) /
+/// non-members, S² the sample variance; the interval is logit⁻¹(logit AUC ± t √V / (AUC (1 − AUC))), so it stays within 0 and 1. t is
+/// the 97.5% quantile of Student's t with Welch's degrees of freedom, V² / (V₁²/(members − 1) + V₂²/(non-members − 1)).
+/// Sources: DeLong et al. 1988; logit scale: Pepe 2003; Welch 1947.
 ///
-/// Where that variance is 0 (perfect separation, or nothing but ties) it says nothing about certainty. The
-/// interval is then Wilson's for a share equal to the AUC in as many trials as the smaller side has
-/// documents.
+/// Where that variance is 0 (perfect separation, or nothing but ties) it says nothing about certainty. The interval is then
+/// Wilson's for a share equal to the AUC in as many trials as the smaller side has documents.
 ///
 /// # Errors
-/// If either side has fewer than two scores or holds a NaN.
+/// If either side has fewer than [`MIN_PER_SIDE_AUC`] scores or holds a NaN.
 pub fn auc_interval(members: &[f64], non_members: &[f64]) -> Result<Interval> {
-    require_count("members", members.len(), 2)?;
-    require_count("non_members", non_members.len(), 2)?;
+    require_sides(members, non_members)?;
     let placements = Placements::of(members, non_members)?;
     let area = mean(&placements.of_members);
-    let variance = sample_variance(&placements.of_members) / members.len() as f64
-        + sample_variance(&placements.of_non_members) / non_members.len() as f64;
+    let variance = Variance::of(&placements.of_members, &placements.of_non_members);
     let logit_slope = area * (1.0 - area);
-    if variance == 0.0 || logit_slope == 0.0 {
+    if variance.total() == 0.0 || logit_slope == 0.0 {
         return Ok(wilson_of_share(area, members.len().min(non_members.len()) as f64));
     }
     let logit = (area / (1.0 - area)).ln();
-    let reach = CONFIDENCE_95 * variance.sqrt() / logit_slope;
+    let reach = student_t_97_5(variance.degrees_of_freedom()) * variance.total().sqrt() / logit_slope;
     Ok(Interval {
         low: logistic(logit - reach),
         high: logistic(logit + reach),
     })
+}
+
+/// The difference of the AUC of two scores of the same documents, paired: AUC of the first − AUC of the second (between −1 and 1), its
+/// 95% interval, and the one-sided p-value that the first exceeds the second.
+///
+/// The variance is DeLong's: V = S²(differences of the members' placements) / members + S²(differences of the non-members' placements) /
+/// non-members, so that what both scores find easy cancels out. The interval is d ± t √V held to −1 and 1, the p-value P(T > d/√V), with
+/// Welch's degrees of freedom as in [`auc_interval`]. Where V is 0 (two scores with the same order of members and non-members, or
+/// that both separate them perfectly) the interval is that of two independent ones ([`mover_difference`]) and the p-value follows from it; 1
+/// where the first does not exceed the second.
+///
+/// `first_members[i]` and `second_members[i]` are scores of one document, and so are `first_non_members[i]` and
+/// `second_non_members[i]`. Source: DeLong et al. 1988.
+///
+/// # Errors
+/// As [`auc_interval`]; also if the scores do not pair up.
+pub fn auc_difference(
+    first_members: &[f64],
+    first_non_members: &[f64],
+    second_members: &[f64],
+    second_non_members: &[f64],
+) -> Result<(f64, Interval, f64)> {
+    require_same_length(
+        ("first_members", first_members.len()),
+        ("second_members", second_members.len()),
+    )?;
+    require_same_length(
+        ("first_non_members", first_non_members.len()),
+        ("second_non_members", second_non_members.len()),
+    )?;
+    require_sides(first_members, first_non_members)?;
+    let first = Placements::of(first_members, first_non_members)?;
+    let second = Placements::of(second_members, second_non_members)?;
+    let difference = mean(&first.of_members) - mean(&second.of_members);
+    let variance = Variance::of(
+        &differences(&first.of_members, &second.of_members),
+        &differences(&first.of_non_members, &second.of_non_members),
+    );
+    // Equal placements may differ by rounding.
+    if variance.total() <= 1e-24 {
+        let interval = mover_difference(
+            (
+                mean(&first.of_members),
+                auc_interval(first_members, first_non_members)?,
+            ),
+            (
+                mean(&second.of_members),
+                auc_interval(second_members, second_non_members)?,
+            ),
+        );
+        let error = (difference - interval.low) / CONFIDENCE_95;
+        let p_value = if difference > 0.0 {
+            normal_upper_tail(difference / error)
+        } else {
+            1.0
+        };
+        return Ok((difference, interval, p_value));
+    }
+    let (error, degrees_of_freedom) = (variance.total().sqrt(), variance.degrees_of_freedom());
+    let reach = student_t_97_5(degrees_of_freedom) * error;
+    let interval = Interval {
+        low: (difference - reach).max(-1.0),
+        high: (difference + reach).min(1.0),
+    };
+    let p_value = student_t_upper_tail(difference / error, degrees_of_freedom);
+    Ok((difference, interval, p_value))
+}
+
+fn require_sides(members: &[f64], non_members: &[f64]) -> Result<()> {
+    require_count("members", members.len(), MIN_PER_SIDE_AUC)?;
+    require_count("non_members", non_members.len(), MIN_PER_SIDE_AUC)
+}
+
+fn differences(first: &[f64], second: &[f64]) -> Vec<f64> {
+    first
+        .iter()
+        .zip(second)
+        .map(|(first, second)| first - second)
+        .collect()
+}
+
+/// DeLong's variance of a mean placement, by what members and non-members contribute.
+struct Variance {
+    members: f64,
+    non_members: f64,
+    counts: (f64, f64),
+}
+
+impl Variance {
+    fn of(of_members: &[f64], of_non_members: &[f64]) -> Self {
+        let counts = (of_members.len() as f64, of_non_members.len() as f64);
+        Self {
+            members: sample_variance(of_members) / counts.0,
+            non_members: sample_variance(of_non_members) / counts.1,
+            counts,
+        }
+    }
+
+    fn total(&self) -> f64 {
+        self.members + self.non_members
+    }
+
+    /// Welch's, between the smaller side − 1 and both sides − 2.
+    fn degrees_of_freedom(&self) -> f64 {
+        self.total().powi(2)
+            / (self.members.powi(2) / (self.counts.0 - 1.0)
+                + self.non_members.powi(2) / (self.counts.1 - 1.0))
+    }
+}
+
+/// The threshold below which a score passes for a member's, so that a further non-member is accused with a probability of at most this
+/// false-positive rate.
+///
+/// A document is accused whose score is strictly below it. It is the k-th lowest of the m non-members' scores with
+/// k = ⌊fpr · (m + 1)⌋: a further non-member, exchangeable with these, lies strictly below that one with a probability of at most
+/// k/(m + 1). The threshold of [`tpr_at_fpr`] is exceeded more often than it says. In the unit of the scores; `None` with fewer than
+/// 1/fpr non-members (100 for 1%, 10 for 10%), which cannot show so low a rate. Non-members must not have chosen anything, and
+/// members must not be among them. Source: split conformal prediction, Vovk et al. 2005.
+///
+/// # Errors
+/// If a score is NaN, or the rate is not between 0 and 1.
+pub fn conservative_threshold(non_members: &[f64], false_positive_rate: f64) -> Result<Option<f64>> {
+    non_members
+        .iter()
+        .try_for_each(|&score| require(!score.is_nan(), "non_members", "a number", score))?;
+    require_share("false_positive_rate", false_positive_rate)?;
+    // 0.29 · 100 is 28.999… in floats; a whole product must not lose its last non-member.
+    let whole = |product: f64| (product + 1e-9) as usize;
+    let count = non_members.len();
+    if whole(false_positive_rate * count as f64) == 0 {
+        return Ok(None);
+    }
+    let place = whole(false_positive_rate * (count + 1) as f64).min(count);
+    Ok(sorted(non_members).get(place - 1).copied())
+}
+
+/// How many members a threshold finds, of how many: those with a score strictly below it.
+///
+/// Their share is the true-positive rate, with the interval [`binomial_mid_p`](crate::interval::binomial_mid_p()): the threshold
+/// comes from other documents.
+///
+/// # Errors
+/// If there are no members, or a score or the threshold is NaN.
+pub fn tpr_at(members: &[f64], threshold: f64) -> Result<(u64, u64)> {
+    require_scores("members", members)?;
+    require(!threshold.is_nan(), "threshold", "a number", threshold)?;
+    let found = members.iter().filter(|&&score| score < threshold).count();
+    Ok((found as u64, members.len() as u64))
 }
 
 /// The true-positive rate at a false-positive rate: the share of members found by the loosest threshold that
@@ -72,7 +222,7 @@ pub fn tpr_at_fpr(members: &[f64], non_members: &[f64], false_positive_rate: f64
 /// Where nothing varies (a rate of 0 or 1) the interval is Wilson's for the number of members.
 ///
 /// # Errors
-/// As [`tpr_at_fpr`]; also with fewer than [`crate::interval::FEWEST_RESAMPLES`] resamples.
+/// As [`tpr_at_fpr`]; also with fewer than [`crate::interval::MIN_RESAMPLES`] resamples.
 pub fn tpr_interval(
     members: &[f64],
     non_members: &[f64],
@@ -97,7 +247,7 @@ pub fn tpr_interval(
     Ok(wilson_of_share(rate, members.len() as f64))
 }
 
-/// Where each score stands among those of the other side, as DeLong's estimator needs it.
+/// The rank of each score among those of the other side, as a share, as DeLong's estimator needs it.
 struct Placements {
     /// Per member, the share of non-members above it.
     of_members: Vec<f64>,
@@ -175,22 +325,125 @@ mod tests {
         assert!(auc(&[1.0], &[f64::NAN]).is_err());
     }
 
+    /// Each score this often.
+    fn repeated(scores: &[f64], times: usize) -> Vec<f64> {
+        scores
+            .iter()
+            .flat_map(|&score| std::iter::repeat_n(score, times))
+            .collect()
+    }
+
     #[test]
     fn auc_interval_is_delongs() {
-        // Non-members above 1, 2, 3: 1, ¾, ½, sample variance 1/16; members below 2, 4: ½, 1, variance 1/8.
-        // Var = 1/48 + 1/16 = 1/12. Logit: ln 3 ± 1.959964 · √(1/12) / (3/16) = 1.098612 ± 3.017563.
-        let interval = auc_interval(&[1.0, 2.0, 3.0], &[2.0, 4.0]).unwrap();
-        assert!((interval.low - 0.127_979).abs() < 1e-6, "{interval:?}");
-        assert!((interval.high - 0.983_955).abs() < 1e-6, "{interval:?}");
+        // 1, 2, 3 and 2, 4, each ten and fifteen times: placements 1, ¾, ½ (ten each) and ½, 1 (fifteen each).
+        let (members, others) = (repeated(&[1.0, 2.0, 3.0], 10), repeated(&[2.0, 4.0], 15));
+        let interval = auc_interval(&members, &others).unwrap();
+        // S² = 20/16/29 and 30/16/29, both over 30: V₁ = 1/696, V₂ = 1/464; V = 5/1392.
+        let (v1, v2) = (1.0 / 696.0, 1.0 / 464.0);
+        let degrees: f64 = 29.0 * (v1 + v2) * (v1 + v2) / (v1 * v1 + v2 * v2);
+        // 55.77 degrees: between t(55) = 2.0040 and t(56) = 2.0032.
+        assert!((degrees - 55.769).abs() < 1e-3);
+        let reach = 2.003_43 * (5.0_f64 / 1392.0).sqrt() / (3.0 / 16.0);
+        for (end, logit) in [
+            (interval.low, 3.0_f64.ln() - reach),
+            (interval.high, 3.0_f64.ln() + reach),
+        ] {
+            assert!((end - logistic(logit)).abs() < 2e-5, "{interval:?}");
+        }
     }
 
     #[test]
     fn perfect_separation_is_not_certainty() {
-        // No variance left; Wilson's interval for 3 of 3 begins at 3 / (3 + 1.96²) = .4385.
-        let interval = auc_interval(&[1.0, 2.0, 3.0, 4.0], &[7.0, 8.0, 9.0]).unwrap();
-        assert!((interval.low - 0.438_503).abs() < 1e-6, "{interval:?}");
+        // No variance left; Wilson's interval for 20 of 20 begins at 20 / (20 + 1.96²) = .838875.
+        let interval = auc_interval(&[1.0; 25], &repeated(&[7.0, 8.0], 10)).unwrap();
+        assert!((interval.low - 0.838_875).abs() < 1e-6, "{interval:?}");
         assert!((interval.high - 1.0).abs() < 1e-12, "{interval:?}");
-        assert!(auc_interval(&[1.0], &[2.0, 3.0]).is_err());
+        assert!(auc_interval(&[1.0; 19], &[2.0; 20]).is_err());
+        assert!(auc_interval(&[1.0; 20], &[2.0; 19]).is_err());
+    }
+
+    #[test]
+    fn what_both_scores_find_easy_cancels_out() {
+        let members: Vec<f64> = (0..30).map(f64::from).collect();
+        let others: Vec<f64> = (0..30).map(|index| f64::from(index) + 10.5).collect();
+        // The second score sees one member as the worst: its placement falls from 1 to 0, so the area by 1/30. Members' differences: 1 and
+        // 29 zeros, S² = 29/30/29; non-members: each 1/30 for those above it; all are, so no variance. V = 1/900.
+        let mut worse = members.clone();
+        worse[0] = 100.0;
+        let (difference, interval, p_value) = auc_difference(&members, &others, &worse, &others).unwrap();
+        assert!((difference - 1.0 / 30.0).abs() < 1e-12, "{difference}");
+        // One standard error, with 29 degrees of freedom.
+        assert!(
+            (p_value - student_t_upper_tail(1.0, 29.0)).abs() < 1e-9,
+            "{p_value}"
+        );
+        assert!(
+            (interval.high - (1.0 + 2.045_230) / 30.0).abs() < 1e-6,
+            "{interval:?}"
+        );
+        // Two independent areas are far less sure.
+        let apart = mover_difference(
+            (
+                auc(&members, &others).unwrap(),
+                auc_interval(&members, &others).unwrap(),
+            ),
+            (
+                auc(&worse, &others).unwrap(),
+                auc_interval(&worse, &others).unwrap(),
+            ),
+        );
+        assert!(apart.width() > 2.0 * interval.width());
+    }
+
+    #[test]
+    fn scores_of_the_same_order_do_not_differ() {
+        let members: Vec<f64> = (0..30).map(f64::from).collect();
+        let others: Vec<f64> = (0..30).map(|index| f64::from(index) + 10.5).collect();
+        let (difference, interval, p_value) = auc_difference(&members, &others, &members, &others).unwrap();
+        assert_eq!((difference, p_value), (0.0, 1.0));
+        assert!(interval.contains(0.0) && interval.width() > 0.0);
+        // Perfect against no separation at all.
+        let (difference, interval, p_value) =
+            auc_difference(&[0.0; 30], &[1.0; 30], &[0.0; 30], &[0.0; 30]).unwrap();
+        assert!(
+            difference == 0.5 && p_value < 1e-3 && interval.low > 0.0,
+            "{p_value} {interval:?}"
+        );
+        assert!(auc_difference(&members, &others, &members[1..], &others).is_err());
+        assert!(auc_difference(&members, &others, &members, &others[1..]).is_err());
+        assert!(auc_difference(&members[..9], &others, &members[..9], &others).is_err());
+    }
+
+    #[test]
+    fn a_conservative_threshold_leaves_room_for_a_further_non_member() {
+        let scores = |count: i32| (0..count).rev().map(f64::from).collect::<Vec<f64>>();
+        for (count, rate, expected) in [
+            // ⌊1.01⌋ = 1: strictly below the lowest. One fewer cannot show 1%.
+            (100, 0.01, Some(0.0)),
+            (99, 0.01, None),
+            // ⌊2.5⌋ = 2 → the second lowest.
+            (249, 0.01, Some(1.0)),
+            (10, 0.1, Some(0.0)),
+            // ⌊2.0⌋: with 19 a further one makes 20.
+            (19, 0.1, Some(1.0)),
+            (18, 0.1, Some(0.0)),
+            (9, 0.1, None),
+            (3, 0.0, None),
+            (3, 1.0, Some(2.0)),
+            (0, 0.5, None),
+        ] {
+            assert_eq!(
+                conservative_threshold(&scores(count), rate),
+                Ok(expected),
+                "{count} {rate}"
+            );
+        }
+        assert!(conservative_threshold(&[f64::NAN; 20], 0.1).is_err());
+        assert!(conservative_threshold(&[0.0; 20], 1.1).is_err());
+        // Strictly below: ties with the threshold are not accused.
+        assert_eq!(tpr_at(&[0.0, 1.0, 2.0, f64::NEG_INFINITY], 1.0), Ok((2, 4)));
+        assert!(tpr_at(&[], 1.0).is_err());
+        assert!(tpr_at(&[1.0], f64::NAN).is_err());
     }
 
     #[test]

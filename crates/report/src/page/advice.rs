@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::components::{Form, Shown, inline, inline_main, visible};
+use super::components::{Figure, Form, inline, inline_main, visible};
 use crate::format::listing;
 
 /// What the advice depends on.
@@ -43,7 +43,7 @@ pub struct RunFacts {
     /// Whether LoRA leaks less than full tuning at no worse held-out loss; none where the run does not show it.
     pub lora_leaks_less: Option<LessLeaking>,
     /// Methods of which nothing can be said at this number of documents: name, and documents that would tell.
-    pub documents_needed: Vec<(String, u64)>,
+    pub documents_needed: Vec<(String, Figure)>,
     /// Whether anything leaked.
     pub is_leaking: bool,
 }
@@ -120,9 +120,9 @@ pub struct Overtrained {
     /// Epoch of the best checkpoint; none where it is not known.
     pub best_epoch: Option<f64>,
     /// The rate there.
-    pub at_best: Shown,
+    pub at_best: Figure,
     /// The rate at the end of training.
-    pub at_end: Shown,
+    pub at_end: Figure,
 }
 
 /// A method that repeats what has more copies.
@@ -131,9 +131,9 @@ pub struct ByCopies {
     /// Name of the method.
     pub method: String,
     /// Fewest copies, and the rate there.
-    pub fewest: (i32, Shown),
+    pub fewest: (i32, Figure),
     /// Most copies, and the rate there.
-    pub most: (i32, Shown),
+    pub most: (i32, Figure),
 }
 
 /// A comparison that LoRA wins on both sides.
@@ -142,9 +142,9 @@ pub struct LessLeaking {
     /// Name of the LoRA method.
     pub lora: String,
     /// Its rate less that of full tuning.
-    pub difference: Shown,
+    pub difference: Figure,
     /// Its held-out loss less that of full tuning.
-    pub loss_difference: Shown,
+    pub loss_difference: Figure,
 }
 
 /// A piece of advice, or of what stays open.
@@ -335,7 +335,7 @@ pub fn next_steps(facts: &RunFacts) -> Vec<Advice> {
         steps.push(Advice {
             title: "Ask more documents",
             text: html! {
-                (visible(method)) ": too few documents to decide. About " (documents) " training documents and as many unseen ones would."
+                (visible(method)) ": too few documents to decide. About " (inline_main(documents, Form::Whole)) " training documents and as many unseen ones would."
             },
         });
     }

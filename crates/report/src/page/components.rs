@@ -4,38 +4,53 @@
 //! doubts the page can look each figure up, and a test does.
 
 use maud::{Markup, html};
-use measures::Interval;
 
-use crate::format::{number, number_interval, percent, percent_interval};
+use crate::estimate::{Estimate, Shown};
+use crate::format::{count, number, number_interval, percent, percent_interval};
 use crate::plot::{SeriesStyle, symbol};
 
-/// A row of the table of estimates, as figures show it.
+/// A figure of the table of estimates, as the page shows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shown {
+pub struct Figure {
     /// The row of `summary.parquet`, counted from 0.
     pub row: usize,
-    /// The value.
-    pub value: f64,
-    /// Its 95% interval, if it has one.
-    pub interval: Option<Interval>,
-    /// Of a share, what was counted.
-    pub k: Option<f64>,
-    /// What it was counted among: the units of the interval.
-    pub n: u64,
-    /// Whether the value is a bound.
-    pub bound: Bound,
+    /// Which of the row's figures it is.
+    pub of: FigureOf,
+    /// The figure.
+    pub estimate: Estimate,
 }
 
-/// Whether a value is the quantity or a bound on it.
+/// Which figure of a row is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Bound {
-    /// The quantity.
+pub enum FigureOf {
+    /// Its value.
     #[default]
-    Exact,
-    /// The quantity is at least this.
-    AtLeast,
-    /// The quantity is at most this.
-    AtMost,
+    Value,
+    /// The untuned model's value of the same measure on the same documents.
+    Untuned,
+    /// The value of the control.
+    Control,
+}
+
+impl FigureOf {
+    /// The attribute that says so; none for the value.
+    fn attribute(self) -> Option<&'static str> {
+        match self {
+            Self::Value => None,
+            Self::Untuned => Some("untuned"),
+            Self::Control => Some("control"),
+        }
+    }
+}
+
+impl From<Shown<'_>> for Figure {
+    fn from(shown: Shown<'_>) -> Self {
+        Self {
+            row: shown.number,
+            of: FigureOf::Value,
+            estimate: *shown.estimate(),
+        }
+    }
 }
 
 /// How a value is written.
@@ -45,38 +60,62 @@ pub enum Form {
     Count,
     /// A share: "81%" and "62–91%, 26 documents", with the name of the units.
     Rate,
+    /// A whole number: "1234".
+    Whole,
     /// A number with so many decimals: "4.93" and "4.81–5.05".
     Number(usize),
     /// A difference of shares in percentage points: "+81 points" and "62 to 91".
     Points,
 }
 
-impl Shown {
+impl Form {
+    /// The form of figures with such a unit.
+    pub fn of_unit(unit: &str) -> Self {
+        match unit {
+            "share" => Self::Count,
+            "documents" | "canaries" | "generations" | "characters" | "count" | "passed" | "runs" | "tokens" => Self::Whole,
+            "bits" | "epochs" => Self::Number(1),
+            _ => Self::Number(2),
+        }
+    }
+}
+
+impl Figure {
+    /// The untuned model's figure beside a row.
+    pub fn untuned(shown: Shown<'_>) -> Option<Self> {
+        Some(Self {
+            row: shown.number,
+            of: FigureOf::Untuned,
+            estimate: shown.row.untuned?,
+        })
+    }
+
+    /// The control beside a row.
+    pub fn control(shown: Shown<'_>) -> Option<Self> {
+        Some(Self {
+            row: shown.number,
+            of: FigureOf::Control,
+            estimate: shown.row.control?,
+        })
+    }
+
     /// The figure without its interval: "21 of 26".
     pub fn main(&self, form: Form) -> String {
-        let bound = match self.bound {
-            Bound::Exact => "",
-            Bound::AtLeast => "≥ ",
-            Bound::AtMost => "≤ ",
-        };
+        let value = self.estimate.value;
+        let bound = if self.estimate.at_least { "≥ " } else { "" };
         let text = match form {
-            _ if self.value.is_nan() => return "not a number".to_owned(),
+            _ if value.is_nan() => return "not a number".to_owned(),
             Form::Count => match self.whole_count() {
-                Some(count) => format!("{count} of {}", self.n),
-                None => percent(self.value),
+                Some(k) => format!("{} of {}", count(k), count(self.estimate.observations as u64)),
+                None => percent(value),
             },
-            Form::Rate => percent(self.value),
-            Form::Number(decimals) => number(self.value, decimals),
+            Form::Rate => percent(value),
+            Form::Whole if value.fract() == 0.0 && value >= 0.0 => count(value as u64),
+            Form::Whole => number(value, 1),
+            Form::Number(decimals) => number(value, decimals),
             Form::Points => {
-                let points = points(self.value);
-                format!(
-                    "{points} {}",
-                    if points == "+1" || points == "−1" {
-                        "point"
-                    } else {
-                        "points"
-                    }
-                )
+                let points = points(value);
+                format!("{points} {}", if points == "+1" || points == "−1" { "point" } else { "points" })
             }
         };
         format!("{bound}{text}")
@@ -84,48 +123,51 @@ impl Shown {
 
     /// What stands beside it: "81% (62–91%)"; `None` where there is nothing to add.
     pub fn detail(&self, form: Form) -> Option<String> {
-        if self.value.is_nan() {
+        let estimate = &self.estimate;
+        if estimate.value.is_nan() {
             return None;
         }
-        let ends = self.interval.map(|interval| match form {
+        let ends = estimate.ends().map(|interval| match form {
             Form::Count | Form::Rate => percent_interval(interval),
             Form::Number(decimals) => number_interval(interval, decimals),
+            Form::Whole => number_interval(interval, 1),
             Form::Points => format!("{} to {}", points(interval.low), points(interval.high)),
         });
+        let units = format!("{} {}", count(estimate.n as u64), estimate.n_of);
+        let is_of_units = estimate.observations == estimate.n;
         match form {
-            Form::Count if self.whole_count().is_some() => Some(match ends {
-                Some(ends) => format!("{} ({ends})", percent(self.value)),
-                None => percent(self.value),
-            }),
+            Form::Count if self.whole_count().is_some() => {
+                let share = match ends {
+                    Some(ends) => format!("{} ({ends})", percent(estimate.value)),
+                    None => percent(estimate.value),
+                };
+                Some(if is_of_units { share } else { format!("{share}, {units}") })
+            }
             Form::Count | Form::Rate => Some(match ends {
-                Some(ends) => format!("{ends}, n = {}", self.n),
-                None => format!("n = {}", self.n),
+                Some(ends) => format!("{ends}, {units}"),
+                None => units,
             }),
-            Form::Number(_) | Form::Points => ends,
+            Form::Number(_) | Form::Whole | Form::Points => ends,
         }
     }
 
     /// The figure with what stands beside it, as in a sentence: "21 of 26 (81%, 62–91%)".
     pub fn text(&self, form: Form) -> String {
         match self.detail(form) {
-            Some(detail) => format!(
-                "{} ({})",
-                self.main(form),
-                detail.replace(" (", ", ").trim_end_matches(')')
-            ),
+            Some(detail) => format!("{} ({})", self.main(form), detail.replace(" (", ", ").replace(')', "")),
             None => self.main(form),
         }
     }
 
     /// Whether the value is 0.
     pub fn is_zero(&self) -> bool {
-        self.value == 0.0
+        self.estimate.value == 0.0
     }
 
     /// The count, where it is one: averages over several generations of a document need not be whole.
     fn whole_count(&self) -> Option<u64> {
-        let count = self.k?;
-        (count >= 0.0 && count.fract() == 0.0 && self.n > 0).then_some(count as u64)
+        let count = self.estimate.k?;
+        (count >= 0.0 && count.fract() == 0.0 && self.estimate.observations > 0).then_some(count as u64)
     }
 }
 
@@ -145,21 +187,26 @@ pub fn figure(text: &str, row: usize) -> Markup {
     html! { data class="f" value=(row) { (text) } }
 }
 
+/// A text that shows one of a row's figures.
+pub fn figure_of(text: &str, row: usize, of: FigureOf) -> Markup {
+    html! { data class="f" value=(row) data-of=[of.attribute()] { (text) } }
+}
+
 /// A figure in a sentence, with its interval.
-pub fn inline(shown: &Shown, form: Form) -> Markup {
-    figure(&shown.text(form), shown.row)
+pub fn inline(shown: &Figure, form: Form) -> Markup {
+    figure_of(&shown.text(form), shown.row, shown.of)
 }
 
 /// A figure in a sentence, without its interval.
-pub fn inline_main(shown: &Shown, form: Form) -> Markup {
-    figure(&shown.main(form), shown.row)
+pub fn inline_main(shown: &Figure, form: Form) -> Markup {
+    figure_of(&shown.main(form), shown.row, shown.of)
 }
 
 /// A figure in a cell of a table, its interval in a second line.
-pub fn stacked(shown: &Shown, form: Form) -> Markup {
+pub fn stacked(shown: &Figure, form: Form) -> Markup {
     html! {
-        (figure(&shown.main(form), shown.row))
-        @if let Some(detail) = shown.detail(form) { data class="f ci" value=(shown.row) { (detail) } }
+        (inline_main(shown, form))
+        @if let Some(detail) = shown.detail(form) { data class="f ci" value=(shown.row) data-of=[shown.of.attribute()] { (detail) } }
     }
 }
 
@@ -343,10 +390,10 @@ impl Cell {
     }
 
     /// A figure with its interval, or that and why it was not measured.
-    pub fn shown(shown: Option<&Shown>, form: Form, why_not: &str) -> Self {
+    pub fn shown(shown: Option<Figure>, form: Form, why_not: &str) -> Self {
         match shown {
             Some(shown) => Self {
-                content: stacked(shown, form),
+                content: stacked(&shown, form),
                 kind: if shown.is_zero() {
                     CellKind::Zero
                 } else {

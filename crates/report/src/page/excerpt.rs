@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::estimate::passages::AlignedPassage;
+
 /// What a piece of a text has to do with the other text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
@@ -18,15 +20,6 @@ pub enum Mark {
     Aligned,
     /// The same words in the same order.
     Same,
-}
-
-/// An aligned passage: characters of the generation and of the document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlignedPassage {
-    /// In the generation.
-    pub generation: Range<usize>,
-    /// In the document.
-    pub document: Range<usize>,
 }
 
 /// A text in pieces, with what was left out around it.

@@ -8,17 +8,17 @@ pub struct GlossaryFacts {
     /// Name of the detector's preset: `ours`, `lee2023`, `pan2015`.
     pub preset: String,
     /// Characters that a verbatim passage must have.
-    pub verbatim_chars: usize,
+    pub verbatim_chars: Option<usize>,
     /// Training documents from which on a passage is a common phrase.
-    pub boilerplate_documents: usize,
+    pub boilerplate_documents: Option<usize>,
     /// Tokens of each prompt taken from a document.
-    pub prefix_tokens: usize,
+    pub prefix_tokens: Option<u64>,
     /// Tokens generated.
-    pub new_tokens: usize,
+    pub new_tokens: Option<u64>,
     /// Epochs of training, as written: "3"; none for an audited model whose training is unknown.
     pub epochs: Option<String>,
     /// References that a canary is ranked among, where canaries were planted.
-    pub canary_references: Option<usize>,
+    pub canary_references: Option<u64>,
 }
 
 /// An entry.
@@ -87,9 +87,16 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
         meaning,
         source,
     };
-    let length = match facts.preset.as_str() {
-        "lee2023" | "pan2015" => format!("more than {} characters", facts.verbatim_chars),
-        _ => format!("{} characters or more", facts.verbatim_chars),
+    let length = match (facts.verbatim_chars, facts.preset.as_str()) {
+        (None, _) => "many characters".to_owned(),
+        (Some(chars), "lee2023" | "pan2015") => format!("more than {chars} characters"),
+        (Some(chars), _) => format!("{chars} characters or more"),
+    };
+    let prompts = match facts.prefix_tokens.zip(facts.new_tokens) {
+        Some((prefix, new)) => format!(
+            " Prompts are the first {prefix} tokens of a document unless the strategy says otherwise, and up to {new} tokens are generated."
+        ),
+        None => String::new(),
     };
     let passes = match &facts.epochs {
         Some(epochs) => format!(
@@ -152,9 +159,8 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
             &["verbatim", "own_verbatim", "extracted_50", "longest_match_chars", "matched_chars_share"],
             format!(
                 "A run of {length} of the generation that occurs in a training document, at least half of it letters or digits. What \
-                 the prompt supplied does not count, nor an echo of the prompt. The number is the preset “{}”'s. Prompts are the first {} \
-                 tokens of a document unless the strategy says otherwise, and up to {} tokens are generated.",
-                facts.preset, facts.prefix_tokens, facts.new_tokens
+                 the prompt supplied does not count, nor an echo of the prompt. The number is the preset “{}”'s.{prompts}",
+                facts.preset
             ),
             "after Lee et al. 2023; Sanchez-Perez et al. 2015",
         ),
@@ -173,8 +179,8 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
             "Common phrase",
             &["boilerplate"],
             format!(
-                "A verbatim passage that occurs in {} or more training documents: it reveals no single document.",
-                facts.boilerplate_documents
+                "A verbatim passage that occurs in {} training documents: it reveals no single document.",
+                facts.boilerplate_documents.map_or_else(|| "many".to_owned(), |documents| format!("{documents} or more"))
             ),
             "k-anonymity with k = 5: El Emam et al. 2009",
         ),

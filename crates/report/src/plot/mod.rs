@@ -128,6 +128,8 @@ pub struct Series {
     pub draw: Draw,
     /// Whether it is drawn in every panel, where series have panels of their own: a baseline.
     pub is_baseline: bool,
+    /// Where series have panels of their own, the panel that it stands in with others; none: one of its own, under its name.
+    pub panel: Option<String>,
     /// Its points in the order in which a line passes through them.
     pub points: Vec<Point>,
 }
@@ -250,21 +252,34 @@ impl Plot {
     }
 
     fn panels(&self, across: Scale, up: Scale) -> Markup {
-        let alone: Vec<&Series> = self.series.iter().filter(|series| !series.is_baseline).collect();
+        let alone = self.series.iter().filter(|series| !series.is_baseline).count();
         let together: Vec<&Series> = self.series.iter().collect();
         html! {
-            @if alone.len() <= MAX_TOGETHER {
+            @if alone <= MAX_TOGETHER {
                 (self.panel(&together, None, across, up))
             } @else {
                 div class="panels" {
-                    @for series in alone {
+                    @for (title, mut shown) in self.panel_series() {
                         @let baselines = self.series.iter().filter(|other| other.is_baseline);
-                        @let shown: Vec<&Series> = baselines.chain([series]).collect();
-                        (self.panel(&shown, Some(&series.label), across, up))
+                        @let () = shown.splice(0..0, baselines).for_each(drop);
+                        (self.panel(&shown, Some(title), across, up))
                     }
                 }
             }
         }
+    }
+
+    /// The series of each panel, baselines aside, under its title.
+    fn panel_series(&self) -> Vec<(&str, Vec<&Series>)> {
+        let mut panels: Vec<(&str, Vec<&Series>)> = Vec::new();
+        for series in self.series.iter().filter(|series| !series.is_baseline) {
+            let title = series.panel.as_ref().unwrap_or(&series.label);
+            match panels.iter_mut().find(|(known, _)| known == title) {
+                Some((_, shown)) => shown.push(series),
+                None => panels.push((title, vec![series])),
+            }
+        }
+        panels
     }
 
     /// One drawing. With a `title` it is one panel of several: that is the series' name, and only baselines are named beside it.

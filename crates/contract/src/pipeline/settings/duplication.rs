@@ -47,6 +47,17 @@ pub enum Layout {
     Found,
 }
 
+impl Layout {
+    /// The name as it stands in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Bucketed => "bucketed",
+            Self::Found => "found",
+        }
+    }
+}
+
 /// What is held equal between numbers of copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

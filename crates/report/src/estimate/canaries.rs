@@ -1,0 +1,129 @@
+//! Exposure of the planted canaries among the strings of their format that were never planted.
+
+use std::collections::BTreeMap;
+
+use contract::records::DocumentKind;
+use measures::exposure::{exposure, highest_exposure};
+
+use crate::read::{Corpus, DocumentScore};
+
+/// The exposure of each canary, in bits, in the order of the scores.
+///
+/// A string's score is its log-perplexity, −Σ ln p over all of its tokens (Carlini et al. 2019), with as short a prefix
+/// as it was scored with. A canary is ranked among the references of its own format; one without a format, among all.
+pub fn exposures<'a>(scores: &'a [DocumentScore], corpus: &Corpus) -> Vec<(&'a DocumentScore, f64)> {
+    let references = References::of(scores, corpus);
+    shortest_prefix(scores, DocumentKind::Canary)
+        .filter_map(|canary| {
+            let among = references.of_format(format(canary, corpus));
+            Some((canary, exposure(canary.nats, &among).ok()?))
+        })
+        .collect()
+}
+
+/// Whether a canary with so many copies (none: any) is likelier than every string that it is ranked among: its exposure may be
+/// higher than the references can show.
+pub fn reaches_ceiling(scores: &[DocumentScore], corpus: &Corpus, copies: Option<i32>) -> bool {
+    let references = References::of(scores, corpus);
+    shortest_prefix(scores, DocumentKind::Canary)
+        .filter(|canary| copies.is_none_or(|copies| copies == canary.copies))
+        .any(|canary| {
+            let among = references.of_format(format(canary, corpus));
+            !among.is_empty() && among.iter().all(|reference| canary.nats < *reference)
+        })
+}
+
+/// What the exposure of a cell's canaries can come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// The mean exposure of canaries without effect, in bits.
+    pub chance: f64,
+    /// The most that their mean can be shown to be.
+    pub highest: f64,
+    /// The fewest strings that one of them is ranked among.
+    pub fewest: usize,
+    /// The most.
+    pub most: usize,
+}
+
+/// The bounds of the mean exposure of the cell's canaries; none without a canary that has references.
+pub fn bounds(scores: &[DocumentScore], corpus: &Corpus) -> Option<Bounds> {
+    let references = References::of(scores, corpus);
+    let among: Vec<usize> = shortest_prefix(scores, DocumentKind::Canary)
+        .map(|canary| references.of_format(format(canary, corpus)).len())
+        .filter(|&strings| strings > 0)
+        .collect();
+    let mean = |bits: fn(usize) -> Option<f64>| {
+        let sum: f64 = among.iter().filter_map(|&strings| bits(strings)).sum();
+        sum / among.len() as f64
+    };
+    Some(Bounds {
+        fewest: *among.iter().min()?,
+        most: *among.iter().max()?,
+        chance: mean(chance),
+        highest: mean(|strings| highest_exposure(strings).ok()),
+    })
+}
+
+/// The log-perplexities of the references, by format.
+struct References(BTreeMap<Option<i32>, Vec<f64>>);
+
+impl References {
+    fn of(scores: &[DocumentScore], corpus: &Corpus) -> Self {
+        let mut by_format: BTreeMap<Option<i32>, Vec<f64>> = BTreeMap::new();
+        for reference in shortest_prefix(scores, DocumentKind::CanaryReference) {
+            let alike = by_format.entry(format(reference, corpus)).or_default();
+            alike.push(reference.nats);
+        }
+        Self(by_format)
+    }
+
+    fn of_format(&self, format: Option<i32>) -> Vec<f64> {
+        match format {
+            Some(_) => self.0.get(&format).cloned().unwrap_or_default(),
+            None => self.0.values().flatten().copied().collect(),
+        }
+    }
+}
+
+/// The format of a canary or reference, by the scores or else by the corpus.
+fn format(score: &DocumentScore, corpus: &Corpus) -> Option<i32> {
+    score
+        .canary_format
+        .or_else(|| corpus.documents.get(&score.doc_id)?.canary_format)
+}
+
+/// The mean exposure of a canary without effect: Σ log₂ (|R| / rank) / |R| over all ranks, |R| = references + 1.
+///
+/// In bits; log₂ e = 1.44 for many references.
+pub fn chance(references: usize) -> Option<f64> {
+    let highest = highest_exposure(references).ok()?;
+    let ranks = references + 1;
+    let mean_log_rank = (1..=ranks).map(|rank| (rank as f64).log2()).sum::<f64>() / ranks as f64;
+    Some(highest - mean_log_rank)
+}
+
+fn shortest_prefix(scores: &[DocumentScore], kind: DocumentKind) -> impl Iterator<Item = &DocumentScore> {
+    let shortest = scores
+        .iter()
+        .filter(move |score| score.kind == kind)
+        .map(|score| score.prefix_tokens)
+        .min();
+    scores
+        .iter()
+        .filter(move |score| score.kind == kind && Some(score.prefix_tokens) == shortest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_is_the_mean_over_all_ranks() {
+        // Three references, |R| = 4: log₂ 4/1, 4/2, 4/3, 4/4 = 2, 1, 0.415, 0.
+        let expected = (2.0 + 1.0 + (4.0_f64 / 3.0).log2()) / 4.0;
+        assert!((chance(3).unwrap() - expected).abs() < 1e-12);
+        assert!((chance(4096).unwrap() - std::f64::consts::LOG2_E).abs() < 0.01);
+        assert_eq!(chance(0), None);
+    }
+}

@@ -1,0 +1,531 @@
+//! Cells brought together: training runs that differ in their seed alone, ways of tuning over their learning rates, and models on
+//! one layout of copies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::Cell;
+use contract::records::{PromptForm, Split};
+
+use super::AnalysedCell;
+use super::method::Method;
+use super::tallies::Slice;
+use crate::read::WhichCheckpoint;
+
+/// Training runs that differ in their seed alone, asked at one of their checkpoints.
+#[derive(Debug, Clone)]
+pub struct RunGroup {
+    /// The model's name.
+    pub model: String,
+    /// Parameters of the model.
+    pub parameters: i64,
+    /// Parameters that tuning changed.
+    pub trainable_parameters: i64,
+    /// How copies are laid out: `bucketed`, `uniform`, `found`.
+    pub layout: String,
+    /// `uniform` only: copies of every document of its training set.
+    pub uniform_copies: Option<i32>,
+    /// The way of tuning.
+    pub method: Method,
+    /// Its name among the others of the experiment, the learning rate aside: "LoRA r16".
+    pub family_label: String,
+    /// The same with the learning rate where its family has several: "LoRA r16, learning rate 1e-3".
+    pub method_label: String,
+    /// The same with the checkpoint where two were asked, and the copies of a uniform layout.
+    pub label: String,
+    /// Which checkpoint was asked; none where there is only one.
+    pub checkpoint: Option<WhichCheckpoint>,
+    /// The subject that stands for all of its runs.
+    pub subject: usize,
+    /// The subjects of its single runs, by seed; the one above where there is one run.
+    pub run_subjects: Vec<usize>,
+    /// What keeps a conclusion from its low rates, in brief: the checks of plausibility that failed in one of its cells, each once.
+    pub failed_checks: Vec<String>,
+    /// Whether nothing shows that the training text is what the model was tuned on.
+    pub text_unchecked: bool,
+    /// Passes over the training set that were done at this checkpoint: the mean over runs; none where nobody said.
+    pub epochs_trained: Option<f64>,
+}
+
+/// What figures are about: the runs of a group, or one of them.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Number of the group.
+    pub group: usize,
+    /// Name of the cell; none where several runs are pooled.
+    pub cell: Option<String>,
+    /// Its seed.
+    pub seed: Option<i64>,
+    /// The runs.
+    pub runs: Vec<RunCells>,
+}
+
+/// The cells of one training run, by their numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunCells {
+    /// The cell with documents.
+    pub documents: Option<usize>,
+    /// The run of canaries apart, where canaries have one; it gives exposure, and no rate.
+    pub canaries: Option<usize>,
+}
+
+/// A way of tuning over its learning rates.
+#[derive(Debug, Clone)]
+pub struct Family {
+    /// How it is called beside the others.
+    pub label: String,
+    /// `full`, `head`, `lora`, …
+    pub mode: String,
+    /// Its groups by learning rate (none for checkpoints that were tuned elsewhere), in ascending order.
+    pub rates: Vec<RateGroups>,
+    /// Which learning rate has the best validation loss.
+    pub chosen: usize,
+}
+
+/// The groups of one learning rate: of a uniform layout one for each number of copies.
+#[derive(Debug, Clone, Default)]
+pub struct RateGroups {
+    /// At the best checkpoint by validation loss; empty where only one checkpoint was asked.
+    pub best: Vec<usize>,
+    /// At the end of training, or at the only checkpoint.
+    pub last: Vec<usize>,
+}
+
+impl RateGroups {
+    /// The groups at a point of training; those of the only checkpoint stand for both.
+    pub fn at(&self, checkpoint: WhichCheckpoint) -> &[usize] {
+        match checkpoint {
+            WhichCheckpoint::Best if !self.best.is_empty() => &self.best,
+            _ => &self.last,
+        }
+    }
+}
+
+/// One model on one layout of copies: its ways of tuning, side by side.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// The model's name.
+    pub model: String,
+    /// Its parameters.
+    pub parameters: i64,
+    /// The layout of copies.
+    pub layout: String,
+    /// The untuned model: one group, or in a uniform layout one for each number of copies.
+    pub untuned: Vec<usize>,
+    /// The ways of tuning.
+    pub families: Vec<Family>,
+    /// Strategies, in the order in which they appear.
+    pub strategies: Vec<Strategy>,
+    /// The strategy that headline and plots speak of: the greedy one of plain prompts, or else the first.
+    pub strategy: String,
+    /// Numbers of copies, ascending.
+    pub copies: Vec<i32>,
+}
+
+/// A form of prompt and a way of decoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strategy {
+    /// Its name.
+    pub name: String,
+    /// What its prompts are made of.
+    pub form: PromptForm,
+    /// Whether it takes the most probable token.
+    pub greedy: bool,
+    /// Whether it was asked after held-out documents too.
+    pub asks_held_out: bool,
+}
+
+impl Strategy {
+    /// Whether it prompts with the first tokens of documents, or nothing.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.form, PromptForm::Prefix | PromptForm::Nothing)
+    }
+}
+
+impl Experiment {
+    /// Training documents under its own strategy.
+    pub fn seen(&self) -> Slice<'_> {
+        Slice {
+            split: Split::Train,
+            strategy: Some(&self.strategy),
+        }
+    }
+
+    /// Held-out documents under the same strategy.
+    pub fn unseen(&self) -> Slice<'_> {
+        Slice {
+            split: Split::Heldout,
+            strategy: Some(&self.strategy),
+        }
+    }
+
+    /// The largest number of copies.
+    pub fn most_copies(&self) -> Option<i32> {
+        self.copies.last().copied()
+    }
+
+    /// The points of training that were asked: the best checkpoint first; one where no family has both.
+    pub fn checkpoints(&self) -> Vec<WhichCheckpoint> {
+        let has_both = self
+            .families
+            .iter()
+            .any(|family| family.rates.iter().any(|rate| !rate.best.is_empty()));
+        if has_both {
+            vec![WhichCheckpoint::Best, WhichCheckpoint::Last]
+        } else {
+            vec![WhichCheckpoint::Last]
+        }
+    }
+
+    /// The groups of each family at its chosen learning rate, at a point of training.
+    pub fn chosen(&self, checkpoint: WhichCheckpoint) -> impl Iterator<Item = (&Family, usize)> {
+        self.families.iter().flat_map(move |family| {
+            let groups = family.rates[family.chosen].at(checkpoint);
+            groups.iter().map(move |&group| (family, group))
+        })
+    }
+
+    /// The untuned model, then each family at its chosen learning rate: at its best checkpoint, and at the end of training where
+    /// that was asked beside it.
+    pub fn shown(&self) -> Vec<usize> {
+        let mut shown = self.untuned.clone();
+        for checkpoint in self.checkpoints() {
+            let groups = self.chosen(checkpoint).map(|(_, group)| group);
+            let new: Vec<usize> = groups.filter(|group| !shown.contains(group)).collect();
+            shown.extend(new);
+        }
+        shown
+    }
+
+    /// Every group: the untuned model, and each learning rate of each family.
+    pub fn every_group(&self) -> Vec<usize> {
+        let rates = self.families.iter().flat_map(|family| &family.rates);
+        let tuned = rates.flat_map(|rate| rate.best.iter().chain(&rate.last));
+        self.untuned.iter().chain(tuned).copied().collect()
+    }
+
+    /// Whether nothing was tuned here: checkpoints are judged that were tuned elsewhere.
+    pub fn is_audit(&self) -> bool {
+        !self.families.is_empty()
+            && self
+                .families
+                .iter()
+                .all(|family| family.rates.len() == 1 && family.rates[0].best.is_empty())
+            && self.families.iter().any(|family| family.mode == "tuned" || family.mode == "lora")
+    }
+
+    /// Whether some family was run at more than one learning rate.
+    pub fn has_sweep(&self) -> bool {
+        self.families.iter().any(|family| family.rates.len() > 1)
+    }
+}
+
+/// The groups and subjects of some cells, and their experiments, largest model first.
+#[derive(Debug, Default)]
+pub(super) struct Grouping {
+    pub(super) groups: Vec<RunGroup>,
+    pub(super) subjects: Vec<Subject>,
+    pub(super) experiments: Vec<Experiment>,
+}
+
+/// The layout that a cell's corpus has: what the cell says, or else what the name of its folder does (`uniform16-s1` is uniform).
+fn layout(cell: &Cell) -> (String, Option<i32>) {
+    if let Some(layout) = &cell.layout {
+        return (layout.clone(), cell.uniform_copies);
+    }
+    let digits = |character: char| character.is_ascii_digit();
+    let name = cell.corpus.as_str();
+    let without_seed = match name.rsplit_once("-s") {
+        Some((layout, seed)) if !seed.is_empty() && seed.chars().all(digits) => layout,
+        _ => name,
+    };
+    let without_canaries = without_seed.strip_suffix("-canaries").unwrap_or(without_seed);
+    match without_canaries.strip_prefix("uniform") {
+        Some(copies) => (
+            "uniform".to_owned(),
+            copies.trim_start_matches('-').parse().ok(),
+        ),
+        None => (without_canaries.to_owned(), None),
+    }
+}
+
+/// What the cells of a group have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct GroupKey {
+    largest_first: std::cmp::Reverse<i64>,
+    model: String,
+    layout: String,
+    method: (usize, Vec<String>),
+    uniform_copies: Option<i32>,
+    checkpoint: Option<WhichCheckpoint>,
+}
+
+impl Grouping {
+    pub(super) fn of(cells: &[AnalysedCell<'_>]) -> Self {
+        let sizes = model_sizes(cells);
+        let mut members: BTreeMap<GroupKey, Vec<usize>> = BTreeMap::new();
+        for (index, analysed) in cells.iter().enumerate() {
+            let cell = &analysed.data.cell;
+            let (layout, uniform_copies) = layout(cell);
+            let key = GroupKey {
+                largest_first: std::cmp::Reverse(sizes[cell.model.as_str()]),
+                model: cell.model.clone(),
+                layout,
+                method: Method::of(cell).sort_key(),
+                uniform_copies,
+                checkpoint: analysed.data.checkpoint,
+            };
+            members.entry(key).or_default().push(index);
+        }
+        let mut grouping = Self::default();
+        for (key, cells_of_group) in &members {
+            grouping.add_group(cells, key, cells_of_group);
+        }
+        grouping.name_groups();
+        grouping.add_experiments(cells);
+        grouping
+    }
+
+    fn add_group(&mut self, cells: &[AnalysedCell<'_>], key: &GroupKey, members: &[usize]) {
+        let mut runs: BTreeMap<u64, RunCells> = BTreeMap::new();
+        for &index in members {
+            let cell = &cells[index].data.cell;
+            let run = runs.entry(cell.seed).or_default();
+            if cell.canaries_apart {
+                run.canaries = Some(index);
+            } else {
+                run.documents = Some(index);
+            }
+        }
+        let group = self.groups.len();
+        let name = |run: &RunCells| {
+            let cell = run.documents.or(run.canaries)?;
+            Some(cells[cell].data.cell.name.clone())
+        };
+        let single: Vec<Subject> = runs
+            .iter()
+            .map(|(seed, run)| Subject {
+                group,
+                cell: name(run),
+                seed: Some(*seed as i64),
+                runs: vec![*run],
+            })
+            .collect();
+        let subject = self.subjects.len();
+        let mut run_subjects = vec![subject];
+        if let [only] = single.as_slice() {
+            self.subjects.push(only.clone());
+        } else {
+            self.subjects.push(Subject {
+                group,
+                cell: None,
+                seed: None,
+                runs: runs.values().copied().collect(),
+            });
+            run_subjects = (subject + 1..=subject + single.len()).collect();
+            self.subjects.extend(single);
+        }
+        let mut failed_checks: Vec<String> = Vec::new();
+        let checks = members.iter().flat_map(|&index| &cells[index].checks);
+        for result in checks.clone().filter(|result| result.is_blocking()) {
+            if !failed_checks.contains(&result.finding.in_brief) {
+                failed_checks.push(result.finding.in_brief.clone());
+            }
+        }
+        let epochs: Vec<f64> = members.iter().filter_map(|&index| cells[index].epochs_trained()).collect();
+        let Some(first) = members.first().map(|&index| &cells[index].data.cell) else {
+            return;
+        };
+        self.groups.push(RunGroup {
+            model: key.model.clone(),
+            parameters: key.largest_first.0,
+            trainable_parameters: first.trainable_parameters,
+            layout: key.layout.clone(),
+            uniform_copies: key.uniform_copies,
+            method: Method::of(first),
+            family_label: String::new(),
+            method_label: String::new(),
+            label: String::new(),
+            checkpoint: key.checkpoint,
+            subject,
+            run_subjects,
+            failed_checks,
+            text_unchecked: checks.into_iter().any(super::checks::CheckResult::leaves_text_unchecked),
+            epochs_trained: (!epochs.is_empty()).then(|| epochs.iter().sum::<f64>() / epochs.len() as f64),
+        });
+    }
+
+    /// Names each group among those of its model and layout.
+    fn name_groups(&mut self) {
+        let named: Vec<[String; 3]> = self
+            .groups
+            .iter()
+            .map(|group| {
+                let beside: Vec<&RunGroup> = self
+                    .groups
+                    .iter()
+                    .filter(|other| other.model == group.model && other.layout == group.layout)
+                    .collect();
+                let methods: Vec<&Method> = beside.iter().map(|other| &other.method).collect();
+                let family = group.method.label(&methods);
+                let several_rates = methods.iter().any(|other| {
+                    other.is_same_but_for_rate(&group.method)
+                        && other.learning_rate != group.method.learning_rate
+                });
+                let method = match group.method.learning_rate.filter(|_| several_rates) {
+                    Some(rate) => format!("{family}, learning rate {rate:e}"),
+                    None => family.clone(),
+                };
+                let copies = group.uniform_copies.map_or(String::new(), |copies| {
+                    format!(", {copies} {}", if copies == 1 { "copy" } else { "copies" })
+                });
+                let point = group.checkpoint.map_or(String::new(), |checkpoint| format!(", {checkpoint}"));
+                let label = format!("{method}{copies}{point}");
+                [family, method, label]
+            })
+            .collect();
+        for (group, [family, method, label]) in self.groups.iter_mut().zip(named) {
+            group.family_label = family;
+            group.method_label = method;
+            group.label = label;
+        }
+    }
+
+    fn add_experiments(&mut self, cells: &[AnalysedCell<'_>]) {
+        let mut found: Vec<(String, String, i64)> = Vec::new();
+        for group in &self.groups {
+            let key = (group.model.clone(), group.layout.clone(), group.parameters);
+            if !found.contains(&key) {
+                found.push(key);
+            }
+        }
+        for (model, layout, parameters) in found {
+            let members: Vec<usize> = (0..self.groups.len())
+                .filter(|&group| self.groups[group].model == model && self.groups[group].layout == layout)
+                .collect();
+            let untuned = members.iter().copied().filter(|&group| self.groups[group].method.is_untuned());
+            let cells_of = |wants: fn(&RunCells) -> Option<usize>| -> Vec<usize> {
+                let subjects = members.iter().map(|&group| &self.subjects[self.groups[group].subject]);
+                subjects.flat_map(|subject| subject.runs.iter().filter_map(wants)).collect()
+            };
+            let with_documents = cells_of(|run| run.documents);
+            let of_copies = if with_documents.is_empty() {
+                cells_of(|run| run.canaries)
+            } else {
+                with_documents.clone()
+            };
+            let strategies = strategies(cells, &with_documents);
+            let plain = || strategies.iter().filter(|strategy| strategy.is_plain());
+            let headline = plain()
+                .find(|strategy| strategy.greedy)
+                .or(plain().next())
+                .or(strategies.first());
+            let copies: BTreeSet<i32> = of_copies.iter().flat_map(|&cell| cells[cell].tallies.copies()).collect();
+            self.experiments.push(Experiment {
+                untuned: untuned.collect(),
+                families: self.families(&members),
+                strategy: headline.map(|strategy| strategy.name.clone()).unwrap_or_default(),
+                strategies,
+                copies: copies.into_iter().collect(),
+                model,
+                parameters,
+                layout,
+            });
+        }
+    }
+
+    fn families(&self, members: &[usize]) -> Vec<Family> {
+        let mut families: Vec<Family> = Vec::new();
+        let mut rates: Vec<Vec<Option<f64>>> = Vec::new();
+        for &member in members {
+            let group = &self.groups[member];
+            if group.method.is_untuned() {
+                continue;
+            }
+            let known = families
+                .iter()
+                .position(|family| family.label == group.family_label && family.mode == group.method.mode);
+            let family = known.unwrap_or_else(|| {
+                families.push(Family {
+                    label: group.family_label.clone(),
+                    mode: group.method.mode.clone(),
+                    rates: Vec::new(),
+                    chosen: 0,
+                });
+                rates.push(Vec::new());
+                families.len() - 1
+            });
+            let rate = group.method.learning_rate;
+            let position = rates[family].iter().position(|known| *known == rate).unwrap_or_else(|| {
+                rates[family].push(rate);
+                families[family].rates.push(RateGroups::default());
+                rates[family].len() - 1
+            });
+            let at_rate = &mut families[family].rates[position];
+            if group.checkpoint == Some(WhichCheckpoint::Best) {
+                at_rate.best.push(member);
+            } else {
+                at_rate.last.push(member);
+            }
+        }
+        families
+    }
+}
+
+/// The parameters of each model: those of the fewest among its cells. An untied head or a grown vocabulary makes a tuned model
+/// larger, and no other model of it.
+fn model_sizes<'run>(cells: &[AnalysedCell<'run>]) -> BTreeMap<&'run str, i64> {
+    let mut sizes: BTreeMap<&str, i64> = BTreeMap::new();
+    for cell in cells.iter().map(|cell| &cell.data.cell) {
+        let size = sizes.entry(&cell.model).or_insert(cell.parameters);
+        *size = cell.parameters.min(*size);
+    }
+    sizes
+}
+
+/// The strategies of some cells in the order in which they appear.
+fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<Strategy> {
+    let mut found: Vec<Strategy> = Vec::new();
+    for sample in members.iter().flat_map(|&index| &cells[index].data.samples) {
+        let held_out = sample.split == Split::Heldout;
+        match found.iter_mut().find(|known| known.name == sample.strategy) {
+            None => found.push(Strategy {
+                name: sample.strategy.clone(),
+                form: sample.form,
+                greedy: sample.greedy,
+                asks_held_out: held_out,
+            }),
+            Some(known) => {
+                known.asks_held_out |= held_out;
+                // A strategy that also goes with nothing is known by what it does with documents.
+                if known.form == PromptForm::Nothing {
+                    known.form = sample.form;
+                }
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corpus_without_facts_is_known_by_its_name() {
+        let cases = [
+            ("bucketed", ("bucketed", None)),
+            ("bucketed-s0", ("bucketed", None)),
+            ("bucketed-canaries-s0", ("bucketed", None)),
+            ("uniform16-s0", ("uniform", Some(16))),
+            ("uniform-1", ("uniform", Some(1))),
+            ("my-set", ("my-set", None)),
+        ];
+        for (corpus, (expected, copies)) in cases {
+            let cell = Cell {
+                corpus: corpus.to_owned(),
+                ..Cell::default()
+            };
+            assert_eq!(layout(&cell), (expected.to_owned(), copies), "{corpus}");
+        }
+    }
+}

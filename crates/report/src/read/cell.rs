@@ -1,0 +1,347 @@
+//! What was measured of one checkpoint of a cell: each sample with its verdict, the scores, the training log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use contract::pipeline::LossOn;
+use contract::records::{
+    CoursePoint, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TextForm,
+    TrainingMetric,
+};
+use contract::{Cell, Error, PipelineFile, Provenance, parquet};
+
+use super::{CellFiles, Corpus, DocumentScore, WhichCheckpoint};
+
+/// What was measured of one checkpoint of a cell.
+#[derive(Debug)]
+pub struct CellData {
+    /// What the cell is.
+    pub cell: Cell,
+    /// Which of its checkpoints was asked; none where there is only one.
+    pub checkpoint: Option<WhichCheckpoint>,
+    /// Which tokens training took loss on, and so which are scored.
+    pub loss_on: LossOn,
+    /// The generations, each with its verdict, in the order of their numbers.
+    pub samples: Vec<JudgedSample>,
+    /// What the scoring pass found, per document and prefix.
+    pub scores: Option<Vec<DocumentScore>>,
+    /// The training log.
+    pub metrics: Option<Vec<TrainingMetric>>,
+    /// What the checkpoints that were kept remember.
+    pub course: Option<Vec<CoursePoint>>,
+    /// The loss of training documents in each form that training may have written them in, where forms were tried.
+    pub forms: Option<Vec<TextForm>>,
+    /// Rows of `scores.parquet` with a log-probability that is NaN or infinite: they are in no figure.
+    pub non_finite_scores: usize,
+    /// Where the samples, scores and verdicts came from, by file name.
+    pub origins: BTreeMap<String, Provenance>,
+}
+
+/// A generation with its verdict and the passages that it shares with documents.
+#[derive(Debug, Clone)]
+pub struct JudgedSample {
+    /// Number of the sample.
+    pub id: i64,
+    /// The prompt's document.
+    pub doc_id: Option<String>,
+    /// Where that document stands.
+    pub split: Split,
+    /// Its copies in the training set.
+    pub copies: i32,
+    /// Name of the decoding strategy.
+    pub strategy: String,
+    /// Whether the strategy takes the most probable token.
+    pub greedy: bool,
+    /// The prompt.
+    pub prompt: String,
+    /// What the model wrote.
+    pub generation: String,
+    /// What the prompt was made of.
+    pub form: PromptForm,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated.
+    pub generated_tokens: usize,
+    /// Whether it is, letter for letter, what the document goes on with.
+    pub is_truth: bool,
+    /// Whether the log-probabilities of all its tokens are finite.
+    pub is_finite: bool,
+    /// Tokens that were read for it: the cost, where it was told.
+    pub tokens_read: Option<i64>,
+    /// What it is ranked by, where it came from nothing.
+    pub rank: RankScores,
+    /// What the detector says.
+    pub verdict: SampleVerdict,
+    /// Aligned passages, in the order of the file.
+    pub matches: Vec<PassageMatch>,
+}
+
+/// What is known of a generation without any document; each where it was scored.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct RankScores {
+    /// Nats per token under the model that wrote it.
+    pub loss: Option<f64>,
+    /// All of its nats.
+    pub nats: Option<f64>,
+    /// The same in lower case.
+    pub lower_case_loss: Option<f64>,
+    /// Under the untuned model.
+    pub reference_loss: Option<f64>,
+    /// Bytes after zlib.
+    pub zlib_bytes: Option<u64>,
+}
+
+impl RankScores {
+    fn of(sample: &Sample) -> Self {
+        let loss = measures::membership::loss(&sample.logprobs).ok();
+        Self {
+            loss,
+            nats: loss.map(|loss| loss * sample.logprobs.len() as f64),
+            lower_case_loss: sample.lower_case_loss.map(f64::from),
+            reference_loss: sample.reference_loss.map(f64::from),
+            zlib_bytes: sample.zlib_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        }
+    }
+}
+
+impl JudgedSample {
+    /// Its passages from training documents, whatever their class.
+    pub fn trained_passages(&self) -> impl Iterator<Item = &PassageMatch> {
+        self.matches
+            .iter()
+            .filter(|found| found.doc_split == Split::Train)
+    }
+
+    /// The passages from training documents that its class rests on. Older files may record none of that class: then all.
+    pub fn passages(&self) -> impl Iterator<Item = &PassageMatch> {
+        let class = self.verdict.verdict;
+        let has_class = self.trained_passages().any(|found| found.kind == class);
+        self.trained_passages()
+            .filter(move |found| !has_class || found.kind == class)
+    }
+
+    /// Kinds of personal details in the passages that its class rests on, each once.
+    pub fn personal_details(&self) -> BTreeSet<&str> {
+        self.passages()
+            .flat_map(|found| found.personal_details.iter().flatten())
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+impl CellData {
+    pub(super) fn load(files: &CellFiles) -> Result<Self, Error> {
+        let origin = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            Some((name?, parquet::provenance(path)?))
+        };
+        let parquet_files = [
+            Some(&files.samples),
+            files.scores.as_ref(),
+            Some(&files.verdicts),
+            files.metrics.as_ref(),
+            files.forms.as_ref(),
+        ];
+        let scores = files.scores.as_deref().map(read_scores).transpose()?;
+        let (scores, non_finite_scores) =
+            scores.map_or((None, 0), |read| (Some(read.finite), read.non_finite));
+        Ok(Self {
+            cell: files.cell.clone(),
+            checkpoint: files.checkpoint,
+            loss_on: loss_on(files)?,
+            samples: judged_samples(files)?,
+            scores,
+            non_finite_scores,
+            forms: files.forms.as_deref().map(parquet::read_all).transpose()?,
+            metrics: files.metrics.as_deref().map(parquet::read_all).transpose()?,
+            course: files.course.as_deref().map(parquet::read_all).transpose()?,
+            origins: parquet_files.into_iter().flatten().filter_map(origin).collect(),
+        })
+    }
+
+    /// The identities of all documents that the cell's files name.
+    pub(super) fn documents(&self) -> impl Iterator<Item = &str> {
+        let of_samples = self.samples.iter().flat_map(|sample| {
+            sample
+                .doc_id
+                .as_deref()
+                .into_iter()
+                .chain(sample.matches.iter().map(|found| found.doc_id.as_str()))
+        });
+        let of_scores = self.scores.iter().flatten().map(|score| score.doc_id.as_str());
+        of_samples.chain(of_scores)
+    }
+
+    pub(super) fn leave_out_canary_prompts(&mut self, corpus: &Corpus) {
+        self.samples.retain(|sample| {
+            let document = sample
+                .doc_id
+                .as_ref()
+                .and_then(|doc_id| corpus.documents.get(doc_id));
+            document.is_none_or(|document| document.kind == DocumentKind::Document)
+        });
+    }
+
+    fn check_emitted(&self, sample: &JudgedSample, files: &CellFiles, corpus: &Corpus) -> Result<(), Error> {
+        let mut emitted = sample.verdict.emitted_doc_ids.iter().flatten();
+        match emitted.find(|doc_id| !corpus.is_trained(doc_id)) {
+            Some(doc_id) => Err(Error::input(
+                &files.verdicts,
+                format!(
+                    "sample {}: {doc_id} is said to have come out, but is no training document of corpus {}. The files come \
+                     from different corpora; `make run` makes them again",
+                    sample.id, self.cell.corpus
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check(&self, files: &CellFiles, corpus: &Corpus) -> Result<(), Error> {
+        let unknown = |file: &Path, what: String, doc_id: &str| {
+            Err(Error::input(
+                file,
+                format!(
+                    "{what}: document {doc_id} is in neither train.parquet nor heldout.parquet of corpus {}. \
+                     The files come from different corpora; `make run` makes them again",
+                    self.cell.corpus
+                ),
+            ))
+        };
+        for sample in &self.samples {
+            self.check_emitted(sample, files, corpus)?;
+            if let Some(doc_id) = sample
+                .doc_id
+                .as_deref()
+                .filter(|&doc_id| !corpus.documents.contains_key(doc_id))
+            {
+                return unknown(&files.samples, format!("sample {}", sample.id), doc_id);
+            }
+            let generation = sample.generation.chars().count();
+            for found in &sample.matches {
+                let Some(document) = corpus.documents.get(&found.doc_id) else {
+                    return unknown(&files.matches, format!("sample {}", sample.id), &found.doc_id);
+                };
+                let sides = [
+                    ("generation", found.gen_start, found.gen_end, generation),
+                    (
+                        "document",
+                        found.doc_start,
+                        found.doc_end,
+                        document.text.chars().count(),
+                    ),
+                ];
+                for (side, start, end, length) in sides {
+                    if start < 0 || start > end || usize::try_from(end).is_ok_and(|end| end > length) {
+                        return Err(Error::input(
+                            &files.matches,
+                            format!(
+                                "sample {}: passage {start}..{end} does not lie in the {side} of {length} characters",
+                                sample.id
+                            ),
+                        ));
+                    }
+                }
+            }
+        }
+        for score in self.scores.iter().flatten() {
+            if let (false, Some(file)) = (corpus.documents.contains_key(&score.doc_id), &files.scores) {
+                return unknown(file, "a score".to_owned(), &score.doc_id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the extractor was told that training took loss on; all of the text where nobody says otherwise.
+fn loss_on(files: &CellFiles) -> Result<LossOn, Error> {
+    let settings = files.extraction.as_deref();
+    settings.map_or(Ok(LossOn::Text), |path| {
+        Ok(PipelineFile::load(path, &[])?.trained_tokens().1)
+    })
+}
+
+fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
+    let mut verdicts: BTreeMap<i64, SampleVerdict> = BTreeMap::new();
+    for batch in parquet::Reader::<SampleVerdict>::open(&files.verdicts)? {
+        verdicts.extend(batch?.into_iter().map(|verdict| (verdict.sample_id, verdict)));
+    }
+    let mut matches: BTreeMap<i64, Vec<PassageMatch>> = BTreeMap::new();
+    for batch in parquet::Reader::<PassageMatch>::open(&files.matches)? {
+        for found in batch? {
+            matches.entry(found.sample_id).or_default().push(found);
+        }
+    }
+    let apart = |problem: String| {
+        Error::input(
+            &files.verdicts,
+            format!(
+                "{problem}: the two files come from different runs. `plagiarism --force`, or `make run`, makes it again"
+            ),
+        )
+    };
+    let mut samples = Vec::new();
+    for batch in parquet::Reader::<Sample>::open(&files.samples)? {
+        for sample in batch? {
+            let id = sample.sample_id;
+            let Some(verdict) = verdicts.remove(&id) else {
+                return Err(apart(format!("no verdict on sample {id} of samples.parquet")));
+            };
+            let unnamed = if sample.doc_id.is_some() {
+                PromptForm::Prefix
+            } else {
+                PromptForm::Nothing
+            };
+            samples.push(JudgedSample {
+                id,
+                form: sample.prompt_form.unwrap_or(unnamed),
+                prompt_tokens: sample.prompt_tokens.len(),
+                generated_tokens: sample.generated_tokens.len(),
+                is_truth: sample.truth.as_ref() == Some(&sample.generation),
+                is_finite: sample.logprobs.iter().all(|logprob| logprob.is_finite()),
+                tokens_read: sample.tokens_read,
+                rank: RankScores::of(&sample),
+                doc_id: sample.doc_id,
+                split: sample.split,
+                copies: sample.copies,
+                greedy: sample.temperature == 0.0,
+                strategy: sample.strategy,
+                prompt: sample.prompt,
+                generation: sample.generation,
+                verdict,
+                matches: matches.remove(&id).unwrap_or_default(),
+            });
+        }
+    }
+    if let Some(id) = verdicts.keys().chain(matches.keys()).next() {
+        return Err(apart(format!(
+            "samples.parquet has no sample {id} that a verdict or match is about"
+        )));
+    }
+    samples.sort_by_key(|sample| sample.id);
+    Ok(samples)
+}
+
+/// The scores of a file that say something.
+#[derive(Default)]
+struct ReadScores {
+    finite: Vec<DocumentScore>,
+    /// Rows with a log-probability that is NaN or infinite.
+    non_finite: usize,
+}
+
+fn read_scores(path: &Path) -> Result<ReadScores, Error> {
+    let mut scores = ReadScores::default();
+    for batch in parquet::Reader::<Score>::open(path)? {
+        for score in batch? {
+            if score.logprobs.iter().any(|logprob| !logprob.is_finite()) {
+                scores.non_finite += 1;
+                continue;
+            }
+            let reduced = DocumentScore::of(&score)
+                .map_err(|error| Error::input(path, format!("document {}: {error}", score.doc_id)))?;
+            scores.finite.extend(reduced);
+        }
+    }
+    Ok(scores)
+}

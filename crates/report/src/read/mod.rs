@@ -1,0 +1,62 @@
+//! A run folder as the stages left it: which files there are, and what they hold.
+//!
+//! Finding and reading are two steps, because the digests of the files found decide whether reading them is needed at
+//! all.
+
+mod cell;
+mod corpus;
+mod files;
+mod scores;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::{Cell, Error};
+
+pub use cell::{CellData, JudgedSample, RankScores};
+pub use corpus::{Corpus, CorpusDocument, HeldOutCounts, TextSizes, TrainingDocuments};
+pub use scores::{DocumentScore, whole_continuations};
+pub use files::{CellFiles, CorpusFiles, RunFiles, WhichCheckpoint};
+
+/// The contents of a run.
+#[derive(Debug)]
+pub struct Run {
+    /// The checkpoints that were asked, in the order of [`RunFiles::cells`].
+    pub cells: Vec<CellData>,
+    /// The corpora, by the name of their folder.
+    pub corpora: BTreeMap<String, Corpus>,
+}
+
+impl Run {
+    /// Reads all the files. Generations whose prompt was a canary are left out: canaries are no documents, and are measured by
+    /// their exposure.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a damaged file, for files that do not belong together (a sample without verdict, a document
+    /// that the corpus lacks), and for offsets that cut no passage.
+    pub fn load(files: &RunFiles) -> Result<Self, Error> {
+        let mut cells = files
+            .cells
+            .iter()
+            .map(CellData::load)
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut corpora = BTreeMap::new();
+        for (name, corpus_files) in &files.corpora {
+            let mut wanted: BTreeSet<&str> = BTreeSet::new();
+            for cell in cells.iter().filter(|cell| &cell.cell.corpus == name) {
+                wanted.extend(cell.documents());
+            }
+            corpora.insert(name.clone(), Corpus::load(corpus_files, &wanted)?);
+        }
+        for (cell, cell_files) in cells.iter_mut().zip(&files.cells) {
+            let corpus = &corpora[&cell.cell.corpus];
+            cell.check(cell_files, corpus)?;
+            cell.leave_out_canary_prompts(corpus);
+        }
+        Ok(Self { cells, corpora })
+    }
+
+    /// The corpus that a cell stands on.
+    pub fn corpus_of(&self, cell: &Cell) -> &Corpus {
+        &self.corpora[&cell.corpus]
+    }
+}

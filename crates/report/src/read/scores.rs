@@ -1,0 +1,122 @@
+//! What the scoring pass says of one document, reduced from lists of tokens to the numbers that measures need.
+
+use std::collections::BTreeMap;
+
+use contract::records::{DocumentKind, Score, Split};
+use measures::{discoverable, membership, memorization};
+
+use crate::estimate::measure::PLACES;
+
+/// The scores of one continuation of one document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentScore {
+    /// The document.
+    pub doc_id: String,
+    /// Where it stands.
+    pub split: Split,
+    /// Its copies in the training set.
+    pub copies: i32,
+    /// Document, canary, or reference of a canary.
+    pub kind: DocumentKind,
+    /// Tokens given before the continuation; 0: the whole document is scored.
+    pub prefix_tokens: i32,
+    /// Tokens scored.
+    pub tokens: usize,
+    /// Tokens of the whole document, before it was cut where training ended; none where nobody said.
+    pub document_tokens: Option<usize>,
+    /// Number of a canary's or reference's format.
+    pub canary_format: Option<i32>,
+    /// −Σ ln p over them, in nats.
+    pub nats: f64,
+    /// Share of tokens that are the model's first choice.
+    pub exact_memorization: f64,
+    /// 1 − k/L; see [`memorization::extraction_strength`].
+    pub extraction_strength: f64,
+    /// Whether greedy decoding gives the whole continuation.
+    pub extractable: bool,
+    /// Natural logarithm of the probability that the sampling scheme draws the continuation.
+    pub log_sequence_probability: f64,
+    /// Mean surprise of the least likely fifth of the tokens.
+    pub min_k: f64,
+    /// The same, each token standardised over the vocabulary; none where the scoring pass left no moments.
+    pub min_k_plus_plus: Option<f64>,
+    /// Natural logarithm of a lower bound on the probability that the scheme draws it or something nearly it.
+    pub log_near_verbatim_probability: Option<f64>,
+    /// Share of tokens that are the model's first choice, by place in the continuation; none for a part without tokens.
+    pub by_place: Vec<Option<f64>>,
+    /// Bytes of the continuation after zlib.
+    pub zlib_bytes: i32,
+}
+
+impl DocumentScore {
+    /// Reduces a row of `scores.parquet`; `None` for a continuation without tokens, which says nothing.
+    ///
+    /// # Errors
+    /// If a list holds what cannot be: a positive log-probability, a NaN.
+    pub fn of(score: &Score) -> measures::Result<Option<Self>> {
+        if score.logprobs.is_empty() || score.argmax_hits.is_empty() {
+            return Ok(None);
+        }
+        let loss = membership::loss(&score.logprobs)?;
+        let moments =
+            score.vocab_mean.len() == score.logprobs.len() && score.vocab_std.len() == score.logprobs.len();
+        let min_k_plus_plus = || {
+            membership::min_k_plus_plus(
+                &score.logprobs,
+                &score.vocab_mean,
+                &score.vocab_std,
+                membership::MIN_K_SHARE,
+            )
+        };
+        Ok(Some(Self {
+            doc_id: score.doc_id.clone(),
+            split: score.split,
+            copies: score.copies,
+            kind: score.kind,
+            prefix_tokens: score.prefix_tokens,
+            tokens: score.logprobs.len(),
+            document_tokens: score
+                .document_tokens
+                .and_then(|tokens| usize::try_from(tokens).ok()),
+            canary_format: score.canary_format,
+            nats: loss * score.logprobs.len() as f64,
+            exact_memorization: memorization::exact_memorization(&score.argmax_hits)?,
+            extraction_strength: memorization::extraction_strength(&score.argmax_hits)?,
+            extractable: memorization::k_extractable(&score.argmax_hits)?,
+            log_sequence_probability: if score.scheme_logprobs.is_empty() {
+                f64::NAN
+            } else {
+                discoverable::log_sequence_probability(&score.scheme_logprobs)?
+            },
+            min_k: membership::min_k(&score.logprobs, membership::MIN_K_SHARE)?,
+            min_k_plus_plus: if moments { Some(min_k_plus_plus()?) } else { None },
+            log_near_verbatim_probability: score.near_verbatim_logprob.map(f64::from),
+            by_place: memorization::exact_memorization_by_place(&score.argmax_hits, usize::from(PLACES))?,
+            zlib_bytes: score.zlib_bytes,
+        }))
+    }
+
+    /// Mean loss in nats per token.
+    pub fn loss(&self) -> f64 {
+        self.nats / self.tokens as f64
+    }
+
+    /// Whether the whole of a document of the corpus is scored, so that its loss is one of the corpus.
+    pub fn is_whole_document(&self) -> bool {
+        self.kind == DocumentKind::Document && self.prefix_tokens == 0
+    }
+}
+
+/// The tokens of a whole continuation after each prefix: the longest that was scored. One that the document's end cuts short is
+/// easier to give whole, so it is not counted among them.
+pub fn whole_continuations(scores: &[DocumentScore]) -> BTreeMap<i32, usize> {
+    let mut longest: BTreeMap<i32, usize> = BTreeMap::new();
+    let continuations = scores
+        .iter()
+        .filter(|score| score.kind == DocumentKind::Document && score.prefix_tokens > 0);
+    for score in continuations {
+        let tokens = longest.entry(score.prefix_tokens).or_default();
+        *tokens = score.tokens.max(*tokens);
+    }
+    longest
+}
