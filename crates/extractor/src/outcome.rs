@@ -92,9 +92,15 @@ impl fmt::Display for Outcome {
         write_course(formatter, &figures.course)?;
         write!(formatter, "extractor: {}", figures.last)?;
         match &figures.best {
-            Some(best) => write!(formatter, "; of the checkpoint with the best held-out loss {best}"),
+            Some(best) => write!(
+                formatter,
+                "; of the checkpoint with the best held-out loss {best}"
+            ),
             None if figures.best_is_last => {
-                write!(formatter, "; the checkpoint with the best held-out loss is the last")
+                write!(
+                    formatter,
+                    "; the checkpoint with the best held-out loss is the last"
+                )
             }
             None => Ok(()),
         }

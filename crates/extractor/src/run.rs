@@ -326,7 +326,7 @@ impl<'a> Run<'a> {
                         let prefix = self.settings.prefix_tokens;
                         Documents::load(&self.train, &self.held_out, tokenizer, most, template, prefix)
                     })?;
-                tracing::debug!("{} documents and canaries read as tokens", documents.all.len());
+                tracing::info!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {
                     documents,
                     reads_as,

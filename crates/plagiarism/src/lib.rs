@@ -104,7 +104,8 @@ pub use paraphrase::encoder::SentenceEncoder;
 const EXAMPLES: &str = "\
 Examples:
   # What the extractor left in the folder asked, against the corpus of a run
-  plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 --samples asked/samples.parquet --out asked
+  plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --samples asked/samples.parquet --out asked
   # Two texts side by side
   plagiarism align generation.txt document.txt";
 

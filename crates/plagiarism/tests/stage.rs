@@ -508,7 +508,10 @@ fn finished_work_is_not_repeated() {
         last.starts_with("plagiarism: 1 of 1 generations from training prompts"),
         "{said}"
     );
-    assert!(!said.contains("seconds") && !said.contains("every sentence"), "{said}");
+    assert!(
+        !said.contains("seconds") && !said.contains("every sentence"),
+        "{said}"
+    );
     assert_eq!(run.run(&[], 2).unwrap(), Outcome::UpToDate);
     assert!(
         matches!(

@@ -750,14 +750,14 @@ fn what_was_cut_and_what_chooses_is_said() {
             &[("Short.", Some(HeldOutRole::Validation)), (long, None)],
             "",
             &[
-                "; on 2 documents",
+                ", on 2 documents",
                 "cut            2 of 24 training documents at tuning.context = 30 tokens, and 1 of those 2 held-out documents",
             ],
         ),
         (
             &[("Short.", None), ("Tiny.", None), (long, None)],
             "evaluate_documents = 2",
-            &["; on 2 of 3 documents (tuning.evaluate_documents)"],
+            &[", on 2 of 3 documents (tuning.evaluate_documents)"],
         ),
         (
             &[("Short.", Some(HeldOutRole::Test))],
@@ -767,7 +767,7 @@ fn what_was_cut_and_what_chooses_is_said() {
                 "cut            2 of 24 training documents at tuning.context = 30 tokens\n",
             ],
         ),
-        (&[("Short.", None)], "rows = \"packed\"", &["; on 1 document"]),
+        (&[("Short.", None)], "rows = \"packed\"", &[", on 1 document\n"]),
     ];
     for (documents, tuning, expected) in cases {
         let bench = Bench::tiny("kind = \"full\"\nepochs = 1", tuning);
@@ -798,7 +798,7 @@ fn what_was_cut_and_what_chooses_is_said() {
         for expected in expected {
             assert!(said.contains(expected), "{said}\nlacks {expected}");
         }
-        assert_eq!(said.contains("\n  cut"), !tuning.contains("packed"), "{said}");
+        assert_eq!(said.contains("  cut  "), !tuning.contains("packed"), "{said}");
         if said.contains("can choose") {
             let cell = bench.folder.path().join("cell");
             assert_eq!(files(&cell), best_files(&cell));
