@@ -65,8 +65,10 @@ fn assert_holds_level(what: &str, simulations: usize, mut p_value: impl FnMut(&m
 }
 
 /// Average coverage of an interval of a rate over rates from 2 to 98%, exactly.
-fn rate_coverage(trials: u64, interval: impl Fn(u64, u64) -> Result<Interval>) -> f64 {
-    let intervals: Vec<Interval> = (0..=trials).map(|hits| interval(hits, trials).unwrap()).collect();
+fn rate_coverage(trials: u64, interval: impl Fn(u64, u64) -> Result<Interval>) -> Result<f64> {
+    let intervals: Vec<Interval> = (0..=trials)
+        .map(|hits| interval(hits, trials))
+        .collect::<Result<_>>()?;
     let coverage_at = |rate: f64| {
         let mut probability = (1.0 - rate).powi(trials as i32);
         let mut covered = 0.0;
@@ -76,10 +78,10 @@ fn rate_coverage(trials: u64, interval: impl Fn(u64, u64) -> Result<Interval>) -
         }
         covered
     };
-    (0..961)
+    Ok((0..961)
         .map(|step| coverage_at(0.02 + 0.001 * f64::from(step)))
         .sum::<f64>()
-        / 961.0
+        / 961.0)
 }
 
 fn means(count: usize, random: &mut Random, draw: impl Fn(&mut Random) -> f64) -> Vec<Tally> {
@@ -105,11 +107,11 @@ fn clustered(
 #[test]
 fn intervals_of_a_rate_cover() {
     for trials in [1, 2, 5, 10, 30] {
-        let found = rate_coverage(trials, wilson);
+        let found = rate_coverage(trials, wilson).unwrap();
         assert!((0.93..=0.97).contains(&found), "wilson, {trials}: {found}");
     }
     for trials in [MIN_TRIALS_MID_P, 20, 50] {
-        let found = rate_coverage(trials, binomial_mid_p);
+        let found = rate_coverage(trials, binomial_mid_p).unwrap();
         assert!((0.93..=0.97).contains(&found), "mid-P, {trials}: {found}");
     }
 }
@@ -159,7 +161,7 @@ fn intervals_of_a_mean_cover() {
         });
     }
     // Loss of documents of 20 to 40 tokens, gamma(2) each.
-    assert_covers("ratio", 4_000, |random| {
+    assert_covers("ratio", 2_000, |random| {
         let documents: Vec<Tally> = (0..MIN_DOCUMENTS_MEAN)
             .map(|_| {
                 let tokens = f64::from(random.random_range(20..=40));
@@ -229,7 +231,7 @@ fn intervals_of_a_difference_cover() {
         (first - second, Ok(interval))
     });
     // One sample a document: all tables of four probabilities alike.
-    assert_covers("paired, one sample", 20_000, |random| {
+    assert_covers("paired, one sample", 10_000, |random| {
         let weights = [(); 4].map(|()| exponential(random));
         let all: f64 = weights.iter().sum();
         let pairs: Vec<(Tally, Tally)> = (0..MIN_DOCUMENTS_PAIRED)
@@ -244,7 +246,7 @@ fn intervals_of_a_difference_cover() {
         ((weights[1] - weights[2]) / all, paired_difference(&pairs))
     });
     // Several samples: the second is independent of the first, or a share of it in each document, or nearly 0.
-    assert_covers("paired, several samples", 20_000, |random| {
+    assert_covers("paired, several samples", 10_000, |random| {
         let samples = random.random_range(2..=10);
         let correlation = 0.02 + 0.9 * uniform(random);
         let (mean, other, kind) = (uniform(random), uniform(random), random.random_range(0..3));
@@ -264,7 +266,7 @@ fn intervals_of_a_difference_cover() {
         (mean - second_mean, paired_difference(&pairs))
     });
     // Losses that fall by an exponential amount.
-    assert_covers("paired means", 4_000, |random| {
+    assert_covers("paired means", 2_000, |random| {
         let pairs: Vec<(Tally, Tally)> = (0..MIN_DOCUMENTS_MEAN)
             .map(|_| {
                 let loss = 4.0 + normal(random);
@@ -286,7 +288,9 @@ fn intervals_of_an_auc_cover() {
         (20, 20),
         (20, 60),
     ] {
-        for (members, non_members) in [(few, many), (many, few)] {
+        let mut sides = vec![(few, many), (many, few)];
+        sides.dedup();
+        for (members, non_members) in sides {
             for (shift, truth) in SHIFTS {
                 assert_covers(
                     &format!("AUC {truth}, {members} and {non_members}"),
@@ -325,12 +329,14 @@ fn differences_of_aucs_cover_and_hold_their_level() {
 #[test]
 fn joint_bootstrap_covers() {
     // A mean, and the difference of a mean of training documents and one of held-out documents.
-    let kinds: [(&str, f64, fn(&mut Random) -> f64); 2] =
-        [("normal", 0.0, normal), ("exponential", 1.0, exponential)];
+    let kinds: [(&str, f64, fn(&mut Random) -> f64); 2] = [
+        ("normal", 0.0, normal),
+        ("gamma(2)", 2.0, |random| gamma(random, 2.0)),
+    ];
     for (what, mean, draw) in kinds {
         let count = MIN_DOCUMENTS_BOOTSTRAP;
         let difference = Cell::new(0);
-        assert_covers(what, 3_000, |random| {
+        assert_covers(what, 2_000, |random| {
             let training: Vec<f64> = (0..count).map(|_| draw(random)).collect();
             let held_out: Vec<f64> = (0..count).map(|_| draw(random)).collect();
             let mean_of = |values: &[f64], drawn: &[usize]| {
@@ -344,7 +350,7 @@ fn joint_bootstrap_covers() {
             difference.set(difference.get() + usize::from(found[1].interval.unwrap().contains(0.0)));
             (mean, Ok(found[0].interval.unwrap()))
         });
-        let covered = difference.get() as f64 / 3_000.0;
+        let covered = difference.get() as f64 / 2_000.0;
         assert!((0.93..=0.97).contains(&covered), "difference, {what}: {covered}");
     }
 }

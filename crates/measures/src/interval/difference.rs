@@ -53,7 +53,10 @@ pub fn paired_difference(pairs: &[(Tally, Tally)]) -> Result<Interval> {
     let documents = first.len() as f64;
     let difference = linearised.difference;
     let discordant = linearised.discordant.max(difference.abs());
-    let (for_first, for_second) = ((discordant + difference) / 2.0, (discordant - difference) / 2.0);
+    let (for_first, for_second) = (
+        f64::midpoint(discordant, difference),
+        f64::midpoint(discordant, -difference),
+    );
     let one_sample = first.iter().chain(&second).all(|tally| tally.whole == 1.0);
     let pairs = if one_sample {
         documents
