@@ -49,6 +49,7 @@ pub use trend::Trend;
 pub mod control;
 pub mod discoverable;
 pub mod exposure;
+pub mod final_answer;
 pub mod interval;
 pub mod membership;
 pub mod memorization;
