@@ -143,6 +143,12 @@ fn lines(figures: &Figures) -> Vec<String> {
             remarks.cut_canaries
         ));
     }
+    if remarks.cut_other > 0 {
+        lines.push(format!(
+            "{:>7} documents of other text scored up to there",
+            remarks.cut_other
+        ));
+    }
     if remarks.with_special_tokens > 0 {
         lines.push(format!(
             "{:>7} documents hold special tokens ({}) written in their text: read as such, as in training",

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "stage/answers.rs"]
+mod answers;
+#[path = "stage/labels.rs"]
+mod labels;
 mod support;
 
 use contract::records::{

@@ -660,6 +660,10 @@ fn the_held_out_loss_is_the_mean_over_tokens_of_text() {
         bench.hold_out(&held_out(&[
             (SHORT, Some(HeldOutRole::Validation)),
             ("A document that tests chooses nothing.", Some(HeldOutRole::Test)),
+            (
+                "Text of another kind chooses nothing either.",
+                Some(HeldOutRole::Other),
+            ),
             (LONG, None),
         ]));
         let cell = bench.tune_with("cell", &["--set", &format!("tuning.context={context}")]);
