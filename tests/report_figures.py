@@ -70,13 +70,22 @@ class Place:
     epoch: float | None = None
 
 
+def layout_of(cell):
+    """What the cell says, or else what the name of its corpus does: `uniform16-s1` is uniform, of 16 copies."""
+    if cell.get("layout") is not None:
+        return cell["layout"], cell.get("uniform_copies")
+    name = re.sub(r"-canaries$", "", re.sub(r"-s\d+$", "", cell["corpus"]))
+    found = re.fullmatch(r"uniform-*(\d+)", name)
+    return ("uniform", int(found[1])) if found else (name, None)
+
+
 class Group:
     """Training runs that differ in their seed alone, at one of their checkpoints."""
 
     def __init__(self, checkpoints):
         first = checkpoints[0]
         self.cell, self.which, self.base = first.cell, first.which, first.base
-        self.model, self.layout, self.uniform = first.cell["model"], first.cell["layout"], first.cell.get("uniform_copies")
+        self.model, self.layout, self.uniform = first.cell["model"], *layout_of(first.cell)
         self.runs = defaultdict(lambda: [None, None])
         for checkpoint in checkpoints:
             self.runs[checkpoint.cell["seed"]][checkpoint.apart] = checkpoint
@@ -292,7 +301,8 @@ class Run:
         members = defaultdict(list)
         for checkpoint in self.checkpoints:
             cell = checkpoint.cell
-            order = (-sizes[cell["model"]], cell["model"], cell["layout"], method_order(cell), cell.get("uniform_copies") or 0, checkpoint.which == "last", checkpoint.which is not None)
+            layout, uniform = layout_of(cell)
+            order = (-sizes[cell["model"]], cell["model"], layout, method_order(cell), uniform or 0, checkpoint.which is not None, checkpoint.which == "last")
             members[order].append(checkpoint)
         self.groups = [Group(members[order]) for order in sorted(members)]
         for group in self.groups:
@@ -717,7 +727,8 @@ def p_membership(cell, copies):
     if p_value is None:
         return None, None
     if cell.untuned:
-        raise NotImplementedError("AUC by loss against the untuned model's, without scores of the same documents under it")
+        untuned = statistics.auc_difference(cell.members_and_others("loss", copies), cell.untuned.members_and_others("loss", copies))
+        p_value = largest([p_value, untuned])
     return "loss", p_value
 
 
@@ -975,16 +986,44 @@ def branches_at(path, loss):
 # The paper's claims.
 
 
+def model_pairs(run):
+    """The largest and the smallest model of each layout."""
+    for large in run.experiments:
+        alike = [other for other in run.experiments if other.layout == large.layout]
+        small = min(alike, key=lambda other: other.parameters)
+        if small.parameters < large.parameters == max(other.parameters for other in alike):
+            yield large, small
+
+
+def add_sizes(run):
+    """The largest model against the smallest, each way of tuning with itself."""
+    for large, small in model_pairs(run):
+        labels = {family[0]: family for family in reversed(small.families)}
+        for family in large.families:
+            if family[0] not in labels:
+                continue
+            ends = [experiment.at(experiment.chosen_rate(name), "last") for experiment, name in ((large, family), (small, labels[family[0]]))]
+            if not all(ends) or ends[0][-1].uniform != ends[1][-1].uniform:
+                continue
+            group, other = ends[0][-1], ends[1][-1]
+            place = ("own_verbatim", "train", large.strategy, large.most(group))
+            estimate = independent(group.pooled.get(*place), other.pooled.get(*place))
+            if not estimate:
+                continue
+            pairs = [(cell, same_corpus(other.pooled.documents, cell)) for cell in group.pooled.documents]
+            p_value = largest(run.p_paired(*(one.by_document(*place) for one in pair)) for pair in pairs if pair[1])
+            group.pooled.put(Place(*place, against=small.model), Row(estimate, "share", p_value=p_value, p_holm=p_value))
+
+
 def add_paper(run):
-    if len({experiment.model for experiment in run.experiments}) > 1:
-        raise NotImplementedError("the claim about sizes, of several models")
+    add_sizes(run)
 
     def chosen(modes, point):
         return [(experiment, group) for experiment in run.experiments for family, group in experiment.chosen(point) if family[1] in modes]
 
     outcomes = {
         "paper_claim_1_copies": copies_claim(chosen),
-        "paper_claim_1_size": (0, 0),
+        "paper_claim_1_size": size_claim(run),
         "paper_claim_2": near_zero_claim(chosen),
         "paper_claim_3": similarity_claim(chosen),
         "paper_claim_4": utility_claim(chosen),
@@ -995,17 +1034,30 @@ def add_paper(run):
         run.groups[0].pooled.put(Place(name), row)
 
 
+def by_rises(rows):
+    """A rise by its test and no fall, or a fall by its interval and no rise; and of how many figures."""
+    rows = [row for row in rows if row]
+    rises = any(row.p_holm is not None and row.p_holm <= LEVEL for row in rows)
+    falls = any(row.estimate.ends and row.estimate.high < 0 for row in rows)
+    return rises - falls, len(rows)
+
+
 def copies_claim(chosen):
-    rises, falls, figures = False, False, 0
+    rows = []
     for experiment, group in chosen(["full"], "last"):
         fewest, most = experiment.copies[0], experiment.copies[-1]
         against = f"{fewest} {'copy' if fewest == 1 else 'copies'}"
-        row = group.pooled.rows.get(Place("own_verbatim", "train", experiment.strategy, most, against))
-        if row:
-            figures += 1
-            rises |= row.p_holm is not None and row.p_holm <= LEVEL
-            falls |= bool(row.estimate.ends) and row.estimate.high < 0
-    return rises - falls, figures
+        rows.append(group.pooled.rows.get(Place("own_verbatim", "train", experiment.strategy, most, against)))
+    return by_rises(rows)
+
+
+def size_claim(run):
+    return by_rises(
+        group.pooled.get("own_verbatim", "train", large.strategy, large.most(group), small.model)
+        for large, small in model_pairs(run)
+        for family, group in large.chosen("last")
+        if family[1] == "full"
+    )
 
 
 def near_zero_claim(chosen):
