@@ -209,7 +209,7 @@ fn extraction_tokens(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> f64 {
         };
         prompts * of_one + nothing * new
     });
-    let documents = extent.training_documents + extent.held_out_documents;
+    let documents = extent.training_documents + extent.held_out_documents + extent.other_documents;
     // Each document is scored up to where training ended.
     let (context, _) = cell.combination.trained_tokens;
     let tokens = context.map_or(extent.tokens_per_document, |most| {

@@ -64,10 +64,11 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
                 Some(Checkpoint::Last),
                 cell.has_best().then_some(Checkpoint::Best),
             ];
-            let rules = checkpoints.into_iter().flatten();
-            stages
-                .plagiarism
-                .extend(rules.map(|checkpoint| plagiarism(run, plan, cell, checkpoint)));
+            for checkpoint in checkpoints.into_iter().flatten() {
+                stages
+                    .plagiarism
+                    .push(plagiarism(run, plan, cell, checkpoint, links)?);
+            }
         }
     }
     if plan.has_report() {
@@ -345,7 +346,13 @@ fn audited_twin<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCel
     })
 }
 
-fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell, checkpoint: Checkpoint) -> Rule {
+fn plagiarism(
+    run: &str,
+    plan: &Plan,
+    cell: &PlannedCell,
+    checkpoint: Checkpoint,
+    links: &mut Links,
+) -> Result<Rule, Error> {
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/plagiarism.toml");
     let (out, remark) = match checkpoint {
@@ -358,7 +365,10 @@ fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell, checkpoint: Checkpoint
     prerequisites.push(format!("{folder}/samples.parquet"));
     // Not all are read here. But where one is made again, so are the samples, and one run of make then settles everything.
     prerequisites.extend(beside_samples(&folder, plan, cell));
-    Rule {
+    if let Some(labels) = &plan.pipeline.detection.personal_details {
+        prerequisites.push(links.for_make(&plan.pipeline.resolve(labels))?);
+    }
+    Ok(Rule {
         stage: "plagiarism",
         subject: format!("{}{remark}", cell.facts.name),
         command: format!("$(PLAGIARISM) --config {config} --in {corpus} --samples {samples} --out {out}"),
@@ -366,7 +376,7 @@ fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell, checkpoint: Checkpoint
         main: format!("{out}/verdicts.parquet"),
         further: vec![format!("{out}/matches.parquet")],
         folders: Vec::new(),
-    }
+    })
 }
 
 /// The report reads every cell. It also depends on the rules themselves: with them, cells come and go.

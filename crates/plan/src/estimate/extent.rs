@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use contract::pipeline::{Budget, Layout};
-use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
+use contract::records::{DocumentKind, HeldOutDocument, HeldOutRole, TrainingInstance};
 use contract::{Error, PipelineFile, parquet};
 use corpus_files::{Columns, CorpusFile, FileSize};
 
@@ -17,8 +17,10 @@ pub struct Extent {
     pub instances: f64,
     /// Different documents among them.
     pub training_documents: f64,
-    /// Rows of `heldout.parquet`.
+    /// Rows of `heldout.parquet` without those of other text.
     pub held_out_documents: f64,
+    /// Documents of other text, which are only scored.
+    pub other_documents: f64,
     /// Mean length of a document.
     pub tokens_per_document: f64,
 }
@@ -29,6 +31,13 @@ impl Extent {
         let mut train = parquet::Reader::<TrainingInstance>::open(&folder.join("train.parquet")).ok()?;
         let held_out = parquet::Reader::<HeldOutDocument>::open(&folder.join("heldout.parquet")).ok()?;
         let instances = train.rows() as f64;
+        let (mut held_out_documents, mut other_documents) = (0.0, 0.0);
+        for document in held_out.map_while(Result::ok).flatten() {
+            match document.role {
+                Some(HeldOutRole::Other) => other_documents += 1.0,
+                _ => held_out_documents += 1.0,
+            }
+        }
         // Rows are shuffled, so the first ones stand for all.
         let first = train.next()?.ok()?;
         let mean = |part: fn(&TrainingInstance) -> f64| {
@@ -38,7 +47,8 @@ impl Extent {
             instances,
             // A document with c copies has c rows, each of which counts for 1 / c.
             training_documents: instances * mean(|row| 1.0 / f64::from(row.copies.max(1))),
-            held_out_documents: held_out.rows() as f64,
+            held_out_documents,
+            other_documents,
             tokens_per_document: mean(|row| row.text.len() as f64) / BYTES_PER_TOKEN,
         })
     }
@@ -90,6 +100,11 @@ impl Extent {
             instances: documents_laid_out + canaries,
             training_documents,
             held_out_documents: documents - training_documents,
+            // At most, and as long as those of the corpus.
+            other_documents: match pipeline.corpus.other {
+                Some(_) => pipeline.corpus.max_other as f64,
+                None => 0.0,
+            },
             tokens_per_document: corpus.bytes_per_document / BYTES_PER_TOKEN,
         }
     }
