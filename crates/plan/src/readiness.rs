@@ -105,8 +105,8 @@ fn check_other(plan: &Plan) -> Result<(), Error> {
              name text of another kind, or leave OTHER out"
         )));
     }
-    let first = plan.other.iter().take(MAX_FILES);
-    first.map(|file| other_columns(corpus, file).map(drop)).collect()
+    let mut first = plan.other.iter().take(MAX_FILES);
+    first.try_for_each(|file| other_columns(corpus, file).map(drop))
 }
 
 /// The first of `files` that holds the same as one of `others`, and that one.
