@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 OWN = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
-GIVEN = ("CHECKPOINT", "CORPUS", "BASE", "HELD_OUT", "SET", "RUN", "PIPELINE", "THREADS")
+GIVEN = ("CHECKPOINT", "CORPUS", "BASE", "HELD_OUT", "OTHER", "SET", "RUN", "PIPELINE", "THREADS")
 
 
 def make(*arguments):
@@ -54,6 +54,7 @@ class Make(unittest.TestCase):
             ((text, "CHECKPOINT=.", "BASE=/nowhere"), "BASE=/nowhere: there is no such folder", 3),
             (("CORPUS=/nowhere.jsonl", "CHECKPOINT=."), "CORPUS=/nowhere.jsonl: there is no /nowhere.jsonl", 3),
             ((text, "CHECKPOINT=.", "HELD_OUT=no where"), "HELD_OUT=no where: there is no no here", 3),
+            ((text, "CHECKPOINT=.", "OTHER=nowhere.txt"), "OTHER=nowhere.txt: there is no nowhere.txt here", 3),
         ]
         for arguments, expected, error in cases:
             status, output, message = make("audit", *arguments)

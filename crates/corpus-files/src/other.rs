@@ -55,9 +55,8 @@ pub fn find_other_files(corpus: &Corpus, base: &Path) -> Result<Option<Found>, E
 /// [`Error::Input`] or [`Error::Configuration`] where no document at its beginning can be read in any of these ways.
 pub fn other_columns(corpus: &Corpus, file: &CorpusFile) -> Result<(Columns, Option<Guess>), Error> {
     let own = Columns::of(corpus)?;
-    let own_fault = match first_fault(file, &own) {
-        None => return Ok((own, None)),
-        Some(error) => error,
+    let Some(own_fault) = first_fault(file, &own) else {
+        return Ok((own, None));
     };
     let instead = [
         own.text,

@@ -393,7 +393,7 @@ impl Asking {
             };
         }
         if extraction.score {
-            let documents = extent.training_documents + extent.held_out_documents;
+            let documents = extent.training_documents + extent.held_out_documents + extent.other_documents;
             asking.scored_tokens = documents * asking.scored_length + extent.canaries * extent.canary_tokens;
             asking.decoded_tokens += documents * extraction.near_verbatim_beams as f64 * new;
         }

@@ -26,6 +26,10 @@ pub(crate) struct Given {
     #[arg(long, value_name = "FILES")]
     held_out: Option<String>,
 
+    /// Text of another kind, which shows what tuning made it forget, as --corpus
+    #[arg(long, value_name = "FILES")]
+    other: Option<String>,
+
     /// Several overrides with blanks between them, as in make's SET
     #[arg(long, value_name = "KEY=VALUE …")]
     set_all: Option<String>,
@@ -45,6 +49,7 @@ impl Given {
         let texts = [
             ("corpus.files", &self.corpus),
             ("corpus.held_out_files", &self.held_out),
+            ("corpus.other", &self.other),
         ];
         let mut overrides = Vec::new();
         for (key, value) in models {
@@ -54,9 +59,36 @@ impl Given {
             overrides
                 .extend(given(value).map(|names| format!("{key}={}", toml::Value::Array(texts_of(&names)))));
         }
-        overrides.extend(assignments(self.set_all.as_deref().unwrap_or_default())?);
+        let set = assignments(self.set_all.as_deref().unwrap_or_default())?;
+        overrides.extend(set.iter().map(|assignment| with_path_from_here(assignment)));
         Ok(overrides)
     }
+}
+
+/// Keys whose value is one file or folder.
+const PATHS: [&str; 4] = [
+    "extraction.prompt_file",
+    "detection.personal_details",
+    "detection.encoder",
+    "detection.classifier",
+];
+
+/// An override whose value is a path that is there from the current folder, with that path made absolute. Others stay as they are: a
+/// path that is not there starts from the pipeline file.
+fn with_path_from_here(assignment: &str) -> String {
+    let path = assignment.split_once('=').and_then(|(key, value)| {
+        let key = key.trim();
+        let value = value.trim();
+        let unquoted = ['"', '\'']
+            .iter()
+            .find_map(|&quote| value.strip_prefix(quote)?.strip_suffix(quote));
+        let value = unquoted.unwrap_or(value);
+        (PATHS.contains(&key) && Path::new(value).exists()).then_some((key, value))
+    });
+    path.map_or_else(
+        || assignment.to_owned(),
+        |(key, value)| format!("{key}={}", toml::Value::String(absolute(value))),
+    )
 }
 
 /// A folder as an absolute path; what is no path here is a name of the hub.

@@ -43,15 +43,15 @@ mod readiness;
 mod reduced;
 mod tokens;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::model_folder::{Adapter, Model};
-use contract::pipeline::{self, Corpus, Mode, ModeKind};
+use contract::pipeline::{self, Mode, ModeKind};
 use contract::{Cell, Error, PipelineFile, files};
-use corpus_files::{CorpusFile, find_files};
+use corpus_files::{CorpusFile, find_files, find_held_out_files, find_other_files};
 
 use estimate::CorpusSize;
 use links::Links;
@@ -70,10 +70,12 @@ pub struct Plan<'a> {
     pub training_sets: Vec<TrainingSet>,
     /// Its cells.
     pub cells: Vec<PlannedCell>,
-    /// The files of its corpus, as seen from where the program runs.
+    /// The files of its corpus, with those of held-out and of other text, as seen from where the program runs.
     pub corpus_files: Vec<PathBuf>,
-    /// How each of them is read.
+    /// How those of the corpus and of held-out text are read.
     corpus: Vec<CorpusFile>,
+    /// How those of other text are read.
+    other: Vec<CorpusFile>,
 }
 
 /// A cell with what its model's files say.
@@ -185,6 +187,7 @@ impl<'a> Plan<'a> {
         pipeline.check_whole()?;
         let combinations = cells::combinations(pipeline)?;
         let corpus = corpus_files(pipeline)?;
+        let other = other_files(pipeline)?;
         let mut models: BTreeMap<String, Option<(ModelFolder, Model)>> = BTreeMap::new();
         let mut cells = Vec::new();
         for combination in combinations {
@@ -216,8 +219,9 @@ impl<'a> Plan<'a> {
             pipeline,
             training_sets: cells::training_sets(pipeline),
             cells,
-            corpus_files: corpus.iter().map(|file| file.path.clone()).collect(),
+            corpus_files: paths_of(corpus.iter().chain(&other)),
             corpus,
+            other,
         })
     }
 
@@ -226,16 +230,9 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`Error::Input`] where a file cannot be read.
     pub(crate) fn corpus_size(&self) -> Result<CorpusSize, Error> {
-        let held_out = match &self.pipeline.corpus.held_out_files {
-            Some(files) => {
-                let held_out = Corpus {
-                    files: files.clone(),
-                    ..self.pipeline.corpus.clone()
-                };
-                find_files(&held_out, &self.pipeline.resolve("."))?.files
-            }
-            None => Vec::new(),
-        };
+        let base = self.pipeline.resolve(".");
+        let held_out = find_held_out_files(&self.pipeline.corpus, &base)?;
+        let held_out = held_out.map_or_else(Vec::new, |found| found.files);
         let held_out: Vec<PathBuf> = held_out
             .iter()
             .map(|file| paths::normalized(&file.path))
@@ -262,19 +259,31 @@ pub fn corpus_files(pipeline: &PipelineFile) -> Result<Vec<CorpusFile>, Error> {
     }
     let base = pipeline.resolve(".");
     let mut files = find_files(&pipeline.corpus, &base)?.files;
-    if let Some(held_out) = &pipeline.corpus.held_out_files {
-        let held_out = Corpus {
-            files: held_out.clone(),
-            ..pipeline.corpus.clone()
-        };
-        files.extend(find_files(&held_out, &base)?.files);
+    if let Some(held_out) = find_held_out_files(&pipeline.corpus, &base)? {
+        files.extend(held_out.files);
     }
+    Ok(in_order(files))
+}
+
+/// The files of text of another kind, as seen from where the program runs: sorted, each once.
+fn other_files(pipeline: &PipelineFile) -> Result<Vec<CorpusFile>, Error> {
+    let found = find_other_files(&pipeline.corpus, &pipeline.resolve("."))?;
+    Ok(in_order(found.map_or_else(Vec::new, |found| found.files)))
+}
+
+fn in_order(mut files: Vec<CorpusFile>) -> Vec<CorpusFile> {
     for file in &mut files {
         file.path = paths::normalized(&file.path);
     }
     files.sort_by(|first, second| first.path.cmp(&second.path));
     files.dedup_by(|first, second| first.path == second.path);
-    Ok(files)
+    files
+}
+
+/// The paths of files, sorted, each once.
+fn paths_of<'a>(files: impl Iterator<Item = &'a CorpusFile>) -> Vec<PathBuf> {
+    let paths: BTreeSet<PathBuf> = files.map(|file| file.path.clone()).collect();
+    paths.into_iter().collect()
 }
 
 /// The folder of a model and the shapes that its weight files declare.

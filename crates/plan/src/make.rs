@@ -69,10 +69,11 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
                 Some(Checkpoint::Last),
                 cell.has_best().then_some(Checkpoint::Best),
             ];
-            let rules = checkpoints.into_iter().flatten();
-            stages
-                .plagiarism
-                .extend(rules.map(|checkpoint| plagiarism(run, plan, cell, number, checkpoint)));
+            for checkpoint in checkpoints.into_iter().flatten() {
+                stages
+                    .plagiarism
+                    .push(plagiarism(run, plan, cell, number, checkpoint, links)?);
+            }
         }
     }
     if plan.has_report() {
@@ -389,7 +390,8 @@ fn plagiarism(
     cell: &PlannedCell,
     number: CellNumber,
     checkpoint: Checkpoint,
-) -> Rule {
+    links: &mut Links,
+) -> Result<Rule, Error> {
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/plagiarism.toml");
     let (out, remark) = match checkpoint {
@@ -405,7 +407,10 @@ fn plagiarism(
     prerequisites.push(format!("{folder}/samples.parquet"));
     // Not all are read here. But where one is made again, so are the samples, and one run of make then settles everything.
     prerequisites.extend(beside_samples(&folder, plan, cell));
-    Rule {
+    if let Some(labels) = &plan.pipeline.detection.personal_details {
+        prerequisites.push(links.for_make(&plan.pipeline.resolve(labels))?);
+    }
+    Ok(Rule {
         stage: "plagiarism",
         subject: format!("{}{remark}", cell.facts.name),
         cell: Some(number),
@@ -414,7 +419,7 @@ fn plagiarism(
         main: format!("{out}/verdicts.parquet"),
         further: vec![format!("{out}/matches.parquet")],
         folders: Vec::new(),
-    }
+    })
 }
 
 /// The report reads every cell. It also depends on the rules themselves: with them, cells come and go.

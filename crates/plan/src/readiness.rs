@@ -7,10 +7,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use contract::pipeline::{BadDocuments, Corpus, ModeKind, PromptSource};
-use contract::records::PromptForm;
-use contract::{Error, PipelineFile};
-use corpus_files::{Columns, CorpusFile, documents, find_files};
+use contract::pipeline::{BadDocuments, ModeKind, PromptSource};
+use contract::records::{PersonalDetailLabel, PromptForm};
+use contract::{Error, PipelineFile, parquet};
+use corpus_files::{Columns, CorpusFile, documents, find_files, find_held_out_files, other_columns};
 
 use crate::Plan;
 use crate::paths::normalized;
@@ -30,6 +30,7 @@ const MAX_DOCUMENTS: usize = 50;
 pub(crate) fn check(plan: &Plan) -> Result<(), Error> {
     check_named_files(plan.pipeline)?;
     check_control(plan.pipeline)?;
+    check_other(plan)?;
     check_contexts(plan)?;
     let texts = first_texts(plan)?;
     check_prompts(plan, &texts)
@@ -44,6 +45,14 @@ fn check_named_files(pipeline: &PipelineFile) -> Result<(), Error> {
             pipeline
                 .extraction
                 .prompt_file
+                .as_deref()
+                .map(|path| pipeline.resolve(path)),
+        ),
+        (
+            "detection.personal_details",
+            pipeline
+                .detection
+                .personal_details
                 .as_deref()
                 .map(|path| pipeline.resolve(path)),
         ),
@@ -64,32 +73,49 @@ fn check_named_files(pipeline: &PipelineFile) -> Result<(), Error> {
             ));
         }
     }
+    if let Some(labels) = &pipeline.detection.personal_details {
+        // Its footer says whether all columns are there.
+        parquet::Reader::<PersonalDetailLabel>::open(&normalized(&pipeline.resolve(labels)))?;
+    }
     Ok(())
 }
 
 /// Held-out text must be other files than the corpus: text that was trained on shows nothing.
 fn check_control(pipeline: &PipelineFile) -> Result<(), Error> {
-    let Some(held_out) = &pipeline.corpus.held_out_files else {
+    let base = pipeline.resolve(".");
+    let Some(held_out) = find_held_out_files(&pipeline.corpus, &base)? else {
         return Ok(());
     };
-    let base = pipeline.resolve(".");
-    let held_out = Corpus {
-        files: held_out.clone(),
-        ..pipeline.corpus.clone()
-    };
     let training = find_files(&pipeline.corpus, &base)?.files;
-    for held_out in find_files(&held_out, &base)?.files {
-        let same = training.iter().find(|file| is_same(&file.path, &held_out.path));
-        if let Some(same) = same {
-            return Err(Error::Configuration(format!(
-                "corpus.held_out_files (HELD_OUT): {} holds the same as {} of corpus.files (CORPUS). Text that the model was tuned on \
-                 is no control: name text of the same kind that it has not seen, or leave HELD_OUT out",
-                normalized(&held_out.path).display(),
-                normalized(&same.path).display()
-            )));
-        }
+    match find_same(&held_out.files, &training) {
+        None => Ok(()),
+        Some((held_out, training)) => Err(Error::Configuration(format!(
+            "corpus.held_out_files (HELD_OUT): {held_out} holds the same as {training} of corpus.files (CORPUS). Text that the model \
+             was tuned on is no control: name text of the same kind that it has not seen, or leave HELD_OUT out"
+        ))),
     }
-    Ok(())
+}
+
+/// Other text must be readable, and other files than the corpus: of text that was trained on nothing is forgotten.
+fn check_other(plan: &Plan) -> Result<(), Error> {
+    let corpus = &plan.pipeline.corpus;
+    if let Some((other, twin)) = find_same(&plan.other, &plan.corpus) {
+        return Err(Error::Configuration(format!(
+            "corpus.other (OTHER): {other} holds the same as {twin} of the corpus. Other text shows what tuning makes the model forget: \
+             name text of another kind, or leave OTHER out"
+        )));
+    }
+    let mut first = plan.other.iter().take(MAX_FILES);
+    first.try_for_each(|file| other_columns(corpus, file).map(drop))
+}
+
+/// The first of `files` that holds the same as one of `others`, and that one.
+fn find_same(files: &[CorpusFile], others: &[CorpusFile]) -> Option<(String, String)> {
+    let shown = |file: &CorpusFile| normalized(&file.path).display().to_string();
+    files.iter().find_map(|file| {
+        let twin = others.iter().find(|other| is_same(&other.path, &file.path))?;
+        Some((shown(file), shown(twin)))
+    })
 }
 
 /// Whether two paths lead to the same file, or to files of the same bytes.

@@ -96,10 +96,12 @@ fn dupgen<'a>(
         .iter()
         .map(|file| folder.rebased(file))
         .collect();
-    let held_out_files = pipeline.corpus.held_out_files.as_ref().map(|files| {
-        let files = files.as_slice().iter();
-        OneOrMany::Many(files.map(|file| folder.rebased(file)).collect())
-    });
+    let beside = |files: &Option<OneOrMany<String>>| {
+        files.as_ref().map(|files| {
+            let files = files.as_slice().iter();
+            OneOrMany::Many(files.map(|file| folder.rebased(file)).collect())
+        })
+    };
     let duplication = match set.layout {
         Layout::Bucketed | Layout::Found => pipeline.duplication.clone(),
         // Shares belong to numbers of copies within one set.
@@ -134,7 +136,8 @@ fn dupgen<'a>(
         seeds: std::slice::from_ref(&set.seed),
         corpus: Some(Corpus {
             files: OneOrMany::Many(files),
-            held_out_files,
+            held_out_files: beside(&pipeline.corpus.held_out_files),
+            other: beside(&pipeline.corpus.other),
             ..pipeline.corpus.clone()
         }),
         duplication: Some(Duplication {
@@ -192,6 +195,7 @@ fn plagiarism<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Fo
         detection: Some(Detection {
             encoder: rebased(&pipeline.detection.encoder),
             classifier: rebased(&pipeline.detection.classifier),
+            personal_details: rebased(&pipeline.detection.personal_details),
             ..pipeline.detection.clone()
         }),
         ..of_cell(cell)

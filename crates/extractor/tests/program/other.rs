@@ -1,7 +1,9 @@
 //! Text of another kind is scored as a whole, and nothing else.
 
 use contract::parquet;
-use contract::records::{CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, PromptForm, Record, Split};
+use contract::records::{
+    CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, PromptForm, Record, Split,
+};
 
 use crate::support::{Bench, fixtures, held_out, row, training};
 
@@ -68,7 +70,12 @@ fn other_text_is_scored_once_and_changes_no_sample_no_course_and_no_other_score(
             _ => ("What came in? ", "The pilot boat"),
         };
         assert_eq!(sample.prompt, question);
-        assert!(sample.truth.as_deref().is_some_and(|truth| answer.starts_with(&truth[..8.min(truth.len())])));
+        assert!(
+            sample
+                .truth
+                .as_deref()
+                .is_some_and(|truth| answer.starts_with(&truth[..8.min(truth.len())]))
+        );
     }
     let rows: Vec<_> = scores
         .extract_if(.., |score| score.doc_id.starts_with('o'))

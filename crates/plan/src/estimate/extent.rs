@@ -28,7 +28,9 @@ pub struct Extent {
     pub training_documents: f64,
     /// Held-out documents.
     pub held_out_documents: f64,
-    /// Those of them that choose checkpoint and learning rate.
+    /// Documents of other text, which are only scored.
+    pub other_documents: f64,
+    /// Those of the held-out ones that choose checkpoint and learning rate.
     pub validation_documents: f64,
     /// Canaries, and strings of their formats that are never trained on.
     pub canaries: f64,
@@ -119,21 +121,23 @@ impl Extent {
                 .flat_map(|(.., lengths)| lengths.clone())
                 .collect()
         };
-        let mut held = [0.0; 3];
+        let mut held = [0.0; 4];
         for rows in held_out {
             let Ok(rows) = rows else { return Ok(None) };
             for row in rows {
                 match (row.kind, row.role) {
                     (DocumentKind::Document, Some(HeldOutRole::Test)) => held[0] += 1.0,
+                    (DocumentKind::Document, Some(HeldOutRole::Other)) => held[3] += 1.0,
                     (DocumentKind::Document, _) => held[1] += 1.0,
                     _ => held[2] += 1.0,
                 }
             }
         }
-        let [test, validation, references] = held;
+        let [test, validation, references, other_documents] = held;
         Ok(Some(Self {
             training_documents: texts(false),
             held_out_documents: test + validation,
+            other_documents,
             validation_documents: validation,
             canaries: texts(true) + references,
             documents: all_lengths(false),
@@ -215,6 +219,11 @@ impl Extent {
             buckets,
             training_documents,
             held_out_documents,
+            // At most, and as long as those of the corpus.
+            other_documents: match settings.other {
+                Some(_) => settings.max_other as f64,
+                None => 0.0,
+            },
             validation_documents: held_out_documents * settings.validation,
             canaries,
             bytes_per_token: corpus.bytes_per_text() / lengths.mean(|length| length).max(1.0),

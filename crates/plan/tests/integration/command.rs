@@ -1,6 +1,6 @@
 use contract::records::{DocumentKind, TrainingInstance};
 
-use crate::workplace::{PIPELINE, Workplace};
+use crate::workplace::{PIPELINE, Workplace, write_labels};
 
 /// Exit status and message of `plan` on a pipeline with one thing wrong.
 fn failure(place: &Workplace, arguments: &[&str]) -> (Option<i32>, String) {
@@ -182,7 +182,7 @@ fn tables_of_every_stage_are_checked_when_the_file_is_read() {
 #[test]
 fn what_a_stage_would_refuse_after_hours_is_refused_by_the_plan() {
     let beyond = "beyond the context of 512";
-    let cases: [(&[&str], i32, &[&str]); 10] = [
+    let cases: [(&[&str], i32, &[&str]); 15] = [
         (&["tuning.context=513"], 2, &["tuning.context = 513", beyond]),
         (&["extraction.new_tokens=600"], 2, &["need 603 tokens", beyond]),
         (
@@ -225,6 +225,27 @@ fn what_a_stage_would_refuse_after_hours_is_refused_by_the_plan() {
             &["extraction.prompt_file=../none.txt"],
             3,
             &["none.txt", "correct extraction.prompt_file"],
+        ),
+        (
+            &["detection.personal_details=../none.parquet"],
+            3,
+            &["none.parquet", "correct detection.personal_details"],
+        ),
+        (
+            &["detection.personal_details=../text/a.jsonl"],
+            3,
+            &["text/a.jsonl"],
+        ),
+        (&["corpus.other=../none.txt"], 3, &["none.txt"]),
+        (
+            &["corpus.other=../models/tiny/config.json"],
+            3,
+            &["config.json", "expected text", "(corpus.other)"],
+        ),
+        (
+            &["corpus.other=../text/a.jsonl"],
+            2,
+            &["corpus.other (OTHER)", "text/a.jsonl holds the same as"],
         ),
     ];
     for (settings, expected, parts) in cases {
@@ -275,6 +296,43 @@ fn held_out_text_that_is_the_corpus_is_refused() {
     let place = Workplace::new(PIPELINE);
     place.write("other.jsonl", "{\"id\": 1, \"text\": \"one two three five\"}\n");
     place.plan_well(&["--set", "corpus.held_out_files=../other.jsonl"]);
+}
+
+/// On make's command line paths start from the current folder, as CORPUS does; what is not there starts from the pipeline file.
+#[test]
+fn paths_in_make_s_set_start_from_the_current_folder() {
+    let place = Workplace::new(PIPELINE);
+    write_labels(&place, "labels.parquet");
+    write_labels(&place, "pipelines/beside.parquet");
+    for (set, expected) in [
+        ("detection.personal_details=labels.parquet", "labels.parquet"),
+        (
+            "detection.personal_details=\"labels.parquet\" report.examples=3",
+            "labels.parquet",
+        ),
+        (
+            "detection.personal_details=beside.parquet",
+            "pipelines/beside.parquet",
+        ),
+    ] {
+        place.plan_well(&["--set-all", set]);
+        let cell = place.path("run/cells/tiny-base-bucketed-s0");
+        let settings = contract::PipelineFile::load(&cell.join("plagiarism.toml"), &[]).unwrap();
+        let labels = settings.resolve(settings.detection.personal_details.as_deref().unwrap());
+        assert_eq!(
+            labels.canonicalize().unwrap(),
+            place.path(expected).canonicalize().unwrap(),
+            "{set}"
+        );
+    }
+    place.write("moon.txt", "The moon.\n\nThe tides.\n");
+    place.plan_well(&["--other", "moon.txt"]);
+    assert!(
+        place
+            .read("run/corpus/bucketed-s0/dupgen.toml")
+            .contains("moon.txt")
+    );
+    assert!(place.read("run/cells.mk").contains("moon.txt"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
-use crate::workplace::{PIPELINE, Workplace};
+use crate::workplace::{PIPELINE, Workplace, write_labels};
 
 const CELLS: [&str; 4] = ["base", "full-1e-4", "full-5e-5", "lora16-3e-4"];
 
@@ -156,6 +156,37 @@ fn new_text_in_the_corpus_is_noticed() {
         place.make(&[]).len(),
         everything(&["dupgen", "tuner", "extractor", "plagiarism", "report"]).len()
     );
+}
+
+/// Labels are looked up where generations are compared; other text is part of the corpus, so that all is made anew.
+#[test]
+fn changed_labels_and_other_text_rerun_what_reads_them() {
+    let set = [
+        "--set",
+        "detection.personal_details=../my labels.parquet",
+        "--set",
+        "corpus.other=../moon.txt",
+    ];
+    let place = Workplace::new(PIPELINE);
+    write_labels(&place, "my labels.parquet");
+    place.write("moon.txt", "The moon.\n");
+    place.plan_well(&set);
+    place.make(&["-j4"]);
+    assert!(place.make(&[]).is_empty());
+    for (file, stages) in [
+        ("my labels.parquet", &["plagiarism", "report"][..]),
+        (
+            "moon.txt",
+            &["dupgen", "tuner", "extractor", "plagiarism", "report"],
+        ),
+    ] {
+        // Newer than all results, and older than those that are made now.
+        File::open(place.path(file))
+            .unwrap()
+            .set_modified(SystemTime::now())
+            .unwrap();
+        assert_eq!(place.make(&["-j4"]), everything(stages), "{file}");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use contract::PipelineFile;
+use contract::records::PersonalDetailLabel;
+use contract::{PipelineFile, Provenance, parquet};
 use tempfile::TempDir;
 
 /// Two modes, one of them under two learning rates, on one bucketed training set.
@@ -172,6 +173,17 @@ impl Workplace {
             .output()
             .unwrap()
     }
+}
+
+/// Writes a file of labels of personal details: one label.
+pub(crate) fn write_labels(place: &Workplace, path: &str) {
+    let label = PersonalDetailLabel {
+        doc_id: "1".to_owned(),
+        start: 0,
+        end: 3,
+        kind: "number".to_owned(),
+    };
+    parquet::write_all(&place.path(path), &Provenance::new("test"), &[label]).unwrap();
 }
 
 /// A safetensors file of float32 zeros.

@@ -171,9 +171,10 @@ impl Corpus {
         self.facts.iter().flatten().filter(move |fact| fact.fact == kind)
     }
 
-    /// Documents that the facts of one kind are about, added up; `None` where there is no such fact.
+    /// Documents of the corpus' own kind that the facts of one kind are about, added up; `None` where there is no such fact.
     pub fn documents_of(&self, kind: CorpusFactKind) -> Option<u64> {
         self.facts_of(kind)
+            .filter(|fact| !is_of_other_text(fact))
             .filter_map(|fact| u64::try_from(fact.documents?).ok())
             .reduce(|sum, documents| sum + documents)
     }
@@ -208,6 +209,11 @@ fn is_by_choice(fact: &CorpusFact) -> bool {
     const CHOICES: [&str; 5] = ["short", "long", "duplicate", "variant", "over"];
     let reason = plain_reason(fact);
     is_also_trained(fact) || CHOICES.iter().any(|choice| reason.contains(choice))
+}
+
+/// Whether it is about text of another kind (`corpus.other`), which is scored and nothing else.
+fn is_of_other_text(fact: &CorpusFact) -> bool {
+    fact.reason.as_deref().is_some_and(|reason| reason.ends_with("other text") || reason.ends_with("(other text)"))
 }
 
 fn is_also_trained(fact: &CorpusFact) -> bool {

@@ -132,6 +132,7 @@ fn default_max_other() -> usize {
 }
 
 /// What is not asked for is left out, so that corpora made without it stay up to date.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
 fn is_default_max_other(documents: &usize) -> bool {
     *documents == default_max_other()
 }
