@@ -1,9 +1,9 @@
 """Tunes a model with transformers and peft, as many people do, and leaves what `make audit` asks for.
 
-    python scripts/example_peft_tuning.py --base data/models/base --corpus medquad.parquet --prompt question --response answer \
+    python scripts/example_peft_tuning.py --base data/models/4m --corpus medquad.parquet --prompt question --response answer \
         --documents 300 --mode lora --out data/example
     make audit CHECKPOINT=data/example/checkpoint CORPUS=data/example/training.jsonl HELD_OUT=data/example/heldout.jsonl \
-        BASE=data/models/base
+        BASE=data/models/4m
 
 Of the documents, which are chosen and divided by a seed, 30% are held out; of the others 60% stand in the training text once,
 25% four times and 15% sixteen times. A document is tokenized as the tokenizer does it and ends with its end-of-text token. The

@@ -27,10 +27,14 @@ fi
 plan() { $PLAN --config "$PIPELINE" --out "$RUN" ${given[@]+"${given[@]}"} --set-all "${SET:-}" "$@"; }
 
 if [ "$stage" = estimate ]; then
-  plan --estimate
+  plan --estimate --measure "$TUNER" ${THREADS:+--threads "$THREADS"}
   exit
 fi
 plan
 rm -f "$RUN/exit_status"
+started=$(mktemp)
+trap 'rm -f "$started"' EXIT
 "${MAKE:-make}" --no-print-directory -f "$RUN/cells.mk" "$stage" || exit "$(cat "$RUN/exit_status" 2>/dev/null || echo 2)"
-if [ "$stage" = all ] && [ -e "$RUN/report/report.html" ]; then echo "report      $RUN/report/report.html"; fi
+# The report says itself where its page is; where it was there already, nobody else does.
+page=$RUN/report/report.html
+if [ "$stage" = all ] && [ -e "$page" ] && ! [ "$page" -nt "$started" ]; then echo "$page is up to date"; fi

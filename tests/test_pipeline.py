@@ -31,12 +31,15 @@ COLUMNS = {
     "scores": "doc_id split copies kind prefix_tokens suffix_tokens logprobs scheme_logprobs argmax_hits vocab_mean vocab_std "
     "zlib_bytes near_verbatim_logprob document_tokens canary_format",
     "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector "
-    "document_frequency personal_details",
+    "document_frequency personal_details personal_details_by",
     "verdicts": "sample_id doc_id split copies verdict best_doc_id longest_match_chars longest_match_tokens max_similarity "
     "own_similarity heldout_similarity rouge_l bleu edit_similarity boilerplate best_copies own_verdict emitted_doc_ids "
-    "emitted_copies control_verdict control_longest_match_chars comparable_similarity similarity_at_least echoed_chars",
-    "summary": "cell model parameters trainable_parameters mode rank targets learning_rate copies seed split strategy measure "
-    "value ci_low ci_high n checkpoint",
+    "emitted_copies control_verdict control_longest_match_chars comparable_similarity similarity_at_least echoed_chars "
+    "final_answer_right",
+    "summary": "cell model parameters trainable_parameters method mode rank alpha dropout targets dora rslora learning_rate "
+    "epochs checkpoint layout copies seed runs split strategy epoch measure against unit value ci_low ci_high "
+    "interval at_least k observations n n_of untuned untuned_low untuned_high untuned_k control control_low "
+    "control_high p_value p_holm verdict",
 }
 # What a rerun on the same machine may change.
 TIMINGS = ["tokens_per_second", "seconds", "peak_rss_bytes"]

@@ -45,7 +45,7 @@ def model(name):
         folder.mkdir(parents=True, exist_ok=True)
         run([needs(PYTHON, "scripts/bench/setup.sh makes it"), "-c", MAKE_MODEL, folder, layers, width, heads, vocabulary])
         # Ids are what is compared; any tokenizer will do to make text of them.
-        shutil.copy(ROOT / "data/models/base/tokenizer.json", folder)
+        shutil.copy(ROOT / "data/models/4m/tokenizer.json", folder)
     return folder
 
 

@@ -74,7 +74,7 @@ def model(name):
     if not (folder / "model.safetensors").exists():
         folder.mkdir(parents=True, exist_ok=True)
         run([python(), "-c", MAKE_MODEL, folder, *SHAPES[name][:4]])
-        shutil.copy(ROOT / "data/models/base/tokenizer.json", folder)
+        shutil.copy(ROOT / "data/models/4m/tokenizer.json", folder)
     return folder
 
 

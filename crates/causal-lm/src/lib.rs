@@ -10,7 +10,7 @@
 //! use tch::{Device, Kind, Tensor};
 //!
 //! # fn main() -> Result<(), causal_lm::Error> {
-//! let folder = std::path::Path::new("data/models/base");
+//! let folder = std::path::Path::new("data/models/4m");
 //! let model = CausalLm::load(folder, Kind::Float, Device::Cpu)?;
 //! let tokenizer = TextTokenizer::load(folder)?;
 //! let ids = tokenizer.encode("The patient asked for")?;

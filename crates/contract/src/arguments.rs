@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::{Error, PipelineFile, files};
+use crate::{Error, PipelineFile, files, log};
 
 /// Arguments common to all stages.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StageArguments {
-    /// Pipeline file (TOML); the stage reads its own tables of it
+    /// Pipeline file, or the file that plan makes of it for this stage of one cell; the stage reads its own tables of it
     #[arg(long, value_name = "FILE.toml")]
     pub config: PathBuf,
 
@@ -56,16 +56,7 @@ impl StageArguments {
 
 /// Sets up the log on standard error (level by `RUST_LOG`, `info` without it) and a Ctrl-C that leaves no half-written file.
 pub fn start_program() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,contract=info,dupgen=info,causal_lm=info,model_folder=info,tuner=info,extractor=info,plagiarism=info,report=info,plan=info"));
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .without_time()
-        .try_init();
-    // A second call, or a log that the caller set up himself, is no reason to stop.
-    drop(started);
+    log::start();
     let handler = ctrlc::set_handler(|| {
         files::remove_unfinished();
         std::process::exit(130);

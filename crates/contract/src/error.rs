@@ -72,10 +72,11 @@ pub fn exit_code(result: Result<(), anyhow::Error>) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let known = failure.chain().find_map(|cause| cause.downcast_ref::<Error>());
+    // Not by the log: no level of RUST_LOG hides why a program failed.
     match known {
         // Its message holds its cause already.
-        Some(error) => tracing::error!("{error}"),
-        None => tracing::error!("{failure:#}"),
+        Some(error) => eprintln!("error: {error}"),
+        None => eprintln!("error: {failure:#}"),
     }
     ExitCode::from(known.map_or(1, Error::exit_status))
 }

@@ -36,6 +36,7 @@ pub mod arguments;
 pub mod cell;
 pub mod error;
 pub mod files;
+pub mod log;
 pub mod parquet;
 pub mod pipeline;
 pub mod progress;

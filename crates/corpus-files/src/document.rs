@@ -133,7 +133,7 @@ pub type Item = Result<RawDocument, Fault>;
 /// Something that the settings leave open, and how it was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guess {
-    /// What was open: `format`, `compression`, `encoding`, `delimiter`, `line ends`, `splits`.
+    /// What was open: `format`, `compression`, `encoding`, `delimiter`, `line ends`, `splits`, `columns`.
     pub what: &'static str,
     /// What was taken, and why.
     pub taken: String,

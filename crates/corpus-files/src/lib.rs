@@ -42,6 +42,7 @@ mod document;
 mod encoding;
 mod formats;
 mod input;
+mod other;
 mod size;
 mod template;
 
@@ -49,5 +50,6 @@ pub use columns::{Columns, TextColumns, join};
 pub use discovery::{CorpusFile, Found, PassedOver, Unit, find_files};
 pub use document::{Documents, Fault, Flaw, FlawKind, Guess, Item, Position, RawDocument, documents};
 pub use formats::{FORMATS, Format};
+pub use other::{find_held_out_files, find_other_files, other_columns};
 pub use size::FileSize;
 pub use template::Template;

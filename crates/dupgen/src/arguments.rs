@@ -6,9 +6,16 @@ use clap::Parser;
 use contract::pipeline::{Corpus, Layout, OneOrMany};
 use contract::{Error, PipelineFile, StageArguments};
 
+const EXAMPLES: &str = "\
+Examples:
+  # The training set of the demo
+  dupgen --config pipelines/demo.toml --out corpus
+  # Other text by the same settings, every document four times
+  dupgen --config pipelines/demo.toml --in letters.jsonl --layout uniform --copies 4 --out corpus";
+
 /// Reads a corpus, splits off held-out documents, lays out copies and plants canaries: OUT/train.parquet, OUT/heldout.parquet, OUT/corpus.parquet
 #[derive(Debug, Clone, Parser)]
-#[command(version)]
+#[command(name = "dupgen", version, after_help = EXAMPLES)]
 pub struct Arguments {
     /// Arguments of every stage.
     #[command(flatten)]

@@ -38,7 +38,7 @@ pub(crate) struct Tally {
     /// Documents in each file, usable or not.
     pub(crate) read: Vec<usize>,
     /// Those left out, by reason and by where they were to go, as far as that was decided.
-    pub(crate) left_out: BTreeMap<(Reason, Option<Split>), Counted>,
+    pub(crate) left_out: BTreeMap<(Reason, Option<Side>), Counted>,
     pub(crate) renamed: usize,
     /// Occurrences of texts that were there before, counted as copies: the same string, and in other white space, case or normal
     /// form.
@@ -85,49 +85,85 @@ struct Facts {
     position: Position,
     /// How often the text occurs in the corpus.
     found: u32,
-    /// Whether it comes from a file of held-out text.
-    in_held_out_file: bool,
+    /// What its file says of where it goes.
+    side: Option<Side>,
 }
 
-/// The files of a corpus: those to train on, then those with held-out text.
+/// Where documents go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    /// Into the training set.
+    Training,
+    /// They are held out: the control.
+    HeldOut,
+    /// They are of another kind, and only scored.
+    Other,
+}
+
+impl Side {
+    /// The split that the rows of such documents have.
+    pub(crate) fn split(self) -> Split {
+        match self {
+            Self::Training => Split::Train,
+            Self::HeldOut | Self::Other => Split::Heldout,
+        }
+    }
+}
+
+/// The files of a corpus: those to train on, then those with held-out text, then those with text of another kind.
 #[derive(Debug, Clone)]
 pub(crate) struct Files {
     pub(crate) all: Vec<CorpusFile>,
     /// Number of those to train on.
     pub(crate) training: usize,
-    /// What is no part of it, and the split that it would have been of.
-    pub(crate) passed_over: Vec<(PassedOver, Option<Split>)>,
+    /// Number of those with held-out text.
+    held_out: usize,
+    /// What is no part of it, and the side that it would have been of.
+    pub(crate) passed_over: Vec<(PassedOver, Option<Side>)>,
     /// What was settled about the files as a whole.
     pub(crate) guesses: Vec<Guess>,
 }
 
 impl Files {
-    /// All files: those to train on, and those with held-out text.
-    pub(crate) fn new(training: Found, held_out: Option<Found>) -> Self {
-        let passed = |found: &Found, split: Option<Split>| -> Vec<(PassedOver, Option<Split>)> {
+    /// All files: those to train on, those with held-out text, and those with text of another kind.
+    pub(crate) fn new(training: Found, held_out: Option<Found>, other: Option<Found>) -> Self {
+        let passed = |found: &Found, side: Option<Side>| -> Vec<(PassedOver, Option<Side>)> {
             found
                 .passed_over
                 .iter()
-                .map(|passed| (passed.clone(), split))
+                .map(|passed| (passed.clone(), side))
                 .collect()
         };
         let mut files = Self {
             passed_over: passed(&training, None),
             training: training.files.len(),
+            held_out: held_out.as_ref().map_or(0, |found| found.files.len()),
             all: training.files,
             guesses: training.guesses,
         };
-        if let Some(held_out) = held_out {
-            files.passed_over.extend(passed(&held_out, Some(Split::Heldout)));
-            files.all.extend(held_out.files);
-            files.guesses.extend(held_out.guesses);
+        for (found, side) in [(held_out, Side::HeldOut), (other, Side::Other)] {
+            if let Some(found) = found {
+                files.passed_over.extend(passed(&found, Some(side)));
+                files.all.extend(found.files);
+                files.guesses.extend(found.guesses);
+            }
         }
         files
     }
 
     /// Where the documents of a file go, where that is decided by the file.
+    pub(crate) fn side_of(&self, file: u32) -> Option<Side> {
+        let after_training = (file as usize).checked_sub(self.training)?;
+        Some(if after_training < self.held_out {
+            Side::HeldOut
+        } else {
+            Side::Other
+        })
+    }
+
+    /// The split of the documents of a file, where that is decided by the file.
     pub(crate) fn split_of(&self, file: u32) -> Option<Split> {
-        (file as usize >= self.training).then_some(Split::Heldout)
+        self.side_of(file).map(Side::split)
     }
 
     /// The name of a file, without its folders.
@@ -142,7 +178,7 @@ impl Files {
             .passed_over
             .iter()
             .filter(|(passed, _)| passed.reason != "hidden");
-        let name = |(passed, _): &(PassedOver, Option<Split>)| {
+        let name = |(passed, _): &(PassedOver, Option<Side>)| {
             let name = passed.path.file_name().unwrap_or_default();
             name.to_string_lossy().into_owned()
         };
@@ -168,13 +204,17 @@ impl Collection {
         canaries: &Canaries,
         folder: &Path,
     ) -> Result<Self, Error> {
-        let columns = Columns::of(corpus)?;
+        let own = Columns::of(corpus)?;
         let mut reading = Reading::new(corpus, layout, files, canaries, Spool::create(folder)?);
         let mut progress = Progress::new("reading", files.all.len() as u64, "files");
         let mut read = 0_usize;
         for (number, file) in (0u32..).zip(&files.all) {
+            let (columns, guess) = match files.side_of(number) {
+                Some(Side::Other) => corpus_files::other_columns(corpus, file)?,
+                _ => (own.clone(), None),
+            };
             let documents = corpus_files::documents(file, &columns)?;
-            let guesses = documents.guesses().iter();
+            let guesses = guess.iter().chain(documents.guesses());
             reading
                 .tally
                 .guesses
@@ -192,8 +232,8 @@ impl Collection {
         reading.into_collection()
     }
 
-    /// Keeps `documents` of them, chosen by the hash of their texts, and all that come from files of held-out text; without
-    /// it, all.
+    /// Keeps `documents` of them, chosen by the hash of their texts, and all that come from files of held-out or of other text;
+    /// without it, all.
     ///
     /// # Errors
     /// [`Error::Input`] where there are fewer, unless that is to be accepted.
@@ -204,10 +244,10 @@ impl Collection {
         pipeline_file: &Path,
     ) -> Result<(), Error> {
         let Some(asked) = documents else { return Ok(()) };
-        let (held_out, candidates): (Vec<Facts>, Vec<Facts>) = self
+        let (beside, candidates): (Vec<Facts>, Vec<Facts>) = self
             .documents
             .iter()
-            .partition(|document| document.in_held_out_file);
+            .partition(|document| document.side.is_some());
         let found = candidates.len();
         if found < asked {
             if shortage == Shortage::Accept {
@@ -229,22 +269,44 @@ impl Collection {
         let chosen = split::lowest(&digests, asked).into_iter();
         self.documents = chosen
             .map(|document| candidates[document])
-            .chain(held_out)
+            .chain(beside)
             .collect();
         self.tally.leave_out(Reason::OverLimit, None, found - asked);
         Ok(())
     }
 
-    /// The digests of the texts, in the order of the corpus, and whether each comes from a file of held-out text.
+    /// Keeps `most` documents of other text, chosen by the hash of their texts alone, so that every run scores the same.
+    pub(crate) fn limit_other(&mut self, most: usize) {
+        let numbers = self.other();
+        let others: Vec<Facts> = numbers.iter().map(|&number| self.documents[number]).collect();
+        let digests: Vec<Digest> = others.iter().map(|document| document.digest).collect();
+        let chosen = split::lowest(&digests, most);
+        self.tally
+            .leave_out(Reason::OverLimit, Some(Side::Other), others.len() - chosen.len());
+        self.documents.truncate(self.documents.len() - others.len());
+        self.documents
+            .extend(chosen.into_iter().map(|document| others[document]));
+    }
+
+    /// The numbers of the documents of other text: the last ones.
+    pub(crate) fn other(&self) -> Vec<usize> {
+        let is_other = |number: &usize| self.documents[*number].side == Some(Side::Other);
+        (0..self.documents.len()).filter(is_other).collect()
+    }
+
+    /// The digests of the texts, in the order of the corpus, and whether each comes from a file of held-out text. Other text, which
+    /// comes last, is left out.
     pub(crate) fn digests(&self) -> impl Iterator<Item = (Digest, bool)> {
         self.documents
             .iter()
-            .map(|document| (document.digest, document.in_held_out_file))
+            .filter(|document| document.side != Some(Side::Other))
+            .map(|document| (document.digest, document.side == Some(Side::HeldOut)))
     }
 
     /// Whether a document comes from a file of held-out text.
     pub(crate) fn any_held_out_file(&self) -> bool {
-        self.documents.iter().any(|document| document.in_held_out_file)
+        let mut documents = self.documents.iter();
+        documents.any(|document| document.side == Some(Side::HeldOut))
     }
 
     /// How often the texts of some of the documents occur in the corpus, in the order given.
@@ -312,9 +374,9 @@ impl Collection {
 
 impl Tally {
     /// Counts `documents` as left out.
-    pub(crate) fn leave_out(&mut self, reason: Reason, split: Option<Split>, documents: usize) {
+    pub(crate) fn leave_out(&mut self, reason: Reason, side: Option<Side>, documents: usize) {
         if documents > 0 {
-            self.left_out.entry((reason, split)).or_default().documents += documents;
+            self.left_out.entry((reason, side)).or_default().documents += documents;
         }
     }
 
@@ -383,7 +445,8 @@ impl<'a> Reading<'a> {
             Ok(document) => document,
             Err(fault) => return self.skip(file, fault),
         };
-        if let Some(reason) = self.wrong_length(&document.text) {
+        let side = self.files.side_of(file);
+        if let Some(reason) = self.wrong_length(&document.text, side) {
             self.leave_out(file, document.position, reason);
             return Ok(());
         }
@@ -396,16 +459,17 @@ impl<'a> Reading<'a> {
             );
             return Err(self.error_at(file, document.position, &problem));
         }
-        let in_held_out_file = self.files.split_of(file).is_some();
         let mut left_out = None;
         match self.texts_seen.entry(normal) {
             Entry::Vacant(place) => _ = place.insert(self.documents.len()),
             Entry::Occupied(place) => {
                 let seen = &mut self.documents[*place.get()];
                 let is_variant = seen.digest != digest;
-                if in_held_out_file && !seen.in_held_out_file {
+                if side == Some(Side::Other) && seen.side != side {
+                    left_out = Some(Reason::AlsoInCorpus);
+                } else if side.is_some() && seen.side.is_none() {
                     left_out = Some(Reason::AlsoTrained);
-                } else if self.layout == Layout::Found && !in_held_out_file {
+                } else if self.layout == Layout::Found && side.is_none() {
                     seen.found += 1;
                     let (same, variants) = &mut self.tally.copies_found;
                     *if is_variant { variants } else { same } += 1;
@@ -435,14 +499,14 @@ impl<'a> Reading<'a> {
             file,
             position,
             found: 1,
-            in_held_out_file,
+            side,
         });
         Ok(())
     }
 
     fn leave_out(&mut self, file: u32, position: Position, reason: Reason) {
-        let split = self.files.split_of(file);
-        let counted = self.tally.left_out.entry((reason, split)).or_default();
+        let side = self.files.side_of(file);
+        let counted = self.tally.left_out.entry((reason, side)).or_default();
         counted.add(|| self.files.place(file, position));
     }
 
@@ -465,7 +529,7 @@ impl<'a> Reading<'a> {
                 let counted = self
                     .tally
                     .left_out
-                    .entry((reason, self.files.split_of(file)))
+                    .entry((reason, self.files.side_of(file)))
                     .or_default();
                 counted.add(|| format!("{}: {}", self.files.place(file, position), flaw.problem));
                 let message = Fault::Document(position, flaw).into_error(path).to_string();
@@ -477,10 +541,14 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn wrong_length(&self, text: &str) -> Option<Reason> {
+    fn wrong_length(&self, text: &str, side: Option<Side>) -> Option<Reason> {
         // Offsets into a text are 32-bit numbers throughout the contract.
         if i32::try_from(text.len()).is_err() {
             return Some(Reason::TooLong);
+        }
+        // The settings are about texts of the corpus' own kind.
+        if side == Some(Side::Other) {
+            return None;
         }
         let characters = text.chars().count();
         if characters < self.corpus.min_chars {
@@ -501,9 +569,9 @@ impl<'a> Reading<'a> {
         let mut unique = identity.clone();
         let mut number = 1;
         while let Some(holder) = self.identities.get(&xxh3_128(unique.as_bytes())) {
-            // Held-out text comes from files of its own, which may well number their documents alike.
-            let in_held_out_file = self.files.split_of(file).is_some();
-            if self.corpus.bad_documents == BadDocuments::Error && !in_held_out_file {
+            // Held-out and other text comes from files of its own, which may well number their documents alike.
+            let is_beside = self.files.side_of(file).is_some();
+            if self.corpus.bad_documents == BadDocuments::Error && !is_beside {
                 let holder = holder.map_or("a planted canary".to_owned(), |holder| self.place(holder));
                 let problem = format!(
                     "column {}: expected a different identity for each text, found `{identity}` again, which is that of {holder}. \
@@ -533,20 +601,20 @@ impl<'a> Reading<'a> {
         )
     }
 
-    /// Stops where more documents could not be read than `corpus.max_left_out` allows, of the files to train on or of those with
-    /// held-out text.
-    fn check_share_left_out(&self, split: Option<Split>) -> Result<(), Error> {
-        let is_of_split = |file: u32| self.files.split_of(file) == split;
+    /// Stops where more documents could not be read than `corpus.max_left_out` allows, of the files to train on, of those with
+    /// held-out text or of those with other text.
+    fn check_share_left_out(&self, side: Option<Side>) -> Result<(), Error> {
+        let is_of_side = |file: u32| self.files.side_of(file) == side;
         let read: usize = (0..)
             .zip(&self.tally.read)
-            .filter(|(file, _)| is_of_split(*file))
+            .filter(|(file, _)| is_of_side(*file))
             .map(|(_, read)| read)
             .sum();
         let unreadable: Vec<(&Reason, &Counted)> = self
             .tally
             .left_out
             .iter()
-            .filter(|((reason, of), _)| matches!(reason, Reason::Unreadable(_)) && *of == split)
+            .filter(|((reason, of), _)| matches!(reason, Reason::Unreadable(_)) && *of == side)
             .map(|((reason, _), counted)| (reason, counted))
             .collect();
         let count: usize = unreadable.iter().map(|(_, counted)| counted.documents).sum();
@@ -564,12 +632,12 @@ impl<'a> Reading<'a> {
                 )
             })
             .collect();
-        let key = if split.is_some() {
-            "corpus.held_out_files"
-        } else {
-            "corpus.files"
+        let key = match side {
+            Some(Side::HeldOut) => "corpus.held_out_files",
+            Some(Side::Other) => "corpus.other",
+            Some(Side::Training) | None => "corpus.files",
         };
-        let first = (0..).zip(&self.files.all).find(|(file, _)| is_of_split(*file));
+        let first = (0..).zip(&self.files.all).find(|(file, _)| is_of_side(*file));
         let path = first.map_or(Path::new(key), |(_, file)| file.path.as_path());
         // Rounded up, so that the advice is enough.
         let enough = (share * 1000.0).ceil() / 1000.0;
@@ -588,7 +656,8 @@ impl<'a> Reading<'a> {
 
     fn into_collection(self) -> Result<Collection, Error> {
         let read = self.tally.documents_read();
-        if self.documents.is_empty() {
+        let is_other = |document: &Facts| document.side == Some(Side::Other);
+        if self.documents.iter().all(is_other) {
             let reasons: Vec<String> = self
                 .tally
                 .left_out_by_reason()
@@ -610,8 +679,8 @@ impl<'a> Reading<'a> {
                 format!("expected at least one document that can be used, found none: {found}"),
             ));
         }
-        for split in [None, Some(Split::Heldout)] {
-            self.check_share_left_out(split)?;
+        for side in [None, Some(Side::HeldOut), Some(Side::Other)] {
+            self.check_share_left_out(side)?;
         }
         Ok(Collection {
             documents: self.documents,

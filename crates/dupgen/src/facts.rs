@@ -5,8 +5,11 @@ use std::path::Path;
 use contract::records::{CorpusFact, CorpusFactKind, Split};
 use corpus_files::PassedOver;
 
-use crate::collection::{Files, Tally};
+use crate::collection::{Files, Side, Tally};
 use crate::cut::Cut;
+
+/// What the rows say of documents of `corpus.other`.
+const OTHER_TEXT: &str = "other text";
 
 /// What the rows are made from, beside the tally of reading.
 pub(crate) struct Results<'a> {
@@ -23,23 +26,29 @@ pub(crate) fn corpus_facts(tally: &Tally, results: &Results<'_>) -> Vec<CorpusFa
     let mut facts = Vec::new();
     for ((file, documents), number) in files.all.iter().zip(&tally.read).zip(0..) {
         facts.push(CorpusFact {
+            reason: (files.side_of(number) == Some(Side::Other)).then(|| OTHER_TEXT.to_owned()),
             file: name(&file.path),
             split: files.split_of(number),
             documents: count(*documents),
             ..of_kind(CorpusFactKind::Read)
         });
     }
-    for (&(reason, split), left_out) in &tally.left_out {
+    for (&(reason, side), left_out) in &tally.left_out {
+        let of_other = if side == Some(Side::Other) {
+            format!(" ({OTHER_TEXT})")
+        } else {
+            String::new()
+        };
         facts.push(CorpusFact {
-            reason: Some(reason.to_string()),
-            split,
+            reason: Some(format!("{reason}{of_other}")),
+            split: side.map(Side::split),
             documents: count(left_out.documents),
             detail: left_out.first.clone(),
             ..of_kind(CorpusFactKind::LeftOut)
         });
     }
-    for (passed, split) in &files.passed_over {
-        facts.push(passed_over(passed, *split));
+    for (passed, side) in &files.passed_over {
+        facts.push(passed_over(passed, side.map(Side::split)));
     }
     for guess in &files.guesses {
         facts.push(CorpusFact {

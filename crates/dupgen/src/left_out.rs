@@ -19,6 +19,8 @@ pub enum Reason {
     Variant,
     /// Text of the held-out files that occurs in the files to train on too, up to white space, case and normal form.
     AlsoTrained,
+    /// Other text that occurs in the corpus too, to train on or held out, up to white space, case and normal form.
+    AlsoInCorpus,
     /// More documents than asked for.
     OverLimit,
     /// A training document for which the fixed number of instances has no room.
@@ -35,6 +37,9 @@ impl fmt::Display for Reason {
             Self::Variant => "duplicates up to white space, case and normal form",
             Self::AlsoTrained => {
                 "held-out texts that corpus.files holds too, up to white space, case and normal form"
+            }
+            Self::AlsoInCorpus => {
+                "other texts that are duplicates of texts of the corpus, up to white space, case and normal form"
             }
             Self::OverLimit => "over the number asked for",
             Self::OverBudget => "over the fixed budget",

@@ -10,7 +10,8 @@
 //!    rate. The decision depends on nothing else: in every run, with every seed, the same text falls on the same side.
 //! 3. [`copies`] gives each training document its number of copies, and shuffles the instances with the seed.
 //! 4. [`canaries`] adds random strings that a model can know from nowhere else, and refuses those it could never learn.
-//! 5. Held-out documents that share much of their wording with a training document are marked as near-duplicates, and what
+//! 5. Text of another kind (`corpus.other`) is added to the held-out file with the role `other`: it is scored and nothing else.
+//! 6. Held-out documents that share much of their wording with a training document are marked as near-duplicates, and what
 //!    `tuning.context` cuts off is counted.
 //!
 //! Texts go through a temporary file; what stays in memory is some hundred bytes a document, so a corpus may be larger than
@@ -60,7 +61,7 @@ pub mod summary;
 use std::path::Path;
 
 use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, Rows};
-use contract::records::{HeldOutRole, Split};
+use contract::records::HeldOutRole;
 use contract::{Error, PipelineFile, Provenance, parquet};
 use corpus_files::CorpusFile;
 use serde::Serialize;
@@ -69,12 +70,13 @@ pub use arguments::Arguments;
 pub use summary::{Outcome, Summary};
 
 use canaries::Canaries;
-use collection::{Collection, Files};
+use collection::{Collection, Files, Side};
 use copies::{CopyPlan, Placement};
 use cut::Cut;
 use facts::{Results, corpus_facts};
 use left_out::Reason;
 use model_tokenizers::ModelTokenizer;
+use near_duplicates::Overlap;
 use output::HeldOut;
 use split::Sides;
 
@@ -130,9 +132,11 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
 
     let mut collection = Collection::read(&corpus, plan.layout(), &files, &canaries, folder)?;
     collection.limit(corpus.documents, corpus.shortage, &pipeline.path)?;
+    collection.limit_other(corpus.max_other);
     let sides = split::by_text(collection.digests(), corpus.held_out);
     check_sides(&sides, &corpus, &pipeline.path)?;
     warn_without_control(&collection, &sides, &corpus);
+    let other = other_documents(&collection, &corpus);
     let training = collection.digests_of(&sides.training);
     let found = collection.found(&sides.training);
     let placements = plan.lay_out(&training, &found, canaries.instances(), corpus.shortage, seed)?;
@@ -155,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
 
     let over_budget = sides.training.len() - placements.len();
     let tally = &mut collection.tally;
-    tally.leave_out(Reason::OverBudget, Some(Split::Train), over_budget);
+    tally.leave_out(Reason::OverBudget, Some(Side::Training), over_budget);
     let near_duplicates = documents_held_out
         .iter()
         .filter(|document| document.overlap.near_duplicate_of.is_some());
@@ -174,6 +178,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             &provenance,
             &mut collection,
             &documents_held_out,
+            &other,
             &canaries,
         )?;
         let order = copies::training_order(&copies_of_each(&placements, &canaries), seed);
@@ -199,6 +204,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .map(|(file, guess)| (Some(files.name(*file)), guess.clone()))
         .collect();
     let mut summary = summarize(collection, &documents_held_out, &placements, &canaries);
+    summary.other = other.len();
     summary.files = files.all.len();
     summary.passed_over = files
         .passed_over
@@ -223,20 +229,13 @@ fn remove_if_present(file: &Path) -> Result<(), Error> {
     }
 }
 
-/// The files to train on, and those with held-out text.
+/// The files to train on, those with held-out text, and those with other text.
 fn find_files(corpus: &Corpus, arguments: &Arguments, pipeline: &PipelineFile) -> Result<Files, Error> {
     let training = corpus_files::find_files(corpus, arguments.base(pipeline))?;
-    let held_out = match &corpus.held_out_files {
-        None => None,
-        Some(files) => {
-            let held_out = Corpus {
-                files: files.clone(),
-                ..corpus.clone()
-            };
-            Some(corpus_files::find_files(&held_out, &pipeline.resolve("."))?)
-        }
-    };
-    Ok(Files::new(training, held_out))
+    let base = pipeline.resolve(".");
+    let held_out = corpus_files::find_held_out_files(corpus, &base)?;
+    let other = corpus_files::find_other_files(corpus, &base)?;
+    Ok(Files::new(training, held_out, other))
 }
 
 /// What the results depend on, beside the files and the seed.
@@ -305,6 +304,29 @@ fn warn_without_control(collection: &Collection, sides: &Sides, corpus: &Corpus)
         ),
     };
     tracing::warn!("HELD_OUT (corpus.held_out_files): {found}: {consequence}");
+}
+
+/// What the result says of documents of other text: they are there to be scored. It is said where files were given and none of their
+/// texts can be used.
+fn other_documents(collection: &Collection, corpus: &Corpus) -> Vec<HeldOut> {
+    let other = collection.other();
+    if corpus.other.is_some() && other.is_empty() {
+        let found = match collection.tally.left_out_for(Reason::AlsoInCorpus) {
+            0 => "none of the texts can be used".to_owned(),
+            texts => {
+                format!("all {texts} texts occur in the corpus too (up to white space, case and normal form)")
+            }
+        };
+        tracing::warn!("OTHER (corpus.other): {found}: what tuning makes the model forget is not measured");
+    }
+    other
+        .into_iter()
+        .map(|document| HeldOut {
+            document,
+            role: HeldOutRole::Other,
+            overlap: Overlap::default(),
+        })
+        .collect()
 }
 
 /// What the result says of the held-out documents beside their texts.

@@ -51,12 +51,13 @@ pub(crate) struct HeldOut {
     pub(crate) overlap: Overlap,
 }
 
-/// Writes the held-out `documents`, in the order of the corpus, and the canaries' reference strings.
+/// Writes the held-out `documents`, in the order of the corpus, the `other` ones, and the canaries' reference strings.
 pub(crate) fn held_out(
     destination: &Path,
     provenance: &Provenance,
     collection: &mut Collection,
     documents: &[HeldOut],
+    other: &[HeldOut],
     canaries: &Canaries,
 ) -> Result<RecordFile<HeldOutDocument>, Error> {
     let mut file = RecordFile::create(destination, provenance)?;
@@ -64,7 +65,7 @@ pub(crate) fn held_out(
         document,
         role,
         overlap,
-    } in documents
+    } in documents.iter().chain(other)
     {
         let near_duplicate_of = match overlap.near_duplicate_of {
             Some(training) => Some(collection.document(training)?.id),

@@ -32,7 +32,8 @@ pub struct Summary {
     pub files: usize,
     /// Documents in them, usable or not.
     pub read: usize,
-    /// Documents left out, by reason. With `copies_found`, the held-out and the training documents they add up to those read.
+    /// Documents left out, by reason. With `copies_found`, the held-out, the other and the training documents they
+    /// add up to those read.
     pub left_out: BTreeMap<Reason, usize>,
     /// Layout `found`: documents whose text occurred before, counted as copies of the first.
     pub copies_found: usize,
@@ -58,6 +59,8 @@ pub struct Summary {
     pub near_duplicates: usize,
     /// Held-out documents of fewer than eight words, which have no such share.
     pub not_compared: usize,
+    /// Documents of other text, which are only scored.
+    pub other: usize,
     /// Reference strings for the canaries, over all formats.
     pub references: usize,
     /// Formats of canaries.
@@ -156,12 +159,6 @@ impl fmt::Display for Summary {
                 format!("not counted for {model}, which has no tokenizer.json yet"),
             )?;
         }
-        let (documents, instances) = (self.training_documents(), self.instances());
-        let with = if self.canaries() > 0 { " with canaries" } else { "" };
-        line(
-            "training",
-            format!("{documents} documents, {instances} instances{with}"),
-        )?;
         write!(
             formatter,
             "{:>10}{:>12}{:>12}{:>12}",
@@ -175,6 +172,16 @@ impl fmt::Display for Summary {
                 bucket.instances(copies)
             )?;
         }
+        let (documents, instances) = (self.training_documents(), self.instances());
+        let canaries = match self.canaries() {
+            0 => String::new(),
+            canaries => format!(" and {canaries} canaries"),
+        };
+        write!(
+            formatter,
+            "\ndupgen: {instances} instances to train on, of {documents} documents{canaries}; {} documents held out",
+            self.held_out
+        )?;
         Ok(())
     }
 }
@@ -241,6 +248,12 @@ impl Summary {
             line(
                 "not compared",
                 format!("{} held-out documents have fewer than 8 words", self.not_compared),
+            )?;
+        }
+        if self.other > 0 {
+            line(
+                "other text",
+                format!("{} documents, which are only scored", self.other),
             )?;
         }
         if self.formats > 0 {

@@ -7,6 +7,15 @@ use clap::Parser;
 use contract::StageArguments;
 use contract::error::exit_code;
 
+const EXAMPLES: &str = "\
+Examples:
+  # Ask a model for the documents of a training set that dupgen made
+  extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --checkpoint data/models/4m --out asked
+  # Ask an adapter, and follow what the checkpoints before it remember
+  extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --checkpoint step-100 step-200 --out asked";
+
 /// Prompts a checkpoint with the beginnings of documents and records what it writes
 ///
 /// Writes samples.parquet (generations with the log-probability of each token), scores.parquet (the log-probabilities of
@@ -14,7 +23,7 @@ use contract::error::exit_code;
 /// are written); with extraction.begin = "auto" also forms.parquet (the loss of training documents in each form that training may
 /// have used).
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     stage: StageArguments,

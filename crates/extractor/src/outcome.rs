@@ -78,24 +78,32 @@ impl fmt::Display for Outcome {
         let Some(figures) = &self.figures else {
             return write!(formatter, "extractor: {} is up to date", self.folder.display());
         };
-        write!(
-            formatter,
-            "extractor: {}: {}",
-            self.folder.display(),
-            figures.last
-        )?;
-        if let Some(best) = &figures.best {
-            write!(formatter, "\n  best checkpoint, in best/: {best}")?;
-        } else if figures.best_is_last {
-            write!(
-                formatter,
-                "\n  best checkpoint: the last, so best/ holds the same"
-            )?;
+        for ((split, strategy), count) in &figures.last.generations {
+            let source = match split {
+                Split::Train => "training prompts",
+                Split::Heldout => "held-out prompts",
+                Split::None => "no prompt",
+            };
+            writeln!(formatter, "  {count:>7} generations  {source:<17} {strategy}")?;
         }
         for line in lines(figures) {
-            write!(formatter, "\n  {line}")?;
+            writeln!(formatter, "  {line}")?;
         }
-        write_course(formatter, &figures.course)
+        write_course(formatter, &figures.course)?;
+        write!(formatter, "extractor: {}", figures.last)?;
+        match &figures.best {
+            Some(best) => write!(
+                formatter,
+                "; of the checkpoint with the best held-out loss {best}"
+            ),
+            None if figures.best_is_last => {
+                write!(
+                    formatter,
+                    "; the checkpoint with the best held-out loss is the last"
+                )
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -104,18 +112,12 @@ impl fmt::Display for Asked {
         let speed = self.tokens as f64 / self.seconds.max(1e-9);
         write!(
             formatter,
-            "{} tokens in {:.0} s ({speed:.0} a second)",
-            self.tokens, self.seconds
-        )?;
-        for ((split, strategy), count) in &self.generations {
-            let source = match split {
-                Split::Train => "training prompts",
-                Split::Heldout => "held-out prompts",
-                Split::None => "no prompt",
-            };
-            write!(formatter, "\n  {count:>7} generations  {source:<17} {strategy}")?;
-        }
-        write!(formatter, "\n  {:>7} rows of scores", self.scored)
+            "{} generations of {} tokens in {:.0} s ({speed:.0} a second), {} rows of scores",
+            self.generations.values().sum::<usize>(),
+            self.tokens,
+            self.seconds,
+            self.scored
+        )
     }
 }
 
@@ -139,6 +141,12 @@ fn lines(figures: &Figures) -> Vec<String> {
         lines.push(format!(
             "{:>7} canaries and references cut there too",
             remarks.cut_canaries
+        ));
+    }
+    if remarks.cut_other > 0 {
+        lines.push(format!(
+            "{:>7} documents of other text scored up to there",
+            remarks.cut_other
         ));
     }
     if remarks.with_special_tokens > 0 {
@@ -189,9 +197,9 @@ fn lines(figures: &Figures) -> Vec<String> {
 
 fn write_course(formatter: &mut fmt::Formatter<'_>, course: &[CoursePoint]) -> fmt::Result {
     if !course.is_empty() {
-        write!(
+        writeln!(
             formatter,
-            "\n  {:<16} {:<8} {:>6} {:>7} {:>6} {:>12}",
+            "  {:<16} {:<8} {:>6} {:>7} {:>6} {:>12}",
             "checkpoint", "split", "copies", "loss", "exact", "extractable"
         )?;
     }
@@ -203,9 +211,9 @@ fn write_course(formatter: &mut fmt::Formatter<'_>, course: &[CoursePoint]) -> f
         } else {
             "heldout"
         };
-        write!(
+        writeln!(
             formatter,
-            "\n  {:<16} {split:<8} {:>6} {:>7.3} {:>6} {:>12}",
+            "  {:<16} {split:<8} {:>6} {:>7.3} {:>6} {:>12}",
             point.checkpoint,
             point.copies,
             point.loss,

@@ -3,22 +3,24 @@
 //! | figure | interval | smallest number |
 //! |---|---|---|
 //! | rate, one sample a document | [`wilson`] | 1 |
-//! | rate where the exact binomial is wanted (TPR at a threshold) | [`binomial_mid_p`] | 1 |
+//! | rate where the exact binomial is wanted (TPR at a threshold) | [`binomial_mid_p`] | [`MIN_TRIALS_MID_P`] |
 //! | rate, several samples a document | [`clustered_rate`] | [`MIN_DOCUMENTS_CLUSTERED_RATE`] |
-//! | mean or ratio of values within bounds (ROUGE-L) | [`bounded_mean_interval`] | [`MIN_DOCUMENTS_MEAN`] |
+//! | mean or ratio of values within bounds (ROUGE-L) | [`bounded_mean_interval`] | [`MIN_DOCUMENTS_BOUNDED_MEAN`] |
 //! | mean or ratio of other values (nats) | [`mean_interval`] | [`MIN_DOCUMENTS_MEAN`] |
 //! | mean over training runs | [`over_runs`] | [`MIN_RUNS`] |
 //! | difference of independent figures | [`mover_difference`] | as its parts |
 //! | difference of rates on the same documents | [`paired_difference`] | [`MIN_DOCUMENTS_PAIRED`] |
 //! | difference of means on the same documents | [`paired_mean_difference`] | [`MIN_DOCUMENTS_MEAN`] |
-//! | any statistic of resampled documents | [`joint_bootstrap`](crate::tradeoff::joint_bootstrap) | 2 |
+//! | any statistic of resampled documents | [`joint_bootstrap`](crate::tradeoff::joint_bootstrap) | [`MIN_DOCUMENTS_BOOTSTRAP`](crate::tradeoff::MIN_DOCUMENTS_BOOTSTRAP) |
 //!
 //! Several samples of one document go together: documents are the units of every interval here.
 
 pub use bootstrap::{MIN_RESAMPLES, Tally, bootstrap_mean, bootstrap_rate, bootstrap_ratio, mean, ratio};
 pub use difference::{MIN_DOCUMENTS_PAIRED, mover_difference, paired_difference, paired_mean_difference};
-pub use mean::{MIN_DOCUMENTS_MEAN, MIN_RUNS, bounded_mean_interval, mean_interval, over_runs};
-pub use rate::{MIN_DOCUMENTS_CLUSTERED_RATE, binomial_mid_p, clustered_rate};
+pub use mean::{
+    MIN_DOCUMENTS_BOUNDED_MEAN, MIN_DOCUMENTS_MEAN, MIN_RUNS, bounded_mean_interval, mean_interval, over_runs,
+};
+pub use rate::{MIN_DOCUMENTS_CLUSTERED_RATE, MIN_TRIALS_MID_P, binomial_mid_p, clustered_rate};
 pub use sample_size::{samples_for_width, samples_to_separate};
 pub use wilson::{newcombe_difference, wilson};
 

@@ -1,8 +1,8 @@
 //! All generations against both sides of the corpus: what every generation shares with it is brought together here.
 
-use contract::Error;
 use contract::pipeline::{Candidates, Detection};
 use contract::records::Sample;
+use contract::{Error, Progress};
 
 use crate::alignment::policy::DetectorPolicy;
 use crate::cache::indexes::IndexCache;
@@ -149,6 +149,7 @@ pub fn compare(
     };
     clock.lap("corpus sentences");
     let indexes = &tools.indexes;
+    let indexing = Progress::of_task("indexing the corpus");
     let searches = Sides {
         training: DocumentSide::new(&sources.training, detection, indexes, |generation| {
             generation.own_training
@@ -157,6 +158,7 @@ pub fn compare(
             generation.own_held_out
         })?,
     };
+    drop(indexing);
     clock.lap("indexing");
 
     let classifier = Classifier::new(detection, &searches, method.scope());

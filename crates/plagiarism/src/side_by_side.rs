@@ -32,8 +32,16 @@ const STANDARD_INPUT: &str = "-";
 /// Columns of a terminal that does not say how many it has.
 const USUAL_WIDTH: usize = 100;
 
+const EXAMPLES: &str = "\
+Examples:
+  # What the pipeline finds between two files, on the terminal and as a page
+  plagiarism align generation.txt document.txt --html aligned.html
+  # By the detector of Lee et al., with the generation from standard input
+  plagiarism align - document.txt --preset lee2023";
+
 /// Shows a generation and a document side by side, with the passages that they share
 #[derive(Debug, Clone, clap::Parser)]
+#[command(after_help = EXAMPLES)]
 pub struct AlignArguments {
     /// The generation: a text file, or - for standard input
     #[arg(value_name = "A")]

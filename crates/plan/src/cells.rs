@@ -175,9 +175,9 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
     }
     let mut names = BTreeSet::new();
     match cells.iter().find(|cell| !names.insert(cell.name.as_str())) {
-        Some(twin) => Err(wrong(format!(
+        Some(repeated) => Err(wrong(format!(
             "two cells would be named {}; give each [[model]] a name of its own",
-            twin.name
+            repeated.name
         ))),
         None => Ok(cells),
     }
@@ -255,12 +255,13 @@ fn named_runs(modes: &[Mode]) -> Result<Vec<(String, Mode)>, String> {
     let short: Vec<(String, String)> = single.iter().map(|mode| (label(mode), rate(mode))).collect();
     let name = |position: usize| {
         let own = qualifiers(&single[position]);
-        let twins = (0..single.len()).filter(|&other| other != position && short[other] == short[position]);
-        let twins: Vec<Vec<String>> = twins.map(|other| qualifiers(&single[other])).collect();
+        let namesakes =
+            (0..single.len()).filter(|&other| other != position && short[other] == short[position]);
+        let namesakes: Vec<Vec<String>> = namesakes.map(|other| qualifiers(&single[other])).collect();
         let telling = own
             .iter()
             .enumerate()
-            .filter(|(part, text)| !text.is_empty() && twins.iter().any(|twin| twin[*part] != **text))
+            .filter(|(part, text)| !text.is_empty() && namesakes.iter().any(|other| other[*part] != **text))
             .map(|(_, text)| text.as_str());
         let (label, rate) = &short[position];
         std::iter::once(label.as_str())
@@ -272,7 +273,7 @@ fn named_runs(modes: &[Mode]) -> Result<Vec<(String, Mode)>, String> {
     let names: Vec<String> = (0..single.len()).map(name).collect();
     let mut seen = BTreeSet::new();
     match names.iter().find(|name| !seen.insert(name.as_str())) {
-        Some(twin) => Err(format!("mode: {twin} stands there twice")),
+        Some(repeated) => Err(format!("mode: {repeated} occurs twice")),
         None => Ok(names.into_iter().zip(single).collect()),
     }
 }

@@ -1,16 +1,22 @@
-//! What the cells will cost, before anything starts. Every figure is an estimate: lengths of text stand for tokens, counts of
-//! operations for time.
+//! What the cells will cost, before anything starts. Every figure is an estimate: tokens are counted in a sample of the text, by
+//! the models' own tokenizers, and time follows from counts of operations.
 //!
-//! - A token is taken as four bytes of text.
-//! - With N parameters, a forward pass costs 2 N operations a token and a backward pass 4 N (Kaplan et al. 2020, arXiv
-//!   2001.08361): half of that for the gradients of activations, half for those of weights. Head-only tuning needs the
-//!   backward pass through the head alone; LoRA needs no gradients of the frozen weights.
+//! - A forward pass costs 2 operations a token for each parameter of a matrix product, and 4 times width times the tokens before it for
+//!   the attention of a layer; a backward pass twice as much (Kaplan et al. 2020, arXiv 2001.08361): half of that for the
+//!   gradients of activations, half for those of weights. Head-only tuning reads each text once and then only multiplies by
+//!   the head; LoRA needs no gradients of the frozen weights.
+//! - Copies of a text that fall into one step are computed once. With S steps an epoch, a text with c copies is in
+//!   S · (1 − (1 − 1/S)^c) of them.
+//! - Held-out loss is measured before the first step and after each epoch; a tuned cell is asked and scored at two checkpoints.
+//! - Decoding reads one token of each row of a batch at a time, which is slower: it has a rate of its own ([`Speed`]).
+//! - Plagiarism encodes the sentences of generations and of the corpus.
 //! - Activations of a layer that the backward pass needs: tokens of a forward pass · width · 17 numbers (Korthikanti et al.
 //!   2022, arXiv 2205.05198, without attention's scores, which are not kept); with checkpointing, what enters each layer.
 //! - Training keeps for each trained parameter a master weight, a gradient and AdamW's two moments, 4 bytes each.
 //!
-//! The time of dupgen, plagiarism and report is not estimated.
+//! The time of dupgen and report is not estimated.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
@@ -19,77 +25,158 @@ use contract::pipeline::{ModeKind, Precision, PromptSource, Rows, Strategy};
 use contract::records::PromptForm;
 use model_folder::cost::{LOGITS_BYTES, MAX_PREPACKED_BYTES};
 
+use crate::tokens::{TokenCounter, tokenizer_folder};
 use crate::{Plan, PlannedCell};
 
 pub use cut::{CutShare, cut_shares};
-pub use extent::Extent;
+pub use extent::{Bucket, CorpusSize, Extent, Lengths};
 pub use model_folder::cost::BYTES_PER_TOKEN;
+pub use speed::{Speed, SpeedSource};
 
 mod cut;
 mod extent;
+mod speed;
 
-/// Arithmetic rate that times are estimated with unless another is given, in 10⁹ operations a second: what two cores of a
-/// server CPU reach in float32 on matrices of small models, as a rule of thumb.
-pub const DEFAULT_GFLOPS: f64 = 60.0;
+/// Parameters of the sentence encoder that `make setup` fetches, without its embeddings: six layers of width 384.
+const ENCODER_PARAMETERS: f64 = 6.0 * 12.0 * 384.0 * 384.0;
+
+/// Bytes of English text in a word piece of its tokenizer.
+const BYTES_PER_WORD_PIECE: f64 = 4.5;
+
+/// Bytes that AdamW reads and writes for each trained parameter in a step.
+const OPTIMIZER_BYTES: f64 = 32.0;
+
+/// Bytes a second between processor and memory, as a rule of thumb.
+const MEMORY_BYTES_PER_SECOND: f64 = 1e10;
+
+/// Seconds that a process takes before and after its work: to start, to read files and to write them.
+const SECONDS_OF_PROCESS: f64 = 1.0;
 
 /// The estimated cost of one cell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
     /// Name of the cell.
     pub cell: String,
-    /// Tokens that training goes through.
+    /// Tokens that training goes through, copies and epochs included: what the tuner counts.
     pub training_tokens: f64,
-    /// Tokens read, generated and scored in extraction.
-    pub extraction_tokens: f64,
-    /// Seconds of tuning and extraction.
-    pub seconds: f64,
+    /// Tokens generated, at all checkpoints that are asked: what the extractor counts.
+    pub generated_tokens: f64,
+    /// Seconds of tuner, extractor and plagiarism.
+    pub seconds: Seconds,
     /// Largest memory of a process, in bytes.
     pub memory_bytes: f64,
     /// Files of the cell, in bytes.
     pub disk_bytes: f64,
 }
 
-/// Estimates every cell of a plan at `gflops` 10⁹ operations a second; training sets that stand in the folder `run` already
-/// are taken as they are.
-///
-/// # Errors
-/// [`Error::Input`] where a corpus file cannot be read.
-pub fn estimates(plan: &Plan, run: &Path, gflops: f64) -> Result<Vec<Estimate>, Error> {
-    let corpus = extent::CorpusSize::of_files(plan.pipeline, &plan.corpus, f64::INFINITY)?;
-    let of_cell = |cell: &PlannedCell| {
-        let set = &cell.combination.training_set;
-        let extent = match Extent::of_training_set(&run.join("corpus").join(&set.name)) {
-            Some(extent) => extent,
-            None => Extent::expected(plan.pipeline, set, &corpus),
-        };
-        estimate(plan, cell, &extent, gflops)
-    };
-    Ok(plan.cells.iter().map(of_cell).collect())
+/// Seconds by stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Seconds {
+    /// Of the tuner.
+    pub tuner: f64,
+    /// Of the extractor.
+    pub extractor: f64,
+    /// Of plagiarism.
+    pub plagiarism: f64,
 }
 
-fn estimate(plan: &Plan, cell: &PlannedCell, extent: &Extent, gflops: f64) -> Estimate {
-    let shape = Shape::of(cell);
-    let training_tokens = if cell.is_tuned() {
-        training_tokens(plan, cell, extent)
-    } else {
-        0.0
+impl Seconds {
+    /// All stages together.
+    pub fn total(self) -> f64 {
+        self.tuner + self.extractor + self.plagiarism
+    }
+}
+
+/// Estimates every cell of a plan on a machine of that speed; training sets that are in the folder `run` already are taken as they are.
+///
+/// # Errors
+/// [`Error::Input`] where a corpus file or a tokenizer cannot be read.
+pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec<Estimate>, Error> {
+    let corpus = plan.corpus_size()?;
+    let mut extents: HashMap<(&str, &str), Extent> = HashMap::new();
+    let mut estimates = Vec::new();
+    for cell in &plan.cells {
+        let set = &cell.combination.training_set;
+        let key = (set.name.as_str(), cell.combination.model.name.as_str());
+        if !extents.contains_key(&key) {
+            let counter = match tokenizer_folder(cell) {
+                Some(folder) => TokenCounter::load(folder)?,
+                None => TokenCounter::Bytes,
+            };
+            let extent = match Extent::of_training_set(&run.join("corpus").join(&set.name), &counter)? {
+                Some(extent) => extent,
+                None => Extent::expected(plan.pipeline, set, &corpus, &counter)?,
+            };
+            extents.insert(key, extent);
+        }
+        let shape = Shape::of(cell);
+        let speed = speed.of_model(
+            shape.width as usize,
+            shape.vocabulary as usize,
+            shape.parameters as u64,
+        );
+        estimates.extend(
+            extents
+                .get(&key)
+                .map(|extent| estimate(plan, cell, &shape, extent, speed)),
+        );
+    }
+    Ok(estimates)
+}
+
+fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, speed: Speed) -> Estimate {
+    let asked = checkpoints_asked(cell);
+    let asking = Asking::of(plan, cell, extent);
+    let large = |operations: f64| operations / (speed.training_gflops * 1e9);
+    let decoded = |tokens: f64| {
+        let operations = shape.forward(asking.prompt_tokens + asking.new_tokens / 2.0) * tokens;
+        operations / (speed.decoding_gflops * 1e9)
     };
-    // Of a tuned cell the last checkpoint is asked, and the best.
-    let asked = match (cell.is_extracted(), cell.has_best()) {
-        (false, _) => 0.0,
-        (true, false) => 1.0,
-        (true, true) => 2.0,
-    };
-    let generations = asked * generations(plan, extent);
-    let extraction_tokens = asked * extraction_tokens(plan, cell, extent);
-    let operations = training_tokens * shape.training_operations + extraction_tokens * 2.0 * shape.parameters;
+    let mut seconds = Seconds::default();
+    let mut training_tokens = 0.0;
+    if cell.is_tuned() {
+        let training = Training::of(plan, cell, extent);
+        training_tokens = training.tokens;
+        seconds.tuner = large(training.operations(shape, cell.combination.kind()))
+            + training.steps * OPTIMIZER_BYTES * shape.trainable / MEMORY_BYTES_PER_SECOND
+            + SECONDS_OF_PROCESS;
+    }
+    if cell.is_extracted() {
+        let read = asking.read_tokens * shape.forward(asking.prompt_tokens);
+        let scored = asking.scored_tokens * shape.forward(asking.scored_length);
+        // What is followed over training is scored at each checkpoint that is kept.
+        let followed = if cell.is_tuned() {
+            (plan.pipeline.tuning.keep_last as f64).min(epochs(plan, cell))
+        } else {
+            0.0
+        };
+        seconds.extractor = asked * (large(read + scored) + decoded(asking.decoded_tokens))
+            + followed * large(scored)
+            + SECONDS_OF_PROCESS;
+        // The sentences of the corpus are encoded once for all cells on it.
+        let same_corpus = |other: &&PlannedCell| other.facts.corpus == cell.facts.corpus;
+        let all_asked: f64 = plan.cells.iter().filter(same_corpus).map(checkpoints_asked).sum();
+        let documents = extent.training_documents + extent.held_out_documents;
+        let of_corpus = documents * extent.documents.mean(|length| length) / all_asked.max(1.0);
+        let pieces = (asking.generated_tokens + of_corpus) * extent.bytes_per_token / BYTES_PER_WORD_PIECE;
+        seconds.plagiarism = asked * (large(2.0 * ENCODER_PARAMETERS * pieces) + SECONDS_OF_PROCESS);
+    }
     Estimate {
         cell: cell.facts.name.clone(),
         training_tokens,
-        extraction_tokens,
-        seconds: operations / (gflops * 1e9),
-        memory_bytes: training_memory(plan, cell, &shape).max(extraction_memory(plan, cell, &shape)),
-        disk_bytes: disk(plan, cell, &shape, generations),
+        generated_tokens: asked * asking.generated_tokens,
+        seconds,
+        memory_bytes: training_memory(plan, cell, shape).max(extraction_memory(plan, cell, shape)),
+        disk_bytes: disk(plan, cell, shape, asked * asking.generations),
+    }
+}
+
+/// Checkpoints of a cell that are asked: of a tuned one the last and the best.
+fn checkpoints_asked(cell: &PlannedCell) -> f64 {
+    match (cell.is_extracted(), cell.has_best()) {
+        (false, _) => 0.0,
+        (true, false) => 1.0,
+        (true, true) => 2.0,
     }
 }
 
@@ -97,57 +184,225 @@ fn estimate(plan: &Plan, cell: &PlannedCell, extent: &Extent, gflops: f64) -> Es
 struct Shape {
     parameters: f64,
     trainable: f64,
+    head: f64,
+    /// Parameters of matrix products: all but embeddings that are only looked up.
+    multiplied: f64,
     layers: f64,
     width: f64,
     vocabulary: f64,
-    /// Operations that training spends on a token.
-    training_operations: f64,
 }
 
 impl Shape {
     fn of(cell: &PlannedCell) -> Self {
         let parameters = cell.facts.parameters as f64;
         let trainable = cell.facts.trainable_parameters as f64;
-        let [layers, width, vocabulary] = match (&cell.weights, &cell.combination.model.architecture) {
-            (Some(model), _) => [model.config.layers, model.config.width, model.config.vocabulary],
-            (None, Some(shape)) => [shape.layers, shape.width, shape.vocabulary],
-            (None, None) => [0; 3],
-        }
-        .map(|size| size as f64);
-        let training_operations = match cell.combination.kind() {
-            ModeKind::Base | ModeKind::Tuned => 0.0,
-            ModeKind::Full | ModeKind::Pretrain => 6.0 * parameters,
-            ModeKind::Head => 2.0 * parameters + 2.0 * trainable,
-            ModeKind::Lora => 4.0 * parameters + 6.0 * trainable,
-        };
+        let ([layers, width, vocabulary, context], tied) =
+            match (&cell.weights, &cell.combination.model.architecture) {
+                (Some(model), _) => {
+                    let config = &model.config;
+                    (
+                        [config.layers, config.width, config.vocabulary, config.context],
+                        config.tied_head,
+                    )
+                }
+                (None, Some(shape)) => ([shape.layers, shape.width, shape.vocabulary, shape.context], true),
+                (None, None) => ([0; 4], true),
+            };
+        let [layers, width, vocabulary, context] =
+            [layers, width, vocabulary, context].map(|size| size as f64);
+        let head = vocabulary * width;
+        // A position embedding, where the family has one, is about as large as this; where it has none, that is a small error.
+        let looked_up = context.min(4096.0) * width + if tied { 0.0 } else { head };
         Self {
             parameters,
             trainable,
+            head,
+            multiplied: (parameters - looked_up).max(parameters / 2.0),
             layers,
             width,
             vocabulary,
-            training_operations,
+        }
+    }
+
+    /// Operations of a forward pass for a token in a text of so many.
+    fn forward(&self, length: f64) -> f64 {
+        2.0 * self.multiplied + 2.0 * self.layers * self.width * length
+    }
+}
+
+fn epochs(plan: &Plan, cell: &PlannedCell) -> f64 {
+    let own = cell.combination.mode.as_ref().and_then(|mode| mode.epochs);
+    own.unwrap_or(plan.pipeline.tuning.epochs)
+}
+
+/// What training goes through.
+struct Training {
+    /// Tokens, copies and epochs included.
+    tokens: f64,
+    /// Those that are computed: copies within a step are computed once.
+    computed: f64,
+    /// Tokens of each text once.
+    distinct: f64,
+    /// Tokens of the held-out documents whose loss is measured.
+    evaluated: f64,
+    evaluations: f64,
+    steps: f64,
+    /// Mean length of what is read at once.
+    length: f64,
+}
+
+impl Training {
+    fn of(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> Self {
+        let tuning = &plan.pipeline.tuning;
+        let epochs = epochs(plan, cell);
+        let context = tuning.context as f64;
+        let rows_in_step = (tuning.batch_size * tuning.accumulation).max(1) as f64;
+        // A row predicts each token of its text, and the EOS behind it.
+        let row = |length: f64| match tuning.rows {
+            Rows::Documents => (length + 1.0).min(context - 1.0),
+            Rows::Packed => length + 1.0,
+        };
+        let of_buckets = |per_text: &dyn Fn(&Bucket) -> f64| -> f64 {
+            let buckets = extent.buckets.iter();
+            buckets
+                .map(|bucket| bucket.texts * per_text(bucket) * bucket.lengths.mean(row))
+                .sum()
+        };
+        let tokens = of_buckets(&|bucket| bucket.copies);
+        let rows = match tuning.rows {
+            Rows::Documents => extent.instances(),
+            Rows::Packed => tokens / context,
+        };
+        let steps_of_epoch = (rows / rows_in_step).ceil().max(1.0);
+        let computed = match tuning.rows {
+            Rows::Documents => of_buckets(&|bucket| {
+                steps_of_epoch * (1.0 - (1.0 - 1.0 / steps_of_epoch).powf(bucket.copies))
+            }),
+            Rows::Packed => tokens,
+        };
+        let steps = (epochs * steps_of_epoch).ceil();
+        let evaluations = match tuning.evaluate_every {
+            0 => epochs.ceil(),
+            every => (steps / every as f64).ceil(),
+        };
+        let documents = extent.validation_documents.min(tuning.evaluate_documents as f64);
+        Self {
+            tokens: tokens * epochs,
+            computed: computed * epochs,
+            distinct: of_buckets(&|_| 1.0),
+            evaluated: documents * extent.documents.mean(row),
+            evaluations: 1.0 + evaluations,
+            steps,
+            length: match tuning.rows {
+                Rows::Documents => extent.documents.mean(row),
+                Rows::Packed => context,
+            },
+        }
+    }
+
+    /// Operations of training and of the evaluations in it.
+    fn operations(&self, shape: &Shape, kind: ModeKind) -> f64 {
+        let forward = shape.forward(self.length);
+        match kind {
+            ModeKind::Base | ModeKind::Tuned => 0.0,
+            // The hidden states are computed once; then the head is multiplied by them, and its gradient taken.
+            ModeKind::Head => {
+                let head = 2.0 * shape.head;
+                (self.distinct + self.evaluated) * (forward - head)
+                    + self.computed * 2.0 * head
+                    + self.evaluations * self.evaluated * head
+            }
+            ModeKind::Full | ModeKind::Pretrain => {
+                3.0 * forward * self.computed + self.evaluations * self.evaluated * forward
+            }
+            ModeKind::Lora => {
+                (2.0 * forward + 6.0 * shape.trainable) * self.computed
+                    + self.evaluations * self.evaluated * forward
+            }
         }
     }
 }
 
-fn training_tokens(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> f64 {
-    let tuning = &plan.pipeline.tuning;
-    let epochs = cell
-        .combination
-        .mode
-        .as_ref()
-        .and_then(|mode| mode.epochs)
-        .unwrap_or(tuning.epochs);
-    let tokens = match tuning.rows {
-        Rows::Documents => extent.tokens_per_document.min(tuning.context as f64),
-        Rows::Packed => extent.tokens_per_document,
-    };
-    extent.instances * tokens * epochs
+/// What one checkpoint is asked.
+struct Asking {
+    generations: f64,
+    /// Tokens that come out, at most: a model may end a text early.
+    generated_tokens: f64,
+    /// Tokens of prompts.
+    read_tokens: f64,
+    /// Tokens that go through the model one by one; of beams and of searches for a prompt more than come out.
+    decoded_tokens: f64,
+    scored_tokens: f64,
+    /// Mean lengths of a prompt, of what follows it, and of a text that is scored.
+    prompt_tokens: f64,
+    new_tokens: f64,
+    scored_length: f64,
 }
 
-/// Prompts that a strategy asks with: of documents and of none, and from nothing at all.
-fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64) {
+impl Asking {
+    fn of(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> Self {
+        let extraction = &plan.pipeline.extraction;
+        let (prefix, new) = (extraction.prefix_tokens as f64, extraction.new_tokens as f64);
+        // One of the tokens that training read is the BOS.
+        let most = cell
+            .combination
+            .trained_tokens
+            .0
+            .map_or(f64::INFINITY, |context| context as f64 - 1.0);
+        let mut asking = Self {
+            generations: 0.0,
+            generated_tokens: 0.0,
+            read_tokens: 0.0,
+            decoded_tokens: 0.0,
+            scored_tokens: 0.0,
+            prompt_tokens: prefix,
+            new_tokens: new,
+            scored_length: extent.documents.mean(|length| length.min(most)),
+        };
+        // A document no longer than the prompt gives none.
+        let long_enough = extent
+            .documents
+            .mean(|length| f64::from(length.min(most) > prefix));
+        for strategy in &extraction.strategy {
+            let (of_documents, others, nothing) = prompts(plan, extent, strategy);
+            let (prompts, length) = match strategy.prompt {
+                // Nobody has looked where questions end.
+                PromptForm::Question => (of_documents, asking.scored_length / 2.0),
+                _ => (of_documents * long_enough, prefix),
+            };
+            let prompts = prompts + others;
+            let samples = if strategy.temperature == 0.0 || strategy.prompt == PromptForm::Optimised {
+                1.0
+            } else {
+                strategy.samples as f64
+            };
+            let nothing = if strategy.temperature == 0.0 {
+                nothing.min(1.0)
+            } else {
+                nothing
+            };
+            let generations = prompts * samples + nothing;
+            asking.generations += generations;
+            asking.generated_tokens += generations * new;
+            asking.read_tokens += prompts * (length + 1.0);
+            asking.decoded_tokens += if strategy.prompt == PromptForm::Optimised {
+                // Each step tries 64 exchanges.
+                prompts * strategy.steps as f64 * 65.0 * (strategy.prompt_tokens as f64 + new)
+            } else {
+                generations * new * strategy.beams.max(1) as f64
+            };
+        }
+        if extraction.score {
+            let documents = extent.training_documents + extent.held_out_documents;
+            asking.scored_tokens = documents * asking.scored_length + extent.canaries * extent.canary_tokens;
+            asking.decoded_tokens += documents * extraction.near_verbatim_beams as f64 * new;
+        }
+        asking
+    }
+}
+
+/// Prompts that a strategy asks with: of documents, others, and from nothing at all.
+fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64, f64) {
     let extraction = &plan.pipeline.extraction;
     let most = strategy.documents.or(extraction.documents);
     let most = most.map_or(f64::INFINITY, |documents| documents as f64);
@@ -160,67 +415,25 @@ fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64) {
         sources.sum()
     };
     match strategy.prompt {
-        PromptForm::Opening => (10.0, 0.0),
-        PromptForm::File => (
-            extraction
-                .prompt_file
-                .as_ref()
-                .map_or(0.0, |file| lines(&plan.pipeline.resolve(file))),
-            0.0,
-        ),
-        PromptForm::Nothing => (0.0, extraction.unprompted as f64),
-        PromptForm::Prefix if extraction.prompts.contains(&PromptSource::None) => {
-            (of_documents(), extraction.unprompted as f64)
+        PromptForm::Opening => (0.0, 10.0, 0.0),
+        PromptForm::File => {
+            let file = extraction.prompt_file.as_ref();
+            (
+                0.0,
+                file.map_or(0.0, |file| lines(&plan.pipeline.resolve(file))),
+                0.0,
+            )
         }
-        _ => (of_documents(), 0.0),
+        PromptForm::Nothing => (0.0, 0.0, extraction.unprompted as f64),
+        PromptForm::Prefix if extraction.prompts.contains(&PromptSource::None) => {
+            (of_documents(), 0.0, extraction.unprompted as f64)
+        }
+        _ => (of_documents(), 0.0, 0.0),
     }
 }
 
 fn lines(file: &Path) -> f64 {
     std::fs::read_to_string(file).map_or(0.0, |text| text.lines().count() as f64)
-}
-
-fn generations(plan: &Plan, extent: &Extent) -> f64 {
-    let strategies = plan.pipeline.extraction.strategy.iter();
-    let made = strategies.map(|strategy| {
-        let (prompts, nothing) = prompts(plan, extent, strategy);
-        if strategy.prompt == PromptForm::Optimised || strategy.temperature == 0.0 {
-            return prompts + nothing.min(1.0);
-        }
-        prompts * strategy.samples as f64 + nothing
-    });
-    made.sum()
-}
-
-fn extraction_tokens(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> f64 {
-    let extraction = &plan.pipeline.extraction;
-    let (prefix, new) = (extraction.prefix_tokens as f64, extraction.new_tokens as f64);
-    let read = extraction.strategy.iter().map(|strategy| {
-        let (prompts, nothing) = prompts(plan, extent, strategy);
-        let of_one = if strategy.prompt == PromptForm::Optimised {
-            // Each step tries 64 exchanges.
-            strategy.steps as f64 * 65.0 * (strategy.prompt_tokens as f64 + new)
-        } else if strategy.beams > 0 {
-            prefix + strategy.beams as f64 * new
-        } else if strategy.temperature == 0.0 {
-            prefix + new
-        } else {
-            prefix + strategy.samples as f64 * new
-        };
-        prompts * of_one + nothing * new
-    });
-    let documents = extent.training_documents + extent.held_out_documents;
-    // Each document is scored up to where training ended.
-    let (context, _) = cell.combination.trained_tokens;
-    let tokens = context.map_or(extent.tokens_per_document, |most| {
-        extent.tokens_per_document.min(most as f64)
-    });
-    let scored = if extraction.score {
-        documents * (tokens + extraction.near_verbatim_beams as f64 * new)
-    } else {
-        0.0
-    };
-    read.sum::<f64>() + scored
 }
 
 fn training_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
@@ -232,10 +445,10 @@ fn training_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
         Precision::Float32 | Precision::Auto => 4.0,
         Precision::Bf16 => 2.0,
     };
-    let whole = (tuning.batch_size * tuning.context) as f64;
+    let step = (tuning.batch_size * tuning.context) as f64;
     let tokens = match tuning.pass_tokens {
-        0 => whole,
-        most => whole.min(most.max(tuning.context) as f64),
+        0 => step,
+        max_tokens => step.min(max_tokens.max(tuning.context) as f64),
     };
     let of_block = number * tokens * shape.width;
     let activations = match cell.combination.kind() {
@@ -261,16 +474,16 @@ fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
     let rows = extraction.batch_size as f64;
     let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
     let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
-    // In float32 weights of up to 4 GiB are laid out a second time for decoding. Small models are read once for each thread besides,
+    // In float32 weights of up to 4 GiB are prepacked for decoding, beside what they are. Small models are read once for each thread besides,
     // which is not counted: how many threads there will be is not known here.
     let weights = number * shape.parameters;
-    let laid_out = if number == 4.0 && weights <= MAX_PREPACKED_BYTES as f64 {
+    let prepacked = if number == 4.0 && weights <= MAX_PREPACKED_BYTES as f64 {
         weights
     } else {
         0.0
     };
     // The scoring pass holds logits and log-probabilities of whole passages.
-    weights + laid_out + cache + 8.0 * rows * passage * shape.vocabulary
+    weights + prepacked + cache + 8.0 * rows * passage * shape.vocabulary
 }
 
 fn disk(plan: &Plan, cell: &PlannedCell, shape: &Shape, generations: f64) -> f64 {
@@ -306,8 +519,8 @@ impl fmt::Display for Table<'_> {
             .max(12);
         writeln!(
             formatter,
-            "{:width$}  {:>12}  {:>12}  {:>8}  {:>8}  {:>8}",
-            "cell", "train tokens", "extr. tokens", "time", "memory", "disk"
+            "{:width$}  {:>12}  {:>10}  {:>8}  {:>9}  {:>10}  {:>8}  {:>8}",
+            "cell", "train tokens", "generated", "tuner", "extractor", "plagiarism", "memory", "disk"
         )?;
         for estimate in *estimates {
             write_row(formatter, width, estimate)?;
@@ -316,26 +529,42 @@ impl fmt::Display for Table<'_> {
         let total = Estimate {
             cell: format!("{} cells", estimates.len()),
             training_tokens: sum(|estimate| estimate.training_tokens),
-            extraction_tokens: sum(|estimate| estimate.extraction_tokens),
-            seconds: sum(|estimate| estimate.seconds),
+            generated_tokens: sum(|estimate| estimate.generated_tokens),
+            seconds: Seconds {
+                tuner: sum(|estimate| estimate.seconds.tuner),
+                extractor: sum(|estimate| estimate.seconds.extractor),
+                plagiarism: sum(|estimate| estimate.seconds.plagiarism),
+            },
             memory_bytes: estimates
                 .iter()
                 .map(|estimate| estimate.memory_bytes)
                 .fold(0.0, f64::max),
             disk_bytes: sum(|estimate| estimate.disk_bytes),
         };
-        write_row(formatter, width, &total)
+        write_row(formatter, width, &total)?;
+        writeln!(
+            formatter,
+            "All stages of all cells, one after the other: {}.",
+            duration(total.seconds.total())
+        )
     }
 }
 
 fn write_row(formatter: &mut fmt::Formatter, width: usize, estimate: &Estimate) -> fmt::Result {
+    let Seconds {
+        tuner,
+        extractor,
+        plagiarism,
+    } = estimate.seconds;
     writeln!(
         formatter,
-        "{:width$}  {:>12}  {:>12}  {:>8}  {:>8}  {:>8}",
+        "{:width$}  {:>12}  {:>10}  {:>8}  {:>9}  {:>10}  {:>8}  {:>8}",
         estimate.cell,
         count(estimate.training_tokens),
-        count(estimate.extraction_tokens),
-        duration(estimate.seconds),
+        count(estimate.generated_tokens),
+        duration(tuner),
+        duration(extractor),
+        duration(plagiarism),
         format!("{}B", count(estimate.memory_bytes)),
         format!("{}B", count(estimate.disk_bytes)),
     )

@@ -41,6 +41,7 @@ mod model_folder;
 mod paths;
 mod readiness;
 mod reduced;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -52,6 +53,7 @@ use contract::pipeline::{self, Corpus, Mode, ModeKind};
 use contract::{Cell, Error, PipelineFile, files};
 use corpus_files::{CorpusFile, find_files};
 
+use estimate::CorpusSize;
 use links::Links;
 
 pub use audited::Audited;
@@ -217,6 +219,28 @@ impl<'a> Plan<'a> {
             corpus_files: corpus.iter().map(|file| file.path.clone()).collect(),
             corpus,
         })
+    }
+
+    /// How much text there is before it is split, guessed from the beginnings of the corpus files.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where a file cannot be read.
+    pub(crate) fn corpus_size(&self) -> Result<CorpusSize, Error> {
+        let held_out = match &self.pipeline.corpus.held_out_files {
+            Some(files) => {
+                let held_out = Corpus {
+                    files: files.clone(),
+                    ..self.pipeline.corpus.clone()
+                };
+                find_files(&held_out, &self.pipeline.resolve("."))?.files
+            }
+            None => Vec::new(),
+        };
+        let held_out: Vec<PathBuf> = held_out
+            .iter()
+            .map(|file| paths::normalized(&file.path))
+            .collect();
+        CorpusSize::of_files(self.pipeline, &self.corpus, |file| held_out.contains(&file.path))
     }
 
     /// Whether there is anything to report on.

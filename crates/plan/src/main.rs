@@ -8,11 +8,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use contract::PipelineFile;
 use given_here::Given;
-use plan::estimate::{self, CutShare, DEFAULT_GFLOPS, Table, cut_shares};
+use plan::estimate::{self, Speed, SpeedSource, Table, cut_shares};
+
+const EXAMPLES: &str = "\
+Examples:
+  # Write the run folder data/runs/demo, with the rules that make runs
+  plan --config pipelines/demo.toml
+  # What every cell will cost with twice the epochs; nothing is written
+  plan --config pipelines/demo.toml --estimate --set tuning.epochs=6";
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
 #[derive(Parser)]
-#[command(name = "plan", version)]
+#[command(name = "plan", version, after_help = EXAMPLES)]
 struct Arguments {
     /// Pipeline file (TOML)
     #[arg(long, value_name = "FILE.toml")]
@@ -26,21 +33,21 @@ struct Arguments {
     #[arg(long, visible_alias = "show")]
     estimate: bool,
 
-    /// Arithmetic rate for the estimated time, in 10^9 operations a second
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_GFLOPS)]
-    gflops: f64,
+    /// Arithmetic rate of training for the estimated time, in 10^9 operations a second [default: measured, see --measure]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    gflops: Option<f64>,
+
+    /// Program of stage 2, which measures how fast this machine is, in a second or two for each width of model
+    #[arg(long, value_name = "TUNER", default_value = "", hide_default_value = true)]
+    measure: String,
+
+    /// Threads that stages will compute with, to measure the speed of [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
 
     /// One seed in place of `seeds` in the pipeline file
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-
-    /// Accepted as by every stage; planning takes one thread
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-
-    /// Accepted as by every stage; planning always runs, and leaves alone what it would not change
-    #[arg(long)]
-    force: bool,
 
     #[command(flatten)]
     given: Given,
@@ -71,40 +78,34 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     });
     if arguments.estimate {
         let plan = plan::Plan::of(&pipeline)?;
-        print!(
-            "{}",
-            Table(&estimate::estimates(&plan, &folder, arguments.gflops)?)
-        );
-        println!(
-            "Estimates, at {} GFLOP/s (--gflops); dupgen, plagiarism and report not counted.",
-            arguments.gflops
-        );
+        let mut speed = match arguments.gflops {
+            Some(gflops) => SpeedSource::Given(Speed::of_training(gflops)),
+            None => SpeedSource::program(&arguments.measure, arguments.threads),
+        };
+        let estimates = estimate::estimates(&plan, &folder, &mut speed)?;
+        print!("{}", Table(&estimates));
+        println!("Estimates, {speed} (--gflops); dupgen and report not counted.");
         for cut in cut_shares(&plan, &folder)? {
-            println!("{}", foretold(&cut));
+            println!("{cut}");
         }
         return Ok(());
     }
     let plan = plan::plan(&pipeline, &folder)?;
+    for cut in cut_shares(&plan, &folder)? {
+        eprintln!("{cut}");
+    }
     eprintln!(
-        "plan        cells: {}, training sets: {}, rules: {}",
+        "plan: {} cells on {} training sets, in {}",
         plan.cells.len(),
         plan.training_sets.len(),
-        folder.join("cells.mk").display()
+        folder.display()
     );
-    for cut in cut_shares(&plan, &folder)? {
-        eprintln!(
-            "            by four bytes a token, {cut}; dupgen counts them with the tokenizers of the models"
-        );
-    }
     Ok(())
 }
 
-/// A share of documents that are cut, with what it rests on.
-fn foretold(cut: &CutShare) -> String {
-    match cut.share {
-        None => cut.to_string(),
-        Some(_) => {
-            format!("{cut} (by four bytes a token; dupgen counts them with the tokenizers of the models)")
-        }
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("expected a number above 0".to_owned()),
     }
 }

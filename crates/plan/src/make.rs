@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use contract::Error;
 use contract::pipeline::{Begin, ModeKind, PromptSource};
+use contract::progress::CELL_VARIABLE;
 
 use crate::links::Links;
 use crate::paths::for_make;
@@ -54,12 +55,16 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
     for set in &plan.training_sets {
         stages.dupgen.push(dupgen(plan, run, set, &corpus, links)?);
     }
-    for cell in &plan.cells {
+    for (number, cell) in (1..).zip(&plan.cells) {
+        let number = CellNumber {
+            number,
+            cells: plan.cells.len(),
+        };
         if cell.is_tuned() {
-            stages.tune.push(tuner(run, cell, links)?);
+            stages.tune.push(tuner(run, cell, number, links)?);
         }
         if cell.is_extracted() {
-            stages.extract.push(extractor(run, plan, cell, links)?);
+            stages.extract.push(extractor(run, plan, cell, number, links)?);
             let checkpoints = [
                 Some(Checkpoint::Last),
                 cell.has_best().then_some(Checkpoint::Best),
@@ -67,7 +72,7 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
             let rules = checkpoints.into_iter().flatten();
             stages
                 .plagiarism
-                .extend(rules.map(|checkpoint| plagiarism(run, plan, cell, checkpoint)));
+                .extend(rules.map(|checkpoint| plagiarism(run, plan, cell, number, checkpoint)));
         }
     }
     if plan.has_report() {
@@ -84,10 +89,25 @@ enum Checkpoint {
     Best,
 }
 
+/// Which cell of how many.
+#[derive(Clone, Copy)]
+struct CellNumber {
+    number: usize,
+    cells: usize,
+}
+
+impl std::fmt::Display for CellNumber {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(formatter, "{} of {}", self.number, self.cells)
+    }
+}
+
 /// What one run of one stage makes, from what, and how.
 struct Rule {
     stage: &'static str,
     subject: String,
+    /// The cell that it works on.
+    cell: Option<CellNumber>,
     command: String,
     prerequisites: Vec<String>,
     /// The file that the stage is known by.
@@ -112,12 +132,21 @@ impl std::fmt::Display for Rule {
         let Self {
             stage,
             subject,
+            cell,
             command,
             prerequisites,
             main,
             further,
             folders,
         } = self;
+        // The progress that a stage shows begins with the cell.
+        let (of_cells, command) = match cell {
+            Some(cell) => (
+                format!("[{cell}] "),
+                format!("{CELL_VARIABLE}='cell {cell}' {command}"),
+            ),
+            None => (String::new(), command.clone()),
+        };
         let files: Vec<&str> = std::iter::once(main).chain(further).map(String::as_str).collect();
         writeln!(
             formatter,
@@ -127,7 +156,7 @@ impl std::fmt::Display for Rule {
         )?;
         writeln!(
             formatter,
-            "{main}:\n\t@echo '{stage:<10}  {subject}'\n\t@{command}$(threads) || $(failed)"
+            "{main}:\n\t@echo '{of_cells}{subject}: {stage}'\n\t@{command}$(threads) || $(failed)"
         )?;
         // One waits for the other: the stage that makes a first missing one makes all of them, and does not run twice at once.
         let mut before = main;
@@ -217,6 +246,7 @@ fn dupgen(
     Ok(Rule {
         stage: "dupgen",
         subject: set.name.clone(),
+        cell: None,
         command: format!("$(DUPGEN) --config {config} --out {folder}"),
         prerequisites,
         main: format!("{folder}/train.parquet"),
@@ -225,7 +255,7 @@ fn dupgen(
     })
 }
 
-fn tuner(run: &str, cell: &PlannedCell, links: &mut Links) -> Result<Rule, Error> {
+fn tuner(run: &str, cell: &PlannedCell, number: CellNumber, links: &mut Links) -> Result<Rule, Error> {
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/tuner.toml");
     let mut prerequisites = vec![config.clone()];
@@ -234,6 +264,7 @@ fn tuner(run: &str, cell: &PlannedCell, links: &mut Links) -> Result<Rule, Error
     Ok(Rule {
         stage: "tuner",
         subject: cell.facts.name.clone(),
+        cell: Some(number),
         command: format!("$(TUNER) --config {config} --in {corpus} --out {folder}"),
         prerequisites,
         main: format!("{folder}/metrics.parquet"),
@@ -242,7 +273,13 @@ fn tuner(run: &str, cell: &PlannedCell, links: &mut Links) -> Result<Rule, Error
     })
 }
 
-fn extractor(run: &str, plan: &Plan, cell: &PlannedCell, links: &mut Links) -> Result<Rule, Error> {
+fn extractor(
+    run: &str,
+    plan: &Plan,
+    cell: &PlannedCell,
+    number: CellNumber,
+    links: &mut Links,
+) -> Result<Rule, Error> {
     let settings = &plan.pipeline.extraction;
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/extractor.toml");
@@ -278,7 +315,7 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell, links: &mut Links) -> R
         None => String::new(),
     };
     // The untuned model of an audit is asked in the form that was found for the tuned one. Another program may find none.
-    let forms = match audited_twin(plan, cell).filter(|_| settings.begin == Begin::Auto) {
+    let forms = match audited_cell_beside(plan, cell).filter(|_| settings.begin == Begin::Auto) {
         Some(tuned) => {
             let (tuned, _) = folders(run, tuned);
             prerequisites.push(format!("{tuned}/samples.parquet"));
@@ -289,6 +326,7 @@ fn extractor(run: &str, plan: &Plan, cell: &PlannedCell, links: &mut Links) -> R
     Ok(Rule {
         stage: "extractor",
         subject: cell.facts.name.clone(),
+        cell: Some(number),
         command: format!(
             "$(EXTRACTOR) --config {config} --in {corpus} --checkpoint {checkpoint}{reference}{forms} --out {folder}"
         ),
@@ -334,7 +372,7 @@ fn untuned(cell: &PlannedCell) -> Option<&ModelFolder> {
 }
 
 /// The audited cell whose untuned model `cell` is, on the same corpus.
-fn audited_twin<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCell> {
+fn audited_cell_beside<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCell> {
     let is_base = cell.combination.kind() == ModeKind::Base;
     let mut audited = plan
         .cells
@@ -345,12 +383,21 @@ fn audited_twin<'a>(plan: &'a Plan, cell: &PlannedCell) -> Option<&'a PlannedCel
     })
 }
 
-fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell, checkpoint: Checkpoint) -> Rule {
+fn plagiarism(
+    run: &str,
+    plan: &Plan,
+    cell: &PlannedCell,
+    number: CellNumber,
+    checkpoint: Checkpoint,
+) -> Rule {
     let (folder, corpus) = folders(run, cell);
     let config = format!("{folder}/plagiarism.toml");
     let (out, remark) = match checkpoint {
         Checkpoint::Last => (folder.clone(), ""),
-        Checkpoint::Best => (format!("{folder}/best"), " (best held-out loss)"),
+        Checkpoint::Best => (
+            format!("{folder}/best"),
+            ", checkpoint with the best held-out loss",
+        ),
     };
     let samples = format!("{out}/samples.parquet");
     let mut prerequisites = vec![config.clone()];
@@ -361,6 +408,7 @@ fn plagiarism(run: &str, plan: &Plan, cell: &PlannedCell, checkpoint: Checkpoint
     Rule {
         stage: "plagiarism",
         subject: format!("{}{remark}", cell.facts.name),
+        cell: Some(number),
         command: format!("$(PLAGIARISM) --config {config} --in {corpus} --samples {samples} --out {out}"),
         prerequisites,
         main: format!("{out}/verdicts.parquet"),
@@ -388,6 +436,7 @@ fn report(run: &str, plan: &Plan, stages: &Stages) -> Rule {
     Rule {
         stage: "report",
         subject: plan.pipeline.name.replace('\'', "’"),
+        cell: None,
         command: format!("$(REPORT) --config {config} --in {run} --out {run}/report"),
         prerequisites,
         main: format!("{run}/report/report.html"),

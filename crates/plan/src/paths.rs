@@ -37,7 +37,7 @@ pub(crate) fn relative(folder: &Path, target: &Path) -> PathBuf {
     normalized(&up.chain(to[shared..].iter().copied()).collect::<PathBuf>())
 }
 
-/// The path as it stands in a Make rule.
+/// The path as a Make rule has it.
 ///
 /// # Errors
 /// [`Error::Configuration`] where it holds a character that make or the shell would read as something else.
@@ -46,7 +46,7 @@ pub(crate) fn for_make(path: &Path) -> Result<String, Error> {
     match text.chars().find(|&character| !is_carried(character)) {
         None => Ok(text.into_owned()),
         Some(character) => Err(Error::Configuration(format!(
-            "{text}: the character {character:?} cannot stand in a Make rule. Rename the file or folder, or make a link to it \
+            "{text}: the character {character:?} cannot be in a Make rule. Rename the file or folder, or make a link to it \
              under another name; letters, digits and / . _ - + @ , are possible"
         ))),
     }

@@ -11,10 +11,10 @@ use contract::pipeline::{BadDocuments, Corpus, ModeKind, PromptSource};
 use contract::records::PromptForm;
 use contract::{Error, PipelineFile};
 use corpus_files::{Columns, CorpusFile, documents, find_files};
-use tokenizers::Tokenizer;
 
 use crate::Plan;
 use crate::paths::normalized;
+use crate::tokens::{TokenCounter, tokenizer_folder};
 
 /// Corpus files that are opened, at most.
 const MAX_FILES: usize = 8;
@@ -79,13 +79,13 @@ fn check_control(pipeline: &PipelineFile) -> Result<(), Error> {
     };
     let training = find_files(&pipeline.corpus, &base)?.files;
     for held_out in find_files(&held_out, &base)?.files {
-        let twin = training.iter().find(|file| is_same(&file.path, &held_out.path));
-        if let Some(twin) = twin {
+        let same = training.iter().find(|file| is_same(&file.path, &held_out.path));
+        if let Some(same) = same {
             return Err(Error::Configuration(format!(
                 "corpus.held_out_files (HELD_OUT): {} holds the same as {} of corpus.files (CORPUS). Text that the model was tuned on \
                  is no control: name text of the same kind that it has not seen, or leave HELD_OUT out",
                 normalized(&held_out.path).display(),
-                normalized(&twin.path).display()
+                normalized(&same.path).display()
             )));
         }
     }
@@ -200,7 +200,11 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
     }
     let prefix = extraction.prefix_tokens;
     for (folder, cut) in tokenizers_of(plan) {
-        let lengths = token_counts(&folder, texts)?;
+        let counter = TokenCounter::load(&folder)?;
+        let lengths = texts
+            .iter()
+            .map(|text| counter.count(text))
+            .collect::<Result<Vec<usize>, Error>>()?;
         // One of the tokens that training read is the BOS.
         let read = |length: usize| cut.map_or(length, |context| length.min(context.saturating_sub(1)));
         let short = lengths.iter().filter(|&&length| read(length) <= prefix).count();
@@ -233,33 +237,10 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
 fn tokenizers_of(plan: &Plan) -> BTreeMap<PathBuf, Option<usize>> {
     let mut found = BTreeMap::new();
     for cell in plan.cells.iter().filter(|cell| cell.is_extracted()) {
-        let folders = cell.folder.iter().chain(&cell.base);
-        let folder = folders
-            .map(|folder| folder.path.clone())
-            .find(|path| path.join("tokenizer.json").is_file());
+        let folder = tokenizer_folder(cell).map(Path::to_path_buf);
         if let Some(folder) = folder.filter(|_| cell.combination.kind() != ModeKind::Pretrain) {
             found.insert(folder, cell.combination.trained_tokens.0);
         }
     }
     found
-}
-
-fn token_counts(folder: &Path, texts: &[String]) -> Result<Vec<usize>, Error> {
-    let file = folder.join("tokenizer.json");
-    let unusable =
-        |error: &dyn std::fmt::Display| Error::input(&file, format!("expected a tokenizer: {error}"));
-    let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| unusable(&error))?;
-    tokenizer.with_padding(None);
-    tokenizer
-        .with_truncation(None)
-        .map_err(|error| unusable(&error))?;
-    texts
-        .iter()
-        .map(|text| {
-            tokenizer
-                .encode_fast(text.as_str(), false)
-                .map(|encoding| encoding.len())
-                .map_err(|error| unusable(&error))
-        })
-        .collect()
 }

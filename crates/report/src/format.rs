@@ -2,7 +2,7 @@
 
 use measures::Interval;
 
-use crate::estimate::figure::Estimate;
+use crate::estimate::figure::{Estimate, UnitOf};
 
 /// A share as a percentage: whole from 10% on, one decimal below.
 pub fn percent(share: f64) -> String {
@@ -23,6 +23,46 @@ fn percent_number(share: f64) -> String {
     } else {
         format!("{percentage:.0}")
     }
+}
+
+/// A share as it is counted, with its interval: "21 of 26 (81%, 62–91%)"; of several training runs "81% (70–90%, 3 runs)".
+pub fn counted(estimate: &Estimate) -> String {
+    let share = percent(estimate.value);
+    let ends = estimate.ends().map(percent_interval);
+    let count = match (estimate.k, estimate.n_of) {
+        (_, UnitOf::Runs) | (None, _) => None,
+        (Some(_), _) => Some(count_of(estimate)),
+    };
+    let text = match (count, ends) {
+        (Some(count), Some(ends)) => format!("{count} ({share}, {ends})"),
+        (Some(count), None) => format!("{count} ({share})"),
+        (None, Some(ends)) if estimate.n_of == UnitOf::Runs => format!("{share} ({ends}, {} runs)", estimate.n),
+        (None, Some(ends)) => format!("{share} ({ends})"),
+        (None, None) if estimate.n_of == UnitOf::Runs => format!("{share} ({} runs)", estimate.n),
+        (None, None) => share,
+    };
+    bounded(estimate, text)
+}
+
+/// A share as it is counted: "21 of 26"; as a percentage where there is no count of its own.
+pub fn count_of(estimate: &Estimate) -> String {
+    match (estimate.k, estimate.n_of) {
+        (Some(k), UnitOf::Documents | UnitOf::Generations | UnitOf::Canaries) => {
+            let all = count(estimate.observations as u64);
+            let what = if estimate.observations == estimate.n {
+                String::new()
+            } else {
+                format!(" generations, of {} documents", count(estimate.n as u64))
+            };
+            format!("{} of {all}{what}", count(k as u64))
+        }
+        _ => percent(estimate.value),
+    }
+}
+
+/// A figure's text, with "≥" before it where it is a lower bound.
+pub fn bounded(estimate: &Estimate, text: String) -> String {
+    if estimate.at_least { format!("≥ {text}") } else { text }
 }
 
 /// A rate with its interval: "41% (33–50%)".

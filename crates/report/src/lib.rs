@@ -20,10 +20,13 @@ pub use estimate::{Bootstrap, Estimates};
 pub use read::{Run, RunFiles};
 
 pub mod estimate;
+pub mod findings;
 pub mod format;
+pub mod json;
 pub mod page;
 pub mod plot;
 pub mod read;
+pub mod terminal;
 
 /// What the stage did.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
         let rows: Vec<SummaryRow> = parquet::read_all(&summary_file)?;
         return Ok(Outcome {
             page,
-            table: format!("{} rows", rows.len()),
+            table: terminal::text_before(&rows),
             up_to_date: true,
         });
     }
@@ -67,6 +70,10 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     };
     let estimates = Estimates::of(&run, bootstrap)?;
     let rows = estimates.table.summary(&estimates.subjects, &estimates.groups);
+    let json = json::write(&pipeline.name, &estimates, &rows)
+        .map_err(|error| Error::Run(format!("a report without a JSON form: {error}")))?;
+    files::write_whole(&arguments.out.join("report.json"), json.as_bytes())?;
+    files::write_whole(&arguments.out.join("report.schema.json"), json::SCHEMA.as_bytes())?;
     let heading = page::Heading::of(&pipeline, &provenance);
     let edition = |is_redacted| page::write(&heading, &estimates, &provenance, is_redacted);
     files::write_whole(&page, edition(false).as_bytes())?;
@@ -77,7 +84,7 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     parquet::write_all(&summary_file, &provenance, &rows)?;
     Ok(Outcome {
         page,
-        table: String::new(),
+        table: terminal::text(&estimates),
         up_to_date: false,
     })
 }

@@ -1,132 +1,172 @@
-//! The compact table that ends a run on a terminal.
+//! What ends a run on a terminal: the verdict of the page in its own words, and one table. The failed checks come last, where a
+//! reader looks first.
 
 use contract::records::SummaryRow;
 
-use crate::analysis::{Analysis, Series, Setting};
-use crate::checks::{self, CheckStatus, Severity};
-use crate::claims::Control;
-use crate::format::{figure, listing, number, percent, rate, rate_name};
-use crate::measure::{Against, Measure};
+use crate::estimate::checks::{self, CheckStatus, Severity};
+use crate::estimate::claims::VERDICT;
+use crate::estimate::{Estimates, Experiment, Measure, Shown, TRAINED};
+use crate::findings::{answer, capital};
+use crate::format::{count_of, listing, number, percent};
 
-const HEADINGS: [&str; 10] = [
-    "tuning",
-    "copies",
-    "verbatim",
-    "paraphrase",
-    "idea",
-    "control",
-    "came out",
-    "similarity",
-    "unseen prompts",
-    "held-out loss",
-];
+/// Width of a paragraph, in characters.
+const WIDTH: usize = 110;
 
-/// What the columns are.
-const KEY: &str = "verbatim, paraphrase, idea: of the prompt's own document; control: any class of held-out text, the same generations; \
-                   came out: documents of so many copies, of any generation; similarity: to its own document; unseen prompts: any class of \
-                   any training text";
-
-/// One line for each way of tuning and number of copies, at the learning rate with the best held-out loss: the best checkpoints
-/// first, then the ends of training. What failed of the checks of plausibility comes last, where a reader looks first.
-pub fn table(analysis: &Analysis<'_>) -> String {
-    let tables = analysis.settings.iter().map(setting_table);
-    tables
-        .chain(failed_checks(analysis))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-fn failed_checks(analysis: &Analysis<'_>) -> Option<String> {
-    let failures = checks::failures(analysis);
-    let lines = failures.iter().map(|failure| {
-        let severity = match failure.finding.status {
-            CheckStatus::Failed(Severity::Warning) => "warning",
-            _ => "failed, nothing can be concluded from low rates",
-        };
-        format!(
-            "{severity} ({}): {}\n",
-            failure.labels.join("; "),
-            failure.finding.message
-        )
-    });
-    (!failures.is_empty()).then(|| format!("plausibility checks\n{}", lines.collect::<String>()))
-}
-
-/// The checks of plausibility that failed in a summary that was there already; empty where none did.
-pub fn failed_before(rows: &[SummaryRow]) -> String {
-    let mut failed: Vec<String> = rows
-        .iter()
-        .filter(|row| row.measure.starts_with("check_") && row.value == 0.0)
-        .map(|row| format!("{} of {}", row.measure, row.cell))
-        .collect();
-    failed.dedup();
-    if failed.is_empty() {
-        return String::new();
+/// The verdict and one table for each model and layout, then what failed of the checks of plausibility.
+pub fn text(estimates: &Estimates<'_>) -> String {
+    let mut blocks: Vec<String> = Vec::new();
+    for experiment in &estimates.experiments {
+        if estimates.experiments.len() > 1 {
+            blocks.push(format!("{}, {} copies", experiment.model, experiment.layout));
+        }
+        let answer = answer(estimates, experiment);
+        if let Some(strongest) = answer.models.first() {
+            blocks.push(wrapped(&strongest.paragraph.to_string()));
+        }
+        blocks.push(table(estimates, experiment));
     }
+    blocks.extend(failed_checks(estimates));
+    blocks.join("\n\n")
+}
+
+/// A paragraph in lines of at most so many characters.
+fn wrapped(paragraph: &str) -> String {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in paragraph.split_whitespace() {
+        let line = lines.len() - 1;
+        let fits = lines[line].chars().count() + 1 + word.chars().count() <= WIDTH;
+        if lines[line].is_empty() {
+            lines[line] = word.to_owned();
+        } else if fits {
+            lines[line] = format!("{} {word}", lines[line]);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
+    let mut headings = vec!["tuning".to_owned(), "verdict".to_owned()];
+    headings.extend(experiment.copies.iter().map(|copies| format!("own text, {copies}×")));
+    headings.extend(
+        [
+            "any text, unseen prompts",
+            "membership AUC",
+            "loss, unseen text",
+        ]
+        .map(str::to_owned),
+    );
+    let mut rows = vec![headings];
+    for group in experiment.shown() {
+        rows.push(row(estimates, experiment, group));
+    }
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, &width)| format!("{cell:<width$}"))
+                .collect();
+            cells.join("  ").trim_end().to_owned()
+        })
+        .collect();
+    let score = estimates.membership_score(experiment).map_or(String::new(), |score| {
+        let copies = experiment.most_copies().unwrap_or(1);
+        format!("; membership: by {}, documents with {copies}×", score.title())
+    });
     format!(
-        "plausibility checks failed, the page says why: {}",
-        listing(&failed)
+        "{}\nown text: documents whose beginning was the prompt ({}), continued word for word; × copies in the training text{score}",
+        lines.join("\n"),
+        experiment.strategy
     )
 }
 
-fn setting_table(setting: &Setting) -> String {
-    let mut rows: Vec<Vec<String>> = vec![HEADINGS.map(str::to_owned).to_vec()];
-    for (label, series) in setting.shown() {
-        for (position, &copies) in setting.copies.iter().enumerate() {
-            rows.push(row(setting, label, series, copies, position == 0));
+fn row(estimates: &Estimates<'_>, experiment: &Experiment, group: usize) -> Vec<String> {
+    let found = &estimates.groups[group];
+    let dash = || "–".to_owned();
+    let show = |shown: Option<Shown<'_>>, text: fn(&crate::estimate::Estimate) -> String| {
+        shown.map_or(dash(), |shown| text(shown.estimate()))
+    };
+    let verdict = estimates.verdicts.get(&group).map_or(dash(), |verdict| {
+        let word = verdict.verdict.word();
+        if verdict.of_runs > 1 {
+            format!("{word} ({} of {})", verdict.runs, verdict.of_runs)
+        } else {
+            word.to_owned()
         }
-    }
-    let widths: Vec<usize> = (0..HEADINGS.len())
-        .map(|column| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let lines = rows.iter().map(|row| {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:<width$}"))
-            .collect();
-        cells.join("  ").trim_end().to_owned()
     });
-    let heading = format!(
-        "{}, {} copies, {}",
-        setting.model, setting.layout, setting.strategy
-    );
-    format!("{heading}\n{}\n{KEY}\n", lines.collect::<Vec<_>>().join("\n"))
+    let mut cells = vec![capital(&found.label), verdict];
+    for &copies in &experiment.copies {
+        let other = found.uniform_copies.is_some_and(|uniform| uniform != copies);
+        let shown = estimates
+            .find(group, Measure::OwnVerbatim, experiment.seen(), Some(copies))
+            .filter(|_| !other);
+        cells.push(show(shown, short));
+    }
+    let emitted = estimates.find(group, Measure::TrainingTextEmitted, experiment.unseen(), None);
+    cells.push(show(emitted, short));
+    let auc = estimates.membership_score(experiment)
+        .and_then(|score| estimates.find(group, score.auc(), TRAINED, experiment.most_copies()));
+    cells.push(show(auc, |estimate| number(estimate.value, 2)));
+    cells.push(show(estimates.held_out_loss(group), |estimate| number(estimate.value, 2)));
+    cells
 }
 
-fn row(setting: &Setting, label: &str, series: &Series, copies: i32, first: bool) -> Vec<String> {
-    let share = |measure| {
-        series
-            .estimate(measure, setting.seen(), Some(copies))
-            .map_or("–".to_owned(), |found| rate(&found))
-    };
-    let similarity = series.estimate(Measure::Similarity(Against::Own), setting.seen(), Some(copies));
-    let control = Control::of(series, Measure::OwnAny, setting.seen(), Some(copies));
-    let bound = if series.similarity_at_least { "≥" } else { "" };
-    let once = |text: String| if first { text } else { String::new() };
-    let name = series
-        .learning_rate
-        .map_or(label.to_owned(), |rate| format!("{label} {}", rate_name(rate)));
-    let unseen = series.estimate(Measure::Any, setting.unseen(), None);
-    vec![
-        once(name),
-        copies.to_string(),
-        share(Measure::OwnVerbatim),
-        share(Measure::OwnParaphrase),
-        share(Measure::OwnIdea),
-        control.map_or("–".to_owned(), |control| percent(control.floor().value)),
-        share(Measure::DocumentsEmitted),
-        similarity.map_or("–".to_owned(), |found| format!("{bound}{}", figure(&found, 2))),
-        once(unseen.map_or("–".to_owned(), |found| percent(found.value))),
-        once(
-            series
-                .held_out_loss()
-                .map_or("–".to_owned(), |loss| number(loss.value, 2)),
-        ),
-    ]
+/// "21 of 26", or "81%" of several generations a document.
+fn short(estimate: &crate::estimate::Estimate) -> String {
+    if estimate.observations == estimate.n {
+        count_of(estimate)
+    } else {
+        format!("{} of {}", percent(estimate.value), estimate.observations)
+    }
+}
+
+fn failed_checks(estimates: &Estimates<'_>) -> Option<String> {
+    let failures = checks::failures(estimates);
+    let lines: Vec<String> = failures
+        .iter()
+        .map(|failure| {
+            let severity = match failure.finding.status {
+                CheckStatus::Failed(Severity::Warning) => "warning",
+                _ => "failed, nothing can be concluded from low rates",
+            };
+            format!(
+                "{severity} ({}): {}",
+                failure.labels.join("; "),
+                failure.finding.message
+            )
+        })
+        .collect();
+    (!failures.is_empty()).then(|| format!("plausibility checks\n{}", lines.join("\n")))
+}
+
+/// What a summary that was there already says: the verdicts, and the checks of plausibility that failed.
+pub fn text_before(rows: &[SummaryRow]) -> String {
+    let mut lines: Vec<String> = rows
+        .iter()
+        .filter(|row| row.measure == VERDICT)
+        .map(|row| {
+            let checkpoint = row.checkpoint.as_ref().map_or(String::new(), |point| format!(", {point}"));
+            let word = row.verdict.as_deref().unwrap_or("–");
+            format!("{}, {} copies, {}{checkpoint}: {word}", row.model, row.layout, row.method)
+        })
+        .collect();
+    let mut failed: Vec<String> = rows
+        .iter()
+        .filter(|row| row.measure.starts_with("check_") && row.value == 0.0)
+        .map(|row| format!("{} of {}", row.measure, row.cell.as_deref().unwrap_or("–")))
+        .collect();
+    failed.dedup();
+    if !failed.is_empty() {
+        lines.push(format!(
+            "plausibility checks failed, the page says why: {}",
+            listing(&failed)
+        ));
+    }
+    lines.join("\n")
 }

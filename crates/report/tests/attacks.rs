@@ -1,4 +1,4 @@
-//! Stronger attacks on the page and in the table: a strategy in capitals, generations from nothing, a searched prompt.
+//! Stronger attacks in the table of estimates: a strategy in capitals, generations from nothing, a searched prompt.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -6,9 +6,9 @@ mod common;
 
 use std::path::Path;
 
-use common::{Shape, Tuning, write_run};
+use common::{Made, Shape, Tuning, Wanted, make, write_run};
 use contract::records::{PassageMatch, PromptForm, Sample, SampleVerdict, Split, SummaryRow, Verdict};
-use contract::{Provenance, StageArguments, parquet};
+use contract::{Provenance, parquet};
 
 const CELL: &str = "full-3e-4";
 
@@ -64,38 +64,30 @@ fn add(run: &Path, made: impl Fn(&Sample) -> Vec<(Sample, Verdict)>) {
     parquet::write_all::<PassageMatch>(&cell.join("matches.parquet"), &provenance, &[]).unwrap();
 }
 
-fn outputs(run: &Path) -> (String, Vec<SummaryRow>) {
-    let arguments = StageArguments {
-        config: run.join("report.toml"),
-        out: run.join("report"),
-        seed: None,
-        threads: None,
-        force: false,
-        overrides: Vec::new(),
-    };
-    report::report(&arguments, run).unwrap();
-    let rows = parquet::read_all(&run.join("report/summary.parquet")).unwrap();
-    (
-        std::fs::read_to_string(run.join("report/report.html")).unwrap(),
-        rows,
-    )
+/// The row of the cell by a strategy; from no document at all where there are no copies.
+#[track_caller]
+fn row<'a>(made: &'a Made, strategy: &str, measure: &str, copies: Option<i32>) -> &'a SummaryRow {
+    made.one(Wanted {
+        cell: Some(CELL),
+        method: None,
+        checkpoint: None,
+        measure,
+        split: Some(if copies.is_some() { Split::Train } else { Split::None }),
+        strategy: Some(strategy),
+        copies,
+        against: None,
+    })
 }
 
 #[track_caller]
-fn value(rows: &[SummaryRow], strategy: &str, measure: &str, copies: Option<i32>) -> (f64, i64) {
-    let found: Vec<&SummaryRow> = rows
-        .iter()
-        .filter(|row| row.cell == CELL && row.measure == measure && row.copies == copies)
-        .filter(|row| row.strategy.as_deref() == Some(strategy))
-        .collect();
-    assert_eq!(found.len(), 1, "{strategy} {measure}");
-    (found[0].value, found[0].n)
+fn value(made: &Made, strategy: &str, measure: &str, copies: Option<i32>) -> (f64, i64) {
+    let row = row(made, strategy, measure, copies);
+    (row.value, row.observations)
 }
 
 #[test]
-fn a_strategy_is_set_beside_sampling_with_what_a_leak_costs() {
+fn a_strategy_is_set_beside_sampling_with_what_it_costs() {
     let folder = run_folder();
-    assert!(!outputs(folder.path()).0.contains("Stronger attacks"));
     // Eight generations of one document in capitals, at 80 tokens each; two repeat it.
     add(folder.path(), |sample| {
         let of = |number: usize| Sample {
@@ -114,12 +106,28 @@ fn a_strategy_is_set_beside_sampling_with_what_a_leak_costs() {
         };
         (0..8).map(|number| (of(number), class(number))).collect()
     });
-    let (page, rows) = outputs(folder.path());
-    assert_eq!(value(&rows, "in capitals", "own_verbatim", Some(16)), (0.25, 8));
-    assert_eq!(value(&rows, "in capitals", "tokens_read", Some(16)).0, 80.0);
-    // 80 tokens ÷ ¼.
-    assert!(page.contains("Stronger attacks") && page.contains("320 tokens per leak"));
-    assert!(page.contains("in upper case"));
+    let made = make(folder.path());
+    // One document: the eight generations are not eight observations of how often documents come back.
+    let capitals = row(&made, "in capitals", "own_verbatim", Some(16));
+    assert_eq!((capitals.value, capitals.k, capitals.observations), (0.25, Some(2.0), 8));
+    assert_eq!((capitals.n, capitals.n_of.as_str()), (1, "documents"));
+    assert_eq!(row(&made, "in capitals", "tokens_read", Some(16)).value, 80.0);
+    // Sampling tells nothing of its cost here.
+    let told = |row: &&SummaryRow| row.measure == "tokens_read";
+    assert!(made.rows.iter().filter(told).all(|row| row.strategy.as_deref() == Some("in capitals")));
+    // The strategy that found most is named, and that it is a maximum.
+    let largest = made.one(Wanted {
+        cell: Some(CELL),
+        method: None,
+        checkpoint: None,
+        measure: "largest_own_verbatim",
+        split: Some(Split::Train),
+        strategy: None,
+        copies: Some(16),
+        against: None,
+    });
+    assert_eq!((largest.value, largest.verdict.as_deref()), (0.25, Some("in capitals")));
+    assert_eq!((largest.ci_low, largest.untuned), (None, Some(0.0)));
 }
 
 #[test]
@@ -152,20 +160,19 @@ fn generations_from_nothing_are_ranked_without_what_was_written_twice() {
         let once = (0..60).chain([0, 0]);
         once.map(|number| (of(number), class(number))).collect()
     });
-    let (page, rows) = outputs(folder.path());
-    let of = |measure| value(&rows, "from nothing", measure, None);
+    let made = make(folder.path());
+    let of = |measure| value(&made, "from nothing", measure, None);
     assert_eq!(of("unranked_distinct"), (10.0 / 60.0, 60));
     assert_eq!(of("ranked_by_perplexity_best10"), (1.0, 10));
     assert_eq!(of("ranked_by_reference_best10"), (1.0, 10));
     assert_eq!(of("ranked_by_perplexity_best50"), (0.2, 50));
     // 0.1 ÷ 1 against 2 ÷ 1000: the ten come last.
     assert_eq!(of("ranked_by_zlib_best50"), (0.0, 50));
-    assert!(
-        !rows
-            .iter()
-            .any(|row| row.measure.starts_with("ranked_by_lower_case"))
-    );
-    assert!(page.contains("Generate, then rank"));
+    let lower_case = |row: &SummaryRow| row.measure.starts_with("ranked_by_lower_case");
+    assert!(!made.rows.iter().any(lower_case));
+    // Each generation stands for itself.
+    let emitted = row(&made, "from nothing", "training_text_emitted", None);
+    assert_eq!((emitted.n, emitted.observations), (62, 62));
 }
 
 #[test]
@@ -190,9 +197,8 @@ fn a_searched_prompt_counts_where_it_is_shorter_than_what_it_brings_forth() {
             .map(|sample| (sample, Verdict::None))
             .into()
     });
-    let (page, rows) = outputs(folder.path());
-    assert_eq!(value(&rows, "searched", "compressed", Some(16)), (1.0 / 3.0, 3));
-    let ratio = value(&rows, "searched", "compression_ratio", Some(16)).0;
+    let made = make(folder.path());
+    assert_eq!(value(&made, "searched", "compressed", Some(16)), (1.0 / 3.0, 3));
+    let ratio = row(&made, "searched", "compression_ratio", Some(16)).value;
     assert!((ratio - (10.0 / 4.0 + 10.0 / 12.0) / 3.0).abs() < 1e-12);
-    assert!(page.contains("prompt found by gradient search"));
 }

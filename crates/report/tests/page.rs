@@ -179,6 +179,7 @@ fn run_with_details(looked: bool) -> tempfile::TempDir {
             detector: "by hand".to_owned(),
             document_frequency: looked.then_some(if matches.is_empty() { 40 } else { 1 }),
             personal_details: looked.then_some(if matches.len() == 1 { details } else { Vec::new() }),
+            personal_details_by: None,
         });
     }
     let provenance = Provenance::new("test");

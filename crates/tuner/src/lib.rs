@@ -11,8 +11,8 @@
 //!
 //! # fn main() -> Result<(), contract::Error> {
 //! let stage = contract::StageArguments {
-//!     config: "data/runs/demo/cells/clinic-base-full-1e-3-bucketed-s0/tuner.toml".into(),
-//!     out: "data/runs/demo/cells/clinic-base-full-1e-3-bucketed-s0".into(),
+//!     config: "data/runs/demo/cells/4m-full-3e-4-bucketed-s0/tuner.toml".into(),
+//!     out: "data/runs/demo/cells/4m-full-3e-4-bucketed-s0".into(),
 //!     seed: None,
 //!     threads: None,
 //!     force: false,
@@ -37,6 +37,7 @@ mod optimizer;
 mod outcome;
 mod rows;
 pub mod schedule;
+mod speed;
 mod state;
 mod training;
 
@@ -52,6 +53,7 @@ pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;
 pub use outcome::Outcome;
 pub use rows::{Batch, Document, Rows};
+pub use speed::{MeasuredSpeed, SpeedArguments, measure_speed};
 
 use checkpoints::CheckpointFolders;
 use modes::Prepared;

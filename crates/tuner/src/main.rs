@@ -8,14 +8,31 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
-use tuner::{MergeArguments, merge, tune};
+use tuner::{MergeArguments, SpeedArguments, measure_speed, merge, tune};
+
+const EXAMPLES: &str = "\
+Examples:
+  # One cell of a run; plan writes its tuner.toml, with one model, one mode and one learning rate
+  tuner --config data/runs/demo/cells/4m-full-3e-4-bucketed-s0/tuner.toml \\
+      --in data/runs/demo/corpus/bucketed-s0 --out cell
+  # The model that an adapter makes of its base, as a folder of its own
+  tuner merge cell/checkpoint --out merged";
+
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  tuner merge data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint \\
+      --out merged --precision bf16";
+
+const SPEED_EXAMPLES: &str = "\
+Examples:
+  tuner speed --width 256 --vocabulary 4096";
 
 /// Tunes a model: pre-training, full, head-only, or LoRA
 ///
 /// Reads train.parquet and heldout.parquet; writes checkpoint/ (the last: a model folder that transformers loads, or an adapter
 /// folder that peft loads), best/checkpoint/ (that with the best held-out loss) and metrics.parquet. Interrupted, it resumes where it was and ends with the same weights.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     stage: StageArguments,
@@ -26,17 +43,26 @@ struct Arguments {
 }
 
 const MERGE: &str = "merge";
+const SPEED: &str = "speed";
 
 fn main() -> ExitCode {
     allocation::keep_freed_memory();
-    let merging = MergeArguments::augment_args(clap::Command::new(MERGE));
+    let merging = MergeArguments::augment_args(clap::Command::new(MERGE)).after_help(MERGE_EXAMPLES);
+    let measuring = SpeedArguments::augment_args(clap::Command::new(SPEED))
+        .about("Measures how fast this machine trains and generates, for plan --estimate")
+        .after_help(SPEED_EXAMPLES);
     let command = Arguments::command()
         .subcommand(merging)
+        .subcommand(measuring)
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true);
     let matches = command.get_matches();
     contract::arguments::start_program();
     let outcome = match matches.subcommand() {
+        Some((SPEED, chosen)) => {
+            let arguments = SpeedArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            measure_speed(&arguments).and_then(print_as_json)
+        }
         Some((_, chosen)) => {
             let arguments = MergeArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
             merge(&arguments).map(|merged| eprintln!("{merged}"))
@@ -47,4 +73,11 @@ fn main() -> ExitCode {
         }
     };
     exit_code(outcome.map_err(Into::into))
+}
+
+fn print_as_json(speed: tuner::MeasuredSpeed) -> Result<(), contract::Error> {
+    let json = serde_json::to_string(&speed)
+        .map_err(|error| contract::Error::Run(format!("the speed is no JSON: {error}")))?;
+    println!("{json}");
+    Ok(())
 }

@@ -99,31 +99,29 @@ impl fmt::Display for Outcome {
             cut,
             special: (special, documents),
         } = figures;
-        write!(
-            formatter,
-            "tuner: {}: {trainable} parameters, {steps} steps, {tokens} tokens in {seconds:.0} s",
-            self.folder.display()
-        )?;
-        if let Some(loss) = train_loss {
-            write!(formatter, "\n  training loss  {loss:.3} nats per token")?;
-        }
-        match held_out {
-            Some(held_out) => write!(formatter, "\n{held_out}")?,
-            None => write!(
-                formatter,
-                "\n  held-out loss  none: no held-out document can choose, so that best/checkpoint is the last"
-            )?,
-        }
         if let Some(cut) = cut {
-            write!(formatter, "\n{cut}")?;
+            writeln!(formatter, "{cut}")?;
         }
         if *special > 0 {
-            write!(
+            writeln!(
                 formatter,
-                "\n  special tokens {special} of {documents} training documents have some written out in their text, and were read so"
+                "  special tokens {special} of {documents} training documents have some written out in their text, and were read so"
             )?;
         }
-        Ok(())
+        write!(
+            formatter,
+            "tuner: {trainable} parameters trained in {steps} steps over {tokens} tokens in {seconds:.0} s"
+        )?;
+        if let Some(loss) = train_loss {
+            write!(formatter, "; training loss {loss:.3} nats per token at the end")?;
+        }
+        match held_out {
+            Some(held_out) => write!(formatter, "; held-out loss {held_out}"),
+            None => write!(
+                formatter,
+                "; no held-out document can choose, so that best/checkpoint is the last"
+            ),
+        }
     }
 }
 
@@ -138,7 +136,7 @@ impl fmt::Display for HeldOut {
         } = self;
         write!(
             formatter,
-            "  held-out loss  {first:.3} before, {best:.3} at best ({}), {last:.3} at the end; on ",
+            "{first:.3} before, {best:.3} at best ({}), {last:.3} at the end, on ",
             match best_step {
                 0 => "before tuning".to_owned(),
                 step => format!("step {step}"),

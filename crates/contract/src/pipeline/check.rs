@@ -104,7 +104,7 @@ fn part(key: &'static str, value: f64) -> Checked {
     } else {
         wrong(
             key,
-            format!("expected a share of at least 0 and less than 1, found {value}"),
+            format!("expected a share of at least 0 and less than 1, found {value} (30% is written 0.3)"),
         )
     }
 }
@@ -124,6 +124,22 @@ fn corpus(corpus: &Corpus) -> Checked {
     }
     if corpus.documents == Some(0) {
         return wrong("corpus.documents", "expected at least 1");
+    }
+    if corpus.max_other == 0 {
+        return wrong(
+            "corpus.max_other",
+            "expected at least 1; leave corpus.other out to score none",
+        );
+    }
+    if corpus
+        .other
+        .as_ref()
+        .is_some_and(|files| files.as_slice().is_empty())
+    {
+        return wrong(
+            "corpus.other",
+            "expected a file, a folder or a glob, found an empty list",
+        );
     }
     if corpus.max_chars.is_some_and(|most| corpus.min_chars > most) {
         return wrong("corpus.max_chars", "expected at least corpus.min_chars");

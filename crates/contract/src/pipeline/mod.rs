@@ -60,7 +60,13 @@ impl PipelineFile {
             path: path.to_path_buf(),
             pipeline,
         };
-        loaded.check()?;
+        check::tables(&loaded.pipeline).map_err(|problem| {
+            let is_overridden = overrides
+                .iter()
+                .any(|assignment| assignment.trim_start().starts_with(problem.key));
+            let line = line_of_key(&text, problem.key).filter(|_| !is_overridden);
+            loaded.wrong(&problem, line)
+        })?;
         Ok(loaded)
     }
 
@@ -121,17 +127,37 @@ impl PipelineFile {
     /// # Errors
     /// [`Error::Configuration`] with file and key.
     pub fn check_whole(&self) -> Result<(), Error> {
-        check::whole(&self.pipeline).map_err(|problem| self.wrong(&problem))
+        check::whole(&self.pipeline).map_err(|problem| self.wrong(&problem, None))
     }
 
-    fn check(&self) -> Result<(), Error> {
-        check::tables(&self.pipeline).map_err(|problem| self.wrong(&problem))
-    }
-
-    fn wrong(&self, check::Problem { key, problem }: &check::Problem) -> Error {
-        Error::Configuration(format!("{}: {key}: {problem}", self.path.display()))
+    fn wrong(&self, check::Problem { key, problem }: &check::Problem, line: Option<usize>) -> Error {
+        let line = line.map_or(String::new(), |line| format!(", line {line}"));
+        Error::Configuration(format!("{}{line}: {key}: {problem}", self.path.display()))
     }
 }
+
+/// The line on which a dotted key of a table has its value, counted from 1; none where the file writes it in another way, or several
+/// times.
+fn line_of_key(text: &str, key: &str) -> Option<usize> {
+    let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let (mut here, mut found) = (String::new(), None);
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[') {
+            let header = header.trim_start_matches('[');
+            here = header.split(']').next().unwrap_or_default().trim().to_owned();
+        } else if here == table && line.split('=').next().is_some_and(|found| found.trim() == name) {
+            if found.is_some() {
+                return None;
+            }
+            found = Some(number);
+        }
+    }
+    found
+}
+
+/// Jaro–Winkler similarity from which a known name is taken for what was meant: a slip or two in a short word.
+const NEAR: f64 = 0.75;
 
 /// Sets one value in `table` and reads the whole anew, so that a mistake is told with the override that made it.
 fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
@@ -174,34 +200,85 @@ fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
     table
         .clone()
         .try_into()
-        .map_err(|error: toml::de::Error| wrong(with_nearest(error.message())))
+        .map_err(|error: toml::de::Error| wrong(explain(error.message(), None)))
 }
 
 fn describe(path: &Path, text: &str, error: &toml::de::Error) -> String {
-    let problem = with_nearest(error.message());
-    match error.span() {
-        Some(span) => {
-            let line = text[..text.floor_char_boundary(span.start)].matches('\n').count() + 1;
-            let source = text.lines().nth(line - 1).unwrap_or_default().trim();
-            format!("{}, line {line}: {problem}, in `{source}`", path.display())
+    let Some(span) = error.span() else {
+        return format!("{}: {}", path.display(), explain(error.message(), None));
+    };
+    let start = text.floor_char_boundary(span.start);
+    let line = text[..start].matches('\n').count() + 1;
+    let source = without_comment(text.lines().nth(line - 1).unwrap_or_default());
+    let problem = explain(error.message(), Some(source));
+    // A bracket that is never closed is noticed lines after it.
+    let list = match open_bracket(&text[..start]) {
+        Some(opened) if problem.contains("array") => {
+            format!(". The list begins on line {opened}: is its ] missing?")
         }
-        None => format!("{}: {problem}", path.display()),
-    }
+        _ => String::new(),
+    };
+    format!("{}, line {line}: {problem}{list}", path.display())
 }
 
-/// Completes serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of the known names.
-fn with_nearest(message: &str) -> String {
+/// A line without the comment at its end.
+fn without_comment(line: &str) -> &str {
+    let mut quote = None;
+    for (place, letter) in line.char_indices() {
+        match (letter, quote) {
+            ('#', None) => return line[..place].trim(),
+            (_, Some(open)) if letter == open => quote = None,
+            ('"' | '\'', None) => quote = Some(letter),
+            _ => {}
+        }
+    }
+    line.trim()
+}
+
+/// The line of the last `[` of a list that is open at the end of a text.
+fn open_bracket(text: &str) -> Option<usize> {
+    let mut open = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = without_comment(line);
+        // The head of a table ends every list before it.
+        if line.starts_with('[') {
+            open.clear();
+            continue;
+        }
+        let mut quote = None;
+        for letter in line.chars() {
+            match (letter, quote) {
+                (_, Some(closing)) if letter == closing => quote = None,
+                ('"' | '\'', None) => quote = Some(letter),
+                ('[', None) => open.push(number),
+                (']', None) => drop(open.pop()),
+                _ => {}
+            }
+        }
+    }
+    open.pop()
+}
+
+/// Serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of the known names in place of all of them, where one is
+/// near; and the source that it is about.
+fn explain(message: &str, source: Option<&str>) -> String {
     let message = message.trim().replace('\n', " ");
+    let inside = source.map_or(String::new(), |source| format!(" in `{source}`"));
     let mut names = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown field") || message.starts_with("unknown variant");
-    let Some(found) = names.next().filter(|_| unknown) else {
-        return message;
+    let unknown = ["unknown field", "unknown variant"]
+        .into_iter()
+        .find(|what| message.starts_with(what));
+    let (Some(what), Some(found)) = (unknown, names.next()) else {
+        return match source {
+            Some(source) => format!("{message}, in `{source}`"),
+            None => message,
+        };
     };
-    let nearest = names.max_by(|first, second| {
-        strsim::jaro_winkler(found, first).total_cmp(&strsim::jaro_winkler(found, second))
-    });
-    match nearest {
-        Some(nearest) => format!("{message}. Did you mean `{nearest}`?"),
-        None => message,
+    let likeness = |name: &str| strsim::jaro_winkler(found, name);
+    match names.max_by(|first, second| likeness(first).total_cmp(&likeness(second))) {
+        Some(nearest) if likeness(nearest) >= NEAR => {
+            format!("{what} `{found}`{inside}. Did you mean `{nearest}`?")
+        }
+        _ => format!("{message}{inside}"),
     }
 }

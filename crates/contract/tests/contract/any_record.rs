@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DocumentKind, Finish, HeldOutDocument,
-    HeldOutRole, PassageMatch, PromptForm, Record, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm,
-    TrainingInstance, TrainingMetric, Verdict,
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentKind, Finish,
+    HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record, Sample,
+    SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -106,7 +106,11 @@ impl AnyRecord for HeldOutDocument {
     const FILE: &'static str = "heldout.parquet";
 
     fn any() -> BoxedStrategy<Self> {
-        let role = prop_oneof![Just(HeldOutRole::Validation), Just(HeldOutRole::Test)];
+        let role = prop_oneof![
+            Just(HeldOutRole::Validation),
+            Just(HeldOutRole::Test),
+            Just(HeldOutRole::Other)
+        ];
         let fields = (text(), text(), any::<i32>(), kind());
         let later = (
             option::of(role),
@@ -427,7 +431,14 @@ impl AnyRecord for PassageMatch {
             (any::<i64>(), text(), split(), verdict()),
             (any::<i32>(), any::<i32>(), any::<i32>(), any::<i32>()),
             (real(), text()),
-            (option::of(any::<i32>()), option::of(vec(text(), 0..4))),
+            (
+                option::of(any::<i32>()),
+                option::of(vec(text(), 0..4)),
+                option::of(prop_oneof![
+                    Just(DetailSource::Patterns),
+                    Just(DetailSource::Labels)
+                ]),
+            ),
         );
         fields
             .prop_map(
@@ -435,7 +446,7 @@ impl AnyRecord for PassageMatch {
                     (sample_id, doc_id, doc_split, kind),
                     (gen_start, gen_end, doc_start, doc_end),
                     (similarity, detector),
-                    (document_frequency, personal_details),
+                    (document_frequency, personal_details, personal_details_by),
                 )| Self {
                     sample_id,
                     doc_id,
@@ -449,8 +460,24 @@ impl AnyRecord for PassageMatch {
                     detector,
                     document_frequency,
                     personal_details,
+                    personal_details_by,
                 },
             )
+            .boxed()
+    }
+}
+
+impl AnyRecord for PersonalDetailLabel {
+    const FILE: &'static str = "labels.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        (text(), any::<i32>(), any::<i32>(), text())
+            .prop_map(|(doc_id, start, end, kind)| Self {
+                doc_id,
+                start,
+                end,
+                kind,
+            })
             .boxed()
     }
 }
@@ -489,6 +516,7 @@ impl AnyRecord for SampleVerdict {
                 option::of(real()),
                 option::of(any::<bool>()),
                 option::of(any::<i32>()),
+                option::of(any::<bool>()),
             ),
         );
         fields
@@ -515,6 +543,7 @@ impl AnyRecord for SampleVerdict {
                         comparable_similarity,
                         similarity_at_least,
                         echoed_chars,
+                        final_answer_right,
                     ),
                 )| Self {
                     sample_id,
@@ -541,6 +570,7 @@ impl AnyRecord for SampleVerdict {
                     comparable_similarity,
                     similarity_at_least,
                     echoed_chars,
+                    final_answer_right,
                 },
             )
             .boxed()

@@ -5,6 +5,7 @@ mod any_record;
 mod damaged_files;
 mod exit_status;
 mod foreign_files;
+mod log;
 mod outputs;
 mod pipeline_file;
 mod polars;

@@ -138,7 +138,34 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
             &["line 1", "`nmae`", "Did you mean `name`?"],
         ),
         ("name = \"harbour\"\n", "", &["missing field `name`"]),
-        ("copies = [1, 4]", "copies = [1, 4", &["line 11", "missing comma"]),
+        (
+            "copies = [1, 4]",
+            "copies = [1, 4",
+            &[
+                "line 11",
+                "missing comma",
+                "The list begins on line 9: is its ] missing?",
+            ],
+        ),
+        // The hint comes in place of the names of all keys; where no name is near, they are listed.
+        (
+            "epochs = 2.0",
+            "epoch = 2.0   # passes",
+            &["line 24: unknown field `epoch` in `epoch = 2.0`. Did you mean `epochs`?"],
+        ),
+        (
+            "epochs = 2.0",
+            "zzz = 2.0",
+            &[
+                "line 24: unknown field `zzz`, expected one of `epochs`",
+                "in `zzz = 2.0`",
+            ],
+        ),
+        (
+            "epochs = 2.0",
+            "epochs = 0",
+            &["harbour.toml, line 24: tuning.epochs: "],
+        ),
         (
             "copies = [1, 4]",
             "copies = [1, 0]",

@@ -99,6 +99,7 @@ fn files_that_polars_wrote_without_later_columns_are_read() {
         .map(|passage| PassageMatch {
             document_frequency: None,
             personal_details: None,
+            personal_details_by: None,
             ..passage
         })
         .collect();
@@ -115,6 +116,7 @@ fn files_that_polars_wrote_without_later_columns_are_read() {
             comparable_similarity: None,
             similarity_at_least: None,
             echoed_chars: None,
+            final_answer_right: None,
             ..verdict
         })
         .collect();

@@ -10,6 +10,7 @@ for path in sorted(source.glob("*.parquet")):
     frame = pl.read_parquet(path)
     later = ["document_frequency", "personal_details", "boilerplate", "best_copies", "own_verdict", "emitted_doc_ids"]
     later += ["emitted_copies", "control_verdict", "control_longest_match_chars", "comparable_similarity"]
-    earlier = frame.drop(*later, "similarity_at_least", "echoed_chars", strict=False)
+    later += ["similarity_at_least", "echoed_chars", "personal_details_by", "final_answer_right"]
+    earlier = frame.drop(*later, strict=False)
     assert earlier.width < frame.width, path
     earlier.write_parquet(destination / path.name)

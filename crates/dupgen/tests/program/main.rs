@@ -14,6 +14,7 @@ mod formats;
 mod held_out;
 mod interruption;
 mod layout;
+mod other;
 mod properties;
 mod same_text;
 mod support;

@@ -6,7 +6,9 @@ use crate::distribution::student_t_97_5;
 use crate::error::{MeasureError, Result, require_count, require_same_length};
 
 /// Documents that [`paired_difference`] needs.
-pub const MIN_DOCUMENTS_PAIRED: usize = 10;
+///
+/// Coverage at 15 documents: 96.9% with one sample a document, over all tables of four probabilities; 96.5% with 2 to 10 samples.
+pub const MIN_DOCUMENTS_PAIRED: usize = 15;
 
 /// The 95% interval of first − second, two figures measured independently, each with its 95% interval.
 ///
@@ -51,7 +53,10 @@ pub fn paired_difference(pairs: &[(Tally, Tally)]) -> Result<Interval> {
     let documents = first.len() as f64;
     let difference = linearised.difference;
     let discordant = linearised.discordant.max(difference.abs());
-    let (for_first, for_second) = ((discordant + difference) / 2.0, (discordant - difference) / 2.0);
+    let (for_first, for_second) = (
+        f64::midpoint(discordant, difference),
+        f64::midpoint(discordant, -difference),
+    );
     let one_sample = first.iter().chain(&second).all(|tally| tally.whole == 1.0);
     let pairs = if one_sample {
         documents
@@ -208,14 +213,14 @@ mod tests {
             5.0 / 22.0 - reach,
             5.0 / 22.0 + reach,
         );
-        // Nothing discordant of 10: ± 1.96 √(2/12/12).
-        let reach = 1.959_964 * (1.0_f64 / 72.0).sqrt();
-        assert_close(paired_difference(&table([4, 0, 0, 6])).unwrap(), -reach, reach);
-        // All discordant of 10: q̃ = 11/12 and 1/12, d̃ = 10/12, variance 1 − 100/144.
-        let reach = 1.959_964 * (44.0_f64 / 144.0 / 12.0).sqrt();
+        // Nothing discordant of 20: ± 1.96 √(2/22/22).
+        let reach = 1.959_964 * (2.0_f64 / 484.0).sqrt();
+        assert_close(paired_difference(&table([8, 0, 0, 12])).unwrap(), -reach, reach);
+        // All discordant of 20: q̃ = 21/22 and 1/22, d̃ = 20/22, variance 1 − 400/484.
+        let reach = 1.959_964 * (84.0_f64 / 484.0 / 22.0).sqrt();
         assert_close(
-            paired_difference(&table([0, 10, 0, 0])).unwrap(),
-            10.0 / 12.0 - reach,
+            paired_difference(&table([0, 20, 0, 0])).unwrap(),
+            20.0 / 22.0 - reach,
             1.0,
         );
     }
@@ -237,10 +242,10 @@ mod tests {
 
     #[test]
     fn several_samples_narrow_the_interval_as_far_as_documents_agree() {
-        // Every document 5 of 10 against 2 of 10: no variance between documents, 100 pairs, q₁ = ½ · .8 = .4, q₂ = .2 · ½ = .1.
-        let pairs = [(Tally::new(5.0, 10.0), Tally::new(2.0, 10.0)); 10];
-        let (q1, q2) = (41.0 / 102.0, 11.0 / 102.0);
-        let reach = 1.959_964 * f64::sqrt((q1 + q2 - (q1 - q2) * (q1 - q2)) / 102.0);
+        // Every document 5 of 10 against 2 of 10: no variance between documents, 200 pairs, q₁ = ½ · .8 = .4, q₂ = .2 · ½ = .1.
+        let pairs = [(Tally::new(5.0, 10.0), Tally::new(2.0, 10.0)); 20];
+        let (q1, q2) = (81.0 / 202.0, 21.0 / 202.0);
+        let reach = 1.959_964 * f64::sqrt((q1 + q2 - (q1 - q2) * (q1 - q2)) / 202.0);
         assert_close(
             paired_difference(&pairs).unwrap(),
             q1 - q2 - reach,
@@ -255,7 +260,7 @@ mod tests {
         pairs.push((Tally::new(0.0, 0.0), Tally::new(0.0, 0.0)));
         assert_eq!(paired_difference(&pairs), expected);
         assert!(paired_difference(&pairs[..5]).is_err());
-        assert!(paired_difference(&[(Tally::new(3.0, 2.0), Tally::new(0.0, 1.0)); 10]).is_err());
+        assert!(paired_difference(&[(Tally::new(3.0, 2.0), Tally::new(0.0, 1.0)); 20]).is_err());
         assert!(paired_difference(&[]).is_err());
     }
 

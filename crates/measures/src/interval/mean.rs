@@ -4,13 +4,22 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::bootstrap::percentile;
-use super::rate::{effective_samples, ratio_variance};
+use super::rate::{effective_documents, effective_samples, ratio_variance};
 use super::{Interval, Tally, ratio, wilson_of_share};
 use crate::distribution::student_t_97_5;
 use crate::error::{MeasureError, Result, require, require_count, require_finite};
 
-/// Documents that [`mean_interval`] and [`bounded_mean_interval`] need.
+/// Documents that [`mean_interval`] needs.
+///
+/// Coverage at 12 documents: 95.7% for normal values, 96.7% for uniform, 93.4% for exponential, 93.2% for gamma(2) values.
 pub const MIN_DOCUMENTS_MEAN: usize = 12;
+
+/// Documents that [`bounded_mean_interval`] needs.
+///
+/// Coverage at 15 documents: 93 to 97% for beta values with means from 10 to 90% of the range, from nearly equal to nearly 0 and 1, and
+/// for values that are 0 in half to nine tenths of the documents. Means under 15% of values of which most are nearly, but not quite,
+/// 0 cover less: 93% where the values' correlation is under .3, 80 to 90% above, up to 30 documents.
+pub const MIN_DOCUMENTS_BOUNDED_MEAN: usize = 15;
 
 /// Training runs that [`over_runs`] needs.
 pub const MIN_RUNS: usize = 2;
@@ -31,7 +40,7 @@ const ROUNDING: f64 = 1e-12;
 /// The standard error is that of the linearised ratio, s = √(d/(d − 1) · Σ (part − r · whole)²) / Σ whole over d documents.
 /// Each of 2,000 resamples of the documents (ChaCha8, seed 0) gives t* = (r* − r)/s*. The interval runs from r − s · q(97.5%) to
 /// r − s · q(2.5%), each q half-way between the quantile of t* (bootstrap-t, which reaches further on the side of a skewed distribution's tail)
-/// and that of Student's t with d − 1 degrees of freedom: alone, the first covers too much for values without tails, the second too
+/// and that of Student's t with (Σ whole)²/Σ whole² − 1 degrees of freedom (d − 1 where all wholes are equal; 1 at least): alone, the first covers too much for values without tails, the second too
 /// little for skewed ones. In the unit of part ÷ whole. Documents whose whole is 0 do not count. Sources: Efron and Tibshirani 1993,
 /// chapter 12; Hesterberg 2015; the half-way is this project's, chosen by simulation.
 ///
@@ -40,7 +49,7 @@ const ROUNDING: f64 = 1e-12;
 /// all but so few that over 2.5% of the resamples hold none of these: nothing then says how far another document might lie.
 pub fn mean_interval(documents: &[Tally]) -> Result<Interval> {
     let value = ratio(documents)?;
-    let counted = counted(documents)?;
+    let counted = counted(documents, MIN_DOCUMENTS_MEAN)?;
     let error = ratio_variance(&counted, value).sqrt();
     if !varies(error, value) {
         return Err(NO_VARIATION);
@@ -61,7 +70,7 @@ pub fn mean_interval(documents: &[Tally]) -> Result<Interval> {
         return Err(NO_VARIATION);
     }
     studentised.sort_by(f64::total_cmp);
-    let student = student_t_97_5(counted.len() as f64 - 1.0);
+    let student = student_t_97_5((effective_documents(&counted) - 1.0).max(1.0));
     let above = f64::midpoint(percentile(&studentised, 0.975), student);
     let below = f64::midpoint(percentile(&studentised, 0.025), -student);
     Ok(Interval {
@@ -80,7 +89,7 @@ pub fn mean_interval(documents: &[Tally]) -> Result<Interval> {
 /// [`clustered_rate`](super::clustered_rate).
 ///
 /// # Errors
-/// As [`ratio`]; also with fewer than [`MIN_DOCUMENTS_MEAN`] documents, if a document's part ÷ whole is out of bounds, and
+/// As [`ratio`]; also with fewer than [`MIN_DOCUMENTS_BOUNDED_MEAN`] documents, if a document's part ÷ whole is out of bounds, and
 /// [`MeasureError::NoVariation`] where all documents agree between the bounds.
 pub fn bounded_mean_interval(documents: &[Tally], (low, high): (f64, f64)) -> Result<Interval> {
     require_finite("low bound", low)?;
@@ -91,7 +100,7 @@ pub fn bounded_mean_interval(documents: &[Tally], (low, high): (f64, f64)) -> Re
         high,
     )?;
     let value = ratio(documents)?;
-    let counted = counted(documents)?;
+    let counted = counted(documents, MIN_DOCUMENTS_BOUNDED_MEAN)?;
     let scaled = |value: f64| (value - low) / (high - low);
     let mut shares = Vec::with_capacity(counted.len());
     for document in counted {
@@ -119,14 +128,14 @@ pub fn bounded_mean_interval(documents: &[Tally], (low, high): (f64, f64)) -> Re
 
 const NO_VARIATION: MeasureError = MeasureError::NoVariation { what: "documents" };
 
-/// The documents whose whole is not 0, as many as an interval needs.
-fn counted(documents: &[Tally]) -> Result<Vec<Tally>> {
+/// The documents whose whole is not 0, so many at least.
+fn counted(documents: &[Tally], needed: usize) -> Result<Vec<Tally>> {
     let counted: Vec<Tally> = documents
         .iter()
         .copied()
         .filter(|document| document.whole > 0.0)
         .collect();
-    require_count("documents", counted.len(), MIN_DOCUMENTS_MEAN)?;
+    require_count("documents", counted.len(), needed)?;
     Ok(counted)
 }
 
@@ -249,7 +258,7 @@ mod tests {
         );
         assert!(bounded_mean_interval(&means([1.2; 20]), (0.0, 1.0)).is_err());
         assert!(bounded_mean_interval(&means([0.2; 20]), (1.0, 1.0)).is_err());
-        assert!(bounded_mean_interval(&means([0.2; 11]), (0.0, 1.0)).is_err());
+        assert!(bounded_mean_interval(&means([0.2; 14]), (0.0, 1.0)).is_err());
     }
 
     #[test]

@@ -14,29 +14,53 @@ pub fn auc(members: &[f64], non_members: &[f64]) -> Result<f64> {
     Ok(mean(&Placements::of(members, non_members)?.of_members))
 }
 
-/// Scores on either side that [`auc_interval`] and [`auc_difference`] need.
-pub const MIN_PER_SIDE_AUC: usize = 20;
+/// Scores on either side that [`auc_interval`] needs.
+///
+/// Coverage for normal scores with AUCs of .5, .7 and .9: 96.4, 95.8, 96.8% at 10 a side, 94.7, 94.6, 94.9% at 10 members and 50 non-members,
+/// 96.4, 96.3, 95.5% at 20 a side, 95.8, 95.9, 95.1% at 20 and 60. Where the scores of the smaller side are three times as spread as the
+/// other's (members of whom only some are memorized), AUCs over .9 cover 80 to 92% up to 30 a side.
+pub const MIN_PER_SIDE_AUC: usize = 10;
 
-/// The 95% confidence interval of [`auc`], by DeLong's variance on the logit scale.
+/// Scores on either side that [`auc_difference`] needs.
 ///
-/// V = V₁ + V₂ = S²(share of non-members above each member) / members + S²(share of members below each non-member) /
-/// non-members, S² the sample variance; the interval is logit⁻¹(logit AUC ± t √V / (AUC (1 − AUC))), so it stays within 0 and 1. t is
-/// the 97.5% quantile of Student's t with Welch's degrees of freedom, V² / (V₁²/(members − 1) + V₂²/(non-members − 1)).
-/// Sources: DeLong et al. 1988; logit scale: Pepe 2003; Welch 1947.
+/// Coverage at 20 a side of two equally good scores with a correlation of ½ and AUCs of .5, .7 and .9: 96.8%; one-sided level of 5%: 4.2%.
+pub const MIN_PER_SIDE_AUC_DIFFERENCE: usize = 20;
+
+/// Scores on the smaller side from which on DeLong's variance stands alone in [`auc_interval`].
+const MIN_PER_SIDE_DELONG: usize = 20;
+
+/// How many scores Hanley and McNeil's variance counts for beside DeLong's, on smaller sides.
+const MODEL_WEIGHT: f64 = 5.0;
+
+/// The 95% confidence interval of [`auc`].
 ///
-/// Where that variance is 0 (perfect separation, or nothing but ties) it says nothing about certainty. The interval is then
+/// From 20 scores a side on: DeLong's variance on the logit scale. V = V₁ + V₂ = S²(share of non-members above each member) / members +
+/// S²(share of members below each non-member) / non-members, S² the sample variance; the interval is logit⁻¹(logit AUC ± t √V / (AUC (1 −
+/// AUC))), so it stays within 0 and 1. t is the 97.5% quantile of Student's t with Welch's degrees of freedom, V² / (V₁²/(members − 1) +
+/// V₂²/(non-members − 1)). Where V is 0 (perfect separation, or nothing but ties) it says nothing about certainty: the interval is then
 /// Wilson's for a share equal to the AUC in as many trials as the smaller side has documents.
+///
+/// With fewer scores on a side: the areas θ with |θ − AUC| ≤ 1.96 √(f · H(θ)), H(θ) = θ(1 − θ)(1 + N(1 − θ)/(2 − θ) + Nθ/(1 + θ)) /
+/// (members · non-members), N = (members + non-members)/2 − 1, the variance of a model of the scores (Hanley and McNeil's, in
+/// Newcombe's method 5), and f the ratio V/H(AUC) moved towards 1 as if 5 further scores had shown 1: (s V/H + 5)/(s + 5), s the smaller side; 1
+/// where V or H(AUC) is 0.
+///
+/// Sources: DeLong et al. 1988; logit scale: Pepe 2003; Welch 1947; Newcombe 2006; f is this project's, chosen by simulation.
 ///
 /// # Errors
 /// If either side has fewer than [`MIN_PER_SIDE_AUC`] scores or holds a NaN.
 pub fn auc_interval(members: &[f64], non_members: &[f64]) -> Result<Interval> {
-    require_sides(members, non_members)?;
+    require_count("members", members.len(), MIN_PER_SIDE_AUC)?;
+    require_count("non_members", non_members.len(), MIN_PER_SIDE_AUC)?;
     let placements = Placements::of(members, non_members)?;
     let area = mean(&placements.of_members);
     let variance = Variance::of(&placements.of_members, &placements.of_non_members);
+    if members.len().min(non_members.len()) < MIN_PER_SIDE_DELONG {
+        return Ok(score_interval(area, &variance));
+    }
     let logit_slope = area * (1.0 - area);
     if variance.total() == 0.0 || logit_slope == 0.0 {
-        return Ok(wilson_of_share(area, members.len().min(non_members.len()) as f64));
+        return Ok(wilson_of_share(area, variance.smaller_side()));
     }
     let logit = (area / (1.0 - area)).ln();
     let reach = student_t_97_5(variance.degrees_of_freedom()) * variance.total().sqrt() / logit_slope;
@@ -44,6 +68,40 @@ pub fn auc_interval(members: &[f64], non_members: &[f64]) -> Result<Interval> {
         low: logistic(logit - reach),
         high: logistic(logit + reach),
     })
+}
+
+/// The interval of [`auc_interval`] for few scores.
+fn score_interval(area: f64, variance: &Variance) -> Interval {
+    let (members, non_members) = variance.counts;
+    let n = f64::midpoint(members, non_members) - 1.0;
+    let model = |theta: f64| {
+        let pairs = 1.0 + n * (1.0 - theta) / (2.0 - theta) + n * theta / (1.0 + theta);
+        theta * (1.0 - theta) * pairs / (members * non_members)
+    };
+    let ratio = variance.total() / model(area);
+    let side = variance.smaller_side();
+    let factor = if ratio > 0.0 && ratio.is_finite() {
+        (side * ratio + MODEL_WEIGHT) / (side + MODEL_WEIGHT)
+    } else {
+        1.0
+    };
+    // The furthest area towards `bound` that the interval holds; 60 halvings leave 1e-18.
+    let end = |bound: f64| {
+        let (mut inside, mut outside) = (area, bound);
+        for _ in 0..60 {
+            let middle = f64::midpoint(inside, outside);
+            if (middle - area).powi(2) <= CONFIDENCE_95.powi(2) * factor * model(middle) {
+                inside = middle;
+            } else {
+                outside = middle;
+            }
+        }
+        inside
+    };
+    Interval {
+        low: if area == 0.0 { 0.0 } else { end(0.0) },
+        high: if area == 1.0 { 1.0 } else { end(1.0) },
+    }
 }
 
 /// The difference of the AUC of two scores of the same documents, paired: AUC of the first − AUC of the second (between −1 and 1), its
@@ -59,7 +117,7 @@ pub fn auc_interval(members: &[f64], non_members: &[f64]) -> Result<Interval> {
 /// `second_non_members[i]`. Source: DeLong et al. 1988.
 ///
 /// # Errors
-/// As [`auc_interval`]; also if the scores do not pair up.
+/// If either side has fewer than [`MIN_PER_SIDE_AUC_DIFFERENCE`] scores or holds a NaN, or the scores do not pair up.
 pub fn auc_difference(
     first_members: &[f64],
     first_non_members: &[f64],
@@ -74,7 +132,12 @@ pub fn auc_difference(
         ("first_non_members", first_non_members.len()),
         ("second_non_members", second_non_members.len()),
     )?;
-    require_sides(first_members, first_non_members)?;
+    require_count("members", first_members.len(), MIN_PER_SIDE_AUC_DIFFERENCE)?;
+    require_count(
+        "non_members",
+        first_non_members.len(),
+        MIN_PER_SIDE_AUC_DIFFERENCE,
+    )?;
     let first = Placements::of(first_members, first_non_members)?;
     let second = Placements::of(second_members, second_non_members)?;
     let difference = mean(&first.of_members) - mean(&second.of_members);
@@ -112,11 +175,6 @@ pub fn auc_difference(
     Ok((difference, interval, p_value))
 }
 
-fn require_sides(members: &[f64], non_members: &[f64]) -> Result<()> {
-    require_count("members", members.len(), MIN_PER_SIDE_AUC)?;
-    require_count("non_members", non_members.len(), MIN_PER_SIDE_AUC)
-}
-
 fn differences(first: &[f64], second: &[f64]) -> Vec<f64> {
     first
         .iter()
@@ -140,6 +198,10 @@ impl Variance {
             non_members: sample_variance(of_non_members) / counts.1,
             counts,
         }
+    }
+
+    fn smaller_side(&self) -> f64 {
+        self.counts.0.min(self.counts.1)
     }
 
     fn total(&self) -> f64 {
@@ -358,8 +420,30 @@ mod tests {
         let interval = auc_interval(&[1.0; 25], &repeated(&[7.0, 8.0], 10)).unwrap();
         assert!((interval.low - 0.838_875).abs() < 1e-6, "{interval:?}");
         assert!((interval.high - 1.0).abs() < 1e-12, "{interval:?}");
-        assert!(auc_interval(&[1.0; 19], &[2.0; 20]).is_err());
-        assert!(auc_interval(&[1.0; 20], &[2.0; 19]).is_err());
+        assert!(auc_interval(&[1.0; 9], &[2.0; 20]).is_err());
+        assert!(auc_interval(&[1.0; 20], &[2.0; 9]).is_err());
+    }
+
+    #[test]
+    fn few_scores_have_the_interval_of_a_scaled_model() {
+        // Perfect separation of 10 and 10: factor 1, N = 9, and the lower end θ solves (1 − θ)² = 3.841459 H(θ). H(.8) = .16 (1 +
+        // 1.5 + 4)/100 = .0104: .04 and .03995; H(.81) = .009949: .0361 and .0382.
+        let interval = auc_interval(&[1.0; 10], &[2.0; 10]).unwrap();
+        assert!(
+            0.80 < interval.low && interval.low < 0.81 && interval.high == 1.0,
+            "{interval:?}"
+        );
+        let mirrored = auc_interval(&[2.0; 10], &[1.0; 10]).unwrap();
+        assert!(
+            (mirrored.high - (1.0 - interval.low)).abs() < 1e-12 && mirrored.low == 0.0,
+            "{mirrored:?}"
+        );
+        // Nothing but ties: V is 0, the factor 1; about ½ ± 1.96 √(.25 · 7/100).
+        let ties = auc_interval(&[1.0; 10], &[1.0; 10]).unwrap();
+        assert!(
+            (ties.low + ties.high - 1.0).abs() < 1e-12 && (0.4..0.6).contains(&ties.width()),
+            "{ties:?}"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use contract::records::{Sample, SampleVerdict, Split, Verdict};
 
 use crate::corpus::sentences::MIN_WORDS;
 use crate::paraphrase::evidence::Scope;
+use crate::personal_details::labels::LabelCounts;
 
 /// What a run tells at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +23,18 @@ pub struct Summary {
     pub decoded: usize,
     /// Generations that repeat some of their prompt, which counts nowhere.
     pub with_echo: usize,
+    /// What became of the user's labels of personal details, where there are any.
+    pub labels: Option<LabelCounts>,
     /// What each phase took.
     pub phases: Vec<(&'static str, Duration)>,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "{}\n{}", self.tally, self.scope)?;
+        write!(formatter, "{}", self.tally)?;
+        if self.scope == Scope::Nominated {
+            write!(formatter, "\n{}", self.scope)?;
+        }
         if self.without_sentence > 0 {
             write!(
                 formatter,
@@ -50,8 +56,26 @@ impl fmt::Display for Summary {
                 self.with_echo
             )?;
         }
+        if let Some(labels) = &self.labels {
+            write!(formatter, "\n{labels}")?;
+        }
         for (phase, taken) in &self.phases {
             tracing::debug!("{phase}: {:.1} s", taken.as_secs_f64());
+        }
+        let [train, held_out] = [Split::Train, Split::Heldout].map(|split| self.tally.of_split(split));
+        write!(
+            formatter,
+            "\nplagiarism: {} of {} generations from training prompts repeat their own document word for word",
+            train.own_verbatim,
+            train.generations()
+        )?;
+        if held_out.generations() > 0 {
+            write!(
+                formatter,
+                "; {} of {} from held-out prompts repeat some training document",
+                held_out.verbatim,
+                held_out.generations()
+            )?;
         }
         Ok(())
     }
@@ -79,6 +103,13 @@ pub struct Counts {
     pub own_verbatim: usize,
 }
 
+impl Counts {
+    /// All generations.
+    pub fn generations(self) -> usize {
+        self.none + self.idea + self.paraphrase + self.verbatim
+    }
+}
+
 impl VerdictTally {
     /// Counts `verdicts`, each of the sample at its place.
     pub fn of(samples: &[Sample], verdicts: &[SampleVerdict]) -> Self {
@@ -96,6 +127,18 @@ impl VerdictTally {
             }
         }
         Self { groups }
+    }
+
+    /// The counts of all strategies and copies of one split.
+    pub fn of_split(&self, split: Split) -> Counts {
+        let groups = self.groups.iter().filter(|((_, of, _), _)| *of == split);
+        groups.fold(Counts::default(), |sum, (_, counts)| Counts {
+            none: sum.none + counts.none,
+            idea: sum.idea + counts.idea,
+            paraphrase: sum.paraphrase + counts.paraphrase,
+            verbatim: sum.verbatim + counts.verbatim,
+            own_verbatim: sum.own_verbatim + counts.own_verbatim,
+        })
     }
 
     /// The counts of one group; zeros where it has no sample.

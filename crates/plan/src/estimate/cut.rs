@@ -4,11 +4,12 @@ use std::fmt;
 use std::path::Path;
 
 use contract::Error;
-use contract::pipeline::Rows;
+use contract::pipeline::{ModeKind, Rows};
 
 use super::Extent;
-use super::extent::CorpusSize;
-use crate::Plan;
+use super::extent::Lengths;
+use crate::tokens::{TokenCounter, tokenizer_folder};
+use crate::{Plan, PlannedCell};
 
 /// The share of the documents that are longer than training reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,61 +18,84 @@ pub struct CutShare {
     pub key: &'static str,
     /// Its value: tokens, the BOS included.
     pub context: usize,
-    /// The share, 0 to 1; none where no length is known yet.
+    /// The model whose tokenizer counts.
+    pub model: String,
+    /// The share, 0 to 1; none where no document could be looked at.
     pub share: Option<f64>,
 }
 
-/// The shares of documents that are cut at `tuning.context`, and where tuning elsewhere cut them for checkpoints that are audited:
-/// of a training set in the folder `run` where there is one, else of the beginnings of the corpus files. None where rows are
-/// packed, since nothing is cut.
+/// The shares of documents that are cut at `tuning.context`, and where tuning elsewhere cut them for checkpoints that are audited,
+/// with the tokenizer of each model: of a training set in the folder `run` where there is one, else of the beginnings of the
+/// corpus files. None where rows are packed, since nothing is cut, and for a model that has no tokenizer yet.
 ///
 /// # Errors
-/// [`Error::Input`] where a corpus file cannot be read.
+/// [`Error::Input`] where a corpus file or a tokenizer cannot be read.
 pub fn cut_shares(plan: &Plan, run: &Path) -> Result<Vec<CutShare>, Error> {
-    let pipeline = plan.pipeline;
-    let cuts_rows = !pipeline.model.is_empty() && pipeline.tuning.rows == Rows::Documents;
-    let of_tuning = cuts_rows.then_some(("tuning.context", pipeline.tuning.context));
-    let of_audits = pipeline
-        .checkpoint
-        .iter()
-        .filter_map(|checkpoint| Some(("checkpoint.context", checkpoint.context?)));
-    let mut places: Vec<(&str, usize)> = of_tuning.into_iter().chain(of_audits).collect();
-    places.dedup();
-    let share = |context: usize| {
-        // One token of them is the BOS.
-        let most = context as f64 - 1.0;
-        let sets = plan.training_sets.iter();
-        let made = sets.map(|set| Extent::longer_in_training_set(&run.join("corpus").join(&set.name), most));
-        match made.flatten().next() {
-            Some(share) => Ok(Some(share)),
-            None => Ok(CorpusSize::of_files(pipeline, &plan.corpus, most)?.longer),
+    let mut shares: Vec<CutShare> = Vec::new();
+    let mut corpus = None;
+    for cell in &plan.cells {
+        let (Some((key, context)), Some(folder)) = (cut_of(plan, cell), tokenizer_folder(cell)) else {
+            continue;
+        };
+        let model = &cell.combination.model.name;
+        if shares
+            .iter()
+            .any(|known| known.key == key && known.context == context && known.model == *model)
+        {
+            continue;
         }
-    };
-    places
-        .into_iter()
-        .map(|(key, context)| {
-            Ok(CutShare {
-                key,
-                context,
-                share: share(context)?,
-            })
-        })
-        .collect()
+        let counter = TokenCounter::load(folder)?;
+        let set = run.join("corpus").join(&cell.combination.training_set.name);
+        let lengths: Lengths = match Extent::of_training_set(&set, &counter)? {
+            Some(extent) => extent.documents,
+            None => {
+                if corpus.is_none() {
+                    corpus = Some(plan.corpus_size()?);
+                }
+                let size = corpus.as_ref();
+                size.map_or(Ok(Lengths::default()), |size| size.lengths(&counter))?
+            }
+        };
+        shares.push(CutShare {
+            key,
+            context,
+            model: model.clone(),
+            // One token of them is the BOS.
+            share: lengths.longer(context as f64 - 1.0),
+        });
+    }
+    Ok(shares)
+}
+
+/// Where the documents of a cell are cut, and the key that says so.
+fn cut_of(plan: &Plan, cell: &PlannedCell) -> Option<(&'static str, usize)> {
+    let tuning = &plan.pipeline.tuning;
+    match cell.combination.kind() {
+        ModeKind::Tuned => {
+            let mut checkpoints = plan.pipeline.checkpoint.iter();
+            let audited = checkpoints.find(|checkpoint| checkpoint.name == cell.combination.model.name)?;
+            Some(("checkpoint.context", audited.context?))
+        }
+        ModeKind::Base | ModeKind::Pretrain => None,
+        _ => (tuning.rows == Rows::Documents).then_some(("tuning.context", tuning.context)),
+    }
 }
 
 impl fmt::Display for CutShare {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        let Self { key, context, share } = self;
+        let Self {
+            key,
+            context,
+            model,
+            share,
+        } = self;
+        let longer = format!("longer than {key} = {context} tokens of {model}");
         match share {
             None => write!(
                 formatter,
-                "how many documents are longer than {key} = {context} tokens, and are cut there, is not known before dupgen has \
-                 read the corpus"
+                "how many documents are {longer}, and are cut there, is not known before dupgen has read the corpus"
             ),
-            Some(0.0) => write!(
-                formatter,
-                "none of the documents looked at is longer than {key} = {context} tokens"
-            ),
+            Some(0.0) => write!(formatter, "none of the documents looked at is {longer}"),
             Some(share) => {
                 let percent = match 100.0 * share {
                     percent if percent < 1.0 => "under 1".to_owned(),
@@ -79,7 +103,7 @@ impl fmt::Display for CutShare {
                 };
                 write!(
                     formatter,
-                    "{percent}% of the documents are longer than {key} = {context} tokens, and are cut there"
+                    "{percent}% of the documents are {longer}, and are cut there"
                 )
             }
         }

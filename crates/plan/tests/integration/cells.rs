@@ -79,7 +79,7 @@ fn what_cannot_be_named_is_refused() {
     for (lines, expected) in [
         (
             "mode = [{ kind = 'full', learning_rate = [1e-3, 0.001] }]",
-            "full-1e-3 stands there twice",
+            "full-1e-3 occurs twice",
         ),
         (
             "mode = [{ kind = 'full', learning_rate = 1e-3 }, { kind = 'pretrain', learning_rate = 1e-3 }]",

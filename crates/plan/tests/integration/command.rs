@@ -297,25 +297,31 @@ fn estimates_are_printed_and_nothing_is_written() {
         "tuning.epochs=4",
         "--set",
         "corpus.held_out=0.5",
+        "--set",
+        "canaries.template={context} is {digits}.",
     ]);
     assert!(output.status.success());
     assert!(!place.path("run").exists());
     let table = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines.len(), 1 + 4 + 1 + 1 + 1, "{table}");
-    // Two documents of 18 and 20 bytes are 4.75 tokens on average. One is trained on with 2.5 copies on average, and
-    // (1 + 4) instances of canaries: 7.5 · 4.75 · 4 epochs = 142.5 tokens.
+    assert_eq!(lines.len(), 1 + 4 + 1 + 3, "{table}");
+    // A document has four words and an EOS. One is trained on with 2.5 copies on average, and (1 + 4) instances of canaries of
+    // six words and an EOS: (2.5 · 5 + 5 · 7) · 4 epochs = 190 tokens.
     let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let row = lines
         .iter()
         .find(|line| line.starts_with("tiny-full-5e-5-bucketed-s0"))
         .unwrap();
-    assert_eq!(fields(row)[1], "142", "{table}");
+    assert_eq!(fields(row)[1], "190", "{table}");
     let base = lines.iter().find(|line| line.starts_with("tiny-base")).unwrap();
     assert_eq!(fields(base)[1], "0", "{table}");
-    assert!(lines[6].starts_with("Estimates"), "{table}");
+    assert!(lines[6].starts_with("All stages of all cells"), "{table}");
     assert!(
-        lines[7].contains("none of the documents looked at is longer than tuning.context = 256 tokens"),
+        lines[7].starts_with("Estimates, at 60 GFLOP/s, which is assumed"),
+        "{table}"
+    );
+    assert!(
+        lines[8].contains("none of the documents looked at is longer than tuning.context = 256 tokens"),
         "{table}"
     );
     // A tuned cell is asked at its last checkpoint and at its best.
@@ -323,7 +329,7 @@ fn estimates_are_printed_and_nothing_is_written() {
     assert!((of_row - 2.0 * of_base).abs() <= 1.0, "{table}");
 }
 
-/// A corpus of five documents of 40, 40, 44, 80 and 400 bytes of text: 10, 10, 11, 20 and 100 tokens.
+/// A corpus of five documents of 20, 20, 22, 40 and 200 words, which are tokens.
 fn five_documents(place: &Workplace, file: &str) {
     for stale in ["text/a.jsonl", "text/b.jsonl"] {
         std::fs::remove_file(place.path(stale)).unwrap();
@@ -344,28 +350,28 @@ fn documents_that_training_cuts_are_foretold() {
         .replace("../text/*.jsonl", "../text")
         .replace(", identity = \"id\"", "");
     let cases: [(&str, &[&str], &str); 8] = [
-        // One token is the BOS: ten of text fit into eleven.
+        // One token is the BOS: twenty of text fit into twenty-one.
         (
             &tuned,
-            &["tuning.context=11"],
-            "about 60% of the documents are longer than tuning.context = 11 tokens",
+            &["tuning.context=21"],
+            "about 60% of the documents are longer than tuning.context = 21 tokens of tiny",
         ),
-        (&tuned, &["tuning.context=12"], "about 40% of the documents"),
-        (&tuned, &["tuning.context=100"], "about 20% of the documents"),
+        (&tuned, &["tuning.context=23"], "about 40% of the documents"),
+        (&tuned, &["tuning.context=200"], "about 20% of the documents"),
         (
             &tuned,
-            &["tuning.context=101"],
-            "none of the documents looked at is longer than tuning.context = 101",
+            &["tuning.context=201"],
+            "none of the documents looked at is longer than tuning.context = 201",
         ),
-        (&tuned, &["tuning.context=11", "tuning.rows=packed"], ""),
+        (&tuned, &["tuning.context=21", "tuning.rows=packed"], ""),
         (audit, &[], ""),
         (
             audit,
-            &["checkpoint.0.context=12"],
-            "about 40% of the documents are longer than checkpoint.context = 12 tokens",
+            &["checkpoint.0.context=23"],
+            "about 40% of the documents are longer than checkpoint.context = 23 tokens",
         ),
         // What is tuned elsewhere is not cut here.
-        (audit, &["tuning.context=11"], ""),
+        (audit, &["tuning.context=21"], ""),
     ];
     for (pipeline, overrides, expected) in cases {
         for file in ["text/c.jsonl", "text/c.csv", "text/c.txt"] {
@@ -395,37 +401,37 @@ fn a_training_set_says_how_many_documents_are_cut() {
     let place = Workplace::new(PIPELINE);
     let row = |doc_id: &str, length: usize, kind, copies| TrainingInstance {
         doc_id: doc_id.to_owned(),
-        text: "x".repeat(length),
+        text: "x ".repeat(length),
         prompt_chars: 0,
         kind,
         copies,
         copy: 0,
         canary_format: None,
     };
-    let mut rows = vec![row("short", 40, DocumentKind::Document, 1)];
+    let mut rows = vec![row("short", 20, DocumentKind::Document, 1)];
     rows.extend((0..4).map(|copy| TrainingInstance {
         copy,
-        ..row("long", 80, DocumentKind::Document, 4)
+        ..row("long", 40, DocumentKind::Document, 4)
     }));
     rows.extend([
-        row("third", 40, DocumentKind::Document, 1),
-        row("canary", 80, DocumentKind::Canary, 1),
+        row("third", 20, DocumentKind::Document, 1),
+        row("canary", 40, DocumentKind::Canary, 1),
     ]);
     let folder = place.path("run/corpus/bucketed-s0");
     let provenance = contract::Provenance::new("test");
     contract::parquet::write_all(&folder.join("train.parquet"), &provenance, &rows).unwrap();
-    let output = place.plan(&["--estimate", "--set", "tuning.context=12"]);
+    let output = place.plan(&["--estimate", "--set", "tuning.context=30"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("about 33% of the documents"), "{said}");
 }
 
-/// The files of a corpus in Parquet are not read before dupgen does.
+/// The beginnings of a corpus in Parquet are looked at as those of any other.
 #[test]
-fn what_is_not_known_yet_is_said() {
+fn documents_of_parquet_that_training_cuts_are_foretold() {
     let place = Workplace::new(&PIPELINE.replace("*.jsonl", "c.parquet"));
     let row = TrainingInstance {
         doc_id: "d".to_owned(),
-        text: "x".repeat(4000),
+        text: "x ".repeat(2000),
         prompt_chars: 0,
         kind: DocumentKind::Document,
         copies: 1,
@@ -437,9 +443,151 @@ fn what_is_not_known_yet_is_said() {
     let output = place.plan(&["--estimate"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains(
-            "how many documents are longer than tuning.context = 256 tokens, and are cut there, is not known"
-        ),
+        said.contains("about 100% of the documents are longer than tuning.context = 256 tokens of tiny, and are cut there"),
         "{said}"
     );
+}
+
+/// Columns of the row of a cell: name, tokens trained on and generated, and the times of tuner, extractor and plagiarism.
+fn estimated(place: &Workplace, cell: &str, arguments: &[&str]) -> Vec<String> {
+    let output = place.plan(&[&["--estimate"], arguments].concat());
+    let said = String::from_utf8(output.stdout).unwrap();
+    let row = said.lines().find(|line| line.starts_with(cell)).unwrap();
+    // Two blanks at least lie between columns; a number and its unit have one between them.
+    let columns = row.split("  ").map(str::trim).filter(|column| !column.is_empty());
+    columns.map(str::to_owned).collect()
+}
+
+/// What a person pays for: each case changes settings, and says by what factor tokens of training and generation change.
+#[test]
+fn estimated_tokens_follow_the_settings() {
+    let cases: [(&[&str], f64, f64); 6] = [
+        (&["tuning.epochs=10"], 10.0, 1.0),
+        (&["extraction.new_tokens=4"], 1.0, 2.0),
+        // Documents and canaries: 4 · 0.5 + 1 · 0.5 copies against 8 · 0.5 + 1 · 0.5.
+        (&["duplication.copies=[1, 16]"], 17.0 / 5.0, 1.0),
+        (
+            &["extraction.strategy=[{ name = \"a\", samples = 3 }, { name = \"b\", temperature = 0 }]"],
+            1.0,
+            4.0,
+        ),
+        // A document has four tokens, and gives no prompt of four.
+        (&["extraction.prefix_tokens=3"], 1.0, 1.0),
+        (&["corpus.documents=1"], f64::NAN, 0.5),
+    ];
+    let place = Workplace::new(&PIPELINE.replace(
+        "[extraction]",
+        "[tuning]\nepochs = 1\n[extraction]\nstrategy = [{ name = \"a\", temperature = 0 }]",
+    ));
+    let tokens = |settings: &[&str]| {
+        let settings: Vec<&str> = settings.iter().flat_map(|&set| ["--set", set]).collect();
+        let template = ["--set", "canaries.template={digits} is it."];
+        let row = estimated(&place, "tiny-full-5e-5", &[&settings[..], &template].concat());
+        [1, 2].map(|column| {
+            row[column]
+                .parse::<f64>()
+                .unwrap_or_else(|error| panic!("{row:?}: {error}"))
+        })
+    };
+    let before = tokens(&[]);
+    for (settings, trained, generated) in cases {
+        let after = tokens(settings);
+        for (column, factor) in [trained, generated].into_iter().enumerate() {
+            let expected = before[column] * factor;
+            assert!(
+                factor.is_nan() || (after[column] - expected).abs() <= 1.0,
+                "{settings:?}: {before:?} became {after:?}"
+            );
+        }
+    }
+}
+
+/// References of canaries in heldout.parquet are no held-out documents: nothing is generated from them.
+#[test]
+fn a_training_set_that_is_there_changes_no_estimate_by_much() {
+    let place = Workplace::new(PIPELINE);
+    let settings = ["--set", "corpus.held_out=0.5", "--set", "canaries.references=500"];
+    let before = estimated(&place, "tiny-full-5e-5", &settings);
+    let provenance = contract::Provenance::new("test");
+    let row = |doc_id: &str, kind, copies: i32| TrainingInstance {
+        doc_id: doc_id.to_owned(),
+        text: "one two three four".to_owned(),
+        prompt_chars: 0,
+        kind,
+        copies,
+        copy: 0,
+        canary_format: None,
+    };
+    let mut rows = vec![
+        row("a", DocumentKind::Document, 1),
+        row("canary-1", DocumentKind::Canary, 1),
+    ];
+    rows.extend((0..4).map(|_| row("canary-4", DocumentKind::Canary, 4)));
+    let held_out = |kind, number: usize| contract::records::HeldOutDocument {
+        doc_id: format!("held-{number}"),
+        text: "five six seven eight".to_owned(),
+        prompt_chars: 0,
+        kind,
+        role: None,
+        near_duplicate_of: None,
+        shared_8grams: None,
+        canary_format: None,
+    };
+    let mut control = vec![held_out(DocumentKind::Document, 0)];
+    control.extend((1..1001).map(|number| held_out(DocumentKind::CanaryReference, number)));
+    let folder = place.path("run/corpus/bucketed-s0");
+    contract::parquet::write_all(&folder.join("train.parquet"), &provenance, &rows).unwrap();
+    contract::parquet::write_all(&folder.join("heldout.parquet"), &provenance, &control).unwrap();
+    let after = estimated(&place, "tiny-full-5e-5", &settings);
+    assert_eq!(before[2], after[2], "{before:?} {after:?}");
+    let tokens = |row: &[String]| row[1].parse::<f64>().unwrap();
+    assert!(
+        (0.5..2.0).contains(&(tokens(&after) / tokens(&before))),
+        "{before:?} {after:?}"
+    );
+}
+
+/// The program of stage 2 says how fast the machine is; where it does not, a speed is assumed, and that is said.
+#[test]
+fn times_follow_the_speed_that_is_told_or_measured() {
+    let place = Workplace::new(PIPELINE);
+    place.write(
+        "speed.sh",
+        "echo \"$@\" >>asked\necho '{\"training_gflops\": 1e-6, \"decoding_gflops\": 1e-6}'\n",
+    );
+    let said = |arguments: &[&str]| {
+        let output = place.plan(&[&["--estimate"], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let measured = said(&["--measure", "sh speed.sh", "--threads", "3"]);
+    assert!(
+        measured.contains("measured here: 0 GFLOP/s in training"),
+        "{measured}"
+    );
+    let asked = place.read("asked");
+    assert_eq!(
+        asked, "speed --width 4 --vocabulary 11 --side-by-side --threads 3\n",
+        "once for one shape"
+    );
+    let slow = estimated(&place, "tiny-full-5e-5", &["--measure", "sh speed.sh"]);
+    let fast = estimated(&place, "tiny-full-5e-5", &["--gflops", "1000"]);
+    assert!(slow[3].ends_with('h') || slow[3].ends_with("min"), "{slow:?}");
+    assert_eq!(fast[3], "1 s", "{fast:?}");
+    assert!(said(&["--measure", "false"]).contains("which is assumed"));
+    for wrong in ["0", "-1", "nan", "fast"] {
+        assert_eq!(
+            place.plan(&["--estimate", "--gflops", wrong]).status.code(),
+            Some(2),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn errors_begin_with_the_file_and_name_no_part_of_the_program() {
+    let place = Workplace::new(&PIPELINE.replace("encoder =", "encodr ="));
+    let (_, message) = failure(&place, &[]);
+    assert!(message.starts_with("error: pipelines/tiny.toml"), "{message}");
+    assert!(!message.contains("contract::"), "{message}");
 }

@@ -333,3 +333,35 @@ fn the_exit_status_of_a_stage_that_fails_is_left_beside_the_rules() {
         assert_eq!(place.read("run/exit_status").trim(), status);
     }
 }
+
+/// A run says which of its cells it works on, in its own lines and to the stage.
+#[test]
+fn rules_number_the_cells() {
+    let place = Workplace::new(PIPELINE);
+    place.write(
+        "stage.sh",
+        format!("echo \"$1 $TUNELEAK_CELL\" >>cells\n{}", place.read("stage.sh")),
+    );
+    place.plan_well(&[]);
+    let output = place.make_output(&[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "bucketed-s0: dupgen",
+        "[1 of 4] tiny-base-bucketed-s0: extractor",
+        "[2 of 4] tiny-full-5e-5-bucketed-s0: tuner",
+        "[4 of 4] tiny-lora16-3e-4-bucketed-s0: plagiarism, checkpoint with the best held-out loss",
+        "tiny: report",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+    let cells = place.read("cells");
+    for line in [
+        "dupgen ",
+        "tuner cell 2 of 4",
+        "extractor cell 1 of 4",
+        "plagiarism cell 4 of 4",
+        "report ",
+    ] {
+        assert!(cells.lines().any(|cell| cell == line), "{line}: {cells}");
+    }
+}

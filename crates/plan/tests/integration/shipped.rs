@@ -13,7 +13,7 @@ fn shipped_pipelines_load() {
         // The checkpoint to audit is the reader's; the base model stands for it.
         let stands_in = text
             .contains("[[checkpoint]]")
-            .then(|| "checkpoint.0.path=../data/models/base".to_owned());
+            .then(|| "checkpoint.0.path=../data/models/4m".to_owned());
         let overrides: Vec<String> = stands_in.into_iter().collect();
         let pipeline = PipelineFile::load(&path, &overrides).unwrap_or_else(|error| panic!("{error}"));
         let cells = plan::combinations(&pipeline).unwrap_or_else(|error| panic!("{error}"));

@@ -33,15 +33,16 @@ pub const DOCUMENTS_TO_TELL: &str = "documents_to_tell";
 /// The measure of a verdict: the training runs that it is true of.
 pub const VERDICT: &str = "verdict";
 
-/// The verdict on a tuned model, the strongest that can be given.
+/// The verdict on a tuned model. Of several training runs the gravest counts, and one that leaves something open is graver than one
+/// of which nothing was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
+    /// No training text came out, and no score distinguishes its training documents.
+    NothingFound,
     /// Too little was asked, or there is nothing to compare with.
     NotEnoughData,
     /// A check of plausibility failed, and nothing exceeds its controls.
     NotSettled,
-    /// No training text came out, and no score distinguishes its training documents.
-    NothingFound,
     /// No training text came out, but scores or canaries show what it was tuned on.
     MembershipVisible,
     /// Training text came out, more than chance explains.
@@ -64,7 +65,7 @@ impl Verdict {
 /// The verdict on a group of runs, and the figures that it is based on.
 #[derive(Debug, Clone)]
 pub struct GroupVerdict {
-    /// The strongest verdict on any of its runs.
+    /// The gravest verdict on any of its runs.
     pub verdict: Verdict,
     /// Runs with this verdict.
     pub runs: usize,

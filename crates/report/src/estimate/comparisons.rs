@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::records::Split;
 use measures::Tally;
-use measures::interval::{mover_difference, paired_difference, ratio};
+use measures::interval::{mover_difference, paired_difference, paired_mean_difference, ratio};
 use measures::propensity::propensity;
 use measures::test::{exceeds_p_value, holm, paired_exceeds};
 use measures::tradeoff::{SweepPoint, at_loss, joint_bootstrap};
@@ -13,7 +13,7 @@ use measures::tradeoff::{SweepPoint, at_loss, joint_bootstrap};
 use super::claims::{most_copies, pairs};
 use super::figure::{Confidence, Estimate, IntervalKind, UnitOf};
 use super::groups::{Experiment, Family, RunGroup};
-use super::measure::{Against, Measure};
+use super::measure::{Against, Kind, Measure};
 use super::membership::MembershipScore;
 use super::table::{Key, Row};
 use super::tallies::Slice;
@@ -100,16 +100,21 @@ fn difference(
             let other = &estimates.cells[other(cell)?];
             let first = cell.tallies.by_document(measure, at, copies);
             let second = other.tallies.by_document(measure, at, copies);
-            paired_estimate(&pairs(&first, &second))
+            paired_estimate(&pairs(&first, &second), measure.kind())
         })
         .collect();
     Estimate::of_runs(&found, None)
 }
 
-fn paired_estimate(pairs: &[(Tally, Tally)]) -> Option<Estimate> {
+/// Shares by the interval for paired shares, means by that for paired means.
+fn paired_estimate(pairs: &[(Tally, Tally)], kind: Kind) -> Option<Estimate> {
     let side = |pick: fn(&(Tally, Tally)) -> Tally| ratio(&pairs.iter().map(pick).collect::<Vec<_>>()).ok();
     let value = side(|pair| pair.0)? - side(|pair| pair.1)?;
-    let interval = paired_difference(pairs).ok().map(|ends| Confidence {
+    let ends = match kind {
+        Kind::Mean => paired_mean_difference(pairs).ok(),
+        Kind::Rate | Kind::Count => paired_difference(pairs).ok(),
+    };
+    let interval = ends.map(|ends| Confidence {
         ends,
         kind: IntervalKind::Paired,
     });
@@ -388,6 +393,12 @@ fn at_equal_loss(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Row>
             .map(|ends| Confidence {
                 ends,
                 kind: IntervalKind::Bootstrap,
+            })
+            // A share of 0 or 1 in every resample is no certainty.
+            .or_else(|| {
+                let is_extreme = index > 0 && (value == 0.0 || value == 1.0);
+                let k = (value * trained as f64) as usize;
+                Estimate::share(k, trained, UnitOf::Documents).filter(|_| is_extreme)?.interval
             });
         Some(Estimate {
             interval,

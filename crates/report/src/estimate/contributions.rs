@@ -11,7 +11,7 @@ use measures::{Tally, discoverable, memorization, overlap};
 
 use super::canaries;
 use super::measure::{
-    Against, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, MIN_COMMON_CHARS, Measure, SIMILARITY_HUNDREDTHS,
+    Against, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length, MIN_COMMON_CHARS, Measure, SIMILARITY_HUNDREDTHS,
 };
 use super::tallies::{Contributions, Emitted, Slice, Tallies};
 use crate::read::{CellData, Corpus, CorpusDocument, DocumentScore, JudgedSample, whole_continuations};
@@ -39,7 +39,7 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     }
     let told = Told::of(cell);
     for sample in &cell.samples {
-        add_sample(&mut contributions, sample, corpus, told);
+        add_sample(&mut contributions, sample, corpus, told, cell.new_tokens);
     }
     let whole_continuation = whole_continuations(scores);
     let longest = scores
@@ -175,7 +175,13 @@ fn control_class_apart(sample: &JudgedSample, corpus: &Corpus) -> Verdict {
     passages.map(|found| found.kind).max().unwrap_or(Verdict::None)
 }
 
-fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, corpus: &Corpus, told: Told) {
+fn add_sample(
+    contributions: &mut Contributions,
+    sample: &JudgedSample,
+    corpus: &Corpus,
+    told: Told,
+    length: Length,
+) {
     let at = Slice {
         split: sample.split,
         strategy: Some(&sample.strategy),
@@ -273,21 +279,21 @@ fn add_sample(contributions: &mut Contributions, sample: &JudgedSample, corpus: 
         add(Measure::CompressionRatio, ratio, 1.0);
     }
     if let Some(bleu) = sample.verdict.bleu {
-        add(Measure::Bleu, f64::from(bleu), 1.0);
+        add(Measure::Bleu(length), f64::from(bleu), 1.0);
         add(
-            Measure::ApproximatelyMemorized,
+            Measure::ApproximatelyMemorized(length),
             share(f64::from(bleu) > APPROXIMATE_MEMORIZATION_BLEU),
             1.0,
         );
     }
     if let Some(rouge_l) = sample.verdict.rouge_l {
-        add(Measure::RougeL, f64::from(rouge_l), 1.0);
+        add(Measure::RougeL(length), f64::from(rouge_l), 1.0);
     }
     if let Some(right) = sample.verdict.final_answer_right {
         add(Measure::FinalAnswer, share(right), 1.0);
     }
     if let Some(edit_similarity) = sample.verdict.edit_similarity {
-        add(Measure::EditSimilarity, f64::from(edit_similarity), 1.0);
+        add(Measure::EditSimilarity(length), f64::from(edit_similarity), 1.0);
     }
 }
 

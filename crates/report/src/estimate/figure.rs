@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use measures::interval::{binomial_mid_p, clustered_rate, mean_interval, over_runs, ratio, wilson};
+use measures::interval::{
+    binomial_mid_p, bounded_mean_interval, clustered_rate, mean_interval, over_runs, ratio, wilson,
+};
 use measures::{Interval, Tally};
 
 use super::measure::Kind;
@@ -142,9 +144,9 @@ impl Estimate {
         })
     }
 
-    /// The figure of some documents; `None` for none.
-    pub fn of_documents(documents: &[Tally], kind: Kind) -> Option<Self> {
-        let value = ratio(documents).ok()?;
+    /// The figure of some documents; `None` for none. `bounds`: the ends of a mean's range, where it has any.
+    pub fn of_documents(documents: &[Tally], kind: Kind, bounds: Option<(f64, f64)>) -> Option<Self> {
+        let mean = ratio(documents).ok()?;
         let n = documents.len();
         let part: f64 = documents.iter().map(|tally| tally.part).sum();
         let whole: f64 = documents.iter().map(|tally| tally.whole).sum();
@@ -154,13 +156,16 @@ impl Estimate {
             Kind::Rate => clustered_rate(documents)
                 .ok()
                 .map(confidence(IntervalKind::Clustered)),
-            Kind::Mean => mean_interval(documents)
-                .ok()
-                .map(confidence(IntervalKind::Mean)),
+            Kind::Mean => match bounds.filter(|(_, high)| high.is_finite()) {
+                Some(bounds) => bounded_mean_interval(documents, bounds),
+                None => mean_interval(documents),
+            }
+            .ok()
+            .map(confidence(IntervalKind::Mean)),
             Kind::Count => None,
         };
         Some(Self {
-            value,
+            value: if kind == Kind::Count { part } else { mean },
             interval,
             at_least: false,
             k: (kind != Kind::Mean).then_some(part),

@@ -64,16 +64,16 @@ pub enum Measure {
     SimilarityReaching(Against, u8),
     /// Share of samples without a sentence of their own, which have no similarity.
     WithoutSentence,
-    /// Mean ROUGE-L F1 against the document's own continuation.
-    RougeL,
+    /// Mean ROUGE-L F1 against the document's own continuation of so many tokens.
+    RougeL(Length),
     /// Mean BLEU against it.
-    Bleu,
+    Bleu(Length),
     /// Share of samples over [`measures::memorization::APPROXIMATE_MEMORIZATION_BLEU`].
-    ApproximatelyMemorized,
+    ApproximatelyMemorized(Length),
     /// Share of answers whose final answer is the document's.
     FinalAnswer,
     /// Mean of 1 − Levenshtein ÷ longer length against it.
-    EditSimilarity,
+    EditSimilarity(Length),
     /// Nats per token over whole documents; of held-out ones, over those that chose nothing.
     Loss,
     /// The same over the held-out documents that choose checkpoint and learning rate.
@@ -105,6 +105,9 @@ pub enum Measure {
     /// Mean adversarial compression ratio; 0 for documents that no prompt was found for.
     CompressionRatio,
 }
+
+/// Tokens of a continuation that generations are compared with at most; none where the extractor's settings are not there.
+pub type Length = Option<usize>;
 
 /// What is drawn, and how often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,9 +205,9 @@ impl Measure {
             Self::MatchedCharsShare
             | Self::LongestMatchChars
             | Self::Similarity(_)
-            | Self::RougeL
-            | Self::Bleu
-            | Self::EditSimilarity
+            | Self::RougeL(_)
+            | Self::Bleu(_)
+            | Self::EditSimilarity(_)
             | Self::Loss
             | Self::ValidationLoss
             | Self::OtherLoss
@@ -222,6 +225,7 @@ impl Measure {
     /// The unit of its values.
     pub fn unit(self) -> &'static str {
         match self {
+            Self::PersonalDetails => "generations",
             Self::LongestMatchChars => "characters",
             Self::Similarity(_) => "cosine",
             Self::Loss | Self::ValidationLoss | Self::OtherLoss => "nats per token",
@@ -229,7 +233,7 @@ impl Measure {
             Self::Exposure => "bits",
             Self::TokensRead => "tokens",
             Self::CompressionRatio => "tokens per token",
-            Self::RougeL | Self::Bleu | Self::EditSimilarity | Self::ExtractionStrength => "from 0 to 1",
+            Self::RougeL(_) | Self::Bleu(_) | Self::EditSimilarity(_) | Self::ExtractionStrength => "from 0 to 1",
             _ => "share",
         }
     }
@@ -286,11 +290,11 @@ impl fmt::Display for Measure {
             Self::SimilarityReaching(against, hundredths) => {
                 return write!(formatter, "{against}_at_{}", f64::from(*hundredths) / 100.0);
             }
-            Self::RougeL => "rouge_l",
-            Self::Bleu => "bleu",
-            Self::ApproximatelyMemorized => "bleu_over_0.75",
+            Self::RougeL(length) => return of_length(formatter, "rouge_l", *length),
+            Self::Bleu(length) => return of_length(formatter, "bleu", *length),
+            Self::ApproximatelyMemorized(length) => return of_length(formatter, "bleu_over_0.75", *length),
+            Self::EditSimilarity(length) => return of_length(formatter, "edit_similarity", *length),
             Self::FinalAnswer => "final_answer_right",
-            Self::EditSimilarity => "edit_similarity",
             Self::Loss => "loss",
             Self::BitsPerByte => "bits_per_byte",
             Self::ExactMemorization => "exact_memorization",
@@ -309,6 +313,13 @@ impl fmt::Display for Measure {
             Self::CompressionRatio => "compression_ratio",
         };
         formatter.write_str(name)
+    }
+}
+
+fn of_length(formatter: &mut fmt::Formatter<'_>, name: &str, length: Length) -> fmt::Result {
+    match length {
+        Some(tokens) => write!(formatter, "{name}_{tokens}_tokens"),
+        None => formatter.write_str(name),
     }
 }
 

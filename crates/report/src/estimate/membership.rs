@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use contract::records::{HeldOutRole, Split};
+use measures::interval::binomial_mid_p;
 use measures::membership;
 
 use super::figure::{Confidence, Estimate, IntervalKind, UnitOf};
@@ -245,6 +246,13 @@ fn separation(
 /// non-members for one.
 fn true_positives(members: &[f64], others: &[f64], false_positive_rate: f64) -> Option<Estimate> {
     let threshold = membership::conservative_threshold(others, false_positive_rate).ok()??;
-    let found = members.iter().filter(|score| **score < threshold).count();
-    Estimate::share(found, members.len(), UnitOf::Documents)
+    let (found, members) = membership::tpr_at(members, threshold).ok()?;
+    let ends = binomial_mid_p(found, members).ok();
+    Some(Estimate {
+        interval: ends.map(|ends| Confidence {
+            ends,
+            kind: IntervalKind::Exact,
+        }),
+        ..Estimate::share(found as usize, members as usize, UnitOf::Documents)?
+    })
 }

@@ -130,7 +130,7 @@ impl<'run> Estimates<'run> {
         for (cell, checks) in cells.iter_mut().zip(checked) {
             cell.checks = checks;
         }
-        let grouping = groups::Grouping::of(&cells);
+        let grouping = groups::Grouping::of(&cells)?;
         let mut estimates = Self {
             table: EstimateTable::default(),
             subjects: grouping.subjects,
@@ -177,6 +177,22 @@ impl<'run> Estimates<'run> {
     pub fn held_out_loss(&self, group: usize) -> Option<Shown<'_>> {
         let find = |measure: Measure| self.find(group, measure, HELD_OUT, None);
         find(Measure::Loss).or_else(|| find(Measure::ValidationLoss))
+    }
+
+    /// The one score by which membership is told of an experiment, everywhere: the loss compared with the untuned model where there
+    /// is one, else the loss; none where nothing was scored.
+    pub fn membership_score(&self, experiment: &Experiment) -> Option<MembershipScore> {
+        experiment.shown().into_iter().find_map(|group| {
+            let key = self.verdicts.get(&group)?.membership.as_ref()?;
+            MembershipScore::ALL.into_iter().find(|score| score.auc() == key.measure)
+        })
+    }
+
+    /// Tokens of a continuation that a group's generations are compared with at most: part of the names of ROUGE-L, BLEU and their
+    /// like.
+    pub fn compared_tokens(&self, group: usize) -> measure::Length {
+        let runs = &self.subjects[self.groups[group].subject].runs;
+        runs.iter().find_map(|run| self.cells[run.documents?].data.new_tokens)
     }
 
     /// The names of the cells; both checkpoints of a cell have one.

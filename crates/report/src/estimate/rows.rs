@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use contract::progress::Progress;
 use contract::records::{CorpusFact, CorpusFactKind, PromptForm, Split};
 
 use super::checks::{CheckStatus, cut_facts};
@@ -36,8 +37,10 @@ pub const UNRANKED: &str = "unranked_distinct";
 
 /// Adds every figure of every subject.
 pub(super) fn add_all(estimates: &mut Estimates<'_>) {
+    let mut progress = Progress::new("estimates", estimates.subjects.len() as u64, "cells");
     for subject in 0..estimates.subjects.len() {
         let rows = SubjectRows::new(estimates, subject).rows();
+        progress.advance(1, "");
         for row in rows {
             estimates.table.add(row);
         }

@@ -191,7 +191,7 @@ impl Tallies {
 
     /// The figure of a measure with its interval; none where nothing was observed.
     pub fn estimate(&self, measure: Measure, at: Slice<'_>, copies: Option<i32>) -> Option<Estimate> {
-        Estimate::of_documents(&self.of(measure, at, copies), measure.kind())
+        Estimate::of_documents(&self.of(measure, at, copies), measure.kind(), measure.bounds())
     }
 
     /// One tally per training document: whether it came out.

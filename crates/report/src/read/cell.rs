@@ -21,6 +21,9 @@ pub struct CellData {
     pub checkpoint: Option<WhichCheckpoint>,
     /// Which tokens training took loss on, and so which are scored.
     pub loss_on: LossOn,
+    /// Tokens that were to be generated, and of a document to compare them with; none where the extractor's settings are not
+    /// there.
+    pub new_tokens: Option<usize>,
     /// The generations, each with its verdict, in the order of their numbers.
     pub samples: Vec<JudgedSample>,
     /// What the scoring pass found, per document and prefix.
@@ -143,12 +146,18 @@ impl CellData {
             files.forms.as_ref(),
         ];
         let scores = files.scores.as_deref().map(read_scores).transpose()?;
+        let settings = files
+            .extraction
+            .as_deref()
+            .map(|path| PipelineFile::load(path, &[]))
+            .transpose()?;
         let (scores, non_finite_scores) =
             scores.map_or((None, 0), |read| (Some(read.finite), read.non_finite));
         Ok(Self {
             cell: files.cell.clone(),
             checkpoint: files.checkpoint,
-            loss_on: loss_on(files)?,
+            loss_on: settings.as_ref().map_or(LossOn::Text, |file| file.trained_tokens().1),
+            new_tokens: settings.as_ref().map(|file| file.extraction.new_tokens),
             samples: judged_samples(files)?,
             scores,
             non_finite_scores,
@@ -251,14 +260,6 @@ impl CellData {
         }
         Ok(())
     }
-}
-
-/// What the extractor was told that training took loss on; all of the text where nobody says otherwise.
-fn loss_on(files: &CellFiles) -> Result<LossOn, Error> {
-    let settings = files.extraction.as_deref();
-    settings.map_or(Ok(LossOn::Text), |path| {
-        Ok(PipelineFile::load(path, &[])?.trained_tokens().1)
-    })
 }
 
 fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {

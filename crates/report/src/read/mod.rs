@@ -10,6 +10,7 @@ mod scores;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contract::progress::Progress;
 use contract::{Cell, Error};
 
 pub use cell::{CellData, JudgedSample, RankScores};
@@ -34,11 +35,13 @@ impl Run {
     /// [`Error::Input`] for a damaged file, for files that do not belong together (a sample without verdict, a document
     /// that the corpus lacks), and for offsets that cut no passage.
     pub fn load(files: &RunFiles) -> Result<Self, Error> {
-        let mut cells = files
-            .cells
-            .iter()
-            .map(CellData::load)
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut progress = Progress::new("reading", files.cells.len() as u64, "cells");
+        let mut cells = Vec::new();
+        for cell in &files.cells {
+            cells.push(CellData::load(cell)?);
+            progress.advance(1, "");
+        }
+        drop(progress);
         let mut corpora = BTreeMap::new();
         for (name, corpus_files) in &files.corpora {
             let mut wanted: BTreeSet<&str> = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A made-up run folder, for tests and for working on the page. Nothing in it was measured: the rates are the ones that
+//! A made-up run folder, and what the report makes of it. Nothing in it was measured: the rates are the ones that
 //! each [`Tuning`] is told to have, drawn with a fixed seed.
 
 #![allow(
@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use contract::records::{
     DocumentKind, Finish, HeldOutDocument, HeldOutRole, PassageMatch, Record, Sample, SampleVerdict, Score,
-    Split, TrainingInstance, TrainingMetric, Verdict,
+    Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
 };
-use contract::{Cell, Provenance, parquet};
+use contract::{Cell, Provenance, StageArguments, parquet};
 
 /// Characters of a document that are its prompt.
 pub const PROMPT: usize = 40;
@@ -53,6 +53,12 @@ pub struct Tuning {
     pub scores: bool,
     /// A run of canaries apart.
     pub canaries_apart: bool,
+    pub alpha: Option<f64>,
+    pub epochs: Option<f64>,
+    /// In a uniform layout the copies of every document of its training set.
+    pub uniform_copies: Option<i32>,
+    /// Folder of the corpus; none: that of the layout.
+    pub corpus: Option<String>,
 }
 
 impl Tuning {
@@ -70,6 +76,45 @@ impl Tuning {
             memory,
             scores: true,
             canaries_apart: false,
+            alpha: None,
+            epochs: None,
+            uniform_copies: None,
+            corpus: None,
+        }
+    }
+
+    /// The same on the corpus of a seed.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self {
+            seed,
+            corpus: Some(format!("bucketed-s{seed}")),
+            ..self
+        }
+    }
+
+    /// The same on a training set in which every document occurs so many times.
+    #[must_use]
+    pub fn with_uniform_copies(self, copies: i32) -> Self {
+        Self {
+            uniform_copies: Some(copies),
+            ..self
+        }
+    }
+
+    /// The folder of its corpus under `corpus/`.
+    pub fn corpus_folder(&self) -> String {
+        if let Some(corpus) = &self.corpus {
+            return corpus.clone();
+        }
+        let layout = match self.uniform_copies {
+            Some(copies) => format!("uniform{copies}"),
+            None => "bucketed".to_owned(),
+        };
+        if self.canaries_apart {
+            format!("{layout}-canaries")
+        } else {
+            layout
         }
     }
 }
@@ -205,11 +250,11 @@ impl Document {
 
 /// Writes a whole run folder and the pipeline file of its report, whose path is returned.
 pub fn write_run(folder: &Path, shape: &Shape) -> PathBuf {
-    let documents = corpus(shape);
-    write_corpus(&folder.join("corpus/bucketed"), shape, &documents);
     for (index, tuning) in shape.tunings.iter().enumerate() {
-        if tuning.canaries_apart {
-            write_corpus(&folder.join("corpus/bucketed-canaries"), shape, &documents);
+        let documents = corpus(shape, tuning.uniform_copies);
+        let corpus = folder.join("corpus").join(tuning.corpus_folder());
+        if !corpus.exists() {
+            write_corpus(&corpus, shape, &documents);
         }
         write_cell(folder, shape, tuning, &documents, index as u64);
     }
@@ -225,12 +270,15 @@ pub fn write_pipeline(folder: &Path) -> PathBuf {
     file
 }
 
-fn corpus(shape: &Shape) -> Vec<Document> {
+/// The documents of a layout; in a uniform one all training documents have so many copies.
+fn corpus(shape: &Shape, uniform_copies: Option<i32>) -> Vec<Document> {
+    let uniform = uniform_copies.map(|copies| vec![copies]);
     let mut draws = Draws::new(shape.seed);
     let mut documents = Vec::new();
     let mut number = 0;
-    let sides = shape
-        .copies
+    let sides = uniform
+        .as_ref()
+        .unwrap_or(&shape.copies)
         .iter()
         .map(|&copies| (Split::Train, copies))
         .chain([(Split::Heldout, 0)]);
@@ -340,14 +388,9 @@ fn memory(tuning: &Tuning, document: &Document) -> f64 {
 fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document], number: u64) {
     let folder = run.join("cells").join(&tuning.name);
     std::fs::create_dir_all(&folder).unwrap();
-    let corpus = if tuning.canaries_apart {
-        "bucketed-canaries"
-    } else {
-        "bucketed"
-    };
     let cell = Cell {
         name: tuning.name.clone(),
-        corpus: corpus.to_owned(),
+        corpus: tuning.corpus_folder(),
         model: tuning.model.clone(),
         parameters: tuning.parameters,
         trainable_parameters: if tuning.mode == "base" {
@@ -359,8 +402,13 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
         rank: tuning.rank,
         targets: tuning.targets.clone(),
         learning_rate: tuning.learning_rate,
+        alpha: tuning.alpha,
+        epochs: tuning.epochs,
+        layout: tuning.uniform_copies.map(|_| "uniform".to_owned()),
+        uniform_copies: tuning.uniform_copies,
         seed: tuning.seed,
         canaries_apart: tuning.canaries_apart,
+        ..Cell::default()
     };
     std::fs::write(folder.join("cell.toml"), cell.to_toml().unwrap()).unwrap();
     let seed = shape.seed.wrapping_mul(1000) + number;
@@ -508,6 +556,7 @@ impl Generations {
                 detector: "made up".to_owned(),
                 document_frequency: (class == Verdict::Verbatim).then_some(1),
                 personal_details: Some(Vec::new()),
+                personal_details_by: None,
             });
         }
         let longest = if verdict == Verdict::Verbatim {
@@ -548,6 +597,7 @@ impl Generations {
             comparable_similarity: Some((similarity + 0.05).min(1.0)),
             similarity_at_least: Some(false),
             echoed_chars: Some(0),
+            final_answer_right: None,
         });
         self.samples.push(Sample {
             sample_id,
@@ -639,4 +689,238 @@ fn metrics(tuning: &Tuning) -> Vec<TrainingMetric> {
             std::iter::once(metric(Split::Train, train)).chain(evaluation)
         })
         .collect()
+}
+
+/// A run in which nothing came out of any generation.
+pub fn quiet_run(shape: &Shape) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), shape);
+    for tuning in &shape.tunings {
+        let cell = folder.path().join("cells").join(&tuning.name);
+        for asked in [cell.clone(), cell.join("best")] {
+            if !asked.exists() {
+                continue;
+            }
+            edit(&asked.join("matches.parquet"), Vec::<PassageMatch>::clear);
+            judge(&asked, |_, verdict| silence(verdict));
+        }
+    }
+    folder
+}
+
+/// The generation shares nothing with any document.
+pub fn silence(verdict: &mut SampleVerdict) {
+    verdict.verdict = Verdict::None;
+    verdict.boilerplate = None;
+    verdict.own_verdict = verdict.own_verdict.map(|_| Verdict::None);
+    verdict.control_verdict = Some(Verdict::None);
+    verdict.emitted_doc_ids = Some(Vec::new());
+    verdict.emitted_copies = Some(Vec::new());
+}
+
+/// Changes the verdicts of a checkpoint, each beside its sample.
+pub fn judge(asked: &Path, change: impl Fn(&Sample, &mut SampleVerdict)) {
+    let samples: Vec<Sample> = parquet::read_all(&asked.join("samples.parquet")).unwrap();
+    edit(
+        &asked.join("verdicts.parquet"),
+        |verdicts: &mut Vec<SampleVerdict>| {
+            for (sample, verdict) in samples.iter().zip(verdicts) {
+                assert_eq!(sample.sample_id, verdict.sample_id);
+                change(sample, verdict);
+            }
+        },
+    );
+}
+
+/// The generation repeats these documents word for word, of so many copies each.
+pub fn repeats(verdict: &mut SampleVerdict, documents: &[(&str, i32)]) {
+    verdict.verdict = Verdict::Verbatim;
+    verdict.boilerplate = Some(false);
+    verdict.best_doc_id = Some(documents[0].0.to_owned());
+    verdict.best_copies = Some(documents[0].1);
+    let own = documents
+        .iter()
+        .any(|(id, _)| Some(*id) == verdict.doc_id.as_deref());
+    verdict.own_verdict =
+        (verdict.split == Split::Train).then_some(if own { Verdict::Verbatim } else { Verdict::None });
+    verdict.emitted_doc_ids = Some(documents.iter().map(|(id, _)| (*id).to_owned()).collect());
+    verdict.emitted_copies = Some(documents.iter().map(|(_, copies)| *copies).collect());
+}
+
+/// The generation goes on with its own document.
+pub fn repeats_own(verdict: &mut SampleVerdict) {
+    let (id, copies) = (verdict.doc_id.clone().unwrap(), verdict.copies);
+    repeats(verdict, &[(&id, copies)]);
+}
+
+pub fn is_greedy(sample: &Sample) -> bool {
+    sample.strategy == "greedy"
+}
+
+/// The number of a document: 1 for doc-001.
+pub fn number_of(doc_id: &str) -> usize {
+    doc_id.trim_start_matches("doc-").parse().unwrap_or(0)
+}
+
+/// Sets the log-probability of every token of each score of a checkpoint.
+pub fn set_logprobs(asked: &Path, logprob: impl Fn(&Score) -> f64) {
+    edit(&asked.join("scores.parquet"), |scores: &mut Vec<Score>| {
+        for score in scores {
+            let logprob = logprob(score) as f32;
+            score.logprobs.iter_mut().for_each(|found| *found = logprob);
+        }
+    });
+}
+
+/// What the stage is called with.
+pub fn arguments(run: &Path) -> StageArguments {
+    StageArguments {
+        config: run.join("report.toml"),
+        out: run.join("report"),
+        seed: None,
+        threads: None,
+        force: true,
+        overrides: Vec::new(),
+    }
+}
+
+/// What the stage made of a run.
+pub struct Made {
+    pub terminal: String,
+    pub json: serde_json::Value,
+    pub rows: Vec<SummaryRow>,
+}
+
+/// Which row of the summary: a plain figure at the checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    pub cell: Option<&'a str>,
+    pub method: Option<&'a str>,
+    pub checkpoint: Option<&'a str>,
+    pub measure: &'a str,
+    pub split: Option<Split>,
+    pub strategy: Option<&'a str>,
+    pub copies: Option<i32>,
+    pub against: Option<&'a str>,
+}
+
+/// Own documents with 16 copies, word for word, by greedy decoding.
+pub const OWN: Wanted<'static> = Wanted {
+    cell: None,
+    method: None,
+    checkpoint: None,
+    measure: "own_verbatim",
+    split: Some(Split::Train),
+    strategy: Some("greedy"),
+    copies: Some(16),
+    against: None,
+};
+
+/// Runs the stage.
+pub fn make(run: &Path) -> Made {
+    let outcome = report::report(&arguments(run), run).unwrap();
+    let json = std::fs::read_to_string(run.join("report/report.json")).unwrap();
+    Made {
+        terminal: outcome.table,
+        json: serde_json::from_str(&json).unwrap(),
+        rows: parquet::read_all(&run.join("report/summary.parquet")).unwrap(),
+    }
+}
+
+impl Made {
+    /// The rows that are wanted; a cell or method that is not named may be any.
+    pub fn all(&self, wanted: Wanted<'_>) -> Vec<&SummaryRow> {
+        let rows = self.rows.iter();
+        let rows = rows.filter(|row| {
+            row.measure == wanted.measure
+                && row.split == wanted.split
+                && row.strategy.as_deref() == wanted.strategy
+                && row.copies == wanted.copies
+                && row.against.as_deref() == wanted.against
+                && row.epoch.is_none()
+        });
+        rows.filter(|row| {
+            row.checkpoint.as_deref() == wanted.checkpoint
+                && wanted.cell.is_none_or(|cell| row.cell.as_deref() == Some(cell))
+                && wanted.method.is_none_or(|method| row.method == method)
+        })
+        .collect()
+    }
+
+    /// The one row that is wanted.
+    #[track_caller]
+    pub fn one(&self, wanted: Wanted<'_>) -> &SummaryRow {
+        let found = self.all(wanted);
+        assert_eq!(found.len(), 1, "{wanted:?}");
+        found[0]
+    }
+
+    pub fn has(&self, cell: &str, measure: &str) -> bool {
+        let mut rows = self.rows.iter();
+        rows.any(|row| row.cell.as_deref() == Some(cell) && row.measure == measure)
+    }
+
+    /// The verdicts of `report.json`.
+    pub fn verdicts(&self) -> &Vec<serde_json::Value> {
+        self.json["verdicts"].as_array().unwrap()
+    }
+
+    /// The verdict on a method at a checkpoint.
+    #[track_caller]
+    pub fn verdict(&self, method: &str, checkpoint: Option<&str>) -> &serde_json::Value {
+        let mut found = self
+            .verdicts()
+            .iter()
+            .filter(|verdict| verdict["method"] == method && verdict["checkpoint"].as_str() == checkpoint);
+        let verdict = found.next().unwrap_or_else(|| panic!("no verdict on {method}"));
+        assert!(found.next().is_none(), "two verdicts on {method}");
+        verdict
+    }
+
+    /// The word of the verdict, and its paragraph.
+    #[track_caller]
+    pub fn answer(&self, method: &str, checkpoint: Option<&str>) -> (&str, &str) {
+        let verdict = self.verdict(method, checkpoint);
+        (
+            verdict["verdict"].as_str().unwrap(),
+            verdict["paragraph"].as_str().unwrap(),
+        )
+    }
+
+    /// The paper's claims: name and outcome.
+    #[track_caller]
+    pub fn claim(&self, name: &str) -> &str {
+        let claims = self.json["claims"].as_array().unwrap();
+        let claim = claims.iter().find(|claim| claim["name"] == name).unwrap();
+        claim["outcome"].as_str().unwrap()
+    }
+
+    /// Everything that a reader of the verdicts and of the terminal reads, in one line.
+    pub fn read(&self) -> String {
+        let paragraphs = self.verdicts().iter().map(|verdict| verdict["paragraph"].as_str().unwrap());
+        let all: Vec<&str> = paragraphs.chain([self.terminal.as_str()]).collect();
+        all.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// The cells of a row of the terminal's table, by its label.
+    #[track_caller]
+    pub fn line(&self, label: &str) -> Vec<&str> {
+        let rows = self.terminal.lines().map(cells_of);
+        let mut found = rows.filter(|cells| cells.len() > 3 && cells[0] == label);
+        found.next().unwrap_or_else(|| panic!("no {label} in\n{}", self.terminal))
+    }
+
+    /// The cell of the terminal's table under a heading.
+    #[track_caller]
+    pub fn shown(&self, label: &str, heading: &str) -> &str {
+        let headings = self.line("tuning");
+        let column = headings.iter().position(|found| *found == heading).unwrap();
+        self.line(label)[column]
+    }
+}
+
+/// The cells of a line of a table, two spaces or more apart.
+fn cells_of(line: &str) -> Vec<&str> {
+    let cells = line.split("  ").map(str::trim);
+    cells.filter(|cell| !cell.is_empty()).collect()
 }

@@ -69,6 +69,14 @@ pub struct Corpus {
     /// normal form, is left out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_files: Option<OneOrMany<String>>,
+    /// Files of text of another kind: never trained on and no control, only scored, so that one sees what tuning made the model
+    /// forget. Their format goes by name and content. Columns are those of this table where a file has them; else `text`, else
+    /// `prompt` and `response`. Plain text has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OneOrMany<String>>,
+    /// Score this many documents of other text, chosen by hash: the same in every run.
+    #[serde(default = "default_max_other", skip_serializing_if = "is_default_max_other")]
+    pub max_other: usize,
 }
 
 impl Default for Corpus {
@@ -93,6 +101,8 @@ impl Default for Corpus {
             held_out: default_held_out(),
             validation: default_validation(),
             held_out_files: None,
+            other: None,
+            max_other: default_max_other(),
         }
     }
 }
@@ -115,6 +125,15 @@ fn default_held_out() -> f64 {
 
 fn default_validation() -> f64 {
     0.5
+}
+
+fn default_max_other() -> usize {
+    200
+}
+
+/// What is not asked for is left out, so that corpora made without it stay up to date.
+fn is_default_max_other(documents: &usize) -> bool {
+    *documents == default_max_other()
 }
 
 /// Format of corpus files.

@@ -36,6 +36,12 @@ pub struct Detection {
     /// not specific to one document. Five is the size of group commonly asked for before health data are released (k-anonymity with k = 5;
     /// El Emam et al., 2009).
     pub boilerplate_documents: usize,
+    /// Parquet file of labels, made by a tool of the user's, that say which parts of documents are personal details: columns
+    /// `doc_id`, `start` and `end` (characters of the document's text, half-open) and `kind` (any words). They take the place of
+    /// patterns, which miss most of what identifies somebody. `doc_id` is as in `train.parquet`: name `corpus.identity` to know it
+    /// beforehand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personal_details: Option<String>,
     /// Folder of the sentence encoder; without it, where `make setup` puts it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encoder: Option<String>,
@@ -57,6 +63,7 @@ impl Default for Detection {
             classifier: None,
             similarity: SimilaritySearch::Auto,
             boilerplate_documents: 5,
+            personal_details: None,
             encoder: None,
             precision: Precision::Float32,
         }

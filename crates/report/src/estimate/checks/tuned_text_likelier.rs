@@ -27,7 +27,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         .iter()
         .map(|pair| Tally::new(pair.tuned - pair.untuned, pair.tokens as f64))
         .collect();
-    let Some(change) = Estimate::of_documents(&tallies, Kind::Mean) else {
+    let Some(change) = Estimate::of_documents(&tallies, Kind::Mean, None) else {
         return against_held_out(evidence);
     };
     if pairs

@@ -1,0 +1,382 @@
+//! The answer to the question of the page, for each model: what comes out, and who can be told as a member.
+
+use super::all_clear::{NOT_DISTINGUISHED, NOT_MORE, NOTHING_FOUND, REPEATS_NONE, ROOM};
+use super::sentence::{FigureOf, Sentence};
+use super::{capital, more};
+use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
+use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
+use crate::estimate::{
+    Estimates, Experiment, GroupVerdict, Key, RunGroup, Shown, Standing, TRAINED, Verdict,
+};
+use crate::format::{about, counted, figure, number, percent, times};
+
+/// The answer for one model on one layout of copies.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The verdict on each way of tuning at each of its checkpoints, strongest first.
+    pub models: Vec<ModelAnswer>,
+    /// What else the reader must know beside it.
+    pub remarks: Vec<Sentence>,
+}
+
+/// The verdict on one model in a word, and the paragraph that says why.
+#[derive(Debug, Clone)]
+pub struct ModelAnswer {
+    /// Number of the group.
+    pub group: usize,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The paragraph.
+    pub paragraph: Sentence,
+}
+
+/// The answer for an experiment.
+pub fn answer(estimates: &Estimates<'_>, experiment: &Experiment) -> Answer {
+    let mut models: Vec<ModelAnswer> = experiment
+        .shown()
+        .into_iter()
+        .filter_map(|group| {
+            let verdict = estimates.verdicts.get(&group)?;
+            Some(ModelAnswer {
+                group,
+                verdict: verdict.verdict,
+                paragraph: paragraph(estimates, experiment, group, verdict),
+            })
+        })
+        .collect();
+    models.sort_by_key(|model| std::cmp::Reverse(model.verdict));
+    Answer {
+        models,
+        remarks: remarks(estimates, experiment),
+    }
+}
+
+/// "documents that it was trained on 48 times (16 copies × 3 epochs)".
+pub fn asked_documents(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunGroup) -> Sentence {
+    let Some(copies) = most_copies(experiment, group) else {
+        return Sentence::new("training documents");
+    };
+    match passes(estimates, group, copies) {
+        Some((epochs, passes)) => {
+            Sentence::new(format!(
+                "training documents that occur {} in the training text, which it read for ",
+                times(copies)
+            ))
+            .figure(epochs, number_of(epochs.estimate().value))
+            .text(format!(" epochs (about {} passes)", passes.round()))
+        }
+        None => Sentence::new(format!(
+            "training documents that occur {} in the training text",
+            times(copies)
+        )),
+    }
+}
+
+/// Epochs that a group was trained for, and how often it read a document of so many copies; none where nobody logged it.
+pub fn passes<'a>(estimates: &'a Estimates<'_>, group: &RunGroup, copies: i32) -> Option<(Shown<'a>, f64)> {
+    let epochs = estimates.table.find(
+        group.subject,
+        crate::estimate::rows::EPOCHS_TRAINED,
+        TRAINED,
+        group.uniform_copies,
+    )?;
+    Some((epochs, epochs.estimate().value * f64::from(copies)))
+}
+
+/// Up to two decimals, without zeros at the end.
+fn number_of(value: f64) -> String {
+    let text = number(value, 2);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    text.to_owned()
+}
+
+fn paragraph(
+    estimates: &Estimates<'_>,
+    experiment: &Experiment,
+    group: usize,
+    verdict: &GroupVerdict,
+) -> Sentence {
+    let found = &estimates.groups[group];
+    let lead = lead(found, verdict);
+    let mut paragraph = Sentence::new(lead);
+    paragraph = paragraph.join(repetition(estimates, experiment, found, verdict));
+    for key in verdict.leaking.iter().filter(|key| **key != verdict.own).take(3) {
+        if let Some(shown) = estimates.table.get(key) {
+            paragraph = paragraph.text(" ").join(other_leak(experiment, shown));
+        }
+    }
+    if let Some(membership) = membership(estimates, experiment, found, verdict) {
+        paragraph = paragraph.text(" ").join(membership);
+    }
+    if let Some(canaries) = canaries(estimates, verdict) {
+        paragraph = paragraph.text(" ").join(canaries);
+    }
+    if verdict.verdict == Verdict::NothingFound {
+        paragraph = paragraph.text(format!(
+            " With these prompts, this decoding and these scores, {NOTHING_FOUND}; a stronger attack may find more."
+        ));
+    }
+    if !found.failed_checks.is_empty() {
+        paragraph = paragraph.text(format!(
+            " To be settled first: {}. Nothing is concluded from low rates before.",
+            found.failed_checks.join("; ")
+        ));
+    } else if found.text_unchecked && verdict.verdict < Verdict::Leaks {
+        paragraph = paragraph.text(
+            " Whether this is the text that it was tuned on, in the form of its training, could not be checked.",
+        );
+    }
+    paragraph
+}
+
+/// The verdict as the first words: "Full: leaks."
+fn lead(group: &RunGroup, verdict: &GroupVerdict) -> String {
+    let label = capital(&group.label);
+    let of_runs = if verdict.of_runs > 1 {
+        format!(" (in {} of {} training runs)", verdict.runs, verdict.of_runs)
+    } else {
+        String::new()
+    };
+    let word = match verdict.verdict {
+        // A phrase of its own, so that no word of the all-clear leads before its sentence.
+        Verdict::NothingFound => "no repetition found",
+        other => other.word(),
+    };
+    format!("{label}: {word}{of_runs}. ")
+}
+
+/// What comes out after the beginnings of its own documents.
+fn repetition(
+    estimates: &Estimates<'_>,
+    experiment: &Experiment,
+    group: &RunGroup,
+    verdict: &GroupVerdict,
+) -> Sentence {
+    let Some(shown) = estimates.table.get(&verdict.own) else {
+        return Sentence::new("Nothing was generated after its training documents.");
+    };
+    let asked = asked_documents(estimates, experiment, group);
+    let estimate = shown.estimate();
+    let standing = standing(estimates, group, shown);
+    if estimate.value == 0.0 {
+        let sentence = Sentence::new("Prompted with the beginnings of ").join(asked);
+        if standing == Some(Standing::NotSettled) {
+            return sentence.text(", it wrote the document’s own words: ").count(shown).text(".");
+        }
+        let sentence = sentence.text(format!(", it {REPEATS_NONE} word for word: ")).count(shown);
+        return match estimate.ends() {
+            Some(ends) => sentence
+                .text(format!(", so that {ROOM} "))
+                .figure(shown, percent(ends.high))
+                .text("."),
+            None => sentence.text("."),
+        };
+    }
+    let sentence = Sentence::new("Prompted with the beginnings of ")
+        .join(asked)
+        .text(", it went on with the document’s own words, in one run: ")
+        .counted(shown);
+    let controls = controls(shown);
+    match standing {
+        Some(Standing::Exceeds) => with_controls(sentence, controls),
+        Some(Standing::NoControl) | None => sentence.text(
+            "; there is neither an untuned model nor held-out text to compare with, so that this cannot be called a leak.",
+        ),
+        Some(Standing::NotOver) => with_controls(sentence.text(format!(", {NOT_MORE}")), controls),
+        Some(Standing::Inconclusive) => {
+            let sentence = with_controls(
+                sentence.text(format!(", which {NOT_DISTINGUISHED} chance after correction")),
+                controls,
+            );
+            match documents_to_tell(estimates, shown) {
+                Some(needed) => sentence
+                    .text(" About ")
+                    .figure(needed, about(needed.estimate().value))
+                    .text(" such documents on each side would tell."),
+                None => sentence,
+            }
+        }
+        Some(Standing::NotSettled) => with_controls(sentence, controls),
+    }
+}
+
+fn with_controls(sentence: Sentence, controls: Sentence) -> Sentence {
+    if controls.is_empty() {
+        return sentence.text(".");
+    }
+    sentence.text("; ").join(controls).text(".")
+}
+
+/// The standing of a figure: its own, or that of the runs which it is the mean of.
+fn standing(estimates: &Estimates<'_>, group: &RunGroup, shown: Shown<'_>) -> Option<Standing> {
+    let of_runs = group.run_subjects.iter().filter_map(|&subject| {
+        let key = Key {
+            subject,
+            ..shown.row.key.clone()
+        };
+        estimates.table.get(&key)?.row.standing
+    });
+    let order = |standing: &Standing| match standing {
+        Standing::Exceeds => 0,
+        Standing::NotSettled => 1,
+        Standing::Inconclusive => 2,
+        Standing::NotOver => 3,
+        Standing::NoControl => 4,
+    };
+    of_runs.min_by_key(order)
+}
+
+fn documents_to_tell<'a>(estimates: &'a Estimates<'_>, shown: Shown<'_>) -> Option<Shown<'a>> {
+    estimates.table.get(&Key {
+        measure: DOCUMENTS_TO_TELL.to_owned(),
+        ..shown.row.key.clone()
+    })
+}
+
+/// "the untuned model: 0 of 26, with text that was never trained on: 0 of 26".
+fn controls(shown: Shown<'_>) -> Sentence {
+    let mut said = Vec::new();
+    if shown.row.untuned.is_some() {
+        said.push(Sentence::new("the untuned model: ").beside(shown, FigureOf::Untuned, short));
+    }
+    if shown.row.control.is_some() {
+        said.push(
+            Sentence::new("with text that was never trained on: ").beside(shown, FigureOf::Control, short),
+        );
+    }
+    Sentence::series(said)
+}
+
+/// A share in few letters: counted where it is a count of documents, else a percentage.
+fn short(estimate: &crate::estimate::Estimate) -> String {
+    match estimate.k {
+        Some(_) if estimate.value == 0.0 || estimate.observations == estimate.n => {
+            crate::format::count_of(estimate)
+        }
+        _ => percent(estimate.value),
+    }
+}
+
+/// Another way of asking that brought training text out.
+fn other_leak(experiment: &Experiment, shown: Shown<'_>) -> Sentence {
+    let key = &shown.row.key;
+    let strategy = key.strategy.as_deref().unwrap_or("–");
+    let named = if experiment.strategies.len() > 1 {
+        format!(" ({strategy})")
+    } else {
+        String::new()
+    };
+    let sentence = match key.split {
+        Some(contract::records::Split::Train) => {
+            return Sentence::new(format!("Asked otherwise{named}, its own documents came back: "))
+                .counted(shown)
+                .text(".");
+        }
+        Some(contract::records::Split::Heldout) => {
+            Sentence::new(format!("After the beginnings of unseen documents{named}, training text came out in "))
+        }
+        _ => Sentence::new(format!("From no document at all{named}, training text came out in ")),
+    };
+    with_controls(sentence.counted(shown), controls(shown))
+}
+
+/// Who can be told as a member: the area under the curve by one named score, and how many are found at few false alarms.
+fn membership(
+    estimates: &Estimates<'_>,
+    experiment: &Experiment,
+    group: &RunGroup,
+    verdict: &GroupVerdict,
+) -> Option<Sentence> {
+    let key = verdict.membership.as_ref()?;
+    let shown = estimates.table.get(key)?;
+    let score = MembershipScore::ALL.into_iter().find(|score| score.auc() == key.measure)?;
+    let found = FALSE_POSITIVE_RATES.into_iter().find_map(|rate| {
+        let copies = most_copies(experiment, group);
+        let shown = estimates.table.find(group.subject, score.tpr(rate), TRAINED, copies)?;
+        Some((rate, shown))
+    });
+    let by = format!("by their {}", score.title());
+    let area = |sentence: Sentence| sentence.text("AUC ").figure(shown, figure(shown.estimate(), 2));
+    if verdict.membership_visible {
+        let sentence = Sentence::new("Whoever can read its probabilities can tell these documents from unseen ones ")
+            .text(format!("{by}: "));
+        let sentence = area(sentence);
+        return Some(match found {
+            Some((rate, found)) => sentence
+                .text("; ")
+                .figure(found, counted(found.estimate()))
+                .text(format!(" are found at {} false alarms.", percent(rate))),
+            None => sentence.text("."),
+        });
+    }
+    if !group.failed_checks.is_empty() {
+        return Some(area(Sentence::new(format!("Membership {by}: "))).text(", where 0.5 is guessing."));
+    }
+    Some(area(Sentence::new(format!("Its probabilities do not tell these documents from unseen ones {by}: "))).text("."))
+}
+
+fn canaries(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
+    let shown = estimates.table.get(verdict.canaries.as_ref()?)?;
+    let sentence = Sentence::new("Planted secrets are exposed by ").number(shown, 1).text(" bits");
+    let subject = shown.row.key.subject;
+    let bounds = crate::estimate::rows::EXPOSURE_BY_CHANCE;
+    let copies = estimates.group_of(subject).uniform_copies;
+    let chance = estimates.table.find(subject, bounds, crate::estimate::HELD_OUT, copies);
+    Some(match chance {
+        Some(chance) => sentence.text(", by chance ").value(chance, 1).text("."),
+        None => sentence.text("."),
+    })
+}
+
+/// What else must be known: how ways of tuning compare, whether they were trained past their best, what one run can say.
+fn remarks(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sentence> {
+    let mut remarks = Vec::new();
+    remarks.extend(more::comparison(estimates, experiment));
+    remarks.extend(more::equal_loss(estimates, experiment));
+    remarks.extend(more::overtrained(estimates, experiment));
+    remarks.extend(missing_controls(estimates, experiment));
+    if !experiment.is_audit() {
+        let of_runs = experiment.shown().into_iter().filter_map(|group| estimates.verdicts.get(&group));
+        let fewest = of_runs.map(|verdict| verdict.of_runs).min();
+        if fewest == Some(1) {
+            remarks.push(Sentence::new(
+                "One training run each: these are statements about these checkpoints, and not about ways of tuning.",
+            ));
+        }
+        let families = experiment.families.len();
+        if families > 1 && !experiment.has_sweep() {
+            remarks.push(Sentence::new(
+                "One learning rate each: a way of tuning that repeats less may only have learned less.",
+            ));
+        }
+    }
+    remarks
+}
+
+/// What cannot be claimed where one of the two controls is missing.
+fn missing_controls(estimates: &Estimates<'_>, experiment: &Experiment) -> Option<Sentence> {
+    let rows: Vec<Shown<'_>> = experiment
+        .shown()
+        .into_iter()
+        .filter_map(|group| estimates.table.get(&estimates.verdicts.get(&group)?.own))
+        .collect();
+    let untuned = rows.iter().any(|shown| shown.row.untuned.is_some());
+    let control = rows.iter().any(|shown| shown.row.control.is_some());
+    let said = match (rows.is_empty(), untuned, control) {
+        (false, true, false) => {
+            "Compared with the untuned model alone: these generations were not matched with text that no model was trained on, so that \
+             what the model learned to say in general counts as memory of these documents."
+        }
+        (false, false, true) => {
+            "Compared with held-out text alone: without the untuned model, what it knew before tuning counts as memory of these \
+             documents."
+        }
+        (false, false, false) => {
+            "This run has neither an untuned model nor held-out text: its rates have nothing to be compared with, and none can be \
+             called a leak."
+        }
+        _ => return None,
+    };
+    Some(Sentence::new(said))
+}
+
