@@ -9,12 +9,13 @@ use maud::html;
 use measures::Interval;
 use report::estimate::figure::{Confidence, Estimate, IntervalKind, UnitOf};
 use report::estimate::passages::{AlignedPassage, LeakedDocument, Passage, PersonalDetails, PromptOf, Route};
+use report::findings::FigureOf;
 use report::page::advice::{self, Attack, Labels, Overtrained, RunFacts, next_steps, not_tried};
 use report::page::components::{
-    Cell, Column, Figure, FigureOf, Form, Layout, Row, Section, Table, contents, inline, print_rule, stacked,
+    Cell, Column, Figure, Form, Layout, Row, Section, Table, contents, inline, print_rule, stacked,
     visible,
 };
-use report::page::excerpt::{AlignedPassage, Excerpt, Mark, MarkedText, marked, redacted};
+use report::page::excerpt::{Excerpt, Mark, MarkedText, marked, redacted};
 use report::page::glossary::{GlossaryFacts, anchors, entries, entry_of};
 use report::page::passages::{Names, list};
 use report::plot::SeriesStyle;
@@ -52,7 +53,7 @@ fn figures_are_written_with_counts_intervals_and_bounds() {
         (&rate, Form::Rate, "81% (62–91%, 26 documents)"),
         (&loss, Form::Number(2), "4.93 (4.81–5.05)"),
         (&ceiling, Form::Number(1), "≥ 9.0"),
-        (&generations, Form::Count, "27 of 52 (52%, 38–66%, 26 documents)"),
+        (&generations, Form::Count, "27 of 52 generations, of 26 documents (52%, 38–66%)"),
         (&shown(3.0, None, None, 1), Form::Whole, "3"),
         (&less, Form::Points, "−81 points (−91 to −58)"),
         (&shown(0.042, None, None, 5), Form::Points, "+4.2 points"),
@@ -398,7 +399,7 @@ fn what_was_not_tried_follows_from_the_run() {
         has_scores: true,
         has_canaries: true,
         personal_details: Labels::Given,
-        non_members: 100,
+        non_members: Some(shown(100.0, None, None, 100)),
         seeds: 2,
         learning_rates: 2,
         copies: vec![1, 4],
@@ -426,7 +427,7 @@ fn what_was_not_tried_follows_from_the_run() {
         ),
         (
             RunFacts {
-                non_members: 99,
+                non_members: Some(shown(99.0, None, None, 99)),
                 ..all.clone()
             },
             "Members at 1% false alarms",
@@ -454,7 +455,7 @@ fn what_was_not_tried_follows_from_the_run() {
         ),
         (
             RunFacts {
-                skipped: Some((3, 9)),
+                skipped: Some((shown(6.0, None, None, 9), shown(9.0, None, None, 9))),
                 ..all.clone()
             },
             "Documents that could not be asked",
@@ -504,7 +505,7 @@ fn steps_are_advised_only_where_the_run_gives_reason() {
     let facts = RunFacts {
         overtrained: vec![Overtrained {
             method: "full <1e-3>".to_owned(),
-            best_epoch: Some(1.0),
+            best_epoch: Some(shown(1.0, None, None, 1)),
             at_best: shown(0.0, Some((0.0, 0.13)), Some(0.0), 26),
             at_end: shown(21.0 / 26.0, Some((0.62, 0.91)), Some(21.0), 26),
         }],
@@ -522,7 +523,7 @@ fn steps_are_advised_only_where_the_run_gives_reason() {
         ])
     );
     let html = advice::render(&steps).into_string();
-    assert!(html.contains("full &lt;1e-3&gt;: stop at epoch 1, "));
+    assert!(html.contains("full &lt;1e-3&gt;: stop at epoch <data class=\"f\" value=\"7\">1</data>, "));
     assert!(html.contains("<data class=\"f\" value=\"7\">21 of 26 (81%, 62–91%)</data>"));
     assert!(!html.contains("LoRA"));
 }

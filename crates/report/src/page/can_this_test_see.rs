@@ -3,7 +3,7 @@
 use contract::records::TextForm;
 use maud::{Markup, html};
 
-use super::components::{Cell, Column, Figure, Form, Layout, Row, Table, definitions, details, inline, inline_main, term, visible};
+use super::components::{Cell, Column, Figure, Form, Layout, Row, Table, code_in, definitions, details, inline, inline_main, term, visible};
 use super::glossary::anchors;
 use super::view::{View, copies_name};
 use crate::estimate::checks::{self, CheckStatus, FindingOfModels, Severity};
@@ -153,7 +153,7 @@ pub(super) fn banner(view: &View<'_>) -> Markup {
             @let severity = if blocks { super::components::Severity::Blocking } else { super::components::Severity::Notice };
             @let title = format!("{}: {}", if blocks { "Failed check" } else { "Warning" }, failure.title);
             (super::components::banner(severity, &title, &html! {
-                p { (message(&failure.finding.message)) " (" (visible(&listing(&failure.labels))) ")" }
+                p class="check" { (code_in(&failure.finding.message)) " (" (visible(&listing(&failure.labels))) ")" }
             }))
         }
     }
@@ -166,11 +166,11 @@ fn checks_made(view: &View<'_>) -> Markup {
     html! {
         @if passed + failed + missing > 0 {
             h3 { "Plausibility checks" }
-            p { (passed) " passed, " (failed) " failed, " (missing) " could not be made. Where one fails, nothing is concluded from a low rate." }
+            p class="check" { (passed) " passed, " (failed) " failed, " (missing) " could not be made. Where one fails, nothing is concluded from a low rate." }
             (details("What each check found", &html! {
-                ul { @for finding in &found { li {
+                ul class="check" { @for finding in &found { li {
                     strong { (finding.title) } ", " (visible(&listing(&finding.labels))) ": " (status_name(finding.finding.status)) ". "
-                    (message(&finding.finding.message))
+                    (code_in(&finding.finding.message))
                 } } }
             }))
         }
@@ -187,14 +187,5 @@ fn status_name(status: CheckStatus) -> &'static str {
         CheckStatus::Failed(Severity::Blocking) => "failed",
         CheckStatus::Failed(Severity::Warning) => "warning",
         CheckStatus::NotMade => "could not be made",
-    }
-}
-
-/// A message whose names of settings, between backticks, are set as code.
-pub(super) fn message(text: &str) -> Markup {
-    html! {
-        @for (number, part) in text.split('`').enumerate() {
-            @if number % 2 == 1 { code { (visible(part)) } } @else { (visible(part)) }
-        }
     }
 }

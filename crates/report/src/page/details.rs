@@ -9,6 +9,7 @@ use super::components::{Cell, Column, Figure, Form, Layout, Row, Table, details,
 use super::glossary::{Entry, entry_of};
 use super::view::{View, copies_name};
 use crate::estimate::{Experiment, Key, Shown};
+use crate::findings::Sentence;
 use crate::format::count;
 use crate::plot::{Axis, Draw, Plot, Point, Series};
 
@@ -218,7 +219,7 @@ fn over_training(view: &View<'_>, experiment: &Experiment) -> Markup {
         }
         let plot = Plot {
             id: format!("plot-training-{}-{index}", experiment.model.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")),
-            finding: measure,
+            finding: Sentence::new(measure),
             caption: "Over training, as logged.".to_owned(),
             across: Axis {
                 label: "epochs".to_owned(),

@@ -7,6 +7,7 @@ use super::glossary::anchors;
 use super::view::{View, copies_name};
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, non_members_needed};
 use crate::estimate::{Experiment, Measure, Slice, TRAINED};
+use crate::format::percent;
 
 /// Numbers of copies that have a column each; of more, the fewest, one between and the most.
 const MAX_COLUMNS: usize = 4;
@@ -66,12 +67,15 @@ fn columns<'v>(view: &'v View<'_>, experiment: &'v Experiment) -> Vec<Filled<'v>
     );
     let score = view.membership_score(experiment);
     let copies = experiment.most_copies();
-    let tpr = score.tpr(FALSE_POSITIVE_RATES[0]);
-    let has_tpr = experiment.shown().into_iter().any(|group| view.figure(group, &tpr, TRAINED, copies).is_some());
+    let measured = FALSE_POSITIVE_RATES.into_iter().find(|rate| {
+        let tpr = score.tpr(*rate);
+        experiment.shown().into_iter().any(|group| view.figure(group, &tpr, TRAINED, copies).is_some())
+    });
     let of_copies = copies.map_or(String::new(), |copies| format!("{}, ", copies_name(copies)));
-    if has_tpr {
+    if let Some(rate) = measured {
+        let tpr = score.tpr(rate);
         add(
-            Column::new("Members found at 1% false alarms")
+            Column::new(format!("Members found at {} false alarms", percent(rate)))
                 .with_help(format!("{of_copies}by {}", score.title()))
                 .with_term(anchors::FALSE_ALARMS),
             Box::new(find(tpr, TRAINED, copies, Form::Count, "not scored")),

@@ -5,11 +5,12 @@ use maud::{Markup, html};
 
 use super::advice::{self, Attack, ByCopies, Labels, LessLeaking, Overtrained, RunFacts};
 use super::components::Figure;
-use super::view::{View, capital};
+use super::view::View;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, LEVEL};
 use crate::estimate::passages::PersonalDetails;
 use crate::estimate::rows::{EPOCHS_TRAINED, NON_MEMBERS};
 use crate::estimate::{Experiment, HELD_OUT, Key, Measure, Shown, Standing, TRAINED, Verdict};
+use crate::findings::capital;
 use crate::read::WhichCheckpoint;
 
 pub(super) fn section(view: &View<'_>) -> Markup {
@@ -40,8 +41,7 @@ fn facts(view: &View<'_>) -> RunFacts {
         .iter()
         .flat_map(Experiment::every_group)
         .filter_map(|group| view.figure(group, NON_MEMBERS, HELD_OUT, None))
-        .map(|found| found.estimate.value as u64)
-        .max();
+        .max_by(|left, right| left.estimate.value.total_cmp(&right.estimate.value));
     RunFacts {
         is_audit: experiments.iter().any(Experiment::is_audit),
         strategies,
@@ -51,7 +51,7 @@ fn facts(view: &View<'_>) -> RunFacts {
         has_scores: any(&|group| estimates.held_out_loss(group).is_some() || view.figure(group, Measure::Loss, TRAINED, None).is_some()),
         has_canaries: any(&|group| view.figure(group, Measure::Exposure, TRAINED, None).is_some()),
         personal_details: labels(view),
-        non_members: non_members.unwrap_or(0),
+        non_members,
         seeds: estimates.groups.iter().map(|group| group.run_subjects.len()).max().unwrap_or(0),
         learning_rates: experiments
             .iter()
@@ -114,15 +114,13 @@ fn labels(view: &View<'_>) -> Labels {
     }
 }
 
-/// Training documents that gave no prompt, of all, in the first run.
-fn skipped(view: &View<'_>) -> Option<(u64, u64)> {
+/// Training documents that gave a prompt, and all of them, in the first run.
+fn skipped(view: &View<'_>) -> Option<(Figure, Figure)> {
     let subjects = view.estimates.groups.iter().map(|group| group.run_subjects[0]);
     let mut counted = subjects.filter_map(|subject| {
         let copies = view.estimates.group_of(subject).uniform_copies;
-        let find = |measure: &str| view.estimates.table.find(subject, measure, TRAINED, copies);
-        let (asked, all) = (find("documents_prompted")?, find("documents")?);
-        let (asked, all) = (asked.estimate().value as u64, all.estimate().value as u64);
-        Some((all.saturating_sub(asked), all))
+        let find = |measure: &str| view.estimates.table.find(subject, measure, TRAINED, copies).map(Figure::from);
+        find("documents_prompted").zip(find("documents"))
     });
     counted.next()
 }
@@ -147,7 +145,7 @@ fn overtrained(view: &View<'_>, experiment: &Experiment) -> Vec<Overtrained> {
             let epoch = view.figure(best, EPOCHS_TRAINED, TRAINED, None);
             is_less.then(|| Overtrained {
                 method: capital(&family.label),
-                best_epoch: epoch.map(|found| found.estimate.value),
+                best_epoch: epoch,
                 at_best: at_best.into(),
                 at_end: at_end.into(),
             })

@@ -121,7 +121,7 @@ fn notes(documents: &[LeakedDocument]) -> Markup {
 fn rows(documents: &[&LeakedDocument], before: usize, names: &dyn Names, is_redacted: bool) -> Markup {
     html! {
         @if !documents.is_empty() {
-            ol class="leaks" {
+            ol class="leaks passages" {
                 @for (index, document) in documents.iter().enumerate() {
                     li {
                         @if before + index < MAX_PASSAGES {

@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::components::{Figure, Form};
-use super::view::{View, capital, copies_name};
+use super::components::{Figure, Form, sentence};
+use super::view::{View, copies_name};
 use crate::estimate::rows::EPOCHS_TRAINED;
 use crate::estimate::{Experiment, Measure, TRAINED};
+use crate::findings::{Sentence, capital, over_copies, overtrained, usefulness};
 use crate::plot::{Axis, Draw, Plot, Point, ScaleKind, Series, SeriesStyle, Unit};
 use crate::read::WhichCheckpoint;
 
@@ -20,7 +21,11 @@ pub(super) fn section(view: &View<'_>) -> Markup {
         .iter()
         .filter_map(Plot::draw)
         .collect();
-        html! { @if !drawn.is_empty() { div class="plots" { @for plot in &drawn { (plot) } } } }
+        let useful = usefulness(view.estimates, experiment);
+        html! {
+            @if !drawn.is_empty() { div class="plots" { @for plot in &drawn { (plot) } } }
+            @if !useful.is_empty() { ul { @for one in &useful { li { (sentence(one)) } } } }
+        }
     })
 }
 
@@ -77,7 +82,7 @@ fn by_copies(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
     let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
     Plot {
         id: format!("plot-copies-{number}"),
-        finding: copies_finding(&series),
+        finding: together(over_copies(view.estimates, experiment), "What comes out, by copies."),
         caption: format!(
             "Share of training documents that the model goes on with word for word, by “{}”, by their copies in the training set; bars: 95% \
              intervals. Hollow: best checkpoint; filled: end of training.",
@@ -106,23 +111,22 @@ fn passes(view: &View<'_>, group: usize, copies: i32) -> String {
     match epochs {
         Some(epochs) => {
             let passes = format!("{:.1}", epochs * f64::from(copies));
-            format!("{}, {} passes", copies_name(copies), passes.trim_end_matches(".0"))
+            {
+                let passes = passes.trim_end_matches(".0");
+                format!("{}, {passes} {}", copies_name(copies), if passes == "1" { "pass" } else { "passes" })
+            }
         }
         None => copies_name(copies),
     }
 }
 
-/// The highest point, in words.
-fn copies_finding(series: &[Series]) -> String {
-    let points = series.iter().flat_map(|series| series.points.iter().map(move |point| (series, point)));
-    let highest = points
-        .filter(|(series, point)| !series.is_baseline && point.y.is_finite())
-        .max_by(|left, right| left.1.y.total_cmp(&right.1.y));
-    match highest {
-        Some((series, point)) if point.y > 0.0 => format!("The most comes out of {}: {} at {}.", series.label, point.shown, point.at),
-        Some(_) => "No tuned model goes on with any of its documents word for word.".to_owned(),
-        None => "Own documents by copies.".to_owned(),
+/// Sentences one after another, or else these words.
+fn together(sentences: Vec<Sentence>, otherwise: &str) -> Sentence {
+    let mut all = Sentence::default();
+    for (position, one) in sentences.into_iter().enumerate() {
+        all = if position > 0 { all.text(" ").join(one) } else { all.join(one) };
     }
+    if all.is_empty() { Sentence::new(otherwise) } else { all }
 }
 
 fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
@@ -177,7 +181,10 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
     let of_copies = copies.map_or(String::new(), |copies| format!(" with {}", copies_name(copies)));
     Plot {
         id: format!("plot-loss-{number}"),
-        finding: "Leakage against usefulness: further left fits unseen text better, further up repeats more.".to_owned(),
+        finding: together(
+            overtrained(view.estimates, experiment),
+            "Leakage against usefulness: further left fits unseen text better, further up repeats more.",
+        ),
         caption: format!(
             "Share of training documents{of_copies} that the model goes on with word for word, against its loss on unseen text. Hollow: \
              best checkpoint; filled: end of training."

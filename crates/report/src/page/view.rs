@@ -8,6 +8,7 @@ use super::components::{Figure, Form, chip, inline_main, visible};
 use super::passages::Names;
 use crate::estimate::rows::EPOCHS_TRAINED;
 use crate::estimate::{Estimates, Experiment, MembershipScore, RunGroup, Slice, TRAINED};
+use crate::findings::capital;
 use crate::plot::SeriesStyle;
 use crate::read::WhichCheckpoint;
 
@@ -154,15 +155,4 @@ pub(super) fn copies_name(copies: i32) -> String {
     } else {
         format!("{copies} copies")
     }
-}
-
-/// A label as a heading begins.
-pub(super) fn capital(label: &str) -> String {
-    let mut characters = label.chars();
-    let first = characters.next();
-    first
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(characters)
-        .collect()
 }
