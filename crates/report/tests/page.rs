@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{HOSTILE, Shape, Tuning, arguments, edit, write_run};
-use contract::records::{CoursePoint, PassageMatch, Sample, SampleVerdict, Split, SummaryRow, TrainingMetric};
+use contract::records::{
+    CoursePoint, PassageMatch, Sample, SampleVerdict, Split, SummaryRow, TrainingMetric,
+};
 use contract::{Error, Provenance, StageArguments, parquet};
 
 fn small() -> Shape {
@@ -80,12 +82,17 @@ fn figures(page: &str) -> Vec<(usize, &str, &str)> {
 
 /// The numbers of a text, without sign, each with its decimals.
 fn numbers(text: &str) -> Vec<(f64, i32)> {
-    let plain: String = text.chars().filter(|character| *character != '\u{202f}').collect();
+    let plain: String = text
+        .chars()
+        .filter(|character| *character != '\u{202f}')
+        .collect();
     plain
         .split(|character: char| !(character.is_ascii_digit() || character == '.'))
         .filter_map(|number| {
             let number = number.trim_matches('.');
-            let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len() as i32);
+            let decimals = number
+                .split_once('.')
+                .map_or(0, |(_, decimals)| decimals.len() as i32);
             Some((number.parse().ok()?, decimals))
         })
         .collect()
@@ -104,7 +111,12 @@ fn every_figure_shows_the_row_that_it_names() {
             _ => vec![Some(row.value), row.ci_low, row.ci_high, row.k],
         };
         let counts = [row.observations as f64, row.n as f64, row.runs as f64];
-        let allowed: Vec<f64> = quantities.into_iter().flatten().chain(counts).flat_map(|one| [one.abs(), one.abs() * 100.0]).collect();
+        let allowed: Vec<f64> = quantities
+            .into_iter()
+            .flatten()
+            .chain(counts)
+            .flat_map(|one| [one.abs(), one.abs() * 100.0])
+            .collect();
         for (number, decimals) in numbers(text) {
             let near = 0.5 * 10_f64.powi(-decimals) + 1e-9;
             let is_capped = (number == 99.9 && text.contains('%')) || (number == 0.1 && text.contains('<'));
@@ -127,7 +139,10 @@ fn text_from_outside_is_escaped_and_the_page_reaches_nowhere() {
     assert!(page.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;"));
     assert!(!page.contains("<script"), "no script, neither ours nor theirs");
     assert!(!page.contains('\0') && !page.contains('\u{202e}'));
-    assert_eq!(page.matches("<blockquote").count(), page.matches("</blockquote>").count());
+    assert_eq!(
+        page.matches("<blockquote").count(),
+        page.matches("</blockquote>").count()
+    );
     for reach in ["http:", "https:", "url(", "@import", "src=", "<link"] {
         assert!(!page.contains(reach), "{reach}");
     }
@@ -145,7 +160,11 @@ fn anchors_are_unique_and_every_link_has_one() {
     for link in inside {
         assert!(unique.contains(link), "{link}");
     }
-    assert_eq!(made.page.matches("<h2").count(), made.page.matches("<h2 id=").count(), "headings can be linked to");
+    assert_eq!(
+        made.page.matches("<h2").count(),
+        made.page.matches("<h2 id=").count(),
+        "headings can be linked to"
+    );
 }
 
 #[test]
@@ -155,26 +174,53 @@ fn every_plot_says_what_it_shows_and_has_a_table_and_every_table_a_caption() {
     assert!(plots.len() >= 2);
     for plot in plots {
         let plot = plot.split("</figure>").next().unwrap();
-        assert!(plot.contains("role=\"img\" aria-label=\"") && plot.contains("<table"), "{plot}");
+        assert!(
+            plot.contains("role=\"img\" aria-label=\"") && plot.contains("<table"),
+            "{plot}"
+        );
         assert!(!attributes(plot, "aria-label")[0].trim().is_empty());
     }
-    assert_eq!(made.page.matches("<table").count(), made.page.matches("<caption>").count());
+    assert_eq!(
+        made.page.matches("<table").count(),
+        made.page.matches("<caption>").count()
+    );
 }
 
 #[test]
 fn the_page_has_its_sections_in_order() {
     let made = made(&small());
     let expected = [
-        "tested", "answer", "key-figures", "test", "leaked", "why", "attackers", "next", "paper", "details", "glossary", "reproduce",
+        "tested",
+        "answer",
+        "key-figures",
+        "test",
+        "leaked",
+        "why",
+        "attackers",
+        "next",
+        "paper",
+        "details",
+        "glossary",
+        "reproduce",
     ];
-    let headings: Vec<&str> = made.page.split("<h2 id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let headings: Vec<&str> = made
+        .page
+        .split("<h2 id=\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
     assert_eq!(headings, expected);
 }
 
 #[test]
 fn every_leaked_document_is_listed_and_the_redacted_edition_has_no_word_of_it() {
     let made = made(&small());
-    let cells = ["cells/full-3e-4", "cells/full-3e-4/best", "cells/lora16-3e-3", "cells/lora16-3e-3/best"];
+    let cells = [
+        "cells/full-3e-4",
+        "cells/full-3e-4/best",
+        "cells/lora16-3e-3",
+        "cells/lora16-3e-3/best",
+    ];
     let mut emitted: BTreeSet<String> = BTreeSet::new();
     let mut words: BTreeMap<String, usize> = BTreeMap::new();
     for cell in cells {
@@ -182,22 +228,55 @@ fn every_leaked_document_is_listed_and_the_redacted_edition_has_no_word_of_it() 
         let verdicts: Vec<SampleVerdict> = parquet::read_all(&folder.join("verdicts.parquet")).unwrap();
         let matches: Vec<PassageMatch> = parquet::read_all(&folder.join("matches.parquet")).unwrap();
         let listed: BTreeSet<&str> = matches.iter().map(|found| found.doc_id.as_str()).collect();
-        let of_verdicts = verdicts.iter().flat_map(|verdict| verdict.emitted_doc_ids.iter().flatten());
-        emitted.extend(of_verdicts.filter(|doc_id| listed.contains(doc_id.as_str())).cloned());
+        let of_verdicts = verdicts
+            .iter()
+            .flat_map(|verdict| verdict.emitted_doc_ids.iter().flatten());
+        emitted.extend(
+            of_verdicts
+                .filter(|doc_id| listed.contains(doc_id.as_str()))
+                .cloned(),
+        );
         let samples: Vec<Sample> = parquet::read_all(&folder.join("samples.parquet")).unwrap();
-        for word in samples.iter().flat_map(|sample| sample.generation.split_whitespace()) {
+        for word in samples
+            .iter()
+            .flat_map(|sample| sample.generation.split_whitespace())
+        {
             *words.entry(word.to_owned()).or_default() += 1;
         }
     }
-    let leaked = made.page.split("id=\"leaked\"").nth(1).unwrap().split("</section>").next().unwrap();
+    let leaked = made
+        .page
+        .split("id=\"leaked\"")
+        .nth(1)
+        .unwrap()
+        .split("</section>")
+        .next()
+        .unwrap();
     assert!(!emitted.is_empty());
     for doc_id in &emitted {
-        assert!(leaked.contains(&format!("<span class=\"leak-id\"><code>{doc_id}</code>")), "{doc_id}");
+        assert!(
+            leaked.contains(&format!("<span class=\"leak-id\"><code>{doc_id}</code>")),
+            "{doc_id}"
+        );
     }
-    let redacted = made.redacted.split("id=\"leaked\"").nth(1).unwrap().split("</section>").next().unwrap();
-    let quotes: String = redacted.split("<blockquote").skip(1).map(|rest| rest.split("</blockquote>").next().unwrap()).collect();
+    let redacted = made
+        .redacted
+        .split("id=\"leaked\"")
+        .nth(1)
+        .unwrap()
+        .split("</section>")
+        .next()
+        .unwrap();
+    let quotes: String = redacted
+        .split("<blockquote")
+        .skip(1)
+        .map(|rest| rest.split("</blockquote>").next().unwrap())
+        .collect();
     let text: String = without_tags(&quotes);
-    let lettered: Vec<&String> = words.keys().filter(|word| word.chars().filter(|letter| letter.is_alphabetic()).count() > 3).collect();
+    let lettered: Vec<&String> = words
+        .keys()
+        .filter(|word| word.chars().filter(|letter| letter.is_alphabetic()).count() > 3)
+        .collect();
     assert!(!lettered.is_empty() && text.contains('█'));
     for word in lettered {
         assert!(!text.split_whitespace().any(|shown| shown == word), "{word}");
@@ -236,8 +315,16 @@ fn what_was_logged_over_training_is_drawn_with_its_figures() {
         extractable: Some(share),
         extraction_probability: Some(share),
     };
-    let course = [point(metrics[0].step, 0.25), point(metrics[metrics.len() - 1].step, 0.75)];
-    parquet::write_all(&cell.join("course.parquet"), &Provenance::new("extractor"), &course).unwrap();
+    let course = [
+        point(metrics[0].step, 0.25),
+        point(metrics[metrics.len() - 1].step, 0.75),
+    ];
+    parquet::write_all(
+        &cell.join("course.parquet"),
+        &Provenance::new("extractor"),
+        &course,
+    )
+    .unwrap();
     let (page, ..) = outputs(made.folder.path());
     let training = page.split("<summary>Over training</summary>").nth(1).unwrap();
     assert!(training.contains("extractable_over_training"));
@@ -251,10 +338,15 @@ fn the_same_run_gives_the_same_bytes_and_is_not_done_twice() {
     let done = |overrides: &[&str]| {
         let arguments = StageArguments {
             force: false,
-            overrides: overrides.iter().map(|&assignment| assignment.to_owned()).collect(),
+            overrides: overrides
+                .iter()
+                .map(|&assignment| assignment.to_owned())
+                .collect(),
             ..arguments(first.folder.path())
         };
-        report::report(&arguments, first.folder.path()).unwrap().up_to_date
+        report::report(&arguments, first.folder.path())
+            .unwrap()
+            .up_to_date
     };
     assert!(done(&[]));
     std::fs::remove_file(first.folder.path().join("report/report.html")).unwrap();
@@ -262,14 +354,19 @@ fn the_same_run_gives_the_same_bytes_and_is_not_done_twice() {
     assert!(!done(&["report.resamples=1200"]));
     assert!(!done(&[]));
     let verdicts = first.folder.path().join("cells/base/verdicts.parquet");
-    edit(&verdicts, |verdicts: &mut Vec<SampleVerdict>| verdicts[0].longest_match_chars += 1);
+    edit(&verdicts, |verdicts: &mut Vec<SampleVerdict>| {
+        verdicts[0].longest_match_chars += 1
+    });
     assert!(!done(&[]));
 }
 
 #[test]
 fn a_missing_file_names_the_command_that_makes_it() {
     let missing: [(&str, &str); 8] = [
-        ("cells/full-3e-4/best/verdicts.parquet", "best/samples.parquet --out "),
+        (
+            "cells/full-3e-4/best/verdicts.parquet",
+            "best/samples.parquet --out ",
+        ),
         ("cells/full-3e-4/best/matches.parquet", "plagiarism --config"),
         ("cells/full-3e-4/best/samples.parquet", "extractor --config"),
         ("cells/base/verdicts.parquet", "plagiarism --config"),
@@ -280,7 +377,13 @@ fn a_missing_file_names_the_command_that_makes_it() {
     ];
     for (file, command) in missing {
         let folder = tempfile::tempdir().unwrap();
-        write_run(folder.path(), &Shape { documents: 2, ..small() });
+        write_run(
+            folder.path(),
+            &Shape {
+                documents: 2,
+                ..small()
+            },
+        );
         std::fs::remove_file(folder.path().join(file)).unwrap();
         let error = report::report(&arguments(folder.path()), folder.path()).unwrap_err();
         let message = error.to_string();
@@ -298,7 +401,10 @@ fn files_that_do_not_belong_together_are_refused() {
             |verdicts, _| verdicts.iter_mut().for_each(|verdict| verdict.sample_id += 1),
             "no verdict on sample 0",
         ),
-        (|_, matches| matches[0].gen_end = 100_000, "does not lie in the generation"),
+        (
+            |_, matches| matches[0].gen_end = 100_000,
+            "does not lie in the generation",
+        ),
         (
             |_, matches| matches[0].doc_id = "elsewhere".to_owned(),
             "document elsewhere is in neither",
@@ -306,7 +412,13 @@ fn files_that_do_not_belong_together_are_refused() {
     ];
     for (change, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
-        write_run(folder.path(), &Shape { documents: 4, ..small() });
+        write_run(
+            folder.path(),
+            &Shape {
+                documents: 4,
+                ..small()
+            },
+        );
         let cell = folder.path().join("cells/full-3e-4");
         let (verdicts_file, matches_file) = (cell.join("verdicts.parquet"), cell.join("matches.parquet"));
         let mut verdicts = parquet::read_all(&verdicts_file).unwrap();
@@ -323,7 +435,13 @@ fn files_that_do_not_belong_together_are_refused() {
 #[test]
 fn the_program_ends_with_the_status_of_its_error() {
     let folder = tempfile::tempdir().unwrap();
-    write_run(folder.path(), &Shape { documents: 2, ..small() });
+    write_run(
+        folder.path(),
+        &Shape {
+            documents: 2,
+            ..small()
+        },
+    );
     let run = |extra: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_report"))
             .arg("--config")

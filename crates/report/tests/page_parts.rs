@@ -12,8 +12,7 @@ use report::estimate::passages::{AlignedPassage, LeakedDocument, Passage, Person
 use report::findings::FigureOf;
 use report::page::advice::{self, Attack, Labels, Overtrained, RunFacts, next_steps, not_tried};
 use report::page::components::{
-    Cell, Column, Figure, Form, Layout, Row, Section, Table, contents, inline, print_rule, stacked,
-    visible,
+    Cell, Column, Figure, Form, Layout, Row, Section, Table, contents, inline, print_rule, stacked, visible,
 };
 use report::page::excerpt::{Excerpt, Mark, MarkedText, marked, redacted};
 use report::page::glossary::{GlossaryFacts, anchors, entries, entry_of};
@@ -53,7 +52,11 @@ fn figures_are_written_with_counts_intervals_and_bounds() {
         (&rate, Form::Rate, "81% (62–91%, 26 documents)"),
         (&loss, Form::Number(2), "4.93 (4.81–5.05)"),
         (&ceiling, Form::Number(1), "≥ 9.0"),
-        (&generations, Form::Count, "27 of 52 generations, of 26 documents (52%, 38–66%)"),
+        (
+            &generations,
+            Form::Count,
+            "27 of 52 generations, of 26 documents (52%, 38–66%)",
+        ),
         (&shown(3.0, None, None, 1), Form::Whole, "3"),
         (&less, Form::Points, "−81 points (−91 to −58)"),
         (&shown(0.042, None, None, 5), Form::Points, "+4.2 points"),
@@ -73,7 +76,11 @@ fn figures_are_written_with_counts_intervals_and_bounds() {
         of: FigureOf::Untuned,
         ..rate
     };
-    assert!(inline(&of_untuned, Form::Count).into_string().starts_with("<data class=\"f\" value=\"7\" data-of=\"untuned\">"));
+    assert!(
+        inline(&of_untuned, Form::Count)
+            .into_string()
+            .starts_with("<data class=\"f\" value=\"7\" data-of=\"untuned\">")
+    );
     assert_eq!(
         stacked(&rate, Form::Count).into_string(),
         "<data class=\"f\" value=\"7\">21 of 26</data><data class=\"f ci\" value=\"7\">81% (62–91%)</data>"
@@ -316,7 +323,13 @@ fn redacted_text_keeps_its_shape_alone() {
     );
 }
 
-fn leaked(doc_id: &str, class: Verdict, kinds: &[&str], prompt: PromptOf, longest_chars: usize) -> LeakedDocument {
+fn leaked(
+    doc_id: &str,
+    class: Verdict,
+    kinds: &[&str],
+    prompt: PromptOf,
+    longest_chars: usize,
+) -> LeakedDocument {
     LeakedDocument {
         doc_id: doc_id.to_owned(),
         class,
@@ -379,7 +392,18 @@ fn all_leaked_documents_are_listed_the_most_severe_first() {
 
 #[test]
 fn the_redacted_edition_has_no_word_of_any_text() {
-    let html = list(&[leaked("named", Verdict::Verbatim, &["name"], PromptOf::OwnDocument, 55)], &OneModel, true).into_string();
+    let html = list(
+        &[leaked(
+            "named",
+            Verdict::Verbatim,
+            &["name"],
+            PromptOf::OwnDocument,
+            55,
+        )],
+        &OneModel,
+        true,
+    )
+    .into_string();
     for word in ["aunt", "Ottoline", "Zurich", "lives"] {
         assert!(!html.contains(word), "{word}");
     }

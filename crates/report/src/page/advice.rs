@@ -240,7 +240,10 @@ pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
             text: html! { "Nobody looked for personal details: read the passages." },
         }),
     }
-    if let Some((asked, all)) = facts.skipped.filter(|(asked, all)| asked.estimate.value < all.estimate.value) {
+    if let Some((asked, all)) = facts
+        .skipped
+        .filter(|(asked, all)| asked.estimate.value < all.estimate.value)
+    {
         open.push(Advice {
             title: "Documents that could not be asked",
             text: html! {

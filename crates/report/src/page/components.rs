@@ -61,7 +61,8 @@ impl Form {
     pub fn of_unit(unit: &str) -> Self {
         match unit {
             "share" => Self::Count,
-            "documents" | "canaries" | "generations" | "characters" | "count" | "passed" | "runs" | "tokens" => Self::Whole,
+            "documents" | "canaries" | "generations" | "characters" | "count" | "passed" | "runs"
+            | "tokens" => Self::Whole,
             "bits" | "epochs" => Self::Number(1),
             _ => Self::Number(2),
         }
@@ -100,7 +101,14 @@ impl Figure {
             Form::Number(decimals) => number(value, decimals),
             Form::Points => {
                 let points = points(value);
-                format!("{points} {}", if points == "+1" || points == "−1" { "point" } else { "points" })
+                format!(
+                    "{points} {}",
+                    if points == "+1" || points == "−1" {
+                        "point"
+                    } else {
+                        "points"
+                    }
+                )
             }
         };
         bounded(&self.estimate, text)
@@ -138,7 +146,11 @@ impl Figure {
             return counted(&self.estimate);
         }
         match self.detail(form) {
-            Some(detail) => format!("{} ({})", self.main(form), detail.replace(" (", ", ").replace(')', "")),
+            Some(detail) => format!(
+                "{} ({})",
+                self.main(form),
+                detail.replace(" (", ", ").replace(')', "")
+            ),
             None => self.main(form),
         }
     }

@@ -32,7 +32,10 @@ pub(super) fn section(view: &View<'_>, heading: &Heading) -> Markup {
         entries.push((html! { "Training data" }, corpus_entry(corpus)));
     }
     for prompting in &estimates.facts.prompting {
-        entries.push((html! { "Prompts" }, prompts(prompting, estimates.facts.prompting.len() > 1)));
+        entries.push((
+            html! { "Prompts" },
+            prompts(prompting, estimates.facts.prompting.len() > 1),
+        ));
     }
     entries.push((
         html! { "Report" },

@@ -33,4 +33,3 @@ pub(super) fn section(view: &View<'_>) -> Markup {
         }
     }
 }
-

@@ -60,7 +60,10 @@ pub trait Names {
 pub fn list(documents: &[LeakedDocument], names: &dyn Names, is_redacted: bool) -> Markup {
     let mut sorted: Vec<&LeakedDocument> = documents.iter().collect();
     sorted.sort_by(|left, right| left.severity().cmp(&right.severity()));
-    let word_for_word = sorted.iter().take_while(|document| document.class == Verdict::Verbatim).count();
+    let word_for_word = sorted
+        .iter()
+        .take_while(|document| document.class == Verdict::Verbatim)
+        .count();
     let (verbatim, other) = sorted.split_at(word_for_word);
     html! {
         @if verbatim.is_empty() {

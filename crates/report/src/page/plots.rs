@@ -12,7 +12,11 @@ use crate::read::WhichCheckpoint;
 
 pub(super) fn section(view: &View<'_>) -> Markup {
     view.by_experiment(|experiment| {
-        let number = view.estimates.experiments.iter().position(|other| std::ptr::eq(other, experiment));
+        let number = view
+            .estimates
+            .experiments
+            .iter()
+            .position(|other| std::ptr::eq(other, experiment));
         let number = number.unwrap_or_default() + 1;
         let drawn: Vec<Markup> = [
             by_copies(view, experiment, number),
@@ -47,11 +51,21 @@ fn point(x: Option<f64>, found: &Figure, at: String, is_hollow: bool) -> Point {
 
 /// The groups that a plot shows, by what it names them: the untuned model, and each family at its chosen learning rate.
 fn lines(view: &View<'_>, experiment: &Experiment) -> Vec<(String, SeriesStyle, bool, Vec<usize>)> {
-    let mut lines = vec![("Untuned".to_owned(), SeriesStyle::UNTUNED, false, experiment.untuned.clone())];
+    let mut lines = vec![(
+        "Untuned".to_owned(),
+        SeriesStyle::UNTUNED,
+        false,
+        experiment.untuned.clone(),
+    )];
     for family in &experiment.families {
         let rate = &family.rates[family.chosen];
         let label = capital(&family.label);
-        let style = rate.last.first().or(rate.best.first()).map(|group| view.style(*group)).unwrap_or_default();
+        let style = rate
+            .last
+            .first()
+            .or(rate.best.first())
+            .map(|group| view.style(*group))
+            .unwrap_or_default();
         if !rate.best.is_empty() {
             lines.push((format!("{label}, best"), style, true, rate.best.clone()));
         }
@@ -62,27 +76,40 @@ fn lines(view: &View<'_>, experiment: &Experiment) -> Vec<(String, SeriesStyle, 
 
 fn by_copies(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
     let measure = Measure::OwnVerbatim;
-    let series = lines(view, experiment).into_iter().map(|(label, style, is_hollow, groups)| {
-        let points = groups.iter().flat_map(|&group| {
-            let copies: Vec<i32> = view.group(group).uniform_copies.map_or(experiment.copies.clone(), |copies| vec![copies]);
-            copies.into_iter().filter_map(move |copies| {
-                let found = view.figure(group, measure, experiment.seen(), Some(copies))?;
-                Some(point(Some(f64::from(copies)), &found, passes(view, group, copies), is_hollow))
-            })
+    let series = lines(view, experiment)
+        .into_iter()
+        .map(|(label, style, is_hollow, groups)| {
+            let points = groups.iter().flat_map(|&group| {
+                let copies: Vec<i32> = view
+                    .group(group)
+                    .uniform_copies
+                    .map_or(experiment.copies.clone(), |copies| vec![copies]);
+                copies.into_iter().filter_map(move |copies| {
+                    let found = view.figure(group, measure, experiment.seen(), Some(copies))?;
+                    Some(point(
+                        Some(f64::from(copies)),
+                        &found,
+                        passes(view, group, copies),
+                        is_hollow,
+                    ))
+                })
+            });
+            Series {
+                is_baseline: style == SeriesStyle::UNTUNED,
+                panel: Some(label.trim_end_matches(", best").to_owned()),
+                label,
+                style,
+                draw: Draw::LineAndPoints,
+                points: points.collect(),
+            }
         });
-        Series {
-            is_baseline: style == SeriesStyle::UNTUNED,
-            panel: Some(label.trim_end_matches(", best").to_owned()),
-            label,
-            style,
-            draw: Draw::LineAndPoints,
-            points: points.collect(),
-        }
-    });
     let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
     Plot {
         id: format!("plot-copies-{number}"),
-        finding: together(over_copies(view.estimates, experiment), "What comes out, by copies."),
+        finding: together(
+            over_copies(view.estimates, experiment),
+            "What comes out, by copies.",
+        ),
         caption: format!(
             "Share of training documents that the model goes on with word for word, by “{}”, by their copies in the training set; bars: 95% \
              intervals. Hollow: best checkpoint; filled: end of training.",
@@ -107,13 +134,19 @@ fn by_copies(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
 
 /// Copies and, where they are known, passes.
 fn passes(view: &View<'_>, group: usize, copies: i32) -> String {
-    let epochs = view.figure(group, EPOCHS_TRAINED, TRAINED, None).map(|found| found.estimate.value);
+    let epochs = view
+        .figure(group, EPOCHS_TRAINED, TRAINED, None)
+        .map(|found| found.estimate.value);
     match epochs {
         Some(epochs) => {
             let passes = format!("{:.1}", epochs * f64::from(copies));
             {
                 let passes = passes.trim_end_matches(".0");
-                format!("{}, {passes} {}", copies_name(copies), if passes == "1" { "pass" } else { "passes" })
+                format!(
+                    "{}, {passes} {}",
+                    copies_name(copies),
+                    if passes == "1" { "pass" } else { "passes" }
+                )
             }
         }
         None => copies_name(copies),
@@ -124,9 +157,17 @@ fn passes(view: &View<'_>, group: usize, copies: i32) -> String {
 fn together(sentences: Vec<Sentence>, otherwise: &str) -> Sentence {
     let mut all = Sentence::default();
     for (position, one) in sentences.into_iter().enumerate() {
-        all = if position > 0 { all.text(" ").join(one) } else { all.join(one) };
+        all = if position > 0 {
+            all.text(" ").join(one)
+        } else {
+            all.join(one)
+        };
     }
-    if all.is_empty() { Sentence::new(otherwise) } else { all }
+    if all.is_empty() {
+        Sentence::new(otherwise)
+    } else {
+        all
+    }
 }
 
 fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
@@ -139,14 +180,25 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
             Some(WhichCheckpoint::Last) => "end of training",
             None => "",
         };
-        let rate = view.group(group).method.learning_rate.map(|rate| format!("learning rate {rate:e}"));
-        let name: Vec<String> = [rate, Some(checkpoint.to_owned()).filter(|name| !name.is_empty())].into_iter().flatten().collect();
+        let rate = view
+            .group(group)
+            .method
+            .learning_rate
+            .map(|rate| format!("learning rate {rate:e}"));
+        let name: Vec<String> = [rate, Some(checkpoint.to_owned()).filter(|name| !name.is_empty())]
+            .into_iter()
+            .flatten()
+            .collect();
         Some(Point {
             across: Some((loss.text(Form::Number(2)), loss.row)),
             ..point(Some(loss.estimate.value), &found, name.join(", "), is_hollow)
         })
     };
-    let untuned: Vec<Point> = experiment.untuned.iter().filter_map(|&group| at(group, false)).collect();
+    let untuned: Vec<Point> = experiment
+        .untuned
+        .iter()
+        .filter_map(|&group| at(group, false))
+        .collect();
     let mut series = vec![Series {
         label: "Untuned".to_owned(),
         style: SeriesStyle::UNTUNED,
@@ -159,9 +211,18 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
         let label = capital(&family.label);
         for (index, rate) in family.rates.iter().enumerate() {
             let is_chosen = index == family.chosen;
-            let groups = rate.best.iter().map(|group| (*group, true)).chain(rate.last.iter().map(|group| (*group, false)));
+            let groups = rate
+                .best
+                .iter()
+                .map(|group| (*group, true))
+                .chain(rate.last.iter().map(|group| (*group, false)));
             let points: Vec<Point> = groups.filter_map(|(group, is_best)| at(group, is_best)).collect();
-            let style = rate.last.first().or(rate.best.first()).map(|group| view.style(*group)).unwrap_or_default();
+            let style = rate
+                .last
+                .first()
+                .or(rate.best.first())
+                .map(|group| view.style(*group))
+                .unwrap_or_default();
             let name = rate
                 .last
                 .first()
@@ -170,7 +231,11 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
             series.push(Series {
                 label: name,
                 style,
-                draw: if is_chosen || points.len() > 1 { Draw::LineAndPoints } else { Draw::Points },
+                draw: if is_chosen || points.len() > 1 {
+                    Draw::LineAndPoints
+                } else {
+                    Draw::Points
+                },
                 panel: Some(label.clone()),
                 points,
                 ..Series::default()

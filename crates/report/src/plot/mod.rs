@@ -288,7 +288,14 @@ impl Plot {
         let y_ticks = up.ticks(&self.up, self.values(|point| Some(point.y)));
         let names = title.is_none().then(|| self.names(shown));
         let title_lines = title.map_or_else(Vec::new, |name| wrapped(name, TITLE_CHARACTERS));
-        let frame = self.frame(names.as_deref(), title_lines.len(), shown.len(), &y_ticks, across, up);
+        let frame = self.frame(
+            names.as_deref(),
+            title_lines.len(),
+            shown.len(),
+            &y_ticks,
+            across,
+            up,
+        );
         let x_ticks = frame.across.ticks(&self.across, self.values(|point| point.x));
         let label = match title {
             None => format!("{} {}", self.finding, self.caption),
@@ -366,7 +373,11 @@ impl Plot {
             up,
         };
         // Series at the same value stand beside each other, and none over the edge.
-        let inset = if self.across.ticks_at_values { 8.0 + DODGE * beside as f64 / 2.0 } else { 12.0 };
+        let inset = if self.across.ticks_at_values {
+            8.0 + DODGE * beside as f64 / 2.0
+        } else {
+            12.0
+        };
         let first = left + inset + if self.across.aside.is_some() { ASIDE } else { 0.0 };
         frame.across = across.between(first, (right - inset).max(first + 1.0));
         frame.top = 28.0 + title_lines as f64 * (LINE + 1.0) + self.reference_rows(&frame) * LINE;
