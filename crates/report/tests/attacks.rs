@@ -72,11 +72,7 @@ fn row<'a>(made: &'a Made, strategy: &str, measure: &str, copies: Option<i32>) -
         method: None,
         checkpoint: None,
         measure,
-        split: Some(if copies.is_some() {
-            Split::Train
-        } else {
-            Split::None
-        }),
+        split: Some(if copies.is_some() { Split::Train } else { Split::None }),
         strategy: Some(strategy),
         copies,
         against: None,
@@ -113,20 +109,12 @@ fn a_strategy_is_set_beside_sampling_with_what_it_costs() {
     let made = make(folder.path());
     // One document: the eight generations are not eight observations of how often documents come back.
     let capitals = row(&made, "in capitals", "own_verbatim", Some(16));
-    assert_eq!(
-        (capitals.value, capitals.k, capitals.observations),
-        (0.25, Some(2.0), 8)
-    );
+    assert_eq!((capitals.value, capitals.k, capitals.observations), (0.25, Some(2.0), 8));
     assert_eq!((capitals.n, capitals.n_of.as_str()), (1, "documents"));
     assert_eq!(row(&made, "in capitals", "tokens_read", Some(16)).value, 80.0);
     // Sampling tells nothing of its cost here.
     let told = |row: &&SummaryRow| row.measure == "tokens_read";
-    assert!(
-        made.rows
-            .iter()
-            .filter(told)
-            .all(|row| row.strategy.as_deref() == Some("in capitals"))
-    );
+    assert!(made.rows.iter().filter(told).all(|row| row.strategy.as_deref() == Some("in capitals")));
     // The strategy that found most is named, and that it is a maximum.
     let largest = made.one(Wanted {
         cell: Some(CELL),
@@ -138,10 +126,7 @@ fn a_strategy_is_set_beside_sampling_with_what_it_costs() {
         copies: Some(16),
         against: None,
     });
-    assert_eq!(
-        (largest.value, largest.verdict.as_deref()),
-        (0.25, Some("in capitals"))
-    );
+    assert_eq!((largest.value, largest.verdict.as_deref()), (0.25, Some("in capitals")));
     assert_eq!((largest.ci_low, largest.untuned), (None, Some(0.0)));
 }
 

@@ -105,10 +105,7 @@ fn memorization_counts_the_document_that_comes_out_by_its_own_copies() {
         for measure in ["verbatim", "training_text_emitted"] {
             let row = row(&made, measure, split, Some("greedy"));
             assert_eq!(row.value, found / f64::from(of), "{measure} {split:?}");
-            assert_eq!(
-                (row.k, row.observations, row.n),
-                (Some(found), of.into(), of.into())
-            );
+            assert_eq!((row.k, row.observations, row.n), (Some(found), of.into(), of.into()));
         }
     }
     // What is shared with any document is never told apart by the prompt's copies.
@@ -137,13 +134,8 @@ fn memorization_counts_the_document_that_comes_out_by_its_own_copies() {
     );
     assert_eq!(sampled.value, 0.0);
 
-    let shown = [
-        "own text, 1×",
-        "own text, 4×",
-        "own text, 16×",
-        "any text, unseen prompts",
-    ]
-    .map(|heading| made.shown("Full", heading));
+    let shown = ["own text, 1×", "own text, 4×", "own text, 16×", "any text, unseen prompts"]
+        .map(|heading| made.shown("Full", heading));
     assert_eq!(shown, ["0 of 8", "2 of 8", "0 of 8", "2 of 8"]);
 }
 
@@ -163,10 +155,7 @@ fn files_without_an_own_class_have_it_where_the_best_document_is_the_prompts() {
     });
     let made = make(folder.path());
     assert_eq!(
-        (
-            at(&made, "own_verbatim", 16).value,
-            at(&made, "own_verbatim", 16).n
-        ),
+        (at(&made, "own_verbatim", 16).value, at(&made, "own_verbatim", 16).n),
         (0.125, 8)
     );
     assert_eq!(
@@ -260,20 +249,15 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
     assert_eq!(row(&made, "text_chars", Split::Train, None).value, trained);
     assert_eq!(row(&made, "text_chars", Split::Heldout, None).value, held_out);
     assert_eq!(
-        row(&made, "text_chars_without_near_duplicates", Split::Heldout, None).value,
+        row(&made, "text_chars_without_near_duplicates", Split::Heldout, None)
+            .value,
         apart
     );
     assert_eq!(row(&made, "near_duplicates", Split::Heldout, None).value, 1.0);
     // Without the near-duplicate one of eight is left.
     for measure in ["control_verbatim", "control_any"] {
-        assert_eq!(
-            (at(&made, measure, 16).value, at(&made, measure, 16).n),
-            (0.25, 8)
-        );
-        assert_eq!(
-            row(&made, measure, Split::Train, Some("greedy")).value,
-            2.0 / 24.0
-        );
+        assert_eq!((at(&made, measure, 16).value, at(&made, measure, 16).n), (0.25, 8));
+        assert_eq!(row(&made, measure, Split::Train, Some("greedy")).value, 2.0 / 24.0);
         let name = format!("{measure}_without_near_duplicates");
         assert_eq!(at(&made, &name, 16).value, 0.125);
     }
@@ -294,19 +278,14 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
     // documents against none: 1/2⁵.
     let own = at(&made, "own_verbatim", 16);
     let interval = binomial_mid_p(1, 8).unwrap();
-    assert_eq!(
-        (own.value, own.untuned, own.control),
-        (0.75, Some(0.0), Some(0.125))
-    );
-    assert_eq!(
-        own.control_low.zip(own.control_high),
-        Some((interval.low, interval.high))
-    );
+    assert_eq!((own.value, own.untuned, own.control), (0.75, Some(0.0), Some(0.125)));
+    assert_eq!(own.control_low.zip(own.control_high), Some((interval.low, interval.high)));
     assert!((own.p_value.unwrap() - 1.0 / 32.0).abs() < 1e-12, "{own:?}");
     let (_, paragraph) = made.answer("full", None);
     assert!(
-        paragraph
-            .contains("the untuned model for 0 of 8 and text that was never trained on matches in 1 of 8"),
+        paragraph.contains(
+            "the untuned model for 0 of 8 and text that was never trained on matches in 1 of 8"
+        ),
         "{paragraph}"
     );
 }
@@ -337,9 +316,7 @@ fn training_text_after_unseen_prompts_is_a_finding_and_no_control() {
     let (word, paragraph) = made.answer("full", None);
     assert_eq!(word, "leaks");
     assert!(
-        paragraph.contains(
-            "After the beginnings of unseen documents (greedy), training text came out in 40 of 40"
-        ),
+        paragraph.contains("After the beginnings of unseen documents (greedy), training text came out in 40 of 40"),
         "{paragraph}"
     );
 }
@@ -388,12 +365,7 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         assert_eq!(of("validation_loss", Split::Heldout, None, None), validation);
     }
     let untuned = |row: &&SummaryRow| row.cell.as_deref() == Some("base");
-    assert!(
-        made.rows
-            .iter()
-            .filter(untuned)
-            .all(|row| row.checkpoint.is_none())
-    );
+    assert!(made.rows.iter().filter(untuned).all(|row| row.checkpoint.is_none()));
     // There is one training log, which is told of the end of training.
     let logged = |row: &&SummaryRow| row.cell.as_deref() == Some(FULL) && row.epoch.is_some();
     let logged: Vec<&SummaryRow> = made.rows.iter().filter(logged).collect();
@@ -404,11 +376,7 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         ("Full, best", ["0 of 16", "2.00"]),
         ("Full, last", ["10 of 16", "3.00"]),
     ] {
-        assert_eq!(
-            headings.map(|heading| made.shown(label, heading)),
-            shown,
-            "{label}"
-        );
+        assert_eq!(headings.map(|heading| made.shown(label, heading)), shown, "{label}");
     }
     let labels: Vec<&str> = made
         .terminal
@@ -419,24 +387,13 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         .collect();
     assert_eq!(
         labels,
-        [
-            "tuning",
-            "Untuned",
-            "Full, best",
-            "LoRA, best",
-            "Full, last",
-            "LoRA, last"
-        ]
+        ["tuning", "Untuned", "Full, best", "LoRA, best", "Full, last", "LoRA, last"]
     );
     assert_eq!(made.answer("full", Some("best")).0, "nothing found");
     assert_eq!(made.answer("full", Some("last")).0, "leaks");
     // The strongest verdict leads.
     assert_eq!(made.verdicts()[0]["checkpoint"], "last");
-    assert!(
-        made.terminal.starts_with("Full, last: leaks."),
-        "{}",
-        made.terminal
-    );
+    assert!(made.terminal.starts_with("Full, last: leaks."), "{}", made.terminal);
 }
 
 #[test]
@@ -459,10 +416,7 @@ fn the_learning_rate_is_chosen_by_validation_documents() {
         });
     }
     let made = make(folder.path());
-    assert_eq!(
-        made.shown("Full, learning rate 1e-3", "loss, unseen text"),
-        "2.50"
-    );
+    assert_eq!(made.shown("Full, learning rate 1e-3", "loss, unseen text"), "2.50");
     assert!(!made.terminal.contains("learning rate 3e-4"), "{}", made.terminal);
     // Both are in the table of estimates.
     let losses: Vec<(Option<f64>, f64)> = made
@@ -509,12 +463,7 @@ fn similarities_are_compared_over_equally_many_sentences_and_missing_ones_counte
     let without = row(&made, "without_sentence", Split::Train, Some("greedy"));
     assert_eq!((without.value, without.n), (0.25, 24));
     // Where not all pairs of sentences were compared, a similarity is a lower bound.
-    for measure in [
-        "max_similarity",
-        "comparable_similarity",
-        "own_similarity",
-        "heldout_similarity",
-    ] {
+    for measure in ["max_similarity", "comparable_similarity", "own_similarity", "heldout_similarity"] {
         let found = row(&made, measure, Split::Train, Some("greedy"));
         assert!(found.at_least, "{measure}");
         let untuned = Wanted {
@@ -532,19 +481,10 @@ fn similarities_are_compared_over_equally_many_sentences_and_missing_ones_counte
     assert!(!without.at_least);
     // As many sentences of training text, beside the untuned model's and those of held-out text.
     let comparable = row(&made, "comparable_similarity", Split::Train, Some("greedy"));
-    assert!(
-        (comparable.control.unwrap() - 0.25).abs() < 1e-6,
-        "{comparable:?}"
-    );
-    assert!(
-        (comparable.untuned.unwrap() - 0.15).abs() < 1e-6,
-        "{comparable:?}"
-    );
+    assert!((comparable.control.unwrap() - 0.25).abs() < 1e-6, "{comparable:?}");
+    assert!((comparable.untuned.unwrap() - 0.15).abs() < 1e-6, "{comparable:?}");
     // A maximum over all of the training text has no such control.
-    assert_eq!(
-        row(&made, "max_similarity", Split::Train, Some("greedy")).control,
-        None
-    );
+    assert_eq!(row(&made, "max_similarity", Split::Train, Some("greedy")).control, None);
 }
 
 #[test]
@@ -662,20 +602,13 @@ fn a_run_of_canaries_apart_gives_exposure_and_no_rate() {
     });
     let made = make(folder.path());
     // One training run, which has its rates from one cell and its exposure from the other.
-    assert!(
-        made.rows
-            .iter()
-            .all(|row| row.cell.as_deref() != Some("full-canaries"))
-    );
+    assert!(made.rows.iter().all(|row| row.cell.as_deref() != Some("full-canaries")));
     assert_eq!(made.verdicts().len(), 1);
     assert_eq!(at(&made, "own_verbatim", 16).value, 0.0);
     let exposure = one(&made, "exposure", Split::Train, None, Some(16));
     let expected = f64::midpoint(2.25_f64.log2(), 9_f64.log2());
     assert!((exposure.value - expected).abs() < 1e-9, "{exposure:?}");
-    assert_eq!(
-        row(&made, "exposure_highest", Split::Heldout, None).value,
-        9_f64.log2()
-    );
+    assert_eq!(row(&made, "exposure_highest", Split::Heldout, None).value, 9_f64.log2());
     assert_eq!(made.shown("Full", "own text, 16×"), "0 of 8");
     // Of the cell with canaries only what it says of canaries is checked.
     let checks = made.json["checks"].as_array().unwrap().iter();
@@ -799,10 +732,7 @@ fn personal_details_are_those_of_the_passage_that_the_class_rests_on() {
     let made = make(folder.path());
     // A count, of which nobody knows how many there are.
     let details = row(&made, "personal_details", Split::Train, Some("greedy"));
-    assert_eq!(
-        (details.k, details.ci_low, details.ci_high),
-        (Some(0.0), None, None)
-    );
+    assert_eq!((details.k, details.ci_low, details.ci_high), (Some(0.0), None, None));
     assert_eq!(
         row(&made, "verbatim", Split::Train, Some("greedy")).value,
         1.0 / 24.0

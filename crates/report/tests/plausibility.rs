@@ -118,10 +118,7 @@ fn result<'a>(made: &'a Made, cell: &str, check: &str) -> Option<(&'a str, &'a s
     let mut found = checks.filter(|found| found["cell"] == cell && found["check"] == check);
     let result = found.next()?;
     assert!(found.next().is_none(), "{check} twice");
-    Some((
-        result["status"].as_str().unwrap(),
-        result["message"].as_str().unwrap(),
-    ))
+    Some((result["status"].as_str().unwrap(), result["message"].as_str().unwrap()))
 }
 
 fn status<'a>(made: &'a Made, cell: &str, check: &str) -> Option<&'a str> {
@@ -141,10 +138,7 @@ fn value(made: &Made, cell: &str, check: &str) -> Option<f64> {
 /// The phrases of the all-clear that a reader of the verdicts and of the terminal reads.
 fn all_clears(made: &Made) -> Vec<&'static str> {
     let read = made.read();
-    ALL_CLEAR
-        .into_iter()
-        .filter(|phrase| read.contains(phrase))
-        .collect()
+    ALL_CLEAR.into_iter().filter(|phrase| read.contains(phrase)).collect()
 }
 
 /// The verdict on the audited model, and why.
@@ -196,10 +190,7 @@ fn check(case: &Case) {
             assert_eq!(all_clears(&made), [""; 0], "{context}");
             let (word, paragraph) = answer(&made);
             assert_ne!(word, "nothing found", "{context}");
-            assert!(
-                paragraph.contains("To be settled first: "),
-                "{context}: {paragraph}"
-            );
+            assert!(paragraph.contains("To be settled first: "), "{context}: {paragraph}");
         }
         "warning" => assert!(told, "{context}: {}", made.terminal),
         _ => assert!(!told, "{context}: {}", made.terminal),
@@ -215,12 +206,7 @@ fn a_run_that_is_as_it_should_be_passes_and_has_its_all_clear() {
             "text_form" | "corpus_read" => "not made",
             _ => "passed",
         };
-        assert_eq!(
-            status(&made, AUDITED, check.name),
-            Some(expected),
-            "{}",
-            check.name
-        );
+        assert_eq!(status(&made, AUDITED, check.name), Some(expected), "{}", check.name);
     }
     // Of the untuned model only what it says is checked.
     assert_eq!(status(&made, "base", "finite"), Some("passed"));
@@ -228,11 +214,7 @@ fn a_run_that_is_as_it_should_be_passes_and_has_its_all_clear() {
     let (word, paragraph) = answer(&made);
     assert_eq!(word, "nothing found");
     assert!(paragraph.contains("nothing was found"), "{paragraph}");
-    for phrase in [
-        "nothing was found",
-        "repeated none of them",
-        "the true rate may still be as high as",
-    ] {
+    for phrase in ["nothing was found", "repeated none of them", "the true rate may still be as high as"] {
         assert!(all_clears(&made).contains(&phrase), "{phrase}: {}", made.terminal);
     }
     assert!(!made.terminal.contains("plausibility checks"));
@@ -299,8 +281,7 @@ fn training_text_that_tuning_did_not_make_likelier_is_named() {
 
 #[test]
 fn a_low_rate_of_text_that_nobody_could_check_says_so() {
-    let unchecked =
-        "Whether this is the text that it was tuned on, in the form of its training, could not be checked.";
+    let unchecked = "Whether this is the text that it was tuned on, in the form of its training, could not be checked.";
     let with = |change: fn(&mut Shape)| {
         let mut shape = shape();
         change(&mut shape);
@@ -1064,9 +1045,7 @@ fn a_report_that_is_up_to_date_still_tells_of_failed_checks() {
     let again = report::report(&arguments, folder.path()).unwrap();
     assert!(again.up_to_date);
     assert!(
-        again
-            .table
-            .contains("audited model: no repetition found, membership visible"),
+        again.table.contains("audited model: no repetition found, membership visible"),
         "{}",
         again.table
     );

@@ -897,10 +897,7 @@ impl Made {
 
     /// Everything that a reader of the verdicts and of the terminal reads, in one line.
     pub fn read(&self) -> String {
-        let paragraphs = self
-            .verdicts()
-            .iter()
-            .map(|verdict| verdict["paragraph"].as_str().unwrap());
+        let paragraphs = self.verdicts().iter().map(|verdict| verdict["paragraph"].as_str().unwrap());
         let all: Vec<&str> = paragraphs.chain([self.terminal.as_str()]).collect();
         all.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
     }
@@ -910,9 +907,7 @@ impl Made {
     pub fn line(&self, label: &str) -> Vec<&str> {
         let rows = self.terminal.lines().map(cells_of);
         let mut found = rows.filter(|cells| cells.len() > 3 && cells[0] == label);
-        found
-            .next()
-            .unwrap_or_else(|| panic!("no {label} in\n{}", self.terminal))
+        found.next().unwrap_or_else(|| panic!("no {label} in\n{}", self.terminal))
     }
 
     /// The cell of the terminal's table under a heading.
