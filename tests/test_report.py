@@ -165,8 +165,11 @@ def differences(rows, expected):
 class Page(HTMLParser):
     """The figures of a page, and the visible text that is no figure."""
 
-    # Where digits are no figures: code, passages, names and definitions.
-    NO_FIGURES = ("code", "pre", "style", "script", "mark", "kbd")
+    # Where digits are no figures: code, passages, names and definitions. What a drawing shows
+    # of a plot has its figures in a table below it, and what a column is about are settings.
+    NO_FIGURES = ("code", "pre", "style", "script", "mark", "kbd", "svg", "title", "caption", "small")
+    # Parts that are about settings and texts: what was tested, what checks say, passages, words, how to make it again.
+    NO_FIGURES_IN = ("glossary", "settings", "check")
 
     def __init__(self, text):
         super().__init__()
@@ -188,7 +191,10 @@ class Page(HTMLParser):
     def handle_data(self, text):
         if any(figure for _, figure, _, _ in self._open):
             self.figures[-1]["text"] += text
-        elif not any(tag in self.NO_FIGURES or "glossary" in (name, *classes) or "passage" in " ".join(classes) for tag, _, name, classes in self._open):
+        elif not any(
+            tag in self.NO_FIGURES or any(part in (name, *classes) for part in self.NO_FIGURES_IN) or "passage" in " ".join(classes)
+            for tag, _, name, classes in self._open
+        ):
             if text.strip():
                 self.other.append(" ".join(text.split()))
 

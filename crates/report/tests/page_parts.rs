@@ -4,26 +4,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use contract::records::Verdict;
 use maud::html;
 use measures::Interval;
+use report::estimate::figure::{Confidence, Estimate, IntervalKind, UnitOf};
+use report::estimate::passages::{AlignedPassage, LeakedDocument, Passage, PersonalDetails, PromptOf, Route};
+use report::findings::FigureOf;
 use report::page::advice::{self, Attack, Labels, Overtrained, RunFacts, next_steps, not_tried};
 use report::page::components::{
-    Bound, Cell, Column, Form, Layout, Row, Section, Shown, Table, contents, inline, print_rule, stacked,
-    visible,
+    Cell, Column, Figure, Form, Layout, Row, Section, Table, contents, inline, print_rule, stacked, visible,
 };
-use report::page::excerpt::{AlignedPassage, Excerpt, Mark, MarkedText, marked, redacted};
+use report::page::excerpt::{Excerpt, Mark, MarkedText, marked, redacted};
 use report::page::glossary::{GlossaryFacts, anchors, entries, entry_of};
-use report::page::leaks::{LeakedDocument, Passage, PersonalDetails, PromptOf, Route, list};
+use report::page::passages::{Names, list};
 use report::plot::SeriesStyle;
 
-fn shown(value: f64, interval: Option<(f64, f64)>, k: Option<f64>, n: u64) -> Shown {
-    Shown {
+fn shown(value: f64, interval: Option<(f64, f64)>, k: Option<f64>, n: usize) -> Figure {
+    Figure {
         row: 7,
-        value,
-        interval: interval.map(|(low, high)| Interval { low, high }),
-        k,
-        n,
-        bound: Bound::Exact,
+        of: FigureOf::Value,
+        estimate: Estimate {
+            k,
+            interval: interval.map(|(low, high)| Confidence {
+                ends: Interval { low, high },
+                kind: IntervalKind::Wilson,
+            }),
+            ..Estimate::exact(value, n, UnitOf::Documents)
+        },
     }
 }
 
@@ -33,18 +40,24 @@ fn figures_are_written_with_counts_intervals_and_bounds() {
     let none = shown(0.0, Some((0.0, 0.128)), Some(0.0), 26);
     let mean = shown(0.41, Some((0.3, 0.5)), Some(10.66), 26);
     let loss = shown(4.934, Some((4.81, 5.05)), None, 64);
-    let ceiling = Shown {
-        bound: Bound::AtLeast,
-        ..shown(9.0, None, None, 12)
-    };
+    let mut ceiling = shown(9.0, None, None, 12);
+    ceiling.estimate.at_least = true;
+    let mut generations = shown(27.0 / 52.0, Some((0.38, 0.66)), Some(27.0), 26);
+    generations.estimate.observations = 52;
     let less = shown(-0.81, Some((-0.91, -0.58)), None, 26);
     let cases = [
         (&rate, Form::Count, "21 of 26 (81%, 62–91%)"),
         (&none, Form::Count, "0 of 26 (0%, 0–13%)"),
-        (&mean, Form::Count, "41% (30–50%, n = 26)"),
-        (&rate, Form::Rate, "81% (62–91%, n = 26)"),
+        (&mean, Form::Count, "41% (30–50%, 26 documents)"),
+        (&rate, Form::Rate, "81% (62–91%, 26 documents)"),
         (&loss, Form::Number(2), "4.93 (4.81–5.05)"),
         (&ceiling, Form::Number(1), "≥ 9.0"),
+        (
+            &generations,
+            Form::Count,
+            "27 of 52 generations, of 26 documents (52%, 38–66%)",
+        ),
+        (&shown(3.0, None, None, 1), Form::Whole, "3"),
         (&less, Form::Points, "−81 points (−91 to −58)"),
         (&shown(0.042, None, None, 5), Form::Points, "+4.2 points"),
         (&shown(0.01, None, None, 5), Form::Points, "+1 point"),
@@ -59,6 +72,15 @@ fn figures_are_written_with_counts_intervals_and_bounds() {
             format!("<data class=\"f\" value=\"7\">{expected}</data>")
         );
     }
+    let of_untuned = Figure {
+        of: FigureOf::Untuned,
+        ..rate
+    };
+    assert!(
+        inline(&of_untuned, Form::Count)
+            .into_string()
+            .starts_with("<data class=\"f\" value=\"7\" data-of=\"untuned\">")
+    );
     assert_eq!(
         stacked(&rate, Form::Count).into_string(),
         "<data class=\"f\" value=\"7\">21 of 26</data><data class=\"f ci\" value=\"7\">81% (62–91%)</data>"
@@ -82,8 +104,8 @@ fn table(cells: [[Cell; 3]; 2]) -> Table {
 
 #[test]
 fn empty_columns_are_left_out_and_named() {
-    let zero = || Cell::shown(Some(&shown(0.0, None, Some(0.0), 5)), Form::Count, "");
-    let some = || Cell::shown(Some(&shown(0.2, None, Some(1.0), 5)), Form::Count, "");
+    let zero = || Cell::shown(Some(shown(0.0, None, Some(0.0), 5)), Form::Count, "");
+    let some = || Cell::shown(Some(shown(0.2, None, Some(1.0), 5)), Form::Count, "");
     let missing = || Cell::not_measured("no scores");
     let (kept, empty) =
         table([[zero(), some(), missing()], [missing(), zero(), missing()]]).without_empty_columns();
@@ -301,50 +323,68 @@ fn redacted_text_keeps_its_shape_alone() {
     );
 }
 
-fn leaked(doc_id: &str, kinds: &[&str], prompt: PromptOf, longest_chars: usize) -> LeakedDocument {
+fn leaked(
+    doc_id: &str,
+    class: Verdict,
+    kinds: &[&str],
+    prompt: PromptOf,
+    longest_chars: usize,
+) -> LeakedDocument {
     LeakedDocument {
         doc_id: doc_id.to_owned(),
+        class,
         copies: 16,
         passes: Some(48.0),
         longest_chars,
         personal_details: PersonalDetails::ByPattern(kinds.iter().map(|kind| (*kind).to_owned()).collect()),
         document_frequency: None,
         routes: vec![Route {
-            method: "full".to_owned(),
-            style: SeriesStyle::assign(["full"])[0],
+            group: 0,
             strategy: "greedy".to_owned(),
             prompt,
             generations: 1,
         }],
-        passage: Some(Passage {
+        from_untuned_too: false,
+        passage: Passage {
             prompt: "My dear aunt".to_owned(),
             generation: " Ottoline lives in Zurich <b>".to_owned(),
             document: "My dear aunt Ottoline lives in Zurich <b> now".to_owned(),
             aligned: vec![passage(0..25, 12..37)],
-            sample: "full, greedy, sample 3".to_owned(),
-        }),
+            cell: "full-1e-3".to_owned(),
+            strategy: "greedy".to_owned(),
+            sample_id: 3,
+        },
+    }
+}
+
+struct OneModel;
+
+impl Names for OneModel {
+    fn name(&self, _: usize) -> (String, SeriesStyle) {
+        ("Full".to_owned(), SeriesStyle::default())
     }
 }
 
 #[test]
 fn all_leaked_documents_are_listed_the_most_severe_first() {
     let documents = [
-        leaked("long", &[], PromptOf::OwnDocument, 900),
-        leaked("short", &[], PromptOf::OwnDocument, 60),
-        leaked("unprompted", &[], PromptOf::Nothing, 60),
-        leaked("unseen", &[], PromptOf::UnseenText, 70),
-        leaked("named", &["name"], PromptOf::OwnDocument, 55),
+        leaked("reworded", Verdict::Paraphrase, &["name"], PromptOf::Nothing, 950),
+        leaked("long", Verdict::Verbatim, &[], PromptOf::OwnDocument, 900),
+        leaked("short", Verdict::Verbatim, &[], PromptOf::OwnDocument, 60),
+        leaked("unprompted", Verdict::Verbatim, &[], PromptOf::Nothing, 60),
+        leaked("unseen", Verdict::Verbatim, &[], PromptOf::UnseenText, 70),
+        leaked("named", Verdict::Verbatim, &["name"], PromptOf::OwnDocument, 55),
     ];
-    let html = list(&documents, false).into_string();
+    let html = list(&documents, &OneModel, false).into_string();
     let place = |id: &str| html.find(&format!("<code>{id}</code></span>")).unwrap();
-    let order = ["named", "unprompted", "unseen", "long", "short"].map(place);
+    let order = ["named", "unprompted", "unseen", "long", "short", "reworded"].map(place);
     assert!(order.is_sorted(), "{order:?}");
     assert!(html.contains("16 copies, 48 passes"));
     assert!(html.contains("<mark>Ottoline lives in Zurich</mark>"));
     assert!(html.contains("simple patterns, which miss most names"));
     assert!(!html.contains("<b>"));
     assert!(
-        list(&[], false)
+        list(&[], &OneModel, false)
             .into_string()
             .contains("No training document came out")
     );
@@ -352,7 +392,18 @@ fn all_leaked_documents_are_listed_the_most_severe_first() {
 
 #[test]
 fn the_redacted_edition_has_no_word_of_any_text() {
-    let html = list(&[leaked("named", &["name"], PromptOf::OwnDocument, 55)], true).into_string();
+    let html = list(
+        &[leaked(
+            "named",
+            Verdict::Verbatim,
+            &["name"],
+            PromptOf::OwnDocument,
+            55,
+        )],
+        &OneModel,
+        true,
+    )
+    .into_string();
     for word in ["aunt", "Ottoline", "Zurich", "lives"] {
         assert!(!html.contains(word), "{word}");
     }
@@ -372,7 +423,7 @@ fn what_was_not_tried_follows_from_the_run() {
         has_scores: true,
         has_canaries: true,
         personal_details: Labels::Given,
-        non_members: 100,
+        non_members: Some(shown(100.0, None, None, 100)),
         seeds: 2,
         learning_rates: 2,
         copies: vec![1, 4],
@@ -400,7 +451,7 @@ fn what_was_not_tried_follows_from_the_run() {
         ),
         (
             RunFacts {
-                non_members: 99,
+                non_members: Some(shown(99.0, None, None, 99)),
                 ..all.clone()
             },
             "Members at 1% false alarms",
@@ -428,7 +479,7 @@ fn what_was_not_tried_follows_from_the_run() {
         ),
         (
             RunFacts {
-                skipped: Some((3, 9)),
+                skipped: Some((shown(6.0, None, None, 9), shown(9.0, None, None, 9))),
                 ..all.clone()
             },
             "Documents that could not be asked",
@@ -478,11 +529,11 @@ fn steps_are_advised_only_where_the_run_gives_reason() {
     let facts = RunFacts {
         overtrained: vec![Overtrained {
             method: "full <1e-3>".to_owned(),
-            best_epoch: Some(1.0),
+            best_epoch: Some(shown(1.0, None, None, 1)),
             at_best: shown(0.0, Some((0.0, 0.13)), Some(0.0), 26),
             at_end: shown(21.0 / 26.0, Some((0.62, 0.91)), Some(21.0), 26),
         }],
-        documents_needed: vec![("head".to_owned(), 200)],
+        documents_needed: vec![("head".to_owned(), shown(200.0, None, None, 26))],
         is_leaking: true,
         ..RunFacts::default()
     };
@@ -496,7 +547,7 @@ fn steps_are_advised_only_where_the_run_gives_reason() {
         ])
     );
     let html = advice::render(&steps).into_string();
-    assert!(html.contains("full &lt;1e-3&gt;: stop at epoch 1, "));
+    assert!(html.contains("full &lt;1e-3&gt;: stop at epoch <data class=\"f\" value=\"7\">1</data>, "));
     assert!(html.contains("<data class=\"f\" value=\"7\">21 of 26 (81%, 62–91%)</data>"));
     assert!(!html.contains("LoRA"));
 }
@@ -504,10 +555,10 @@ fn steps_are_advised_only_where_the_run_gives_reason() {
 fn glossary_facts() -> GlossaryFacts {
     GlossaryFacts {
         preset: "ours".to_owned(),
-        verbatim_chars: 50,
-        boilerplate_documents: 5,
-        prefix_tokens: 30,
-        new_tokens: 60,
+        verbatim_chars: Some(50),
+        boilerplate_documents: Some(5),
+        prefix_tokens: Some(30),
+        new_tokens: Some(60),
         epochs: Some("3".to_owned()),
         canary_references: Some(512),
     }
@@ -549,7 +600,7 @@ fn the_glossary_has_an_entry_for_every_link_and_gives_thresholds() {
     assert!(by_anchor[anchors::PASSES].contains("3 × 16 times"));
     let published = entries(&GlossaryFacts {
         preset: "pan2015".to_owned(),
-        verbatim_chars: 256,
+        verbatim_chars: Some(256),
         epochs: None,
         ..glossary_facts()
     });

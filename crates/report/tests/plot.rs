@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use report::findings::Sentence;
 use report::plot::{
     Along, Axis, Draw, MAX_TOGETHER, Plot, Point, Reference, ScaleKind, Series, SeriesStyle, Unit,
 };
@@ -67,7 +68,7 @@ fn plot(values: &[&[f64]], unit: Unit) -> Plot {
     let styles = SeriesStyle::assign(values.iter().map(|_| "lora"));
     Plot {
         id: "a-plot".to_owned(),
-        finding: "A finding.".to_owned(),
+        finding: Sentence::new("A finding."),
         caption: "A caption.".to_owned(),
         up: Axis {
             label: "up".to_owned(),

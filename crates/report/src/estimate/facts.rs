@@ -121,7 +121,10 @@ impl Facts {
             Some(checkpoint) => format!("{}, {checkpoint}", cell.name),
             None => cell.name.clone(),
         };
-        let asked = data.origins.get("samples.parquet").or_else(|| data.origins.get("scores.parquet"));
+        let asked = data
+            .origins
+            .get("samples.parquet")
+            .or_else(|| data.origins.get("scores.parquet"));
         self.models.push(ModelFacts {
             group,
             cell: name.clone(),
@@ -149,7 +152,12 @@ impl Facts {
             prefix_tokens: settings["prefix_tokens"].as_u64(),
             new_tokens: settings["new_tokens"].as_u64(),
             begin: settings["begin"].as_str().map(str::to_owned),
-            strategies: settings["strategy"].as_array().into_iter().flatten().map(strategy).collect(),
+            strategies: settings["strategy"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(strategy)
+                .collect(),
             cells: Vec::new(),
         };
         let known = self.prompting.iter_mut().find(|known| {
@@ -169,7 +177,8 @@ impl Facts {
 
     fn add_origin(&mut self, name: &str, file: &str, origin: &Provenance) {
         for (role, digest) in &origin.inputs {
-            self.digests.insert(format!("{name}: {file}: {role}"), digest.clone());
+            self.digests
+                .insert(format!("{name}: {file}: {role}"), digest.clone());
         }
         let known = self.settings.iter_mut().find(|known| {
             known.stage == origin.stage
@@ -204,8 +213,14 @@ impl Facts {
         let files = corpus.origin.iter().flat_map(|origin| &origin.inputs);
         self.corpora.push(CorpusFacts {
             name: name.clone(),
-            files: files.map(|(file, digest)| (file.clone(), digest.clone())).collect(),
-            training: corpus.training.iter().map(|(copies, documents)| (*copies, documents.len())).collect(),
+            files: files
+                .map(|(file, digest)| (file.clone(), digest.clone()))
+                .collect(),
+            training: corpus
+                .training
+                .iter()
+                .map(|(copies, documents)| (*copies, documents.len()))
+                .collect(),
             held_out: corpus.held_out.documents,
             canaries: corpus.canaries,
             canary_references: settings.and_then(|settings| settings["canaries"]["references"].as_u64()),
@@ -242,7 +257,10 @@ fn strategy(settings: &Value) -> String {
     } else if number("temperature") == Some(0.0) {
         "greedy decoding".to_owned()
     } else {
-        let mut parts = vec![format!("sampling at temperature {}", number("temperature").unwrap_or(1.0))];
+        let mut parts = vec![format!(
+            "sampling at temperature {}",
+            number("temperature").unwrap_or(1.0)
+        )];
         if let Some(top_k) = number("top_k").filter(|top_k| *top_k > 0.0) {
             parts.push(format!("top-k {top_k}"));
         }

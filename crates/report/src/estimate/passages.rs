@@ -152,9 +152,15 @@ pub fn leaked_documents(estimates: &Estimates<'_>) -> Vec<LeakedDocument> {
     let mut found: BTreeMap<(&str, &str), Vec<Leak<'_, '_>>> = BTreeMap::new();
     for (group, member) in estimates.groups.iter().enumerate() {
         let runs = &estimates.subjects[member.subject].runs;
-        for cell in runs.iter().filter_map(|run| Some(&estimates.cells[run.documents?])) {
+        for cell in runs
+            .iter()
+            .filter_map(|run| Some(&estimates.cells[run.documents?]))
+        {
             for leak in leaks_of(cell, group) {
-                found.entry((&cell.data.cell.corpus, leak.doc_id)).or_default().push(leak);
+                found
+                    .entry((&cell.data.cell.corpus, leak.doc_id))
+                    .or_default()
+                    .push(leak);
             }
         }
     }
@@ -170,10 +176,9 @@ fn leaks_of<'a, 'run>(cell: &'a AnalysedCell<'run>, group: usize) -> Vec<Leak<'a
     let mut leaks = Vec::new();
     for sample in &data.samples {
         let is_document = |found: &&PassageMatch| {
-            corpus
-                .documents
-                .get(&found.doc_id)
-                .is_some_and(|document| document.kind == DocumentKind::Document && document.split == Split::Train)
+            corpus.documents.get(&found.doc_id).is_some_and(|document| {
+                document.kind == DocumentKind::Document && document.split == Split::Train
+            })
         };
         let is_common = sample.verdict.boilerplate == Some(true);
         let mut longest: BTreeMap<&str, &PassageMatch> = BTreeMap::new();
@@ -211,12 +216,22 @@ fn strength(class: Verdict) -> u8 {
 fn leaked_document(estimates: &Estimates<'_>, leaks: &[Leak<'_, '_>]) -> Option<LeakedDocument> {
     let is_untuned = |leak: &Leak<'_, '_>| estimates.groups[leak.group].method.is_untuned();
     let tuned: Vec<&Leak<'_, '_>> = leaks.iter().filter(|leak| !is_untuned(leak)).collect();
-    let shown = *tuned.iter().max_by_key(|leak| (strength(leak.longest.kind), leak.chars()))?;
+    let shown = *tuned
+        .iter()
+        .max_by_key(|leak| (strength(leak.longest.kind), leak.chars()))?;
     let class = shown.longest.kind;
-    let of_class: Vec<&Leak<'_, '_>> = tuned.iter().filter(|leak| leak.longest.kind == class).copied().collect();
+    let of_class: Vec<&Leak<'_, '_>> = tuned
+        .iter()
+        .filter(|leak| leak.longest.kind == class)
+        .copied()
+        .collect();
     let document = shown.cell.corpus.documents.get(shown.doc_id)?;
     let mut routes = routes(&of_class);
-    let first = |route: &Route| route.group == shown.group && route.strategy == shown.sample.strategy && route.prompt == shown.prompt();
+    let first = |route: &Route| {
+        route.group == shown.group
+            && route.strategy == shown.sample.strategy
+            && route.prompt == shown.prompt()
+    };
     routes.sort_by_key(|route| !first(route));
     let epochs = shown.cell.epochs_trained();
     Some(LeakedDocument {
@@ -228,7 +243,9 @@ fn leaked_document(estimates: &Estimates<'_>, leaks: &[Leak<'_, '_>]) -> Option<
         personal_details: personal_details(&of_class),
         document_frequency: shown.longest.document_frequency,
         routes,
-        from_untuned_too: leaks.iter().any(|leak| is_untuned(leak) && leak.longest.kind == class),
+        from_untuned_too: leaks
+            .iter()
+            .any(|leak| is_untuned(leak) && leak.longest.kind == class),
         passage: passage(shown, &document.text),
     })
 }
@@ -237,7 +254,9 @@ fn routes(leaks: &[&Leak<'_, '_>]) -> Vec<Route> {
     let mut routes: Vec<Route> = Vec::new();
     for leak in leaks {
         let same = |route: &&mut Route| {
-            route.group == leak.group && route.strategy == leak.sample.strategy && route.prompt == leak.prompt()
+            route.group == leak.group
+                && route.strategy == leak.sample.strategy
+                && route.prompt == leak.prompt()
         };
         match routes.iter_mut().find(same) {
             Some(route) => route.generations += 1,
@@ -257,14 +276,23 @@ fn personal_details(leaks: &[&Leak<'_, '_>]) -> PersonalDetails {
     let mut was_looked = false;
     let mut is_labelled = false;
     for leak in leaks {
-        let passages = leak.sample.trained_passages().filter(|passage| passage.doc_id == leak.doc_id);
+        let passages = leak
+            .sample
+            .trained_passages()
+            .filter(|passage| passage.doc_id == leak.doc_id);
         for passage in passages {
             let Some(found) = &passage.personal_details else {
                 continue;
             };
             was_looked = true;
             is_labelled |= passage.personal_details_by == Some(DetailSource::Labels);
-            kinds.extend(found.iter().filter(|kind| !kinds.contains(kind)).cloned().collect::<Vec<_>>());
+            kinds.extend(
+                found
+                    .iter()
+                    .filter(|kind| !kinds.contains(kind))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
         }
     }
     match (was_looked, is_labelled) {
@@ -276,9 +304,16 @@ fn personal_details(leaks: &[&Leak<'_, '_>]) -> PersonalDetails {
 
 fn passage(leak: &Leak<'_, '_>, document: &str) -> Passage {
     let longest = AlignedPassage::of(leak.longest);
-    let same_document = leak.sample.trained_passages().filter(|passage| passage.doc_id == leak.doc_id);
+    let same_document = leak
+        .sample
+        .trained_passages()
+        .filter(|passage| passage.doc_id == leak.doc_id);
     let mut aligned = vec![longest.clone()];
-    aligned.extend(same_document.map(AlignedPassage::of).filter(|passage| *passage != longest));
+    aligned.extend(
+        same_document
+            .map(AlignedPassage::of)
+            .filter(|passage| *passage != longest),
+    );
     Passage {
         prompt: leak.sample.prompt.clone(),
         generation: leak.sample.generation.clone(),

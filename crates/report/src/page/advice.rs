@@ -25,7 +25,7 @@ pub struct RunFacts {
     /// Where labels of personal details come from.
     pub personal_details: Labels,
     /// Fair non-members for membership inference.
-    pub non_members: u64,
+    pub non_members: Option<Figure>,
     /// Training runs of each method, at most.
     pub seeds: usize,
     /// Learning rates of each method, at most.
@@ -34,8 +34,8 @@ pub struct RunFacts {
     pub copies: Vec<i32>,
     /// Models of different size.
     pub models: usize,
-    /// Documents left out because they are no longer than the prompt, and all documents.
-    pub skipped: Option<(u64, u64)>,
+    /// Training documents that gave a prompt, and all of them.
+    pub skipped: Option<(Figure, Figure)>,
     /// Methods whose rate at the end of training exceeds that at their best checkpoint.
     pub overtrained: Vec<Overtrained>,
     /// Methods that repeat documents of many copies more than documents of one.
@@ -118,7 +118,7 @@ pub struct Overtrained {
     /// Name of the method.
     pub method: String,
     /// Epoch of the best checkpoint; none where it is not known.
-    pub best_epoch: Option<f64>,
+    pub best_epoch: Option<Figure>,
     /// The rate there.
     pub at_best: Figure,
     /// The rate at the end of training.
@@ -188,6 +188,7 @@ pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
             },
         });
     }
+    let members = facts.non_members.map_or(0, |found| found.estimate.value as u64);
     if !facts.has_held_out {
         open.push(Advice {
             title: "Held-out text",
@@ -197,11 +198,13 @@ pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
                 @else { "Keep documents back: " code { "corpus.held_out" } "." }
             },
         });
-    } else if facts.has_scores && facts.non_members < NON_MEMBERS {
+    } else if facts.has_scores && members < NON_MEMBERS {
         open.push(Advice {
             title: "Members at 1% false alarms",
             text: html! {
-                "There are " (facts.non_members) " unseen documents to test with; it takes " (NON_MEMBERS) " before 1% of them is one document."
+                "There are "
+                @match &facts.non_members { Some(found) => (inline_main(found, Form::Whole)), None => "no" }
+                " unseen documents to test with; it takes " (NON_MEMBERS) " before 1% of them is one document."
             },
         });
     }
@@ -237,11 +240,15 @@ pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
             text: html! { "Nobody looked for personal details: read the passages." },
         }),
     }
-    if let Some((skipped, all)) = facts.skipped.filter(|(skipped, _)| *skipped > 0) {
+    if let Some((asked, all)) = facts
+        .skipped
+        .filter(|(asked, all)| asked.estimate.value < all.estimate.value)
+    {
         open.push(Advice {
             title: "Documents that could not be asked",
             text: html! {
-                (skipped) " of " (all) " documents are no longer than the prompt and were not asked. A smaller "
+                "Of " (inline_main(&all, Form::Whole)) " training documents " (inline_main(&asked, Form::Whole))
+                " were asked; the others are no longer than the prompt. A smaller "
                 code { "extraction.prefix_tokens" } " reaches them."
             },
         });
@@ -305,7 +312,7 @@ pub fn next_steps(facts: &RunFacts) -> Vec<Advice> {
             text: html! {
                 (visible(&method.method)) ": "
                 @match method.best_epoch {
-                    Some(epoch) => { "stop at epoch " (epoch_name(epoch)) ", where the loss on validation text was lowest. " },
+                    Some(epoch) => { "stop at epoch " (inline_main(&epoch, Form::Whole)) ", where the loss on validation text was lowest. " },
                     None => "use the checkpoint with the lowest loss on validation text. ",
                 }
                 "It repeats " (inline(&method.at_best, Form::Count)) " there and " (inline(&method.at_end, Form::Count)) " at the end."
@@ -357,11 +364,6 @@ fn copies(copies: i32) -> String {
     } else {
         format!("{copies} copies")
     }
-}
-
-fn epoch_name(epoch: f64) -> String {
-    let text = format!("{epoch:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 /// Advice as a list of terms.

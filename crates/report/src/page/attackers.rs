@@ -8,6 +8,7 @@ use super::glossary::anchors;
 use super::view::{View, copies_name};
 use crate::estimate::membership::FALSE_POSITIVE_RATES;
 use crate::estimate::{Experiment, Measure, MembershipScore, Slice};
+use crate::format::percent;
 
 pub(super) fn section(view: &View<'_>) -> Markup {
     html! {
@@ -51,7 +52,11 @@ fn table(view: &View<'_>, experiment: &Experiment, caption: &str, asked: Vec<Ask
                     split: asked.split,
                     strategy: asked.strategy.as_deref(),
                 };
-                Cell::shown(view.figure(group, &asked.measure, at, asked.copies), asked.form, "not asked of this model")
+                Cell::shown(
+                    view.figure(group, &asked.measure, at, asked.copies),
+                    asked.form,
+                    "not asked of this model",
+                )
             })
             .collect(),
     });
@@ -70,7 +75,10 @@ fn text_alone(view: &View<'_>, experiment: &Experiment) -> Table {
     let copies = experiment.most_copies();
     let of_copies = copies.map_or(String::new(), |copies| format!(", {}", copies_name(copies)));
     let mut asked = Vec::new();
-    let strategies = experiment.strategies.iter().filter(|strategy| !needs_weights(strategy.form));
+    let strategies = experiment
+        .strategies
+        .iter()
+        .filter(|strategy| !needs_weights(strategy.form));
     for strategy in strategies {
         let mut add = |what: String, measure: Measure, split, copies| {
             asked.push(Asked {
@@ -82,9 +90,24 @@ fn text_alone(view: &View<'_>, experiment: &Experiment) -> Table {
                 form: Form::Count,
             });
         };
-        add(format!("own document{of_copies}"), Measure::OwnVerbatim, Split::Train, copies);
-        add("any training text, unseen prompts".to_owned(), Measure::TrainingTextEmitted, Split::Heldout, None);
-        add("any training text, no document's prompt".to_owned(), Measure::TrainingTextEmitted, Split::None, None);
+        add(
+            format!("own document{of_copies}"),
+            Measure::OwnVerbatim,
+            Split::Train,
+            copies,
+        );
+        add(
+            "any training text, unseen prompts".to_owned(),
+            Measure::TrainingTextEmitted,
+            Split::Heldout,
+            None,
+        );
+        add(
+            "any training text, no document's prompt".to_owned(),
+            Measure::TrainingTextEmitted,
+            Split::None,
+            None,
+        );
     }
     let caption = "Training text that came out word for word, by strategy. An attacker who can choose takes the largest, so that a row's largest \
                    figure is a maximum over strategies.";
@@ -111,24 +134,35 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         });
     };
     for score in MembershipScore::ALL {
+        let rate = view
+            .false_positive_rate(experiment, score)
+            .unwrap_or(FALSE_POSITIVE_RATES[0]);
         add(
-            Column::new("Members at 1% false alarms").with_help(format!("by {}; {of_copies}", score.title())).with_term(anchors::FALSE_ALARMS),
-            score.tpr(FALSE_POSITIVE_RATES[0]),
+            Column::new(format!("Members at {} false alarms", percent(rate)))
+                .with_help(format!("by {}; {of_copies}", score.title()))
+                .with_term(anchors::FALSE_ALARMS),
+            score.tpr(rate),
             Form::Count,
         );
         add(
-            Column::new("AUC").with_help(format!("by {}; {of_copies}", score.title())).with_term(anchors::AUC),
+            Column::new("AUC")
+                .with_help(format!("by {}; {of_copies}", score.title()))
+                .with_term(anchors::AUC),
             score.auc(),
             Form::Number(2),
         );
     }
     add(
-        Column::new("Secrets ranked").with_help(format!("exposure in bits; {of_copies}")).with_term(anchors::EXPOSURE),
+        Column::new("Secrets ranked")
+            .with_help(format!("exposure in bits; {of_copies}"))
+            .with_term(anchors::EXPOSURE),
         Measure::Exposure.to_string(),
         Form::Number(1),
     );
     add(
-        Column::new("Tokens guessed").with_help(format!("first choices; {of_copies}")).with_term(anchors::EXTRACTABLE),
+        Column::new("Tokens guessed")
+            .with_help(format!("first choices; {of_copies}"))
+            .with_term(anchors::EXTRACTABLE),
         Measure::ExactMemorization.to_string(),
         Form::Number(2),
     );
@@ -137,12 +171,23 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
 }
 
 fn weights(view: &View<'_>, experiment: &Experiment) -> Table {
-    let optimised = experiment.strategies.iter().filter(|strategy| needs_weights(strategy.form));
+    let optimised = experiment
+        .strategies
+        .iter()
+        .filter(|strategy| needs_weights(strategy.form));
     let mut asked = Vec::new();
     for strategy in optimised {
         for (what, measure, form) in [
-            ("documents that a shorter prompt brings forth", Measure::Compressed, Form::Count),
-            ("tokens of text per token of prompt", Measure::CompressionRatio, Form::Number(2)),
+            (
+                "documents that a shorter prompt brings forth",
+                Measure::Compressed,
+                Form::Count,
+            ),
+            (
+                "tokens of text per token of prompt",
+                Measure::CompressionRatio,
+                Form::Number(2),
+            ),
             ("own document, word for word", Measure::OwnVerbatim, Form::Count),
         ] {
             asked.push(Asked {
@@ -155,5 +200,10 @@ fn weights(view: &View<'_>, experiment: &Experiment) -> Table {
             });
         }
     }
-    table(view, experiment, "What prompts found by gradient search bring out.", asked)
+    table(
+        view,
+        experiment,
+        "What prompts found by gradient search bring out.",
+        asked,
+    )
 }

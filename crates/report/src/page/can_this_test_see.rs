@@ -3,7 +3,10 @@
 use contract::records::TextForm;
 use maud::{Markup, html};
 
-use super::components::{Cell, Column, Figure, Form, Layout, Row, Table, definitions, details, inline, inline_main, term, visible};
+use super::components::{
+    Cell, Column, Figure, Form, Layout, Row, Table, code_in, definitions, details, inline, inline_main, term,
+    visible,
+};
 use super::glossary::anchors;
 use super::view::{View, copies_name};
 use crate::estimate::checks::{self, CheckStatus, FindingOfModels, Severity};
@@ -24,7 +27,11 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
     let copies = experiment.most_copies();
     let mut entries = vec![(html! { "Documents asked" }, asked(view, experiment))];
     let exposure = |group: usize| view.figure(group, Measure::Exposure, TRAINED, copies);
-    let tuned: Vec<usize> = experiment.shown().into_iter().filter(|group| !view.group(*group).method.is_untuned()).collect();
+    let tuned: Vec<usize> = experiment
+        .shown()
+        .into_iter()
+        .filter(|group| !view.group(*group).method.is_untuned())
+        .collect();
     if tuned.iter().any(|group| exposure(*group).is_some()) {
         entries.push((
             term(anchors::CANARY, "Planted canaries"),
@@ -50,8 +57,14 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
             html! { "None: this run has no positive control of its own." },
         ));
     }
-    entries.push((term(anchors::CONTROL, "Controls"), controls(view, experiment, &tuned)));
-    if let Some(non_members) = tuned.iter().find_map(|group| view.figure(*group, NON_MEMBERS, HELD_OUT, None)) {
+    entries.push((
+        term(anchors::CONTROL, "Controls"),
+        controls(view, experiment, &tuned),
+    ));
+    if let Some(non_members) = tuned
+        .iter()
+        .find_map(|group| view.figure(*group, NON_MEMBERS, HELD_OUT, None))
+    {
         entries.push((
             html! { "Non-members" },
             html! { (inline_main(&non_members, Form::Whole)) " unseen documents that chose no checkpoint and are no near-duplicates of training documents." },
@@ -61,11 +74,18 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
 }
 
 fn asked(view: &View<'_>, experiment: &Experiment) -> Markup {
-    let first = experiment.every_group().into_iter().map(|group| view.group(group).run_subjects[0]).collect::<Vec<_>>();
+    let first = experiment
+        .every_group()
+        .into_iter()
+        .map(|group| view.group(group).run_subjects[0])
+        .collect::<Vec<_>>();
     let find = |measure: &str, at| {
         first.iter().find_map(|&subject| {
             let copies = view.estimates.group_of(subject).uniform_copies;
-            view.estimates.table.find(subject, measure, at, copies).map(Figure::from)
+            view.estimates
+                .table
+                .find(subject, measure, at, copies)
+                .map(Figure::from)
         })
     };
     let counted = |asked: &str, all: &str, at| Some((find(asked, at)?, find(all, at)?));
@@ -88,9 +108,15 @@ fn asked(view: &View<'_>, experiment: &Experiment) -> Markup {
 
 fn controls(view: &View<'_>, experiment: &Experiment, tuned: &[usize]) -> Markup {
     let copies = experiment.most_copies();
-    let untuned = experiment.untuned.iter().find_map(|group| view.figure(*group, Measure::OwnVerbatim, experiment.seen(), copies));
+    let untuned = experiment
+        .untuned
+        .iter()
+        .find_map(|group| view.figure(*group, Measure::OwnVerbatim, experiment.seen(), copies));
     let control = tuned.iter().find_map(|group| {
-        Figure::control(view.estimates.find(*group, Measure::OwnVerbatim, experiment.seen(), copies)?)
+        Figure::control(
+            view.estimates
+                .find(*group, Measure::OwnVerbatim, experiment.seen(), copies)?,
+        )
     });
     html! {
         @match untuned {
@@ -107,7 +133,9 @@ fn controls(view: &View<'_>, experiment: &Experiment, tuned: &[usize]) -> Markup
 /// The forms of prompts that were tried, with the loss of training documents in each.
 fn forms(view: &View<'_>) -> Markup {
     let tried = &view.estimates.facts.forms;
-    let rows = tried.iter().flat_map(|(label, forms)| forms.iter().map(move |form| form_row(label, form)));
+    let rows = tried
+        .iter()
+        .flat_map(|(label, forms)| forms.iter().map(move |form| form_row(label, form)));
     let table = Table {
         caption: "Forms in which training documents were scored. A model brings out a text that begins as its training text began; the form \
                   with the lowest loss on training documents was used."
@@ -153,7 +181,7 @@ pub(super) fn banner(view: &View<'_>) -> Markup {
             @let severity = if blocks { super::components::Severity::Blocking } else { super::components::Severity::Notice };
             @let title = format!("{}: {}", if blocks { "Failed check" } else { "Warning" }, failure.title);
             (super::components::banner(severity, &title, &html! {
-                p { (message(&failure.finding.message)) " (" (visible(&listing(&failure.labels))) ")" }
+                p class="check" { (code_in(&failure.finding.message)) " (" (visible(&listing(&failure.labels))) ")" }
             }))
         }
     }
@@ -166,11 +194,11 @@ fn checks_made(view: &View<'_>) -> Markup {
     html! {
         @if passed + failed + missing > 0 {
             h3 { "Plausibility checks" }
-            p { (passed) " passed, " (failed) " failed, " (missing) " could not be made. Where one fails, nothing is concluded from a low rate." }
+            p class="check" { (passed) " passed, " (failed) " failed, " (missing) " could not be made. Where one fails, nothing is concluded from a low rate." }
             (details("What each check found", &html! {
-                ul { @for finding in &found { li {
+                ul class="check" { @for finding in &found { li {
                     strong { (finding.title) } ", " (visible(&listing(&finding.labels))) ": " (status_name(finding.finding.status)) ". "
-                    (message(&finding.finding.message))
+                    (code_in(&finding.finding.message))
                 } } }
             }))
         }
@@ -187,14 +215,5 @@ fn status_name(status: CheckStatus) -> &'static str {
         CheckStatus::Failed(Severity::Blocking) => "failed",
         CheckStatus::Failed(Severity::Warning) => "warning",
         CheckStatus::NotMade => "could not be made",
-    }
-}
-
-/// A message whose names of settings, between backticks, are set as code.
-pub(super) fn message(text: &str) -> Markup {
-    html! {
-        @for (number, part) in text.split('`').enumerate() {
-            @if number % 2 == 1 { code { (visible(part)) } } @else { (visible(part)) }
-        }
     }
 }

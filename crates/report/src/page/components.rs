@@ -5,8 +5,10 @@
 
 use maud::{Markup, html};
 
+use crate::estimate::figure::UnitOf;
 use crate::estimate::{Estimate, Shown};
-use crate::format::{count, number, number_interval, percent, percent_interval};
+use crate::findings::{FigureOf, Part, Sentence};
+use crate::format::{bounded, count, count_of, counted, number, number_interval, percent, percent_interval};
 use crate::plot::{SeriesStyle, symbol};
 
 /// A figure of the table of estimates, as the page shows it.
@@ -20,26 +22,12 @@ pub struct Figure {
     pub estimate: Estimate,
 }
 
-/// Which figure of a row is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FigureOf {
-    /// Its value.
-    #[default]
-    Value,
-    /// The untuned model's value of the same measure on the same documents.
-    Untuned,
-    /// The value of the control.
-    Control,
-}
-
-impl FigureOf {
-    /// The attribute that says so; none for the value.
-    fn attribute(self) -> Option<&'static str> {
-        match self {
-            Self::Value => None,
-            Self::Untuned => Some("untuned"),
-            Self::Control => Some("control"),
-        }
+/// The attribute that says which figure of its row is shown; none for the value.
+fn attribute(of: FigureOf) -> Option<&'static str> {
+    match of {
+        FigureOf::Value => None,
+        FigureOf::Untuned => Some("untuned"),
+        FigureOf::Control => Some("control"),
     }
 }
 
@@ -73,7 +61,8 @@ impl Form {
     pub fn of_unit(unit: &str) -> Self {
         match unit {
             "share" => Self::Count,
-            "documents" | "canaries" | "generations" | "characters" | "count" | "passed" | "runs" | "tokens" => Self::Whole,
+            "documents" | "canaries" | "generations" | "characters" | "count" | "passed" | "runs"
+            | "tokens" => Self::Whole,
             "bits" | "epochs" => Self::Number(1),
             _ => Self::Number(2),
         }
@@ -102,23 +91,27 @@ impl Figure {
     /// The figure without its interval: "21 of 26".
     pub fn main(&self, form: Form) -> String {
         let value = self.estimate.value;
-        let bound = if self.estimate.at_least { "≥ " } else { "" };
         let text = match form {
             _ if value.is_nan() => return "not a number".to_owned(),
-            Form::Count => match self.whole_count() {
-                Some(k) => format!("{} of {}", count(k), count(self.estimate.observations as u64)),
-                None => percent(value),
-            },
+            Form::Count if self.is_counted() => count_of(&self.estimate),
+            Form::Count => percent(value),
             Form::Rate => percent(value),
             Form::Whole if value.fract() == 0.0 && value >= 0.0 => count(value as u64),
             Form::Whole => number(value, 1),
             Form::Number(decimals) => number(value, decimals),
             Form::Points => {
                 let points = points(value);
-                format!("{points} {}", if points == "+1" || points == "−1" { "point" } else { "points" })
+                format!(
+                    "{points} {}",
+                    if points == "+1" || points == "−1" {
+                        "point"
+                    } else {
+                        "points"
+                    }
+                )
             }
         };
-        format!("{bound}{text}")
+        bounded(&self.estimate, text)
     }
 
     /// What stands beside it: "81% (62–91%)"; `None` where there is nothing to add.
@@ -134,15 +127,11 @@ impl Figure {
             Form::Points => format!("{} to {}", points(interval.low), points(interval.high)),
         });
         let units = format!("{} {}", count(estimate.n as u64), estimate.n_of);
-        let is_of_units = estimate.observations == estimate.n;
         match form {
-            Form::Count if self.whole_count().is_some() => {
-                let share = match ends {
-                    Some(ends) => format!("{} ({ends})", percent(estimate.value)),
-                    None => percent(estimate.value),
-                };
-                Some(if is_of_units { share } else { format!("{share}, {units}") })
-            }
+            Form::Count if self.is_counted() => Some(match ends {
+                Some(ends) => format!("{} ({ends})", percent(estimate.value)),
+                None => percent(estimate.value),
+            }),
             Form::Count | Form::Rate => Some(match ends {
                 Some(ends) => format!("{ends}, {units}"),
                 None => units,
@@ -153,8 +142,15 @@ impl Figure {
 
     /// The figure with what stands beside it, as in a sentence: "21 of 26 (81%, 62–91%)".
     pub fn text(&self, form: Form) -> String {
+        if form == Form::Count && self.is_counted() && !self.estimate.value.is_nan() {
+            return counted(&self.estimate);
+        }
         match self.detail(form) {
-            Some(detail) => format!("{} ({})", self.main(form), detail.replace(" (", ", ").replace(')', "")),
+            Some(detail) => format!(
+                "{} ({})",
+                self.main(form),
+                detail.replace(" (", ", ").replace(')', "")
+            ),
             None => self.main(form),
         }
     }
@@ -164,10 +160,11 @@ impl Figure {
         self.estimate.value == 0.0
     }
 
-    /// The count, where it is one: averages over several generations of a document need not be whole.
-    fn whole_count(&self) -> Option<u64> {
-        let count = self.estimate.k?;
-        (count >= 0.0 && count.fract() == 0.0 && self.estimate.observations > 0).then_some(count as u64)
+    /// Whether it has a count of its own: averages over several generations of a document need not be whole, and runs that are
+    /// pooled have none.
+    fn is_counted(&self) -> bool {
+        let is_whole = self.estimate.k.is_some_and(|k| k >= 0.0 && k.fract() == 0.0);
+        is_whole && self.estimate.n_of != UnitOf::Runs
     }
 }
 
@@ -189,7 +186,28 @@ pub fn figure(text: &str, row: usize) -> Markup {
 
 /// A text that shows one of a row's figures.
 pub fn figure_of(text: &str, row: usize, of: FigureOf) -> Markup {
-    html! { data class="f" value=(row) data-of=[of.attribute()] { (text) } }
+    html! { data class="f" value=(row) data-of=[attribute(of)] { (text) } }
+}
+
+/// A sentence with its figures.
+pub fn sentence(sentence: &Sentence) -> Markup {
+    html! {
+        @for part in &sentence.parts {
+            @match part {
+                Part::Text(text) => (code_in(text)),
+                Part::Figure { row, of, text } => (figure_of(text, *row, *of)),
+            }
+        }
+    }
+}
+
+/// A text in which names of settings, between backticks, are set as code.
+pub fn code_in(text: &str) -> Markup {
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 1 { code { (visible(part)) } } @else { (visible(part)) }
+        }
+    }
 }
 
 /// A figure in a sentence, with its interval.
@@ -206,7 +224,7 @@ pub fn inline_main(shown: &Figure, form: Form) -> Markup {
 pub fn stacked(shown: &Figure, form: Form) -> Markup {
     html! {
         (inline_main(shown, form))
-        @if let Some(detail) = shown.detail(form) { data class="f ci" value=(shown.row) data-of=[shown.of.attribute()] { (detail) } }
+        @if let Some(detail) = shown.detail(form) { data class="f ci" value=(shown.row) data-of=[attribute(shown.of)] { (detail) } }
     }
 }
 
@@ -440,10 +458,14 @@ impl Table {
             let is_missing = all(CellKind::NotMeasured);
             let is_both = !self.rows.is_empty() && kinds.all(|found| found != CellKind::Value);
             kept.push(!is_both);
+            let name = match &column.help {
+                Some(help) => format!("{}, {help}", column.name),
+                None => column.name.clone(),
+            };
             if is_missing {
-                empty.not_measured.push(column.name.clone());
+                empty.not_measured.push(name);
             } else if is_zero || is_both {
-                empty.zero.push(column.name.clone());
+                empty.zero.push(name);
             }
         }
         let keeps = |index: usize| kept.get(index).copied().unwrap_or(true);
@@ -519,8 +541,8 @@ impl EmptyColumns {
     /// A line that says which columns were left out; nothing where none was.
     pub fn note(&self) -> Markup {
         html! {
-            @if !self.zero.is_empty() { p class="note" { "Left out, as 0 in every row: " (self.zero.join(", ")) "." } }
-            @if !self.not_measured.is_empty() { p class="note" { "Not measured in this run: " (self.not_measured.join(", ")) "." } }
+            @if !self.zero.is_empty() { p class="note" { "Left out, as 0 in every row: " (self.zero.join("; ")) "." } }
+            @if !self.not_measured.is_empty() { p class="note" { "Not measured in this run: " (self.not_measured.join("; ")) "." } }
         }
     }
 }

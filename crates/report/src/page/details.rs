@@ -9,26 +9,66 @@ use super::components::{Cell, Column, Figure, Form, Layout, Row, Table, details,
 use super::glossary::{Entry, entry_of};
 use super::view::{View, copies_name};
 use crate::estimate::{Experiment, Key, Shown};
+use crate::findings::Sentence;
 use crate::format::count;
 use crate::plot::{Axis, Draw, Plot, Point, Series};
 
 /// Parts of the section: heading, and beginnings of the names of its measures. What begins like none of them stands in the last.
 const PARTS: [(&str, &[&str]); 8] = [
-    ("Similarity of sentences", &["max_similarity", "comparable_similarity", "own_similarity", "heldout_similarity", "without_sentence"]),
-    ("Likeness to the true continuation", &["rouge_l", "bleu", "edit_similarity"]),
+    (
+        "Similarity of sentences",
+        &[
+            "max_similarity",
+            "comparable_similarity",
+            "own_similarity",
+            "heldout_similarity",
+            "without_sentence",
+        ],
+    ),
+    (
+        "Likeness to the true continuation",
+        &["rouge_l", "bleu", "edit_similarity"],
+    ),
     (
         "Extraction by probability",
-        &["extractable", "discoverable", "nearly_discoverable", "extraction_strength", "exact_memorization", "compress"],
+        &[
+            "extractable",
+            "discoverable",
+            "nearly_discoverable",
+            "extraction_strength",
+            "exact_memorization",
+            "compress",
+        ],
     ),
     ("Membership inference", &["membership", "largest_membership"]),
     ("Canaries", &["exposure", "canaries"]),
     (
         "Usefulness and training",
-        &["loss", "validation_loss", "other_loss", "perplexity", "bits_per_byte", "logged", "epochs", "final_answer", "equal_loss"],
+        &[
+            "loss",
+            "validation_loss",
+            "other_loss",
+            "perplexity",
+            "bits_per_byte",
+            "logged",
+            "epochs",
+            "final_answer",
+            "equal_loss",
+        ],
     ),
     (
         "Corpus and checks",
-        &["documents", "near_duplicates", "text_chars", "validation_documents", "test_documents", "check_", "files", "guessed", "share_"],
+        &[
+            "documents",
+            "near_duplicates",
+            "text_chars",
+            "validation_documents",
+            "test_documents",
+            "check_",
+            "files",
+            "guessed",
+            "share_",
+        ],
     ),
     ("What comes out", &[]),
 ];
@@ -67,7 +107,10 @@ fn part_of(measure: &str) -> usize {
         return comes_out;
     }
     let begins = |beginnings: &[&str]| beginnings.iter().any(|beginning| measure.starts_with(beginning));
-    PARTS.iter().position(|(_, beginnings)| begins(beginnings)).unwrap_or(comes_out)
+    PARTS
+        .iter()
+        .position(|(_, beginnings)| begins(beginnings))
+        .unwrap_or(comes_out)
 }
 
 /// The rows of an experiment at its checkpoints, by measure.
@@ -149,7 +192,11 @@ fn cell(shown: Option<Shown<'_>>) -> Cell {
         return Cell::not_measured("not measured of this model");
     };
     let is_difference = shown.row.key.against.is_some() && shown.row.unit == "share";
-    let form = if is_difference { Form::Points } else { Form::of_unit(shown.row.unit) };
+    let form = if is_difference {
+        Form::Points
+    } else {
+        Form::of_unit(shown.row.unit)
+    };
     Cell::shown(Some(Figure::from(shown)), form, "")
 }
 
@@ -186,7 +233,9 @@ fn over_training(view: &View<'_>, experiment: &Experiment) -> Markup {
     for group in experiment.every_group() {
         for shown in view.estimates.table.of_subject(view.group(group).subject) {
             let key = &shown.row.key;
-            let Some(epoch) = key.epoch.map(f64::from_bits) else { continue };
+            let Some(epoch) = key.epoch.map(f64::from_bits) else {
+                continue;
+            };
             let label = [Some(view.group(group).label.clone()), key.copies.map(copies_name)];
             let label: Vec<String> = label.into_iter().flatten().collect();
             let label = label.join(", ");
@@ -212,24 +261,33 @@ fn over_training(view: &View<'_>, experiment: &Experiment) -> Markup {
             }
         }
     }
-    let plots = series.into_iter().enumerate().filter_map(|(index, (measure, mut series))| {
-        for one in &mut series {
-            one.points.sort_by(|left, right| left.x.unwrap_or(0.0).total_cmp(&right.x.unwrap_or(0.0)));
-        }
-        let plot = Plot {
-            id: format!("plot-training-{}-{index}", experiment.model.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")),
-            finding: measure,
-            caption: "Over training, as logged.".to_owned(),
-            across: Axis {
-                label: "epochs".to_owned(),
-                ..Axis::default()
-            },
-            up: Axis::default(),
-            series,
-            ..Plot::default()
-        };
-        plot.draw()
-    });
+    let plots = series
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, (measure, mut series))| {
+            for one in &mut series {
+                one.points
+                    .sort_by(|left, right| left.x.unwrap_or(0.0).total_cmp(&right.x.unwrap_or(0.0)));
+            }
+            let plot = Plot {
+                id: format!(
+                    "plot-training-{}-{index}",
+                    experiment
+                        .model
+                        .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
+                ),
+                finding: Sentence::new(measure),
+                caption: "Over training, as logged.".to_owned(),
+                across: Axis {
+                    label: "epochs".to_owned(),
+                    ..Axis::default()
+                },
+                up: Axis::default(),
+                series,
+                ..Plot::default()
+            };
+            plot.draw()
+        });
     let plots: Vec<Markup> = plots.collect();
     html! { @if !plots.is_empty() { (details("Over training", &html! { div class="plots" { @for plot in &plots { (plot) } } })) } }
 }
@@ -266,7 +324,16 @@ fn reading(facts: &[CorpusFact]) -> Markup {
     });
     let table = Table {
         caption: "What reading found, left out, guessed or changed.".to_owned(),
-        columns: ["What", "Reason", "Side", "File", "Where first, or what was guessed", "Documents"].map(Column::new).to_vec(),
+        columns: [
+            "What",
+            "Reason",
+            "Side",
+            "File",
+            "Where first, or what was guessed",
+            "Documents",
+        ]
+        .map(Column::new)
+        .to_vec(),
         rows: rows.collect(),
         layout: Layout::Scroll,
     };

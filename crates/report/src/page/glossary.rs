@@ -261,10 +261,10 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
         ),
         entry(
             anchors::FALSE_ALARMS,
-            "Members found at 1% false alarms",
+            "Members found at 1% or 10% false alarms",
             &["membership_tpr_*"],
-            "Share of training documents that are recognised as such while at most 1 in 100 unseen documents is wrongly taken for one. It \
-             takes at least 100 unseen documents; with fewer it is left out."
+            "Share of training documents that are recognised as such while at most 1 (or 10) in 100 unseen documents are wrongly taken for \
+             one. At 1% it takes at least 100 unseen documents, at 10% ten; with fewer it is left out."
                 .to_owned(),
             "Carlini et al. 2022",
         ),

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::Heading;
 use super::components::{definitions, visible};
-use super::view::{View, capital, copies_name};
+use super::view::{View, copies_name};
 use crate::estimate::facts::{CorpusFacts, PromptFacts};
+use crate::findings::capital;
 use crate::format::{count, listing, parameters};
 
 pub(super) fn section(view: &View<'_>, heading: &Heading) -> Markup {
@@ -31,7 +32,10 @@ pub(super) fn section(view: &View<'_>, heading: &Heading) -> Markup {
         entries.push((html! { "Training data" }, corpus_entry(corpus)));
     }
     for prompting in &estimates.facts.prompting {
-        entries.push((html! { "Prompts" }, prompts(prompting, estimates.facts.prompting.len() > 1)));
+        entries.push((
+            html! { "Prompts" },
+            prompts(prompting, estimates.facts.prompting.len() > 1),
+        ));
     }
     entries.push((
         html! { "Report" },
@@ -42,7 +46,7 @@ pub(super) fn section(view: &View<'_>, heading: &Heading) -> Markup {
     ));
     html! {
         @if !heading.description.is_empty() { p { (visible(&heading.description)) } }
-        (definitions(&entries))
+        div class="settings" { (definitions(&entries)) }
     }
 }
 

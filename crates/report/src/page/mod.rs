@@ -77,13 +77,22 @@ fn date(seconds: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// The whole page as HTML; in the redacted edition every text of a corpus or a model keeps its shape alone.
-pub fn write(heading: &Heading, estimates: &Estimates<'_>, provenance: &Provenance, is_redacted: bool) -> String {
+pub fn write(
+    heading: &Heading,
+    estimates: &Estimates<'_>,
+    provenance: &Provenance,
+    is_redacted: bool,
+) -> String {
     let view = View::new(estimates, is_redacted);
     let sections = sections(&view, heading, provenance);
     let page = html! {
@@ -165,19 +174,35 @@ fn sections(view: &View<'_>, heading: &Heading, provenance: &Provenance) -> Vec<
         section("tested", "What was tested", identity::section(view, heading)),
         section("answer", "Answer", answer::section(view)),
         section("key-figures", "Key figures", key_table::section(view)),
-        section("test", "Can this test see anything?", can_this_test_see::section(view)),
+        section(
+            "test",
+            "Can this test see anything?",
+            can_this_test_see::section(view),
+        ),
         section(
             "leaked",
             "What leaked",
             passages::list(&view.estimates.passages, view, view.is_redacted),
         ),
         section("why", "Why", plots::section(view)),
-        section("attackers", "Attackers, by what they have", attackers::section(view)),
-        section("next", "What was not tried, and what to do next", next::section(view)),
+        section(
+            "attackers",
+            "Attackers, by what they have",
+            attackers::section(view),
+        ),
+        section(
+            "next",
+            "What was not tried, and what to do next",
+            next::section(view),
+        ),
         section("paper", "The paper's claims", paper::section(view)),
         section("details", "Details", details::section(view, &glossary)),
         section("glossary", "Glossary", glossary::render(&glossary)),
-        section("reproduce", "Reproduce", reproduce::section(view, heading, provenance)),
+        section(
+            "reproduce",
+            "Reproduce",
+            reproduce::section(view, heading, provenance),
+        ),
     ]
 }
 
@@ -185,7 +210,12 @@ fn glossary_entries(view: &View<'_>) -> Vec<Entry> {
     let facts = &view.estimates.facts;
     let detection = facts.detection.as_ref();
     let prompting = facts.prompting.first();
-    let epochs = view.estimates.groups.iter().filter_map(|group| group.method.epochs).reduce(f64::max);
+    let epochs = view
+        .estimates
+        .groups
+        .iter()
+        .filter_map(|group| group.method.epochs)
+        .reduce(f64::max);
     glossary::entries(&GlossaryFacts {
         preset: detection.map_or_else(|| "ours".to_owned(), |detection| detection.preset.clone()),
         verbatim_chars: detection.map(|detection| detection.verbatim_chars),
@@ -193,7 +223,10 @@ fn glossary_entries(view: &View<'_>) -> Vec<Entry> {
         prefix_tokens: prompting.and_then(|prompting| prompting.prefix_tokens),
         new_tokens: prompting.and_then(|prompting| prompting.new_tokens),
         epochs: epochs.map(|epochs| epochs.to_string()),
-        canary_references: facts.corpora.iter().find_map(|corpus| corpus.canary_references.filter(|_| corpus.canaries > 0)),
+        canary_references: facts
+            .corpora
+            .iter()
+            .find_map(|corpus| corpus.canary_references.filter(|_| corpus.canaries > 0)),
     })
 }
 

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::components::{Figure, Form, inline};
-use super::view::{View, capital};
+use super::view::View;
 use crate::estimate::paper::Outcome;
+use crate::findings::capital;
 
 pub(super) fn section(view: &View<'_>) -> Markup {
     let claims = &view.estimates.paper;
@@ -32,4 +33,3 @@ pub(super) fn section(view: &View<'_>) -> Markup {
         }
     }
 }
-

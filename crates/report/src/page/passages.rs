@@ -60,7 +60,10 @@ pub trait Names {
 pub fn list(documents: &[LeakedDocument], names: &dyn Names, is_redacted: bool) -> Markup {
     let mut sorted: Vec<&LeakedDocument> = documents.iter().collect();
     sorted.sort_by(|left, right| left.severity().cmp(&right.severity()));
-    let word_for_word = sorted.iter().take_while(|document| document.class == Verdict::Verbatim).count();
+    let word_for_word = sorted
+        .iter()
+        .take_while(|document| document.class == Verdict::Verbatim)
+        .count();
     let (verbatim, other) = sorted.split_at(word_for_word);
     html! {
         @if verbatim.is_empty() {
@@ -121,7 +124,7 @@ fn notes(documents: &[LeakedDocument]) -> Markup {
 fn rows(documents: &[&LeakedDocument], before: usize, names: &dyn Names, is_redacted: bool) -> Markup {
     html! {
         @if !documents.is_empty() {
-            ol class="leaks" {
+            ol class="leaks passages" {
                 @for (index, document) in documents.iter().enumerate() {
                     li {
                         @if before + index < MAX_PASSAGES {

@@ -2,16 +2,21 @@
 
 use maud::{Markup, html};
 
-use super::components::{Figure, Form};
-use super::view::{View, capital, copies_name};
+use super::components::{Figure, Form, sentence};
+use super::view::{View, copies_name};
 use crate::estimate::rows::EPOCHS_TRAINED;
 use crate::estimate::{Experiment, Measure, TRAINED};
+use crate::findings::{Sentence, capital, over_copies, overtrained, usefulness};
 use crate::plot::{Axis, Draw, Plot, Point, ScaleKind, Series, SeriesStyle, Unit};
 use crate::read::WhichCheckpoint;
 
 pub(super) fn section(view: &View<'_>) -> Markup {
     view.by_experiment(|experiment| {
-        let number = view.estimates.experiments.iter().position(|other| std::ptr::eq(other, experiment));
+        let number = view
+            .estimates
+            .experiments
+            .iter()
+            .position(|other| std::ptr::eq(other, experiment));
         let number = number.unwrap_or_default() + 1;
         let drawn: Vec<Markup> = [
             by_copies(view, experiment, number),
@@ -20,7 +25,11 @@ pub(super) fn section(view: &View<'_>) -> Markup {
         .iter()
         .filter_map(Plot::draw)
         .collect();
-        html! { @if !drawn.is_empty() { div class="plots" { @for plot in &drawn { (plot) } } } }
+        let useful = usefulness(view.estimates, experiment);
+        html! {
+            @if !drawn.is_empty() { div class="plots" { @for plot in &drawn { (plot) } } }
+            @if !useful.is_empty() { ul { @for one in &useful { li { (sentence(one)) } } } }
+        }
     })
 }
 
@@ -42,11 +51,21 @@ fn point(x: Option<f64>, found: &Figure, at: String, is_hollow: bool) -> Point {
 
 /// The groups that a plot shows, by what it names them: the untuned model, and each family at its chosen learning rate.
 fn lines(view: &View<'_>, experiment: &Experiment) -> Vec<(String, SeriesStyle, bool, Vec<usize>)> {
-    let mut lines = vec![("Untuned".to_owned(), SeriesStyle::UNTUNED, false, experiment.untuned.clone())];
+    let mut lines = vec![(
+        "Untuned".to_owned(),
+        SeriesStyle::UNTUNED,
+        false,
+        experiment.untuned.clone(),
+    )];
     for family in &experiment.families {
         let rate = &family.rates[family.chosen];
         let label = capital(&family.label);
-        let style = rate.last.first().or(rate.best.first()).map(|group| view.style(*group)).unwrap_or_default();
+        let style = rate
+            .last
+            .first()
+            .or(rate.best.first())
+            .map(|group| view.style(*group))
+            .unwrap_or_default();
         if !rate.best.is_empty() {
             lines.push((format!("{label}, best"), style, true, rate.best.clone()));
         }
@@ -57,27 +76,40 @@ fn lines(view: &View<'_>, experiment: &Experiment) -> Vec<(String, SeriesStyle, 
 
 fn by_copies(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
     let measure = Measure::OwnVerbatim;
-    let series = lines(view, experiment).into_iter().map(|(label, style, is_hollow, groups)| {
-        let points = groups.iter().flat_map(|&group| {
-            let copies: Vec<i32> = view.group(group).uniform_copies.map_or(experiment.copies.clone(), |copies| vec![copies]);
-            copies.into_iter().filter_map(move |copies| {
-                let found = view.figure(group, measure, experiment.seen(), Some(copies))?;
-                Some(point(Some(f64::from(copies)), &found, passes(view, group, copies), is_hollow))
-            })
+    let series = lines(view, experiment)
+        .into_iter()
+        .map(|(label, style, is_hollow, groups)| {
+            let points = groups.iter().flat_map(|&group| {
+                let copies: Vec<i32> = view
+                    .group(group)
+                    .uniform_copies
+                    .map_or(experiment.copies.clone(), |copies| vec![copies]);
+                copies.into_iter().filter_map(move |copies| {
+                    let found = view.figure(group, measure, experiment.seen(), Some(copies))?;
+                    Some(point(
+                        Some(f64::from(copies)),
+                        &found,
+                        passes(view, group, copies),
+                        is_hollow,
+                    ))
+                })
+            });
+            Series {
+                is_baseline: style == SeriesStyle::UNTUNED,
+                panel: Some(label.trim_end_matches(", best").to_owned()),
+                label,
+                style,
+                draw: Draw::LineAndPoints,
+                points: points.collect(),
+            }
         });
-        Series {
-            is_baseline: style == SeriesStyle::UNTUNED,
-            panel: Some(label.trim_end_matches(", best").to_owned()),
-            label,
-            style,
-            draw: Draw::LineAndPoints,
-            points: points.collect(),
-        }
-    });
     let series: Vec<Series> = series.filter(|series| !series.points.is_empty()).collect();
     Plot {
         id: format!("plot-copies-{number}"),
-        finding: copies_finding(&series),
+        finding: together(
+            over_copies(view.estimates, experiment),
+            "What comes out, by copies.",
+        ),
         caption: format!(
             "Share of training documents that the model goes on with word for word, by “{}”, by their copies in the training set; bars: 95% \
              intervals. Hollow: best checkpoint; filled: end of training.",
@@ -102,26 +134,39 @@ fn by_copies(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
 
 /// Copies and, where they are known, passes.
 fn passes(view: &View<'_>, group: usize, copies: i32) -> String {
-    let epochs = view.figure(group, EPOCHS_TRAINED, TRAINED, None).map(|found| found.estimate.value);
+    let epochs = view
+        .figure(group, EPOCHS_TRAINED, TRAINED, None)
+        .map(|found| found.estimate.value);
     match epochs {
         Some(epochs) => {
             let passes = format!("{:.1}", epochs * f64::from(copies));
-            format!("{}, {} passes", copies_name(copies), passes.trim_end_matches(".0"))
+            {
+                let passes = passes.trim_end_matches(".0");
+                format!(
+                    "{}, {passes} {}",
+                    copies_name(copies),
+                    if passes == "1" { "pass" } else { "passes" }
+                )
+            }
         }
         None => copies_name(copies),
     }
 }
 
-/// The highest point, in words.
-fn copies_finding(series: &[Series]) -> String {
-    let points = series.iter().flat_map(|series| series.points.iter().map(move |point| (series, point)));
-    let highest = points
-        .filter(|(series, point)| !series.is_baseline && point.y.is_finite())
-        .max_by(|left, right| left.1.y.total_cmp(&right.1.y));
-    match highest {
-        Some((series, point)) if point.y > 0.0 => format!("The most comes out of {}: {} at {}.", series.label, point.shown, point.at),
-        Some(_) => "No tuned model goes on with any of its documents word for word.".to_owned(),
-        None => "Own documents by copies.".to_owned(),
+/// Sentences one after another, or else these words.
+fn together(sentences: Vec<Sentence>, otherwise: &str) -> Sentence {
+    let mut all = Sentence::default();
+    for (position, one) in sentences.into_iter().enumerate() {
+        all = if position > 0 {
+            all.text(" ").join(one)
+        } else {
+            all.join(one)
+        };
+    }
+    if all.is_empty() {
+        Sentence::new(otherwise)
+    } else {
+        all
     }
 }
 
@@ -135,14 +180,25 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
             Some(WhichCheckpoint::Last) => "end of training",
             None => "",
         };
-        let rate = view.group(group).method.learning_rate.map(|rate| format!("learning rate {rate:e}"));
-        let name: Vec<String> = [rate, Some(checkpoint.to_owned()).filter(|name| !name.is_empty())].into_iter().flatten().collect();
+        let rate = view
+            .group(group)
+            .method
+            .learning_rate
+            .map(|rate| format!("learning rate {rate:e}"));
+        let name: Vec<String> = [rate, Some(checkpoint.to_owned()).filter(|name| !name.is_empty())]
+            .into_iter()
+            .flatten()
+            .collect();
         Some(Point {
             across: Some((loss.text(Form::Number(2)), loss.row)),
             ..point(Some(loss.estimate.value), &found, name.join(", "), is_hollow)
         })
     };
-    let untuned: Vec<Point> = experiment.untuned.iter().filter_map(|&group| at(group, false)).collect();
+    let untuned: Vec<Point> = experiment
+        .untuned
+        .iter()
+        .filter_map(|&group| at(group, false))
+        .collect();
     let mut series = vec![Series {
         label: "Untuned".to_owned(),
         style: SeriesStyle::UNTUNED,
@@ -155,9 +211,18 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
         let label = capital(&family.label);
         for (index, rate) in family.rates.iter().enumerate() {
             let is_chosen = index == family.chosen;
-            let groups = rate.best.iter().map(|group| (*group, true)).chain(rate.last.iter().map(|group| (*group, false)));
+            let groups = rate
+                .best
+                .iter()
+                .map(|group| (*group, true))
+                .chain(rate.last.iter().map(|group| (*group, false)));
             let points: Vec<Point> = groups.filter_map(|(group, is_best)| at(group, is_best)).collect();
-            let style = rate.last.first().or(rate.best.first()).map(|group| view.style(*group)).unwrap_or_default();
+            let style = rate
+                .last
+                .first()
+                .or(rate.best.first())
+                .map(|group| view.style(*group))
+                .unwrap_or_default();
             let name = rate
                 .last
                 .first()
@@ -166,7 +231,11 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
             series.push(Series {
                 label: name,
                 style,
-                draw: if is_chosen || points.len() > 1 { Draw::LineAndPoints } else { Draw::Points },
+                draw: if is_chosen || points.len() > 1 {
+                    Draw::LineAndPoints
+                } else {
+                    Draw::Points
+                },
                 panel: Some(label.clone()),
                 points,
                 ..Series::default()
@@ -177,7 +246,10 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
     let of_copies = copies.map_or(String::new(), |copies| format!(" with {}", copies_name(copies)));
     Plot {
         id: format!("plot-loss-{number}"),
-        finding: "Leakage against usefulness: further left fits unseen text better, further up repeats more.".to_owned(),
+        finding: together(
+            overtrained(view.estimates, experiment),
+            "Leakage against usefulness: further left fits unseen text better, further up repeats more.",
+        ),
         caption: format!(
             "Share of training documents{of_copies} that the model goes on with word for word, against its loss on unseen text. Hollow: \
              best checkpoint; filled: end of training."

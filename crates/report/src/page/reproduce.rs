@@ -51,7 +51,10 @@ fn audit_command(view: &View<'_>) -> Markup {
         .corpora
         .iter()
         .flat_map(|corpus| &corpus.files)
-        .map(|(file, _)| file.split_once(": ").map_or(file.clone(), |(_, name)| name.to_owned()))
+        .map(|(file, _)| {
+            file.split_once(": ")
+                .map_or(file.clone(), |(_, name)| name.to_owned())
+        })
         .collect();
     html! {
         pre {

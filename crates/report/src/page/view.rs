@@ -6,8 +6,10 @@ use maud::{Markup, html};
 
 use super::components::{Figure, Form, chip, inline_main, visible};
 use super::passages::Names;
+use crate::estimate::membership::FALSE_POSITIVE_RATES;
 use crate::estimate::rows::EPOCHS_TRAINED;
 use crate::estimate::{Estimates, Experiment, MembershipScore, RunGroup, Slice, TRAINED};
+use crate::findings::capital;
 use crate::plot::SeriesStyle;
 use crate::read::WhichCheckpoint;
 
@@ -23,7 +25,11 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     pub(super) fn new(estimates: &'a Estimates<'a>, is_redacted: bool) -> Self {
         let mut families: Vec<(&str, &str)> = Vec::new();
-        for family in estimates.experiments.iter().flat_map(|experiment| &experiment.families) {
+        for family in estimates
+            .experiments
+            .iter()
+            .flat_map(|experiment| &experiment.families)
+        {
             let known = families.iter().any(|(label, _)| *label == family.label);
             if !known {
                 families.push((&family.label, &family.mode));
@@ -119,13 +125,28 @@ impl<'a> View<'a> {
     /// The membership score that the page speaks of: compared with the untuned model where there is one.
     pub(super) fn membership_score(&self, experiment: &Experiment) -> MembershipScore {
         let has_reference = experiment.shown().into_iter().any(|group| {
-            self.figure(group, MembershipScore::Reference.auc(), TRAINED, None).is_some()
+            self.figure(group, MembershipScore::Reference.auc(), TRAINED, None)
+                .is_some()
         });
         if has_reference {
             MembershipScore::Reference
         } else {
             MembershipScore::Loss
         }
+    }
+}
+
+impl View<'_> {
+    /// The lowest false-positive rate at which there are unseen documents enough for the members found by a score.
+    pub(super) fn false_positive_rate(&self, experiment: &Experiment, score: MembershipScore) -> Option<f64> {
+        let copies = experiment.most_copies();
+        FALSE_POSITIVE_RATES.into_iter().find(|rate| {
+            let found = score.tpr(*rate);
+            experiment
+                .shown()
+                .into_iter()
+                .any(|group| self.figure(group, &found, TRAINED, copies).is_some())
+        })
     }
 }
 
@@ -154,15 +175,4 @@ pub(super) fn copies_name(copies: i32) -> String {
     } else {
         format!("{copies} copies")
     }
-}
-
-/// A label as a heading begins.
-pub(super) fn capital(label: &str) -> String {
-    let mut characters = label.chars();
-    let first = characters.next();
-    first
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(characters)
-        .collect()
 }

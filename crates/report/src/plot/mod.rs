@@ -15,7 +15,8 @@ pub use marks::symbol;
 pub use scale::ScaleKind;
 pub use style::SeriesStyle;
 
-use crate::page::components::{Cell, Column, Layout, Row, Table, details, figure};
+use crate::findings::Sentence;
+use crate::page::components::{Cell, Column, Layout, Row, Table, details, figure, sentence};
 use marks::{Place, at, band, line, marker, polyline, text, whisker};
 use scale::{Scale, Tick, spread};
 
@@ -56,7 +57,7 @@ pub struct Plot {
     /// Identity on the page; letters, digits and hyphens.
     pub id: String,
     /// What the plot shows, as a sentence: the finding, not the axes.
-    pub finding: String,
+    pub finding: Sentence,
     /// What is drawn, and against what.
     pub caption: String,
     /// The horizontal axis.
@@ -193,7 +194,7 @@ impl Plot {
         Some(html! {
             figure class="plot-figure" id=(self.id) {
                 figcaption {
-                    span class="plot-finding" { (self.finding) } " "
+                    span class="plot-finding" { (sentence(&self.finding)) } " "
                     span class="plot-caption" { (self.caption) }
                 }
                 @match self.scales() {
@@ -287,7 +288,14 @@ impl Plot {
         let y_ticks = up.ticks(&self.up, self.values(|point| Some(point.y)));
         let names = title.is_none().then(|| self.names(shown));
         let title_lines = title.map_or_else(Vec::new, |name| wrapped(name, TITLE_CHARACTERS));
-        let frame = self.frame(names.as_deref(), title_lines.len(), &y_ticks, across, up);
+        let frame = self.frame(
+            names.as_deref(),
+            title_lines.len(),
+            shown.len(),
+            &y_ticks,
+            across,
+            up,
+        );
         let x_ticks = frame.across.ticks(&self.across, self.values(|point| point.x));
         let label = match title {
             None => format!("{} {}", self.finding, self.caption),
@@ -329,6 +337,7 @@ impl Plot {
         &self,
         names: Option<&[Name]>,
         title_lines: usize,
+        beside: usize,
         y_ticks: &[Tick],
         across: Scale,
         up: Scale,
@@ -363,7 +372,12 @@ impl Plot {
             across,
             up,
         };
-        let inset = 12.0;
+        // Series at the same value stand beside each other, and none over the edge.
+        let inset = if self.across.ticks_at_values {
+            8.0 + DODGE * beside as f64 / 2.0
+        } else {
+            12.0
+        };
         let first = left + inset + if self.across.aside.is_some() { ASIDE } else { 0.0 };
         frame.across = across.between(first, (right - inset).max(first + 1.0));
         frame.top = 28.0 + title_lines as f64 * (LINE + 1.0) + self.reference_rows(&frame) * LINE;
@@ -524,6 +538,7 @@ impl Plot {
         let series = shown.iter().map(|series| Name {
             lines: wrapped(&series.label, NAME_CHARACTERS),
             style: Some(series.style),
+            is_hollow: !series.points.is_empty() && series.points.iter().all(|point| point.is_hollow),
             value: series
                 .points
                 .iter()
@@ -534,6 +549,7 @@ impl Plot {
         let level = level.map(|reference| Name {
             lines: wrapped(&reference.label, NAME_CHARACTERS),
             style: None,
+            is_hollow: false,
             value: Some(reference.value),
         });
         series.chain(level).collect()
@@ -553,7 +569,7 @@ impl Plot {
         html! {
             @for (name, y) in names.iter().zip(places) {
                 @match name.style {
-                    Some(style) => g class=(style.class()) { (marker(style, (frame.right + 9.0, y), false)) },
+                    Some(style) => g class=(style.class()) { (marker(style, (frame.right + 9.0, y), name.is_hollow)) },
                     None => (line("reference", (frame.right + 2.0, y), (frame.right + 15.0, y))),
                 }
                 @for (index, content) in name.lines.iter().enumerate() {
@@ -601,6 +617,7 @@ impl Plot {
 struct Name {
     lines: Vec<String>,
     style: Option<SeriesStyle>,
+    is_hollow: bool,
     value: Option<f64>,
 }
 
