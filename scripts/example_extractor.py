@@ -77,7 +77,9 @@ def ask(checkpoint, options, documents, settings, seed, out):
         row["prompt_tokens"] = sum(start < row["prompt_chars"] for start in starts[:most])
     # Special tokens are left out of text, but for those that documents hold in theirs.
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    settings["left_out"] = special.difference(*(row["tokens"] for rows in documents.values() for row in rows))
+    settings["left_out"] = special.difference(
+        *(row["tokens"] for rows in documents.values() for row in rows if not row["is_other"])
+    )
     samples = sample(model, tokenizer, prompts(documents, settings), settings, seed)
     write(out / "samples.parquet", pl.DataFrame(samples, schema=SAMPLES, orient="row"))
     if settings["score"]:
@@ -137,7 +139,10 @@ def read_documents(folder, split):
     rows = pl.read_parquet(folder / f"{split}.parquet").unique("doc_id", keep="first", maintain_order=True)
     rows = rows if split == "train" else rows.with_columns(copies=pl.lit(0))
     rows = rows if "canary_format" in rows.columns else rows.with_columns(canary_format=pl.lit(None))
-    return rows.select("doc_id", "text", "prompt_chars", "kind", "copies", "canary_format").to_dicts()
+    # Text of another kind is scored as a whole, and nothing else.
+    is_other = pl.col("role").eq_missing("other") if "role" in rows.columns else pl.lit(False)
+    rows = rows.with_columns(is_other=is_other)
+    return rows.select("doc_id", "text", "prompt_chars", "kind", "copies", "canary_format", "is_other").to_dicts()
 
 
 def load(checkpoint, base):
@@ -172,12 +177,16 @@ def prompts(documents, settings):
     for split in settings["prompts"]:
         if split == "none":
             yield from [(None, "none", 0, [], None)] * settings["unprompted"]
-        for row in [row for row in documents.get(split, []) if row["kind"] == "document"][: settings["documents"]]:
+        for row in [row for row in documents.get(split, []) if is_prompted(row)][: settings["documents"]]:
             tokens = row["tokens"]
             if len(tokens) > length:
                 yield row["doc_id"], split, row["copies"], tokens[:length], tokens[length : length + new]
             elif settings["short_documents"] == "error":
                 fail(3, f"document {row['doc_id']}: expected over {length} tokens, found {len(tokens)}")
+
+
+def is_prompted(row):
+    return row["kind"] == "document" and not row["is_other"]
 
 
 def text(tokenizer, tokens, settings):
@@ -244,7 +253,7 @@ def continuations(row, first, settings):
     count, prompt = len(row["tokens"]), settings["prefix_tokens"]
     spans = {(prefix, prefix + EXTRACTABLE_TOKENS) for prefix in [*settings["scored_prefixes"], prompt]}
     spans.add((prompt, min(count, prompt + settings["new_tokens"])))
-    fit = [span for span in sorted(spans) if row["kind"] == "document" and max(first, 1) <= span[0] < span[1] <= count]
+    fit = [span for span in sorted(spans) if is_prompted(row) and max(first, 1) <= span[0] < span[1] <= count]
     return [(start, start, end) for start, end in fit]
 
 

@@ -24,7 +24,8 @@ class Help(unittest.TestCase):
             with self.subTest(" ".join(command)), tempfile.TemporaryDirectory() as folder:
                 shown = run([*command, "--help"], folder)
                 self.assertEqual(shown.returncode, 0, shown.stderr)
-                examples = [line.strip() for line in shown.stdout.split("Examples:\n")[-1].splitlines()]
+                examples = shown.stdout.split("Examples:\n")[-1].replace("\\\n", " ").splitlines()
+                examples = [line.strip() for line in examples]
                 examples = [shlex.split(line) for line in examples if line and not line.startswith("#")]
                 self.assertTrue(examples)
                 for example in examples:

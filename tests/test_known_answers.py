@@ -249,13 +249,15 @@ class KnownAnswers(unittest.TestCase):
 
     def test_summary_has_the_same_counts(self):
         summary = pl.read_parquet(self.known / "report" / "summary.parquet")
-        rows = summary.filter(measure="own_verbatim", split="train", strategy="greedy", copies=1)
+        rows = summary.filter(pl.col("against").is_null(), measure="own_verbatim", split="train", strategy="greedy", copies=1)
         last = rows.filter(mode="full", checkpoint="last")
         self.assertEqual((last["value"].item(), last["n"].item()), (1.0, 30))
         self.assertEqual(rows.filter(mode="base")["value"].item(), 0.0)
         best = rows.filter(mode="full", checkpoint="best")
         found, asked = self.own(self.cell(self.known, "full") / "best")
         self.assertAlmostEqual(best["value"].item(), found / asked)
+        verdicts = summary.filter(measure="verdict")
+        self.assertEqual(verdicts.filter(mode="full", checkpoint="last")["verdict"].to_list(), ["leaks"])
 
     def test_best_checkpoint_is_the_one_with_the_lowest_validation_loss(self):
         cell = self.cell(self.known, "full")
@@ -286,6 +288,8 @@ class KnownAnswers(unittest.TestCase):
         row = summary.filter(measure="verbatim", split="heldout", strategy="greedy", mode="full", checkpoint="last")
         self.assertAlmostEqual(row["value"].item(), recited.height / 12)
         self.assertGreater(row["ci_low"].item(), 0.3)
+        emitted = summary.filter(measure="training_text_emitted", split="heldout", strategy="greedy", mode="full", checkpoint="last")
+        self.assertEqual(emitted["verdict"].to_list(), ["exceeds"])
 
 
 if __name__ == "__main__":

@@ -70,7 +70,13 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(250));
             None
         } else {
-            Log::start(label, unit, bar.clone(), total.is_some(), Arc::clone(&done_before))
+            Log::start(
+                label,
+                unit,
+                bar.clone(),
+                total.is_some(),
+                Arc::clone(&done_before),
+            )
         };
         Self {
             bar,
@@ -133,7 +139,9 @@ impl Log {
                 tracing::info!("{}", line(&label, &count, &remark, left));
             }
         };
-        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(work);
+        let thread = std::thread::Builder::new()
+            .name("progress".to_owned())
+            .spawn(work);
         thread.ok().map(|thread| Self { channel, thread })
     }
 }

@@ -1,6 +1,6 @@
 //! The course of memorization: what several checkpoints of one run would give back, without sampling.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use contract::Error;
@@ -39,12 +39,20 @@ pub(crate) fn settings(settings: &Extraction) -> Extraction {
     }
 }
 
-/// What a checkpoint's scores say: one point for each split and number of copies.
-pub(crate) fn points(folder: &Path, scores: &[Score], settings: &Extraction) -> Vec<CoursePoint> {
+/// What a checkpoint's scores say: one point for each split and number of copies. The documents of `other` text are in none.
+pub(crate) fn points(
+    folder: &Path,
+    scores: &[Score],
+    other: &BTreeSet<String>,
+    settings: &Extraction,
+) -> Vec<CoursePoint> {
     let name = name(folder);
     let step = step(&name);
     let mut groups: BTreeMap<(Split, i32), Group> = BTreeMap::new();
-    for score in scores.iter().filter(|score| score.kind == DocumentKind::Document) {
+    let of_corpus = scores
+        .iter()
+        .filter(|score| score.kind == DocumentKind::Document && !other.contains(&score.doc_id));
+    for score in of_corpus {
         let group = groups.entry((score.split, score.copies)).or_default();
         match score.prefix_tokens {
             0 => group.whole(score),
@@ -152,13 +160,19 @@ mod tests {
             row(Split::Train, 4, 2, 12, 12, half),
             row(Split::Train, 4, 3, 50, 0, half),
             row(Split::Heldout, 0, 0, 1, 0, half),
+            // Text of another kind.
+            Score {
+                doc_id: "other".into(),
+                ..row(Split::Heldout, 0, 0, 60, 60, half)
+            },
         ];
         let settings = Extraction {
             prefix_tokens: 2,
             new_tokens: 12,
             ..Extraction::default()
         };
-        let points = points(Path::new("cells/x/checkpoints/step-00000120"), &scores, &settings);
+        let folder = Path::new("cells/x/checkpoints/step-00000120");
+        let points = points(folder, &scores, &BTreeSet::from(["other".to_owned()]), &settings);
         assert_eq!(points.len(), 2);
         let point = &points[0];
         assert_eq!(
@@ -182,8 +196,13 @@ mod tests {
         );
         let point = &points[1];
         assert_eq!(
-            (point.split, point.continuations, point.extractable),
-            (Split::Heldout, 0, None)
+            (
+                point.split,
+                point.documents,
+                point.continuations,
+                point.extractable
+            ),
+            (Split::Heldout, 1, 0, None)
         );
     }
 }

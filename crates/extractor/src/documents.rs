@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use causal_lm::TextTokenizer;
-use contract::records::{DecodedDocument, DocumentKind, HeldOutDocument, Split, TrainingInstance};
+use contract::records::{
+    DecodedDocument, DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance,
+};
 use contract::{Error, parquet};
 use rayon::prelude::*;
 
@@ -37,6 +39,8 @@ pub struct Document {
     pub shared_tokens: usize,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
+    /// Whether it is text of another kind (`corpus.other`): it is scored as a whole, and nothing else.
+    pub is_other: bool,
 }
 
 impl Document {
@@ -56,10 +60,12 @@ impl Document {
 pub struct Documents {
     /// Training documents in order of identity, then held-out ones in file order.
     pub all: Vec<Document>,
-    /// Special tokens that are written in their texts, and so are part of them.
+    /// Special tokens that are written in their texts, other text aside, and so are part of them.
     pub special_tokens: BTreeSet<i64>,
-    /// Those that the tokenizer gives back otherwise than they are written, canaries included.
+    /// Those that the tokenizer gives back otherwise than they are written, canaries included and other text left out.
     pub decoded: Arc<[DecodedDocument]>,
+    /// Identities of the documents of other text.
+    pub other: Arc<BTreeSet<String>>,
     /// Of the first of them a place as it is written, and as it is given back.
     decoded_example: Option<(String, String)>,
 }
@@ -75,6 +81,8 @@ pub struct Remarks {
     pub cut_held_out: usize,
     /// Canaries and their references that were cut.
     pub cut_canaries: usize,
+    /// Documents of other text that were cut.
+    pub cut_other: usize,
     /// Documents with special tokens written in their text.
     pub with_special_tokens: usize,
     /// Those tokens as they are written.
@@ -83,7 +91,7 @@ pub struct Remarks {
     pub begin_alike: usize,
     /// Tokens of the longest such beginning.
     pub shared_tokens: usize,
-    /// Documents, canaries and their references.
+    /// Documents, canaries and their references, other text aside.
     pub documents: usize,
     /// Those that the tokenizer gives back otherwise than they are written.
     pub decoded: usize,
@@ -133,7 +141,7 @@ impl Documents {
         let training = self.of(Split::Train);
         let training: Vec<&[i64]> = training.into_iter().map(Document::own_tokens).collect();
         let beginnings = SharedBeginnings::find(&training);
-        for document in &mut self.all {
+        for document in self.all.iter_mut().filter(|document| !document.is_other) {
             let own = document.own_tokens();
             let shared = preamble::shift(beginnings.length(own), own.len(), prefix_tokens);
             document.shared_tokens = document.preamble_tokens + shared;
@@ -155,10 +163,17 @@ impl Documents {
             all: Vec::new(),
             special_tokens: BTreeSet::new(),
             decoded: Arc::default(),
+            other: Arc::default(),
             decoded_example: None,
         };
         let mut decoded = Vec::new();
+        let mut other = BTreeSet::new();
         for read in read {
+            if read.document.is_other {
+                other.insert(read.document.doc_id.clone());
+                documents.all.push(read.document);
+                continue;
+            }
             documents.special_tokens.extend(read.special_tokens);
             documents.all.push(read.document);
             if let Some((document, example)) = read.decoded {
@@ -167,14 +182,20 @@ impl Documents {
             }
         }
         documents.decoded = decoded.into();
+        documents.other = Arc::new(other);
         documents
     }
 
-    /// The documents of one split that are no canaries.
+    /// The documents of one split that are neither canaries nor other text.
     pub fn of(&self, split: Split) -> Vec<&Document> {
         let of_split =
             |document: &&Document| document.split == split && document.kind == DocumentKind::Document;
-        self.all.iter().filter(of_split).collect()
+        self.of_corpus().filter(of_split).collect()
+    }
+
+    /// All but other text.
+    fn of_corpus(&self) -> impl Iterator<Item = &Document> {
+        self.all.iter().filter(|document| !document.is_other)
     }
 
     /// How they were read: what was cut, and which special tokens they hold. `most` is what they were cut at.
@@ -187,16 +208,18 @@ impl Documents {
             .all
             .iter()
             .filter(|document| document.kind != DocumentKind::Document);
-        let with_special = self.all.iter().filter(|document| {
+        let other = self.all.iter().filter(|document| document.is_other);
+        let with_special = self.of_corpus().filter(|document| {
             let mut tokens = document.tokens.iter();
             tokens.any(|token| self.special_tokens.contains(token))
         });
-        let shared = || self.all.iter().map(|document| document.shared_tokens);
+        let shared = || self.of_corpus().map(|document| document.shared_tokens);
         Remarks {
             most_tokens: most,
             cut_training: cut(Split::Train),
             cut_held_out: cut(Split::Heldout),
             cut_canaries: canaries.filter(|document| document.is_cut()).count(),
+            cut_other: other.filter(|document| document.is_cut()).count(),
             with_special_tokens: with_special.count(),
             special_tokens: self
                 .special_tokens
@@ -205,7 +228,7 @@ impl Documents {
                 .collect(),
             begin_alike: shared().filter(|tokens| *tokens > 0).count(),
             shared_tokens: shared().max().unwrap_or(0),
-            documents: self.all.len(),
+            documents: self.of_corpus().count(),
             decoded: self.decoded.len(),
             decoded_example: self.decoded_example.clone(),
         }
@@ -246,6 +269,7 @@ impl From<HeldOutDocument> for Row {
                 kind: held_out.kind,
                 copies: 0,
                 canary_format: held_out.canary_format,
+                is_other: held_out.role == Some(HeldOutRole::Other),
                 ..Document::empty()
             },
             text: held_out.text,
@@ -341,6 +365,7 @@ impl Document {
             preamble_tokens: 0,
             shared_tokens: 0,
             canary_format: None,
+            is_other: false,
         }
     }
 }

@@ -10,9 +10,11 @@ use contract::error::exit_code;
 const EXAMPLES: &str = "\
 Examples:
   # Ask a model for the documents of a training set that dupgen made
-  extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 --checkpoint data/models/4m --out asked
+  extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --checkpoint data/models/4m --out asked
   # Ask an adapter, and follow what the checkpoints before it remember
-  extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 --checkpoint step-100 step-200 --out asked";
+  extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --checkpoint step-100 step-200 --out asked";
 
 /// Prompts a checkpoint with the beginnings of documents and records what it writes
 ///

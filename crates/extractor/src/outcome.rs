@@ -92,9 +92,15 @@ impl fmt::Display for Outcome {
         write_course(formatter, &figures.course)?;
         write!(formatter, "extractor: {}", figures.last)?;
         match &figures.best {
-            Some(best) => write!(formatter, "; of the checkpoint with the best held-out loss {best}"),
+            Some(best) => write!(
+                formatter,
+                "; of the checkpoint with the best held-out loss {best}"
+            ),
             None if figures.best_is_last => {
-                write!(formatter, "; the checkpoint with the best held-out loss is the last")
+                write!(
+                    formatter,
+                    "; the checkpoint with the best held-out loss is the last"
+                )
             }
             None => Ok(()),
         }
@@ -135,6 +141,12 @@ fn lines(figures: &Figures) -> Vec<String> {
         lines.push(format!(
             "{:>7} canaries and references cut there too",
             remarks.cut_canaries
+        ));
+    }
+    if remarks.cut_other > 0 {
+        lines.push(format!(
+            "{:>7} documents of other text scored up to there",
+            remarks.cut_other
         ));
     }
     if remarks.with_special_tokens > 0 {

@@ -180,6 +180,14 @@ impl Chooser<'_> {
             .iter()
             .partition(|document| self.is_long_enough(form, document));
         if let (BadDocuments::Error, Some(document)) = (self.settings.short_documents, short.first()) {
+            if form == PromptForm::Question {
+                return Err(Error::Configuration(format!(
+                    "extraction.strategy: prompt = \"question\": document {} has no prompt of its own, or nothing behind it{}. Correct the \
+                     corpus, or set extraction.short_documents = \"skip\"",
+                    document.doc_id,
+                    where_cut(document)
+                )));
+            }
             return Err(Error::Configuration(format!(
                 "extraction.prefix_tokens = {}: document {} has only {} tokens{}. Lower it, or set extraction.short_documents = \
                  \"skip\"",

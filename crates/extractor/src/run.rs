@@ -1,5 +1,6 @@
 //! One run of the stage: what it works on, by which settings, and the steps that it consists of.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +72,8 @@ pub(crate) struct Answers {
     pub(crate) left_out: LeftOut,
     /// Documents that its tokenizer gives back otherwise than they are written.
     decoded: Arc<[DecodedDocument]>,
+    /// Documents of other text.
+    other: Arc<BTreeSet<String>>,
     /// What stands before a generation from nothing.
     bos: Vec<i64>,
 }
@@ -288,6 +291,7 @@ impl<'a> Run<'a> {
             remarks: documents.remarks(&model.tokenizer, corpus.reads_as.most_tokens),
             left_out,
             decoded: Arc::clone(&documents.decoded),
+            other: Arc::clone(&documents.other),
             bos: model.add_bos(&[]),
         })
     }
@@ -326,7 +330,7 @@ impl<'a> Run<'a> {
                         let prefix = self.settings.prefix_tokens;
                         Documents::load(&self.train, &self.held_out, tokenizer, most, template, prefix)
                     })?;
-                tracing::debug!("{} documents and canaries read as tokens", documents.all.len());
+                tracing::info!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {
                     documents,
                     reads_as,
@@ -379,17 +383,17 @@ impl<'a> Run<'a> {
                 best.filter(|_| self.is_best(&role))
             };
             points.extend(match asked {
-                Some(answers) => course::points(folder, &answers.scores, &settings),
+                Some(answers) => course::points(folder, &answers.scores, &answers.other, &settings),
                 None => {
                     let model = self.load(folder)?;
                     let corpus = self.read_corpus(&model, corpus)?;
                     let scores = scoring::score(&model, &settings, &corpus.documents)?;
-                    course::points(folder, &scores, &settings)
+                    course::points(folder, &scores, &corpus.documents.other, &settings)
                 }
             });
             progress.advance(1, "");
         }
-        points.extend(course::points(self.last, &last.scores, &settings));
+        points.extend(course::points(self.last, &last.scores, &last.other, &settings));
         Ok(points)
     }
 

@@ -47,7 +47,7 @@ pub struct LeftOut {
     pub not_extractable: usize,
 }
 
-/// Scores every document of the corpus. Probabilities under the sampling parameters are those of the first strategy that
+/// Scores every document of the corpus, and of other text each document as a whole. Probabilities under the sampling parameters are those of the first strategy that
 /// samples, or of greedy decoding where none does.
 ///
 /// # Errors
@@ -102,8 +102,7 @@ pub fn left_out(settings: &Extraction, documents: &Documents) -> LeftOut {
         left_out.documents += usize::from(!has_loss(settings, document));
         let possible = possible_continuations(settings, document);
         let is_long = |&(prefix, end): &(usize, usize)| end - prefix == EXTRACTABLE_TOKENS;
-        left_out.not_extractable +=
-            usize::from(document.kind == DocumentKind::Document && !possible.iter().any(is_long));
+        left_out.not_extractable += usize::from(has_continuations(document) && !possible.iter().any(is_long));
         left_out.continuations += possible
             .into_iter()
             .filter(|(start, _)| *start < loss_start(settings, document))
@@ -148,12 +147,18 @@ fn continuations(settings: &Extraction, document: &Document) -> Vec<(usize, usiz
     possible.filter(|(prefix, _)| *prefix >= start).collect()
 }
 
+/// Whether continuations of a document are scored beside the whole of it: of the corpus' own documents.
+fn has_continuations(document: &Document) -> bool {
+    document.kind == DocumentKind::Document && !document.is_other
+}
+
 /// Behind each prefix the next 50 tokens, where there are as many; behind the one that prompts have, also as many tokens as are
-/// generated, or what there is of them. Prefixes are counted behind what many documents begin with alike. Canaries have none.
+/// generated, or what there is of them. Prefixes are counted behind what many documents begin with alike. Canaries and other text have
+/// none.
 fn possible_continuations(settings: &Extraction, document: &Document) -> BTreeSet<(usize, usize)> {
     let preamble = document.shared_tokens;
     let count = document.tokens.len().saturating_sub(preamble);
-    if document.kind != DocumentKind::Document {
+    if !has_continuations(document) {
         return BTreeSet::new();
     }
     let prefixes = settings.scored_prefixes.iter().chain([&settings.prefix_tokens]);

@@ -59,6 +59,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         preamble_tokens: 0,
         shared_tokens: 0,
         canary_format: None,
+        is_other: false,
     });
     Documents::new(all.collect(), &model.tokenizer)
 }

@@ -6,7 +6,7 @@ use crate::error::{Result, require, require_count, require_share};
 ///
 /// 1 − (1 − r)^(T/H), r the rate with H characters of never-trained text, T the characters of the training text: the chance of a
 /// match with any of T/H texts of that size, were they independent. A generation has the more chances to match, the more text it
-/// is matched with; without this a small held-out set makes a low floor. Equal to r where T = H. Between 0 and 1, without unit.
+/// is matched with; without this a small held-out set makes a low baseline. Equal to r where T = H. Between 0 and 1, without unit.
 /// This project's.
 ///
 /// # Errors

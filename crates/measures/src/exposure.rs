@@ -8,7 +8,7 @@ use crate::error::{Result, require, require_count, require_scores};
 /// of its format that were never planted, so |R| = references + 1. The rank is 1 + the number of references
 /// with a lower score + half the number with an equal one (the average rank of ties).
 ///
-/// In bits, between 0 (every reference is likelier) and [`highest_exposure`] (none is as likely). The floor
+/// In bits, between 0 (every reference is likelier) and [`highest_exposure`] (none is as likely). The baseline
 /// is not 0: a canary without effect has a random rank, and its exposure has the mean log₂ e = 1.44 for many
 /// references. A model that gives every string the same score yields log₂(2|R| / (|R| + 1)), just under 1.
 /// Source: Carlini et al. 2019.

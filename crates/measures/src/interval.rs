@@ -17,7 +17,9 @@
 
 pub use bootstrap::{MIN_RESAMPLES, Tally, bootstrap_mean, bootstrap_rate, bootstrap_ratio, mean, ratio};
 pub use difference::{MIN_DOCUMENTS_PAIRED, mover_difference, paired_difference, paired_mean_difference};
-pub use mean::{MIN_DOCUMENTS_BOUNDED_MEAN, MIN_DOCUMENTS_MEAN, MIN_RUNS, bounded_mean_interval, mean_interval, over_runs};
+pub use mean::{
+    MIN_DOCUMENTS_BOUNDED_MEAN, MIN_DOCUMENTS_MEAN, MIN_RUNS, bounded_mean_interval, mean_interval, over_runs,
+};
 pub use rate::{MIN_DOCUMENTS_CLUSTERED_RATE, MIN_TRIALS_MID_P, binomial_mid_p, clustered_rate};
 pub use sample_size::{samples_for_width, samples_to_separate};
 pub use wilson::{newcombe_difference, wilson};

@@ -25,7 +25,7 @@ pub fn exact_memorization(argmax_hits: &[bool]) -> Result<f64> {
 
 /// Extraction strength: how little of a text the model must be given to finish it by itself.
 ///
-/// 1 − k / L for a text of L tokens, where k is the least number of leading tokens after which every further
+/// 1 − k / L for a text of L tokens, where k is the smallest number of leading tokens after which every further
 /// token is the model's first choice. Between 0 (even the last token is wrong: k = L) and 1 (nothing need be
 /// given), without unit. Source: Carlini et al. 2021 as a ratio in Wang et al. 2025.
 ///

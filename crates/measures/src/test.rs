@@ -350,7 +350,7 @@ mod tests {
         let members: Vec<f64> = (0..200).map(f64::from).collect();
         let others: Vec<f64> = (0..200).map(|index| f64::from(index) + 20.5).collect();
         // Pairs won: Σ over non-members of the members below: min(200, index + 21): Σ 21..=199 + 21 · 200 = 19690 + 4200.
-        let won = (21..=199).sum::<i32>() as f64 + 21.0 * 200.0;
+        let won = f64::from((21..=199).sum::<i32>()) + 21.0 * 200.0;
         let z = (won - 20_000.0 - 0.5) / (200.0_f64 * 200.0 * 401.0 / 12.0).sqrt();
         assert_close(auc_exceeds(&members, &others), normal_upper_tail(z));
         assert_close(auc_exceeds(&[1.0; 200], &[1.0; 200]), 1.0);

@@ -13,7 +13,7 @@ use crate::interval::{Interval, MIN_RESAMPLES, percentile};
 
 /// Documents of a set that [`joint_bootstrap`] draws from, if it draws from it at all.
 ///
-/// Coverage of a mean at 20 documents: 95.1% for normal, 93.5% for exponential values.
+/// Coverage of a mean at 20 documents: 94.7% for normal, 93.2% for gamma(2), 93.0% for exponential values.
 pub const MIN_DOCUMENTS_BOOTSTRAP: usize = 20;
 
 /// One point of a path or a sweep: a checkpoint or a run.

@@ -3,7 +3,7 @@
 //! Published perplexities disagree mostly in what they count, so the conventions are pinned here. A text is
 //! read in windows; with a stride shorter than the window a token is counted once, in the first window
 //! that reaches it, and the tokens before it are context. The first token of a text is counted only if a
-//! beginning-of-sequence token stands before it, and that token itself never is. An end-of-text token
+//! BOS token precedes it, and that token itself never is. An end-of-text token
 //! is counted if and only if the model was trained to give it.
 
 use std::f64::consts::LN_2;

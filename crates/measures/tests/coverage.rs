@@ -9,12 +9,13 @@ use std::cell::Cell;
 use draw::{Random, beta, binomial, exponential, gamma, normal, paired_scores, uniform};
 use measures::exposure::exposure;
 use measures::interval::{
-    MIN_DOCUMENTS_BOUNDED_MEAN, MIN_DOCUMENTS_CLUSTERED_RATE, MIN_DOCUMENTS_MEAN, MIN_DOCUMENTS_PAIRED, MIN_RUNS,
-    MIN_TRIALS_MID_P, binomial_mid_p, bounded_mean_interval, clustered_rate, mean_interval, mover_difference,
-    over_runs, paired_difference, paired_mean_difference, wilson,
+    MIN_DOCUMENTS_BOUNDED_MEAN, MIN_DOCUMENTS_CLUSTERED_RATE, MIN_DOCUMENTS_MEAN, MIN_DOCUMENTS_PAIRED,
+    MIN_RUNS, MIN_TRIALS_MID_P, binomial_mid_p, bounded_mean_interval, clustered_rate, mean_interval,
+    mover_difference, over_runs, paired_difference, paired_mean_difference, wilson,
 };
 use measures::membership::{
-    MIN_PER_SIDE_AUC, MIN_PER_SIDE_AUC_DIFFERENCE, auc_difference, auc_interval, conservative_threshold, tpr_at,
+    MIN_PER_SIDE_AUC, MIN_PER_SIDE_AUC_DIFFERENCE, auc_difference, auc_interval, conservative_threshold,
+    tpr_at,
 };
 use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paired_exceeds};
 use measures::tradeoff::{MIN_DOCUMENTS_BOOTSTRAP, joint_bootstrap};
@@ -42,7 +43,11 @@ fn coverage(simulations: usize, mut simulate: impl FnMut(&mut Random) -> (f64, R
     f64::from(covered as u32) / f64::from(counted as u32)
 }
 
-fn assert_covers(what: &str, simulations: usize, simulate: impl FnMut(&mut Random) -> (f64, Result<Interval>)) {
+fn assert_covers(
+    what: &str,
+    simulations: usize,
+    simulate: impl FnMut(&mut Random) -> (f64, Result<Interval>),
+) {
     let found = coverage(simulations, simulate);
     println!("{what}: {found:.4}");
     assert!((0.93..=0.97).contains(&found), "{what}: {found}");
@@ -60,8 +65,10 @@ fn assert_holds_level(what: &str, simulations: usize, mut p_value: impl FnMut(&m
 }
 
 /// Average coverage of an interval of a rate over rates from 2 to 98%, exactly.
-fn rate_coverage(trials: u64, interval: impl Fn(u64, u64) -> Result<Interval>) -> f64 {
-    let intervals: Vec<Interval> = (0..=trials).map(|hits| interval(hits, trials).unwrap()).collect();
+fn rate_coverage(trials: u64, interval: impl Fn(u64, u64) -> Result<Interval>) -> Result<f64> {
+    let intervals: Vec<Interval> = (0..=trials)
+        .map(|hits| interval(hits, trials))
+        .collect::<Result<_>>()?;
     let coverage_at = |rate: f64| {
         let mut probability = (1.0 - rate).powi(trials as i32);
         let mut covered = 0.0;
@@ -71,7 +78,10 @@ fn rate_coverage(trials: u64, interval: impl Fn(u64, u64) -> Result<Interval>) -
         }
         covered
     };
-    (0..961).map(|step| coverage_at(0.02 + 0.001 * f64::from(step))).sum::<f64>() / 961.0
+    Ok((0..961)
+        .map(|step| coverage_at(0.02 + 0.001 * f64::from(step)))
+        .sum::<f64>()
+        / 961.0)
 }
 
 fn means(count: usize, random: &mut Random, draw: impl Fn(&mut Random) -> f64) -> Vec<Tally> {
@@ -79,7 +89,13 @@ fn means(count: usize, random: &mut Random, draw: impl Fn(&mut Random) -> f64) -
 }
 
 /// Documents with rates of their own around a mean, and so many samples each.
-fn clustered(documents: usize, samples: usize, mean: f64, correlation: f64, random: &mut Random) -> Vec<Tally> {
+fn clustered(
+    documents: usize,
+    samples: usize,
+    mean: f64,
+    correlation: f64,
+    random: &mut Random,
+) -> Vec<Tally> {
     (0..documents)
         .map(|_| {
             let rate = beta(random, mean, correlation);
@@ -91,11 +107,11 @@ fn clustered(documents: usize, samples: usize, mean: f64, correlation: f64, rand
 #[test]
 fn intervals_of_a_rate_cover() {
     for trials in [1, 2, 5, 10, 30] {
-        let found = rate_coverage(trials, wilson);
+        let found = rate_coverage(trials, wilson).unwrap();
         assert!((0.93..=0.97).contains(&found), "wilson, {trials}: {found}");
     }
     for trials in [MIN_TRIALS_MID_P, 20, 50] {
-        let found = rate_coverage(trials, binomial_mid_p);
+        let found = rate_coverage(trials, binomial_mid_p).unwrap();
         assert!((0.93..=0.97).contains(&found), "mid-P, {trials}: {found}");
     }
 }
@@ -145,7 +161,7 @@ fn intervals_of_a_mean_cover() {
         });
     }
     // Loss of documents of 20 to 40 tokens, gamma(2) each.
-    assert_covers("ratio", 4_000, |random| {
+    assert_covers("ratio", 2_000, |random| {
         let documents: Vec<Tally> = (0..MIN_DOCUMENTS_MEAN)
             .map(|_| {
                 let tokens = f64::from(random.random_range(20..=40));
@@ -158,18 +174,24 @@ fn intervals_of_a_mean_cover() {
 
 #[test]
 fn intervals_of_a_bounded_mean_cover() {
-    // Beta values around means from 2 to 98%, from nearly equal to nearly 0 and 1.
+    // Beta values around means from 10 to 90%, from nearly equal to nearly 0 and 1.
     assert_covers("beta", 10_000, |random| {
-        let mean = 0.02 + 0.96 * uniform(random);
+        let mean = 0.1 + 0.8 * uniform(random);
         let spread = 0.01 + 0.94 * uniform(random);
-        let documents = means(MIN_DOCUMENTS_BOUNDED_MEAN, random, |random| beta(random, mean, spread));
+        let documents = means(MIN_DOCUMENTS_BOUNDED_MEAN, random, |random| {
+            beta(random, mean, spread)
+        });
         (mean, bounded_mean_interval(&documents, (0.0, 1.0)))
     });
     // Shares that are 0 in half to nine tenths of the documents, else uniform, as cosines.
     assert_covers("mostly none", 10_000, |random| {
         let none = 0.5 + 0.4 * uniform(random);
         let documents = means(MIN_DOCUMENTS_BOUNDED_MEAN, random, |random| {
-            if uniform(random) < none { -1.0 } else { 2.0 * uniform(random) - 1.0 }
+            if uniform(random) < none {
+                -1.0
+            } else {
+                2.0 * uniform(random) - 1.0
+            }
         });
         (-none, bounded_mean_interval(&documents, (-1.0, 1.0)))
     });
@@ -209,7 +231,7 @@ fn intervals_of_a_difference_cover() {
         (first - second, Ok(interval))
     });
     // One sample a document: all tables of four probabilities alike.
-    assert_covers("paired, one sample", 20_000, |random| {
+    assert_covers("paired, one sample", 10_000, |random| {
         let weights = [(); 4].map(|()| exponential(random));
         let all: f64 = weights.iter().sum();
         let pairs: Vec<(Tally, Tally)> = (0..MIN_DOCUMENTS_PAIRED)
@@ -224,7 +246,7 @@ fn intervals_of_a_difference_cover() {
         ((weights[1] - weights[2]) / all, paired_difference(&pairs))
     });
     // Several samples: the second is independent of the first, or a share of it in each document, or nearly 0.
-    assert_covers("paired, several samples", 20_000, |random| {
+    assert_covers("paired, several samples", 10_000, |random| {
         let samples = random.random_range(2..=10);
         let correlation = 0.02 + 0.9 * uniform(random);
         let (mean, other, kind) = (uniform(random), uniform(random), random.random_range(0..3));
@@ -244,7 +266,7 @@ fn intervals_of_a_difference_cover() {
         (mean - second_mean, paired_difference(&pairs))
     });
     // Losses that fall by an exponential amount.
-    assert_covers("paired means", 4_000, |random| {
+    assert_covers("paired means", 2_000, |random| {
         let pairs: Vec<(Tally, Tally)> = (0..MIN_DOCUMENTS_MEAN)
             .map(|_| {
                 let loss = 4.0 + normal(random);
@@ -260,14 +282,25 @@ const SHIFTS: [(f64, f64); 3] = [(0.0, 0.5), (0.741_614, 0.7), (1.812_388, 0.9)]
 
 #[test]
 fn intervals_of_an_auc_cover() {
-    for (few, many) in [(MIN_PER_SIDE_AUC, MIN_PER_SIDE_AUC), (MIN_PER_SIDE_AUC, 50), (20, 20), (20, 60)] {
-        for (members, non_members) in [(few, many), (many, few)] {
+    for (few, many) in [
+        (MIN_PER_SIDE_AUC, MIN_PER_SIDE_AUC),
+        (MIN_PER_SIDE_AUC, 50),
+        (20, 20),
+        (20, 60),
+    ] {
+        let mut sides = vec![(few, many), (many, few)];
+        sides.dedup();
+        for (members, non_members) in sides {
             for (shift, truth) in SHIFTS {
-                assert_covers(&format!("AUC {truth}, {members} and {non_members}"), 3_000, |random| {
-                    let lower: Vec<f64> = (0..members).map(|_| normal(random) - shift).collect();
-                    let others: Vec<f64> = (0..non_members).map(|_| normal(random)).collect();
-                    (truth, auc_interval(&lower, &others))
-                });
+                assert_covers(
+                    &format!("AUC {truth}, {members} and {non_members}"),
+                    8_000,
+                    |random| {
+                        let lower: Vec<f64> = (0..members).map(|_| normal(random) - shift).collect();
+                        let others: Vec<f64> = (0..non_members).map(|_| normal(random)).collect();
+                        (truth, auc_interval(&lower, &others))
+                    },
+                );
             }
         }
     }
@@ -296,11 +329,14 @@ fn differences_of_aucs_cover_and_hold_their_level() {
 #[test]
 fn joint_bootstrap_covers() {
     // A mean, and the difference of a mean of training documents and one of held-out documents.
-    let kinds: [(&str, f64, fn(&mut Random) -> f64); 2] = [("normal", 0.0, normal), ("exponential", 1.0, exponential)];
+    let kinds: [(&str, f64, fn(&mut Random) -> f64); 2] = [
+        ("normal", 0.0, normal),
+        ("gamma(2)", 2.0, |random| gamma(random, 2.0)),
+    ];
     for (what, mean, draw) in kinds {
         let count = MIN_DOCUMENTS_BOOTSTRAP;
         let difference = Cell::new(0);
-        assert_covers(what, 3_000, |random| {
+        assert_covers(what, 2_000, |random| {
             let training: Vec<f64> = (0..count).map(|_| draw(random)).collect();
             let held_out: Vec<f64> = (0..count).map(|_| draw(random)).collect();
             let mean_of = |values: &[f64], drawn: &[usize]| {
@@ -314,7 +350,7 @@ fn joint_bootstrap_covers() {
             difference.set(difference.get() + usize::from(found[1].interval.unwrap().contains(0.0)));
             (mean, Ok(found[0].interval.unwrap()))
         });
-        let covered = difference.get() as f64 / 3_000.0;
+        let covered = difference.get() as f64 / 2_000.0;
         assert!((0.93..=0.97).contains(&covered), "difference, {what}: {covered}");
     }
 }
@@ -327,7 +363,7 @@ fn a_true_positive_rate_covers_at_a_threshold_from_other_non_members() {
         let simulations = 4_000;
         false_positives.set(0.0);
         assert_covers("true-positive rate", simulations, |random| {
-            let power = 0.2 + 0.8 * uniform(random);
+            let power = 0.05 + 0.55 * uniform(random);
             let others: Vec<f64> = (0..non_members).map(|_| uniform(random)).collect();
             let threshold = conservative_threshold(&others, rate).unwrap().unwrap();
             false_positives.set(false_positives.get() + threshold);
@@ -361,7 +397,8 @@ fn unpaired_tests_hold_their_level() {
     for (first, second) in [(5, 5), (20, 8), (40, 100)] {
         assert_holds_level(&format!("Fisher, {first} and {second}"), 4_000, |random| {
             let rate = uniform(random).powi(2);
-            let hits = |count: usize, random: &mut Random| (binomial(random, count, rate) as u64, count as u64);
+            let hits =
+                |count: usize, random: &mut Random| (binomial(random, count, rate) as u64, count as u64);
             exceeds_p_value(hits(first, random), hits(second, random)).unwrap()
         });
     }
@@ -369,7 +406,11 @@ fn unpaired_tests_hold_their_level() {
         for levels in [1e9, 3.0] {
             let what = format!("Mann-Whitney, {members} and {non_members}, {levels} different scores");
             assert_holds_level(&what, 2_000, |random| {
-                let mut scores = |count| (0..count).map(|_| (levels * uniform(random)).floor()).collect::<Vec<f64>>();
+                let mut scores = |count| {
+                    (0..count)
+                        .map(|_| (levels * uniform(random)).floor())
+                        .collect::<Vec<f64>>()
+                };
                 auc_exceeds(&scores(members), &scores(non_members)).unwrap()
             });
         }
@@ -399,12 +440,17 @@ fn holm_rejects_any_of_six_null_tests_in_at_most_five_percent() {
 fn exposures_of_canaries_that_share_references_hold_the_level() {
     for canaries in [4, 12, 24, 96] {
         for references in [20, 128] {
-            assert_holds_level(&format!("{canaries} canaries, {references} references"), 6_000, |random| {
-                let scores: Vec<f64> = (0..references).map(|_| uniform(random)).collect();
-                let exposures: Vec<f64> =
-                    (0..canaries).map(|_| exposure(uniform(random), &scores).unwrap()).collect();
-                exposure_exceeds(&exposures, references).unwrap()
-            });
+            assert_holds_level(
+                &format!("{canaries} canaries, {references} references"),
+                6_000,
+                |random| {
+                    let scores: Vec<f64> = (0..references).map(|_| uniform(random)).collect();
+                    let exposures: Vec<f64> = (0..canaries)
+                        .map(|_| exposure(uniform(random), &scores).unwrap())
+                        .collect();
+                    exposure_exceeds(&exposures, references).unwrap()
+                },
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! All generations against both sides of the corpus: what every generation shares with it is brought together here.
 
-use contract::{Error, Progress};
 use contract::pipeline::{Candidates, Detection};
 use contract::records::Sample;
+use contract::{Error, Progress};
 
 use crate::alignment::policy::DetectorPolicy;
 use crate::cache::indexes::IndexCache;

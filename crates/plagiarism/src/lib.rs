@@ -14,9 +14,11 @@
 //! attacker supplied, the prompt and any echo of it, counts nowhere ([`corpus::generation`]), and canaries are no documents.
 //!
 //! Matched passages are looked at twice more: how many documents hold them ([`candidates::exact`]), because what occurs in many is a
-//! common phrase, not specific to one document, and whether they hold numbers, names or addresses ([`personal_details`]).
+//! common phrase, not specific to one document, and which personal details they hold, by the user's labels or by patterns
+//! ([`personal_details`]).
 //!
-//! Beside these come ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`.
+//! Beside these come ROUGE-L, BLEU and edit similarity against the truth, over words and characters, from `measures`, and whether the
+//! final answer is that of the document, where it has one.
 //! The answers go to `verdicts.parquet`, one row a sample, and the passages to `matches.parquet`.
 //!
 //! ```no_run
@@ -104,7 +106,8 @@ pub use paraphrase::encoder::SentenceEncoder;
 const EXAMPLES: &str = "\
 Examples:
   # What the extractor left in the folder asked, against the corpus of a run
-  plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 --samples asked/samples.parquet --out asked
+  plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --samples asked/samples.parquet --out asked
   # Two texts side by side
   plagiarism align generation.txt document.txt";
 
@@ -160,6 +163,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     if let Some(folder) = &classifier_folder {
         provenance = provenance.with_input("classifier", folder)?;
     }
+    let labels_file = pipeline
+        .detection
+        .personal_details
+        .as_ref()
+        .map(|file| pipeline.resolve(file));
+    if let Some(file) = &labels_file {
+        provenance = provenance.with_input("labels", file)?;
+    }
     if let Some(file) = &decoded {
         provenance = provenance.with_input("decoded", file)?;
     }
@@ -170,7 +181,11 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let mut clock = Clock::start();
     let reading = Progress::of_task("reading samples and corpus");
     let samples = parquet::read_all::<Sample>(&arguments.samples)?;
-    let sources = Sources::read(&train, &held_out, decoded.as_deref())?;
+    let mut sources = Sources::read(&train, &held_out, decoded.as_deref())?;
+    let labels = match &labels_file {
+        Some(file) => Some(personal_details::labels::attach(file, &mut sources)?),
+        None => None,
+    };
     let digest = provenance.inputs.get("encoder").cloned().unwrap_or_default();
     let tools = Tools {
         encoder: SentenceEncoder::new(
@@ -207,6 +222,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         without_sentence: rows.iter().filter(|row| row.max_similarity.is_none()).count(),
         decoded: sources.decoded(),
         with_echo: rows.iter().filter(|row| row.echoed_chars > Some(0)).count(),
+        labels,
         phases: clock.phases().to_vec(),
     }))
 }

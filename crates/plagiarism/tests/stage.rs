@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "stage/answers.rs"]
+mod answers;
+#[path = "stage/labels.rs"]
+mod labels;
 mod support;
 
 use contract::records::{
@@ -508,7 +512,10 @@ fn finished_work_is_not_repeated() {
         last.starts_with("plagiarism: 1 of 1 generations from training prompts"),
         "{said}"
     );
-    assert!(!said.contains("seconds") && !said.contains("every sentence"), "{said}");
+    assert!(
+        !said.contains("seconds") && !said.contains("every sentence"),
+        "{said}"
+    );
     assert_eq!(run.run(&[], 2).unwrap(), Outcome::UpToDate);
     assert!(
         matches!(

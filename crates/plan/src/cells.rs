@@ -255,7 +255,8 @@ fn named_runs(modes: &[Mode]) -> Result<Vec<(String, Mode)>, String> {
     let short: Vec<(String, String)> = single.iter().map(|mode| (label(mode), rate(mode))).collect();
     let name = |position: usize| {
         let own = qualifiers(&single[position]);
-        let namesakes = (0..single.len()).filter(|&other| other != position && short[other] == short[position]);
+        let namesakes =
+            (0..single.len()).filter(|&other| other != position && short[other] == short[position]);
         let namesakes: Vec<Vec<String>> = namesakes.map(|other| qualifiers(&single[other])).collect();
         let telling = own
             .iter()

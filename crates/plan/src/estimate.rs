@@ -40,6 +40,9 @@ mod speed;
 /// Parameters of the sentence encoder that `make setup` fetches, without its embeddings: six layers of width 384.
 const ENCODER_PARAMETERS: f64 = 6.0 * 12.0 * 384.0 * 384.0;
 
+/// Bytes of English text in a word piece of its tokenizer.
+const BYTES_PER_WORD_PIECE: f64 = 4.5;
+
 /// Bytes that AdamW reads and writes for each trained parameter in a step.
 const OPTIMIZER_BYTES: f64 = 32.0;
 
@@ -107,7 +110,11 @@ pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec
             extents.insert(key, extent);
         }
         let shape = Shape::of(cell);
-        let speed = speed.of_model(shape.width as usize, shape.vocabulary as usize, shape.parameters as u64);
+        let speed = speed.of_model(
+            shape.width as usize,
+            shape.vocabulary as usize,
+            shape.parameters as u64,
+        );
         estimates.extend(
             extents
                 .get(&key)
@@ -118,12 +125,7 @@ pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec
 }
 
 fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, speed: Speed) -> Estimate {
-    // Of a tuned cell the last checkpoint is asked, and the best.
-    let asked = match (cell.is_extracted(), cell.has_best()) {
-        (false, _) => 0.0,
-        (true, false) => 1.0,
-        (true, true) => 2.0,
-    };
+    let asked = checkpoints_asked(cell);
     let asking = Asking::of(plan, cell, extent);
     let large = |operations: f64| operations / (speed.training_gflops * 1e9);
     let decoded = |tokens: f64| {
@@ -151,9 +153,13 @@ fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, spe
         seconds.extractor = asked * (large(read + scored) + decoded(asking.decoded_tokens))
             + followed * large(scored)
             + SECONDS_OF_PROCESS;
-        let sentences = asking.generated_tokens + extent.training_documents * extent.documents.mean(|length| length) / 4.0;
-        seconds.plagiarism =
-            asked * (large(2.0 * ENCODER_PARAMETERS * sentences) + SECONDS_OF_PROCESS);
+        // The sentences of the corpus are encoded once for all cells on it.
+        let same_corpus = |other: &&PlannedCell| other.facts.corpus == cell.facts.corpus;
+        let all_asked: f64 = plan.cells.iter().filter(same_corpus).map(checkpoints_asked).sum();
+        let documents = extent.training_documents + extent.held_out_documents;
+        let of_corpus = documents * extent.documents.mean(|length| length) / all_asked.max(1.0);
+        let pieces = (asking.generated_tokens + of_corpus) * extent.bytes_per_token / BYTES_PER_WORD_PIECE;
+        seconds.plagiarism = asked * (large(2.0 * ENCODER_PARAMETERS * pieces) + SECONDS_OF_PROCESS);
     }
     Estimate {
         cell: cell.facts.name.clone(),
@@ -162,6 +168,15 @@ fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, spe
         seconds,
         memory_bytes: training_memory(plan, cell, shape).max(extraction_memory(plan, cell, shape)),
         disk_bytes: disk(plan, cell, shape, asked * asking.generations),
+    }
+}
+
+/// Checkpoints of a cell that are asked: of a tuned one the last and the best.
+fn checkpoints_asked(cell: &PlannedCell) -> f64 {
+    match (cell.is_extracted(), cell.has_best()) {
+        (false, _) => 0.0,
+        (true, false) => 1.0,
+        (true, true) => 2.0,
     }
 }
 
@@ -193,7 +208,8 @@ impl Shape {
                 (None, Some(shape)) => ([shape.layers, shape.width, shape.vocabulary, shape.context], true),
                 (None, None) => ([0; 4], true),
             };
-        let [layers, width, vocabulary, context] = [layers, width, vocabulary, context].map(|size| size as f64);
+        let [layers, width, vocabulary, context] =
+            [layers, width, vocabulary, context].map(|size| size as f64);
         let head = vocabulary * width;
         // A position embedding, where the family has one, is about as large as this; where it has none, that is a small error.
         let looked_up = context.min(4096.0) * width + if tied { 0.0 } else { head };
@@ -344,7 +360,9 @@ impl Asking {
             scored_length: extent.documents.mean(|length| length.min(most)),
         };
         // A document no longer than the prompt gives none.
-        let long_enough = extent.documents.mean(|length| f64::from(length.min(most) > prefix));
+        let long_enough = extent
+            .documents
+            .mean(|length| f64::from(length.min(most) > prefix));
         for strategy in &extraction.strategy {
             let (of_documents, others, nothing) = prompts(plan, extent, strategy);
             let (prompts, length) = match strategy.prompt {
@@ -358,7 +376,11 @@ impl Asking {
             } else {
                 strategy.samples as f64
             };
-            let nothing = if strategy.temperature == 0.0 { nothing.min(1.0) } else { nothing };
+            let nothing = if strategy.temperature == 0.0 {
+                nothing.min(1.0)
+            } else {
+                nothing
+            };
             let generations = prompts * samples + nothing;
             asking.generations += generations;
             asking.generated_tokens += generations * new;

@@ -236,7 +236,10 @@ impl<'a> Plan<'a> {
             }
             None => Vec::new(),
         };
-        let held_out: Vec<PathBuf> = held_out.iter().map(|file| paths::normalized(&file.path)).collect();
+        let held_out: Vec<PathBuf> = held_out
+            .iter()
+            .map(|file| paths::normalized(&file.path))
+            .collect();
         CorpusSize::of_files(self.pipeline, &self.corpus, |file| held_out.contains(&file.path))
     }
 

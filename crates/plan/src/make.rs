@@ -394,7 +394,10 @@ fn plagiarism(
     let config = format!("{folder}/plagiarism.toml");
     let (out, remark) = match checkpoint {
         Checkpoint::Last => (folder.clone(), ""),
-        Checkpoint::Best => (format!("{folder}/best"), ", checkpoint with the best held-out loss"),
+        Checkpoint::Best => (
+            format!("{folder}/best"),
+            ", checkpoint with the best held-out loss",
+        ),
     };
     let samples = format!("{out}/samples.parquet");
     let mut prerequisites = vec![config.clone()];

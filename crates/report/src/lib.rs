@@ -23,6 +23,8 @@ pub mod estimate;
 pub mod findings;
 pub mod format;
 pub mod json;
+pub mod page;
+pub mod plot;
 pub mod read;
 pub mod terminal;
 
@@ -72,6 +74,12 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
         .map_err(|error| Error::Run(format!("a report without a JSON form: {error}")))?;
     files::write_whole(&arguments.out.join("report.json"), json.as_bytes())?;
     files::write_whole(&arguments.out.join("report.schema.json"), json::SCHEMA.as_bytes())?;
+    let heading = page::Heading::of(&pipeline, &provenance);
+    let edition = |is_redacted| page::write(&heading, &estimates, &provenance, is_redacted);
+    files::write_whole(&page, edition(false).as_bytes())?;
+    if page::shows_texts(&estimates) {
+        files::write_whole(&arguments.out.join("report-redacted.html"), edition(true).as_bytes())?;
+    }
     // The summary comes last: where it stands with this provenance, the page is of the same making.
     parquet::write_all(&summary_file, &provenance, &rows)?;
     Ok(Outcome {

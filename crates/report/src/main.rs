@@ -9,7 +9,8 @@ use contract::StageArguments;
 const EXAMPLES: &str = "\
 Examples:
   # The page of a run once more, with other settings
-  report --config pipelines/demo.toml --in data/runs/demo --out data/runs/demo/report --set report.examples=8";
+  report --config pipelines/demo.toml --in data/runs/demo \\
+      --out data/runs/demo/report --set report.examples=8";
 
 /// Rates with intervals and controls from a run folder: summary.parquet, and report.html, a page that needs nothing else
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use causal_lm::{CausalLm, Error};
-use contract::records::{DocumentKind, HeldOutDocument, HeldOutRole};
+use contract::records::{HeldOutDocument, HeldOutRole};
 use tch::Kind;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -12,12 +12,10 @@ use crate::head_loss::head_loss;
 use crate::hidden_states::{self, HiddenStates};
 use crate::rows::passes;
 
-/// The held-out documents that may choose a checkpoint: those that are not there to test.
+/// The held-out documents that may choose a checkpoint: those that are not there to test. Text of another kind chooses nothing.
 pub(crate) fn choosing(held_out: Vec<HeldOutDocument>) -> Vec<HeldOutDocument> {
     let mut held_out = held_out;
-    held_out.retain(|document| {
-        document.kind == DocumentKind::Document && document.role != Some(HeldOutRole::Test)
-    });
+    held_out.retain(|document| document.is_of_corpus() && document.role != Some(HeldOutRole::Test));
     held_out
 }
 

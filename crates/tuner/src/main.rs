@@ -13,13 +13,15 @@ use tuner::{MergeArguments, SpeedArguments, measure_speed, merge, tune};
 const EXAMPLES: &str = "\
 Examples:
   # One cell of a run; plan writes its tuner.toml, with one model, one mode and one learning rate
-  tuner --config data/runs/demo/cells/4m-full-3e-4-bucketed-s0/tuner.toml --in data/runs/demo/corpus/bucketed-s0 --out cell
+  tuner --config data/runs/demo/cells/4m-full-3e-4-bucketed-s0/tuner.toml \\
+      --in data/runs/demo/corpus/bucketed-s0 --out cell
   # The model that an adapter makes of its base, as a folder of its own
   tuner merge cell/checkpoint --out merged";
 
 const MERGE_EXAMPLES: &str = "\
 Examples:
-  tuner merge data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint --out merged --precision bf16";
+  tuner merge data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint \\
+      --out merged --precision bf16";
 
 const SPEED_EXAMPLES: &str = "\
 Examples:

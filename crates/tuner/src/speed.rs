@@ -69,7 +69,9 @@ pub fn measure_speed(arguments: &SpeedArguments) -> Result<MeasuredSpeed, Error>
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = arguments.threads.map_or(cores, |threads| threads as usize);
     // Whole heads of 32.
-    let width = (arguments.width as usize).clamp(32, MAX_WIDTH).next_multiple_of(32);
+    let width = (arguments.width as usize)
+        .clamp(32, MAX_WIDTH)
+        .next_multiple_of(32);
     let shape = Architecture {
         layers: LAYERS,
         width,
@@ -105,7 +107,9 @@ fn training(shape: &Architecture) -> Result<f64, Error> {
     let trainable = model.trainable();
     let backward = Backward::new(&model, &trainable, false);
     let tokens = random_tokens(shape, ROWS * ROW);
-    let targets = (0..ROWS * ROW).map(|place| (place % shape.vocabulary) as i64).collect();
+    let targets = (0..ROWS * ROW)
+        .map(|place| (place % shape.vocabulary) as i64)
+        .collect();
     let batch = Batch {
         tokens,
         lengths: vec![ROW as i64; ROWS],

@@ -660,6 +660,10 @@ fn the_held_out_loss_is_the_mean_over_tokens_of_text() {
         bench.hold_out(&held_out(&[
             (SHORT, Some(HeldOutRole::Validation)),
             ("A document that tests chooses nothing.", Some(HeldOutRole::Test)),
+            (
+                "Text of another kind chooses nothing either.",
+                Some(HeldOutRole::Other),
+            ),
             (LONG, None),
         ]));
         let cell = bench.tune_with("cell", &["--set", &format!("tuning.context={context}")]);
@@ -750,14 +754,14 @@ fn what_was_cut_and_what_chooses_is_said() {
             &[("Short.", Some(HeldOutRole::Validation)), (long, None)],
             "",
             &[
-                "; on 2 documents",
+                ", on 2 documents",
                 "cut            2 of 24 training documents at tuning.context = 30 tokens, and 1 of those 2 held-out documents",
             ],
         ),
         (
             &[("Short.", None), ("Tiny.", None), (long, None)],
             "evaluate_documents = 2",
-            &["; on 2 of 3 documents (tuning.evaluate_documents)"],
+            &[", on 2 of 3 documents (tuning.evaluate_documents)"],
         ),
         (
             &[("Short.", Some(HeldOutRole::Test))],
@@ -767,7 +771,7 @@ fn what_was_cut_and_what_chooses_is_said() {
                 "cut            2 of 24 training documents at tuning.context = 30 tokens\n",
             ],
         ),
-        (&[("Short.", None)], "rows = \"packed\"", &["; on 1 document"]),
+        (&[("Short.", None)], "rows = \"packed\"", &[", on 1 document\n"]),
     ];
     for (documents, tuning, expected) in cases {
         let bench = Bench::tiny("kind = \"full\"\nepochs = 1", tuning);
@@ -798,7 +802,7 @@ fn what_was_cut_and_what_chooses_is_said() {
         for expected in expected {
             assert!(said.contains(expected), "{said}\nlacks {expected}");
         }
-        assert_eq!(said.contains("\n  cut"), !tuning.contains("packed"), "{said}");
+        assert_eq!(said.contains("  cut  "), !tuning.contains("packed"), "{said}");
         if said.contains("can choose") {
             let cell = bench.folder.path().join("cell");
             assert_eq!(files(&cell), best_files(&cell));

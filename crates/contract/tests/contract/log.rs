@@ -80,6 +80,9 @@ fn progress_is_logged_after_two_seconds() {
     // Two of six steps took two seconds: the other four take four.
     assert_eq!(
         lines,
-        ["indexing: 2 s so far", "training: 6/10 steps, loss 4.280, 4 s left"]
+        [
+            "indexing: 2 s so far",
+            "training: 6/10 steps, loss 4.280, 4 s left"
+        ]
     );
 }

@@ -141,7 +141,11 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         (
             "copies = [1, 4]",
             "copies = [1, 4",
-            &["line 11", "missing comma", "The list begins on line 9: is its ] missing?"],
+            &[
+                "line 11",
+                "missing comma",
+                "The list begins on line 9: is its ] missing?",
+            ],
         ),
         // The hint comes in place of the names of all keys; where no name is near, they are listed.
         (
@@ -152,7 +156,10 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         (
             "epochs = 2.0",
             "zzz = 2.0",
-            &["line 24: unknown field `zzz`, expected one of `epochs`", "in `zzz = 2.0`"],
+            &[
+                "line 24: unknown field `zzz`, expected one of `epochs`",
+                "in `zzz = 2.0`",
+            ],
         ),
         (
             "epochs = 2.0",

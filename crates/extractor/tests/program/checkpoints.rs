@@ -128,7 +128,10 @@ fn the_best_checkpoint_is_asked_beside_the_last() {
     let both = [&["--best", tuned.to_str().unwrap()], &reference[..]].concat();
     let told = bench.told("tiny-gpt2", "both", &both);
     assert_eq!(readings(&told), 1, "{told}");
-    assert!(told.contains("best checkpoint, in best/: "), "{told}");
+    assert!(
+        told.contains("; of the checkpoint with the best held-out loss "),
+        "{told}"
+    );
     assert_eq!(bench.results("both"), last);
     assert_eq!(bench.results("both/best"), best);
     // Ranked by the untuned model, both.
@@ -151,7 +154,7 @@ fn the_best_checkpoint_is_asked_beside_the_last() {
     let other = [&["--best", base.to_str().unwrap()], &reference[..]].concat();
     let told = bench.told("tiny-gpt2", "both", &other);
     assert!(
-        told.contains("best checkpoint: the last, so best/ holds the same"),
+        told.contains("the checkpoint with the best held-out loss is the last"),
         "{told}"
     );
     assert_eq!(bench.results("both/best"), last);

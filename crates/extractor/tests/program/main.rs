@@ -5,6 +5,7 @@
 mod checkpoints;
 mod decoded;
 mod forms;
+mod other;
 mod special_tokens;
 mod support;
 mod trained_tokens;

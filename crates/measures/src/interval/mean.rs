@@ -16,7 +16,9 @@ pub const MIN_DOCUMENTS_MEAN: usize = 12;
 
 /// Documents that [`bounded_mean_interval`] needs.
 ///
-/// COVERAGE_BOUNDED
+/// Coverage at 15 documents: 93 to 97% for beta values with means from 10 to 90% of the range, from nearly equal to nearly 0 and 1, and
+/// for values that are 0 in half to nine tenths of the documents. Means under 15% of values of which most are nearly, but not quite,
+/// 0 cover less: 93% where the values' correlation is under .3, 80 to 90% above, up to 30 documents.
 pub const MIN_DOCUMENTS_BOUNDED_MEAN: usize = 15;
 
 /// Training runs that [`over_runs`] needs.

@@ -109,7 +109,11 @@ pub(super) fn effective_samples(documents: &[Tally], rate: f64, most: f64) -> f6
 
 /// The number of equally long documents that a mean weighted by these wholes is worth: (Σ whole)² / Σ whole² (Kish 1965).
 pub(super) fn effective_documents(documents: &[Tally]) -> f64 {
-    sum_of_wholes(documents).powi(2) / documents.iter().map(|document| document.whole.powi(2)).sum::<f64>()
+    sum_of_wholes(documents).powi(2)
+        / documents
+            .iter()
+            .map(|document| document.whole.powi(2))
+            .sum::<f64>()
 }
 
 fn sum_of_wholes(documents: &[Tally]) -> f64 {

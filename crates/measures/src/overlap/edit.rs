@@ -18,10 +18,10 @@ pub fn edit_similarity(left: &str, right: &str) -> f64 {
     1.0 - edit_distance(&left, &right) as f64 / longer as f64
 }
 
-/// Levenshtein distance: the least number of insertions, deletions and replacements of one token that turn
+/// Levenshtein distance: the smallest number of insertions, deletions and replacements of one token that turn
 /// one slice into the other.
 ///
-/// Bit-parallel (Myers 1999, in the block form of Hyyrö 2003): one word of 64 bits stands for 64 rows of the
+/// Bit-parallel (Myers 1999, in the block form of Hyyrö 2003): one word of 64 bits holds 64 rows of the
 /// distance matrix, so two texts of 2,000 characters take some 64,000 steps instead of four million.
 pub fn edit_distance<T: Eq + Hash>(left: &[T], right: &[T]) -> usize {
     let (pattern, text) = if left.len() <= right.len() {

@@ -15,7 +15,7 @@ pub fn rouge_l(candidate: &str, reference: &str) -> f64 {
     2.0 * common as f64 / (candidate.len() + reference.len()) as f64
 }
 
-/// The length in tokens of the longest sequence that stands in both slices in order, gaps allowed.
+/// The length in tokens of the longest sequence that occurs in both slices in order, gaps allowed.
 ///
 /// 0 if either is empty. Takes time in proportion to the product of the lengths.
 pub fn longest_common_subsequence<T: Eq>(left: &[T], right: &[T]) -> usize {

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-/// A run of tokens that stands in two slices: `left[left_start..][..length] ==
+/// A run of tokens that occurs in two slices: `left[left_start..][..length] ==
 /// right[right_start..][..length]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CommonSubstring {
@@ -12,7 +12,7 @@ pub struct CommonSubstring {
     pub length: usize,
 }
 
-/// The longest run of consecutive tokens that stands in both slices; of several the first of the left slice,
+/// The longest run of consecutive tokens that occurs in both slices; of several the first of the left slice,
 /// then the first of the right.
 ///
 /// Takes time in proportion to the product of the lengths: it is for a generation against its own document.
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn longest_run_is_found_where_it_first_stands() {
+    fn longest_run_is_found_where_it_first_occurs() {
         let cases = [
             ("xabcdy", "zzabcdzz", (1, 2, 4)),
             // "ab" and "cd" tie: the first of the left slice wins, at its first place in the right one.

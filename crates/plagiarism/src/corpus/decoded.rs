@@ -117,6 +117,11 @@ impl Origins {
         Self { written, places }
     }
 
+    /// The text that was written.
+    pub fn text(&self) -> &str {
+        &self.written
+    }
+
     /// The characters of the written text that characters `span` of the decoded one come from. Not empty where `span` is not, unless
     /// nothing was written.
     pub fn written(&self, span: Span) -> Span {

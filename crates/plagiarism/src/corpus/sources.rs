@@ -7,10 +7,12 @@ use std::path::Path;
 
 use contract::records::{DecodedDocument, DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, parquet};
+use measures::final_answer::final_answer;
 use text_align::Span;
 
 use crate::corpus::decoded::{DecodedTexts, Origins};
 use crate::corpus::normal_form::{NormalForm, compared};
+use crate::personal_details::labels::Label;
 
 /// A document, once, however many copies of it the training set holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,10 @@ pub struct Document {
     pub text: String,
     /// Copies in the training set; 0 for held-out documents.
     pub copies: i32,
+    /// The final answer that its response gives (`#### 42`, `\boxed{42}`), where it gives one.
+    pub final_answer: Option<String>,
+    /// Its parts that are personal details; none where nobody labelled the corpus.
+    pub labels: Option<Vec<Label>>,
     /// The text before it was brought into its compared form, where that differs.
     original: Option<String>,
     /// How the text that the tokenizer gives back leads to that in the file, where they differ.
@@ -28,8 +34,9 @@ pub struct Document {
 }
 
 impl Document {
-    /// A document with its text as it is in the file.
+    /// A document with its text as it is in the file, all of which is response.
     pub fn new(doc_id: String, text: String, copies: i32) -> Self {
+        let final_answer = final_answer(&text);
         let (text, original) = match compared(&text) {
             Cow::Borrowed(_) => (text, None),
             Cow::Owned(form) => (form, Some(text)),
@@ -38,6 +45,8 @@ impl Document {
             doc_id,
             text,
             copies,
+            final_answer,
+            labels: None,
             original,
             origins: None,
         }
@@ -48,6 +57,15 @@ impl Document {
         Self {
             origins: Some(Origins::new(written, decoded.origins)),
             ..Self::new(decoded.doc_id, decoded.text, copies)
+        }
+    }
+
+    /// The text as it is in the file.
+    pub fn written(&self) -> &str {
+        match (&self.origins, &self.original) {
+            (Some(origins), _) => origins.text(),
+            (None, Some(text)) => text,
+            (None, None) => &self.text,
         }
     }
 
@@ -74,7 +92,7 @@ impl Document {
 pub struct Sources {
     /// What the model was tuned on.
     pub training: Vec<Document>,
-    /// What was kept back: the control.
+    /// What was kept back: the control. Text of another kind is none.
     pub held_out: Vec<Document>,
 }
 
@@ -122,7 +140,8 @@ fn training_documents(file: &Path, decoded: &mut DecodedTexts) -> Result<Vec<Doc
                     decoded.take(&instance.doc_id, &instance.text);
                 }
             } else if let Entry::Vacant(place) = documents.entry(instance.doc_id) {
-                let document = document(place.key(), instance.text, instance.copies, decoded);
+                let text = (instance.text, instance.prompt_chars);
+                let document = document(place.key(), text, instance.copies, decoded);
                 place.insert(document);
             }
         }
@@ -134,8 +153,10 @@ fn held_out_documents(file: &Path, decoded: &mut DecodedTexts) -> Result<Vec<Doc
     let mut documents = BTreeMap::new();
     for batch in parquet::Reader::<HeldOutDocument>::open(file)? {
         for held_out in batch? {
-            let document = document(&held_out.doc_id, held_out.text, 0, decoded);
-            if held_out.kind == DocumentKind::Document {
+            let is_of_corpus = held_out.is_of_corpus();
+            let text = (held_out.text, held_out.prompt_chars);
+            let document = document(&held_out.doc_id, text, 0, decoded);
+            if is_of_corpus {
                 documents.entry(held_out.doc_id).or_insert(document);
             }
         }
@@ -143,9 +164,21 @@ fn held_out_documents(file: &Path, decoded: &mut DecodedTexts) -> Result<Vec<Doc
     Ok(documents.into_values().collect())
 }
 
-fn document(doc_id: &str, written: String, copies: i32, decoded: &mut DecodedTexts) -> Document {
-    match decoded.take(doc_id, &written) {
+fn document(
+    doc_id: &str,
+    (written, prompt_chars): (String, i32),
+    copies: i32,
+    decoded: &mut DecodedTexts,
+) -> Document {
+    let prompt_chars = usize::try_from(prompt_chars).unwrap_or(0);
+    let response = written.char_indices().nth(prompt_chars);
+    let final_answer = response.and_then(|(start, _)| final_answer(&written[start..]));
+    let document = match decoded.take(doc_id, &written) {
         Some(row) => Document::decoded(written, copies, row),
         None => Document::new(doc_id.to_owned(), written, copies),
+    };
+    Document {
+        final_answer,
+        ..document
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use contract::pipeline::Detection;
-use contract::records::{PassageMatch, SampleVerdict, Split, Verdict};
+use contract::records::{DetailSource, PassageMatch, Sample, SampleVerdict, Split, Verdict};
+use measures::final_answer::{equal, final_answer};
 use measures::overlap::{bleu, edit_similarity, longest_common_substring, rouge_l, words};
 use text_align::Span;
 use unicode_normalization::UnicodeNormalization;
@@ -118,8 +119,32 @@ impl<'run> Classifier<'run> {
             comparable_similarity: evidence.similarity.comparable,
             similarity_at_least: Some(self.scope == Scope::Nominated),
             echoed_chars: Some(generation.echoed_characters() as i32),
+            final_answer_right: self.final_answer_right(generation),
         };
         Comparison { verdict, matches }
+    }
+
+    /// Whether the generation gives the final answer of the prompt's own document; `None` where that has none or the sample no truth,
+    /// and where the prompt gives the answer away.
+    fn final_answer_right(&self, generation: &Generation) -> Option<bool> {
+        let Sides { training, held_out } = self.searches;
+        let own = match (training.own(generation), held_out.own(generation)) {
+            (Some(own), _) => &training.documents[own],
+            (None, Some(own)) => &held_out.documents[own],
+            (None, None) => return None,
+        };
+        let Sample {
+            prompt,
+            generation,
+            truth,
+            ..
+        } = generation.sample;
+        let right = own.final_answer.as_deref().filter(|_| truth.is_some())?;
+        let is_right = |answer: String| equal(&answer, right);
+        if final_answer(prompt).is_some_and(is_right) {
+            return None;
+        }
+        Some(first_answer(generation).is_some_and(is_right))
     }
 
     /// The class of a generation over the documents of one side.
@@ -248,6 +273,16 @@ impl<'run> Classifier<'run> {
             generation.original(passage.generated),
             document.original(passage.document),
         );
+        let (details, source) = match &document.labels {
+            Some(labels) => (
+                personal_details::labels::kinds(document, labels, in_document, kind, generated),
+                DetailSource::Labels,
+            ),
+            None => (
+                personal_details::shared_kinds(generated, original),
+                DetailSource::Patterns,
+            ),
+        };
         PassageMatch {
             sample_id: generation.sample.sample_id,
             doc_id: document.doc_id.clone(),
@@ -261,7 +296,8 @@ impl<'run> Classifier<'run> {
             detector: passage.detector.name().to_owned(),
             document_frequency: (kind == Verdict::Verbatim)
                 .then(|| search.exact.document_frequency(original) as i32),
-            personal_details: Some(personal_details::shared_kinds(generated, original)),
+            personal_details: Some(details),
+            personal_details_by: Some(source),
         }
     }
 
@@ -311,6 +347,17 @@ impl<'run> Classifier<'run> {
                     .is_some_and(|documents| documents as usize >= self.boilerplate_documents)
             })
     }
+}
+
+/// The final answer that a generation gives first: what it writes behind it, another question perhaps, is no answer to its prompt.
+fn first_answer(generation: &str) -> Option<String> {
+    let ends = generation.match_indices("####").map(|(start, _)| {
+        let line = generation[start..].find('\n');
+        line.map_or(generation.len(), |length| start + length)
+    });
+    ends.map(|end| &generation[..end])
+        .find_map(|until| final_answer(until).filter(|_| until.contains("####")))
+        .or_else(|| final_answer(generation))
 }
 
 /// Where in `text` the letters and digits of `passage` occur in order and closest together, accents aside: the passage that a tokenizer

@@ -8,6 +8,7 @@ use contract::records::{Sample, SampleVerdict, Split, Verdict};
 
 use crate::corpus::sentences::MIN_WORDS;
 use crate::paraphrase::evidence::Scope;
+use crate::personal_details::labels::LabelCounts;
 
 /// What a run tells at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Summary {
     pub decoded: usize,
     /// Generations that repeat some of their prompt, which counts nowhere.
     pub with_echo: usize,
+    /// What became of the user's labels of personal details, where there are any.
+    pub labels: Option<LabelCounts>,
     /// What each phase took.
     pub phases: Vec<(&'static str, Duration)>,
 }
@@ -52,6 +55,9 @@ impl fmt::Display for Summary {
                 "\n{} generations repeat some of their prompt, which counts nowhere",
                 self.with_echo
             )?;
+        }
+        if let Some(labels) = &self.labels {
+            write!(formatter, "\n{labels}")?;
         }
         for (phase, taken) in &self.phases {
             tracing::debug!("{phase}: {:.1} s", taken.as_secs_f64());

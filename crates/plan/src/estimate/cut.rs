@@ -101,7 +101,10 @@ impl fmt::Display for CutShare {
                     percent if percent < 1.0 => "under 1".to_owned(),
                     percent => format!("about {percent:.0}"),
                 };
-                write!(formatter, "{percent}% of the documents are {longer}, and are cut there")
+                write!(
+                    formatter,
+                    "{percent}% of the documents are {longer}, and are cut there"
+                )
             }
         }
     }

@@ -36,6 +36,8 @@ pub struct Extent {
     pub documents: Lengths,
     /// Length of a canary.
     pub canary_tokens: f64,
+    /// Bytes of text that one token stands for.
+    pub bytes_per_token: f64,
 }
 
 /// Texts that are trained on equally often.
@@ -90,6 +92,7 @@ impl Extent {
             return Ok(None);
         };
         let scale = instances / first.len() as f64;
+        let (mut bytes, mut tokens) = (0, 0.0);
         let mut lengths: HashMap<&str, f64> = HashMap::new();
         let mut buckets: BTreeMap<(i32, bool), (f64, Vec<f64>)> = BTreeMap::new();
         for row in &first {
@@ -98,6 +101,8 @@ impl Extent {
             *rows += 1.0;
             if lengths.len() < MAX_TEXTS && !lengths.contains_key(row.doc_id.as_str()) {
                 let length = counter.count(&row.text)? as f64;
+                bytes += row.text.len();
+                tokens += length;
                 lengths.insert(&row.doc_id, length);
                 of_bucket.push(length);
             }
@@ -109,8 +114,11 @@ impl Extent {
             of_kind.map(|((copies, _), (rows, lengths))| (f64::from(*copies), rows * scale, lengths))
         };
         let texts = |canaries| -> f64 { of_kind(canaries).map(|(copies, rows, _)| rows / copies).sum() };
-        let all_lengths =
-            |canaries| -> Lengths { of_kind(canaries).flat_map(|(.., lengths)| lengths.clone()).collect() };
+        let all_lengths = |canaries| -> Lengths {
+            of_kind(canaries)
+                .flat_map(|(.., lengths)| lengths.clone())
+                .collect()
+        };
         let mut held = [0.0; 3];
         for rows in held_out {
             let Ok(rows) = rows else { return Ok(None) };
@@ -130,6 +138,7 @@ impl Extent {
             canaries: texts(true) + references,
             documents: all_lengths(false),
             canary_tokens: all_lengths(true).mean(|length| length),
+            bytes_per_token: bytes as f64 / f64::max(tokens, 1.0),
             buckets: [false, true]
                 .into_iter()
                 .flat_map(of_kind)
@@ -167,10 +176,9 @@ impl Extent {
                 lengths: lengths.clone(),
             });
         }
-        if let (Budget::Fixed, Some(instances)) = (
-            pipeline.duplication.budget,
-            pipeline.duplication.instances,
-        ) {
+        if let (Budget::Fixed, Some(instances)) =
+            (pipeline.duplication.budget, pipeline.duplication.instances)
+        {
             let instances_of_epochs: f64 = buckets.iter().map(|bucket| bucket.copies * bucket.texts).sum();
             for bucket in &mut buckets {
                 bucket.texts *= instances as f64 / instances_of_epochs.max(1.0);
@@ -181,7 +189,12 @@ impl Extent {
             canary_tokens = canary_length(pipeline, counter)?;
             let numbers_of_copies: Vec<f64> = match set.copies {
                 Some(copies) => vec![f64::from(copies)],
-                None => pipeline.duplication.copies.iter().map(|&copies| f64::from(copies)).collect(),
+                None => pipeline
+                    .duplication
+                    .copies
+                    .iter()
+                    .map(|&copies| f64::from(copies))
+                    .collect(),
             };
             let all = (planted.per_copies * numbers_of_copies.len()) as f64;
             buckets.extend(numbers_of_copies.into_iter().map(|copies| Bucket {
@@ -204,6 +217,7 @@ impl Extent {
             held_out_documents,
             validation_documents: held_out_documents * settings.validation,
             canaries,
+            bytes_per_token: corpus.bytes_per_text() / lengths.mean(|length| length).max(1.0),
             documents: lengths,
             canary_tokens,
         })
@@ -211,7 +225,10 @@ impl Extent {
 
     /// Rows of `train.parquet`: texts times their copies.
     pub fn instances(&self) -> f64 {
-        self.buckets.iter().map(|bucket| bucket.copies * bucket.texts).sum()
+        self.buckets
+            .iter()
+            .map(|bucket| bucket.copies * bucket.texts)
+            .sum()
     }
 }
 
@@ -227,7 +244,9 @@ fn copies_of(pipeline: &PipelineFile, set: &TrainingSet) -> Vec<(f64, f64)> {
             let total: f64 = (0..duplication.copies.len()).map(share).sum();
             let copies = duplication.copies.iter().enumerate();
             copies
-                .map(|(position, &copies)| (f64::from(copies), share(position) / total.max(f64::MIN_POSITIVE)))
+                .map(|(position, &copies)| {
+                    (f64::from(copies), share(position) / total.max(f64::MIN_POSITIVE))
+                })
                 .collect()
         }
     }
@@ -236,7 +255,11 @@ fn copies_of(pipeline: &PipelineFile, set: &TrainingSet) -> Vec<(f64, f64)> {
 /// Tokens of a canary with its prompt, on average over the templates.
 fn canary_length(pipeline: &PipelineFile, counter: &TokenCounter) -> Result<f64, Error> {
     let settings = &pipeline.canaries;
-    let digits = "4071863592".chars().cycle().take(settings.digits).collect::<String>();
+    let digits = "4071863592"
+        .chars()
+        .cycle()
+        .take(settings.digits)
+        .collect::<String>();
     let mean = |texts: &[String]| -> Result<f64, Error> {
         let mut sum = 0;
         for text in texts {
@@ -296,12 +319,21 @@ impl CorpusSize {
         Ok(size)
     }
 
-    /// Lengths of the texts looked at.
+    /// Mean length of the texts looked at, in bytes.
+    fn bytes_per_text(&self) -> f64 {
+        let bytes: usize = self.texts.iter().map(String::len).sum();
+        bytes as f64 / (self.texts.len() as f64).max(1.0)
+    }
+
+    /// Lengths of the texts looked at, in tokens.
     ///
     /// # Errors
     /// [`Error::Input`] where the tokenizer cannot encode a text.
     pub(crate) fn lengths(&self, counter: &TokenCounter) -> Result<Lengths, Error> {
-        let lengths = self.texts.iter().map(|text| counter.count(text).map(|tokens| tokens as f64));
+        let lengths = self
+            .texts
+            .iter()
+            .map(|text| counter.count(text).map(|tokens| tokens as f64));
         lengths.collect()
     }
 }

@@ -483,7 +483,11 @@ fn estimated_tokens_follow_the_settings() {
         let settings: Vec<&str> = settings.iter().flat_map(|&set| ["--set", set]).collect();
         let template = ["--set", "canaries.template={digits} is it."];
         let row = estimated(&place, "tiny-full-5e-5", &[&settings[..], &template].concat());
-        [1, 2].map(|column| row[column].parse::<f64>().unwrap_or_else(|error| panic!("{row:?}: {error}")))
+        [1, 2].map(|column| {
+            row[column]
+                .parse::<f64>()
+                .unwrap_or_else(|error| panic!("{row:?}: {error}"))
+        })
     };
     let before = tokens(&[]);
     for (settings, trained, generated) in cases {
@@ -514,7 +518,10 @@ fn a_training_set_that_is_there_changes_no_estimate_by_much() {
         copy: 0,
         canary_format: None,
     };
-    let mut rows = vec![row("a", DocumentKind::Document, 1), row("canary-1", DocumentKind::Canary, 1)];
+    let mut rows = vec![
+        row("a", DocumentKind::Document, 1),
+        row("canary-1", DocumentKind::Canary, 1),
+    ];
     rows.extend((0..4).map(|_| row("canary-4", DocumentKind::Canary, 4)));
     let held_out = |kind, number: usize| contract::records::HeldOutDocument {
         doc_id: format!("held-{number}"),
@@ -554,16 +561,26 @@ fn times_follow_the_speed_that_is_told_or_measured() {
         String::from_utf8(output.stdout).unwrap()
     };
     let measured = said(&["--measure", "sh speed.sh", "--threads", "3"]);
-    assert!(measured.contains("measured here: 0 GFLOP/s in training"), "{measured}");
+    assert!(
+        measured.contains("measured here: 0 GFLOP/s in training"),
+        "{measured}"
+    );
     let asked = place.read("asked");
-    assert_eq!(asked, "speed --width 4 --vocabulary 11 --side-by-side --threads 3\n", "once for one shape");
+    assert_eq!(
+        asked, "speed --width 4 --vocabulary 11 --side-by-side --threads 3\n",
+        "once for one shape"
+    );
     let slow = estimated(&place, "tiny-full-5e-5", &["--measure", "sh speed.sh"]);
     let fast = estimated(&place, "tiny-full-5e-5", &["--gflops", "1000"]);
     assert!(slow[3].ends_with('h') || slow[3].ends_with("min"), "{slow:?}");
     assert_eq!(fast[3], "1 s", "{fast:?}");
     assert!(said(&["--measure", "false"]).contains("which is assumed"));
     for wrong in ["0", "-1", "nan", "fast"] {
-        assert_eq!(place.plan(&["--estimate", "--gflops", wrong]).status.code(), Some(2), "{wrong}");
+        assert_eq!(
+            place.plan(&["--estimate", "--gflops", wrong]).status.code(),
+            Some(2),
+            "{wrong}"
+        );
     }
 }
 

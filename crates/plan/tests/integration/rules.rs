@@ -338,7 +338,10 @@ fn the_exit_status_of_a_stage_that_fails_is_left_beside_the_rules() {
 #[test]
 fn rules_number_the_cells() {
     let place = Workplace::new(PIPELINE);
-    place.write("stage.sh", format!("echo \"$1 $TUNELEAK_CELL\" >>cells\n{}", place.read("stage.sh")));
+    place.write(
+        "stage.sh",
+        format!("echo \"$1 $TUNELEAK_CELL\" >>cells\n{}", place.read("stage.sh")),
+    );
     place.plan_well(&[]);
     let output = place.make_output(&[]);
     let said = String::from_utf8(output.stdout).unwrap();
@@ -352,7 +355,13 @@ fn rules_number_the_cells() {
         assert!(said.lines().any(|said| said == line), "{line}: {said}");
     }
     let cells = place.read("cells");
-    for line in ["dupgen ", "tuner cell 2 of 4", "extractor cell 1 of 4", "plagiarism cell 4 of 4", "report "] {
+    for line in [
+        "dupgen ",
+        "tuner cell 2 of 4",
+        "extractor cell 1 of 4",
+        "plagiarism cell 4 of 4",
+        "report ",
+    ] {
         assert!(cells.lines().any(|cell| cell == line), "{line}: {cells}");
     }
 }

@@ -2,9 +2,10 @@
 //! one layout of copies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use contract::Cell;
 use contract::records::{PromptForm, Split};
+use contract::{Cell, Error};
 
 use super::AnalysedCell;
 use super::method::Method;
@@ -227,6 +228,16 @@ pub(super) struct Grouping {
     pub(super) experiments: Vec<Experiment>,
 }
 
+fn same_cell(first: &str, second: &str) -> Error {
+    Error::input(
+        Path::new("cells").join(second).join("cell.toml"),
+        format!(
+            "says the same as that of {first}: model, method, layout and seed. Two runs of a method differ in their seed, two methods in a \
+             setting; `make run` writes the settings anew"
+        ),
+    )
+}
+
 /// The layout that a cell's corpus has: what the cell says, or else what the name of its folder does (`uniform16-s1` is uniform).
 fn layout(cell: &Cell) -> (String, Option<i32>) {
     if let Some(layout) = &cell.layout {
@@ -260,7 +271,9 @@ struct GroupKey {
 }
 
 impl Grouping {
-    pub(super) fn of(cells: &[AnalysedCell<'_>]) -> Self {
+    /// # Errors
+    /// [`Error::Input`] for two cells that differ in nothing: neither may stand for the other, and they are no two runs.
+    pub(super) fn of(cells: &[AnalysedCell<'_>]) -> Result<Self, Error> {
         let sizes = model_sizes(cells);
         let mut members: BTreeMap<GroupKey, Vec<usize>> = BTreeMap::new();
         for (index, analysed) in cells.iter().enumerate() {
@@ -278,22 +291,30 @@ impl Grouping {
         }
         let mut grouping = Self::default();
         for (key, cells_of_group) in &members {
-            grouping.add_group(cells, key, cells_of_group);
+            grouping.add_group(cells, key, cells_of_group)?;
         }
         grouping.name_groups();
         grouping.add_experiments(cells);
-        grouping
+        Ok(grouping)
     }
 
-    fn add_group(&mut self, cells: &[AnalysedCell<'_>], key: &GroupKey, members: &[usize]) {
+    fn add_group(
+        &mut self,
+        cells: &[AnalysedCell<'_>],
+        key: &GroupKey,
+        members: &[usize],
+    ) -> Result<(), Error> {
         let mut runs: BTreeMap<u64, RunCells> = BTreeMap::new();
         for &index in members {
             let cell = &cells[index].data.cell;
             let run = runs.entry(cell.seed).or_default();
-            if cell.canaries_apart {
-                run.canaries = Some(index);
+            let place = if cell.canaries_apart {
+                &mut run.canaries
             } else {
-                run.documents = Some(index);
+                &mut run.documents
+            };
+            if let Some(twin) = place.replace(index) {
+                return Err(same_cell(&cells[twin].data.cell.name, &cell.name));
             }
         }
         let group = self.groups.len();
@@ -333,7 +354,7 @@ impl Grouping {
         }
         let epochs: Vec<f64> = members.iter().filter_map(|&index| cells[index].epochs_trained()).collect();
         let Some(first) = members.first().map(|&index| &cells[index].data.cell) else {
-            return;
+            return Ok(());
         };
         self.groups.push(RunGroup {
             model: key.model.clone(),
@@ -352,6 +373,7 @@ impl Grouping {
             text_unchecked: checks.into_iter().any(super::checks::CheckResult::leaves_text_unchecked),
             epochs_trained: (!epochs.is_empty()).then(|| epochs.iter().sum::<f64>() / epochs.len() as f64),
         });
+        Ok(())
     }
 
     /// Names each group among those of its model and layout.

@@ -247,9 +247,9 @@ fn separation(
 fn true_positives(members: &[f64], others: &[f64], false_positive_rate: f64) -> Option<Estimate> {
     let threshold = membership::conservative_threshold(others, false_positive_rate).ok()??;
     let (found, members) = membership::tpr_at(members, threshold).ok()?;
-    let ends = binomial_mid_p(found, members).ok()?;
+    let ends = binomial_mid_p(found, members).ok();
     Some(Estimate {
-        interval: Some(Confidence {
+        interval: ends.map(|ends| Confidence {
             ends,
             kind: IntervalKind::Exact,
         }),

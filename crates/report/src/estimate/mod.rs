@@ -10,6 +10,7 @@
 //! 5. [`claims`]: which figures exceed their controls, after Holm's correction over all claims; the verdict on each model.
 //! 6. [`comparisons`]: ways of tuning against each other, on the same documents, at each one's best, and at equal loss.
 //! 7. [`paper`]: the four claims of the paper.
+//! 8. [`passages`] and [`facts`]: texts to look at, and what was tested, for the page.
 
 pub mod canaries;
 pub mod checks;
@@ -17,12 +18,14 @@ pub mod claims;
 pub mod comparisons;
 pub mod contributions;
 pub mod controls;
+pub mod facts;
 pub mod figure;
 pub mod groups;
 pub mod measure;
 pub mod membership;
 pub mod method;
 pub mod paper;
+pub mod passages;
 pub mod ranking;
 pub mod rows;
 pub mod table;
@@ -36,12 +39,14 @@ use rayon::prelude::*;
 
 pub use checks::CheckResult;
 pub use claims::{GroupVerdict, Verdict};
+pub use facts::Facts;
 pub use figure::{Bootstrap, Estimate, IntervalKind};
 pub use groups::{Experiment, Family, RunGroup, Strategy, Subject};
 pub use measure::{Against, Measure};
 pub use membership::MembershipScore;
 pub use method::Method;
 pub use paper::PaperClaim;
+pub use passages::LeakedDocument;
 pub use table::{EstimateTable, Key, Row, Shown, Standing};
 pub use tallies::{Slice, Tallies};
 
@@ -98,6 +103,10 @@ pub struct Estimates<'run> {
     pub verdicts: BTreeMap<usize, GroupVerdict>,
     /// The paper's claims.
     pub paper: Vec<PaperClaim>,
+    /// The training documents of which a passage came out.
+    pub passages: Vec<LeakedDocument>,
+    /// What was tested, and how.
+    pub facts: Facts,
     /// The checkpoints of the cells, by name; of a cell's two the best comes first.
     pub cells: Vec<AnalysedCell<'run>>,
     /// How resamples are drawn.
@@ -121,7 +130,7 @@ impl<'run> Estimates<'run> {
         for (cell, checks) in cells.iter_mut().zip(checked) {
             cell.checks = checks;
         }
-        let grouping = groups::Grouping::of(&cells);
+        let grouping = groups::Grouping::of(&cells)?;
         let mut estimates = Self {
             table: EstimateTable::default(),
             subjects: grouping.subjects,
@@ -129,6 +138,8 @@ impl<'run> Estimates<'run> {
             experiments: grouping.experiments,
             verdicts: BTreeMap::new(),
             paper: Vec::new(),
+            passages: Vec::new(),
+            facts: Facts::default(),
             cells,
             bootstrap,
         };
@@ -137,6 +148,8 @@ impl<'run> Estimates<'run> {
         claims::add_all(&mut estimates);
         comparisons::add_all(&mut estimates);
         estimates.paper = paper::claims(&mut estimates);
+        estimates.passages = passages::leaked_documents(&estimates);
+        estimates.facts = Facts::of(&estimates);
         Ok(estimates)
     }
 

@@ -1,32 +1,37 @@
 //! The page: one file that needs no other, no script and no network.
 //!
-//! It is read from the top: the answer, the figures behind it, then each kind of evidence, passages to look at, what
-//! stays open, and how to make it all again. Every text that comes from a corpus, a model or a file name goes through
-//! maud's escaping, and its control characters through [`visible`].
+//! It is read from the top: what was tested, the answer, the table that decides, whether the test could see anything, what leaked, two
+//! plots, attackers, what to do next; then everything else, folded, the words, and how to make it again. Every figure is a view of a
+//! row of the table of estimates and says of which ([`components`]). Every text that comes from a corpus, a model or a file name goes
+//! through maud's escaping, and its control characters through [`visible`].
+
+pub mod advice;
+pub mod components;
+pub mod excerpt;
+pub mod glossary;
+pub mod passages;
 
 mod answer;
-mod attacks;
-mod checks;
-mod depth;
-mod making;
-mod memorization;
-mod passages;
-mod reading;
-mod similarity;
-mod sizes;
-mod tables;
-mod training;
-mod usefulness;
+mod attackers;
+mod can_this_test_see;
+mod details;
+mod identity;
+mod key_table;
+mod next;
+mod paper;
+mod plots;
+mod reproduce;
+mod view;
 
-use contract::pipeline::Reporting;
 use contract::{PipelineFile, Provenance};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::analysis::{Analysis, Series, Setting};
-use crate::claims::Control;
-use crate::format::{number, number_interval, percent, percent_interval};
-use crate::plots::{Look, mode_class};
-use crate::rates::Estimate;
+pub use components::visible;
+
+use crate::estimate::Estimates;
+use components::{Section, Severity, banner, contents, print_rule};
+use glossary::{Entry, GlossaryFacts};
+use view::View;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -39,11 +44,15 @@ pub struct Heading {
     pub description: String,
     /// The pipeline's name.
     pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// The day on which the report was made, as 2026-03-01, in UTC.
+    pub date: String,
 }
 
 impl Heading {
     /// The heading that a pipeline file asks for.
-    pub fn of(pipeline: &PipelineFile) -> Self {
+    pub fn of(pipeline: &PipelineFile, provenance: &Provenance) -> Self {
         let title = if pipeline.report.title.is_empty() {
             &pipeline.name
         } else {
@@ -53,18 +62,30 @@ impl Heading {
             title: title.clone(),
             description: pipeline.description.clone(),
             name: pipeline.name.clone(),
+            version: provenance.program_version.clone(),
+            date: date(provenance.created),
         }
     }
 }
 
-/// The whole page as HTML.
-pub fn write(
-    heading: &Heading,
-    analysis: &Analysis<'_>,
-    provenance: &Provenance,
-    settings: &Reporting,
-) -> String {
-    let several = analysis.settings.len() > 1;
+/// The day of a time in seconds since 1970, in UTC (Hinnant's `civil_from_days`).
+fn date(seconds: u64) -> String {
+    let days = (seconds / 86_400) as i64 + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// The whole page as HTML; in the redacted edition every text of a corpus or a model keeps its shape alone.
+pub fn write(heading: &Heading, estimates: &Estimates<'_>, provenance: &Provenance, is_redacted: bool) -> String {
+    let view = View::new(estimates, is_redacted);
+    let sections = sections(&view, heading, provenance);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -72,37 +93,19 @@ pub fn write(
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (visible(&heading.title)) " · memorization report" }
-                style { (PreEscaped(STYLE)) }
+                title { (visible(&heading.title)) " · tuneleak report" }
+                style { (PreEscaped(STYLE)) (PreEscaped(print_rule(&identity_line(heading, estimates)))) }
             }
             body {
+                a class="skip" href="#answer" { "To the answer" }
                 main {
-                    (answer::header(heading, analysis))
-                    (checks::top(analysis))
-                    @for setting in &analysis.settings {
-                        @if several { h2 class="setting" { (setting_name(setting)) } }
-                        (answer::section(setting, analysis))
+                    header {
+                        p class="kicker" { (identity_line(heading, estimates)) }
+                        h1 { (visible(&heading.title)) }
+                        (banners(&view))
+                        (contents(&sections))
                     }
-                    (reading::forms(analysis))
-                    (reading::what_was_read(analysis))
-                    @for setting in &analysis.settings {
-                        @if several { h2 class="setting" { (setting_name(setting)) } }
-                        (memorization::memorization(setting, analysis))
-                        (usefulness::usefulness(setting, analysis))
-                        (similarity::similarity(setting, analysis))
-                        (tables::rates(setting))
-                        (depth::extraction(setting, analysis))
-                        (depth::canaries(setting, analysis))
-                        (depth::membership(setting, analysis))
-                        (attacks::section(setting, analysis))
-                        (passages::section(setting, analysis, settings.examples))
-                        (training::section(setting, analysis))
-                    }
-                    (sizes::section(analysis))
-                    (tables::by_cell(analysis))
-                    (checks::section(analysis))
-                    (making::limits(analysis))
-                    (making::section(heading, analysis, provenance))
+                    @for section in sections.iter().filter(|section| !section.is_empty()) { (section.render()) }
                 }
             }
         }
@@ -110,156 +113,104 @@ pub fn write(
     page.into_string()
 }
 
-fn setting_name(setting: &Setting) -> String {
-    format!("{}, {} copies", setting.model, setting.layout)
+/// Whether the page shows texts that a redacted edition leaves out.
+pub fn shows_texts(estimates: &Estimates<'_>) -> bool {
+    !estimates.passages.is_empty()
 }
 
-/// Text from outside as it can be shown: control characters, which a page may not hold, as their pictures.
-pub fn visible(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' | '\t' => character,
-            '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
-            '\u{7f}' => '\u{2421}',
-            '\u{80}'..='\u{9f}' => '\u{fffd}',
-            _ => character,
-        })
-        .collect()
-}
-
-/// The looks of the shown series, in their order: one colour a mode, dashes where a mode has several.
-fn looks(setting: &Setting) -> Vec<Look> {
-    let mut looks: Vec<Look> = Vec::new();
-    for (_, series) in setting.shown() {
-        let dash = looks.iter().filter(|look| look.mode == series.mode).count();
-        looks.push(Look {
-            mode: series.mode.clone(),
-            dash,
-        });
+/// What the page is about in a line.
+fn identity_line(heading: &Heading, estimates: &Estimates<'_>) -> String {
+    let mut models: Vec<String> = Vec::new();
+    for experiment in &estimates.experiments {
+        if !models.contains(&experiment.model) {
+            models.push(experiment.model.clone());
+        }
     }
-    looks
+    visible(&format!(
+        "tuneleak report · {} · {} · {}",
+        crate::format::listing(&models),
+        heading.name,
+        heading.date
+    ))
 }
 
-/// The look of a variant among those of its setting.
-fn look_of(setting: &Setting, label: &str) -> Look {
-    let position = setting.shown().position(|(shown, _)| shown == label);
-    position
-        .and_then(|position| looks(setting).into_iter().nth(position))
-        .unwrap_or(Look {
-            mode: String::new(),
-            dash: 0,
-        })
+fn banners(view: &View<'_>) -> Markup {
+    html! {
+        @if shows_texts(view.estimates) {
+            @if view.is_redacted {
+                (banner(Severity::Notice, "Redacted edition: the texts are blocked out.", &html! {
+                    p { "Names of documents, models and files are as they are." }
+                }))
+            } @else {
+                (banner(Severity::Warning, "This page contains training text.", &html! {
+                    p {
+                        "To pass it on is to pass on the data. Redacted edition: "
+                        a href="report-redacted.html" { "report-redacted.html" } "."
+                    }
+                }))
+            }
+        }
+        (can_this_test_see::banner(view))
+    }
 }
 
-/// A label as a heading begins.
-fn capital(label: &str) -> String {
-    let mut characters = label.chars();
-    let first = characters.next();
-    first
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .chain(characters)
-        .collect()
-}
-
-/// A name in its mode's colour.
-fn chip(mode: &str, label: &str) -> Markup {
-    html! { span class={ "chip " (mode_class(mode)) } { (label) } }
-}
-
-/// A sentence with its figures held together: no line may end inside an interval.
-fn prose(sentence: &str) -> String {
-    sentence.replace('–', "\u{2060}–\u{2060}")
-}
-
-/// Panels side by side under a section's text.
-fn panels(panels: &[(String, Markup)]) -> Markup {
-    // Two go with two, and so do four; anything else is set as close as the page allows.
-    let class = if matches!(panels.len(), 1 | 2 | 4) {
-        "panels two"
-    } else {
-        "panels"
+fn sections(view: &View<'_>, heading: &Heading, provenance: &Provenance) -> Vec<Section> {
+    let glossary = glossary_entries(view);
+    let section = |id, heading: &str, content| Section {
+        id,
+        heading: heading.to_owned(),
+        content,
     };
-    html! {
-        div class=(class) {
-            @for (caption, drawing) in panels {
-                figure { figcaption { (caption) } (drawing) }
-            }
-        }
-    }
+    vec![
+        section("tested", "What was tested", identity::section(view, heading)),
+        section("answer", "Answer", answer::section(view)),
+        section("key-figures", "Key figures", key_table::section(view)),
+        section("test", "Can this test see anything?", can_this_test_see::section(view)),
+        section(
+            "leaked",
+            "What leaked",
+            passages::list(&view.estimates.passages, view, view.is_redacted),
+        ),
+        section("why", "Why", plots::section(view)),
+        section("attackers", "Attackers, by what they have", attackers::section(view)),
+        section("next", "What was not tried, and what to do next", next::section(view)),
+        section("paper", "The paper's claims", paper::section(view)),
+        section("details", "Details", details::section(view, &glossary)),
+        section("glossary", "Glossary", glossary::render(&glossary)),
+        section("reproduce", "Reproduce", reproduce::section(view, heading, provenance)),
+    ]
 }
 
-/// A rate in a table cell, its interval under it.
-fn rate_cell(estimate: Option<&Estimate>) -> Markup {
-    cell(estimate.map(|found| (percent(found.value), found.interval.map(percent_interval))))
+fn glossary_entries(view: &View<'_>) -> Vec<Entry> {
+    let facts = &view.estimates.facts;
+    let detection = facts.detection.as_ref();
+    let prompting = facts.prompting.first();
+    let epochs = view.estimates.groups.iter().filter_map(|group| group.method.epochs).reduce(f64::max);
+    glossary::entries(&GlossaryFacts {
+        preset: detection.map_or_else(|| "ours".to_owned(), |detection| detection.preset.clone()),
+        verbatim_chars: detection.map(|detection| detection.verbatim_chars),
+        boilerplate_documents: detection.map(|detection| detection.boilerplate_documents),
+        prefix_tokens: prompting.and_then(|prompting| prompting.prefix_tokens),
+        new_tokens: prompting.and_then(|prompting| prompting.new_tokens),
+        epochs: epochs.map(|epochs| epochs.to_string()),
+        canary_references: facts.corpora.iter().find_map(|corpus| corpus.canary_references.filter(|_| corpus.canaries > 0)),
+    })
 }
 
-/// A number in a table cell, its interval under it.
-fn number_cell(estimate: Option<&Estimate>, decimals: usize) -> Markup {
-    cell(estimate.map(|found| {
-        (
-            number(found.value, decimals),
-            found.interval.map(|interval| number_interval(interval, decimals)),
-        )
-    }))
-}
+#[cfg(test)]
+mod tests {
+    use super::date;
 
-/// A control in a table cell: carried over to as much text as there is training text, and without near-duplicates where there are
-/// any.
-fn control_cell(control: Option<&Control>) -> Markup {
-    html! {
-        td class="n" {
-            @match control {
-                Some(control) => {
-                    (percent(control.carried.value))
-                    @if let Some(interval) = control.carried.interval { span class="ci" { (percent_interval(interval)) } }
-                    @if let Some(apart) = control.apart { span class="ci" { "without near-duplicates " (percent(apart.value)) } }
-                }
-                None => { span class="none" { "–" } }
-            }
-        }
-    }
-}
-
-/// A similarity in a table cell; "≥" where only some pairs of sentences were compared.
-fn similarity_cell(series: &Series, estimate: Option<&Estimate>) -> Markup {
-    let bound = if series.similarity_at_least { "≥ " } else { "" };
-    cell(estimate.map(|found| {
-        (
-            format!("{bound}{}", number(found.value, 2)),
-            found.interval.map(|interval| number_interval(interval, 2)),
-        )
-    }))
-}
-
-fn cell(content: Option<(String, Option<String>)>) -> Markup {
-    html! {
-        td class="n" {
-            @match content {
-                Some((value, interval)) => {
-                    (value)
-                    @if let Some(interval) = interval { span class="ci" { (interval) } }
-                }
-                None => { span class="none" { "–" } }
-            }
-        }
-    }
-}
-
-/// A table that scrolls by itself where the page is narrower.
-fn table(caption: &str, content: &Markup) -> Markup {
-    scrolling("scroll", caption, content)
-}
-
-/// A table of many columns, set closer.
-fn dense_table(caption: &str, content: &Markup) -> Markup {
-    scrolling("scroll dense", caption, content)
-}
-
-fn scrolling(class: &str, caption: &str, content: &Markup) -> Markup {
-    html! {
-        div class=(class) tabindex="0" role="region" aria-label=(caption) {
-            table { (content) }
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let cases = [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_735_689_599, "2024-12-31"),
+            (4_107_542_400, "2100-03-01"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(date(seconds), expected);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use contract::records::{
     CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance,
 };
-use contract::{Error, parquet};
+use contract::{Error, Provenance, parquet};
 
 use super::CorpusFiles;
 
@@ -28,6 +28,8 @@ pub struct Corpus {
     pub chars: TextSizes,
     /// What reading left out, guessed or changed; none where nobody wrote it down.
     pub facts: Option<Vec<CorpusFact>>,
+    /// Where the training set came from; none where another program wrote it.
+    pub origin: Option<Provenance>,
 }
 
 /// How many documents were kept back, canary references aside.
@@ -81,6 +83,7 @@ impl Corpus {
         let mut corpus = Self::default();
         corpus.load_training(files, wanted)?;
         corpus.load_held_out(files, wanted)?;
+        corpus.origin = parquet::provenance(&files.train);
         corpus.facts = files.facts.as_deref().map(parquet::read_all).transpose()?;
         Ok(corpus)
     }

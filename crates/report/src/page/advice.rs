@@ -1,0 +1,374 @@
+//! What was not tried, and what to do next: sentences that follow from facts of the run.
+
+use maud::{Markup, html};
+
+use super::components::{Figure, Form, inline, inline_main, visible};
+use crate::format::listing;
+
+/// What the advice depends on.
+#[derive(Debug, Clone, Default)]
+pub struct RunFacts {
+    /// Whether models were given as they are, not tuned by this run.
+    pub is_audit: bool,
+    /// Strategies that were used: their names, in the order of the pipeline file.
+    pub strategies: Vec<String>,
+    /// Attacks that were used.
+    pub attacks: Vec<Attack>,
+    /// Whether the untuned model was asked.
+    pub has_untuned: bool,
+    /// Whether there is held-out text.
+    pub has_held_out: bool,
+    /// Whether documents were scored, without which there is no loss, no membership inference and no exposure.
+    pub has_scores: bool,
+    /// Whether canaries were planted.
+    pub has_canaries: bool,
+    /// Where labels of personal details come from.
+    pub personal_details: Labels,
+    /// Fair non-members for membership inference.
+    pub non_members: u64,
+    /// Training runs of each method, at most.
+    pub seeds: usize,
+    /// Learning rates of each method, at most.
+    pub learning_rates: usize,
+    /// Numbers of copies among the training documents.
+    pub copies: Vec<i32>,
+    /// Models of different size.
+    pub models: usize,
+    /// Documents left out because they are no longer than the prompt, and all documents.
+    pub skipped: Option<(u64, u64)>,
+    /// Methods whose rate at the end of training exceeds that at their best checkpoint.
+    pub overtrained: Vec<Overtrained>,
+    /// Methods that repeat documents of many copies more than documents of one.
+    pub by_copies: Vec<ByCopies>,
+    /// Whether LoRA leaks less than full tuning at no worse held-out loss; none where the run does not show it.
+    pub lora_leaks_less: Option<LessLeaking>,
+    /// Methods of which nothing can be said at this number of documents: name, and documents that would tell.
+    pub documents_needed: Vec<(String, Figure)>,
+    /// Whether anything leaked.
+    pub is_leaking: bool,
+}
+
+/// Where labels of personal details come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Labels {
+    /// The user gave them.
+    Given,
+    /// Simple patterns.
+    #[default]
+    Patterns,
+    /// There are none.
+    Absent,
+}
+
+/// A way of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attack {
+    /// The first tokens of a document, greedy decoding.
+    GreedyPrefix,
+    /// Random sampling, several generations a prompt.
+    Sampling,
+    /// Several sequences kept at each step.
+    BeamSearch,
+    /// Tokens from the middle of a document.
+    Middle,
+    /// Prompts in another case or spacing, which filters of verbatim text do not see.
+    AlteredPrompts,
+    /// Nothing as prompt, the generations ranked.
+    Unprompted,
+    /// Prompts that users ask.
+    Questions,
+    /// Prompts found by gradient search.
+    Optimised,
+    /// What training documents commonly begin with.
+    CommonOpenings,
+}
+
+impl Attack {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::GreedyPrefix,
+        Self::Sampling,
+        Self::BeamSearch,
+        Self::Middle,
+        Self::AlteredPrompts,
+        Self::Unprompted,
+        Self::Questions,
+        Self::Optimised,
+        Self::CommonOpenings,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::GreedyPrefix => "greedy decoding from the beginnings of documents",
+            Self::Sampling => "random sampling",
+            Self::BeamSearch => "beam search",
+            Self::Middle => "prompts from the middle of documents",
+            Self::AlteredPrompts => "prompts in another case or spacing",
+            Self::Unprompted => "generating from no prompt",
+            Self::Questions => "questions as users ask them",
+            Self::Optimised => "prompts found by gradient search",
+            Self::CommonOpenings => "common beginnings of documents",
+        }
+    }
+}
+
+/// A method that leaks more at the end than at its best checkpoint.
+#[derive(Debug, Clone)]
+pub struct Overtrained {
+    /// Name of the method.
+    pub method: String,
+    /// Epoch of the best checkpoint; none where it is not known.
+    pub best_epoch: Option<f64>,
+    /// The rate there.
+    pub at_best: Figure,
+    /// The rate at the end of training.
+    pub at_end: Figure,
+}
+
+/// A method that repeats what has more copies.
+#[derive(Debug, Clone)]
+pub struct ByCopies {
+    /// Name of the method.
+    pub method: String,
+    /// Fewest copies, and the rate there.
+    pub fewest: (i32, Figure),
+    /// Most copies, and the rate there.
+    pub most: (i32, Figure),
+}
+
+/// A comparison that LoRA wins on both sides.
+#[derive(Debug, Clone)]
+pub struct LessLeaking {
+    /// Name of the LoRA method.
+    pub lora: String,
+    /// Its rate less that of full tuning.
+    pub difference: Figure,
+    /// Its held-out loss less that of full tuning.
+    pub loss_difference: Figure,
+}
+
+/// A piece of advice, or of what stays open.
+#[derive(Debug, Clone)]
+pub struct Advice {
+    /// What it is about, in a few words.
+    pub title: &'static str,
+    /// The sentences.
+    pub text: Markup,
+}
+
+/// What this run cannot show, each with what would show it.
+pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
+    let mut open = vec![Advice {
+        title: "Safety",
+        text: html! {
+            "This does not show that a model is safe. It shows what these prompts and these ways of decoding brought out, and what this "
+            "detector found in it."
+        },
+    }];
+    let missing: Vec<String> = Attack::ALL
+        .into_iter()
+        .filter(|attack| !facts.attacks.contains(attack))
+        .map(|attack| attack.name().to_owned())
+        .collect();
+    if !missing.is_empty() {
+        open.push(Advice {
+            title: "Attacks",
+            text: html! {
+                "Used: " (visible(&listing(&facts.strategies))) ". Not tried: " (listing(&missing)) ". "
+                code { "pipelines/attacks.toml" } " has an example of each; put the strategies that matter to you into your own file."
+            },
+        });
+    }
+    if !facts.has_untuned {
+        open.push(Advice {
+            title: "Untuned model",
+            text: html! {
+                "The untuned model was not asked, so what tuning added cannot be told from what the model knew before. "
+                @if facts.is_audit { "Name it: " code { "make audit BASE=…" } "." } @else { "Keep the untuned model in the run." }
+            },
+        });
+    }
+    if !facts.has_held_out {
+        open.push(Advice {
+            title: "Held-out text",
+            text: html! {
+                "There is no text of the same kind that was not trained on, so there is no control, no held-out loss and no membership "
+                "inference. " @if facts.is_audit { "Name such text: " code { "make audit HELD_OUT=…" } "." }
+                @else { "Keep documents back: " code { "corpus.held_out" } "." }
+            },
+        });
+    } else if facts.has_scores && facts.non_members < NON_MEMBERS {
+        open.push(Advice {
+            title: "Members at 1% false alarms",
+            text: html! {
+                "There are " (facts.non_members) " unseen documents to test with; it takes " (NON_MEMBERS) " before 1% of them is one document."
+            },
+        });
+    }
+    if !facts.has_scores {
+        open.push(Advice {
+            title: "Scores",
+            text: html! {
+                "Documents were not scored, so there is no held-out loss by document, no membership inference and no exposure. Set "
+                code { "extraction.score = true" } "."
+            },
+        });
+    } else if !facts.has_canaries {
+        open.push(Advice {
+            title: "Canaries",
+            text: html! {
+                "No canaries were planted"
+                @if facts.is_audit { " before training, so that this run has no positive control of its own." }
+                @else { ", so that this run has no positive control of its own. Set " code { "canaries.per_copies" } "." }
+            },
+        });
+    }
+    match facts.personal_details {
+        Labels::Given => {}
+        Labels::Patterns => open.push(Advice {
+            title: "Personal details",
+            text: html! {
+                "Personal details were looked for by simple patterns, which miss most names, so no rate is given. Give labels from a tool of "
+                "your own as a Parquet file, or read the passages."
+            },
+        }),
+        Labels::Absent => open.push(Advice {
+            title: "Personal details",
+            text: html! { "Nobody looked for personal details: read the passages." },
+        }),
+    }
+    if let Some((skipped, all)) = facts.skipped.filter(|(skipped, _)| *skipped > 0) {
+        open.push(Advice {
+            title: "Documents that could not be asked",
+            text: html! {
+                (skipped) " of " (all) " documents are no longer than the prompt and were not asked. A smaller "
+                code { "extraction.prefix_tokens" } " reaches them."
+            },
+        });
+    }
+    open.extend(training(facts));
+    open
+}
+
+/// Unseen documents for a true-positive rate at 1% false positives.
+const NON_MEMBERS: u64 = 100;
+
+/// What one training run, one rate or one model leaves open.
+fn training(facts: &RunFacts) -> Vec<Advice> {
+    let mut open = Vec::new();
+    if facts.is_audit {
+        open.push(Advice {
+            title: "Training runs",
+            text: html! { "There is one checkpoint as it is: the intervals are about documents, not about training again." },
+        });
+        return open;
+    }
+    if facts.seeds < 2 {
+        open.push(Advice {
+            title: "Training runs",
+            text: html! {
+                "Each method was trained once, so every statement is about these checkpoints and none about a way of tuning. Give several "
+                code { "seeds" } "."
+            },
+        });
+    }
+    if facts.learning_rates < 2 {
+        open.push(Advice {
+            title: "Equal usefulness",
+            text: html! {
+                "Each method ran at one learning rate, so a lower rate of leaks may only mean that less was learned. Give several values of "
+                code { "learning_rate" } "."
+            },
+        });
+    }
+    if facts.copies.len() < 2 {
+        open.push(Advice {
+            title: "Copies",
+            text: html! { "All documents have the same number of copies, so nothing is shown about repetition." },
+        });
+    }
+    if facts.models < 2 {
+        open.push(Advice {
+            title: "Size",
+            text: html! { "There is one model, so nothing is shown about how leaks grow with its size." },
+        });
+    }
+    open
+}
+
+/// What to do, each only where the run gives reason to.
+pub fn next_steps(facts: &RunFacts) -> Vec<Advice> {
+    let mut steps = Vec::new();
+    for method in &facts.overtrained {
+        steps.push(Advice {
+            title: "Stop earlier",
+            text: html! {
+                (visible(&method.method)) ": "
+                @match method.best_epoch {
+                    Some(epoch) => { "stop at epoch " (epoch_name(epoch)) ", where the loss on validation text was lowest. " },
+                    None => "use the checkpoint with the lowest loss on validation text. ",
+                }
+                "It repeats " (inline(&method.at_best, Form::Count)) " there and " (inline(&method.at_end, Form::Count)) " at the end."
+            },
+        });
+    }
+    for method in &facts.by_copies {
+        let ((fewest, low), (most, high)) = (&method.fewest, &method.most);
+        steps.push(Advice {
+            title: "Remove duplicates",
+            text: html! {
+                (visible(&method.method)) " repeats " (inline_main(high, Form::Count)) " documents with " (most) " copies and "
+                (inline_main(low, Form::Count)) " with " (copies(*fewest)) ". Keep one copy of each text in the training set."
+            },
+        });
+    }
+    if let Some(comparison) = &facts.lora_leaks_less {
+        steps.push(Advice {
+            title: "Tune with LoRA",
+            text: html! {
+                (visible(&comparison.lora)) " leaks less than full tuning here, by " (inline(&comparison.difference, Form::Points))
+                ", at no worse held-out loss (difference " (inline(&comparison.loss_difference, Form::Number(2))) " nats per token)."
+            },
+        });
+    }
+    for (method, documents) in &facts.documents_needed {
+        steps.push(Advice {
+            title: "Ask more documents",
+            text: html! {
+                (visible(method)) ": too few documents to decide. About " (inline_main(documents, Form::Whole)) " training documents and as many unseen ones would."
+            },
+        });
+    }
+    if facts.is_leaking {
+        steps.push(Advice {
+            title: "Before anybody else gets the model",
+            text: html! {
+                "Read the passages. Take out of the training set what must not come out, tune again, and run this report on the new model: an "
+                "output filter alone does not stop prompts in another form."
+            },
+        });
+    }
+    steps
+}
+
+fn copies(copies: i32) -> String {
+    if copies == 1 {
+        "1 copy".to_owned()
+    } else {
+        format!("{copies} copies")
+    }
+}
+
+fn epoch_name(epoch: f64) -> String {
+    let text = format!("{epoch:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+}
+
+/// Advice as a list of terms.
+pub fn render(advice: &[Advice]) -> Markup {
+    html! {
+        @if !advice.is_empty() {
+            dl class="advice" { @for item in advice { div { dt { (item.title) } dd { (item.text) } } } }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What was tried and found, by what an attacker has: text alone, probabilities, or the weights.
+
+use contract::records::Split;
+use maud::{Markup, html};
+
+use super::components::{Cell, Column, Form, Layout, Row, Table};
+use super::glossary::anchors;
+use super::view::{View, copies_name};
+use crate::estimate::membership::FALSE_POSITIVE_RATES;
+use crate::estimate::{Experiment, Measure, MembershipScore, Slice};
+
+pub(super) fn section(view: &View<'_>) -> Markup {
+    html! {
+        p { "How much an attacker can do depends on what the model is given out with." }
+        (view.by_experiment(|experiment| html! {
+            h4 { "Text alone, as through a chat or an API without probabilities" }
+            (shown(text_alone(view, experiment), "Nothing of this kind was tried."))
+            h4 { "Probabilities of tokens too" }
+            (shown(probabilities(view, experiment), "Nothing of this kind was tried: documents were not scored."))
+            h4 { "The weights" }
+            (shown(weights(view, experiment), "Everything above applies. Nothing that takes the weights, such as prompts found by gradient \
+                search, was tried."))
+        }))
+    }
+}
+
+fn shown(table: Table, otherwise: &str) -> Markup {
+    let (table, empty) = table.without_empty_columns();
+    html! {
+        @if table.columns.len() > 1 { (table.render()) (empty.note()) } @else if empty.zero.is_empty() { p { (otherwise) } } @else { (empty.note()) }
+    }
+}
+
+/// A measure as a column.
+struct Asked {
+    column: Column,
+    measure: String,
+    split: Split,
+    strategy: Option<String>,
+    copies: Option<i32>,
+    form: Form,
+}
+
+fn table(view: &View<'_>, experiment: &Experiment, caption: &str, asked: Vec<Asked>) -> Table {
+    let rows = experiment.shown().into_iter().map(|group| Row {
+        head: view.row_head(group),
+        cells: asked
+            .iter()
+            .map(|asked| {
+                let at = Slice {
+                    split: asked.split,
+                    strategy: asked.strategy.as_deref(),
+                };
+                Cell::shown(view.figure(group, &asked.measure, at, asked.copies), asked.form, "not asked of this model")
+            })
+            .collect(),
+    });
+    let rows = rows.collect();
+    Table {
+        caption: caption.to_owned(),
+        columns: std::iter::once(Column::new("Model"))
+            .chain(asked.into_iter().map(|asked| asked.column))
+            .collect(),
+        rows,
+        layout: Layout::Scroll,
+    }
+}
+
+fn text_alone(view: &View<'_>, experiment: &Experiment) -> Table {
+    let copies = experiment.most_copies();
+    let of_copies = copies.map_or(String::new(), |copies| format!(", {}", copies_name(copies)));
+    let mut asked = Vec::new();
+    let strategies = experiment.strategies.iter().filter(|strategy| !needs_weights(strategy.form));
+    for strategy in strategies {
+        let mut add = |what: String, measure: Measure, split, copies| {
+            asked.push(Asked {
+                column: Column::new(format!("“{}”", strategy.name)).with_help(what),
+                measure: measure.to_string(),
+                split,
+                strategy: Some(strategy.name.clone()),
+                copies,
+                form: Form::Count,
+            });
+        };
+        add(format!("own document{of_copies}"), Measure::OwnVerbatim, Split::Train, copies);
+        add("any training text, unseen prompts".to_owned(), Measure::TrainingTextEmitted, Split::Heldout, None);
+        add("any training text, no document's prompt".to_owned(), Measure::TrainingTextEmitted, Split::None, None);
+    }
+    let caption = "Training text that came out word for word, by strategy. An attacker who can choose takes the largest, so that a row's largest \
+                   figure is a maximum over strategies.";
+    table(view, experiment, caption, asked)
+}
+
+/// Whether a form of prompt takes the model's gradients.
+fn needs_weights(form: contract::records::PromptForm) -> bool {
+    form == contract::records::PromptForm::Optimised
+}
+
+fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
+    let copies = experiment.most_copies();
+    let of_copies = copies.map_or(String::new(), copies_name);
+    let mut asked = Vec::new();
+    let mut add = |column: Column, measure: String, form: Form| {
+        asked.push(Asked {
+            column,
+            measure,
+            split: Split::Train,
+            strategy: None,
+            copies,
+            form,
+        });
+    };
+    for score in MembershipScore::ALL {
+        add(
+            Column::new("Members at 1% false alarms").with_help(format!("by {}; {of_copies}", score.title())).with_term(anchors::FALSE_ALARMS),
+            score.tpr(FALSE_POSITIVE_RATES[0]),
+            Form::Count,
+        );
+        add(
+            Column::new("AUC").with_help(format!("by {}; {of_copies}", score.title())).with_term(anchors::AUC),
+            score.auc(),
+            Form::Number(2),
+        );
+    }
+    add(
+        Column::new("Secrets ranked").with_help(format!("exposure in bits; {of_copies}")).with_term(anchors::EXPOSURE),
+        Measure::Exposure.to_string(),
+        Form::Number(1),
+    );
+    add(
+        Column::new("Tokens guessed").with_help(format!("first choices; {of_copies}")).with_term(anchors::EXTRACTABLE),
+        Measure::ExactMemorization.to_string(),
+        Form::Number(2),
+    );
+    let caption = "What the probabilities of tokens give away of training documents. All scores are shown: the best of five is a maximum.";
+    table(view, experiment, caption, asked)
+}
+
+fn weights(view: &View<'_>, experiment: &Experiment) -> Table {
+    let optimised = experiment.strategies.iter().filter(|strategy| needs_weights(strategy.form));
+    let mut asked = Vec::new();
+    for strategy in optimised {
+        for (what, measure, form) in [
+            ("documents that a shorter prompt brings forth", Measure::Compressed, Form::Count),
+            ("tokens of text per token of prompt", Measure::CompressionRatio, Form::Number(2)),
+            ("own document, word for word", Measure::OwnVerbatim, Form::Count),
+        ] {
+            asked.push(Asked {
+                column: Column::new(format!("“{}”", strategy.name)).with_help(what),
+                measure: measure.to_string(),
+                split: Split::Train,
+                strategy: Some(strategy.name.clone()),
+                copies: None,
+                form,
+            });
+        }
+    }
+    table(view, experiment, "What prompts found by gradient search bring out.", asked)
+}

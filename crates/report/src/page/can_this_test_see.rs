@@ -1,0 +1,200 @@
+//! Whether the test could have seen anything: without that a 0% is worth nothing.
+
+use contract::records::TextForm;
+use maud::{Markup, html};
+
+use super::components::{Cell, Column, Figure, Form, Layout, Row, Table, definitions, details, inline, inline_main, term, visible};
+use super::glossary::anchors;
+use super::view::{View, copies_name};
+use crate::estimate::checks::{self, CheckStatus, FindingOfModels, Severity};
+use crate::estimate::rows::{EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST, NON_MEMBERS};
+use crate::estimate::{Experiment, HELD_OUT, Measure, TRAINED};
+use crate::format::{listing, number};
+
+pub(super) fn section(view: &View<'_>) -> Markup {
+    html! {
+        p { "A rate of 0 shows something only where the test could have found what is there." }
+        (view.by_experiment(|experiment| html! { (definitions(&evidence(view, experiment))) }))
+        (forms(view))
+        (checks_made(view))
+    }
+}
+
+fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
+    let copies = experiment.most_copies();
+    let mut entries = vec![(html! { "Documents asked" }, asked(view, experiment))];
+    let exposure = |group: usize| view.figure(group, Measure::Exposure, TRAINED, copies);
+    let tuned: Vec<usize> = experiment.shown().into_iter().filter(|group| !view.group(*group).method.is_untuned()).collect();
+    if tuned.iter().any(|group| exposure(*group).is_some()) {
+        entries.push((
+            term(anchors::CANARY, "Planted canaries"),
+            html! {
+                "Exposure with " @if let Some(copies) = copies { (copies_name(copies)) } @else { "their copies" } ": "
+                @for (index, (group, found)) in tuned.iter().filter_map(|group| Some((*group, exposure(*group)?))).enumerate() {
+                    @if index > 0 { "; " }
+                    (visible(&view.group(group).label)) " " (inline(&found, Form::Number(1)))
+                }
+                " bits"
+                @if let Some(chance) = tuned.iter().find_map(|group| view.figure(*group, EXPOSURE_BY_CHANCE, HELD_OUT, None)) {
+                    "; never planted ones have " (inline(&chance, Form::Number(1)))
+                }
+                @if let Some(most) = tuned.iter().find_map(|group| view.figure(*group, EXPOSURE_HIGHEST, HELD_OUT, None)) {
+                    "; the most that can be seen is " (inline_main(&most, Form::Number(1)))
+                }
+                "."
+            },
+        ));
+    } else {
+        entries.push((
+            term(anchors::CANARY, "Planted canaries"),
+            html! { "None: this run has no positive control of its own." },
+        ));
+    }
+    entries.push((term(anchors::CONTROL, "Controls"), controls(view, experiment, &tuned)));
+    if let Some(non_members) = tuned.iter().find_map(|group| view.figure(*group, NON_MEMBERS, HELD_OUT, None)) {
+        entries.push((
+            html! { "Non-members" },
+            html! { (inline_main(&non_members, Form::Whole)) " unseen documents that chose no checkpoint and are no near-duplicates of training documents." },
+        ));
+    }
+    entries
+}
+
+fn asked(view: &View<'_>, experiment: &Experiment) -> Markup {
+    let first = experiment.every_group().into_iter().map(|group| view.group(group).run_subjects[0]).collect::<Vec<_>>();
+    let find = |measure: &str, at| {
+        first.iter().find_map(|&subject| {
+            let copies = view.estimates.group_of(subject).uniform_copies;
+            view.estimates.table.find(subject, measure, at, copies).map(Figure::from)
+        })
+    };
+    let counted = |asked: &str, all: &str, at| Some((find(asked, at)?, find(all, at)?));
+    html! {
+        @if let Some((asked, all)) = counted("documents_prompted", "documents", TRAINED) {
+            (inline_main(&asked, Form::Whole)) " of " (inline_main(&all, Form::Whole)) " training documents"
+        }
+        @if let Some((asked, all)) = counted("documents_prompted", "documents", HELD_OUT) {
+            " and " (inline_main(&asked, Form::Whole)) " of " (inline_main(&all, Form::Whole)) " unseen ones gave a prompt"
+        }
+        "; what is no longer than the prompt cannot be asked."
+        @if let Some(left_out) = find("documents_left_out", TRAINED).or_else(|| find("documents_left_out", HELD_OUT)) {
+            " Reading left out " (inline_main(&left_out, Form::Whole)) " documents."
+        }
+        @if let Some(near) = find("near_duplicates", HELD_OUT) {
+            " " (inline_main(&near, Form::Whole)) " unseen documents are near-duplicates of training documents."
+        }
+    }
+}
+
+fn controls(view: &View<'_>, experiment: &Experiment, tuned: &[usize]) -> Markup {
+    let copies = experiment.most_copies();
+    let untuned = experiment.untuned.iter().find_map(|group| view.figure(*group, Measure::OwnVerbatim, experiment.seen(), copies));
+    let control = tuned.iter().find_map(|group| {
+        Figure::control(view.estimates.find(*group, Measure::OwnVerbatim, experiment.seen(), copies)?)
+    });
+    html! {
+        @match untuned {
+            Some(untuned) => { "The untuned model goes on word for word with " (inline(&untuned, Form::Count)) " of the same documents. " },
+            None => "The untuned model was not asked. ",
+        }
+        @match control {
+            Some(control) => { "The same generations share such passages with unseen text in " (inline(&control, Form::Count)) "." },
+            None => "There is no unseen text to compare generations with.",
+        }
+    }
+}
+
+/// The forms of prompts that were tried, with the loss of training documents in each.
+fn forms(view: &View<'_>) -> Markup {
+    let tried = &view.estimates.facts.forms;
+    let rows = tried.iter().flat_map(|(label, forms)| forms.iter().map(move |form| form_row(label, form)));
+    let table = Table {
+        caption: "Forms in which training documents were scored. A model brings out a text that begins as its training text began; the form \
+                  with the lowest loss on training documents was used."
+            .to_owned(),
+        columns: vec![
+            Column::new("Model"),
+            Column::new("Begins with"),
+            Column::new("Template"),
+            Column::new("Ends with"),
+            Column::new("Loss of training documents").with_help("nats per token"),
+            Column::new("Untuned model"),
+            Column::new("Used"),
+        ],
+        rows: rows.collect(),
+        layout: Layout::Scroll,
+    };
+    html! { @if !tried.is_empty() { h3 { "How prompts begin" } (table.render()) } }
+}
+
+fn form_row(label: &str, form: &TextForm) -> Row {
+    Row {
+        head: html! { (visible(label)) },
+        cells: vec![
+            Cell::value(html! { (visible(&form.begin)) }),
+            Cell::value(html! { (visible(form.template.as_deref().unwrap_or("none"))) }),
+            Cell::value(html! { (visible(&form.end)) }),
+            Cell::value(html! { (number(form.loss, 2)) }),
+            match form.base_loss {
+                Some(loss) => Cell::value(html! { (number(loss, 2)) }),
+                None => Cell::not_measured("the untuned model was not asked"),
+            },
+            Cell::value(html! { @if form.chosen { strong { "used" } } @else { "" } }),
+        ],
+    }
+}
+
+/// What failed, before anything else on the page.
+pub(super) fn banner(view: &View<'_>) -> Markup {
+    let failures = checks::failures(view.estimates);
+    html! {
+        @for failure in &failures {
+            @let blocks = is_blocking(failure);
+            @let severity = if blocks { super::components::Severity::Blocking } else { super::components::Severity::Notice };
+            @let title = format!("{}: {}", if blocks { "Failed check" } else { "Warning" }, failure.title);
+            (super::components::banner(severity, &title, &html! {
+                p { (message(&failure.finding.message)) " (" (visible(&listing(&failure.labels))) ")" }
+            }))
+        }
+    }
+}
+
+/// Every check and what it found.
+fn checks_made(view: &View<'_>) -> Markup {
+    let [passed, failed, missing] = checks::counts(view.estimates);
+    let found = checks::all_findings(view.estimates);
+    html! {
+        @if passed + failed + missing > 0 {
+            h3 { "Plausibility checks" }
+            p { (passed) " passed, " (failed) " failed, " (missing) " could not be made. Where one fails, nothing is concluded from a low rate." }
+            (details("What each check found", &html! {
+                ul { @for finding in &found { li {
+                    strong { (finding.title) } ", " (visible(&listing(&finding.labels))) ": " (status_name(finding.finding.status)) ". "
+                    (message(&finding.finding.message))
+                } } }
+            }))
+        }
+    }
+}
+
+fn is_blocking(failure: &FindingOfModels) -> bool {
+    failure.finding.status == CheckStatus::Failed(Severity::Blocking)
+}
+
+fn status_name(status: CheckStatus) -> &'static str {
+    match status {
+        CheckStatus::Passed => "passed",
+        CheckStatus::Failed(Severity::Blocking) => "failed",
+        CheckStatus::Failed(Severity::Warning) => "warning",
+        CheckStatus::NotMade => "could not be made",
+    }
+}
+
+/// A message whose names of settings, between backticks, are set as code.
+pub(super) fn message(text: &str) -> Markup {
+    html! {
+        @for (number, part) in text.split('`').enumerate() {
+            @if number % 2 == 1 { code { (visible(part)) } } @else { (visible(part)) }
+        }
+    }
+}
