@@ -284,7 +284,7 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
     let (_, paragraph) = made.answer("full", None);
     assert!(
         paragraph.contains(
-            "the untuned model for 0 of 8 and text that was never trained on matches in 1 of 8"
+            "the untuned model: 0 of 8; with text that was never trained on: 1 of 8"
         ),
         "{paragraph}"
     );

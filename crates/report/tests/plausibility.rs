@@ -557,8 +557,8 @@ fn what_comes_out_under_a_failed_check_is_told_and_not_explained_away() {
     let (word, paragraph) = answer(&made);
     assert_eq!(word, "not settled");
     for said in [
-        "it went on with the document’s own words for 24 of 24 (100%",
-        "text that was never trained on matches in 24 of 24",
+        "it went on with the document’s own words, in one run: 24 of 24 (100%",
+        "with text that was never trained on: 24 of 24",
         "To be settled first: the held-out text looks like training text.",
     ] {
         assert!(paragraph.contains(said), "{said}: {paragraph}");
@@ -640,7 +640,7 @@ fn a_rate_of_nothing_beside_clear_membership_never_leads() {
     let (word, paragraph) = answer(&made);
     assert_eq!(word, "no repetition found, membership visible");
     for said in [
-        "it wrote the document’s own words for 0 of 24.",
+        "it wrote the document’s own words: 0 of 24.",
         "can tell these documents from unseen ones by their loss compared with the untuned model: AUC 1.00",
         "Nothing is concluded from low rates before.",
     ] {
@@ -1042,6 +1042,11 @@ fn a_report_that_is_up_to_date_still_tells_of_failed_checks() {
         force: false,
         ..arguments(folder.path())
     };
+    // What tells that it is up to date is that the page is there too.
+    let page = folder.path().join("report/report.html");
+    if !page.exists() {
+        std::fs::write(&page, "").unwrap();
+    }
     let again = report::report(&arguments, folder.path()).unwrap();
     assert!(again.up_to_date);
     assert!(

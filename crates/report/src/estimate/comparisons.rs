@@ -103,7 +103,9 @@ fn difference(
             paired_estimate(&pairs(&first, &second), measure.kind())
         })
         .collect();
-    Estimate::of_runs(&found, None)
+    // A difference lies between the two differences of the ends.
+    let bounds = measure.bounds().map(|(low, high)| (low - high, high - low));
+    Estimate::of_runs(&found, bounds)
 }
 
 /// Shares by the interval for paired shares, means by that for paired means.

@@ -134,21 +134,17 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
             let canaries = run.canaries.filter(|_| measure == Measure::Exposure);
             canaries.or(run.documents)
         };
-        let over_runs = |of_cell: &dyn Fn(&AnalysedCell<'run>) -> Option<Estimate>| {
-            let found: Vec<Estimate> = self
-                .subject
-                .runs
-                .iter()
-                .filter_map(|run| of_cell(&self.cells[cell_of(run)?]))
-                .collect();
+        let cells: Vec<usize> = self.subject.runs.iter().filter_map(cell_of).collect();
+        let over_runs = |cells: &[usize], of_cell: &dyn Fn(&AnalysedCell<'run>) -> Option<Estimate>| {
+            let found: Vec<Estimate> = cells.iter().filter_map(|&cell| of_cell(&self.cells[cell])).collect();
             Estimate::of_runs(&found, measure.bounds())
         };
-        let Some(estimate) = over_runs(&|cell| of_cell(cell, measure, at, copies)) else {
+        let Some(estimate) = over_runs(&cells, &|cell| of_cell(cell, measure, at, copies)) else {
             return Vec::new();
         };
         let row = Row {
-            untuned: over_runs(&|cell| of_cell(&self.cells[cell.untuned?], measure, at, copies)),
-            control: over_runs(&|cell| controls::control(cell, measure, at, copies)),
+            untuned: over_runs(&self.untuned_of(&cells), &|cell| of_cell(cell, measure, at, copies)),
+            control: over_runs(&cells, &|cell| controls::control(cell, measure, at, copies)),
             ..Row::plain(self.key(measure, at, copies), measure.unit(), estimate)
         };
         let mut rows = vec![row];
@@ -162,6 +158,12 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         rows
     }
 
+    /// The untuned models' cells of some cells, each once: runs on one corpus share theirs.
+    fn untuned_of(&self, cells: &[usize]) -> Vec<usize> {
+        let untuned: BTreeSet<usize> = cells.iter().filter_map(|&cell| self.cells[cell].untuned).collect();
+        untuned.into_iter().collect()
+    }
+
     /// How well each score distinguishes members.
     fn membership(&self) -> Vec<Row> {
         let mut keys: Vec<(MembershipScore, Option<i32>)> = Vec::new();
@@ -171,24 +173,24 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
                 keys.push(key);
             }
         }
+        let cells: Vec<usize> = self.subject.runs.iter().filter_map(|run| run.documents).collect();
+        let untuned = self.untuned_of(&cells);
         let mut rows = Vec::new();
         for (score, copies) in keys {
-            let over_runs = |untuned: bool, of: &dyn Fn(&Separation) -> Option<Estimate>| {
-                let cells = self.documents().filter_map(|cell| {
-                    if untuned { cell.untuned.map(|base| &self.cells[base]) } else { Some(cell) }
-                });
+            let over_runs = |cells: &[usize], of: &dyn Fn(&Separation) -> Option<Estimate>| {
                 let found: Vec<Estimate> = cells
-                    .filter_map(|cell| {
-                        let mut separations = cell.separations.iter();
+                    .iter()
+                    .filter_map(|&cell| {
+                        let mut separations = self.cells[cell].separations.iter();
                         of(separations.find(|found| found.score == score && found.copies == copies)?)
                     })
                     .collect();
                 Estimate::of_runs(&found, Some((0.0, 1.0)))
             };
             let mut add = |name: String, unit, of: &dyn Fn(&Separation) -> Option<Estimate>| {
-                let Some(estimate) = over_runs(false, of) else { return };
+                let Some(estimate) = over_runs(&cells, of) else { return };
                 rows.push(Row {
-                    untuned: over_runs(true, of),
+                    untuned: over_runs(&untuned, of),
                     ..Row::plain(self.key(name, TRAINED, copies), unit, estimate)
                 });
             };
@@ -499,6 +501,7 @@ fn mean_of_runs(runs: &[Estimate]) -> Option<Estimate> {
     let sum: f64 = runs.iter().map(|run| run.value).sum();
     Some(Estimate {
         value: sum / runs.len() as f64,
+        observations: runs.iter().map(|run| run.observations).sum(),
         n: if runs.len() > 1 { runs.len() } else { first.n },
         n_of: if runs.len() > 1 { UnitOf::Runs } else { first.n_of },
         ..*first
