@@ -49,12 +49,9 @@ pub enum SpeedSource {
 }
 
 impl SpeedSource {
-    /// Measures with a program, words apart by blanks as make has them.
+    /// Measures with a program, words apart by blanks as make has them; without one a speed is assumed.
     pub fn program(program: &str, threads: Option<usize>) -> Self {
         let program: Vec<String> = program.split_whitespace().map(str::to_owned).collect();
-        if program.is_empty() {
-            return Self::Given(Speed::of_training(ASSUMED_GFLOPS));
-        }
         Self::Measured {
             program,
             threads,

@@ -1,4 +1,4 @@
-use contract::records::{DocumentKind, TrainingInstance};
+use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 
 use crate::workplace::{PIPELINE, Workplace, write_labels};
 
@@ -478,6 +478,8 @@ fn a_training_set_says_how_many_documents_are_cut() {
     let folder = place.path("run/corpus/bucketed-s0");
     let provenance = contract::Provenance::new("test");
     contract::parquet::write_all(&folder.join("train.parquet"), &provenance, &rows).unwrap();
+    let control: [HeldOutDocument; 0] = [];
+    contract::parquet::write_all(&folder.join("heldout.parquet"), &provenance, &control).unwrap();
     let output = place.plan(&["--estimate", "--set", "tuning.context=30"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("about 33% of the documents"), "{said}");
@@ -564,8 +566,14 @@ fn estimated_tokens_follow_the_settings() {
 #[test]
 fn a_training_set_that_is_there_changes_no_estimate_by_much() {
     let place = Workplace::new(PIPELINE);
-    let settings = ["--set", "corpus.held_out=0.5", "--set", "canaries.references=500"];
-    let before = estimated(&place, "tiny-full-5e-5", &settings);
+    let settings = [
+        "corpus.held_out=0.5",
+        "canaries.references=500",
+        "canaries.template=now {digits} is it",
+    ]
+    .map(|setting| ["--set", setting]);
+    let settings = settings.as_flattened();
+    let before = estimated(&place, "tiny-full-5e-5", settings);
     let provenance = contract::Provenance::new("test");
     let row = |doc_id: &str, kind, copies: i32| TrainingInstance {
         doc_id: doc_id.to_owned(),
@@ -581,7 +589,7 @@ fn a_training_set_that_is_there_changes_no_estimate_by_much() {
         row("canary-1", DocumentKind::Canary, 1),
     ];
     rows.extend((0..4).map(|_| row("canary-4", DocumentKind::Canary, 4)));
-    let held_out = |kind, number: usize| contract::records::HeldOutDocument {
+    let held_out = |kind, number: usize| HeldOutDocument {
         doc_id: format!("held-{number}"),
         text: "five six seven eight".to_owned(),
         prompt_chars: 0,
@@ -596,7 +604,7 @@ fn a_training_set_that_is_there_changes_no_estimate_by_much() {
     let folder = place.path("run/corpus/bucketed-s0");
     contract::parquet::write_all(&folder.join("train.parquet"), &provenance, &rows).unwrap();
     contract::parquet::write_all(&folder.join("heldout.parquet"), &provenance, &control).unwrap();
-    let after = estimated(&place, "tiny-full-5e-5", &settings);
+    let after = estimated(&place, "tiny-full-5e-5", settings);
     assert_eq!(before[2], after[2], "{before:?} {after:?}");
     let tokens = |row: &[String]| row[1].parse::<f64>().unwrap();
     assert!(

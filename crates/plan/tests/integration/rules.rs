@@ -380,7 +380,7 @@ fn rules_number_the_cells() {
         "bucketed-s0: dupgen",
         "[1 of 4] tiny-base-bucketed-s0: extractor",
         "[2 of 4] tiny-full-5e-5-bucketed-s0: tuner",
-        "[4 of 4] tiny-lora16-3e-4-bucketed-s0: plagiarism, checkpoint with the best held-out loss",
+        "[4 of 4] tiny-lora16-3e-4-bucketed-s0, checkpoint with the best held-out loss: plagiarism",
         "tiny: report",
     ] {
         assert!(said.lines().any(|said| said == line), "{line}: {said}");
