@@ -15,7 +15,7 @@
 //! - [`propensity`]: does text come out unforced?
 //! - [`utility`] and [`final_answer`]: loss, perplexity, bits per byte; the answer that a solution gives.
 //! - [`interval`]: how sure a figure is, and how many samples would make it surer.
-//! - [`test`]: how improbable a difference is if there is none.
+//! - [`mod@test`]: how improbable a difference is if there is none.
 //! - [`control`]: what the same generations share with text that was never trained on.
 //! - [`trend`] and [`tradeoff`]: memorization against copies or parameters, and at equal utility.
 //!
