@@ -124,6 +124,12 @@ pub fn number(value: f64, decimals: usize) -> String {
     }
 }
 
+/// Up to two decimals, without zeros at the end: "3", "2.5".
+pub fn up_to_two_decimals(value: f64) -> String {
+    let text = number(value, 2);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A learning rate: "3e-4".
 pub fn rate_name(rate: f64) -> String {
     format!("{rate:e}")

@@ -83,7 +83,7 @@ pub fn write(name: &str, estimates: &Estimates<'_>, rows: &[SummaryRow]) -> serd
                 verdict: verdict.verdict.word(),
                 runs: verdict.runs,
                 of_runs: verdict.of_runs,
-                paragraph: model.paragraph.to_string(),
+                paragraph: model.to_string(),
                 rows: keys.filter_map(number).collect(),
             });
         }

@@ -21,7 +21,7 @@ pub fn text(estimates: &Estimates<'_>) -> String {
         }
         let answer = answer(estimates, experiment);
         if let Some(strongest) = answer.models.first() {
-            blocks.push(wrapped(&strongest.paragraph.to_string()));
+            blocks.push(wrapped(&strongest.to_string()));
         }
         blocks.push(table(estimates, experiment));
     }

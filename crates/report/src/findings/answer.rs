@@ -1,5 +1,7 @@
 //! The answer to the question of the page, for each model: what comes out, and who can be told as a member.
 
+use std::fmt;
+
 use super::all_clear::{NOT_DISTINGUISHED, NOT_MORE, NOTHING_FOUND, REPEATS_NONE, ROOM};
 use super::sentence::{FigureOf, Sentence};
 use super::{capital, more};
@@ -8,7 +10,7 @@ use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
 use crate::estimate::{
     Estimates, Experiment, GroupVerdict, Key, RunGroup, Shown, Standing, TRAINED, Verdict,
 };
-use crate::format::{about, counted, figure, number, percent, times};
+use crate::format::{about, counted, figure, percent, times, up_to_two_decimals};
 
 /// The answer for one model on one layout of copies.
 #[derive(Debug, Clone)]
@@ -26,8 +28,17 @@ pub struct ModelAnswer {
     pub group: usize,
     /// The verdict.
     pub verdict: Verdict,
+    /// The verdict in words: "Full, last: leaks."
+    pub lead: String,
     /// The paragraph.
     pub paragraph: Sentence,
+}
+
+/// The verdict in words, and the paragraph.
+impl fmt::Display for ModelAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.lead, self.paragraph)
+    }
 }
 
 /// The answer for an experiment.
@@ -40,6 +51,7 @@ pub fn answer(estimates: &Estimates<'_>, experiment: &Experiment) -> Answer {
             Some(ModelAnswer {
                 group,
                 verdict: verdict.verdict,
+                lead: lead(&estimates.groups[group], verdict),
                 paragraph: paragraph(estimates, experiment, group, verdict),
             })
         })
@@ -62,8 +74,12 @@ pub fn asked_documents(estimates: &Estimates<'_>, experiment: &Experiment, group
                 "training documents that occur {} in the training text, which it read for ",
                 times(copies)
             ))
-            .figure(epochs, number_of(epochs.estimate().value))
-            .text(format!(" epochs (about {} passes)", passes.round()))
+            .figure(epochs, up_to_two_decimals(epochs.estimate().value))
+            .text(format!(
+                " {} (about {} passes)",
+                if epochs.estimate().value == 1.0 { "epoch" } else { "epochs" },
+                passes.round()
+            ))
         }
         None => Sentence::new(format!(
             "training documents that occur {} in the training text",
@@ -83,13 +99,6 @@ pub fn passes<'a>(estimates: &'a Estimates<'_>, group: &RunGroup, copies: i32) -
     Some((epochs, epochs.estimate().value * f64::from(copies)))
 }
 
-/// Up to two decimals, without zeros at the end.
-fn number_of(value: f64) -> String {
-    let text = number(value, 2);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    text.to_owned()
-}
-
 fn paragraph(
     estimates: &Estimates<'_>,
     experiment: &Experiment,
@@ -97,9 +106,7 @@ fn paragraph(
     verdict: &GroupVerdict,
 ) -> Sentence {
     let found = &estimates.groups[group];
-    let lead = lead(found, verdict);
-    let mut paragraph = Sentence::new(lead);
-    paragraph = paragraph.join(repetition(estimates, experiment, found, verdict));
+    let mut paragraph = repetition(estimates, experiment, found, verdict);
     for key in verdict.leaking.iter().filter(|key| **key != verdict.own).take(3) {
         if let Some(shown) = estimates.table.get(key) {
             paragraph = paragraph.text(" ").join(other_leak(experiment, shown));
@@ -116,12 +123,12 @@ fn paragraph(
             " With these prompts, this decoding and these scores, {NOTHING_FOUND}; a stronger attack may find more."
         ));
     }
-    if !found.failed_checks.is_empty() {
+    if verdict.verdict == Verdict::NotSettled {
         paragraph = paragraph.text(format!(
             " To be settled first: {}. Nothing is concluded from low rates before.",
             found.failed_checks.join("; ")
         ));
-    } else if found.text_unchecked && verdict.verdict < Verdict::Leaks {
+    } else if found.text_unchecked && verdict.verdict < Verdict::Leaks && found.failed_checks.is_empty() {
         paragraph = paragraph.text(
             " Whether this is the text that it was tuned on, in the form of its training, could not be checked.",
         );
@@ -142,7 +149,7 @@ fn lead(group: &RunGroup, verdict: &GroupVerdict) -> String {
         Verdict::NothingFound => "no repetition found",
         other => other.word(),
     };
-    format!("{label}: {word}{of_runs}. ")
+    format!("{label}: {word}{of_runs}.")
 }
 
 /// What comes out after the beginnings of its own documents.

@@ -11,7 +11,7 @@ use crate::estimate::rows::EPOCHS_TRAINED;
 use crate::estimate::{
     Against, Estimates, Experiment, HELD_OUT, Key, Measure, RunGroup, Shown, Slice, TRAINED, Verdict,
 };
-use crate::format::{count_of, counted, figure, number, percent, points, rate};
+use crate::format::{count_of, counted, figure, number, percent, points, rate, up_to_two_decimals};
 
 /// Each way of tuning against the one that repeats most, at each point of training, on the same documents, corrected together
 /// (Holm).
@@ -62,7 +62,7 @@ fn compared(estimates: &Estimates<'_>, experiment: &Experiment, most: usize, oth
     let reverse = Key::new(group.subject, &Measure::OwnVerbatim, experiment.seen(), copies);
     let p_holm = estimates.table.get(&reverse.against(&found.label))?.row.p_holm;
     let sentence = if p_holm.is_some_and(|p_holm| p_holm <= LEVEL) {
-        Sentence::new(format!("{} repeats fewer of them, by ", found.label))
+        Sentence::new(format!("{} repeats fewer of them: ", found.label))
             .figure(difference, points_of(difference))
     } else {
         Sentence::new(format!("{} {NOT_DISTINGUISHED} it (", found.label))
@@ -152,11 +152,11 @@ pub fn overtrained(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Se
                 && last_loss.estimate().value > best_loss.estimate().value;
             past.then(|| {
                 Sentence::new(format!("{} was best after epoch ", capital(&family.label)))
-                    .value(best_epoch, 1)
+                    .figure(best_epoch, up_to_two_decimals(best_epoch.estimate().value))
                     .text(" (")
                     .value(best_loss, 2)
                     .text(") and ended after epoch ")
-                    .value(last_epoch, 1)
+                    .figure(last_epoch, up_to_two_decimals(last_epoch.estimate().value))
                     .text(" at ")
                     .value(last_loss, 2)
             })

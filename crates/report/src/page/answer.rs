@@ -5,16 +5,15 @@ use maud::{Markup, html};
 use super::components::{chip, figure, sentence};
 use super::view::View;
 use crate::estimate::{Estimates, GroupVerdict, Verdict};
-use crate::findings::{ModelAnswer, answer, capital, over_copies};
+use crate::findings::{ModelAnswer, answer, capital};
 
 pub(super) fn section(view: &View<'_>) -> Markup {
     view.by_experiment(|experiment| {
         let answer = answer(view.estimates, experiment);
-        let steps = over_copies(view.estimates, experiment);
         html! {
             @for model in &answer.models { (block(view, model)) }
-            @if !answer.remarks.is_empty() || !steps.is_empty() {
-                ul { @for remark in answer.remarks.iter().chain(&steps) { li { (sentence(remark)) } } }
+            @if !answer.remarks.is_empty() {
+                ul { @for remark in &answer.remarks { li { (sentence(remark)) } } }
             }
         }
     })

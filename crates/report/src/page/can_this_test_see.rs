@@ -12,6 +12,7 @@ use super::view::{View, copies_name};
 use crate::estimate::checks::{self, CheckStatus, FindingOfModels, Severity};
 use crate::estimate::rows::{EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST, NON_MEMBERS};
 use crate::estimate::{Experiment, HELD_OUT, Measure, TRAINED};
+use crate::findings::capital;
 use crate::format::{listing, number};
 
 pub(super) fn section(view: &View<'_>) -> Markup {
@@ -181,7 +182,10 @@ pub(super) fn banner(view: &View<'_>) -> Markup {
             @let severity = if blocks { super::components::Severity::Blocking } else { super::components::Severity::Notice };
             @let title = format!("{}: {}", if blocks { "Failed check" } else { "Warning" }, failure.title);
             (super::components::banner(severity, &title, &html! {
-                p class="check" { (code_in(&failure.finding.message)) " (" (visible(&listing(&failure.labels))) ")" }
+                p class="check" {
+                    (visible(&capital(&listing(&failure.labels)))) ": " (code_in(&failure.finding.in_brief)) ". "
+                    a href="#test" { "What that means, and what to do" } "."
+                }
             }))
         }
     }
@@ -194,6 +198,11 @@ fn checks_made(view: &View<'_>) -> Markup {
     html! {
         @if passed + failed + missing > 0 {
             h3 { "Plausibility checks" }
+            @for failure in &checks::failures(view.estimates) {
+                p class="check" {
+                    strong { (failure.title) } " (" (visible(&listing(&failure.labels))) "): " (code_in(&failure.finding.message))
+                }
+            }
             p class="check" { (passed) " passed, " (failed) " failed, " (missing) " could not be made. Where one fails, nothing is concluded from a low rate." }
             (details("What each check found", &html! {
                 ul class="check" { @for finding in &found { li {

@@ -1,6 +1,6 @@
 //! The page: one file that needs no other, no script and no network.
 //!
-//! It is read from the top: what was tested, the answer, the table that decides, whether the test could see anything, what leaked, two
+//! It is read from the top: the answer, the table that decides, what was tested, whether the test could see anything, what leaked, two
 //! plots, attackers, what to do next; then everything else, folded, the words, and how to make it again. Every figure is a view of a
 //! row of the table of estimates and says of which ([`components`]). Every text that comes from a corpus, a model or a file name goes
 //! through maud's escaping, and its control characters through [`visible`].
@@ -171,9 +171,9 @@ fn sections(view: &View<'_>, heading: &Heading, provenance: &Provenance) -> Vec<
         content,
     };
     vec![
-        section("tested", "What was tested", identity::section(view, heading)),
         section("answer", "Answer", answer::section(view)),
         section("key-figures", "Key figures", key_table::section(view)),
+        section("tested", "What was tested", identity::section(view, heading)),
         section(
             "test",
             "Can this test see anything?",
