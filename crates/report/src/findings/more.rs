@@ -172,12 +172,19 @@ pub fn overtrained(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Se
     ]
 }
 
-/// The steps over the numbers of copies as measured: "0 of 105 at 1 copy, 0 of 44 at 4, 21 of 26 at 16".
+/// The steps over the numbers of copies as measured, of the models that gave any document back: "0 of 105 at 1 copy, 0 of 44 at 4, 21
+/// of 26 at 16".
 pub fn over_copies(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sentence> {
     experiment
         .shown()
         .into_iter()
         .filter(|&group| estimates.groups[group].uniform_copies.is_none())
+        .filter(|&group| {
+            let found = experiment.copies.iter().filter_map(|&copies| {
+                estimates.find(group, Measure::OwnVerbatim, experiment.seen(), Some(copies))
+            });
+            found.into_iter().any(|shown| shown.estimate().value > 0.0)
+        })
         .filter_map(|group| {
             let steps: Vec<Sentence> = experiment
                 .copies
@@ -291,7 +298,8 @@ pub fn usefulness(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
                 );
             }
         }
-        if !said.is_empty() {
+        // The loss alone is in the key figures.
+        if said.len() > 1 {
             let label = capital(&found.label);
             sentences.push(Sentence::new(format!("{label}: ")).join(Sentence::listing(said)).text("."));
         }

@@ -137,13 +137,16 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         let rate = view
             .false_positive_rate(experiment, score)
             .unwrap_or(FALSE_POSITIVE_RATES[0]);
-        add(
-            Column::new(format!("Members at {} false alarms", percent(rate)))
-                .with_help(format!("by {}; {of_copies}", score.title()))
-                .with_term(anchors::FALSE_ALARMS),
-            score.tpr(rate),
-            Form::Count,
-        );
+        // How many are found is said of the one score that every table goes by.
+        if view.estimates.membership_score(experiment) == Some(score) {
+            add(
+                Column::new(format!("Members at {} false alarms", percent(rate)))
+                    .with_help(format!("by {}; {of_copies}", score.title()))
+                    .with_term(anchors::FALSE_ALARMS),
+                score.tpr(rate),
+                Form::Count,
+            );
+        }
         add(
             Column::new("AUC")
                 .with_help(format!("by {}; {of_copies}", score.title()))
