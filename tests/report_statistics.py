@@ -240,40 +240,50 @@ def paired_means(pairs):
 
 
 class ChaCha8:
-    """A stream of words of 32 bits."""
+    """A stream of words of 32 bits, computed for many blocks at once."""
 
-    def __init__(self, seed):
-        mask, self.words, self.place, self.block = 2**64 - 1, [], 0, 0
-        self.key = []
-        for _ in range(8):
-            seed = (seed * 6364136223846793005 + 11634580027462260723) & mask
+    BLOCKS = 1 << 14
+
+    def __init__(self, seed, key=None):
+        self.words, self.place, self.block = pl.Series(dtype=pl.UInt64), 0, 0
+        self.key = key or []
+        while len(self.key) < 8:
+            seed = (seed * 6364136223846793005 + 11634580027462260723) & (2**64 - 1)
             mixed, turn = (((seed >> 18) ^ seed) >> 27) & 0xFFFFFFFF, seed >> 59
             self.key.append(((mixed >> turn) | (mixed << (32 - turn))) & 0xFFFFFFFF)
 
     def _more(self):
-        start = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574, *self.key, self.block & 0xFFFFFFFF, self.block >> 32, 0, 0]
+        blocks = pl.Series(range(self.block, self.block + self.BLOCKS), dtype=pl.UInt64)
+        fixed = [0x61707865, 0x3320646E, 0x79622D32, 0x6B206574, *self.key, None, 0, 0, 0]
+        start = [blocks if word is None else pl.repeat(word, self.BLOCKS, dtype=pl.UInt64, eager=True) for word in fixed]
         state = start[:]
 
-        def quarter(a, b, c, d):
-            for left, right, turn in ((a, d, 16), (c, b, 12), (a, d, 8), (c, b, 7)):
-                other = b if left == a else d
-                state[left] = (state[left] + state[other]) & 0xFFFFFFFF
-                mixed = state[right] ^ state[left]
-                state[right] = ((mixed << turn) | (mixed >> (32 - turn))) & 0xFFFFFFFF
+        def mix(to, by, on, turn):
+            state[to] = (state[to] + state[by]) & 0xFFFFFFFF
+            mixed = state[on] ^ state[to]
+            state[on] = ((mixed * 2**turn) & 0xFFFFFFFF) | mixed // 2 ** (32 - turn)
 
-        for _ in range(4):
+        for shift in (0, 1) * 4:
             for column in range(4):
-                quarter(column, 4 + column, 8 + column, 12 + column)
-            for column in range(4):
-                quarter(column, 4 + (column + 1) % 4, 8 + (column + 2) % 4, 12 + (column + 3) % 4)
-        self.words.extend((after + before) & 0xFFFFFFFF for after, before in zip(state, start))
-        self.block += 1
+                a, b, c, d = (4 * row + (column + row * shift) % 4 for row in range(4))
+                mix(a, b, d, 16)
+                mix(c, d, b, 12)
+                mix(a, b, d, 8)
+                mix(c, d, b, 7)
+        columns = {str(number): (after + before) & 0xFFFFFFFF for number, (after, before) in enumerate(zip(state, start))}
+        words = pl.DataFrame(columns).select(pl.concat_list(pl.all()).list.explode()).to_series()
+        self.words = pl.concat([self.words, words])
+        self.block += self.BLOCKS
+
+    def first(self, count):
+        """The first words of the stream."""
+        while len(self.words) < count:
+            self._more()
+        return self.words[:count]
 
     def word(self):
-        if self.place == len(self.words):
-            self._more()
         self.place += 1
-        return self.words[self.place - 1]
+        return self.first(self.place)[self.place - 1]
 
     def again(self):
         """The same stream from its beginning; what was computed stays."""
@@ -301,6 +311,9 @@ RESAMPLES = 2000
 def _draws(count):
     """Which documents each resample of a mean holds: they depend on the number of documents alone."""
     generator = _generator(0).again()
+    products = generator.first(RESAMPLES * count) * count
+    if not ((products & 0xFFFFFFFF) > 2**32 - count).any():
+        return (products // 2**32).cast(pl.UInt32)
     return pl.Series([generator.below(count) for _ in range(RESAMPLES * count)], dtype=pl.UInt32)
 
 
@@ -308,6 +321,11 @@ def percentile(ascending, share):
     position = share * (len(ascending) - 1)
     below, above = ascending[math.floor(position)], ascending[math.ceil(position)]
     return below + (position - math.floor(position)) * (above - below)
+
+
+def _sums(values, draws, count):
+    """The sum of each resample's values."""
+    return values.gather(draws).reshape((RESAMPLES, count)).arr.sum()
 
 
 def mean(tallies):
@@ -323,15 +341,13 @@ def mean(tallies):
     # With e = part − value · whole, a resample's ratio is value + Σe/Σw, and its residuals are e − (Σe/Σw) w.
     residuals = [part - value * whole for part, whole in tallies]
     wholes = [whole for _, whole in tallies]
-    products = {
-        "e": residuals,
-        "w": wholes,
-        "ee": [e * e for e in residuals],
-        "ew": [e * w for e, w in zip(residuals, wholes)],
-        "ww": [w * w for w in wholes],
-    }
+    products = {"e": residuals, "ee": [e * e for e in residuals]}
+    if len(set(wholes)) > 1:
+        products |= {"w": wholes, "ew": [e * w for e, w in zip(residuals, wholes)], "ww": [w * w for w in wholes]}
     draws = _draws(count)
-    sums = pl.DataFrame({name: pl.Series(values, dtype=pl.Float64).gather(draws).reshape((RESAMPLES, count)).arr.sum() for name, values in products.items()})
+    sums = pl.DataFrame({name: _sums(pl.Series(values, dtype=pl.Float64), draws, count) for name, values in products.items()})
+    if "w" not in products:
+        sums = sums.with_columns(w=pl.lit(count * wholes[0]), ew=pl.col("e") * wholes[0], ww=pl.lit(count * wholes[0] ** 2))
     sums = sums.with_columns(off=pl.col("e") / pl.col("w"))
     sums = sums.with_columns(spread=pl.col("ee") - 2 * pl.col("off") * pl.col("ew") + pl.col("off") ** 2 * pl.col("ww"))
     sums = sums.with_columns(error=(count / (count - 1) * pl.max_horizontal(pl.col("spread"), pl.lit(0.0))).sqrt() / pl.col("w"))
