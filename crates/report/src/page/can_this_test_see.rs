@@ -64,7 +64,7 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
     ));
     if let Some(non_members) = tuned
         .iter()
-        .find_map(|group| view.figure(*group, NON_MEMBERS, HELD_OUT, None))
+        .find_map(|group| view.figure_of_a_run(*group, NON_MEMBERS, HELD_OUT, None))
     {
         entries.push((
             html! { "Non-members" },

@@ -462,10 +462,13 @@ impl Table {
                 Some(help) => format!("{}, {help}", column.name),
                 None => column.name.clone(),
             };
-            if is_missing {
-                empty.not_measured.push(name);
-            } else if is_zero || is_both {
-                empty.zero.push(name);
+            let left_out = if is_missing {
+                &mut empty.not_measured
+            } else {
+                &mut empty.zero
+            };
+            if (is_missing || is_zero || is_both) && !left_out.contains(&name) {
+                left_out.push(name);
             }
         }
         let keeps = |index: usize| kept.get(index).copied().unwrap_or(true);

@@ -46,7 +46,7 @@ fn facts(view: &View<'_>) -> RunFacts {
     let non_members = experiments
         .iter()
         .flat_map(Experiment::every_group)
-        .filter_map(|group| view.figure(group, NON_MEMBERS, HELD_OUT, None))
+        .filter_map(|group| view.figure_of_a_run(group, NON_MEMBERS, HELD_OUT, None))
         .max_by(|left, right| left.estimate.value.total_cmp(&right.estimate.value));
     RunFacts {
         is_audit: experiments.iter().any(Experiment::is_audit),

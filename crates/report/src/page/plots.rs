@@ -178,17 +178,14 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
         let checkpoint = match view.group(group).checkpoint {
             Some(WhichCheckpoint::Best) => "best checkpoint",
             Some(WhichCheckpoint::Last) => "end of training",
-            None => "",
+            None => "the only checkpoint",
         };
         let rate = view
             .group(group)
             .method
             .learning_rate
             .map(|rate| format!("learning rate {rate:e}"));
-        let name: Vec<String> = [rate, Some(checkpoint.to_owned()).filter(|name| !name.is_empty())]
-            .into_iter()
-            .flatten()
-            .collect();
+        let name: Vec<String> = rate.into_iter().chain([checkpoint.to_owned()]).collect();
         Some(Point {
             across: Some((loss.text(Form::Number(2)), loss.row)),
             ..point(Some(loss.estimate.value), &found, name.join(", "), is_hollow)

@@ -68,6 +68,21 @@ impl<'a> View<'a> {
         self.estimates.find(group, measure, at, copies).map(Figure::from)
     }
 
+    /// The same, or that of the first of its runs where the runs have no common figure: how many documents there are.
+    pub(super) fn figure_of_a_run(
+        &self,
+        group: usize,
+        measure: &str,
+        at: Slice<'_>,
+        copies: Option<i32>,
+    ) -> Option<Figure> {
+        let found = self.group(group);
+        let copies = found.uniform_copies.or(copies);
+        let subjects = std::iter::once(&found.subject).chain(&found.run_subjects);
+        let mut rows = subjects.filter_map(|&subject| self.estimates.table.find(subject, measure, at, copies));
+        rows.next().map(Figure::from)
+    }
+
     /// The name of a group as the head of a row: its family, and below it what else it is told apart by.
     pub(super) fn row_head(&self, group: usize) -> Markup {
         let found = self.group(group);
