@@ -79,11 +79,11 @@ fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
         let copies = experiment.most_copies().unwrap_or(1);
         format!("; membership: by {}, documents with {copies}×", score.title())
     });
-    format!(
-        "{}\nown text: documents whose beginning was the prompt ({}), continued word for word; × copies in the training text{score}",
-        lines.join("\n"),
+    let legend = wrapped(&format!(
+        "own text: documents whose beginning was the prompt ({}), continued word for word; × copies in the training text{score}",
         experiment.strategy
-    )
+    ));
+    format!("{}\n{legend}", lines.join("\n"))
 }
 
 fn row(estimates: &Estimates<'_>, experiment: &Experiment, group: usize) -> Vec<String> {

@@ -1,4 +1,5 @@
-//! Stronger attacks in the table of estimates: a strategy in capitals, generations from nothing, a searched prompt.
+//! Stronger attacks in the table of estimates: a strategy in capitals, generations from nothing, a
+//! searched prompt.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -72,7 +73,11 @@ fn row<'a>(made: &'a Made, strategy: &str, measure: &str, copies: Option<i32>) -
         method: None,
         checkpoint: None,
         measure,
-        split: Some(if copies.is_some() { Split::Train } else { Split::None }),
+        split: Some(if copies.is_some() {
+            Split::Train
+        } else {
+            Split::None
+        }),
         strategy: Some(strategy),
         copies,
         against: None,
@@ -107,14 +112,23 @@ fn a_strategy_is_set_beside_sampling_with_what_it_costs() {
         (0..8).map(|number| (of(number), class(number))).collect()
     });
     let made = make(folder.path());
-    // One document: the eight generations are not eight observations of how often documents come back.
+    // One document: the eight generations are not eight observations of how often documents come
+    // back.
     let capitals = row(&made, "in capitals", "own_verbatim", Some(16));
-    assert_eq!((capitals.value, capitals.k, capitals.observations), (0.25, Some(2.0), 8));
+    assert_eq!(
+        (capitals.value, capitals.k, capitals.observations),
+        (0.25, Some(2.0), 8)
+    );
     assert_eq!((capitals.n, capitals.n_of.as_str()), (1, "documents"));
     assert_eq!(row(&made, "in capitals", "tokens_read", Some(16)).value, 80.0);
     // Sampling tells nothing of its cost here.
     let told = |row: &&SummaryRow| row.measure == "tokens_read";
-    assert!(made.rows.iter().filter(told).all(|row| row.strategy.as_deref() == Some("in capitals")));
+    assert!(
+        made.rows
+            .iter()
+            .filter(told)
+            .all(|row| row.strategy.as_deref() == Some("in capitals"))
+    );
     // The strategy that found most is named, and that it is a maximum.
     let largest = made.one(Wanted {
         cell: Some(CELL),
@@ -126,14 +140,18 @@ fn a_strategy_is_set_beside_sampling_with_what_it_costs() {
         copies: Some(16),
         against: None,
     });
-    assert_eq!((largest.value, largest.verdict.as_deref()), (0.25, Some("in capitals")));
+    assert_eq!(
+        (largest.value, largest.verdict.as_deref()),
+        (0.25, Some("in capitals"))
+    );
     assert_eq!((largest.ci_low, largest.untuned), (None, Some(0.0)));
 }
 
 #[test]
 fn generations_from_nothing_are_ranked_without_what_was_written_twice() {
     let folder = run_folder();
-    // Ten of sixty repeat training text, and the model is surer of them; one of them was written three times.
+    // Ten of sixty repeat training text, and the model is surer of them; one of them was written
+    // three times.
     add(folder.path(), |sample| {
         let of = |number: usize| Sample {
             doc_id: None,
@@ -144,7 +162,8 @@ fn generations_from_nothing_are_ranked_without_what_was_written_twice() {
             prompt_form: Some(PromptForm::Nothing),
             generation: format!("text {number}"),
             logprobs: vec![if number < 10 { -0.1 } else { -2.0 }; 4],
-            // Here the untuned model is as sure of all of them, so that by the difference they come first too; by zlib last.
+            // Here the untuned model is as sure of all of them, so that by the difference they come
+            // first too; by zlib last.
             reference_loss: Some(3.0),
             zlib_bytes: Some(if number < 10 { 1 } else { 1000 }),
             lower_case_loss: None,

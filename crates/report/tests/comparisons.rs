@@ -1,5 +1,5 @@
-//! Comparisons worked out by hand: methods, seeds, numbers of copies, the untuned model, equal loss, and the paper's claims; and what
-//! holds of every row of `summary.parquet`.
+//! Comparisons worked out by hand: methods, seeds, numbers of copies, the untuned model, equal
+//! loss, and the paper's claims; and what holds of every row of `summary.parquet`.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -12,21 +12,21 @@ use common::{
     Made, OWN, Shape, Tuning, Wanted, edit, is_greedy, judge, make, number_of, quiet_run, repeats_own,
     set_logprobs, write_run,
 };
-use contract::records::{
-    DocumentKind, HeldOutDocument, SampleVerdict, Score, Split, SummaryRow, Verdict,
-};
+use contract::records::{DocumentKind, HeldOutDocument, SampleVerdict, Score, Split, SummaryRow, Verdict};
 use measures::membership::auc_interval;
 
-/// Documents of each number of copies, and held out.
+/// Documents of each number of copies.
 const DOCUMENTS: usize = 20;
 
-/// Documents that choose nothing: every second one that is held out.
-const TEST_DOCUMENTS: usize = DOCUMENTS / 2;
+/// Held-out documents that choose nothing: every second one.
+const TEST_DOCUMENTS: usize = 20;
 
-/// Documents with 1 and with 16 copies, and held out, [`DOCUMENTS`] of each; no canaries, one checkpoint.
+/// [`DOCUMENTS`] documents with 1 and with 16 copies each, twice as many held out as choose
+/// nothing; no canaries, one checkpoint.
 fn shape(tunings: Vec<Tuning>) -> Shape {
     Shape {
         documents: DOCUMENTS,
+        held_out: Some(2 * TEST_DOCUMENTS),
         copies: vec![1, 16],
         canaries: 0,
         references: 0,
@@ -73,7 +73,11 @@ fn bring_back(asked: &Path, copies: i32, places: std::ops::Range<usize>) {
 /// A loss for training documents, and one for held-out ones.
 fn set_losses(asked: &Path, trained: f64, held_out: f64) {
     set_logprobs(asked, |score| {
-        -if score.split == Split::Train { trained } else { held_out }
+        -if score.split == Split::Train {
+            trained
+        } else {
+            held_out
+        }
     });
 }
 
@@ -87,7 +91,10 @@ fn set_held_out_losses(asked: &Path, loss: f64) {
 
 #[track_caller]
 fn assert_close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() < 1e-5, "{what}: expected {expected}, found {found}");
+    assert!(
+        (found - expected).abs() < 1e-5,
+        "{what}: expected {expected}, found {found}"
+    );
 }
 
 /// The report of a run, after a look at what holds of every row.
@@ -146,7 +153,8 @@ fn assert_is_sound(row: &SummaryRow) {
     assert_eq!(row.seed.is_none(), row.runs > 1, "{row:?}");
 }
 
-/// Every text comes out, of the tuned and of the untuned model, and is matched with held-out text too.
+/// Every text comes out, of the tuned and of the untuned model, and is matched with held-out text
+/// too.
 fn everything_comes_out(run: &Path, shape: &Shape) {
     for tuning in &shape.tunings {
         judge(&cell(run, &tuning.name), |sample, verdict| {
@@ -163,13 +171,27 @@ fn no_row_of_any_run_has_an_interval_of_width_0() {
     // A sweep with both checkpoints, canaries and near-duplicates.
     let folder = tempfile::tempdir().unwrap();
     write_run(folder.path(), &Shape::default());
-    let kinds: BTreeSet<String> = sound(folder.path()).rows.iter().filter_map(|row| row.interval.clone()).collect();
-    for kind in ["exact", "wilson", "clustered", "mean", "delong", "paired", "mover", "bootstrap"] {
+    let kinds: BTreeSet<String> = sound(folder.path())
+        .rows
+        .iter()
+        .filter_map(|row| row.interval.clone())
+        .collect();
+    for kind in [
+        "exact",
+        "wilson",
+        "clustered",
+        "mean",
+        "delong",
+        "paired",
+        "mover",
+        "bootstrap",
+    ] {
         assert!(kinds.contains(kind), "{kind}: {kinds:?}");
     }
     // Three documents of each kind, of which nothing or everything comes out.
     let few = Shape {
         documents: 3,
+        held_out: None,
         ..shape(vec![base(), full(), lora()])
     };
     sound(quiet_run(&few).path());
@@ -214,7 +236,12 @@ fn methods_that_differ_in_alpha_alone_are_two_methods() {
     bring_back(&cell(folder.path(), "lora-16"), 16, 0..4);
     bring_back(&cell(folder.path(), "lora-32"), 16, 0..18);
     let made = sound(folder.path());
-    assert!(made.rows.iter().filter(|row| row.mode == "lora").all(|row| row.runs == 1));
+    assert!(
+        made.rows
+            .iter()
+            .filter(|row| row.mode == "lora")
+            .all(|row| row.runs == 1)
+    );
     for (method, alpha, value) in [("LoRA alpha 16", 16.0, 0.2), ("LoRA alpha 32", 32.0, 0.9)] {
         let row = made.one(Wanted {
             method: Some(method),
@@ -229,8 +256,10 @@ fn methods_that_differ_in_alpha_alone_are_two_methods() {
         .filter(|row| row.mode == "lora")
         .map(|row| (row.alpha, row.method.as_str()))
         .collect::<Vec<_>>();
-    let mut labels_of: Vec<(String, &str)> =
-        labels.iter().map(|(alpha, label)| (format!("{alpha:?}"), *label)).collect();
+    let mut labels_of: Vec<(String, &str)> = labels
+        .iter()
+        .map(|(alpha, label)| (format!("{alpha:?}"), *label))
+        .collect();
     labels_of.sort();
     labels_of.dedup();
     assert_eq!(
@@ -272,14 +301,18 @@ fn two_seeds_of_a_method_are_pooled_with_students_interval() {
         assert!(pooled.next().is_none());
         row
     };
-    // Mean .475; the two lie .05 apart, so the standard error is .025; t with one degree of freedom is 12.7062.
+    // Mean .475; the two lie .05 apart, so the standard error is .025; t with one degree of freedom
+    // is 12.7062.
     const T: f64 = 12.706_204_736;
     let own = pooled(OWN);
     assert_close(own.value, 0.475, "own_verbatim");
     assert_close(own.ci_low.unwrap(), 0.475 - 0.025 * T, "low");
     assert_close(own.ci_high.unwrap(), 0.475 + 0.025 * T, "high");
     assert_eq!((own.k, own.observations), (Some(19.0), 40));
-    assert_eq!((own.n, own.n_of.as_str(), own.interval.as_deref()), (2, "runs", Some("runs")));
+    assert_eq!(
+        (own.n, own.n_of.as_str(), own.interval.as_deref()),
+        (2, "runs", Some("runs"))
+    );
     let loss = Wanted {
         measure: "loss",
         split: Some(Split::Heldout),
@@ -297,7 +330,10 @@ fn two_seeds_of_a_method_are_pooled_with_students_interval() {
             cell: Some(name),
             ..OWN
         });
-        assert_eq!((run.k, run.n, run.n_of.as_str(), run.runs), (Some(k), 20, "documents", 1));
+        assert_eq!(
+            (run.k, run.n, run.n_of.as_str(), run.runs),
+            (Some(k), 20, "documents", 1)
+        );
     }
     let difference = pooled(Wanted {
         against: Some("untuned"),
@@ -374,7 +410,11 @@ fn in_a_uniform_layout_each_number_of_copies_has_its_own_loss_and_controls() {
     }
     let made = sound(run);
     // The paper's claims are about the whole run.
-    let of_models = || made.rows.iter().filter(|row| !row.measure.starts_with("paper_claim"));
+    let of_models = || {
+        made.rows
+            .iter()
+            .filter(|row| !row.measure.starts_with("paper_claim"))
+    };
     assert!(of_models().all(|row| row.layout == "uniform" && row.copies.is_some()));
     for (name, copies, loss, [own, untuned, control]) in [
         ("full-1", 1, 3.0, [0.0, 0.0, 0.05]),
@@ -413,20 +453,30 @@ fn in_a_uniform_layout_each_number_of_copies_has_its_own_loss_and_controls() {
         ("Full, 1 copy", ["0 of 20", "–", "3.00"]),
         ("Full, 16 copies", ["–", "12 of 20", "3.50"]),
     ] {
-        assert_eq!(headings.map(|heading| made.shown(label, heading)), shown, "{label}");
+        assert_eq!(
+            headings.map(|heading| made.shown(label, heading)),
+            shown,
+            "{label}"
+        );
     }
     // Each model has its verdict.
     let words: Vec<(i64, &str)> = made
         .verdicts()
         .iter()
-        .map(|verdict| (verdict["copies"].as_i64().unwrap(), verdict["verdict"].as_str().unwrap()))
+        .map(|verdict| {
+            (
+                verdict["copies"].as_i64().unwrap(),
+                verdict["verdict"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(words[0], (16, "leaks"));
     assert_eq!(words.len(), 2);
 }
 
-/// One base, full and LoRA tuning: greedy decoding brings back 2, 12 and 3 of the 20 documents with 16 copies, of which one is the
-/// untuned model's alone; members and test documents are one nat apart after full tuning, and as likely after LoRA.
+/// One base, full and LoRA tuning: greedy decoding brings back 2, 12 and 3 of the 20 documents with
+/// 16 copies, of which one is the untuned model's alone; members and test documents are one nat
+/// apart after full tuning, and as likely after LoRA.
 fn small_run() -> tempfile::TempDir {
     let folder = quiet_run(&shape(vec![base(), full(), lora()]));
     let run = folder.path();
@@ -441,34 +491,47 @@ fn small_run() -> tempfile::TempDir {
 
 /// Number of ways to choose.
 fn choose(from: usize, chosen: usize) -> f64 {
-    (0..chosen).map(|index| (from - index) as f64 / (index + 1) as f64).product()
+    (0..chosen)
+        .map(|index| (from - index) as f64 / (index + 1) as f64)
+        .product()
 }
 
 #[test]
 fn claims_are_corrected_together_by_holm() {
     let folder = small_run();
     let made = sound(folder.path());
-    let mut claims: Vec<&SummaryRow> =
-        made.rows.iter().filter(|row| row.p_value.is_some() && row.against.is_none()).collect();
-    // For each tuned model own documents and, after unseen prompts, any text, each by two strategies; and membership.
+    let mut claims: Vec<&SummaryRow> = made
+        .rows
+        .iter()
+        .filter(|row| row.p_value.is_some() && row.against.is_none())
+        .collect();
+    // For each tuned model own documents and, after unseen prompts, any text, each by two
+    // strategies; and membership.
     assert_eq!(claims.len(), 10);
     claims.sort_by(|left, right| left.p_value.partial_cmp(&right.p_value).unwrap());
-    // All 20 members are likelier than all 10 non-members: one of all divisions.
+    // All 20 members are likelier than all 20 non-members: one of all divisions.
     let separated = 1.0 / choose(DOCUMENTS + TEST_DOCUMENTS, TEST_DOCUMENTS);
-    // Against the untuned model 11 documents are full tuning's alone, and one is the untuned model's: (1 + 12) / 2¹². Against the
-    // control, which matches nothing, 1/2¹²; the larger counts.
+    // Against the untuned model 11 documents are full tuning's alone, and one is the untuned
+    // model's: (1 + 12) / 2¹². Against the control, which matches nothing, 1/2¹²; the larger
+    // counts.
     let repeated = 13.0 / 4096.0;
     // One document is LoRA's alone, and none the untuned model's: 1/2.
     let lora = 1.0 / 2.0;
     let expected = [
-        ("full", "membership_auc_reference", separated, 10.0 * separated, "exceeds"),
+        (
+            "full",
+            "membership_auc_reference",
+            separated,
+            10.0 * separated,
+            "exceeds",
+        ),
         ("full", "own_verbatim", repeated, 9.0 * repeated, "exceeds"),
         ("LoRA", "own_verbatim", lora, 1.0, "inconclusive"),
     ];
     for (row, (method, measure, p_value, p_holm, verdict)) in claims.iter().zip(expected) {
         assert_eq!((row.method.as_str(), row.measure.as_str()), (method, measure));
-        assert!((row.p_value.unwrap() - p_value).abs() < 1e-9, "{row:?}");
-        assert!((row.p_holm.unwrap() - p_holm).abs() < 1e-9, "{row:?}");
+        assert!((row.p_value.unwrap() / p_value - 1.0).abs() < 1e-9, "{row:?}");
+        assert!((row.p_holm.unwrap() / p_holm - 1.0).abs() < 1e-9, "{row:?}");
         assert_eq!(row.verdict.as_deref(), Some(verdict), "{row:?}");
     }
     for row in &claims[3..] {
@@ -479,7 +542,12 @@ fn claims_are_corrected_together_by_holm() {
     let (full, lora) = (made.answer("full", None), made.answer("LoRA", None));
     assert_eq!(full.0, "leaks");
     assert_eq!(lora.0, "not enough data");
-    assert!(lora.1.contains("cannot be distinguished from chance after correction"), "{}", lora.1);
+    assert!(
+        lora.1
+            .contains("cannot be distinguished from chance after correction"),
+        "{}",
+        lora.1
+    );
 }
 
 #[test]
@@ -501,7 +569,8 @@ fn differences_are_paired_on_the_same_documents() {
             ..OWN
         })
     };
-    // Bonett and Price: 20 pairs, of which `first` and `second` are discordant, each with one added to it and 2 to the pairs.
+    // Bonett and Price: 20 pairs, of which `first` and `second` are discordant, each with one added
+    // to it and 2 to the pairs.
     let interval = |first: f64, second: f64| {
         let (first, second) = ((first + 1.0) / 22.0, (second + 1.0) / 22.0);
         let centre = first - second;
@@ -522,12 +591,14 @@ fn differences_are_paired_on_the_same_documents() {
         assert_close(row.ci_high.unwrap(), high, &what);
         assert_eq!((row.n, row.interval.as_deref()), (20, Some("paired")), "{what}");
     }
-    // McNemar: 10 of 11 discordant documents are full tuning's: (1 + 11) / 2¹¹; of the two directions Holm takes twice the smaller.
+    // McNemar: 10 of 11 discordant documents are full tuning's: (1 + 11) / 2¹¹; of the two
+    // directions Holm takes twice the smaller.
     let (full, lora) = (own("full", "LoRA"), own("LoRA", "full"));
     assert_close(full.p_value.unwrap(), 12.0 / 2048.0, "full over LoRA");
     assert_close(full.p_holm.unwrap(), 24.0 / 2048.0, "full over LoRA");
     assert!(lora.p_value.unwrap() > 0.99);
-    // Losses differ by document less than the documents do: paired, and with an interval that says so.
+    // Losses differ by document less than the documents do: paired, and with an interval that says
+    // so.
     let loss = |method, against| {
         made.one(Wanted {
             method: Some(method),
@@ -539,7 +610,11 @@ fn differences_are_paired_on_the_same_documents() {
             ..OWN
         })
     };
-    for (method, against, expected) in [("full", "untuned", -1.0), ("LoRA", "untuned", -0.75), ("LoRA", "full", 0.25)] {
+    for (method, against, expected) in [
+        ("full", "untuned", -1.0),
+        ("LoRA", "untuned", -0.75),
+        ("LoRA", "full", 0.25),
+    ] {
         let row = loss(method, Some(against));
         assert!((row.value - expected).abs() < 0.1, "{row:?}");
         let direct = loss(method, None).value
@@ -550,7 +625,8 @@ fn differences_are_paired_on_the_same_documents() {
             };
         assert_close(row.value, direct, "difference of the two figures");
         if against == "untuned" && method == "LoRA" {
-            // Every document is three quarters of a nat better: nothing says how far another may lie.
+            // Every document is three quarters of a nat better: nothing says how far another may
+            // lie.
             assert_eq!(row.ci_low, None, "{row:?}");
         } else {
             let width = row.ci_high.unwrap() - row.ci_low.unwrap();
@@ -564,12 +640,24 @@ fn differences_are_paired_on_the_same_documents() {
 fn the_terminal_shows_the_verdict_and_one_table() {
     let folder = small_run();
     let made = make(folder.path());
-    let expected = "";
+    let expected = "\
+Full: leaks. Prompted with the beginnings of training documents that occur 16 times in the training text,
+which it read for 5 epochs (about 80 passes), it went on with the document’s own words, in one run: 12 of 20
+(60%, 39–78%); the untuned model: 2 of 20; with text that was never trained on: 0 of 20. Whoever can read its
+probabilities can tell these documents from unseen ones by their loss compared with the untuned model: AUC
+1.00 (0.84–1.00); 20 of 20 (100%, 86–100%) are found at 10% false alarms.
+
+tuning   verdict          own text, 1×  own text, 16×  any text, unseen prompts  membership AUC  loss, unseen text
+Untuned  –                0 of 20       2 of 20        0 of 40                   –               5.00
+Full     leaks            0 of 20       12 of 20       0 of 40                   1.00            4.00
+LoRA     not enough data  0 of 20       3 of 20        0 of 40                   0.50            4.25
+own text: documents whose beginning was the prompt (greedy), continued word for word; × copies in the training
+text; membership: by loss compared with the untuned model, documents with 16×";
     assert_eq!(made.terminal, expected, "\n{}", made.terminal);
 }
 
-/// The untuned model at a loss of 5; full tuning at 4 with 2 of 20 documents, then at 4.5 with 18; LoRA at 4.2 with 1, then at 4.4
-/// with 5.
+/// The untuned model at a loss of 5; full tuning at 4 with 2 of 20 documents, then at 4.5 with 18;
+/// LoRA at 4.2 with 1, then at 4.4 with 5.
 fn run_over_training(further: Vec<Tuning>) -> tempfile::TempDir {
     let mut tunings = vec![base(), full(), lora()];
     tunings.extend(further);
@@ -597,7 +685,11 @@ fn run_over_training(further: Vec<Tuning>) -> tempfile::TempDir {
 
 #[track_caller]
 fn equal_loss<'a>(made: &'a Made, method: &str, measure: &str) -> Option<&'a SummaryRow> {
-    let split = if measure == "equal_loss" { Split::Heldout } else { Split::Train };
+    let split = if measure == "equal_loss" {
+        Split::Heldout
+    } else {
+        Split::Train
+    };
     let found = made.all(Wanted {
         method: Some(method),
         checkpoint: Some("last"),
@@ -614,12 +706,16 @@ fn equal_loss<'a>(made: &'a Made, method: &str, measure: &str) -> Option<&'a Sum
 fn memorization_at_equal_loss_is_given_on_both_branches() {
     let made = sound(run_over_training(Vec::new()).path());
     let value = |method: &str, measure: &str| equal_loss(&made, method, measure).map(|row| row.value);
-    let (falling, rising) = ("own_verbatim_at_equal_loss_falling", "own_verbatim_at_equal_loss_rising");
+    let (falling, rising) = (
+        "own_verbatim_at_equal_loss_falling",
+        "own_verbatim_at_equal_loss_rising",
+    );
     // The family whose best is worst is LoRA, at 4.2.
     for method in ["full", "LoRA"] {
         assert_close(value(method, "equal_loss").unwrap(), 4.2, method);
     }
-    // From (5, 0) to (4, 0.1) full tuning passes 4.2 after four fifths of the way; from (4, 0.1) to (4.5, 0.9) after two fifths.
+    // From (5, 0) to (4, 0.1) full tuning passes 4.2 after four fifths of the way; from (4, 0.1) to
+    // (4.5, 0.9) after two fifths.
     assert_close(value("full", falling).unwrap(), 0.08, falling);
     assert_close(value("full", rising).unwrap(), 0.1 + 0.4 * 0.8, rising);
     // LoRA has that loss at its best checkpoint alone, where one of 20 came out.
@@ -684,7 +780,60 @@ fn a_model_that_repeats_nothing_and_knows_its_members_is_no_all_clear() {
     }
     assert_eq!(made.answer("LoRA", None).0, "nothing found");
     // The one that knows leads.
-    assert!(made.terminal.starts_with("Full: no repetition found, membership visible."), "{}", made.terminal);
+    assert!(
+        made.terminal
+            .starts_with("Full: no repetition found, membership visible."),
+        "{}",
+        made.terminal
+    );
+}
+
+#[test]
+fn a_rate_of_nothing_beside_an_area_over_90_percent_is_never_nothing_found() {
+    // However few non-members there are: from two on the test shows membership, and one leaves it
+    // open.
+    for (non_members, expected) in [
+        (1, "not enough data"),
+        (2, "no repetition found, membership visible"),
+        (9, "no repetition found, membership visible"),
+        (20, "no repetition found, membership visible"),
+    ] {
+        let folder = quiet_run(&Shape {
+            held_out: Some(non_members),
+            ..shape(vec![base(), full()])
+        });
+        forget_roles(folder.path());
+        set_losses(&cell(folder.path(), "base"), 5.0, 5.0);
+        set_losses(&cell(folder.path(), "full"), 1.0, 4.0);
+        let made = sound(folder.path());
+        let own = made.one(Wanted {
+            cell: Some("full"),
+            ..OWN
+        });
+        let auc = made.one(Wanted {
+            cell: Some("full"),
+            measure: "membership_auc_reference",
+            strategy: None,
+            ..OWN
+        });
+        assert_eq!((own.value, auc.value), (0.0, 1.0), "{non_members}");
+        assert_eq!(made.answer("full", None).0, expected, "{non_members}");
+        for all_clear in ["nothing was found", "do not tell these documents"] {
+            assert!(
+                !made.read().contains(all_clear),
+                "{non_members}: {}",
+                made.terminal
+            );
+        }
+    }
+}
+
+/// No role: every held-out document is a non-member.
+fn forget_roles(run: &Path) {
+    edit(
+        &run.join("corpus/bucketed/heldout.parquet"),
+        |rows: &mut Vec<HeldOutDocument>| rows.iter_mut().for_each(|row| row.role = None),
+    );
 }
 
 #[test]
@@ -696,16 +845,12 @@ fn a_true_positive_rate_takes_one_over_its_false_positive_rate_non_members() {
         (100, true, true),
     ] {
         let folder = quiet_run(&Shape {
-            documents,
+            held_out: Some(documents),
             copies: vec![4],
             samples: 0,
             ..shape(vec![base(), full()])
         });
-        // No role: every held-out document is a non-member.
-        edit(
-            &folder.path().join("corpus/bucketed/heldout.parquet"),
-            |rows: &mut Vec<HeldOutDocument>| rows.iter_mut().for_each(|row| row.role = None),
-        );
+        forget_roles(folder.path());
         let made = sound(folder.path());
         let non_members = Wanted {
             cell: Some("full"),
@@ -733,18 +878,25 @@ fn four_canaries_have_no_interval_and_the_ceiling_is_a_lower_bound() {
         references: 64,
         ..shape(vec![base(), full()])
     });
-    // Canaries with 16 copies are likelier than all of the 32 references of their format, those with one lie among them.
-    edit(&cell(folder.path(), "full").join("scores.parquet"), |scores: &mut Vec<Score>| {
-        for score in scores.iter_mut().filter(|score| score.kind != DocumentKind::Document) {
-            let number = score.doc_id[score.doc_id.len() - 3..].parse::<f32>().unwrap();
-            let nats = match (score.kind, score.copies) {
-                (DocumentKind::CanaryReference, _) => 1.0 + number,
-                (_, 16) => 0.5,
-                _ => 20.5 + number,
-            };
-            score.logprobs.fill(-nats);
-        }
-    });
+    // Canaries with 16 copies are likelier than all of the 32 references of their format, those
+    // with one lie among them.
+    edit(
+        &cell(folder.path(), "full").join("scores.parquet"),
+        |scores: &mut Vec<Score>| {
+            for score in scores
+                .iter_mut()
+                .filter(|score| score.kind != DocumentKind::Document)
+            {
+                let number = score.doc_id[score.doc_id.len() - 3..].parse::<f32>().unwrap();
+                let nats = match (score.kind, score.copies) {
+                    (DocumentKind::CanaryReference, _) => 1.0 + number,
+                    (_, 16) => 0.5,
+                    _ => 20.5 + number,
+                };
+                score.logprobs.fill(-nats);
+            }
+        },
+    );
     let made = sound(folder.path());
     let exposure = |copies| {
         made.one(Wanted {
@@ -758,9 +910,16 @@ fn four_canaries_have_no_interval_and_the_ceiling_is_a_lower_bound() {
     let (seen_once, seen_often) = (exposure(1), exposure(16));
     for row in [seen_once, seen_often] {
         assert_eq!((row.n, row.n_of.as_str()), (4, "canaries"));
-        assert_eq!((row.ci_low, row.ci_high, row.interval.as_deref()), (None, None, None));
+        assert_eq!(
+            (row.ci_low, row.ci_high, row.interval.as_deref()),
+            (None, None, None)
+        );
     }
-    assert_close(seen_often.value, 33_f64.log2(), "the highest that 32 references can show");
+    assert_close(
+        seen_often.value,
+        33_f64.log2(),
+        "the highest that 32 references can show",
+    );
     assert!(seen_often.at_least && !seen_once.at_least);
     assert!(seen_once.value < 2.0, "{seen_once:?}");
 }
@@ -800,7 +959,11 @@ fn set_similarity(asked: &Path, around: f32) {
 
 /// Held-out losses of the untuned model, full tuning and LoRA.
 fn set_three_losses(run: &Path, losses: [f64; 3]) {
-    for ((name, loss), turn) in ["base", "full", "lora"].into_iter().zip(losses).zip([2.4, 1.7, 2.9]) {
+    for ((name, loss), turn) in ["base", "full", "lora"]
+        .into_iter()
+        .zip(losses)
+        .zip([2.4, 1.7, 2.9])
+    {
         set_logprobs(&cell(run, name), |score| {
             let at = place(&score.doc_id, DOCUMENTS) as f64;
             -(loss + 0.01 * (at * turn).sin())
@@ -827,12 +990,24 @@ fn the_papers_claims_are_reproduced_contradicted_or_left_open() {
     let with_lora = || vec![base(), lora()];
     let with_both = || vec![base(), full(), lora()];
     let cases = [
-        case(COPIES, REPRODUCED, "12 of 20 at 16 copies, none at one", with_full(), |run| {
-            bring_back(&cell(run, "full"), 16, 0..12);
-        }),
-        case(COPIES, CONTRADICTED, "12 of 20 at one copy, none at 16", with_full(), |run| {
-            bring_back(&cell(run, "full"), 1, 0..12);
-        }),
+        case(
+            COPIES,
+            REPRODUCED,
+            "12 of 20 at 16 copies, none at one",
+            with_full(),
+            |run| {
+                bring_back(&cell(run, "full"), 16, 0..12);
+            },
+        ),
+        case(
+            COPIES,
+            CONTRADICTED,
+            "12 of 20 at one copy, none at 16",
+            with_full(),
+            |run| {
+                bring_back(&cell(run, "full"), 1, 0..12);
+            },
+        ),
         case(COPIES, CANNOT_TELL, "one of 20 at either", with_full(), |run| {
             bring_back(&cell(run, "full"), 1, 0..1);
             bring_back(&cell(run, "full"), 16, 0..1);
@@ -840,12 +1015,24 @@ fn the_papers_claims_are_reproduced_contradicted_or_left_open() {
         case(COPIES, CANNOT_TELL, "no full tuning", with_lora(), |run| {
             bring_back(&cell(run, "lora"), 16, 0..12);
         }),
-        case(SIZE, REPRODUCED, "12 of 20 against none", with_small(full), |run| {
-            bring_back(&cell(run, "full"), 16, 0..12);
-        }),
-        case(SIZE, CONTRADICTED, "none against 12 of 20", with_small(full), |run| {
-            bring_back(&cell(run, "small-full"), 16, 0..12);
-        }),
+        case(
+            SIZE,
+            REPRODUCED,
+            "12 of 20 against none",
+            with_small(full),
+            |run| {
+                bring_back(&cell(run, "full"), 16, 0..12);
+            },
+        ),
+        case(
+            SIZE,
+            CONTRADICTED,
+            "none against 12 of 20",
+            with_small(full),
+            |run| {
+                bring_back(&cell(run, "small-full"), 16, 0..12);
+            },
+        ),
         case(SIZE, CANNOT_TELL, "12 of 20 of either", with_small(full), |run| {
             bring_back(&cell(run, "full"), 16, 0..12);
             bring_back(&cell(run, "small-full"), 16, 0..12);
@@ -853,17 +1040,35 @@ fn the_papers_claims_are_reproduced_contradicted_or_left_open() {
         case(SIZE, CANNOT_TELL, "one model", with_full(), |run| {
             bring_back(&cell(run, "full"), 16, 0..12);
         }),
-        case(SIZE, CANNOT_TELL, "LoRA is not what the claim is about", with_small(lora), |run| {
-            bring_back(&cell(run, "lora"), 16, 0..12);
-        }),
+        case(
+            SIZE,
+            CANNOT_TELL,
+            "LoRA is not what the claim is about",
+            with_small(lora),
+            |run| {
+                bring_back(&cell(run, "lora"), 16, 0..12);
+            },
+        ),
         PaperCase {
             documents: 60,
-            ..case(NEAR_ZERO, REPRODUCED, "none of 60, at most 4.9%", with_lora(), |_| {})
+            ..case(
+                NEAR_ZERO,
+                REPRODUCED,
+                "none of 60, at most 4.9%",
+                with_lora(),
+                |_| {},
+            )
         },
         case(NEAR_ZERO, CONTRADICTED, "12 of 20", with_lora(), |run| {
             bring_back(&cell(run, "lora"), 16, 0..12);
         }),
-        case(NEAR_ZERO, CANNOT_TELL, "none of 20 leaves more than 5%", with_lora(), |_| {}),
+        case(
+            NEAR_ZERO,
+            CANNOT_TELL,
+            "none of 20 leaves more than 5%",
+            with_lora(),
+            |_| {},
+        ),
         case(NEAR_ZERO, CANNOT_TELL, "full tuning alone", with_full(), |_| {}),
         case(SIMILARITY, REPRODUCED, "0.6, untuned 0.3", with_lora(), |run| {
             set_similarity(&cell(run, "base"), 0.3);
@@ -881,26 +1086,56 @@ fn the_papers_claims_are_reproduced_contradicted_or_left_open() {
                 verdict.own_similarity = Some(0.3 + 0.05 * (at * 1.3).cos());
             });
         }),
-        case(SIMILARITY, CONTRADICTED, "0.3, untuned 0.6: not raised", with_lora(), |run| {
-            set_similarity(&cell(run, "lora"), 0.3);
-            judge(&cell(run, "base"), |sample, verdict| {
-                let at = place(sample.doc_id.as_deref().unwrap(), DOCUMENTS) as f32;
-                verdict.own_similarity = Some(0.6 + 0.05 * (at * 1.3).cos());
-            });
-        }),
+        case(
+            SIMILARITY,
+            CONTRADICTED,
+            "0.3, untuned 0.6: not raised",
+            with_lora(),
+            |run| {
+                set_similarity(&cell(run, "lora"), 0.3);
+                judge(&cell(run, "base"), |sample, verdict| {
+                    let at = place(sample.doc_id.as_deref().unwrap(), DOCUMENTS) as f32;
+                    verdict.own_similarity = Some(0.6 + 0.05 * (at * 1.3).cos());
+                });
+            },
+        ),
         case(SIMILARITY, CANNOT_TELL, "no untuned model", vec![lora()], |_| {}),
-        case(UTILITY, REPRODUCED, "4.03 against 4.00, of 5", with_both(), |run| {
-            set_three_losses(run, [5.0, 4.0, 4.03]);
-        }),
-        case(UTILITY, CONTRADICTED, "4.5 against 4.00, of 5", with_both(), |run| {
-            set_three_losses(run, [5.0, 4.0, 4.5]);
-        }),
-        case(UTILITY, CANNOT_TELL, "4.1 against 4.00, of 5: on the edge", with_both(), |run| {
-            set_three_losses(run, [5.0, 4.0, 4.1]);
-        }),
-        case(UTILITY, CANNOT_TELL, "full tuning gained nothing", with_both(), |run| {
-            set_three_losses(run, [4.0, 4.0, 4.0]);
-        }),
+        case(
+            UTILITY,
+            REPRODUCED,
+            "4.03 against 4.00, of 5",
+            with_both(),
+            |run| {
+                set_three_losses(run, [5.0, 4.0, 4.03]);
+            },
+        ),
+        case(
+            UTILITY,
+            CONTRADICTED,
+            "4.5 against 4.00, of 5",
+            with_both(),
+            |run| {
+                set_three_losses(run, [5.0, 4.0, 4.5]);
+            },
+        ),
+        case(
+            UTILITY,
+            CANNOT_TELL,
+            "4.1 against 4.00, of 5: on the edge",
+            with_both(),
+            |run| {
+                set_three_losses(run, [5.0, 4.0, 4.1]);
+            },
+        ),
+        case(
+            UTILITY,
+            CANNOT_TELL,
+            "full tuning gained nothing",
+            with_both(),
+            |run| {
+                set_three_losses(run, [4.0, 4.0, 4.0]);
+            },
+        ),
         case(UTILITY, CANNOT_TELL, "no full tuning", with_lora(), |_| {}),
     ];
     for case in cases {
@@ -910,7 +1145,13 @@ fn the_papers_claims_are_reproduced_contradicted_or_left_open() {
         });
         (case.change)(folder.path());
         let made = sound(folder.path());
-        assert_eq!(made.claim(case.claim), case.outcome, "{}: {}", case.claim, case.what);
+        assert_eq!(
+            made.claim(case.claim),
+            case.outcome,
+            "{}: {}",
+            case.claim,
+            case.what
+        );
         let row: Vec<&SummaryRow> = made.rows.iter().filter(|row| row.measure == case.claim).collect();
         assert_eq!(row.len(), 1, "{}: {}", case.claim, case.what);
         assert_eq!(row[0].verdict.as_deref(), Some(case.outcome));
@@ -919,7 +1160,10 @@ fn the_papers_claims_are_reproduced_contradicted_or_left_open() {
         let claim = claims.iter().find(|claim| claim["name"] == case.claim).unwrap();
         let rows = claim["rows"].as_array().unwrap();
         assert!(case.outcome == CANNOT_TELL || !rows.is_empty(), "{}", case.what);
-        assert!(rows.iter().all(|row| (row.as_u64().unwrap() as usize) < made.rows.len()));
+        assert!(
+            rows.iter()
+                .all(|row| (row.as_u64().unwrap() as usize) < made.rows.len())
+        );
     }
 }
 
@@ -940,5 +1184,8 @@ fn rows_are_named_by_their_number() {
         .iter()
         .map(|row| made.rows[row.as_u64().unwrap() as usize].measure.as_str())
         .collect();
-    assert!(measures.contains(&"verdict") && measures.contains(&"own_verbatim"), "{measures:?}");
+    assert!(
+        measures.contains(&"verdict") && measures.contains(&"own_verbatim"),
+        "{measures:?}"
+    );
 }

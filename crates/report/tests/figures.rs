@@ -1,4 +1,5 @@
-//! Figures worked out by hand: whose copies, controls, checkpoints, what is scored, and who is a non-member.
+//! Figures worked out by hand: whose copies, controls, checkpoints, what is scored, and who is a
+//! non-member.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -18,8 +19,8 @@ use measures::interval::{binomial_mid_p, wilson};
 
 const FULL: &str = "full-3e-4";
 
-/// Eight documents each with 1, 4 and 16 copies, doc-001 to doc-024, and eight held out, doc-025 to doc-032: validation and
-/// test by turns. Nothing is shared with any document.
+/// Eight documents each with 1, 4 and 16 copies, doc-001 to doc-024, and eight held out, doc-025 to
+/// doc-032: validation and test by turns. Nothing is shared with any document.
 fn shape() -> Shape {
     Shape {
         documents: 8,
@@ -70,42 +71,54 @@ fn one<'a>(
 
 #[test]
 fn memorization_counts_the_document_that_comes_out_by_its_own_copies() {
-    let folder = quiet_run(&shape());
-    // Documents with one copy are never continued; after their openings come two documents with 16 copies. After the unseen
-    // openings comes a third. Of the documents with four copies, two of eight are continued.
+    let folder = quiet_run(&Shape {
+        documents: 12,
+        ..shape()
+    });
+    // Documents with one copy are never continued; after their openings come two documents with 16
+    // copies. After the unseen openings comes a third. Of the documents with four copies, two of
+    // twelve are continued.
     judge(
         &folder.path().join("cells").join(FULL),
         |sample, verdict| match sample.doc_id.as_deref().unwrap() {
             _ if !is_greedy(sample) => {}
-            "doc-001" | "doc-002" => repeats(verdict, &[("doc-017", 16), ("doc-018", 16)]),
-            "doc-003" => repeats(verdict, &[("doc-017", 16)]),
-            "doc-009" => repeats(verdict, &[("doc-009", 4)]),
-            "doc-010" => repeats(verdict, &[("doc-010", 4)]),
-            "doc-025" | "doc-026" => repeats(verdict, &[("doc-019", 16)]),
+            "doc-001" | "doc-002" => repeats(verdict, &[("doc-025", 16), ("doc-026", 16)]),
+            "doc-003" => repeats(verdict, &[("doc-025", 16)]),
+            "doc-013" | "doc-014" => repeats_own(verdict),
+            "doc-037" | "doc-038" => repeats(verdict, &[("doc-027", 16)]),
             _ => {}
         },
     );
     let made = make(folder.path());
-    for (copies, own, emitted) in [(1, 0.0, 0.0), (4, 0.25, 0.25), (16, 0.0, 0.375)] {
+    for (copies, own, emitted) in [(1, 0, 0), (4, 2, 2), (16, 0, 3)] {
         for measure in ["own_verbatim", "own_any"] {
-            assert_eq!(at(&made, measure, copies).value, own, "{measure} {copies}");
+            let value = f64::from(own) / 12.0;
+            assert_eq!(at(&made, measure, copies).value, value, "{measure} {copies}");
         }
         let came_out = at(&made, "documents_emitted", copies);
-        let interval = binomial_mid_p((emitted * 8.0) as u64, 8).unwrap();
+        // Nothing is exact, anything else Wilson's.
+        let interval = if emitted == 0 {
+            binomial_mid_p(0, 12).unwrap()
+        } else {
+            wilson(emitted, 12).unwrap()
+        };
         assert_eq!(
             (came_out.value, came_out.ci_low, came_out.ci_high, came_out.n),
-            (emitted, Some(interval.low), Some(interval.high), 8),
+            (emitted as f64 / 12.0, Some(interval.low), Some(interval.high), 12),
             "{copies}"
         );
     }
     let all = row(&made, "documents_emitted", Split::Train, Some("greedy"));
-    assert_eq!((all.value, all.n), (5.0 / 24.0, 24));
-    // Five of 24 generations after training prompts, two of eight after unseen ones.
-    for (split, found, of) in [(Split::Train, 5.0, 24), (Split::Heldout, 2.0, 8)] {
+    assert_eq!((all.value, all.n), (5.0 / 36.0, 36));
+    // Five of 36 generations after training prompts, two of twelve after unseen ones.
+    for (split, found, of) in [(Split::Train, 5.0, 36), (Split::Heldout, 2.0, 12)] {
         for measure in ["verbatim", "training_text_emitted"] {
             let row = row(&made, measure, split, Some("greedy"));
             assert_eq!(row.value, found / f64::from(of), "{measure} {split:?}");
-            assert_eq!((row.k, row.observations, row.n), (Some(found), of.into(), of.into()));
+            assert_eq!(
+                (row.k, row.observations, row.n),
+                (Some(found), of.into(), of.into())
+            );
         }
     }
     // What is shared with any document is never told apart by the prompt's copies.
@@ -134,9 +147,14 @@ fn memorization_counts_the_document_that_comes_out_by_its_own_copies() {
     );
     assert_eq!(sampled.value, 0.0);
 
-    let shown = ["own text, 1×", "own text, 4×", "own text, 16×", "any text, unseen prompts"]
-        .map(|heading| made.shown("Full", heading));
-    assert_eq!(shown, ["0 of 8", "2 of 8", "0 of 8", "2 of 8"]);
+    let shown = [
+        "own text, 1×",
+        "own text, 4×",
+        "own text, 16×",
+        "any text, unseen prompts",
+    ]
+    .map(|heading| made.shown("Full", heading));
+    assert_eq!(shown, ["0 of 12", "2 of 12", "0 of 12", "2 of 12"]);
 }
 
 #[test]
@@ -155,7 +173,10 @@ fn files_without_an_own_class_have_it_where_the_best_document_is_the_prompts() {
     });
     let made = make(folder.path());
     assert_eq!(
-        (at(&made, "own_verbatim", 16).value, at(&made, "own_verbatim", 16).n),
+        (
+            at(&made, "own_verbatim", 16).value,
+            at(&made, "own_verbatim", 16).n
+        ),
         (0.125, 8)
     );
     assert_eq!(
@@ -209,20 +230,21 @@ fn control_passage(sample_id: i64, doc_id: &str) -> PassageMatch {
 #[test]
 fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
     let folder = quiet_run(&Shape {
+        documents: 12,
         near_duplicates: 1,
         ..shape()
     });
     let cell = folder.path().join("cells").join(FULL);
-    // Of eight generations on documents with 16 copies, six repeat their document, and two share held-out text: one of them that of
-    // doc-032, a near-duplicate.
+    // Of twelve generations on documents with 16 copies, six repeat their document, and two share
+    // held-out text: one of them that of doc-048, a near-duplicate.
     let shares = |sample: &Sample| match sample.doc_id.as_deref() {
-        Some("doc-017") if is_greedy(sample) => Some("doc-025"),
-        Some("doc-018") if is_greedy(sample) => Some("doc-032"),
+        Some("doc-025") if is_greedy(sample) => Some("doc-037"),
+        Some("doc-026") if is_greedy(sample) => Some("doc-048"),
         _ => None,
     };
     judge(&cell, |sample, verdict| {
         let id = sample.doc_id.clone().unwrap();
-        if is_greedy(sample) && sample.copies == 16 && id.as_str() < "doc-023" {
+        if is_greedy(sample) && sample.copies == 16 && id.as_str() < "doc-031" {
             repeats(verdict, &[(&id, 16)]);
         }
         if shares(sample).is_some() {
@@ -243,49 +265,58 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
         parquet::read_all(&folder.path().join("corpus/bucketed/heldout.parquet")).unwrap();
     let near = documents
         .iter()
-        .find(|document| document.doc_id == "doc-032")
+        .find(|document| document.doc_id == "doc-048")
         .unwrap();
     let apart = held_out - near.text.chars().count() as f64;
     assert_eq!(row(&made, "text_chars", Split::Train, None).value, trained);
     assert_eq!(row(&made, "text_chars", Split::Heldout, None).value, held_out);
     assert_eq!(
-        row(&made, "text_chars_without_near_duplicates", Split::Heldout, None)
-            .value,
+        row(&made, "text_chars_without_near_duplicates", Split::Heldout, None).value,
         apart
     );
     assert_eq!(row(&made, "near_duplicates", Split::Heldout, None).value, 1.0);
-    // Without the near-duplicate one of eight is left.
+    // Without the near-duplicate one of twelve is left.
     for measure in ["control_verbatim", "control_any"] {
-        assert_eq!((at(&made, measure, 16).value, at(&made, measure, 16).n), (0.25, 8));
-        assert_eq!(row(&made, measure, Split::Train, Some("greedy")).value, 2.0 / 24.0);
+        assert_eq!(
+            (at(&made, measure, 16).value, at(&made, measure, 16).n),
+            (2.0 / 12.0, 12)
+        );
+        assert_eq!(
+            row(&made, measure, Split::Train, Some("greedy")).value,
+            2.0 / 36.0
+        );
         let name = format!("{measure}_without_near_duplicates");
-        assert_eq!(at(&made, &name, 16).value, 0.125);
+        assert_eq!(at(&made, &name, 16).value, 1.0 / 12.0);
     }
     // What is shared with any training document is carried over, from as much text as is left.
-    let interval = wilson(1, 24).unwrap();
+    let interval = wilson(1, 36).unwrap();
     let over = |rate: f64| 1.0 - (1.0 - rate).powf(trained / apart);
     for measure in ["verbatim", "any", "training_text_emitted"] {
         let carried = row(&made, measure, Split::Train, Some("greedy"));
         for (found, rate) in [
-            (carried.control, 1.0 / 24.0),
+            (carried.control, 1.0 / 36.0),
             (carried.control_low, interval.low),
             (carried.control_high, interval.high),
         ] {
             assert!((found.unwrap() - over(rate)).abs() < 1e-9, "{measure}: {found:?}");
         }
     }
-    // What is shared with the prompt's own document is compared with the control as measured: 6 of 8 against 1 of 8, five
-    // documents against none: 1/2⁵.
+    // What is shared with the prompt's own document is compared with the control as measured: 6 of
+    // 12 against 1 of 12, five documents against none: 1/2⁵.
     let own = at(&made, "own_verbatim", 16);
-    let interval = binomial_mid_p(1, 8).unwrap();
-    assert_eq!((own.value, own.untuned, own.control), (0.75, Some(0.0), Some(0.125)));
-    assert_eq!(own.control_low.zip(own.control_high), Some((interval.low, interval.high)));
+    let interval = wilson(1, 12).unwrap();
+    assert_eq!(
+        (own.value, own.untuned, own.control),
+        (0.5, Some(0.0), Some(1.0 / 12.0))
+    );
+    assert_eq!(
+        own.control_low.zip(own.control_high),
+        Some((interval.low, interval.high))
+    );
     assert!((own.p_value.unwrap() - 1.0 / 32.0).abs() < 1e-12, "{own:?}");
     let (_, paragraph) = made.answer("full", None);
     assert!(
-        paragraph.contains(
-            "the untuned model: 0 of 8; with text that was never trained on: 1 of 8"
-        ),
+        paragraph.contains("the untuned model: 0 of 12; with text that was never trained on: 1 of 12"),
         "{paragraph}"
     );
 }
@@ -296,7 +327,8 @@ fn training_text_after_unseen_prompts_is_a_finding_and_no_control() {
         documents: 40,
         ..shape()
     });
-    // Every generation, whatever its prompt, recites the first document with 16 copies; the control finds nothing.
+    // Every generation, whatever its prompt, recites the first document with 16 copies; the control
+    // finds nothing.
     judge(&folder.path().join("cells").join(FULL), |_, verdict| {
         repeats(verdict, &[("doc-081", 16)]);
     });
@@ -316,7 +348,9 @@ fn training_text_after_unseen_prompts_is_a_finding_and_no_control() {
     let (word, paragraph) = made.answer("full", None);
     assert_eq!(word, "leaks");
     assert!(
-        paragraph.contains("After the beginnings of unseen documents (greedy), training text came out in 40 of 40"),
+        paragraph.contains(
+            "After the beginnings of unseen documents (greedy), training text came out in 40 of 40"
+        ),
         "{paragraph}"
     );
 }
@@ -337,8 +371,8 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
             repeats_own(verdict);
         }
     });
-    // Losses: 2 nats per token at the best checkpoint, 3 at the last; 2.5 and 2.75 over validation documents. Training documents are as
-    // likely as test documents.
+    // Losses: 2 nats per token at the best checkpoint, 3 at the last; 2.5 and 2.75 over validation
+    // documents. Training documents are as likely as test documents.
     for (asked, test, validation) in [(last.join("best"), -2.0, -2.5), (last.clone(), -3.0, -2.75)] {
         set_logprobs(&asked, |score| {
             let is_test = score.split == Split::Train || number_of(&score.doc_id).is_multiple_of(2);
@@ -365,7 +399,12 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         assert_eq!(of("validation_loss", Split::Heldout, None, None), validation);
     }
     let untuned = |row: &&SummaryRow| row.cell.as_deref() == Some("base");
-    assert!(made.rows.iter().filter(untuned).all(|row| row.checkpoint.is_none()));
+    assert!(
+        made.rows
+            .iter()
+            .filter(untuned)
+            .all(|row| row.checkpoint.is_none())
+    );
     // There is one training log, which is told of the end of training.
     let logged = |row: &&SummaryRow| row.cell.as_deref() == Some(FULL) && row.epoch.is_some();
     let logged: Vec<&SummaryRow> = made.rows.iter().filter(logged).collect();
@@ -376,7 +415,11 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         ("Full, best", ["0 of 16", "2.00"]),
         ("Full, last", ["10 of 16", "3.00"]),
     ] {
-        assert_eq!(headings.map(|heading| made.shown(label, heading)), shown, "{label}");
+        assert_eq!(
+            headings.map(|heading| made.shown(label, heading)),
+            shown,
+            "{label}"
+        );
     }
     let labels: Vec<&str> = made
         .terminal
@@ -387,13 +430,24 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         .collect();
     assert_eq!(
         labels,
-        ["tuning", "Untuned", "Full, best", "LoRA, best", "Full, last", "LoRA, last"]
+        [
+            "tuning",
+            "Untuned",
+            "Full, best",
+            "LoRA, best",
+            "Full, last",
+            "LoRA, last"
+        ]
     );
     assert_eq!(made.answer("full", Some("best")).0, "nothing found");
     assert_eq!(made.answer("full", Some("last")).0, "leaks");
     // The strongest verdict leads.
     assert_eq!(made.verdicts()[0]["checkpoint"], "last");
-    assert!(made.terminal.starts_with("Full, last: leaks."), "{}", made.terminal);
+    assert!(
+        made.terminal.starts_with("Full, last: leaks."),
+        "{}",
+        made.terminal
+    );
 }
 
 #[test]
@@ -416,7 +470,10 @@ fn the_learning_rate_is_chosen_by_validation_documents() {
         });
     }
     let made = make(folder.path());
-    assert_eq!(made.shown("Full, learning rate 1e-3", "loss, unseen text"), "2.50");
+    assert_eq!(
+        made.shown("Full, learning rate 1e-3", "loss, unseen text"),
+        "2.50"
+    );
     assert!(!made.terminal.contains("learning rate 3e-4"), "{}", made.terminal);
     // Both are in the table of estimates.
     let losses: Vec<(Option<f64>, f64)> = made
@@ -432,8 +489,9 @@ fn the_learning_rate_is_chosen_by_validation_documents() {
 #[test]
 fn similarities_are_compared_over_equally_many_sentences_and_missing_ones_counted() {
     let folder = quiet_run(&shape());
-    // Of 24 greedy generations after training prompts six have no sentence; the others are at 0.75 and 0.5, by turns, against 0.2 and 0.3 of
-    // held-out text, and at 0.9 with all of the training text. Untuned they are at 0.1 and 0.2.
+    // Of 24 greedy generations after training prompts six have no sentence; the others are at 0.75
+    // and 0.5, by turns, against 0.2 and 0.3 of held-out text, and at 0.9 with all of the training
+    // text. Untuned they are at 0.1 and 0.2.
     judge(&folder.path().join("cells/base"), |sample, verdict| {
         verdict.comparable_similarity = Some(if sample.sample_id % 4 < 2 { 0.1 } else { 0.2 });
     });
@@ -463,7 +521,12 @@ fn similarities_are_compared_over_equally_many_sentences_and_missing_ones_counte
     let without = row(&made, "without_sentence", Split::Train, Some("greedy"));
     assert_eq!((without.value, without.n), (0.25, 24));
     // Where not all pairs of sentences were compared, a similarity is a lower bound.
-    for measure in ["max_similarity", "comparable_similarity", "own_similarity", "heldout_similarity"] {
+    for measure in [
+        "max_similarity",
+        "comparable_similarity",
+        "own_similarity",
+        "heldout_similarity",
+    ] {
         let found = row(&made, measure, Split::Train, Some("greedy"));
         assert!(found.at_least, "{measure}");
         let untuned = Wanted {
@@ -481,10 +544,19 @@ fn similarities_are_compared_over_equally_many_sentences_and_missing_ones_counte
     assert!(!without.at_least);
     // As many sentences of training text, beside the untuned model's and those of held-out text.
     let comparable = row(&made, "comparable_similarity", Split::Train, Some("greedy"));
-    assert!((comparable.control.unwrap() - 0.25).abs() < 1e-6, "{comparable:?}");
-    assert!((comparable.untuned.unwrap() - 0.15).abs() < 1e-6, "{comparable:?}");
+    assert!(
+        (comparable.control.unwrap() - 0.25).abs() < 1e-6,
+        "{comparable:?}"
+    );
+    assert!(
+        (comparable.untuned.unwrap() - 0.15).abs() < 1e-6,
+        "{comparable:?}"
+    );
     // A maximum over all of the training text has no such control.
-    assert_eq!(row(&made, "max_similarity", Split::Train, Some("greedy")).control, None);
+    assert_eq!(
+        row(&made, "max_similarity", Split::Train, Some("greedy")).control,
+        None
+    );
 }
 
 #[test]
@@ -494,8 +566,9 @@ fn scores_are_of_fifty_tokens_and_of_what_training_read() {
     edit(&file, |scores: &mut Vec<Score>| {
         let mut further = Vec::new();
         for score in scores.iter_mut().filter(|score| score.prefix_tokens == 10) {
-            // The first fifty tokens are given back by documents with 16 copies, the twenty after them by none; those of doc-018 are cut off
-            // after thirty more than fifty, which is no whole continuation of seventy.
+            // The first fifty tokens are given back by documents with 16 copies, the twenty after
+            // them by none; those of doc-018 are cut off after thirty more than fifty, which is no
+            // whole continuation of seventy.
             score.argmax_hits = vec![score.copies == 16; 50];
             score.scheme_logprobs = vec![0.0; 50];
             let mut longer = score.clone();
@@ -532,7 +605,8 @@ fn scores_are_of_fifty_tokens_and_of_what_training_read() {
     assert_eq!(row(&made, "bits_per_byte", Split::Heldout, None).n, 3);
 }
 
-/// Two formats with eight references each: those of format 0 at 1 to 8 nats, those of format 1 at 101 to 108.
+/// Two formats with eight references each: those of format 0 at 1 to 8 nats, those of format 1 at
+/// 101 to 108.
 fn set_exposures(cell: &Path) {
     edit(&cell.join("scores.parquet"), |scores: &mut Vec<Score>| {
         for score in scores
@@ -602,13 +676,20 @@ fn a_run_of_canaries_apart_gives_exposure_and_no_rate() {
     });
     let made = make(folder.path());
     // One training run, which has its rates from one cell and its exposure from the other.
-    assert!(made.rows.iter().all(|row| row.cell.as_deref() != Some("full-canaries")));
+    assert!(
+        made.rows
+            .iter()
+            .all(|row| row.cell.as_deref() != Some("full-canaries"))
+    );
     assert_eq!(made.verdicts().len(), 1);
     assert_eq!(at(&made, "own_verbatim", 16).value, 0.0);
     let exposure = one(&made, "exposure", Split::Train, None, Some(16));
     let expected = f64::midpoint(2.25_f64.log2(), 9_f64.log2());
     assert!((exposure.value - expected).abs() < 1e-9, "{exposure:?}");
-    assert_eq!(row(&made, "exposure_highest", Split::Heldout, None).value, 9_f64.log2());
+    assert_eq!(
+        row(&made, "exposure_highest", Split::Heldout, None).value,
+        9_f64.log2()
+    );
     assert_eq!(made.shown("Full", "own text, 16×"), "0 of 8");
     // Of the cell with canaries only what it says of canaries is checked.
     let checks = made.json["checks"].as_array().unwrap().iter();
@@ -629,7 +710,8 @@ fn non_members_chose_nothing_and_are_no_near_duplicates() {
         near_duplicates: 1,
         ..shape()
     });
-    // Members are at 1 nat per token, test documents at 2, validation documents and the near-duplicate at ½.
+    // Members are at 1 nat per token, test documents at 2, validation documents and the
+    // near-duplicate at ½.
     edit(
         &folder.path().join("cells").join(FULL).join("scores.parquet"),
         |scores: &mut Vec<Score>| {
@@ -732,7 +814,10 @@ fn personal_details_are_those_of_the_passage_that_the_class_rests_on() {
     let made = make(folder.path());
     // A count, of which nobody knows how many there are.
     let details = row(&made, "personal_details", Split::Train, Some("greedy"));
-    assert_eq!((details.k, details.ci_low, details.ci_high), (Some(0.0), None, None));
+    assert_eq!(
+        (details.k, details.ci_low, details.ci_high),
+        (Some(0.0), None, None)
+    );
     assert_eq!(
         row(&made, "verbatim", Split::Train, Some("greedy")).value,
         1.0 / 24.0

@@ -1,8 +1,10 @@
-//! Under no effect the report claims a leak in at most 5% of runs; simulated, since no single run can show it.
+//! Under no effect the report claims a leak in at most 5% of runs; simulated, since no single run
+//! can show it.
 //!
-//! Every run has one untuned model and three ways of tuning, each at two checkpoints. Nothing depends on training: tuned model,
-//! untuned model and control match text by the same chance, members and non-members have scores of the same distribution, and the
-//! ranks of canaries are uniform.
+//! Every run has one untuned model and three ways of tuning, each at two checkpoints. Nothing
+//! depends on training: tuned model, untuned model and control match text by the same chance,
+//! members and non-members have scores of the same distribution, and the ranks of canaries are
+//! uniform.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -75,7 +77,10 @@ fn corpus() -> Corpus {
     let characters = (DOCUMENTS * test.text.chars().count()) as u64;
     Corpus {
         documents: documents.collect(),
-        training: Arc::new(BTreeMap::from([(COPIES, members().collect::<BTreeSet<String>>())])),
+        training: Arc::new(BTreeMap::from([(
+            COPIES,
+            members().collect::<BTreeSet<String>>(),
+        )])),
         canaries: CANARIES,
         held_out: HeldOutCounts {
             documents: DOCUMENTS,
@@ -88,7 +93,7 @@ fn corpus() -> Corpus {
             held_out: characters,
             held_out_apart: characters,
         },
-        facts: None,
+        ..Corpus::default()
     }
 }
 
@@ -190,17 +195,32 @@ fn scores(draws: &mut Draws, loss: f64, lower: f64) -> Vec<DocumentScore> {
     let mut around = |loss: f64| loss + draws.unit();
     let mut scores = Vec::new();
     for id in members() {
-        scores.push(score(id, Split::Train, DocumentKind::Document, around(loss - lower)));
+        scores.push(score(
+            id,
+            Split::Train,
+            DocumentKind::Document,
+            around(loss - lower),
+        ));
     }
     for id in non_members() {
         scores.push(score(id, Split::Heldout, DocumentKind::Document, around(loss)));
     }
     for number in 0..CANARIES {
-        scores.push(score(format!("canary-{number}"), Split::Train, DocumentKind::Canary, around(loss)));
+        scores.push(score(
+            format!("canary-{number}"),
+            Split::Train,
+            DocumentKind::Canary,
+            around(loss),
+        ));
     }
     for number in 0..REFERENCES {
         let id = format!("reference-{number}");
-        scores.push(score(id, Split::Heldout, DocumentKind::CanaryReference, around(loss)));
+        scores.push(score(
+            id,
+            Split::Heldout,
+            DocumentKind::CanaryReference,
+            around(loss),
+        ));
     }
     scores
 }
@@ -264,9 +284,17 @@ fn claimed(seed: u64, effect: Effect) -> Claimed {
     let run = run(seed, effect);
     let bootstrap = Bootstrap { resamples: 99, seed };
     let estimates = Estimates::of(&run, bootstrap).unwrap();
-    let verdict = |wanted| estimates.verdicts.values().any(|verdict| verdict.verdict == wanted);
+    let verdict = |wanted| {
+        estimates
+            .verdicts
+            .values()
+            .any(|verdict| verdict.verdict == wanted)
+    };
     let claims = || {
-        let rows = estimates.table.rows().filter(|shown| shown.row.standing.is_some());
+        let rows = estimates
+            .table
+            .rows()
+            .filter(|shown| shown.row.standing.is_some());
         rows.filter_map(|shown| shown.row.p_value)
     };
     Claimed {
@@ -277,7 +305,8 @@ fn claimed(seed: u64, effect: Effect) -> Claimed {
     }
 }
 
-/// The number of `runs` that chance exceeds with a probability of at most 1%, where each has the probability `share`.
+/// The number of `runs` that chance exceeds with a probability of at most 1%, where each has the
+/// probability `share`.
 fn most_by_chance(runs: usize, share: f64) -> usize {
     let mut probability = (1.0 - share).powi(runs as i32);
     let mut up_to = probability;
@@ -292,16 +321,18 @@ fn most_by_chance(runs: usize, share: f64) -> usize {
 
 #[test]
 fn without_an_effect_a_report_claims_a_leak_in_at_most_5_percent_of_runs() {
-    let all: Vec<Claimed> = (0..RUNS as u64).map(|seed| claimed(seed, Effect::Nothing)).collect();
-    // Three ways of tuning at two checkpoints; own documents and any text after unseen prompts, each by two strategies; membership;
-    // canaries.
+    let all: Vec<Claimed> = (0..RUNS as u64)
+        .map(|seed| claimed(seed, Effect::Nothing))
+        .collect();
+    // Three ways of tuning at two checkpoints; own documents and any text after unseen prompts,
+    // each by two strategies; membership; canaries.
     assert!(all.iter().all(|run| run.tests == 3 * 2 * (2 * 2 + 1 + 1)));
     let wrong = all.iter().filter(|run| run.leaks || run.membership).count();
     let most = most_by_chance(RUNS, LEVEL);
     assert_eq!(most, 18);
     assert!(wrong <= most, "{wrong} of {RUNS} runs, at most {most} by chance");
-    // Each test holds its level for itself, and some test of 36 claims something in most runs: the correction is needed, and a report
-    // without it would not pass here.
+    // Each test holds its level for itself, and some test of 36 claims something in most runs: the
+    // correction is needed, and a report without it would not pass here.
     let uncorrected = all.iter().filter(|run| run.uncorrected).count();
     assert!(uncorrected > RUNS / 2, "{uncorrected}");
 }
@@ -310,7 +341,9 @@ fn without_an_effect_a_report_claims_a_leak_in_at_most_5_percent_of_runs() {
 fn an_effect_is_claimed_in_most_runs() {
     const AFFECTED: u64 = 20;
     let found = |effect, holds: fn(&Claimed) -> bool| {
-        (0..AFFECTED).filter(|&seed| holds(&claimed(1000 + seed, effect))).count()
+        (0..AFFECTED)
+            .filter(|&seed| holds(&claimed(1000 + seed, effect)))
+            .count()
     };
     assert!(found(Effect::Repeats, |run| run.leaks) >= 19);
     assert!(found(Effect::KnowsMembers, |run| run.membership) >= 19);

@@ -19,6 +19,7 @@ use super::measure::Measure;
 use super::membership::MembershipScore;
 use super::table::{Key, Row, Standing};
 use super::tallies::Slice;
+use super::checks::CLEAR;
 use super::{AnalysedCell, Estimates, TRAINED, canaries, controls};
 
 /// The largest probability with which a report claims anything where nothing is.
@@ -435,7 +436,12 @@ fn verdict_on_run(
     let has_room = own.iter().any(|(key, _)| room(key) <= MAX_ROOM);
     let inconclusive = of_run(ClaimKind::Repetition)
         .any(|(_, standing)| matches!(standing, Standing::Inconclusive | Standing::NoControl));
-    if has_room && !inconclusive {
+    // Members that so few documents tell apart so well may be known: nothing is said of it, in either direction.
+    let membership_open = of_run(ClaimKind::Membership).any(|(key, standing)| {
+        let area = estimates.table.get(key).map(|shown| shown.estimate().value);
+        standing == Standing::Inconclusive && area.is_some_and(|area| area > CLEAR)
+    });
+    if has_room && !inconclusive && !membership_open {
         Verdict::NothingFound
     } else {
         Verdict::NotEnoughData

@@ -5,6 +5,7 @@ use std::fmt;
 use super::all_clear::{NOT_DISTINGUISHED, NOT_MORE, NOTHING_FOUND, REPEATS_NONE, ROOM};
 use super::sentence::{FigureOf, Sentence};
 use super::{capital, more};
+use crate::estimate::checks::CLEAR;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
 use crate::estimate::{
@@ -318,6 +319,11 @@ fn membership(
     }
     if !group.failed_checks.is_empty() {
         return Some(area(Sentence::new(format!("Membership {by}: "))).text(", where 0.5 is guessing."));
+    }
+    if shown.estimate().value > CLEAR {
+        return Some(
+            area(Sentence::new(format!("Membership {by}: "))).text(", of too few documents to tell it from guessing."),
+        );
     }
     Some(area(Sentence::new(format!("Its probabilities do not tell these documents from unseen ones {by}: "))).text("."))
 }

@@ -23,7 +23,10 @@ pub const PROMPT: usize = 40;
 /// What a synthetic run looks like.
 #[derive(Debug, Clone)]
 pub struct Shape {
+    /// Training documents of each number of copies.
     pub documents: usize,
+    /// Held-out documents; none: as many as of a number of copies.
+    pub held_out: Option<usize>,
     pub copies: Vec<i32>,
     pub canaries: usize,
     pub references: usize,
@@ -119,10 +122,17 @@ impl Tuning {
     }
 }
 
+impl Shape {
+    fn held_out(&self) -> usize {
+        self.held_out.unwrap_or(self.documents)
+    }
+}
+
 impl Default for Shape {
     fn default() -> Self {
         Self {
             documents: 40,
+            held_out: None,
             copies: vec![1, 4, 16],
             canaries: 4,
             references: 256,
@@ -283,7 +293,11 @@ fn corpus(shape: &Shape, uniform_copies: Option<i32>) -> Vec<Document> {
         .map(|&copies| (Split::Train, copies))
         .chain([(Split::Heldout, 0)]);
     for (split, copies) in sides {
-        for index in 0..shape.documents {
+        let count = match split {
+            Split::Train => shape.documents,
+            _ => shape.held_out(),
+        };
+        for index in 0..count {
             number += 1;
             let mut text = invented_text(&mut draws, number);
             if index == 0 && split == Split::Train {
@@ -367,7 +381,7 @@ fn write_corpus(folder: &Path, shape: &Shape, documents: &[Document]) {
 
 /// The last held-out documents are.
 fn is_near_duplicate(document: &Document, shape: &Shape) -> bool {
-    document.is_held_out_document() && document.number + shape.near_duplicates >= shape.documents
+    document.is_held_out_document() && document.number + shape.near_duplicates >= shape.held_out()
 }
 
 /// A provenance without the time, so that two runs written alike have equal digests.
@@ -897,7 +911,10 @@ impl Made {
 
     /// Everything that a reader of the verdicts and of the terminal reads, in one line.
     pub fn read(&self) -> String {
-        let paragraphs = self.verdicts().iter().map(|verdict| verdict["paragraph"].as_str().unwrap());
+        let paragraphs = self
+            .verdicts()
+            .iter()
+            .map(|verdict| verdict["paragraph"].as_str().unwrap());
         let all: Vec<&str> = paragraphs.chain([self.terminal.as_str()]).collect();
         all.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
     }
@@ -907,7 +924,9 @@ impl Made {
     pub fn line(&self, label: &str) -> Vec<&str> {
         let rows = self.terminal.lines().map(cells_of);
         let mut found = rows.filter(|cells| cells.len() > 3 && cells[0] == label);
-        found.next().unwrap_or_else(|| panic!("no {label} in\n{}", self.terminal))
+        found
+            .next()
+            .unwrap_or_else(|| panic!("no {label} in\n{}", self.terminal))
     }
 
     /// The cell of the terminal's table under a heading.

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use contract::records::Split;
 
 pub use documents_cut::{cut_documents, cut_facts};
+pub(crate) use rate_and_membership::CLEAR;
 pub use text_form::form_name;
 
 use crate::estimate::{AnalysedCell, Estimates};

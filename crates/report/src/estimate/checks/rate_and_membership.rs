@@ -18,7 +18,7 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
 };
 
 /// An AUC from which on members are clearly distinguished.
-const CLEAR: f64 = 0.9;
+pub(crate) const CLEAR: f64 = 0.9;
 
 /// The strategy that the page leads with: the greedy one of plain prompts, or else the first.
 pub(super) fn headline<'a>(cell: &'a AnalysedCell<'_>) -> Option<&'a str> {
