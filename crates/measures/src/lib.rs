@@ -17,7 +17,7 @@
 //! - [`interval`]: how sure a figure is, and how many samples would make it surer.
 //! - [`mod@test`]: how improbable a difference is if there is none.
 //! - [`control`]: what the same generations share with text that was never trained on.
-//! - [`trend`] and [`tradeoff`]: memorization against copies or parameters, and at equal utility.
+//! - [`tradeoff`]: memorization at equal utility, along the path of training.
 //!
 //! Three types recur. An [`Interval`] is what stands beside a figure: the ends of its 95% confidence
 //! interval. A [`Tally`] is what one document contributes to a rate: a part and the whole it is part of. A
@@ -47,7 +47,6 @@
 
 pub use error::{MeasureError, Result};
 pub use interval::{Interval, Tally};
-pub use trend::Trend;
 
 pub mod control;
 pub mod discoverable;
@@ -61,7 +60,6 @@ pub mod propensity;
 pub mod similarity;
 pub mod test;
 pub mod tradeoff;
-pub mod trend;
 pub mod utility;
 
 mod distribution;

@@ -5,7 +5,7 @@
 
 pub use roc::{
     MIN_PER_SIDE_AUC, MIN_PER_SIDE_AUC_DIFFERENCE, auc, auc_difference, auc_interval, conservative_threshold,
-    tpr_at, tpr_at_fpr, tpr_interval,
+    tpr_at, tpr_at_fpr,
 };
 pub use scores::{
     MIN_K_SHARE, loss, lower_case_ratio, min_k, min_k_plus_plus, reference_difference, zlib_ratio,

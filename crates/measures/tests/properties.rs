@@ -13,7 +13,6 @@ use measures::overlap::{
     longest_common_substring, rouge_l,
 };
 use measures::similarity::largest_cosine;
-use measures::trend::{Observation, linear_trend};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -351,15 +350,5 @@ proptest! {
         prop_assume!(tallies.iter().any(|tally| tally.whole > 0.0));
         let interval = bootstrap_rate(&tallies, 100, seed).unwrap();
         prop_assert!(0.0 <= interval.low && interval.low <= interval.high && interval.high <= 1.0);
-    }
-
-    #[test]
-    fn a_line_is_found_again(slope in -3.0_f64..3.0, intercept in -3.0_f64..3.0, xs in vec(0_u8..8, 3..20)) {
-        prop_assume!(xs.iter().any(|x| *x != xs[0]));
-        let line = |x: u8| Observation { x: x.into(), y: intercept + slope * f64::from(x) };
-        let documents: Vec<[Observation; 1]> = xs.iter().map(|&x| [line(x)]).collect();
-        let trend = linear_trend(&documents, 100, 0).unwrap();
-        prop_assert!((trend.slope - slope).abs() < 1e-9 && (trend.intercept - intercept).abs() < 1e-9);
-        prop_assert!(trend.slope_interval.width() < 1e-9);
     }
 }

@@ -36,7 +36,9 @@ pub fn counted(estimate: &Estimate) -> String {
     let text = match (count, ends) {
         (Some(count), Some(ends)) => format!("{count} ({share}, {ends})"),
         (Some(count), None) => format!("{count} ({share})"),
-        (None, Some(ends)) if estimate.n_of == UnitOf::Runs => format!("{share} ({ends}, {} runs)", estimate.n),
+        (None, Some(ends)) if estimate.n_of == UnitOf::Runs => {
+            format!("{share} ({ends}, {} runs)", estimate.n)
+        }
         (None, Some(ends)) => format!("{share} ({ends})"),
         (None, None) if estimate.n_of == UnitOf::Runs => format!("{share} ({} runs)", estimate.n),
         (None, None) => share,
@@ -62,7 +64,11 @@ pub fn count_of(estimate: &Estimate) -> String {
 
 /// A figure's text, with "≥" before it where it is a lower bound.
 pub fn bounded(estimate: &Estimate, text: String) -> String {
-    if estimate.at_least { format!("≥ {text}") } else { text }
+    if estimate.at_least {
+        format!("≥ {text}")
+    } else {
+        text
+    }
 }
 
 /// A rate with its interval: "41% (33–50%)".

@@ -69,7 +69,10 @@ pub fn write(name: &str, estimates: &Estimates<'_>, rows: &[SummaryRow]) -> serd
     let mut verdicts = Vec::new();
     for experiment in &estimates.experiments {
         for model in answer(estimates, experiment).models {
-            let (Some(verdict), group) = (estimates.verdicts.get(&model.group), &estimates.groups[model.group]) else {
+            let (Some(verdict), group) = (
+                estimates.verdicts.get(&model.group),
+                &estimates.groups[model.group],
+            ) else {
                 continue;
             };
             let keys = [&verdict.key, &verdict.own].into_iter().chain(&verdict.leaking);

@@ -78,7 +78,10 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     let edition = |is_redacted| page::write(&heading, &estimates, &provenance, is_redacted);
     files::write_whole(&page, edition(false).as_bytes())?;
     if page::shows_texts(&estimates) {
-        files::write_whole(&arguments.out.join("report-redacted.html"), edition(true).as_bytes())?;
+        files::write_whole(
+            &arguments.out.join("report-redacted.html"),
+            edition(true).as_bytes(),
+        )?;
     }
     // The summary comes last: where it stands with this provenance, the page is of the same making.
     parquet::write_all(&summary_file, &provenance, &rows)?;

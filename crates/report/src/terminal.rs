@@ -48,21 +48,24 @@ fn wrapped(paragraph: &str) -> String {
 
 fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
     let mut headings = vec!["tuning".to_owned(), "verdict".to_owned()];
-    headings.extend(experiment.copies.iter().map(|copies| format!("own text, {copies}×")));
     headings.extend(
-        [
-            "any text, unseen prompts",
-            "membership AUC",
-            "loss, unseen text",
-        ]
-        .map(str::to_owned),
+        experiment
+            .copies
+            .iter()
+            .map(|copies| format!("own text, {copies}×")),
     );
+    headings.extend(["any text, unseen prompts", "membership AUC", "loss, unseen text"].map(str::to_owned));
     let mut rows = vec![headings];
     for group in experiment.shown() {
         rows.push(row(estimates, experiment, group));
     }
     let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let lines: Vec<String> = rows
         .iter()
@@ -75,10 +78,12 @@ fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
             cells.join("  ").trim_end().to_owned()
         })
         .collect();
-    let score = estimates.membership_score(experiment).map_or(String::new(), |score| {
-        let copies = experiment.most_copies().unwrap_or(1);
-        format!("; membership: by {}, documents with {copies}×", score.title())
-    });
+    let score = estimates
+        .membership_score(experiment)
+        .map_or(String::new(), |score| {
+            let copies = experiment.most_copies().unwrap_or(1);
+            format!("; membership: by {}, documents with {copies}×", score.title())
+        });
     let legend = wrapped(&format!(
         "own text: documents whose beginning was the prompt ({}), continued word for word; × copies in the training text{score}",
         experiment.strategy
@@ -110,10 +115,13 @@ fn row(estimates: &Estimates<'_>, experiment: &Experiment, group: usize) -> Vec<
     }
     let emitted = estimates.find(group, Measure::TrainingTextEmitted, experiment.unseen(), None);
     cells.push(show(emitted, short));
-    let auc = estimates.membership_score(experiment)
+    let auc = estimates
+        .membership_score(experiment)
         .and_then(|score| estimates.find(group, score.auc(), TRAINED, experiment.most_copies()));
     cells.push(show(auc, |estimate| number(estimate.value, 2)));
-    cells.push(show(estimates.held_out_loss(group), |estimate| number(estimate.value, 2)));
+    cells.push(show(estimates.held_out_loss(group), |estimate| {
+        number(estimate.value, 2)
+    }));
     cells
 }
 
@@ -151,9 +159,15 @@ pub fn text_before(rows: &[SummaryRow]) -> String {
         .iter()
         .filter(|row| row.measure == VERDICT)
         .map(|row| {
-            let checkpoint = row.checkpoint.as_ref().map_or(String::new(), |point| format!(", {point}"));
+            let checkpoint = row
+                .checkpoint
+                .as_ref()
+                .map_or(String::new(), |point| format!(", {point}"));
             let word = row.verdict.as_deref().unwrap_or("–");
-            format!("{}, {} copies, {}{checkpoint}: {word}", row.model, row.layout, row.method)
+            format!(
+                "{}, {} copies, {}{checkpoint}: {word}",
+                row.model, row.layout, row.method
+            )
         })
         .collect();
     let mut failed: Vec<String> = rows

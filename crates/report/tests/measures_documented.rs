@@ -20,11 +20,15 @@ fn documented() -> BTreeSet<String> {
 
 /// A name with its numbers as MEASURES.md writes them.
 fn pattern(measure: &str) -> String {
-    let number = |part: &str| !part.is_empty() && part.chars().all(|digit| digit.is_ascii_digit() || digit == '.');
+    let number =
+        |part: &str| !part.is_empty() && part.chars().all(|digit| digit.is_ascii_digit() || digit == '.');
     let mut parts: Vec<String> = measure.split('_').map(str::to_owned).collect();
     for index in 0..parts.len() {
         let part = parts[index].clone();
-        let before = index.checked_sub(1).map(|before| parts[before].clone()).unwrap_or_default();
+        let before = index
+            .checked_sub(1)
+            .map(|before| parts[before].clone())
+            .unwrap_or_default();
         let after = parts.get(index + 1).cloned().unwrap_or_default();
         let named = if let Some(share) = part.strip_prefix("best") {
             number(share).then(|| "bestN".to_owned())
@@ -72,8 +76,15 @@ fn every_measure_of_the_summary_is_documented() {
     };
     let estimates = Estimates::of(&run, bootstrap).unwrap();
     let documented = documented();
-    let measures: BTreeSet<String> = estimates.table.rows().map(|shown| shown.row.key.measure.clone()).collect();
+    let measures: BTreeSet<String> = estimates
+        .table
+        .rows()
+        .map(|shown| shown.row.key.measure.clone())
+        .collect();
     assert!(measures.len() > 60, "{}", measures.len());
-    let missing: Vec<&String> = measures.iter().filter(|name| !documented.contains(&pattern(name))).collect();
+    let missing: Vec<&String> = measures
+        .iter()
+        .filter(|name| !documented.contains(&pattern(name)))
+        .collect();
     assert_eq!(missing, Vec::<&String>::new());
 }

@@ -1,6 +1,6 @@
 use crate::distribution::{normal_upper_tail, student_t_97_5, student_t_upper_tail};
 use crate::error::{Result, require, require_count, require_same_length, require_scores, require_share};
-use crate::interval::{CONFIDENCE_95, Interval, mover_difference, percentile_interval, wilson_of_share};
+use crate::interval::{CONFIDENCE_95, Interval, mover_difference, wilson_of_share};
 
 /// The area under the ROC curve of a score where lower = member.
 ///
@@ -278,37 +278,6 @@ pub fn tpr_at_fpr(members: &[f64], non_members: &[f64], false_positive_rate: f64
     Ok(found as f64 / members.len() as f64)
 }
 
-/// The 95% bootstrap interval of [`tpr_at_fpr`]: members and non-members are drawn anew together, so that the threshold, which
-/// rests on the few non-members at the edge, is as uncertain as it is.
-///
-/// Where nothing varies (a rate of 0 or 1) the interval is Wilson's for the number of members.
-///
-/// # Errors
-/// As [`tpr_at_fpr`]; also with fewer than [`crate::interval::MIN_RESAMPLES`] resamples.
-pub fn tpr_interval(
-    members: &[f64],
-    non_members: &[f64],
-    false_positive_rate: f64,
-    resamples: usize,
-    seed: u64,
-) -> Result<Interval> {
-    let rate = tpr_at_fpr(members, non_members, false_positive_rate)?;
-    let interval = percentile_interval(members.len() + non_members.len(), resamples, seed, |drawn| {
-        let (mut found, mut others) = (Vec::new(), Vec::new());
-        for &index in drawn {
-            match members.get(index) {
-                Some(&score) => found.push(score),
-                None => others.push(non_members[index - members.len()]),
-            }
-        }
-        tpr_at_fpr(&found, &others, false_positive_rate).ok()
-    })?;
-    if interval.width() > 0.0 {
-        return Ok(interval);
-    }
-    Ok(wilson_of_share(rate, members.len() as f64))
-}
-
 /// The rank of each score among those of the other side, as a share, as DeLong's estimator needs it.
 struct Placements {
     /// Per member, the share of non-members above it.
@@ -528,21 +497,6 @@ mod tests {
         assert_eq!(tpr_at(&[0.0, 1.0, 2.0, f64::NEG_INFINITY], 1.0), Ok((2, 4)));
         assert!(tpr_at(&[], 1.0).is_err());
         assert!(tpr_at(&[1.0], f64::NAN).is_err());
-    }
-
-    #[test]
-    fn a_true_positive_rate_is_as_uncertain_as_its_threshold() {
-        // Forty members at 0 to 39 and forty others at 10 to 49: one in ten of the others lie under 14, so 14 of 40 are found.
-        let members: Vec<f64> = (0..40).map(f64::from).collect();
-        let others: Vec<f64> = (10..50).map(f64::from).collect();
-        assert_eq!(tpr_at_fpr(&members, &others, 0.1), Ok(0.35));
-        let interval = tpr_interval(&members, &others, 0.1, 1000, 0).unwrap();
-        assert!(interval.contains(0.35) && interval.width() > 0.2, "{interval:?}");
-        // Were the threshold known, Wilson's interval would be narrower.
-        assert!(interval.width() > wilson_of_share(0.35, 40.0).width());
-        // All found, and no draw says otherwise: 4 of 4 begins at 4 / (4 + 1.96²) = .5101.
-        let certain = tpr_interval(&[1.0, 1.0, 1.0, 1.0], &[2.0, 2.0], 0.5, 1000, 0).unwrap();
-        assert!((certain.low - 0.510_1).abs() < 1e-4, "{certain:?}");
     }
 
     #[test]

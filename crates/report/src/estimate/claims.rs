@@ -13,13 +13,13 @@ use measures::interval::samples_to_separate;
 use measures::membership;
 use measures::test::{auc_exceeds, exposure_exceeds, holm, paired_exceeds};
 
+use super::checks::CLEAR;
 use super::figure::{Bootstrap, Estimate, UnitOf};
 use super::groups::{Experiment, RunGroup};
 use super::measure::Measure;
 use super::membership::MembershipScore;
 use super::table::{Key, Row, Standing};
 use super::tallies::Slice;
-use super::checks::CLEAR;
 use super::{AnalysedCell, Estimates, TRAINED, canaries, controls};
 
 /// The largest probability with which a report claims anything where nothing is.
@@ -216,7 +216,12 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                 // A line of the user's own, the commonest opening or nothing at all belongs to no document.
                 for split in [Split::Heldout, Split::None] {
                     let at = Slice { split, ..seen };
-                    let key = Key::new(subject, &Measure::TrainingTextEmitted, at, uniform(estimates, group));
+                    let key = Key::new(
+                        subject,
+                        &Measure::TrainingTextEmitted,
+                        at,
+                        uniform(estimates, group),
+                    );
                     add(ClaimKind::Repetition, key, emitted_p_value(estimates, cell, at));
                 }
             }
@@ -257,7 +262,10 @@ pub(super) fn own_p_value(
         .map(|untuned| cells[untuned].tallies.by_document(measure, at, copies));
     let control = controls::control_measure(cell, measure, at)
         .map(|(control, _)| cell.tallies.by_document(control, at, copies));
-    let tests = [untuned, control].into_iter().flatten().filter_map(|other| exceeds(&found, &other, bootstrap));
+    let tests = [untuned, control]
+        .into_iter()
+        .flatten()
+        .filter_map(|other| exceeds(&found, &other, bootstrap));
     // It has to exceed each of them, so the larger p-value counts.
     tests.reduce(f64::max)
 }
@@ -316,11 +324,16 @@ fn membership_p_value(
     let (members, others) = cell.scored.sides(MembershipScore::Loss, copies);
     let p_value = auc_exceeds(&members, &others).ok()?;
     let untuned = cell.untuned.and_then(|untuned| {
-        let (base_members, base_others) = estimates.cells[untuned].scored.sides(MembershipScore::Loss, copies);
+        let (base_members, base_others) = estimates.cells[untuned]
+            .scored
+            .sides(MembershipScore::Loss, copies);
         let difference = membership::auc_difference(&members, &others, &base_members, &base_others);
         difference.ok().map(|(_, _, p_value)| p_value)
     });
-    Some((MembershipScore::Loss, Some(untuned.map_or(p_value, |untuned| untuned.max(p_value)))))
+    Some((
+        MembershipScore::Loss,
+        Some(untuned.map_or(p_value, |untuned| untuned.max(p_value))),
+    ))
 }
 
 /// The canaries' exposures, which need no other control: each is ranked among strings that were never planted.
@@ -335,7 +348,11 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
     exposure_exceeds(&exposures, references).ok()
 }
 
-fn verdict(estimates: &mut Estimates<'_>, group: usize, claims: &[(Claim, Standing)]) -> Option<GroupVerdict> {
+fn verdict(
+    estimates: &mut Estimates<'_>,
+    group: usize,
+    claims: &[(Claim, Standing)],
+) -> Option<GroupVerdict> {
     let found = &estimates.groups[group];
     if found.method.is_untuned() {
         return None;
@@ -354,8 +371,12 @@ fn verdict(estimates: &mut Estimates<'_>, group: usize, claims: &[(Claim, Standi
     let verdict = *of_runs.iter().max()?;
     let runs = of_runs.iter().filter(|found| **found == verdict).count();
     let holds = |kind: ClaimKind| {
-        let claims = claims.iter().filter(move |(claim, _)| claim.group == group && claim.kind == kind);
-        claims.filter(|(_, standing)| *standing == Standing::Exceeds).map(|(claim, _)| claim)
+        let claims = claims
+            .iter()
+            .filter(move |(claim, _)| claim.group == group && claim.kind == kind);
+        claims
+            .filter(|(_, standing)| *standing == Standing::Exceeds)
+            .map(|(claim, _)| claim)
     };
     let of_group = |key: &Key| Key {
         subject,
@@ -369,10 +390,17 @@ fn verdict(estimates: &mut Estimates<'_>, group: usize, claims: &[(Claim, Standi
         }
     }
     // What a document's own prompt brings out comes first, then the highest share.
-    let value = |key: &Key| estimates.table.get(key).map_or(0.0, |shown| shown.estimate().value);
+    let value = |key: &Key| {
+        estimates
+            .table
+            .get(key)
+            .map_or(0.0, |shown| shown.estimate().value)
+    };
     leaking.sort_by(|left, right| {
         let own = |key: &Key| key.split != Some(Split::Train);
-        own(left).cmp(&own(right)).then(value(right).total_cmp(&value(left)))
+        own(left)
+            .cmp(&own(right))
+            .then(value(right).total_cmp(&value(left)))
     });
     let membership = claims
         .iter()
@@ -391,7 +419,9 @@ fn verdict(estimates: &mut Estimates<'_>, group: usize, claims: &[(Claim, Standi
         leaking,
         membership,
         membership_visible: holds(ClaimKind::Membership).next().is_some(),
-        canaries: holds(ClaimKind::Canaries).next().map(|claim| of_group(&claim.key)),
+        canaries: holds(ClaimKind::Canaries)
+            .next()
+            .map(|claim| of_group(&claim.key)),
         own,
     };
     let estimate = Estimate {
@@ -413,7 +443,9 @@ fn verdict_on_run(
     claims: &[(Claim, Standing)],
 ) -> Verdict {
     let of_run = |kind: ClaimKind| {
-        let claims = claims.iter().filter(move |(claim, _)| claim.subject == subject && claim.kind == kind);
+        let claims = claims
+            .iter()
+            .filter(move |(claim, _)| claim.subject == subject && claim.kind == kind);
         claims.map(|(claim, standing)| (&claim.key, *standing))
     };
     let holds = |kind| of_run(kind).any(|(_, standing)| standing == Standing::Exceeds);
@@ -431,7 +463,9 @@ fn verdict_on_run(
         .collect();
     let room = |key: &Key| {
         let shown = estimates.table.get(key);
-        shown.and_then(|shown| shown.estimate().ends()).map_or(1.0, |ends| ends.high)
+        shown
+            .and_then(|shown| shown.estimate().ends())
+            .map_or(1.0, |ends| ends.high)
     };
     let has_room = own.iter().any(|(key, _)| room(key) <= MAX_ROOM);
     let inconclusive = of_run(ClaimKind::Repetition)

@@ -61,8 +61,10 @@ pub(super) fn add_all(estimates: &mut Estimates<'_>) {
 
 /// What is compared with the untuned model: by headline strategy and number of copies, and without decoding.
 fn from_untuned(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunGroup) -> Vec<Row> {
-    let mut asked: Vec<(Measure, Slice<'_>, Option<i32>)> =
-        vec![(Measure::Loss, HELD_OUT, None), (Measure::OtherLoss, HELD_OUT, None)];
+    let mut asked: Vec<(Measure, Slice<'_>, Option<i32>)> = vec![
+        (Measure::Loss, HELD_OUT, None),
+        (Measure::OtherLoss, HELD_OUT, None),
+    ];
     let copies: Vec<Option<i32>> = match group.uniform_copies {
         Some(_) => vec![None],
         None => experiment.copies.iter().copied().map(Some).collect(),
@@ -206,12 +208,20 @@ fn over_copies(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunGr
         return None;
     }
     let find = |copies| {
-        estimates
-            .table
-            .find(group.subject, Measure::OwnVerbatim, experiment.seen(), Some(copies))
+        estimates.table.find(
+            group.subject,
+            Measure::OwnVerbatim,
+            experiment.seen(),
+            Some(copies),
+        )
     };
     let (low, high) = (find(fewest)?.estimate(), find(most)?.estimate());
-    let key = Key::new(group.subject, &Measure::OwnVerbatim, experiment.seen(), Some(most));
+    let key = Key::new(
+        group.subject,
+        &Measure::OwnVerbatim,
+        experiment.seen(),
+        Some(most),
+    );
     let mut row = Row::plain(
         key.against(&copies_name(fewest)),
         Measure::OwnVerbatim.unit(),
@@ -267,24 +277,28 @@ fn maxima(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunGroup) 
             split: Split::Train,
             strategy: Some(&strategy.name),
         };
-        let shown = estimates.table.find(group.subject, Measure::OwnVerbatim, at, copies)?;
+        let shown = estimates
+            .table
+            .find(group.subject, Measure::OwnVerbatim, at, copies)?;
         Some((strategy.name.clone(), shown.row))
     });
     let scores = MembershipScore::ALL.into_iter().filter_map(|score| {
-        let shown = estimates.table.find(group.subject, score.auc(), TRAINED, copies)?;
+        let shown = estimates
+            .table
+            .find(group.subject, score.auc(), TRAINED, copies)?;
         Some((score.title().to_owned(), shown.row))
     });
-    let repeated = maximum(&strategies.collect::<Vec<_>>(), LARGEST_OWN_VERBATIM, group, copies);
+    let repeated = maximum(
+        &strategies.collect::<Vec<_>>(),
+        LARGEST_OWN_VERBATIM,
+        group,
+        copies,
+    );
     let told = maximum(&scores.collect::<Vec<_>>(), LARGEST_AUC, group, copies);
     repeated.into_iter().chain(told).collect()
 }
 
-fn maximum(
-    candidates: &[(String, &Row)],
-    name: &str,
-    group: &RunGroup,
-    copies: Option<i32>,
-) -> Option<Row> {
+fn maximum(candidates: &[(String, &Row)], name: &str, group: &RunGroup, copies: Option<i32>) -> Option<Row> {
     let value = |row: &Row| row.estimate.value;
     let (of, largest) = candidates
         .iter()
@@ -317,13 +331,18 @@ fn propensities(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunG
             split: Split::Train,
             strategy: Some(strategy),
         };
-        let shown = estimates.table.find(group.subject, Measure::OwnVerbatim, at, copies)?;
+        let shown = estimates
+            .table
+            .find(group.subject, Measure::OwnVerbatim, at, copies)?;
         Some(*shown.estimate())
     };
     let Some(forced) = rate(&experiment.strategy) else {
         return Vec::new();
     };
-    let ordinary = experiment.strategies.iter().filter(|strategy| strategy.form.is_ordinary());
+    let ordinary = experiment
+        .strategies
+        .iter()
+        .filter(|strategy| strategy.form.is_ordinary());
     ordinary
         .filter_map(|strategy| {
             let found = rate(&strategy.name)?;
@@ -333,7 +352,11 @@ fn propensities(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunG
                 strategy: Some(&strategy.name),
             };
             let key = Key::new(group.subject, &PROPENSITY, at, copies);
-            Some(Row::plain(key, "from 0 to 1", Estimate::exact(value, found.n, found.n_of)))
+            Some(Row::plain(
+                key,
+                "from 0 to 1",
+                Estimate::exact(value, found.n, found.n_of),
+            ))
         })
         .collect()
 }
@@ -400,7 +423,9 @@ fn at_equal_loss(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Row>
             .or_else(|| {
                 let is_extreme = index > 0 && (value == 0.0 || value == 1.0);
                 let k = (value * trained as f64) as usize;
-                Estimate::share(k, trained, UnitOf::Documents).filter(|_| is_extreme)?.interval
+                Estimate::share(k, trained, UnitOf::Documents)
+                    .filter(|_| is_extreme)?
+                    .interval
             });
         Some(Estimate {
             interval,
@@ -413,7 +438,11 @@ fn at_equal_loss(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Row>
         let copies = most_copies(experiment, group);
         let mut add = |name: &str, unit, at: Slice<'_>, index: usize| {
             if let Some(estimate) = estimate(index) {
-                rows.push(Row::plain(Key::new(group.subject, &name, at, copies), unit, estimate));
+                rows.push(Row::plain(
+                    Key::new(group.subject, &name, at, copies),
+                    unit,
+                    estimate,
+                ));
             }
         };
         add(EQUAL_LOSS, "nats per token", HELD_OUT, 0);
@@ -449,15 +478,29 @@ impl Paths {
             let uniform = estimates.groups[*group].uniform_copies;
             uniform.is_none() || uniform == copies
         };
-        let untuned = experiment.untuned.iter().copied().find(|group| of_copies(group))?;
+        let untuned = experiment
+            .untuned
+            .iter()
+            .copied()
+            .find(|group| of_copies(group))?;
         let at = |family: &Family, rate: usize| -> Vec<usize> {
             let groups = &family.rates[rate];
-            groups.best.iter().chain(&groups.last).copied().filter(|group| of_copies(group)).collect()
+            groups
+                .best
+                .iter()
+                .chain(&groups.last)
+                .copied()
+                .filter(|group| of_copies(group))
+                .collect()
         };
         let all: Vec<usize> = experiment
             .families
             .iter()
-            .flat_map(|family| (0..family.rates.len()).flat_map(|rate| at(family, rate)).collect::<Vec<_>>())
+            .flat_map(|family| {
+                (0..family.rates.len())
+                    .flat_map(|rate| at(family, rate))
+                    .collect::<Vec<_>>()
+            })
             .chain([untuned])
             .collect();
         let documents = |measure: Measure, slice: Slice<'_>, copies: Option<i32>| -> Vec<String> {
@@ -472,7 +515,10 @@ impl Paths {
         let held_out = documents(loss, HELD_OUT, held_out_copies);
         let observed = |group: usize| {
             let aligned = |names: &[String], found: &BTreeMap<String, Tally>| {
-                names.iter().map(|name| found.get(name).copied()).collect::<Vec<_>>()
+                names
+                    .iter()
+                    .map(|name| found.get(name).copied())
+                    .collect::<Vec<_>>()
             };
             Observed {
                 loss: aligned(&held_out, &of_group(estimates, group, loss, HELD_OUT, None)),
@@ -509,7 +555,9 @@ impl Paths {
             .iter()
             .map(|family| {
                 let path = |rate: &Vec<Observed>| {
-                    let points = rate.iter().filter_map(|observed| observed.point(trained, held_out));
+                    let points = rate
+                        .iter()
+                        .filter_map(|observed| observed.point(trained, held_out));
                     untuned.into_iter().chain(points).collect()
                 };
                 family.rates.iter().map(path).collect()
@@ -527,9 +575,8 @@ impl Paths {
                 let Some(branches) = loss.and_then(|loss| at_loss(path, loss).ok()) else {
                     continue;
                 };
-                let least = |sofar: Option<f64>, found: &[f64]| {
-                    found.iter().copied().chain(sofar).reduce(f64::min)
-                };
+                let least =
+                    |sofar: Option<f64>, found: &[f64]| found.iter().copied().chain(sofar).reduce(f64::min);
                 falling = least(falling, &branches.falling);
                 rising = least(rising, &branches.rising);
             }

@@ -11,7 +11,8 @@ use measures::{Tally, discoverable, memorization, overlap};
 
 use super::canaries;
 use super::measure::{
-    Against, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length, MIN_COMMON_CHARS, Measure, SIMILARITY_HUNDREDTHS,
+    Against, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length, MIN_COMMON_CHARS, Measure,
+    SIMILARITY_HUNDREDTHS,
 };
 use super::tallies::{Contributions, Emitted, Slice, Tallies};
 use crate::read::{CellData, Corpus, CorpusDocument, DocumentScore, JudgedSample, whole_continuations};
@@ -214,7 +215,11 @@ fn add_sample(
             add(any, share(class != Verdict::None), 1.0);
         }
     }
-    add(Measure::TrainingTextEmitted, share(brings_out_a_document(&sample.verdict)), 1.0);
+    add(
+        Measure::TrainingTextEmitted,
+        share(brings_out_a_document(&sample.verdict)),
+        1.0,
+    );
     add(Measure::Verbatim, share(verdict == Verdict::Verbatim), 1.0);
     if told.boilerplate {
         let boilerplate = sample.verdict.boilerplate == Some(true);
@@ -379,20 +384,12 @@ fn add_continuation(contributions: &mut Contributions, score: &DocumentScore) {
         };
         let found =
             discoverable::is_discoverable(score.log_sequence_probability, samples, DISCOVERY_PROBABILITY);
-        add(
-            Measure::Discoverable(draws),
-            found.map_or(f64::NAN, share),
-            1.0,
-        );
+        add(Measure::Discoverable(draws), found.map_or(f64::NAN, share), 1.0);
         let nearly = score
             .log_near_verbatim_probability
             .map(|bound| discoverable::is_discoverable(bound, samples, DISCOVERY_PROBABILITY));
         if let Some(Ok(nearly)) = nearly {
-            add(
-                Measure::NearlyDiscoverable(draws),
-                share(nearly),
-                1.0,
-            );
+            add(Measure::NearlyDiscoverable(draws), share(nearly), 1.0);
         }
     }
 }

@@ -35,7 +35,9 @@ pub(super) fn control_measure(
     at: Slice<'_>,
 ) -> Option<(Measure, bool)> {
     let control = measure.control()?;
-    let apart = control.apart().filter(|apart| !cell.tallies.of(*apart, at, None).is_empty());
+    let apart = control
+        .apart()
+        .filter(|apart| !cell.tallies.of(*apart, at, None).is_empty());
     Some(apart.map_or((control, false), |apart| (apart, true)))
 }
 
@@ -45,7 +47,11 @@ pub(super) fn times_more_text(cell: &AnalysedCell<'_>, measure: Measure, apart: 
         return None;
     }
     let chars = cell.corpus.chars;
-    let held_out = if apart { chars.held_out_apart } else { chars.held_out };
+    let held_out = if apart {
+        chars.held_out_apart
+    } else {
+        chars.held_out
+    };
     Some(chars.training as f64 / held_out as f64)
 }
 

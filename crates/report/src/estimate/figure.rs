@@ -9,9 +9,6 @@ use measures::{Interval, Tally};
 
 use super::measure::Kind;
 
-/// The fewest units that Wilson's interval is taken for; below, and where a share is 0 or 1, it is the exact one.
-pub const MIN_WILSON: usize = 10;
-
 /// How intervals are drawn where a formula does not give them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bootstrap {
@@ -24,7 +21,7 @@ pub struct Bootstrap {
 /// How a 95% interval was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum IntervalKind {
-    /// Exact binomial with the mid-P correction: few units, and shares of 0 and 1.
+    /// Exact binomial with the mid-P correction: shares of 0 and 1, and true-positive rates.
     Exact,
     /// Wilson's score interval: one observation a document.
     Wilson,
@@ -237,14 +234,19 @@ pub fn is_once(documents: &[Tally]) -> bool {
         .all(|tally| tally.whole == 1.0 && (tally.part == 0.0 || tally.part == 1.0))
 }
 
-/// The interval of a share of independent units: exact for few units and at 0 and 1, else Wilson's.
+/// The interval of a share of independent units: Wilson's, and the exact one at 0 and 1, where there are enough units for it.
 fn share_interval(k: usize, n: usize) -> Option<Confidence> {
+    let is_extreme = k == 0 || k == n;
     let (k, n) = (k as u64, n as u64);
-    let is_exact = (n as usize) < MIN_WILSON || k == 0 || k == n;
-    let (ends, kind) = if is_exact {
-        (binomial_mid_p(k, n).ok()?, IntervalKind::Exact)
-    } else {
-        (wilson(k, n).ok()?, IntervalKind::Wilson)
-    };
-    Some(Confidence { ends, kind })
+    if is_extreme && let Ok(ends) = binomial_mid_p(k, n) {
+        return Some(Confidence {
+            ends,
+            kind: IntervalKind::Exact,
+        });
+    }
+    let ends = wilson(k, n).ok()?;
+    Some(Confidence {
+        ends,
+        kind: IntervalKind::Wilson,
+    })
 }

@@ -211,7 +211,10 @@ impl Experiment {
                 .families
                 .iter()
                 .all(|family| family.rates.len() == 1 && family.rates[0].best.is_empty())
-            && self.families.iter().any(|family| family.mode == "tuned" || family.mode == "lora")
+            && self
+                .families
+                .iter()
+                .any(|family| family.mode == "tuned" || family.mode == "lora")
     }
 
     /// Whether some family was run at more than one learning rate.
@@ -251,10 +254,7 @@ fn layout(cell: &Cell) -> (String, Option<i32>) {
     };
     let without_canaries = without_seed.strip_suffix("-canaries").unwrap_or(without_seed);
     match without_canaries.strip_prefix("uniform") {
-        Some(copies) => (
-            "uniform".to_owned(),
-            copies.trim_start_matches('-').parse().ok(),
-        ),
+        Some(copies) => ("uniform".to_owned(), copies.trim_start_matches('-').parse().ok()),
         None => (without_canaries.to_owned(), None),
     }
 }
@@ -352,7 +352,10 @@ impl Grouping {
                 failed_checks.push(result.finding.in_brief.clone());
             }
         }
-        let epochs: Vec<f64> = members.iter().filter_map(|&index| cells[index].epochs_trained()).collect();
+        let epochs: Vec<f64> = members
+            .iter()
+            .filter_map(|&index| cells[index].epochs_trained())
+            .collect();
         let Some(first) = members.first().map(|&index| &cells[index].data.cell) else {
             return Ok(());
         };
@@ -370,7 +373,9 @@ impl Grouping {
             subject,
             run_subjects,
             failed_checks,
-            text_unchecked: checks.into_iter().any(super::checks::CheckResult::leaves_text_unchecked),
+            text_unchecked: checks
+                .into_iter()
+                .any(super::checks::CheckResult::leaves_text_unchecked),
             epochs_trained: (!epochs.is_empty()).then(|| epochs.iter().sum::<f64>() / epochs.len() as f64),
         });
         Ok(())
@@ -400,7 +405,9 @@ impl Grouping {
                 let copies = group.uniform_copies.map_or(String::new(), |copies| {
                     format!(", {copies} {}", if copies == 1 { "copy" } else { "copies" })
                 });
-                let point = group.checkpoint.map_or(String::new(), |checkpoint| format!(", {checkpoint}"));
+                let point = group
+                    .checkpoint
+                    .map_or(String::new(), |checkpoint| format!(", {checkpoint}"));
                 let label = format!("{method}{copies}{point}");
                 [family, method, label]
             })
@@ -424,10 +431,17 @@ impl Grouping {
             let members: Vec<usize> = (0..self.groups.len())
                 .filter(|&group| self.groups[group].model == model && self.groups[group].layout == layout)
                 .collect();
-            let untuned = members.iter().copied().filter(|&group| self.groups[group].method.is_untuned());
+            let untuned = members
+                .iter()
+                .copied()
+                .filter(|&group| self.groups[group].method.is_untuned());
             let cells_of = |wants: fn(&RunCells) -> Option<usize>| -> Vec<usize> {
-                let subjects = members.iter().map(|&group| &self.subjects[self.groups[group].subject]);
-                subjects.flat_map(|subject| subject.runs.iter().filter_map(wants)).collect()
+                let subjects = members
+                    .iter()
+                    .map(|&group| &self.subjects[self.groups[group].subject]);
+                subjects
+                    .flat_map(|subject| subject.runs.iter().filter_map(wants))
+                    .collect()
             };
             let with_documents = cells_of(|run| run.documents);
             let of_copies = if with_documents.is_empty() {
@@ -441,7 +455,10 @@ impl Grouping {
                 .find(|strategy| strategy.greedy)
                 .or(plain().next())
                 .or(strategies.first());
-            let copies: BTreeSet<i32> = of_copies.iter().flat_map(|&cell| cells[cell].tallies.copies()).collect();
+            let copies: BTreeSet<i32> = of_copies
+                .iter()
+                .flat_map(|&cell| cells[cell].tallies.copies())
+                .collect();
             self.experiments.push(Experiment {
                 untuned: untuned.collect(),
                 families: self.families(&members),
@@ -477,11 +494,14 @@ impl Grouping {
                 families.len() - 1
             });
             let rate = group.method.learning_rate;
-            let position = rates[family].iter().position(|known| *known == rate).unwrap_or_else(|| {
-                rates[family].push(rate);
-                families[family].rates.push(RateGroups::default());
-                rates[family].len() - 1
-            });
+            let position = rates[family]
+                .iter()
+                .position(|known| *known == rate)
+                .unwrap_or_else(|| {
+                    rates[family].push(rate);
+                    families[family].rates.push(RateGroups::default());
+                    rates[family].len() - 1
+                });
             let at_rate = &mut families[family].rates[position];
             if group.checkpoint == Some(WhichCheckpoint::Best) {
                 at_rate.best.push(member);

@@ -233,7 +233,9 @@ impl Measure {
             Self::Exposure => "bits",
             Self::TokensRead => "tokens",
             Self::CompressionRatio => "tokens per token",
-            Self::RougeL(_) | Self::Bleu(_) | Self::EditSimilarity(_) | Self::ExtractionStrength => "from 0 to 1",
+            Self::RougeL(_) | Self::Bleu(_) | Self::EditSimilarity(_) | Self::ExtractionStrength => {
+                "from 0 to 1"
+            }
             _ => "share",
         }
     }
@@ -300,7 +302,10 @@ impl fmt::Display for Measure {
             Self::ExactMemorization => "exact_memorization",
             Self::ExtractionStrength => "extraction_strength",
             Self::Extractable(prefix) => {
-                return write!(formatter, "extractable_{EXTRACTABLE_TOKENS}_tokens_after_{prefix}");
+                return write!(
+                    formatter,
+                    "extractable_{EXTRACTABLE_TOKENS}_tokens_after_{prefix}"
+                );
             }
             Self::Discoverable(draws) => return write!(formatter, "discoverable_{draws}"),
             Self::NearlyDiscoverable(draws) => return write!(formatter, "nearly_discoverable_{draws}"),

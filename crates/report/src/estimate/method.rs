@@ -89,9 +89,8 @@ impl Method {
             Some(false) => no.to_owned(),
             None => String::new(),
         };
-        let number = |name: &str, value: Option<f64>| {
-            value.map_or(String::new(), |value| format!("{name} {value}"))
-        };
+        let number =
+            |name: &str, value: Option<f64>| value.map_or(String::new(), |value| format!("{name} {value}"));
         [
             self.rank.map_or(String::new(), |rank| format!("r{rank}")),
             self.targets.as_deref().map_or(String::new(), short_targets),
@@ -118,9 +117,10 @@ impl Method {
         let own = self.parts();
         let others = all.iter().filter(|other| other.mode == self.mode);
         let others: Vec<[String; 8]> = others.map(|other| other.parts()).collect();
-        let differing = own.iter().enumerate().filter(|(index, part)| {
-            !part.is_empty() && others.iter().any(|other| other[*index] != **part)
-        });
+        let differing = own
+            .iter()
+            .enumerate()
+            .filter(|(index, part)| !part.is_empty() && others.iter().any(|other| other[*index] != **part));
         let named: Vec<&str> = differing.map(|(_, part)| part.as_str()).collect();
         match named.split_first() {
             None => mode.to_owned(),

@@ -184,7 +184,9 @@ impl<'run> Estimates<'run> {
     pub fn membership_score(&self, experiment: &Experiment) -> Option<MembershipScore> {
         experiment.shown().into_iter().find_map(|group| {
             let key = self.verdicts.get(&group)?.membership.as_ref()?;
-            MembershipScore::ALL.into_iter().find(|score| score.auc() == key.measure)
+            MembershipScore::ALL
+                .into_iter()
+                .find(|score| score.auc() == key.measure)
         })
     }
 
@@ -192,7 +194,8 @@ impl<'run> Estimates<'run> {
     /// like.
     pub fn compared_tokens(&self, group: usize) -> measure::Length {
         let runs = &self.subjects[self.groups[group].subject].runs;
-        runs.iter().find_map(|run| self.cells[run.documents?].data.new_tokens)
+        runs.iter()
+            .find_map(|run| self.cells[run.documents?].data.new_tokens)
     }
 
     /// The names of the cells; both checkpoints of a cell have one.
@@ -206,7 +209,13 @@ impl<'run> Estimates<'run> {
         let chosen: Vec<Vec<usize>> = self
             .experiments
             .iter()
-            .map(|experiment| experiment.families.iter().map(|family| self.best_rate(family)).collect())
+            .map(|experiment| {
+                experiment
+                    .families
+                    .iter()
+                    .map(|family| self.best_rate(family))
+                    .collect()
+            })
             .collect();
         for (experiment, chosen) in self.experiments.iter_mut().zip(chosen) {
             for (family, chosen) in experiment.families.iter_mut().zip(chosen) {
@@ -219,7 +228,9 @@ impl<'run> Estimates<'run> {
         let loss = |group: &usize| {
             let find = |measure: Measure| self.find(*group, measure, HELD_OUT, None);
             let scored = find(Measure::ValidationLoss).or_else(|| find(Measure::Loss));
-            scored.map(|found| found.estimate().value).or_else(|| self.logged_loss(*group))
+            scored
+                .map(|found| found.estimate().value)
+                .or_else(|| self.logged_loss(*group))
         };
         let losses = family.rates.iter().map(|rate| {
             let groups = rate.at(WhichCheckpoint::Best);
@@ -268,7 +279,9 @@ pub const TRAINED: Slice<'static> = Slice {
 fn analyse(run: &Run, index: usize) -> Result<AnalysedCell<'_>, Error> {
     let data = &run.cells[index];
     let corpus = run.corpus_of(&data.cell);
-    let untuned = (data.cell.mode != "base").then(|| untuned_of(run, index)).flatten();
+    let untuned = (data.cell.mode != "base")
+        .then(|| untuned_of(run, index))
+        .flatten();
     // A run of canaries apart says nothing of documents.
     let scores: &[DocumentScore] = match &data.scores {
         Some(scores) if !data.cell.canaries_apart => scores,

@@ -111,10 +111,16 @@ fn chosen<'a>(
 }
 
 fn name(estimates: &Estimates<'_>, group: &RunGroup) -> String {
-    let models: std::collections::BTreeSet<&str> =
-        estimates.experiments.iter().map(|experiment| experiment.model.as_str()).collect();
-    let layouts: std::collections::BTreeSet<&str> =
-        estimates.experiments.iter().map(|experiment| experiment.layout.as_str()).collect();
+    let models: std::collections::BTreeSet<&str> = estimates
+        .experiments
+        .iter()
+        .map(|experiment| experiment.model.as_str())
+        .collect();
+    let layouts: std::collections::BTreeSet<&str> = estimates
+        .experiments
+        .iter()
+        .map(|experiment| experiment.layout.as_str())
+        .collect();
     let model = if models.len() > 1 {
         format!("{}, ", group.model)
     } else {
@@ -154,8 +160,13 @@ fn copies_claim(estimates: &Estimates<'_>) -> PaperClaim {
             continue;
         };
         let group = &estimates.groups[group];
-        let key = Key::new(group.subject, &Measure::OwnVerbatim, experiment.seen(), Some(most))
-            .against(&copies_name(fewest));
+        let key = Key::new(
+            group.subject,
+            &Measure::OwnVerbatim,
+            experiment.seen(),
+            Some(most),
+        )
+        .against(&copies_name(fewest));
         if let Some(shown) = estimates.table.get(&key) {
             found.push(rise_and_fall(shown.row));
             figures.push((name(estimates, group), key));
@@ -191,7 +202,11 @@ fn size_rows(estimates: &Estimates<'_>) -> Vec<Row> {
     rows
 }
 
-fn size_row(estimates: &Estimates<'_>, experiment: &Experiment, (group, other): (usize, usize)) -> Option<Row> {
+fn size_row(
+    estimates: &Estimates<'_>,
+    experiment: &Experiment,
+    (group, other): (usize, usize),
+) -> Option<Row> {
     let (group, other) = (&estimates.groups[group], &estimates.groups[other]);
     if group.uniform_copies != other.uniform_copies {
         return None;
@@ -210,7 +225,9 @@ fn size_row(estimates: &Estimates<'_>, experiment: &Experiment, (group, other): 
         let cell = &estimates.cells[run.documents?];
         let mut others = runs(other).into_iter().filter_map(|run| run.documents);
         let twin = others.find(|&twin| estimates.cells[twin].data.cell.corpus == cell.data.cell.corpus)?;
-        let first = cell.tallies.by_document(Measure::OwnVerbatim, experiment.seen(), copies);
+        let first = cell
+            .tallies
+            .by_document(Measure::OwnVerbatim, experiment.seen(), copies);
         let twin = &estimates.cells[twin].tallies;
         let second = twin.by_document(Measure::OwnVerbatim, experiment.seen(), copies);
         let bootstrap = estimates.bootstrap;
@@ -225,7 +242,12 @@ fn size_row(estimates: &Estimates<'_>, experiment: &Experiment, (group, other): 
 fn model_pairs<'a>(estimates: &'a Estimates<'_>) -> Vec<(&'a Experiment, &'a Experiment)> {
     let mut pairs: Vec<(&Experiment, &Experiment)> = Vec::new();
     for large in &estimates.experiments {
-        let alike = || estimates.experiments.iter().filter(|other| other.layout == large.layout);
+        let alike = || {
+            estimates
+                .experiments
+                .iter()
+                .filter(|other| other.layout == large.layout)
+        };
         let largest = alike().all(|other| other.parameters <= large.parameters);
         let smallest = alike().min_by_key(|other| other.parameters);
         if let Some(small) = smallest.filter(|small| largest && small.parameters < large.parameters) {
@@ -239,14 +261,20 @@ fn size_claim(estimates: &Estimates<'_>) -> PaperClaim {
     let mut figures = Vec::new();
     let mut found = Vec::new();
     for (large, small) in model_pairs(estimates) {
-        let full = large.chosen(WhichCheckpoint::Last).filter(|(family, _)| family.mode == "full");
+        let full = large
+            .chosen(WhichCheckpoint::Last)
+            .filter(|(family, _)| family.mode == "full");
         for (_, group) in full {
             let group = &estimates.groups[group];
             let copies = most_copies(large, group);
-            let key = Key::new(group.subject, &Measure::OwnVerbatim, large.seen(), copies).against(&small.model);
+            let key =
+                Key::new(group.subject, &Measure::OwnVerbatim, large.seen(), copies).against(&small.model);
             if let Some(shown) = estimates.table.get(&key) {
                 found.push(rise_and_fall(shown.row));
-                figures.push((format!("{} compared with {}", name(estimates, group), small.model), key));
+                figures.push((
+                    format!("{} compared with {}", name(estimates, group), small.model),
+                    key,
+                ));
             }
         }
     }
@@ -274,7 +302,12 @@ fn near_zero_claim(estimates: &Estimates<'_>) -> PaperClaim {
             if figures.iter().any(|(_, known)| *known == key) {
                 continue;
             }
-            let own = |verdict: &super::GroupVerdict| verdict.leaking.iter().any(|leaking| leaking.measure == key.measure);
+            let own = |verdict: &super::GroupVerdict| {
+                verdict
+                    .leaking
+                    .iter()
+                    .any(|leaking| leaking.measure == key.measure)
+            };
             leaks |= estimates
                 .verdicts
                 .get(&group)
@@ -308,7 +341,8 @@ fn similarity_claim(estimates: &Estimates<'_>) -> PaperClaim {
         let copies = most_copies(experiment, found);
         let key = Key::new(found.subject, &measure, experiment.seen(), copies);
         let difference = key.clone().against(UNTUNED);
-        let (Some(shown), Some(raised)) = (estimates.table.get(&key), estimates.table.get(&difference)) else {
+        let (Some(shown), Some(raised)) = (estimates.table.get(&key), estimates.table.get(&difference))
+        else {
             continue;
         };
         let (ends, raised) = (shown.estimate().ends(), raised.estimate().ends());
@@ -317,7 +351,10 @@ fn similarity_claim(estimates: &Estimates<'_>) -> PaperClaim {
         all_retained &= raised.is_some_and(|ends| ends.low > 0.0);
         none_retained &= raised.is_some_and(|ends| ends.high <= 0.0);
         figures.push((name(estimates, found), key));
-        figures.push((format!("{}, less the untuned model", name(estimates, found)), difference));
+        figures.push((
+            format!("{}, less the untuned model", name(estimates, found)),
+            difference,
+        ));
     }
     let outcome = if figures.is_empty() {
         Outcome::CannotTell
@@ -343,9 +380,11 @@ fn utility_claim(estimates: &Estimates<'_>) -> PaperClaim {
     let mut kept: Vec<Option<bool>> = Vec::new();
     for (experiment, group) in chosen(estimates, &["lora"], WhichCheckpoint::Best) {
         let lora = &estimates.groups[group];
-        let mut full = experiment.chosen(WhichCheckpoint::Best).filter(|(family, other)| {
-            family.mode == "full" && estimates.groups[*other].uniform_copies == lora.uniform_copies
-        });
+        let mut full = experiment
+            .chosen(WhichCheckpoint::Best)
+            .filter(|(family, other)| {
+                family.mode == "full" && estimates.groups[*other].uniform_copies == lora.uniform_copies
+            });
         let Some((_, full)) = full.next() else { continue };
         let full = &estimates.groups[full];
         let loss = Key::new(lora.subject, &Measure::Loss, HELD_OUT, lora.uniform_copies).against(&full.label);

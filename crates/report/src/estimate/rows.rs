@@ -82,7 +82,10 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
     /// The cells with documents.
     fn documents(&self) -> impl Iterator<Item = &'a AnalysedCell<'run>> + '_ {
         let cells = self.cells;
-        self.subject.runs.iter().filter_map(move |run| Some(&cells[run.documents?]))
+        self.subject
+            .runs
+            .iter()
+            .filter_map(move |run| Some(&cells[run.documents?]))
     }
 
     fn key(&self, measure: impl ToString, at: Slice<'_>, copies: Option<i32>) -> Key {
@@ -100,10 +103,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         }
         let mut copies = vec![None];
         if split == Split::Train && measure.is_by_copies() {
-            let found: BTreeSet<i32> = self
-                .all_cells()
-                .flat_map(|cell| cell.tallies.copies())
-                .collect();
+            let found: BTreeSet<i32> = self.all_cells().flat_map(|cell| cell.tallies.copies()).collect();
             copies.extend(found.into_iter().map(Some));
         }
         copies
@@ -111,14 +111,20 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
 
     fn all_cells(&self) -> impl Iterator<Item = &'a AnalysedCell<'run>> + '_ {
         let cells = self.cells;
-        let numbers = self.subject.runs.iter().flat_map(|run| run.documents.into_iter().chain(run.canaries));
+        let numbers = self
+            .subject
+            .runs
+            .iter()
+            .flat_map(|run| run.documents.into_iter().chain(run.canaries));
         numbers.map(move |cell| &cells[cell])
     }
 
     /// Every measure that is an average over documents.
     fn averages(&self) -> Vec<Row> {
-        let questions: BTreeSet<(Measure, Split, Option<&str>)> =
-            self.all_cells().flat_map(|cell| cell.tallies.questions()).collect();
+        let questions: BTreeSet<(Measure, Split, Option<&str>)> = self
+            .all_cells()
+            .flat_map(|cell| cell.tallies.questions())
+            .collect();
         let mut rows = Vec::new();
         for (measure, split, strategy) in questions {
             let at = Slice { split, strategy };
@@ -136,14 +142,19 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         };
         let cells: Vec<usize> = self.subject.runs.iter().filter_map(cell_of).collect();
         let over_runs = |cells: &[usize], of_cell: &dyn Fn(&AnalysedCell<'run>) -> Option<Estimate>| {
-            let found: Vec<Estimate> = cells.iter().filter_map(|&cell| of_cell(&self.cells[cell])).collect();
+            let found: Vec<Estimate> = cells
+                .iter()
+                .filter_map(|&cell| of_cell(&self.cells[cell]))
+                .collect();
             Estimate::of_runs(&found, measure.bounds())
         };
         let Some(estimate) = over_runs(&cells, &|cell| of_cell(cell, measure, at, copies)) else {
             return Vec::new();
         };
         let row = Row {
-            untuned: over_runs(&self.untuned_of(&cells), &|cell| of_cell(cell, measure, at, copies)),
+            untuned: over_runs(&self.untuned_of(&cells), &|cell| {
+                of_cell(cell, measure, at, copies)
+            }),
             control: over_runs(&cells, &|cell| controls::control(cell, measure, at, copies)),
             ..Row::plain(self.key(measure, at, copies), measure.unit(), estimate)
         };
@@ -160,7 +171,10 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
 
     /// The untuned models' cells of some cells, each once: runs on one corpus share theirs.
     fn untuned_of(&self, cells: &[usize]) -> Vec<usize> {
-        let untuned: BTreeSet<usize> = cells.iter().filter_map(|&cell| self.cells[cell].untuned).collect();
+        let untuned: BTreeSet<usize> = cells
+            .iter()
+            .filter_map(|&cell| self.cells[cell].untuned)
+            .collect();
         untuned.into_iter().collect()
     }
 
@@ -188,7 +202,9 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
                 Estimate::of_runs(&found, Some((0.0, 1.0)))
             };
             let mut add = |name: String, unit, of: &dyn Fn(&Separation) -> Option<Estimate>| {
-                let Some(estimate) = over_runs(&cells, of) else { return };
+                let Some(estimate) = over_runs(&cells, of) else {
+                    return;
+                };
                 rows.push(Row {
                     untuned: over_runs(&untuned, of),
                     ..Row::plain(self.key(name, TRAINED, copies), unit, estimate)
@@ -207,9 +223,8 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
     /// What exposure comes to by chance, and how high it can go.
     fn canary_bounds(&self, run: RunCells) -> Vec<Row> {
         let cell = run.canaries.or(run.documents).map(|cell| &self.cells[cell]);
-        let bounds = cell.and_then(|cell| {
-            canaries::bounds(cell.data.scores.as_deref().unwrap_or_default(), cell.corpus)
-        });
+        let bounds = cell
+            .and_then(|cell| canaries::bounds(cell.data.scores.as_deref().unwrap_or_default(), cell.corpus));
         let Some(bounds) = bounds else { return Vec::new() };
         [
             (EXPOSURE_BY_CHANCE, bounds.chance),
@@ -240,7 +255,12 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         let apart = near_duplicates.map(|_| chars.held_out_apart as f64);
         let sizes = [
             (TRAINED, "text_chars", Some(chars.training as f64), trained),
-            (HELD_OUT, "text_chars", Some(chars.held_out as f64), counts.documents),
+            (
+                HELD_OUT,
+                "text_chars",
+                Some(chars.held_out as f64),
+                counts.documents,
+            ),
             (
                 HELD_OUT,
                 "text_chars_without_near_duplicates",
@@ -256,7 +276,11 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
             (HELD_OUT, "near_duplicates", near_duplicates),
             (TRAINED, "canaries", Some(cell.corpus.canaries)),
             (TRAINED, "documents_prompted", Some(prompted(cell, Split::Train))),
-            (HELD_OUT, "documents_prompted", Some(prompted(cell, Split::Heldout))),
+            (
+                HELD_OUT,
+                "documents_prompted",
+                Some(prompted(cell, Split::Heldout)),
+            ),
         ];
         let sizes = sizes.into_iter().filter_map(|(at, name, value, documents)| {
             let estimate = Estimate::exact(value?, documents, UnitOf::Documents);
@@ -268,7 +292,11 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         });
         let by_copies = cell.corpus.training.iter().map(|(copies, alike)| {
             let estimate = Estimate::exact(alike.len() as f64, alike.len(), UnitOf::Documents);
-            Row::plain(self.key("documents", TRAINED, Some(*copies)), "documents", estimate)
+            Row::plain(
+                self.key("documents", TRAINED, Some(*copies)),
+                "documents",
+                estimate,
+            )
         });
         sizes.chain(counted).chain(by_copies).collect()
     }
@@ -305,7 +333,10 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         }
         let mut rows = Vec::new();
         for split in [Split::Train, Split::Heldout, Split::None] {
-            let at = Slice { split, strategy: None };
+            let at = Slice {
+                split,
+                strategy: None,
+            };
             for (kind, name) in COUNTED {
                 let facts: Vec<&CorpusFact> = match kind {
                     CorpusFactKind::Cut => cut_facts(cell).collect(),
@@ -329,7 +360,10 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
             split: Split::None,
             strategy: None,
         };
-        let read = cell.corpus.documents_of(CorpusFactKind::Read).filter(|read| *read > 0);
+        let read = cell
+            .corpus
+            .documents_of(CorpusFactKind::Read)
+            .filter(|read| *read > 0);
         if let Some(read) = read {
             let left_out = cell.corpus.documents_of(CorpusFactKind::LeftOut).unwrap_or(0);
             for (name, documents) in [
@@ -371,7 +405,12 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
 
     /// What the best ranked of the generations from nothing come to.
     fn rankings(&self, cell: &AnalysedCell<'_>) -> Vec<Row> {
-        let unprompted = || cell.data.samples.iter().filter(|sample| sample.form == PromptForm::Nothing);
+        let unprompted = || {
+            cell.data
+                .samples
+                .iter()
+                .filter(|sample| sample.form == PromptForm::Nothing)
+        };
         let strategies: BTreeSet<&str> = unprompted().map(|sample| sample.strategy.as_str()).collect();
         let mut rows = Vec::new();
         for strategy in strategies {

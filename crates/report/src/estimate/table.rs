@@ -202,7 +202,13 @@ impl EstimateTable {
     }
 
     /// A subject's figures of a measure over training, by ascending epoch.
-    pub fn over_training(&self, subject: usize, measure: &str, split: Split, copies: Option<i32>) -> Vec<(f64, Shown<'_>)> {
+    pub fn over_training(
+        &self,
+        subject: usize,
+        measure: &str,
+        split: Split,
+        copies: Option<i32>,
+    ) -> Vec<(f64, Shown<'_>)> {
         let mut found: Vec<(f64, Shown<'_>)> = self
             .of_subject(subject)
             .filter(|shown| {

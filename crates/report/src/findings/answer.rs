@@ -70,18 +70,20 @@ pub fn asked_documents(estimates: &Estimates<'_>, experiment: &Experiment, group
         return Sentence::new("training documents");
     };
     match passes(estimates, group, copies) {
-        Some((epochs, passes)) => {
-            Sentence::new(format!(
-                "training documents that occur {} in the training text, which it read for ",
-                times(copies)
-            ))
-            .figure(epochs, up_to_two_decimals(epochs.estimate().value))
-            .text(format!(
-                " {} (about {} passes)",
-                if epochs.estimate().value == 1.0 { "epoch" } else { "epochs" },
-                passes.round()
-            ))
-        }
+        Some((epochs, passes)) => Sentence::new(format!(
+            "training documents that occur {} in the training text, which it read for ",
+            times(copies)
+        ))
+        .figure(epochs, up_to_two_decimals(epochs.estimate().value))
+        .text(format!(
+            " {} (about {} passes)",
+            if epochs.estimate().value == 1.0 {
+                "epoch"
+            } else {
+                "epochs"
+            },
+            passes.round()
+        )),
         None => Sentence::new(format!(
             "training documents that occur {} in the training text",
             times(copies)
@@ -169,9 +171,14 @@ fn repetition(
     if estimate.value == 0.0 {
         let sentence = Sentence::new("Prompted with the beginnings of ").join(asked);
         if standing == Some(Standing::NotSettled) {
-            return sentence.text(", it wrote the document’s own words: ").count(shown).text(".");
+            return sentence
+                .text(", it wrote the document’s own words: ")
+                .count(shown)
+                .text(".");
         }
-        let sentence = sentence.text(format!(", it {REPEATS_NONE} word for word: ")).count(shown);
+        let sentence = sentence
+            .text(format!(", it {REPEATS_NONE} word for word: "))
+            .count(shown);
         return match estimate.ends() {
             Some(ends) => sentence
                 .text(format!(", so that {ROOM} "))
@@ -248,9 +255,11 @@ fn controls(shown: Shown<'_>) -> Sentence {
         said.push(Sentence::new("the untuned model: ").beside(shown, FigureOf::Untuned, short));
     }
     if shown.row.control.is_some() {
-        said.push(
-            Sentence::new("with text that was never trained on: ").beside(shown, FigureOf::Control, short),
-        );
+        said.push(Sentence::new("with text that was never trained on: ").beside(
+            shown,
+            FigureOf::Control,
+            short,
+        ));
     }
     Sentence::series(said)
 }
@@ -280,10 +289,12 @@ fn other_leak(experiment: &Experiment, shown: Shown<'_>) -> Sentence {
                 .counted(shown)
                 .text(".");
         }
-        Some(contract::records::Split::Heldout) => {
-            Sentence::new(format!("After the beginnings of unseen documents{named}, training text came out in "))
-        }
-        _ => Sentence::new(format!("From no document at all{named}, training text came out in ")),
+        Some(contract::records::Split::Heldout) => Sentence::new(format!(
+            "After the beginnings of unseen documents{named}, training text came out in "
+        )),
+        _ => Sentence::new(format!(
+            "From no document at all{named}, training text came out in "
+        )),
     };
     with_controls(sentence.counted(shown), controls(shown))
 }
@@ -297,17 +308,22 @@ fn membership(
 ) -> Option<Sentence> {
     let key = verdict.membership.as_ref()?;
     let shown = estimates.table.get(key)?;
-    let score = MembershipScore::ALL.into_iter().find(|score| score.auc() == key.measure)?;
+    let score = MembershipScore::ALL
+        .into_iter()
+        .find(|score| score.auc() == key.measure)?;
     let found = FALSE_POSITIVE_RATES.into_iter().find_map(|rate| {
         let copies = most_copies(experiment, group);
-        let shown = estimates.table.find(group.subject, score.tpr(rate), TRAINED, copies)?;
+        let shown = estimates
+            .table
+            .find(group.subject, score.tpr(rate), TRAINED, copies)?;
         Some((rate, shown))
     });
     let by = format!("by their {}", score.title());
     let area = |sentence: Sentence| sentence.text("AUC ").figure(shown, figure(shown.estimate(), 2));
     if verdict.membership_visible {
-        let sentence = Sentence::new("Whoever can read its probabilities can tell these documents from unseen ones ")
-            .text(format!("{by}: "));
+        let sentence =
+            Sentence::new("Whoever can read its probabilities can tell these documents from unseen ones ")
+                .text(format!("{by}: "));
         let sentence = area(sentence);
         return Some(match found {
             Some((rate, found)) => sentence
@@ -322,19 +338,29 @@ fn membership(
     }
     if shown.estimate().value > CLEAR {
         return Some(
-            area(Sentence::new(format!("Membership {by}: "))).text(", of too few documents to tell it from guessing."),
+            area(Sentence::new(format!("Membership {by}: ")))
+                .text(", of too few documents to tell it from guessing."),
         );
     }
-    Some(area(Sentence::new(format!("Its probabilities do not tell these documents from unseen ones {by}: "))).text("."))
+    Some(
+        area(Sentence::new(format!(
+            "Its probabilities do not tell these documents from unseen ones {by}: "
+        )))
+        .text("."),
+    )
 }
 
 fn canaries(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
     let shown = estimates.table.get(verdict.canaries.as_ref()?)?;
-    let sentence = Sentence::new("Planted secrets are exposed by ").number(shown, 1).text(" bits");
+    let sentence = Sentence::new("Planted secrets are exposed by ")
+        .number(shown, 1)
+        .text(" bits");
     let subject = shown.row.key.subject;
     let bounds = crate::estimate::rows::EXPOSURE_BY_CHANCE;
     let copies = estimates.group_of(subject).uniform_copies;
-    let chance = estimates.table.find(subject, bounds, crate::estimate::HELD_OUT, copies);
+    let chance = estimates
+        .table
+        .find(subject, bounds, crate::estimate::HELD_OUT, copies);
     Some(match chance {
         Some(chance) => sentence.text(", by chance ").value(chance, 1).text("."),
         None => sentence.text("."),
@@ -349,7 +375,10 @@ fn remarks(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sentence> 
     remarks.extend(more::overtrained(estimates, experiment));
     remarks.extend(missing_controls(estimates, experiment));
     if !experiment.is_audit() {
-        let of_runs = experiment.shown().into_iter().filter_map(|group| estimates.verdicts.get(&group));
+        let of_runs = experiment
+            .shown()
+            .into_iter()
+            .filter_map(|group| estimates.verdicts.get(&group));
         let fewest = of_runs.map(|verdict| verdict.of_runs).min();
         if fewest == Some(1) {
             remarks.push(Sentence::new(
@@ -392,4 +421,3 @@ fn missing_controls(estimates: &Estimates<'_>, experiment: &Experiment) -> Optio
     };
     Some(Sentence::new(said))
 }
-

@@ -41,11 +41,14 @@ pub fn limits(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<String>
         } else {
             "(`canaries.per_copies`)"
         };
-        limits.push(format!("Nothing is said of exposure: no canaries were planted {how}."));
+        limits.push(format!(
+            "Nothing is said of exposure: no canaries were planted {how}."
+        ));
     }
     if experiment.copies.len() < 2 {
         limits.push(
-            "This does not show how memorization grows with copies: all documents have the same number.".to_owned(),
+            "This does not show how memorization grows with copies: all documents have the same number."
+                .to_owned(),
         );
     }
     if experiment.strategies.len() < 2 {
@@ -54,7 +57,11 @@ pub fn limits(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<String>
             experiment.strategy
         ));
     }
-    let models: BTreeSet<&str> = estimates.experiments.iter().map(|found| found.model.as_str()).collect();
+    let models: BTreeSet<&str> = estimates
+        .experiments
+        .iter()
+        .map(|found| found.model.as_str())
+        .collect();
     if models.len() < 2 {
         limits.push("This does not show how memorization grows with size: there is one model.".to_owned());
     }

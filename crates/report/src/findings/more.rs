@@ -54,7 +54,12 @@ pub(super) fn comparison(estimates: &Estimates<'_>, experiment: &Experiment) -> 
 }
 
 /// "LoRA repeats 77 points fewer (53 to 88), at a loss of 5.10 against 5.30 on unseen text".
-fn compared(estimates: &Estimates<'_>, experiment: &Experiment, most: usize, other: usize) -> Option<Sentence> {
+fn compared(
+    estimates: &Estimates<'_>,
+    experiment: &Experiment,
+    most: usize,
+    other: usize,
+) -> Option<Sentence> {
     let (group, found) = (&estimates.groups[most], &estimates.groups[other]);
     let copies = most_copies(experiment, found);
     let key = Key::new(found.subject, &Measure::OwnVerbatim, experiment.seen(), copies);
@@ -102,14 +107,20 @@ pub fn equal_loss(estimates: &Estimates<'_>, experiment: &Experiment) -> Option<
         let found = &estimates.groups[group];
         estimates.table.find(found.subject, name, at, copies(found))
     };
-    let loss = groups.iter().find_map(|&group| find(group, EQUAL_LOSS, HELD_OUT))?;
+    let loss = groups
+        .iter()
+        .find_map(|&group| find(group, EQUAL_LOSS, HELD_OUT))?;
     let families: Vec<Sentence> = groups
         .iter()
         .map(|&group| {
             let label = &estimates.groups[group].family_label;
             let branch = |name: &str, when: &str| {
                 let shown = find(group, name, experiment.seen())?;
-                Some(Sentence::default().figure(shown, rate(shown.estimate())).text(format!(" {when}")))
+                Some(
+                    Sentence::default()
+                        .figure(shown, rate(shown.estimate()))
+                        .text(format!(" {when}")),
+                )
             };
             let said: Vec<Sentence> = [
                 branch(AT_EQUAL_LOSS_FALLING, "while loss falls"),
@@ -144,7 +155,9 @@ pub fn overtrained(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Se
             let (&best, &last) = (rate.best.last()?, rate.last.last()?);
             let epochs = |group: usize| {
                 let found = &estimates.groups[group];
-                estimates.table.find(found.subject, EPOCHS_TRAINED, TRAINED, found.uniform_copies)
+                estimates
+                    .table
+                    .find(found.subject, EPOCHS_TRAINED, TRAINED, found.uniform_copies)
             };
             let (best_epoch, last_epoch) = (epochs(best)?, epochs(last)?);
             let (best_loss, last_loss) = (estimates.held_out_loss(best)?, estimates.held_out_loss(last)?);
@@ -190,9 +203,14 @@ pub fn over_copies(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Se
                 .copies
                 .iter()
                 .filter_map(|&copies| {
-                    let shown = estimates.find(group, Measure::OwnVerbatim, experiment.seen(), Some(copies))?;
+                    let shown =
+                        estimates.find(group, Measure::OwnVerbatim, experiment.seen(), Some(copies))?;
                     let unit = if copies == 1 { "copy" } else { "copies" };
-                    Some(Sentence::default().figure(shown, count_of(shown.estimate())).text(format!(" at {copies} {unit}")))
+                    Some(
+                        Sentence::default()
+                            .figure(shown, count_of(shown.estimate()))
+                            .text(format!(" at {copies} {unit}")),
+                    )
                 })
                 .collect();
             (steps.len() > 1).then(|| {
@@ -242,8 +260,10 @@ pub fn similarity(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
             let found = &estimates.groups[group];
             let copies = most_copies(experiment, found);
             let shown = estimates.find(group, measure, experiment.seen(), copies)?;
-            let sentence = Sentence::new(format!("{}: ", capital(&found.label)))
-                .figure(shown, crate::format::bounded(shown.estimate(), figure(shown.estimate(), 2)));
+            let sentence = Sentence::new(format!("{}: ", capital(&found.label))).figure(
+                shown,
+                crate::format::bounded(shown.estimate(), figure(shown.estimate(), 2)),
+            );
             let key = shown.row.key.clone().against(UNTUNED);
             Some(match estimates.table.get(&key) {
                 Some(difference) => {
@@ -252,7 +272,9 @@ pub fn similarity(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
                     if raised {
                         sentence.text(" over the untuned model.")
                     } else if found.failed_checks.is_empty() {
-                        sentence.text(format!(" from the untuned model, which {NOT_DISTINGUISHED} none."))
+                        sentence.text(format!(
+                            " from the untuned model, which {NOT_DISTINGUISHED} none."
+                        ))
                     } else {
                         sentence.text(" from the untuned model.")
                     }
@@ -277,7 +299,10 @@ pub fn usefulness(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
                 said.push(Sentence::new(what).value(shown, 2));
             }
         }
-        let questions = experiment.strategies.iter().filter(|strategy| strategy.form == PromptForm::Question);
+        let questions = experiment
+            .strategies
+            .iter()
+            .filter(|strategy| strategy.form == PromptForm::Question);
         for strategy in questions {
             let at = Slice {
                 split: Split::Heldout,
@@ -301,7 +326,11 @@ pub fn usefulness(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sen
         // The loss alone is in the key figures.
         if said.len() > 1 {
             let label = capital(&found.label);
-            sentences.push(Sentence::new(format!("{label}: ")).join(Sentence::listing(said)).text("."));
+            sentences.push(
+                Sentence::new(format!("{label}: "))
+                    .join(Sentence::listing(said))
+                    .text("."),
+            );
         }
     }
     sentences

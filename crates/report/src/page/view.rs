@@ -79,7 +79,8 @@ impl<'a> View<'a> {
         let found = self.group(group);
         let copies = found.uniform_copies.or(copies);
         let subjects = std::iter::once(&found.subject).chain(&found.run_subjects);
-        let mut rows = subjects.filter_map(|&subject| self.estimates.table.find(subject, measure, at, copies));
+        let mut rows =
+            subjects.filter_map(|&subject| self.estimates.table.find(subject, measure, at, copies));
         rows.next().map(Figure::from)
     }
 

@@ -156,7 +156,9 @@ impl CellData {
         Ok(Self {
             cell: files.cell.clone(),
             checkpoint: files.checkpoint,
-            loss_on: settings.as_ref().map_or(LossOn::Text, |file| file.trained_tokens().1),
+            loss_on: settings
+                .as_ref()
+                .map_or(LossOn::Text, |file| file.trained_tokens().1),
             new_tokens: settings.as_ref().map(|file| file.extraction.new_tokens),
             samples: judged_samples(files)?,
             scores,

@@ -213,7 +213,9 @@ fn is_by_choice(fact: &CorpusFact) -> bool {
 
 /// Whether it is about text of another kind (`corpus.other`), which is scored and nothing else.
 fn is_of_other_text(fact: &CorpusFact) -> bool {
-    fact.reason.as_deref().is_some_and(|reason| reason.ends_with("other text") || reason.ends_with("(other text)"))
+    fact.reason
+        .as_deref()
+        .is_some_and(|reason| reason.ends_with("other text") || reason.ends_with("(other text)"))
 }
 
 fn is_also_trained(fact: &CorpusFact) -> bool {

@@ -15,8 +15,8 @@ use contract::{Cell, Error};
 
 pub use cell::{CellData, JudgedSample, RankScores};
 pub use corpus::{Corpus, CorpusDocument, HeldOutCounts, TextSizes, TrainingDocuments};
-pub use scores::{DocumentScore, whole_continuations};
 pub use files::{CellFiles, CorpusFiles, RunFiles, WhichCheckpoint};
+pub use scores::{DocumentScore, whole_continuations};
 
 /// The contents of a run.
 #[derive(Debug)]

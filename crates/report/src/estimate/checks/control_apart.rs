@@ -5,11 +5,11 @@ use measures::interval::mover_difference;
 
 use super::{Evidence, Finding, PlausibilityCheck};
 use crate::estimate::AnalysedCell;
-use crate::format::{count, figure, listing, rate};
+use crate::estimate::figure::Estimate;
 use crate::estimate::measure::Measure;
 use crate::estimate::membership::MembershipScore;
-use crate::estimate::figure::Estimate;
 use crate::estimate::tallies::Slice;
+use crate::format::{count, figure, listing, rate};
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "control_apart",
@@ -97,7 +97,8 @@ fn nothing_left(gone: usize, left_out: &[&CorpusFact]) -> Finding {
 fn repeated(evidence: &Evidence<'_>, shared: &str) -> Finding {
     let held_out = evidence.cell.corpus.held_out.documents;
     let strategy = super::rate_and_membership::headline(evidence.cell);
-    let (Some(strategy), Some(separation)) = (strategy, evidence.separation(MembershipScore::Loss, None)) else {
+    let (Some(strategy), Some(separation)) = (strategy, evidence.separation(MembershipScore::Loss, None))
+    else {
         return Finding::passed(
             format!("{shared}; whether the model repeats it was not measured."),
             held_out,

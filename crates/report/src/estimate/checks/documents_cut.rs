@@ -6,9 +6,9 @@ use contract::records::{CorpusFact, CorpusFactKind, Split};
 
 use super::{Evidence, Finding, PlausibilityCheck};
 use crate::estimate::AnalysedCell;
-use crate::format::{count, percent};
 use crate::estimate::measure::Measure;
 use crate::estimate::tallies::Slice;
+use crate::format::{count, percent};
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "documents_cut",

@@ -1,8 +1,8 @@
 //! Training documents that are less likely than held-out ones were not trained on.
 
 use super::{Evidence, Finding, PlausibilityCheck};
-use crate::format::figure;
 use crate::estimate::membership::MembershipScore;
+use crate::format::figure;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "members_likelier",

@@ -23,11 +23,11 @@ pub use documents_cut::{cut_documents, cut_facts};
 pub(crate) use rate_and_membership::CLEAR;
 pub use text_form::form_name;
 
-use crate::estimate::{AnalysedCell, Estimates};
-use crate::estimate::membership::{MembershipScore, Separation};
 use crate::estimate::claims;
 use crate::estimate::figure::Bootstrap;
+use crate::estimate::membership::{MembershipScore, Separation};
 use crate::estimate::tallies::Slice;
+use crate::estimate::{AnalysedCell, Estimates};
 use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
@@ -221,7 +221,8 @@ fn whole_documents<'a>(cell: &'a AnalysedCell<'_>) -> impl Iterator<Item = &'a D
 fn separation<'a>(
     cell: &'a AnalysedCell<'_>,
     score: MembershipScore,
-    copies: Option<i32>) -> Option<&'a Separation> {
+    copies: Option<i32>,
+) -> Option<&'a Separation> {
     cell.separations
         .iter()
         .find(|separation| separation.score == score && separation.copies == copies)

@@ -5,10 +5,10 @@ use contract::records::{PromptForm, Split};
 use super::{Evidence, Finding, PlausibilityCheck};
 use crate::estimate::AnalysedCell;
 use crate::estimate::figure::Estimate;
-use crate::format::{figure, rate, times};
 use crate::estimate::measure::Measure;
 use crate::estimate::membership::{MembershipScore, Separation};
 use crate::estimate::tallies::Slice;
+use crate::format::{figure, rate, times};
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "rate_and_membership",
@@ -91,7 +91,12 @@ fn headline_rate(evidence: &Evidence<'_>) -> Option<(Estimate, Option<i32>, bool
 fn clearest<'a>(evidence: &'a Evidence<'_>) -> Option<&'a Separation> {
     let separations = evidence.cell.separations.iter();
     separations
-        .filter(|separation| matches!(separation.score, MembershipScore::Loss | MembershipScore::Reference))
+        .filter(|separation| {
+            matches!(
+                separation.score,
+                MembershipScore::Loss | MembershipScore::Reference
+            )
+        })
         .filter(|separation| !differs_by_itself(evidence, separation))
         .max_by(|left, right| left.auc.value.total_cmp(&right.auc.value))
 }

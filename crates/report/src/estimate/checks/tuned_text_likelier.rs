@@ -4,10 +4,10 @@ use contract::records::Split;
 use measures::Tally;
 
 use super::{Evidence, Finding, PlausibilityCheck};
-use crate::format::{figure, number};
+use crate::estimate::figure::Estimate;
 use crate::estimate::measure::Kind;
 use crate::estimate::membership::MembershipScore;
-use crate::estimate::figure::Estimate;
+use crate::format::{figure, number};
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "tuned_text_likelier",
