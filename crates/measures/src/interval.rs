@@ -24,7 +24,7 @@ pub use rate::{MIN_DOCUMENTS_CLUSTERED_RATE, MIN_TRIALS_MID_P, binomial_mid_p, c
 pub use sample_size::{samples_for_width, samples_to_separate};
 pub use wilson::{newcombe_difference, wilson};
 
-pub(crate) use bootstrap::{percentile, percentile_interval};
+pub(crate) use bootstrap::percentile;
 pub(crate) use rate::require_parts_within_wholes;
 pub(crate) use wilson::wilson_of_share;
 

@@ -36,7 +36,7 @@ fn wrapped(paragraph: &str) -> String {
         let line = lines.len() - 1;
         let fits = lines[line].chars().count() + 1 + word.chars().count() <= WIDTH;
         if lines[line].is_empty() {
-            lines[line] = word.to_owned();
+            word.clone_into(&mut lines[line]);
         } else if fits {
             lines[line] = format!("{} {word}", lines[line]);
         } else {

@@ -276,6 +276,9 @@ fn methods_that_differ_in_alpha_alone_are_two_methods() {
 
 #[test]
 fn two_seeds_of_a_method_are_pooled_with_students_interval() {
+    // Mean .475; the two lie .05 apart, so the standard error is .025; t with one degree of freedom
+    // is 12.7062.
+    const T: f64 = 12.706_204_736;
     let seeds = |tuning: Tuning| {
         [0, 1].map(|seed| Tuning {
             name: format!("{}-{seed}", tuning.name),
@@ -301,9 +304,6 @@ fn two_seeds_of_a_method_are_pooled_with_students_interval() {
         assert!(pooled.next().is_none());
         row
     };
-    // Mean .475; the two lie .05 apart, so the standard error is .025; t with one degree of freedom
-    // is 12.7062.
-    const T: f64 = 12.706_204_736;
     let own = pooled(OWN);
     assert_close(own.value, 0.475, "own_verbatim");
     assert_close(own.ci_low.unwrap(), 0.475 - 0.025 * T, "low");

@@ -410,8 +410,6 @@ fn at_equal_loss(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Row>
     };
     let estimate = |index: usize| {
         let value = values[index]?;
-        // Where many resamples never have that loss, the others are no sample of what might be.
-        const MIN_WITH_VALUE: f64 = 0.9;
         let interval = resampled[index]
             .interval
             .filter(|ends| resampled[index].share_with_value >= MIN_WITH_VALUE && ends.width() > 0.0)
@@ -451,6 +449,9 @@ fn at_equal_loss(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Row>
     }
     rows
 }
+
+/// The least share of resamples that have the equal loss: where many never have it, the others are no sample of what might be.
+const MIN_WITH_VALUE: f64 = 0.9;
 
 /// The paths of all families.
 struct Paths {

@@ -124,7 +124,7 @@ impl Method {
         let named: Vec<&str> = differing.map(|(_, part)| part.as_str()).collect();
         match named.split_first() {
             None => mode.to_owned(),
-            Some((first, rest)) if rest.is_empty() => format!("{mode} {first}"),
+            Some((first, [])) => format!("{mode} {first}"),
             Some((first, rest)) => format!("{mode} {first}, {}", rest.join(", ")),
         }
     }

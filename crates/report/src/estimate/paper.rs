@@ -317,10 +317,9 @@ fn near_zero_claim(estimates: &Estimates<'_>) -> PaperClaim {
         }
     }
     let outcome = match (figures.is_empty(), leaks, all_near_zero) {
-        (true, ..) => Outcome::CannotTell,
-        (_, true, _) => Outcome::Contradicted,
-        (_, false, true) => Outcome::Reproduced,
-        (_, false, false) => Outcome::CannotTell,
+        (false, true, _) => Outcome::Contradicted,
+        (false, false, true) => Outcome::Reproduced,
+        _ => Outcome::CannotTell,
     };
     PaperClaim {
         name: "paper_claim_2",

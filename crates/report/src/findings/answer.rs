@@ -193,7 +193,7 @@ fn repetition(
         .counted(shown);
     let controls = controls(shown);
     match standing {
-        Some(Standing::Exceeds) => with_controls(sentence, controls),
+        Some(Standing::Exceeds | Standing::NotSettled) => with_controls(sentence, controls),
         Some(Standing::NoControl) | None => sentence.text(
             "; there is neither an untuned model nor held-out text to compare with, so that this cannot be called a leak.",
         ),
@@ -211,7 +211,6 @@ fn repetition(
                 None => sentence,
             }
         }
-        Some(Standing::NotSettled) => with_controls(sentence, controls),
     }
 }
 
