@@ -34,7 +34,8 @@ SETTINGS = "mode rank alpha dropout targets dora rslora learning_rate epochs".sp
 KEY = f"cell model {' '.join(SETTINGS)} checkpoint layout copies seed split strategy epoch measure against".split()
 
 LEVEL, MAX_ROOM, NEAR_ZERO, LITTLE, PAPER_SIMILARITY = 0.05, 0.2, 0.05, 0.1, 0.8
-VERDICTS = ("nothing found", "not enough data", "not settled", "no repetition found, membership visible", "leaks")
+REPEATS = "some repetition, perhaps by chance; membership visible"
+VERDICTS = ("nothing found", "not enough data", "not settled", "no repetition found, membership visible", REPEATS, "leaks")
 ORDINARY = ("question", "opening", "file", "nothing")
 # Of these the interval is one of resampled checkpoints: the value must lie in it, and its ends are not computed here.
 RESAMPLED = {"equal_loss", "own_verbatim_at_equal_loss_falling", "own_verbatim_at_equal_loss_rising"}
@@ -318,11 +319,15 @@ class Run:
         return statistics.paired_exceeds(pairs, self.resamples, self.seed)
 
     def p_own(self, cell, strategy, copies):
-        place = ("train", strategy, copies)
-        found = cell.by_document("own_verbatim", *place)
+        # Where copies were drawn at random, chance is what all documents show; elsewhere what the same documents do.
+        drawn = layout_of(cell.cell)[0] == "bucketed"
+        found = cell.by_document("own_verbatim", "train", strategy, copies)
+        place = ("train", strategy, None if drawn else copies)
         others = [cell.untuned.by_document("own_verbatim", *place)] if cell.untuned else []
         control, _ = cell.control_measure("own_verbatim", "train", strategy)
         others.append(cell.by_document(control, *place))
+        if drawn:
+            return largest(statistics.fisher(touched(found), touched(other)) for other in others)
         return largest(self.p_paired(found, other) for other in others)
 
 
@@ -779,7 +784,8 @@ def add_verdict(experiment, group, claims):
         if "repetition" in exceeding:
             return "leaks"
         if exceeding:
-            return "no repetition found, membership visible"
+            repeats = any(row.estimate.value > 0 for kind, _, row in own if kind == "repetition")
+            return REPEATS if repeats else "no repetition found, membership visible"
         if group.failed:
             return "not settled"
         repetition = [(place, row) for kind, place, row in own if kind == "repetition"]

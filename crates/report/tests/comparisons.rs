@@ -496,6 +496,16 @@ fn choose(from: usize, chosen: usize) -> f64 {
         .product()
 }
 
+/// The probability of as many successes in the first group or more, given all of them.
+fn fisher((found, of): (usize, usize), (other, of_other): (usize, usize)) -> f64 {
+    let successes = found + other;
+    (found..=successes.min(of))
+        .map(|first| {
+            choose(of, first) * choose(of_other, successes - first) / choose(of + of_other, successes)
+        })
+        .sum()
+}
+
 #[test]
 fn claims_are_corrected_together_by_holm() {
     let folder = small_run();
@@ -511,12 +521,10 @@ fn claims_are_corrected_together_by_holm() {
     claims.sort_by(|left, right| left.p_value.partial_cmp(&right.p_value).unwrap());
     // All 20 members are likelier than all 20 non-members: one of all divisions.
     let separated = 1.0 / choose(DOCUMENTS + TEST_DOCUMENTS, TEST_DOCUMENTS);
-    // Against the untuned model 11 documents are full tuning's alone, and one is the untuned
-    // model's: (1 + 12) / 2¹². Against the control, which matches nothing, 1/2¹²; the larger
-    // counts.
-    let repeated = 13.0 / 4096.0;
-    // One document is LoRA's alone, and none the untuned model's: 1/2.
-    let lora = 1.0 / 2.0;
+    // Copies were drawn at random, so the untuned model's 2 of all 40 documents are what chance gives: 12 of 20
+    // and 3 of 20 against them (Fisher). The control, which matches nothing, is passed more easily.
+    let repeated = fisher((12, 20), (2, 40));
+    let lora = fisher((3, 20), (2, 40));
     let expected = [
         (
             "full",
@@ -528,6 +536,7 @@ fn claims_are_corrected_together_by_holm() {
         ("full", "own_verbatim", repeated, 9.0 * repeated, "exceeds"),
         ("LoRA", "own_verbatim", lora, 1.0, "inconclusive"),
     ];
+    assert!(lora * 8.0 > 1.0);
     for (row, (method, measure, p_value, p_holm, verdict)) in claims.iter().zip(expected) {
         assert_eq!((row.method.as_str(), row.measure.as_str()), (method, measure));
         assert!((row.p_value.unwrap() / p_value - 1.0).abs() < 1e-9, "{row:?}");
@@ -624,14 +633,8 @@ fn differences_are_paired_on_the_same_documents() {
                 loss("full", None).value
             };
         assert_close(row.value, direct, "difference of the two figures");
-        if against == "untuned" && method == "LoRA" {
-            // Every document is three quarters of a nat better: nothing says how far another may
-            // lie.
-            assert_eq!(row.ci_low, None, "{row:?}");
-        } else {
-            let width = row.ci_high.unwrap() - row.ci_low.unwrap();
-            assert!(width > 0.0 && width < 0.3, "{row:?}");
-        }
+        let width = row.ci_high.unwrap() - row.ci_low.unwrap();
+        assert!(width > 0.0 && width < 0.3, "{row:?}");
     }
 }
 

@@ -302,7 +302,7 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
         }
     }
     // What is shared with the prompt's own document is compared with the control as measured: 6 of
-    // 12 against 1 of 12, five documents against none: 1/2⁵.
+    // 12 against 1 of 12.
     let own = at(&made, "own_verbatim", 16);
     let interval = wilson(1, 12).unwrap();
     assert_eq!(
@@ -313,7 +313,10 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
         own.control_low.zip(own.control_high),
         Some((interval.low, interval.high))
     );
-    assert!((own.p_value.unwrap() - 1.0 / 32.0).abs() < 1e-12, "{own:?}");
+    // Copies were drawn at random, so chance is what all 36 documents show: 6 of 12 against the control's 2 of 36, by Fisher's test
+    // (hypergeometric, 8 of 48 in all): (C(12,6) C(36,2) + C(12,7) C(36,1) + C(12,8)) / C(48,8).
+    let fisher = (924.0 * 630.0 + 792.0 * 36.0 + 495.0) / 377_348_994.0;
+    assert!((own.p_value.unwrap() / fisher - 1.0).abs() < 1e-9, "{own:?}");
     let (_, paragraph) = made.answer("full", None);
     assert!(
         paragraph.contains("the untuned model: 0 of 12; with text that was never trained on: 1 of 12"),

@@ -190,9 +190,9 @@ fn every_plot_says_what_it_shows_and_has_a_table_and_every_table_a_caption() {
 fn the_page_has_its_sections_in_order() {
     let made = made(&small());
     let expected = [
-        "tested",
         "answer",
         "key-figures",
+        "tested",
         "test",
         "leaked",
         "why",

@@ -1,17 +1,18 @@
 //! What may be claimed: which figures exceed their controls, and the verdict on each model.
 //!
-//! Every claim is a one-sided test at the level of one checkpoint, with documents as units: on the same documents as the untuned
-//! model, and against the same generations' control. The p-values of all claims of a report are corrected together (Holm 1979),
+//! Every claim is a one-sided test at the level of one checkpoint, with documents as units: against the untuned model, and against the
+//! same generations' control. The p-values of all claims of a report are corrected together (Holm 1979),
 //! so that under no effect a report makes any claim with a probability of at most [`LEVEL`].
 
 use std::collections::BTreeMap;
 
+use contract::pipeline::Layout;
 use contract::records::Split;
 use measures::Tally;
 use measures::control::exceeds_carried_over;
 use measures::interval::samples_to_separate;
 use measures::membership;
-use measures::test::{auc_exceeds, exposure_exceeds, holm, paired_exceeds};
+use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paired_exceeds};
 
 use super::checks::CLEAR;
 use super::figure::{Bootstrap, Estimate, UnitOf};
@@ -20,7 +21,7 @@ use super::measure::Measure;
 use super::membership::MembershipScore;
 use super::table::{Key, Row, Standing};
 use super::tallies::Slice;
-use super::{AnalysedCell, Estimates, TRAINED, canaries, controls};
+use super::{AnalysedCell, Estimates, TRAINED, canaries, controls, groups};
 
 /// The largest probability with which a report claims anything where nothing is.
 pub const LEVEL: f64 = 0.05;
@@ -46,6 +47,8 @@ pub enum Verdict {
     NotSettled,
     /// No training text came out, but scores or canaries show what it was tuned on.
     MembershipVisible,
+    /// The same, and some training text came out, no more than chance may explain.
+    MembershipVisibleAndRepeats,
     /// Training text came out, more than chance explains.
     Leaks,
 }
@@ -58,6 +61,7 @@ impl Verdict {
             Self::NotSettled => "not settled",
             Self::NothingFound => "nothing found",
             Self::MembershipVisible => "no repetition found, membership visible",
+            Self::MembershipVisibleAndRepeats => "some repetition, perhaps by chance; membership visible",
             Self::Leaks => "leaks",
         }
     }
@@ -247,7 +251,12 @@ fn uniform(estimates: &Estimates<'_>, group: usize) -> Option<i32> {
     estimates.groups[group].uniform_copies
 }
 
-/// Own documents word for word: on the same documents as the untuned model, and against the same generations' control.
+/// Own documents word for word, against the untuned model and against the same generations' control; the larger p-value counts, since
+/// it has to exceed each of them.
+///
+/// Where documents got their copies at random (`bucketed`), both controls are over all training documents: what chance gives does not
+/// depend on a number of copies that was drawn. Elsewhere documents with many copies may be of another kind, and the controls are those
+/// of the same documents.
 pub(super) fn own_p_value(
     cells: &[AnalysedCell<'_>],
     cell: &AnalysedCell<'_>,
@@ -256,17 +265,23 @@ pub(super) fn own_p_value(
     bootstrap: Bootstrap,
 ) -> Option<f64> {
     let measure = Measure::OwnVerbatim;
+    let is_random = groups::layout(&cell.data.cell).0 == Layout::Bucketed.name();
+    let controlled = if is_random { None } else { copies };
     let found = cell.tallies.by_document(measure, at, copies);
     let untuned = cell
         .untuned
-        .map(|untuned| cells[untuned].tallies.by_document(measure, at, copies));
+        .map(|untuned| cells[untuned].tallies.by_document(measure, at, controlled));
     let control = controls::control_measure(cell, measure, at)
-        .map(|(control, _)| cell.tallies.by_document(control, at, copies));
-    let tests = [untuned, control]
-        .into_iter()
-        .flatten()
-        .filter_map(|other| exceeds(&found, &other, bootstrap));
-    // It has to exceed each of them, so the larger p-value counts.
+        .map(|(control, _)| cell.tallies.by_document(control, at, controlled));
+    let tests = [untuned, control].into_iter().flatten().filter_map(|other| {
+        if is_random {
+            let [found, other] =
+                [touched(&found), touched(&other)].map(|(found, all)| (found as u64, all as u64));
+            exceeds_p_value(found, other).ok()
+        } else {
+            exceeds(&found, &other, bootstrap)
+        }
+    });
     tests.reduce(f64::max)
 }
 
@@ -453,7 +468,18 @@ fn verdict_on_run(
         return Verdict::Leaks;
     }
     if holds(ClaimKind::Membership) || holds(ClaimKind::Canaries) {
-        return Verdict::MembershipVisible;
+        let value = |key: &Key| {
+            estimates
+                .table
+                .get(key)
+                .map_or(0.0, |shown| shown.estimate().value)
+        };
+        let repeats = of_run(ClaimKind::Repetition).any(|(key, _)| value(key) > 0.0);
+        return if repeats {
+            Verdict::MembershipVisibleAndRepeats
+        } else {
+            Verdict::MembershipVisible
+        };
     }
     if !estimates.groups[group].failed_checks.is_empty() {
         return Verdict::NotSettled;

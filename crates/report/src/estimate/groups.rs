@@ -39,8 +39,9 @@ pub struct RunGroup {
     pub subject: usize,
     /// The subjects of its single runs, by seed; the one above where there is one run.
     pub run_subjects: Vec<usize>,
-    /// What keeps a conclusion from its low rates, in brief: the checks of plausibility that failed in one of its cells, each once.
-    pub failed_checks: Vec<String>,
+    /// What keeps a conclusion from its low rates: the names of the checks of plausibility that failed in one of its cells, and what
+    /// each found in brief.
+    pub failed_checks: Vec<(&'static str, String)>,
     /// Whether nothing shows that the training text is what the model was tuned on.
     pub text_unchecked: bool,
     /// Passes over the training set that were done at this checkpoint: the mean over runs; none where nobody said.
@@ -242,7 +243,7 @@ fn same_cell(first: &str, second: &str) -> Error {
 }
 
 /// The layout that a cell's corpus has: what the cell says, or else what the name of its folder does (`uniform16-s1` is uniform).
-fn layout(cell: &Cell) -> (String, Option<i32>) {
+pub(super) fn layout(cell: &Cell) -> (String, Option<i32>) {
     if let Some(layout) = &cell.layout {
         return (layout.clone(), cell.uniform_copies);
     }
@@ -345,11 +346,12 @@ impl Grouping {
             run_subjects = (subject + 1..=subject + single.len()).collect();
             self.subjects.extend(single);
         }
-        let mut failed_checks: Vec<String> = Vec::new();
+        let mut failed_checks: Vec<(&'static str, String)> = Vec::new();
         let checks = members.iter().flat_map(|&index| &cells[index].checks);
         for result in checks.clone().filter(|result| result.is_blocking()) {
-            if !failed_checks.contains(&result.finding.in_brief) {
-                failed_checks.push(result.finding.in_brief.clone());
+            let failed = (result.check.name, result.finding.in_brief.clone());
+            if !failed_checks.contains(&failed) {
+                failed_checks.push(failed);
             }
         }
         let epochs: Vec<f64> = members

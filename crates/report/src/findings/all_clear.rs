@@ -2,10 +2,19 @@
 //! failed: [`crate::estimate::Verdict::NotSettled`] has no such sentence.
 
 /// The phrases: none of these is on a page of which every model is not settled.
-pub const ALL_CLEAR: [&str; 5] = [NOTHING_FOUND, REPEATS_NONE, ROOM, NOT_MORE, NOT_DISTINGUISHED];
+pub const ALL_CLEAR: [&str; 6] = [
+    NOTHING_FOUND,
+    BEYOND_CONTROLS,
+    REPEATS_NONE,
+    ROOM,
+    NOT_MORE,
+    NOT_DISTINGUISHED,
+];
 
 /// No training text came out, and nothing shows what the model was tuned on.
 pub(super) const NOTHING_FOUND: &str = "nothing was found";
+/// The heading of the same.
+pub(super) const BEYOND_CONTROLS: &str = "nothing beyond the controls";
 /// A rate of nothing.
 pub(super) const REPEATS_NONE: &str = "repeated none of them";
 /// What a rate of nothing leaves open.

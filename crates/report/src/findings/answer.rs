@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use super::all_clear::{NOT_DISTINGUISHED, NOT_MORE, NOTHING_FOUND, REPEATS_NONE, ROOM};
+use super::all_clear::{BEYOND_CONTROLS, NOT_DISTINGUISHED, NOT_MORE, NOTHING_FOUND, REPEATS_NONE, ROOM};
 use super::sentence::{FigureOf, Sentence};
 use super::{capital, more};
 use crate::estimate::checks::CLEAR;
+use crate::estimate::checks::RATE_AND_MEMBERSHIP;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
 use crate::estimate::{
@@ -126,10 +127,11 @@ fn paragraph(
             " With these prompts, this decoding and these scores, {NOTHING_FOUND}; a stronger attack may find more."
         ));
     }
-    if verdict.verdict == Verdict::NotSettled {
+    let open = open_checks(found, verdict);
+    if !open.is_empty() {
         paragraph = paragraph.text(format!(
             " To be settled first: {}. Nothing is concluded from low rates before.",
-            found.failed_checks.join("; ")
+            open.join("; ")
         ));
     } else if found.text_unchecked && verdict.verdict < Verdict::Leaks && found.failed_checks.is_empty() {
         paragraph = paragraph.text(
@@ -137,6 +139,13 @@ fn paragraph(
         );
     }
     paragraph
+}
+
+/// The failed checks that the verdict leaves open. That membership is visible where nothing comes out is the verdict itself.
+fn open_checks<'a>(group: &'a RunGroup, verdict: &GroupVerdict) -> Vec<&'a str> {
+    let is_said = |name: &str| name == RATE_AND_MEMBERSHIP && verdict.membership_visible;
+    let open = group.failed_checks.iter().filter(|(name, _)| !is_said(name));
+    open.map(|(_, in_brief)| in_brief.as_str()).collect()
 }
 
 /// The verdict as the first words: "Full: leaks."
@@ -149,7 +158,7 @@ fn lead(group: &RunGroup, verdict: &GroupVerdict) -> String {
     };
     let word = match verdict.verdict {
         // A phrase of its own, so that no word of the all-clear leads before its sentence.
-        Verdict::NothingFound => "no repetition found",
+        Verdict::NothingFound => BEYOND_CONTROLS,
         other => other.word(),
     };
     format!("{label}: {word}{of_runs}.")

@@ -21,6 +21,7 @@ use contract::records::Split;
 
 pub use documents_cut::{cut_documents, cut_facts};
 pub(crate) use rate_and_membership::CLEAR;
+pub use rate_and_membership::NAME as RATE_AND_MEMBERSHIP;
 pub use text_form::form_name;
 
 use crate::estimate::claims;

@@ -10,8 +10,11 @@ use crate::estimate::membership::{MembershipScore, Separation};
 use crate::estimate::tallies::Slice;
 use crate::format::{figure, rate, times};
 
+/// Its name.
+pub const NAME: &str = "rate_and_membership";
+
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
-    name: "rate_and_membership",
+    name: NAME,
     title: "The rate of repeats agrees with membership inference",
     applies: |evidence| !evidence.is_untuned() && !evidence.is_of_canaries(),
     find,
