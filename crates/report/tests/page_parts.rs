@@ -271,7 +271,7 @@ fn the_common_words_are_as_many_as_can_be() {
     };
     let words = ["ant", "bee", "cat", "Dog"];
     for _ in 0..200 {
-        let mut side = || -> Vec<&str> { (0..next(12) + 1).map(|_| words[next(4) as usize]).collect() };
+        let mut side = || -> Vec<&str> { (0..=next(12)).map(|_| words[next(4) as usize]).collect() };
         let (left, right) = (side(), side());
         let texts = (left.join(" "), right.join(" "));
         let (marked_left, marked_right) = marked(

@@ -5,16 +5,15 @@ use maud::{Markup, html};
 use super::components::{chip, figure, sentence};
 use super::view::View;
 use crate::estimate::{Estimates, GroupVerdict, Verdict};
-use crate::findings::{ModelAnswer, answer, capital, over_copies};
+use crate::findings::{ModelAnswer, Part, Sentence, answer, capital};
 
 pub(super) fn section(view: &View<'_>) -> Markup {
     view.by_experiment(|experiment| {
         let answer = answer(view.estimates, experiment);
-        let steps = over_copies(view.estimates, experiment);
         html! {
             @for model in &answer.models { (block(view, model)) }
-            @if !answer.remarks.is_empty() || !steps.is_empty() {
-                ul { @for remark in answer.remarks.iter().chain(&steps) { li { (sentence(remark)) } } }
+            @if !answer.remarks.is_empty() {
+                ul { @for remark in &answer.remarks { li { (sentence(remark)) } } }
             }
         }
     })
@@ -36,9 +35,21 @@ fn block(view: &View<'_>, model: &ModelAnswer) -> Markup {
                 }
                 "."
             }
-            p { (sentence(&model.paragraph)) }
+            p { (sentence(&without_verdict(&model.paragraph, &capital(&view.group(model.group).label), model.verdict))) }
         }
     }
+}
+
+/// The paragraph without the name and the verdict that it begins with: they stand over it.
+fn without_verdict(paragraph: &Sentence, label: &str, verdict: Verdict) -> Sentence {
+    let mut rest = paragraph.clone();
+    if let Some(Part::Text(text)) = rest.parts.first_mut() {
+        let beginning = format!("{label}: {}. ", verdict.word());
+        if let Some(after) = text.strip_prefix(&beginning) {
+            *text = after.to_owned();
+        }
+    }
+    rest
 }
 
 /// The verdict's word, and of how many training runs it is true.

@@ -94,8 +94,7 @@ impl Figure {
         let text = match form {
             _ if value.is_nan() => return "not a number".to_owned(),
             Form::Count if self.is_counted() => count_of(&self.estimate),
-            Form::Count => percent(value),
-            Form::Rate => percent(value),
+            Form::Count | Form::Rate => percent(value),
             Form::Whole if value.fract() == 0.0 && value >= 0.0 => count(value as u64),
             Form::Whole => number(value, 1),
             Form::Number(decimals) => number(value, decimals),

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::Heading;
-use super::components::{definitions, visible};
+use super::components::{definitions, details, visible};
 use super::view::{View, copies_name};
+use crate::estimate::Experiment;
 use crate::estimate::facts::{CorpusFacts, PromptFacts};
 use crate::findings::capital;
 use crate::format::{count, listing, parameters};
@@ -12,21 +13,8 @@ use crate::format::{count, listing, parameters};
 pub(super) fn section(view: &View<'_>, heading: &Heading) -> Markup {
     let estimates = view.estimates;
     let mut entries: Vec<(Markup, Markup)> = Vec::new();
-    for model in &estimates.facts.models {
-        let group = view.group(model.group);
-        entries.push((
-            html! { (capital(&group.label)) },
-            html! {
-                @match &model.path {
-                    Some(path) => code { (visible(path)) },
-                    None => { "model " (visible(&group.model)) },
-                }
-                ", " (parameters(group.parameters)) " parameters"
-                @if group.trainable_parameters > 0 { ", " (parameters(group.trainable_parameters)) " of them tuned" }
-                "; cell " code { (visible(&model.cell)) }
-                @if let Some(digest) = &model.digest { ", checkpoint xxh3-128 " code { (digest) } }
-            },
-        ));
+    for experiment in &estimates.experiments {
+        entries.push((html! { "Model" }, model(view, experiment)));
     }
     for corpus in &estimates.facts.corpora {
         entries.push((html! { "Training data" }, corpus_entry(corpus)));
@@ -46,8 +34,72 @@ pub(super) fn section(view: &View<'_>, heading: &Heading) -> Markup {
     ));
     html! {
         @if !heading.description.is_empty() { p { (visible(&heading.description)) } }
-        div class="settings" { (definitions(&entries)) }
+        div class="settings" {
+            (definitions(&entries))
+            (details("Checkpoints with their digests", &definitions(&checkpoints(view))))
+        }
     }
+}
+
+/// A model and what became of it.
+fn model(view: &View<'_>, experiment: &Experiment) -> Markup {
+    let mut methods: Vec<String> = Vec::new();
+    for group in experiment.shown().into_iter().map(|group| view.group(group)) {
+        let mut parts = vec![group.method_label.clone()];
+        if group.trainable_parameters > 0 {
+            parts.push(format!(
+                "{} parameters tuned",
+                parameters(group.trainable_parameters)
+            ));
+        }
+        let is_named = group.method_label.contains("learning rate");
+        parts.extend(
+            group
+                .method
+                .learning_rate
+                .filter(|_| !is_named)
+                .map(|rate| format!("learning rate {rate:e}")),
+        );
+        parts.extend(
+            group
+                .method
+                .epochs
+                .map(|epochs| format!("{epochs} {}", if epochs == 1.0 { "epoch" } else { "epochs" })),
+        );
+        let method = parts.join(", ");
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    let of_model = view
+        .estimates
+        .facts
+        .models
+        .iter()
+        .filter(|found| view.group(found.group).model == experiment.model);
+    let mut paths: Vec<&str> = of_model.filter_map(|found| found.path.as_deref()).collect();
+    paths.dedup();
+    html! {
+        strong { (visible(&experiment.model)) }
+        @for path in &paths { " " code { (visible(path)) } }
+        ", " (parameters(experiment.parameters)) " parameters: " (visible(&methods.join("; ")))
+    }
+}
+
+/// Every checkpoint that was asked.
+fn checkpoints(view: &View<'_>) -> Vec<(Markup, Markup)> {
+    let models = view.estimates.facts.models.iter();
+    models
+        .map(|model| {
+            let name = html! { (visible(&capital(&view.group(model.group).label))) };
+            let meaning = html! {
+                "cell " code { (visible(&model.cell)) }
+                @if let Some(path) = &model.path { ", " code { (visible(path)) } }
+                @if let Some(digest) = &model.digest { ", xxh3-128 " code { (digest) } }
+            };
+            (name, meaning)
+        })
+        .collect()
 }
 
 fn corpus_entry(corpus: &CorpusFacts) -> Markup {
