@@ -355,7 +355,7 @@ fn the_same_run_gives_the_same_bytes_and_is_not_done_twice() {
     assert!(!done(&[]));
     let verdicts = first.folder.path().join("cells/base/verdicts.parquet");
     edit(&verdicts, |verdicts: &mut Vec<SampleVerdict>| {
-        verdicts[0].longest_match_chars += 1
+        verdicts[0].longest_match_chars += 1;
     });
     assert!(!done(&[]));
 }
