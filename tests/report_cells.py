@@ -118,10 +118,9 @@ def of_share(k, n, n_of="documents"):
 
 
 def share_interval(k, n):
-    """Exact for few units and at 0 and 1, else Wilson's."""
-    exact = n < 10 or k in (0, n)
-    ends = statistics.mid_p(k, n) if exact else statistics.wilson(k / n, n)
-    return ends, (("exact" if exact else "wilson") if ends else None)
+    """Exact at 0 and 1 where there are units enough, else Wilson's."""
+    ends = statistics.mid_p(k, n) if k in (0, n) else None
+    return (ends, "exact") if ends else (statistics.wilson(k / n, n), "wilson")
 
 
 def of_documents(tallies, kind, bounds=None):
@@ -182,7 +181,8 @@ def plain_mean_of_runs(runs):
         return None
     several = len(runs) > 1
     value = sum(run.value for run in runs) / len(runs)
-    return replace(runs[0], value=value, n=len(runs) if several else runs[0].n, n_of="runs" if several else runs[0].n_of)
+    observations = sum(run.observations for run in runs)
+    return replace(runs[0], value=value, observations=observations, n=len(runs) if several else runs[0].n, n_of="runs" if several else runs[0].n_of)
 
 
 def float32(value):
@@ -658,7 +658,7 @@ class Checkpoint:
         threshold = sorted(others)[int(rate * (len(others) + 1) + 1e-9) - 1]
         k, n = sum(score < threshold for score in members), len(members)
         ends = statistics.mid_p(k, n)
-        return counted(k / n, n, k=float(k), ends=ends, interval="exact") if ends else None
+        return counted(k / n, n, k=float(k), ends=ends, interval="exact" if ends else None)
 
     # Training.
 

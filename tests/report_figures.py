@@ -519,6 +519,12 @@ def add_rows(subject):
     add_training(subject)
 
 
+def untuned_of(cells):
+    """The untuned models of some cells, each once: runs on one corpus share theirs."""
+    found = {id(cell.untuned): cell.untuned for cell in cells if cell.untuned}
+    return sorted(found.values(), key=lambda cell: cell.name)
+
+
 def add_averages(subject):
     questions = set().union(*(cell.questions() for cell in subject.everything))
     numbers = sorted(set().union(*(cell.copies() for cell in subject.everything)))
@@ -532,7 +538,7 @@ def add_averages(subject):
             estimate = of_runs([cell.estimate(*place) for cell in cells], bounds)
             if not estimate:
                 continue
-            untuned = of_runs([cell.untuned.estimate(*place) for cell in cells if cell.untuned], bounds)
+            untuned = of_runs([cell.estimate(*place) for cell in untuned_of(cells)], bounds)
             control = of_runs([cell.control(*place) for cell in cells], bounds)
             subject.put(Place(*place), Row(estimate, unit_of(measure), untuned, control))
             if measure == "loss":
@@ -553,7 +559,7 @@ def add_membership(subject):
 
             estimate = figure(subject.documents)
             if estimate:
-                untuned = figure([cell.untuned for cell in subject.documents if cell.untuned])
+                untuned = figure(untuned_of(subject.documents))
                 subject.put(Place(name, "train", None, copies), Row(estimate, unit, untuned))
 
 
@@ -791,6 +797,8 @@ def add_verdict(experiment, group, claims):
         repetition = [(place, row) for kind, place, row in own if kind == "repetition"]
         room = any(place.split == "train" and row.estimate.ends and row.estimate.high <= MAX_ROOM for place, row in repetition)
         open_ = any(row.verdict in ("inconclusive", "no control") for _, row in repetition)
+        # An AUC over 0.9 that so few documents do not settle says nothing in either direction.
+        open_ |= any(kind == "membership" and row.verdict == "inconclusive" and row.estimate.value > 0.9 for kind, _, row in own)
         return "nothing found" if room and not open_ else "not enough data"
 
     verdicts = [on_run(run) for run in group.of_runs]
@@ -821,7 +829,8 @@ def difference(subject, measure, split, strategy, copies, other):
         else:
             ends = statistics.paired_rates(pairs)
         found.append(counted(value, len(pairs), ends=ends, interval="paired" if ends else None))
-    return of_runs(found, None)
+    low, high = bounds_of(measure)
+    return of_runs(found, (low - high, high - low))
 
 
 def independent(first, second):
