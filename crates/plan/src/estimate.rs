@@ -17,6 +17,7 @@
 //! The time of dupgen and report is not estimated.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::path::Path;
 
@@ -98,30 +99,32 @@ pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec
     for cell in &plan.cells {
         let set = &cell.combination.training_set;
         let key = (set.name.as_str(), cell.combination.model.name.as_str());
-        if !extents.contains_key(&key) {
-            let counter = match tokenizer_folder(cell) {
-                Some(folder) => TokenCounter::load(folder)?,
-                None => TokenCounter::Bytes,
-            };
-            let extent = match Extent::of_training_set(&run.join("corpus").join(&set.name), &counter)? {
-                Some(extent) => extent,
-                None => Extent::expected(plan.pipeline, set, &corpus, &counter)?,
-            };
-            extents.insert(key, extent);
-        }
+        let extent = match extents.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(extent_of(plan, cell, run, &corpus)?),
+        };
         let shape = Shape::of(cell);
         let speed = speed.of_model(
             shape.width as usize,
             shape.vocabulary as usize,
             shape.parameters as u64,
         );
-        estimates.extend(
-            extents
-                .get(&key)
-                .map(|extent| estimate(plan, cell, &shape, extent, speed)),
-        );
+        estimates.push(estimate(plan, cell, &shape, extent, speed));
     }
     Ok(estimates)
+}
+
+/// The size of a cell's training set: of that in the run folder where there is one, else the size that it will have.
+fn extent_of(plan: &Plan, cell: &PlannedCell, run: &Path, corpus: &CorpusSize) -> Result<Extent, Error> {
+    let set = &cell.combination.training_set;
+    let counter = match tokenizer_folder(cell) {
+        Some(folder) => TokenCounter::load(folder)?,
+        None => TokenCounter::Bytes,
+    };
+    match Extent::of_training_set(&run.join("corpus").join(&set.name), &counter)? {
+        Some(extent) => Ok(extent),
+        None => Extent::expected(plan.pipeline, set, corpus, &counter),
+    }
 }
 
 fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, speed: Speed) -> Estimate {

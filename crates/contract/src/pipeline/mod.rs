@@ -140,12 +140,12 @@ impl PipelineFile {
 /// times.
 fn line_of_key(text: &str, key: &str) -> Option<usize> {
     let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
-    let (mut here, mut found) = (String::new(), None);
+    let (mut here, mut found) = ("", None);
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
         if let Some(header) = line.strip_prefix('[') {
             let header = header.trim_start_matches('[');
-            here = header.split(']').next().unwrap_or_default().trim().to_owned();
+            here = header.split(']').next().unwrap_or_default().trim();
         } else if here == table && line.split('=').next().is_some_and(|found| found.trim() == name) {
             if found.is_some() {
                 return None;
