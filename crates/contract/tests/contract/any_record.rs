@@ -581,64 +581,67 @@ impl AnyRecord for SummaryRow {
     const FILE: &'static str = "summary.parquet";
 
     fn any() -> BoxedStrategy<Self> {
-        let fields = (
+        let numbers = || proptest::collection::vec(option::of(double()), 15);
+        let texts = || proptest::collection::vec(option::of(text()), 7);
+        let counts = || proptest::collection::vec(any::<i64>(), 5);
+        let small = || proptest::collection::vec(option::of(any::<i32>()), 2);
+        let flags = || proptest::collection::vec(option::of(any::<bool>()), 2);
+        let named = || proptest::collection::vec(text(), 7);
+        (
+            (texts(), named(), numbers(), counts(), small(), flags()),
             (
-                text(),
-                text(),
-                any::<i64>(),
-                any::<i64>(),
-                text(),
-                option::of(any::<i32>()),
-                option::of(text()),
-                option::of(double()),
-                option::of(any::<i32>()),
-            ),
-            (
-                any::<i64>(),
-                split(),
-                option::of(text()),
-                text(),
                 double(),
-                option::of(double()),
-                option::of(double()),
-                any::<i64>(),
-                option::of(text()),
+                option::of(any::<i64>()),
+                option::of(split()),
+                any::<bool>(),
             ),
-        );
-        fields
+        )
             .prop_map(
-                |(
-                    (
-                        cell,
-                        model,
-                        parameters,
-                        trainable_parameters,
-                        mode,
-                        rank,
-                        targets,
-                        learning_rate,
-                        copies,
-                    ),
-                    (seed, split, strategy, measure, value, ci_low, ci_high, n, checkpoint),
-                )| Self {
-                    cell,
-                    model,
-                    parameters,
-                    trainable_parameters,
-                    mode,
-                    rank,
-                    targets,
-                    learning_rate,
-                    copies,
+                |((texts, named, numbers, counts, small, flags), (value, seed, split, at_least))| Self {
+                    cell: texts[0].clone(),
+                    model: named[0].clone(),
+                    parameters: counts[0],
+                    trainable_parameters: counts[1],
+                    method: named[1].clone(),
+                    mode: named[2].clone(),
+                    rank: small[0],
+                    alpha: numbers[0],
+                    dropout: numbers[1],
+                    targets: texts[1].clone(),
+                    dora: flags[0],
+                    rslora: flags[1],
+                    learning_rate: numbers[2],
+                    epochs: numbers[3],
+                    checkpoint: texts[2].clone(),
+                    layout: named[3].clone(),
+                    copies: small[1],
                     seed,
+                    runs: counts[2],
                     split,
-                    strategy,
-                    measure,
+                    strategy: texts[3].clone(),
+                    epoch: numbers[4],
+                    measure: named[4].clone(),
+                    against: texts[4].clone(),
+                    unit: named[5].clone(),
                     value,
-                    ci_low,
-                    ci_high,
-                    n,
-                    checkpoint,
+                    ci_low: numbers[5],
+                    ci_high: numbers[6],
+                    interval: texts[5].clone(),
+                    at_least,
+                    k: numbers[7],
+                    observations: counts[3],
+                    n: counts[4],
+                    n_of: named[6].clone(),
+                    untuned: numbers[8],
+                    untuned_low: numbers[9],
+                    untuned_high: numbers[10],
+                    untuned_k: numbers[11],
+                    control: numbers[12],
+                    control_low: numbers[13],
+                    control_high: numbers[14],
+                    p_value: numbers[0],
+                    p_holm: numbers[1],
+                    verdict: texts[6].clone(),
                 },
             )
             .boxed()
