@@ -35,6 +35,7 @@ KEY = f"cell model {' '.join(SETTINGS)} checkpoint layout copies seed split stra
 
 LEVEL, MAX_ROOM, NEAR_ZERO, LITTLE, PAPER_SIMILARITY = 0.05, 0.2, 0.05, 0.1, 0.8
 REPEATS = "some repetition, perhaps by chance; membership visible"
+VISIBLE = ("no repetition found, membership visible", "some repetition, perhaps by chance; membership visible")
 VERDICTS = ("nothing found", "not enough data", "not settled", "no repetition found, membership visible", REPEATS, "leaks")
 ORDINARY = ("question", "opening", "file", "nothing")
 # Of these the interval is one of resampled checkpoints: the value must lie in it, and its ends are not computed here.
@@ -319,7 +320,7 @@ class Run:
         return statistics.paired_exceeds(pairs, self.resamples, self.seed)
 
     def p_own(self, cell, strategy, copies):
-        # Where copies were drawn at random, chance is what all documents show; elsewhere what the same documents do.
+        """Against the untuned model and the control: of all documents where copies were drawn, else of the same documents."""
         drawn = layout_of(cell.cell)[0] == "bucketed"
         found = cell.by_document("own_verbatim", "train", strategy, copies)
         place = ("train", strategy, None if drawn else copies)
