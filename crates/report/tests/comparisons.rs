@@ -624,14 +624,12 @@ fn differences_are_paired_on_the_same_documents() {
                 loss("full", None).value
             };
         assert_close(row.value, direct, "difference of the two figures");
-        if against == "untuned" && method == "LoRA" {
-            // Every document is three quarters of a nat better: nothing says how far another may
-            // lie.
-            assert_eq!(row.ci_low, None, "{row:?}");
-        } else {
-            let width = row.ci_high.unwrap() - row.ci_low.unwrap();
-            assert!(width > 0.0 && width < 0.3, "{row:?}");
-        }
+        let width = row.ci_high.unwrap() - row.ci_low.unwrap();
+        assert!(width > 0.0 && width < 0.3, "{row:?}");
+        assert_eq!(
+            (row.n, row.interval.as_deref()),
+            (TEST_DOCUMENTS as i64, Some("paired"))
+        );
     }
 }
 
