@@ -111,7 +111,7 @@ pub fn write(name: &str, estimates: &Estimates<'_>, rows: &[SummaryRow]) -> serd
             message: &result.finding.message,
         })
     });
-    serde_json::to_string_pretty(&Report {
+    serde_json::to_string(&Report {
         schema_version: SCHEMA_VERSION,
         program: "tuneleak report",
         program_version: env!("CARGO_PKG_VERSION"),

@@ -635,6 +635,10 @@ fn differences_are_paired_on_the_same_documents() {
         assert_close(row.value, direct, "difference of the two figures");
         let width = row.ci_high.unwrap() - row.ci_low.unwrap();
         assert!(width > 0.0 && width < 0.3, "{row:?}");
+        assert_eq!(
+            (row.n, row.interval.as_deref()),
+            (TEST_DOCUMENTS as i64, Some("paired"))
+        );
     }
 }
 

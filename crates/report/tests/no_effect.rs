@@ -17,6 +17,7 @@ use common::Draws;
 use contract::Cell;
 use contract::pipeline::LossOn;
 use contract::records::{DocumentKind, HeldOutRole, PromptForm, SampleVerdict, Split, Verdict};
+use rayon::prelude::*;
 use report::estimate::claims::LEVEL;
 use report::read::{
     CellData, Corpus, CorpusDocument, DocumentScore, HeldOutCounts, JudgedSample, RankScores, TextSizes,
@@ -47,8 +48,9 @@ enum Effect {
     KnowsMembers,
 }
 
-/// Decoding, and samples of a document: one sample is tested exactly, several are by random signs.
-const STRATEGIES: [(&str, usize); 2] = [("greedy", 1), ("top-k 40", 2)];
+/// Decoding, samples of a document, and of how many documents one is asked: one sample is tested
+/// exactly, several are by random signs.
+const STRATEGIES: [(&str, usize, usize); 2] = [("greedy", 1, 1), ("top-k 40", 2, 2)];
 
 fn members() -> impl Iterator<Item = String> {
     (0..DOCUMENTS).map(|number| format!("member-{number}"))
@@ -154,8 +156,9 @@ fn samples(draws: &mut Draws, own: f64) -> Vec<JudgedSample> {
     let sides = members()
         .map(|id| (id, Split::Train))
         .chain(non_members().map(|id| (id, Split::Heldout)));
-    for (doc_id, split) in sides {
-        for (strategy, count) in STRATEGIES {
+    for (number, (doc_id, split)) in sides.enumerate() {
+        let asked = |(_, _, every): &(&str, usize, usize)| number.is_multiple_of(*every);
+        for (strategy, count, _) in STRATEGIES.into_iter().filter(asked) {
             // The samples of a document go together.
             let class = [own, BY_CHANCE, BY_CHANCE].map(|rate| draws.unit() < rate);
             for _ in 0..count {
@@ -323,6 +326,7 @@ fn most_by_chance(runs: usize, share: f64) -> usize {
 #[test]
 fn without_an_effect_a_report_claims_a_leak_in_at_most_5_percent_of_runs() {
     let all: Vec<Claimed> = (0..RUNS as u64)
+        .into_par_iter()
         .map(|seed| claimed(seed, Effect::Nothing))
         .collect();
     // Three ways of tuning at two checkpoints; own documents and any text after unseen prompts,
@@ -332,20 +336,21 @@ fn without_an_effect_a_report_claims_a_leak_in_at_most_5_percent_of_runs() {
     let most = most_by_chance(RUNS, LEVEL);
     assert_eq!(most, 18);
     assert!(wrong <= most, "{wrong} of {RUNS} runs, at most {most} by chance");
-    // Each test holds its level for itself, and some test of 36 claims something in far more than 5% of runs: the
-    // correction is needed, and a report without it would not pass here.
+    // Some test of 36 claims something in far more runs: the correction is needed, and a report without
+    // it would not pass here.
     let uncorrected = all.iter().filter(|run| run.uncorrected).count();
-    assert!(uncorrected > RUNS / 5, "{uncorrected}");
+    assert!(uncorrected > 2 * most, "{uncorrected}");
+    eprintln!("a leak claimed in {wrong} of {RUNS} runs, in {uncorrected} without correction");
 }
 
 #[test]
 fn an_effect_is_claimed_in_most_runs() {
-    const AFFECTED: u64 = 20;
+    const AFFECTED: u64 = 10;
     let found = |effect, holds: fn(&Claimed) -> bool| {
         (0..AFFECTED)
             .filter(|&seed| holds(&claimed(1000 + seed, effect)))
             .count()
     };
-    assert!(found(Effect::Repeats, |run| run.leaks) >= 19);
-    assert!(found(Effect::KnowsMembers, |run| run.membership) >= 19);
+    assert!(found(Effect::Repeats, |run| run.leaks) >= 9);
+    assert!(found(Effect::KnowsMembers, |run| run.membership) >= 9);
 }
