@@ -17,7 +17,6 @@ use common::Draws;
 use contract::Cell;
 use contract::pipeline::LossOn;
 use contract::records::{DocumentKind, HeldOutRole, PromptForm, SampleVerdict, Split, Verdict};
-use rayon::prelude::*;
 use report::estimate::claims::LEVEL;
 use report::read::{
     CellData, Corpus, CorpusDocument, DocumentScore, HeldOutCounts, JudgedSample, RankScores, TextSizes,
@@ -26,7 +25,7 @@ use report::read::{
 use report::{Bootstrap, Estimates, Run};
 
 /// Runs without an effect.
-const RUNS: usize = 200;
+const RUNS: usize = 120;
 
 /// Documents on either side of the split.
 const DOCUMENTS: usize = 40;
@@ -326,7 +325,6 @@ fn most_by_chance(runs: usize, share: f64) -> usize {
 #[test]
 fn without_an_effect_a_report_claims_a_leak_in_at_most_5_percent_of_runs() {
     let all: Vec<Claimed> = (0..RUNS as u64)
-        .into_par_iter()
         .map(|seed| claimed(seed, Effect::Nothing))
         .collect();
     // Three ways of tuning at two checkpoints; own documents and any text after unseen prompts,
@@ -334,7 +332,6 @@ fn without_an_effect_a_report_claims_a_leak_in_at_most_5_percent_of_runs() {
     assert!(all.iter().all(|run| run.tests == 3 * 2 * (2 * 2 + 1 + 1)));
     let wrong = all.iter().filter(|run| run.leaks || run.membership).count();
     let most = most_by_chance(RUNS, LEVEL);
-    assert_eq!(most, 18);
     assert!(wrong <= most, "{wrong} of {RUNS} runs, at most {most} by chance");
     // Some test of 36 claims something in far more runs: the correction is needed, and a report without
     // it would not pass here.
