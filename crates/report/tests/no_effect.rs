@@ -33,7 +33,6 @@ const DOCUMENTS: usize = 40;
 /// How often each document is matched by chance.
 const BY_CHANCE: f64 = 0.1;
 
-const COPIES: i32 = 16;
 const CANARIES: usize = 4;
 const REFERENCES: usize = 32;
 
@@ -55,6 +54,15 @@ fn members() -> impl Iterator<Item = String> {
     (0..DOCUMENTS).map(|number| format!("member-{number}"))
 }
 
+/// Every second document has 16 copies, the others one: what is claimed of the first is held against chance over all.
+fn copies_of(doc_id: &str) -> i32 {
+    let number = doc_id
+        .rsplit('-')
+        .next()
+        .and_then(|number| number.parse::<usize>().ok());
+    if number.unwrap().is_multiple_of(2) { 16 } else { 1 }
+}
+
 fn non_members() -> impl Iterator<Item = String> {
     (0..DOCUMENTS).map(|number| format!("other-{number}"))
 }
@@ -72,16 +80,16 @@ fn corpus() -> Corpus {
     };
     let test = document(Split::Heldout, 0, Some(HeldOutRole::Test));
     let documents = members()
-        .map(|id| (id, document(Split::Train, COPIES, None)))
+        .map(|id| (id.clone(), document(Split::Train, copies_of(&id), None)))
         .chain(non_members().map(|id| (id, test.clone())));
     // As much text on either side, so that nothing is carried over.
     let characters = (DOCUMENTS * test.text.chars().count()) as u64;
     Corpus {
         documents: documents.collect(),
-        training: Arc::new(BTreeMap::from([(
-            COPIES,
-            members().collect::<BTreeSet<String>>(),
-        )])),
+        training: Arc::new(BTreeMap::from([1, 16].map(|copies| {
+            let alike = members().filter(|id| copies_of(id) == copies);
+            (copies, alike.collect::<BTreeSet<String>>())
+        }))),
         canaries: CANARIES,
         held_out: HeldOutCounts {
             documents: DOCUMENTS,
@@ -101,7 +109,7 @@ fn corpus() -> Corpus {
 fn sample(id: i64, doc_id: &str, split: Split, strategy: &str, class: [bool; 3]) -> JudgedSample {
     let [own, any, control] = class.map(|hit| if hit { Verdict::Verbatim } else { Verdict::None });
     let is_member = split == Split::Train;
-    let copies = if is_member { COPIES } else { 0 };
+    let copies = if is_member { copies_of(doc_id) } else { 0 };
     JudgedSample {
         id,
         doc_id: Some(doc_id.to_owned()),
@@ -170,10 +178,15 @@ fn samples(draws: &mut Draws, own: f64) -> Vec<JudgedSample> {
 
 fn score(doc_id: String, split: Split, kind: DocumentKind, loss: f64) -> DocumentScore {
     const TOKENS: usize = 20;
+    let copies = match (split, kind) {
+        (Split::Train, DocumentKind::Document) => copies_of(&doc_id),
+        (Split::Train, _) => 16,
+        _ => 0,
+    };
     DocumentScore {
         doc_id,
         split,
-        copies: if split == Split::Train { COPIES } else { 0 },
+        copies,
         kind,
         prefix_tokens: 0,
         tokens: TOKENS,

@@ -375,7 +375,7 @@ fn all_leaked_documents_are_listed_the_most_severe_first() {
         leaked("unseen", Verdict::Verbatim, &[], PromptOf::UnseenText, 70),
         leaked("named", Verdict::Verbatim, &["name"], PromptOf::OwnDocument, 55),
     ];
-    let html = list(&documents, &OneModel, false).into_string();
+    let html = list(&documents, &OneModel, 1, false).into_string();
     let place = |id: &str| html.find(&format!("<code>{id}</code></span>")).unwrap();
     let order = ["named", "unprompted", "unseen", "long", "short", "reworded"].map(place);
     assert!(order.is_sorted(), "{order:?}");
@@ -384,7 +384,7 @@ fn all_leaked_documents_are_listed_the_most_severe_first() {
     assert!(html.contains("simple patterns, which miss most names"));
     assert!(!html.contains("<b>"));
     assert!(
-        list(&[], &OneModel, false)
+        list(&[], &OneModel, 1, false)
             .into_string()
             .contains("No training document came out")
     );
@@ -401,6 +401,7 @@ fn the_redacted_edition_has_no_word_of_any_text() {
             55,
         )],
         &OneModel,
+        1,
         true,
     )
     .into_string();

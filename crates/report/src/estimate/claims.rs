@@ -10,6 +10,7 @@ use contract::pipeline::Layout;
 use contract::records::Split;
 use measures::Tally;
 use measures::control::exceeds_carried_over;
+use measures::exposure::highest_exposure;
 use measures::interval::samples_to_separate;
 use measures::membership;
 use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paired_exceeds};
@@ -359,7 +360,10 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
         .filter(|(canary, _)| copies.is_none_or(|copies| copies == canary.copies))
         .map(|(_, exposure)| exposure)
         .collect();
-    let references = canaries::bounds(scores, cell.corpus)?.most;
+    // Formats may have different numbers of references; the fewest err to the safe side.
+    let references = canaries::bounds(scores, cell.corpus)?.fewest;
+    let highest = highest_exposure(references).ok()?;
+    let exposures: Vec<f64> = exposures.into_iter().map(|bits| bits.min(highest)).collect();
     exposure_exceeds(&exposures, references).ok()
 }
 

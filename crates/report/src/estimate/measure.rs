@@ -8,7 +8,7 @@ pub const SIMILARITY_HUNDREDTHS: [u8; 3] = [70, 80, 90];
 /// Numbers of samples at which (n, p)-discoverable rates are given, with p = 0.5.
 pub const DISCOVERY_SAMPLES: [u64; 4] = [1, 10, 100, 1000];
 
-/// Parts of a document in which memorization is told apart.
+/// Parts of a document in which memorization is measured.
 pub const PLACES: u8 = 5;
 
 /// Tokens of the continuation that k-extractable asks for (Carlini et al. 2023); another length is another measure.
@@ -145,7 +145,7 @@ pub enum Kind {
 }
 
 impl Measure {
-    /// Whether it is told apart by the copies of the prompt's document. What is shared with any training document is not: that may
+    /// Whether it is given by the copies of the prompt's document. What is shared with any training document is not: that may
     /// be another document, with other copies.
     pub fn is_by_copies(self) -> bool {
         !matches!(

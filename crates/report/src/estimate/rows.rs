@@ -96,7 +96,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         Row::plain(self.key(measure, at, None), unit, estimate)
     }
 
-    /// The numbers of copies that a measure is told apart by; none stands for all.
+    /// The numbers of copies that a measure is given by; none stands for all.
     fn copies(&self, measure: Measure, split: Split) -> Vec<Option<i32>> {
         if self.uniform_copies.is_some() {
             return vec![None];

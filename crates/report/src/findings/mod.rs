@@ -2,14 +2,12 @@
 
 mod all_clear;
 mod answer;
-mod limits;
 mod more;
 mod sentence;
 
 pub use all_clear::ALL_CLEAR;
 pub use answer::{Answer, ModelAnswer, answer, asked_documents, passes};
-pub use limits::limits;
-pub use more::{equal_loss, over_copies, overtrained, similarity, unseen_prompts, usefulness};
+pub use more::{equal_loss, over_copies, overtrained, usefulness};
 pub use sentence::{FigureOf, Part, Sentence};
 
 /// A label as a sentence begins.

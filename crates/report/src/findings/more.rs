@@ -4,14 +4,14 @@ use contract::records::{PromptForm, Split};
 
 use super::all_clear::NOT_DISTINGUISHED;
 use super::capital;
-use super::sentence::{FigureOf, Sentence};
+use super::sentence::Sentence;
 use crate::estimate::claims::{LEVEL, most_copies};
-use crate::estimate::comparisons::{AT_EQUAL_LOSS_FALLING, AT_EQUAL_LOSS_RISING, EQUAL_LOSS, UNTUNED};
+use crate::estimate::comparisons::{AT_EQUAL_LOSS_FALLING, AT_EQUAL_LOSS_RISING, EQUAL_LOSS};
 use crate::estimate::rows::EPOCHS_TRAINED;
 use crate::estimate::{
-    Against, Estimates, Experiment, HELD_OUT, Key, Measure, RunGroup, Shown, Slice, TRAINED, Verdict,
+    Estimates, Experiment, HELD_OUT, Key, Measure, RunGroup, Shown, Slice, TRAINED, Verdict,
 };
-use crate::format::{count_of, counted, figure, number, percent, points, rate, up_to_two_decimals};
+use crate::format::{count_of, number, percent, points, rate, up_to_two_decimals};
 
 /// Each way of tuning against the one that repeats most, at each point of training, on the same documents, corrected together
 /// (Holm).
@@ -217,69 +217,6 @@ pub fn over_copies(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Se
                 Sentence::new(format!("{}: ", capital(&estimates.groups[group].label)))
                     .join(Sentence::listing(steps))
                     .text(".")
-            })
-        })
-        .collect()
-}
-
-/// What of the training text comes out after the beginnings of unseen documents: a finding, and no baseline.
-pub fn unseen_prompts(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sentence> {
-    let groups = experiment.shown().into_iter();
-    let tuned = groups.filter(|&group| !estimates.groups[group].method.is_untuned());
-    tuned
-        .filter_map(|group| {
-            let shown = estimates.find(group, Measure::TrainingTextEmitted, experiment.unseen(), None)?;
-            (shown.estimate().value > 0.0).then(|| {
-                let sentence = Sentence::new(format!(
-                    "{}, after the beginnings of unseen documents: training text in ",
-                    capital(&estimates.groups[group].label)
-                ))
-                .counted(shown);
-                let sentence = if shown.row.untuned.is_some() {
-                    sentence
-                        .text("; the untuned model ")
-                        .beside(shown, FigureOf::Untuned, counted)
-                } else {
-                    sentence
-                };
-                sentence.text(".")
-            })
-        })
-        .collect()
-}
-
-/// How close generations come to their own documents, against the untuned model.
-pub fn similarity(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Sentence> {
-    let measure = Measure::Similarity(Against::Own);
-    let tuned = experiment
-        .shown()
-        .into_iter()
-        .filter(|&group| !estimates.groups[group].method.is_untuned());
-    tuned
-        .filter_map(|group| {
-            let found = &estimates.groups[group];
-            let copies = most_copies(experiment, found);
-            let shown = estimates.find(group, measure, experiment.seen(), copies)?;
-            let sentence = Sentence::new(format!("{}: ", capital(&found.label))).figure(
-                shown,
-                crate::format::bounded(shown.estimate(), figure(shown.estimate(), 2)),
-            );
-            let key = shown.row.key.clone().against(UNTUNED);
-            Some(match estimates.table.get(&key) {
-                Some(difference) => {
-                    let raised = difference.estimate().ends().is_some_and(|ends| ends.low > 0.0);
-                    let sentence = sentence.text(", ").number(difference, 2);
-                    if raised {
-                        sentence.text(" over the untuned model.")
-                    } else if found.failed_checks.is_empty() {
-                        sentence.text(format!(
-                            " from the untuned model, which {NOT_DISTINGUISHED} none."
-                        ))
-                    } else {
-                        sentence.text(" from the untuned model.")
-                    }
-                }
-                None => sentence.text("."),
             })
         })
         .collect()

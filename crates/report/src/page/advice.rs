@@ -183,7 +183,7 @@ pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
         open.push(Advice {
             title: "Untuned model",
             text: html! {
-                "The untuned model was not asked, so what tuning added cannot be told from what the model knew before. "
+                "The untuned model was not asked, so what tuning added cannot be distinguished from what the model knew before. "
                 @if facts.is_audit { "Name it: " code { "make audit BASE=…" } "." } @else { "Keep the untuned model in the run." }
             },
         });

@@ -44,6 +44,8 @@ pub struct Heading {
     pub description: String,
     /// The pipeline's name.
     pub name: String,
+    /// Leaked documents whose texts are unfolded when the page opens.
+    pub unfolded: usize,
     /// Version of the program.
     pub version: String,
     /// The day on which the report was made, as 2026-03-01, in UTC.
@@ -62,6 +64,7 @@ impl Heading {
             title: title.clone(),
             description: pipeline.description.clone(),
             name: pipeline.name.clone(),
+            unfolded: pipeline.report.examples,
             version: provenance.program_version.clone(),
             date: date(provenance.created),
         }
@@ -182,7 +185,7 @@ fn sections(view: &View<'_>, heading: &Heading, provenance: &Provenance) -> Vec<
         section(
             "leaked",
             "What leaked",
-            passages::list(&view.estimates.passages, view, view.is_redacted),
+            passages::list(&view.estimates.passages, view, heading.unfolded, view.is_redacted),
         ),
         section("why", "Why", plots::section(view)),
         section(

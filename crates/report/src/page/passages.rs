@@ -57,7 +57,7 @@ pub trait Names {
 }
 
 /// The list of leaked documents. In the redacted edition texts keep their shape alone.
-pub fn list(documents: &[LeakedDocument], names: &dyn Names, is_redacted: bool) -> Markup {
+pub fn list(documents: &[LeakedDocument], names: &dyn Names, unfolded: usize, is_redacted: bool) -> Markup {
     let mut sorted: Vec<&LeakedDocument> = documents.iter().collect();
     sorted.sort_by(|left, right| left.severity().cmp(&right.severity()));
     let word_for_word = sorted
@@ -85,10 +85,10 @@ pub fn list(documents: &[LeakedDocument], names: &dyn Names, is_redacted: bool) 
                 p class="note" { "Redacted edition: letters and digits of every text are blocked out; lengths are kept." }
             }
         }
-        (rows(verbatim, 0, names, is_redacted))
+        (rows(verbatim, 0, names, unfolded, is_redacted))
         @if !other.is_empty() {
             @let summary = format!("{} further documents came out in other words; their details may differ from the source", other.len());
-            (details(&summary, &rows(other, verbatim.len(), names, is_redacted)))
+            (details(&summary, &rows(other, verbatim.len(), names, unfolded, is_redacted)))
         }
         @if sorted.len() > MAX_PASSAGES {
             p class="note" {
@@ -121,14 +121,20 @@ fn notes(documents: &[LeakedDocument]) -> Markup {
 }
 
 /// Rows of the list; `before` documents stand before them on the page.
-fn rows(documents: &[&LeakedDocument], before: usize, names: &dyn Names, is_redacted: bool) -> Markup {
+fn rows(
+    documents: &[&LeakedDocument],
+    before: usize,
+    names: &dyn Names,
+    unfolded: usize,
+    is_redacted: bool,
+) -> Markup {
     html! {
         @if !documents.is_empty() {
             ol class="leaks passages" {
                 @for (index, document) in documents.iter().enumerate() {
                     li {
                         @if before + index < MAX_PASSAGES {
-                            details open[before + index == 0] {
+                            details open[before + index < unfolded] {
                                 summary { (summary(document, names)) }
                                 (sides(document, names, is_redacted))
                             }

@@ -84,7 +84,7 @@ impl<'a> View<'a> {
         rows.next().map(Figure::from)
     }
 
-    /// The name of a group as the head of a row: its family, and below it what else it is told apart by.
+    /// The name of a group as the head of a row: its family, and below it what else distinguishes it.
     pub(super) fn row_head(&self, group: usize) -> Markup {
         let found = self.group(group);
         html! {

@@ -69,7 +69,7 @@ pub struct CorpusDocument {
     pub split: Split,
     /// Copies in the training set; 0 for held-out documents.
     pub copies: i32,
-    /// What a held-out document is for; none where that was not told apart.
+    /// What a held-out document is for; none where nobody said.
     pub role: Option<HeldOutRole>,
     /// Whether it is held out and a near-duplicate of a training document: no control, and no non-member.
     pub near_duplicate: bool,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Reporting {
     /// Heading of the page; without it, the pipeline's name.
     pub title: String,
-    /// Passages shown for each class and mode.
+    /// Leaked documents whose texts are unfolded when the page opens; all are listed.
     pub examples: usize,
     /// Resamples of the bootstrap.
     pub resamples: usize,

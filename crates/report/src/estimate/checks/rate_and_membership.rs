@@ -1,6 +1,7 @@
 //! A model whose losses distinguish its training documents from others remembers something of them, also where no prompt brought one out.
 
 use contract::records::{PromptForm, Split};
+use measures::test::auc_exceeds;
 
 use super::{Evidence, Finding, PlausibilityCheck};
 use crate::estimate::AnalysedCell;
@@ -22,6 +23,9 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
 
 /// An AUC from which on members are clearly distinguished.
 pub(crate) const CLEAR: f64 = 0.9;
+
+/// The largest p-value, one-sided, at which it is more than chance.
+const MAX_P_VALUE: f64 = 0.025;
 
 /// The strategy that the page leads with: the greedy one of plain prompts, or else the first.
 pub(super) fn headline<'a>(cell: &'a AnalysedCell<'_>) -> Option<&'a str> {
@@ -54,7 +58,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         of_copies(separation.copies),
         figure(&separation.auc, 2)
     );
-    if exceeds || !is_clear(separation) {
+    if exceeds || !is_clear(evidence, separation) {
         return Finding::passed(format!("Together: {said}."), found.n);
     }
     let told = format!(
@@ -104,8 +108,9 @@ fn clearest<'a>(evidence: &'a Evidence<'_>) -> Option<&'a Separation> {
         .max_by(|left, right| left.auc.value.total_cmp(&right.auc.value))
 }
 
-fn is_clear(separation: &Separation) -> bool {
-    let by_more_than_chance = separation.auc.ends().is_some_and(|interval| interval.low > 0.5);
+fn is_clear(evidence: &Evidence<'_>, separation: &Separation) -> bool {
+    let (members, others) = evidence.cell.scored.sides(separation.score, separation.copies);
+    let by_more_than_chance = auc_exceeds(&members, &others).is_ok_and(|p_value| p_value <= MAX_P_VALUE);
     separation.auc.value > CLEAR && by_more_than_chance
 }
 
