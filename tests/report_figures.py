@@ -11,6 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import polars as pl
+
 import report_statistics as statistics
 from report_cells import (
     RATES,
@@ -228,7 +230,7 @@ class Experiment:
             )
             group.method = group.family + (f", learning rate {scientific(rate)}" if several and rate is not None else "")
             copies = "" if group.uniform is None else f", {group.uniform} {'copy' if group.uniform == 1 else 'copies'}"
-            group.label = group.method + copies + (f", {group.which}" if group.which else "")
+            group.label = group.method + copies + (f", {group.which}" if group.which in ("best", "last") else "")
 
     def most(self, group):
         return group.uniform if group.uniform is not None else (self.copies[-1] if self.copies else None)
@@ -281,10 +283,23 @@ class Run:
                 corpora[name] = Corpus(folder / "corpus" / name)
             return corpora[name]
 
+        answers = ("samples", "scores", "matches", "verdicts")
+
+        def has_best(cell):
+            return any((cell / "best" / f"{name}.parquet").exists() for name in answers)
+
+        def best_is_last(cell):
+            both = [[asked / f"{name}.parquet" for name in answers] for asked in (cell, cell / "best")]
+            return all(
+                last.exists() == best.exists() and (not last.exists() or pl.read_parquet(last).equals(pl.read_parquet(best))) for last, best in zip(*both)
+            )
+
         self.checkpoints = []
-        for cell in sorted(path.parent for path in folder.glob("cells/*/cell.toml")):
-            has_best = any((cell / "best" / f"{name}.parquet").exists() for name in ("samples", "scores", "matches", "verdicts"))
-            for which in ("best", "last") if has_best else (None,):
+        cells = sorted(path.parent for path in folder.glob("cells/*/cell.toml"))
+        # Where the best checkpoint of every cell is its last, one stands for both.
+        asked = ("best and last",) if all(best_is_last(cell) for cell in cells if has_best(cell)) else ("best", "last")
+        for cell in cells:
+            for which in asked if has_best(cell) else (None,):
                 self.checkpoints.append(Checkpoint(cell, which, corpus))
         for checkpoint in self.checkpoints:
             alike = [other for other in self.checkpoints if other.base and other.cell["model"] == checkpoint.cell["model"]]

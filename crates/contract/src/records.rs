@@ -797,7 +797,8 @@ pub struct SummaryRow {
     pub learning_rate: Option<f64>,
     /// Passes over the training set that were asked for; null for the base model.
     pub epochs: Option<f64>,
-    /// Which checkpoint of the run was asked: `best` (by held-out loss) or `last`; null where there is only one.
+    /// Which checkpoint of the run was asked: `best` (by held-out loss), `last`, or `best and last` where that is the same
+    /// in all cells; null where only one was asked.
     pub checkpoint: Option<String>,
     /// Layout of copies: `bucketed`, `uniform`, `found`.
     pub layout: String,

@@ -32,6 +32,10 @@ fn main() -> ExitCode {
 fn run_stage(arguments: &Arguments) -> Result<(), contract::Error> {
     match plagiarism::run(arguments)? {
         Outcome::UpToDate => eprintln!("plagiarism: {} is up to date", arguments.stage.out.display()),
+        Outcome::Copied(folder) => eprintln!(
+            "plagiarism: the best checkpoint is the last, and so are its results: copied from {}",
+            folder.display()
+        ),
         Outcome::Done(verdicts) => eprintln!("{verdicts}"),
     }
     Ok(())

@@ -538,6 +538,25 @@ fn finished_work_is_not_repeated() {
 }
 
 #[test]
+fn the_results_of_the_same_samples_are_copied_from_the_folder_above() {
+    let run = Run::new(&corpus(), &control(), &[sample(0, COPIED)]);
+    let _ = run.run(&[], 1).unwrap();
+    let mut best = run.arguments(&[], 1);
+    best.stage.out = run.file("out/best");
+    assert_eq!(plagiarism::run(&best).unwrap(), Outcome::Copied(run.file("out")));
+    for name in ["verdicts.parquet", "matches.parquet"] {
+        let content = |folder: &str| std::fs::read(run.file(folder).join(name)).unwrap();
+        assert_eq!(content("out"), content("out/best"));
+    }
+    assert_eq!(plagiarism::run(&best).unwrap(), Outcome::UpToDate);
+
+    // Other samples, and settings, are other work.
+    let mut other = run.arguments(&["detection.preset=pan2015"], 1);
+    other.stage.out = run.file("out/best");
+    assert!(matches!(plagiarism::run(&other).unwrap(), Outcome::Done(_)));
+}
+
+#[test]
 fn mistakes_end_with_their_exit_status() {
     let check = |spoil: &dyn Fn(&Run), overrides: &[&str], status: u8, words: &[&str]| {
         let run = Run::new(&corpus(), &control(), &[sample(0, COPIED)]);

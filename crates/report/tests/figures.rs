@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::{
@@ -451,6 +452,36 @@ fn both_checkpoints_of_a_run_are_measured_and_the_best_is_compared_first() {
         "{}",
         made.terminal
     );
+}
+
+#[test]
+fn a_best_checkpoint_that_is_the_last_has_no_row_of_its_own() {
+    let mut shape = shape();
+    shape.best = true;
+    let folder = quiet_run(&shape);
+    let cells = folder.path().join("cells");
+    for cell in std::fs::read_dir(&cells).unwrap() {
+        let cell = cell.unwrap().path();
+        if !cell.join("best").exists() {
+            continue;
+        }
+        for name in ["samples", "scores", "matches", "verdicts"] {
+            let file = format!("{name}.parquet");
+            std::fs::copy(cell.join(&file), cell.join("best").join(&file)).unwrap();
+        }
+    }
+    let made = make(folder.path());
+    assert!(!made.terminal.contains(", best"), "{}", made.terminal);
+    let page = std::fs::read_to_string(folder.path().join("report/report.html")).unwrap();
+    assert!(page.contains("end of training, also the best checkpoint"));
+    let points: BTreeSet<Option<&str>> = made.rows.iter().map(|row| row.checkpoint.as_deref()).collect();
+    assert_eq!(points, BTreeSet::from([None, Some("best and last")]));
+
+    // Where one cell's best checkpoint is another, all have both.
+    set_logprobs(&cells.join(FULL).join("best"), |_| -2.0);
+    let made = make(folder.path());
+    let points: BTreeSet<Option<&str>> = made.rows.iter().map(|row| row.checkpoint.as_deref()).collect();
+    assert_eq!(points, BTreeSet::from([None, Some("best"), Some("last")]));
 }
 
 #[test]

@@ -268,7 +268,8 @@ fn strategy(settings: &Value) -> String {
             parts.push(format!("top-p {top_p}"));
         }
         if let Some(samples) = number("samples") {
-            parts.push(format!("{samples} samples a prompt"));
+            let noun = if samples == 1.0 { "sample" } else { "samples" };
+            parts.push(format!("{samples} {noun} a prompt"));
         }
         parts.join(", ")
     };

@@ -81,6 +81,8 @@ pub struct Family {
     pub rates: Vec<RateGroups>,
     /// Which learning rate has the best validation loss.
     pub chosen: usize,
+    /// Whether it was tuned elsewhere, so that nobody knows how: a checkpoint that is audited.
+    pub is_audited: bool,
 }
 
 /// The groups of one learning rate: of a uniform layout one for each number of copies.
@@ -88,7 +90,7 @@ pub struct Family {
 pub struct RateGroups {
     /// At the best checkpoint by validation loss; empty where only one checkpoint was asked.
     pub best: Vec<usize>,
-    /// At the end of training, or at the only checkpoint.
+    /// At the end of training, which may be the best checkpoint too, or at the only checkpoint.
     pub last: Vec<usize>,
 }
 
@@ -207,15 +209,7 @@ impl Experiment {
 
     /// Whether nothing was tuned here: checkpoints are judged that were tuned elsewhere.
     pub fn is_audit(&self) -> bool {
-        !self.families.is_empty()
-            && self
-                .families
-                .iter()
-                .all(|family| family.rates.len() == 1 && family.rates[0].best.is_empty())
-            && self
-                .families
-                .iter()
-                .any(|family| family.mode == "tuned" || family.mode == "lora")
+        !self.families.is_empty() && self.families.iter().all(|family| family.is_audited)
     }
 
     /// Whether some family was run at more than one learning rate.
@@ -407,9 +401,11 @@ impl Grouping {
                 let copies = group.uniform_copies.map_or(String::new(), |copies| {
                     format!(", {copies} {}", if copies == 1 { "copy" } else { "copies" })
                 });
-                let point = group
-                    .checkpoint
-                    .map_or(String::new(), |checkpoint| format!(", {checkpoint}"));
+                let point = match group.checkpoint {
+                    Some(WhichCheckpoint::Best) => ", best",
+                    Some(WhichCheckpoint::Last) => ", last",
+                    Some(WhichCheckpoint::BestAndLast) | None => "",
+                };
                 let label = format!("{method}{copies}{point}");
                 [family, method, label]
             })
@@ -491,6 +487,7 @@ impl Grouping {
                     mode: group.method.mode.clone(),
                     rates: Vec::new(),
                     chosen: 0,
+                    is_audited: group.method.learning_rate.is_none(),
                 });
                 rates.push(Vec::new());
                 families.len() - 1

@@ -325,9 +325,13 @@ fn near_zero_claim(estimates: &Estimates<'_>) -> PaperClaim {
         name: "paper_claim_2",
         says: "Head-only and LoRA tuning repeat next to nothing, at every size and number of copies",
         outcome,
-        figures,
         rule: "Contradicted where own documents come back more often than chance explains; reproduced where every interval ends at 5% or below.",
-        takes: "Head-only or LoRA cells; about 60 documents with the most copies, so that none of them leaves room for 5% at most.",
+        takes: if figures.is_empty() {
+            "Head-only or LoRA cells."
+        } else {
+            "About 60 documents with the most copies, so that none of them leaves room for 5% at most."
+        },
+        figures,
     }
 }
 
@@ -368,9 +372,13 @@ fn similarity_claim(estimates: &Estimates<'_>) -> PaperClaim {
         name: "paper_claim_3",
         says: "Head-only and LoRA tuning retain information in a less directly extractable form: similarity rises, and stays below 0.80",
         outcome,
-        figures,
         rule: "Mean similarity to the prompt’s own document: reproduced where each interval ends under 0.80 and lies over the untuned model’s; contradicted where one lies over 0.80, or none is raised.",
-        takes: "Head-only or LoRA cells with an untuned model, and more documents with the most copies.",
+        takes: if figures.is_empty() {
+            "Head-only or LoRA cells with an untuned model."
+        } else {
+            "More documents with the most copies."
+        },
+        figures,
     }
 }
 

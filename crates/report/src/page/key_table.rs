@@ -31,9 +31,13 @@ fn table(view: &View<'_>, experiment: &Experiment) -> Table {
     let rows = rows.collect();
     Table {
         caption: format!(
-            "What decides, by “{}”. Counts with 95% intervals; the untuned model first, then each method at its best checkpoint and at the \
-             end of training.",
-            experiment.strategy
+            "What decides, by “{}”. Counts with 95% intervals; the untuned model first, then each method{}.",
+            experiment.strategy,
+            if experiment.checkpoints().len() > 1 {
+                " at its best checkpoint and at the end of training"
+            } else {
+                ""
+            }
         ),
         columns: std::iter::once(Column::new("Model"))
             .chain(filled.into_iter().map(|column| column.column))

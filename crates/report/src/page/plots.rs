@@ -112,8 +112,9 @@ fn by_copies(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
         ),
         caption: format!(
             "Share of training documents that the model goes on with word for word, by “{}”, by their copies in the training set; bars: 95% \
-             intervals. Hollow: best checkpoint; filled: end of training.",
-            experiment.strategy
+             intervals.{}",
+            experiment.strategy,
+            hollow(experiment)
         ),
         across: Axis {
             label: "copies in the training set".to_owned(),
@@ -170,6 +171,15 @@ fn together(sentences: Vec<Sentence>, otherwise: &str) -> Sentence {
     }
 }
 
+/// What hollow and filled marks are, where there are both.
+fn hollow(experiment: &Experiment) -> &'static str {
+    if experiment.checkpoints().len() > 1 {
+        " Hollow: best checkpoint; filled: end of training."
+    } else {
+        ""
+    }
+}
+
 fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
     let copies = experiment.most_copies();
     let at = |group: usize, is_hollow: bool| -> Option<Point> {
@@ -178,6 +188,7 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
         let checkpoint = match view.group(group).checkpoint {
             Some(WhichCheckpoint::Best) => "best checkpoint",
             Some(WhichCheckpoint::Last) => "end of training",
+            Some(WhichCheckpoint::BestAndLast) => "end of training, also the best checkpoint",
             None => "the only checkpoint",
         };
         let rate = view
@@ -248,8 +259,8 @@ fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot
             "Leakage against usefulness: further left fits unseen text better, further up repeats more.",
         ),
         caption: format!(
-            "Share of training documents{of_copies} that the model goes on with word for word, against its loss on unseen text. Hollow: \
-             best checkpoint; filled: end of training."
+            "Share of training documents{of_copies} that the model goes on with word for word, against its loss on unseen text.{}",
+            hollow(experiment)
         ),
         across: Axis {
             label: "loss on unseen text, nats per token".to_owned(),

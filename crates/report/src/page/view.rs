@@ -111,6 +111,7 @@ impl<'a> View<'a> {
         let point = match found.checkpoint {
             Some(WhichCheckpoint::Best) => Some("best checkpoint"),
             Some(WhichCheckpoint::Last) => Some("end of training"),
+            Some(WhichCheckpoint::BestAndLast) => Some("end of training, also the best checkpoint"),
             None => None,
         };
         match (point, epochs) {

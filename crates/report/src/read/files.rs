@@ -24,6 +24,8 @@ pub enum WhichCheckpoint {
     Best,
     /// The end of training.
     Last,
+    /// The end of training, which has the best held-out loss too, of this cell as of every other of the run.
+    BestAndLast,
 }
 
 /// The name in `summary.parquet`, and on labels.
@@ -32,6 +34,7 @@ impl fmt::Display for WhichCheckpoint {
         formatter.write_str(match self {
             Self::Best => "best",
             Self::Last => "last",
+            Self::BestAndLast => "best and last",
         })
     }
 }
@@ -84,6 +87,7 @@ impl RunFiles {
         for cell in cell_folders(folder)? {
             cells.extend(CellFiles::find(folder, &cell)?);
         }
+        join_best_and_last(&mut cells)?;
         let mut corpora = BTreeMap::new();
         for cell in &cells {
             let name = &cell.cell.corpus;
@@ -153,6 +157,17 @@ impl CellFiles {
         Ok(found)
     }
 
+    /// Whether this checkpoint gave the very generations and scores that another gave, and was judged alike.
+    fn says_the_same(&self, other: &Self) -> Result<bool, Error> {
+        let answers = |files: &Self| {
+            let judged = [&files.samples, &files.matches, &files.verdicts].map(Clone::clone);
+            let all = judged.into_iter().chain(files.scores.clone());
+            all.map(|path| contract::provenance::digest(&path))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(answers(self)? == answers(other)?)
+    }
+
     /// The files of the checkpoint whose samples lie in `asked`, of the cell in `folder`.
     fn of_checkpoint(
         run: &Path,
@@ -166,7 +181,7 @@ impl CellFiles {
         let corpus = run.join("corpus").join(&cell.corpus);
         let best = match checkpoint {
             Some(WhichCheckpoint::Best) => format!(" --best {}", asked.join("checkpoint").display()),
-            Some(WhichCheckpoint::Last) | None => String::new(),
+            _ => String::new(),
         };
         let (here, asked, corpus) = (folder.display(), asked.display(), corpus.display());
         require(
@@ -194,6 +209,23 @@ impl CellFiles {
             checkpoint,
         })
     }
+}
+
+/// Where the best checkpoint of every cell is its last, one stands for both: the same figures twice would tell nothing.
+fn join_best_and_last(cells: &mut Vec<CellFiles>) -> Result<(), Error> {
+    for pair in cells.windows(2) {
+        let [best, last] = pair else { continue };
+        if best.checkpoint == Some(WhichCheckpoint::Best) && !best.says_the_same(last)? {
+            return Ok(());
+        }
+    }
+    cells.retain(|cell| cell.checkpoint != Some(WhichCheckpoint::Best));
+    for cell in cells {
+        if cell.checkpoint == Some(WhichCheckpoint::Last) {
+            cell.checkpoint = Some(WhichCheckpoint::BestAndLast);
+        }
+    }
+    Ok(())
 }
 
 fn present(path: PathBuf) -> Option<PathBuf> {
