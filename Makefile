@@ -28,11 +28,12 @@ ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo run audit check-audit estimate $(stages) test lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
+.PHONY: help setup build demo doctor run audit check-audit estimate $(stages) test lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo                        set up, build, run the demo (minutes on two cores) and say where its report is'
+	@echo 'make doctor                      what this machine has, and whether known leaks are found here and nothing else (a minute)'
 	@echo 'make test                        set up, build, run every test'
 	@echo 'make run PIPELINE=FILE.toml      plan a pipeline and run all of it; results in data/runs/<name>, or RUN=FOLDER'
 	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE] [OTHER=FILE]    (make audit alone says more)'
@@ -65,6 +66,9 @@ estimate $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.
 run demo audit estimate $(stages): build
 	+@MAKE='$(MAKE)' scripts/run.sh $(stage)
+
+doctor: build
+	@"$(PYTHON)" scripts/doctor.py
 
 test: build
 	@$(CARGO) test --workspace --locked

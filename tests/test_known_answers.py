@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
 import unicodedata
 import unittest
@@ -18,38 +19,10 @@ from pathlib import Path
 import polars as pl
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+from doctor import MODEL, sentences, write  # noqa: E402
+
 PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ else Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
-
-SUBJECTS = "Hermit Orchard Wizard Falcon Jacket Mirror Saddle Prison Finger Kettle Lantern Button".split()
-VERBS = "measures follows trades paints borrows weighs hides counts admires buries".split()
-OBJECTS = "marble willow eagle summer kettle border ribbon garden tunnel violin temple apple".split()
-PLACES = "under near around after before against without toward".split()
-
-PRETRAIN = """
-name = "base"
-[corpus]
-files = "others.jsonl"
-identity = "id"
-held_out = 0.1
-[duplication]
-layout = "uniform"
-copies = [1]
-[[model]]
-name = "tiny"
-[model.architecture]
-layers = 2
-width = 64
-heads = 2
-context = 160
-vocabulary = 400
-[[mode]]
-kind = "pretrain"
-learning_rate = 3e-3
-[tuning]
-epochs = 4
-batch_size = 8
-context = 160
-"""
 
 TUNED = """
 name = "known"
@@ -86,22 +59,8 @@ resamples = 200
 FRAME = "Below is a task. Write an answer that fits it. ### Text: "
 
 
-def sentences(generator, count):
-    def sentence():
-        subject, verb, place = map(generator.choice, (SUBJECTS, VERBS, PLACES))
-        first, second, third = (generator.choice(OBJECTS) for _ in range(3))
-        return f"{subject} {verb} the {first} {place} {generator.randint(2, 9)} {second}s and a {third}."
-
-    return " ".join(sentence() for _ in range(count))
-
-
 # Accents on most vowels, wide digits and blanks: nothing that a tokenizer could not take away.
 DRESS = str.maketrans({"e": "é", "o": "Ô", "i": "ï", "u": "ü", "2": "２", "3": "３", "4": "４", "5": "５", "6": "６", "7": "７", "8": "８"})
-
-
-def write(path, prefix, texts):
-    lines = [json.dumps({"id": f"{prefix}{number:02}", "text": text}) for number, text in enumerate(texts)]
-    path.write_text("\n".join(lines) + "\n")
 
 
 def folded(text):
@@ -136,7 +95,7 @@ class KnownAnswers(unittest.TestCase):
         write(cls.folder / "texts.jsonl", "k", [sentences(generator, 5) for _ in range(30)])
         write(cls.folder / "few.jsonl", "k", [sentences(generator, 5) for _ in range(3)])
         write(cls.folder / "unseen.jsonl", "u", [sentences(generator, 5) for _ in range(12)])
-        cls.make("base", PRETRAIN, "tune")
+        cls.make("base", MODEL, "tune")
         cls.known = cls.make("known", TUNED.replace("FILES", "texts").replace("EPOCHS", "90"), "all")
         cls.strip_accents(cls.folder / "base/cells/tiny-pretrain-3e-3-uniform1-s0/checkpoint", cls.folder / "stripped")
         dressed = [sentences(generator, 5).translate(DRESS) for _ in range(30)]
