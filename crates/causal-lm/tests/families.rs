@@ -31,6 +31,7 @@ const MODELS: &[&str] = &[
     "phi3",
     "phi3-longrope",
     "gemma2",
+    "gemma3_text",
 ];
 
 const ADAPTERS: [&str; 3] = ["default", "all-linear", "dora"];

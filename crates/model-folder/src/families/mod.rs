@@ -1,6 +1,7 @@
 //! The families, one file each; what holds for every model of one is its line in [`FAMILIES`].
 
 mod gemma2;
+mod gemma3_text;
 pub mod gpt2;
 pub mod gpt_neo;
 pub mod gpt_neox;
@@ -39,6 +40,7 @@ pub struct FamilySpec {
 /// Every family that is known.
 pub static FAMILIES: &[&FamilySpec] = &[
     &gemma2::SPEC,
+    &gemma3_text::SPEC,
     &gpt2::SPEC,
     &gpt_neo::SPEC,
     &gpt_neox::SPEC,
