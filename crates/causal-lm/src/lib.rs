@@ -29,6 +29,7 @@ mod device;
 mod error;
 mod families;
 mod folder;
+mod four_bit;
 mod kv_cache;
 mod lm_head;
 mod lora;

@@ -17,6 +17,7 @@ pub mod config;
 pub mod cost;
 pub mod families;
 mod files;
+mod four_bit;
 mod headers;
 pub mod hub;
 mod lora;
@@ -30,6 +31,7 @@ pub use arithmetic::{
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use files::{TOKENIZER_FILES, inputs, is_model};
+pub use four_bit::{FourBit, Nested};
 pub use lora::{LoraSettings, LoraTargets};
-pub use model::Model;
+pub use model::{Model, stored_numbers};
 pub use modules::{Module, Role};
