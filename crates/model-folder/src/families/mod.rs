@@ -98,11 +98,14 @@ impl Family {
     }
 }
 
-/// Families that are not read, whose text models are: what a person may do.
+/// Families that are not read, whose text models are, and what a person may do. (Gemma3ForCausalLM.from_pretrained of the whole
+/// finds none of its weights in transformers 5.23, and leaves them random.)
 const TEXT_MODELS: &[(&str, &str)] = &[(
     "gemma3",
-    "This model reads images too; its text model (text_config) is a gemma3_text, which is read once it is saved by itself: \
-     transformers.Gemma3ForCausalLM.from_pretrained(MODEL).save_pretrained(FOLDER), with the tokenizer's files beside it",
+    "This model reads images too; its text model (text_config) is a gemma3_text, which is read once it is saved by itself, the \
+     tokenizer's files beside it: full = transformers.AutoModelForCausalLM.from_pretrained(MODEL); text = \
+     transformers.Gemma3ForCausalLM(full.config.text_config); text.model, text.lm_head = full.model.language_model, \
+     full.lm_head; text.save_pretrained(FOLDER)",
 )];
 
 /// The family that `model_type` names.

@@ -234,7 +234,10 @@ fn settings_that_would_compute_something_else_are_refused_by_name() {
 fn a_family_that_is_not_read_is_refused_with_the_way_out() {
     for (model_type, pieces) in [
         ("mamba", ["scripts/example_extractor.py", "EXTRACTOR="]),
-        ("gemma3", ["text_config", "Gemma3ForCausalLM"]),
+        (
+            "gemma3",
+            ["gemma3_text", "Gemma3ForCausalLM(full.config.text_config)"],
+        ),
     ] {
         let problem = read(model_type, &json!({})).unwrap_err();
         for piece in pieces {
