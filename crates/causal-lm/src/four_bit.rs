@@ -5,6 +5,7 @@ use std::path::Path;
 
 use half::{bf16, f16};
 use model_folder::{FourBit, Nested};
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use crate::{Error, weights};
@@ -65,28 +66,54 @@ pub(crate) fn dequantise(
             )
         }
     };
-    let round: fn(f32) -> f32 = match weight.dtype {
-        "F16" => |number| f16::from_f32(number).to_f32(),
-        "BF16" => |number| bf16::from_f32(number).to_f32(),
-        _ => |number| number,
-    };
     let shape: Vec<i64> = weight.shape.iter().map(|&size| size as i64).collect();
     let dequantised = Tensor::f_empty(&shape[..], (kind, device))?;
     let flat = dequantised.f_view([-1])?;
-    let total = weight.numbers();
-    let at_once = BLOCKS_AT_ONCE * weight.block_size;
-    let mut numbers = Vec::with_capacity(at_once.min(total));
-    for first in (0..total).step_by(at_once) {
-        numbers.clear();
-        numbers.extend((first..(first + at_once).min(total)).map(|number| {
-            let byte = packed[number / 2];
-            let nibble = if number % 2 == 0 { byte >> 4 } else { byte & 15 };
-            round(quant_map[usize::from(nibble)] * absmax[number / weight.block_size])
-        }));
-        let mut place = flat.f_narrow(0, first as i64, numbers.len() as i64)?;
-        place.f_copy_(&Tensor::f_from_slice(&numbers)?)?;
+    let (total, at_once) = (weight.numbers(), BLOCKS_AT_ONCE * weight.block_size);
+    let parts = packed.chunks(at_once / 2).zip(absmax.chunks(BLOCKS_AT_ONCE));
+    let mut numbers = vec![0.0; at_once.min(packed.len() * 2)];
+    for (part, (packed, absmax)) in parts.enumerate() {
+        let first = part * at_once;
+        let numbers = &mut numbers[..packed.len() * 2];
+        let blocks = Blocks {
+            packed,
+            absmax,
+            quant_map: &quant_map,
+            size: weight.block_size,
+        };
+        match weight.dtype {
+            "F16" => blocks.write(numbers, |number| f16::from_f32(number).to_f32()),
+            "BF16" => blocks.write(numbers, |number| bf16::from_f32(number).to_f32()),
+            _ => blocks.write(numbers, |number| number),
+        }
+        // The last byte holds one number where their number is odd.
+        let count = numbers.len().min(total - first);
+        let mut place = flat.f_narrow(0, first as i64, count as i64)?;
+        place.f_copy_(&Tensor::f_from_slice(&numbers[..count])?)?;
     }
     Ok(dequantised)
+}
+
+/// Some blocks of a weight.
+struct Blocks<'a> {
+    packed: &'a [u8],
+    absmax: &'a [f32],
+    quant_map: &'a [f32],
+    size: usize,
+}
+
+impl Blocks<'_> {
+    /// Writes their numbers, each rounded by `round`.
+    fn write(&self, numbers: &mut [f32], round: impl Fn(f32) -> f32 + Sync) {
+        let blocks = numbers.par_chunks_mut(self.size);
+        let blocks = blocks.zip(self.packed.par_chunks(self.size / 2)).zip(self.absmax);
+        blocks.for_each(|((numbers, packed), absmax)| {
+            for (pair, byte) in numbers.chunks_exact_mut(2).zip(packed) {
+                pair[0] = round(self.quant_map[usize::from(byte >> 4)] * absmax);
+                pair[1] = round(self.quant_map[usize::from(byte & 15)] * absmax);
+            }
+        });
+    }
 }
 
 /// The largest numbers of blocks, of the bytes that double quantisation made of them.

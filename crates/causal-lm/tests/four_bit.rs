@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use causal_lm::{CausalLm, load_checkpoint, weights, write_model_folder};
@@ -81,11 +82,13 @@ fn a_dequantised_model_is_written_in_full_precision() {
     assert_eq!(logits(&again, &tokens), logits(&model, &tokens));
 }
 
+/// Something done to the tensors of a file, about this weight.
+type Damage = fn(&mut BTreeMap<String, Tensor>, &str);
+
 /// Bytes cut in half, a largest number missing, a shape that the bytes do not fill: each is refused by the tensor's name.
 #[test]
 fn damaged_four_bit_weights_are_refused_by_name() {
     let weight = "model.layers.0.mlp.up_proj.weight";
-    type Damage = fn(&mut std::collections::BTreeMap<String, Tensor>, &str);
     let cases: [(&str, Damage, &[&str]); 4] = [
         (
             "nf4",

@@ -126,8 +126,10 @@ fn take_weight(
         .shape
         .iter()
         .try_fold(1_usize, |product, &size| product.checked_mul(size));
-    let numbers = numbers.filter(|&numbers| numbers > 0 && state.blocksize > 0);
-    let numbers = numbers.ok_or_else(|| bad("expected a shape and a blocksize over 0".to_owned()))?;
+    let numbers =
+        numbers.filter(|&numbers| numbers > 0 && state.blocksize > 0 && state.blocksize.is_multiple_of(2));
+    let numbers =
+        numbers.ok_or_else(|| bad("expected a shape over 0 and an even blocksize over 0".to_owned()))?;
     let blocks = numbers.div_ceil(state.blocksize);
     let mut companion = |name: &str, dtype: &str, count: usize| -> Result<String, Error> {
         let header = take_named(headers, weight, &format!(".{name}"))?;

@@ -54,11 +54,8 @@ struct Norms {
 /// The projections of queries, keys and values.
 #[derive(Debug)]
 enum Qkv {
-    Separate {
-        q_proj: Linear,
-        k_proj: Linear,
-        v_proj: Linear,
-    },
+    /// `q_proj`, `k_proj`, `v_proj`.
+    Separate(Box<[Linear; 3]>),
     /// All heads of queries, then those of keys, then those of values.
     Fused(Linear),
 }
@@ -101,11 +98,11 @@ impl Llama {
                     GateUp::Fused(linear("mlp.gate_up_proj")?),
                 )
             } else {
-                let qkv = Qkv::Separate {
-                    q_proj: linear("self_attn.q_proj")?,
-                    k_proj: linear("self_attn.k_proj")?,
-                    v_proj: linear("self_attn.v_proj")?,
-                };
+                let qkv = Qkv::Separate(Box::new([
+                    linear("self_attn.q_proj")?,
+                    linear("self_attn.k_proj")?,
+                    linear("self_attn.v_proj")?,
+                ]));
                 let gate_up = GateUp::Separate {
                     gate_proj: linear("mlp.gate_proj")?,
                     up_proj: linear("mlp.up_proj")?,
@@ -155,15 +152,14 @@ impl Llama {
     ) -> Result<(Tensor, Tensor, Tensor), Error> {
         let heads = self.heads;
         let (mut query, mut keys, values) = match &block.qkv {
-            Qkv::Separate {
-                q_proj,
-                k_proj,
-                v_proj,
-            } => (
-                q_proj.forward(input, training)?,
-                k_proj.forward(input, training)?,
-                v_proj.forward(input, training)?,
-            ),
+            Qkv::Separate(projections) => {
+                let [q_proj, k_proj, v_proj] = &**projections;
+                (
+                    q_proj.forward(input, training)?,
+                    k_proj.forward(input, training)?,
+                    v_proj.forward(input, training)?,
+                )
+            }
             Qkv::Fused(qkv_proj) => {
                 let (queries, keys) = (heads.queries * heads.width, heads.keys * heads.width);
                 let fused = qkv_proj.forward(input, training)?;
@@ -307,11 +303,7 @@ impl Decoder for Llama {
         for block in &mut self.blocks {
             parts.extend(block.norms.parts_mut());
             match &mut block.qkv {
-                Qkv::Separate {
-                    q_proj,
-                    k_proj,
-                    v_proj,
-                } => parts.extend([q_proj, k_proj, v_proj].map(Part::Linear)),
+                Qkv::Separate(projections) => parts.extend(projections.iter_mut().map(Part::Linear)),
                 Qkv::Fused(qkv_proj) => parts.push(Part::Linear(qkv_proj)),
             }
             if let Some((query, key)) = &mut block.qk_norms {
