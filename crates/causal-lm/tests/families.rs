@@ -32,6 +32,7 @@ const MODELS: &[&str] = &[
     "phi3-longrope",
     "gemma2",
     "gemma3_text",
+    "ministral",
 ];
 
 const ADAPTERS: [&str; 3] = ["default", "all-linear", "dora"];

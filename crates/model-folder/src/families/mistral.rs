@@ -26,7 +26,8 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
         && settings.window.is_some()
     {
         return Err(
-            "layer_types: a mistral with sliding_window has it in all layers, found full_attention among them".to_owned(),
+            "layer_types: a mistral with sliding_window has it in all layers, found full_attention among them; a model with both kinds is \
+             a ministral, by its model_type".to_owned(),
         );
     }
     for layer in &mut settings.layers {

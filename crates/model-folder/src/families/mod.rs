@@ -7,6 +7,7 @@ pub mod gpt_neo;
 pub mod gpt_neox;
 mod granite;
 pub mod llama;
+mod ministral;
 mod mistral;
 mod olmo2;
 mod phi3;
@@ -46,6 +47,7 @@ pub static FAMILIES: &[&FamilySpec] = &[
     &gpt_neox::SPEC,
     &granite::SPEC,
     &llama::SPEC,
+    &ministral::SPEC,
     &mistral::SPEC,
     &olmo2::SPEC,
     &phi3::SPEC,

@@ -42,10 +42,13 @@ fn layers(settings: &Settings, holds: fn(&model_folder::families::llama::Layer) 
 fn windows_are_in_the_layers_that_each_family_gives_them_to() {
     let types = ["full_attention", "sliding_attention"].repeat(3);
     let every = vec![0, 1, 2, 3, 4, 5];
-    let cases: [(&str, Value, Option<usize>, &[usize]); 12] = [
+    let cases: [(&str, Value, Option<usize>, &[usize]); 15] = [
         ("mistral", json!({}), Some(4096), &every),
         ("mistral", json!({"sliding_window": 5}), Some(5), &every),
         ("mistral", json!({"sliding_window": null}), None, &[]),
+        ("ministral", json!({}), Some(4096), &every),
+        ("ministral", json!({"layer_types": types}), Some(4096), &[1, 3, 5]),
+        ("ministral", json!({"sliding_window": null}), None, &[]),
         ("phi3", json!({}), None, &[]),
         ("phi3", json!({"sliding_window": 7}), Some(7), &every),
         ("gemma2", json!({}), Some(4096), &[0, 2, 4]),
