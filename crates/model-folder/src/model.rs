@@ -171,9 +171,14 @@ impl Model {
     }
 }
 
-/// Numbers in the weight files of a folder, whatever family its model is of; `None` where there are none that can be read.
+/// Numbers in the weight files of a folder, of a model of whatever family or of an adapter; `None` where there are none that can
+/// be read.
 pub fn stored_numbers(folder: &Path) -> Option<u64> {
-    let (_, shards) = files::weights(folder).ok()?;
+    let shards = if folder.join(crate::ADAPTER_CONFIG).is_file() {
+        vec![files::adapter_weights(folder).ok()?]
+    } else {
+        files::weights(folder).ok()?.1
+    };
     let mut numbers = 0;
     for shard in &shards {
         let headers = headers::read(shard).ok()?;

@@ -67,6 +67,15 @@ impl Audited {
         self.folder.path.join(ADAPTER_CONFIG).is_file()
     }
 
+    /// Numbers that tuning changed: those of the adapter, or of the whole model.
+    pub fn trainable_parameters(&self) -> u64 {
+        match &self.adapter {
+            Some(adapter) => adapter.parameters,
+            None if self.is_adapter() => model_folder::stored_numbers(&self.folder.path).unwrap_or(0),
+            None => self.parameters(),
+        }
+    }
+
     /// Numbers in the whole model; of one that is not read here, those in its weight files.
     pub fn parameters(&self) -> u64 {
         match (&self.model, &self.base) {

@@ -127,9 +127,7 @@ impl PlannedCell {
             corpus: combination.training_set.name.clone(),
             model: combination.model.name.clone(),
             parameters,
-            trainable_parameters: adapter
-                .as_ref()
-                .map_or(parameters, |adapter| adapter.parameters as i64),
+            trainable_parameters: audited.trainable_parameters() as i64,
             mode: if audited.is_adapter() {
                 ModeKind::Lora.name().to_owned()
             } else {
