@@ -65,7 +65,8 @@ def main():
 def ask(checkpoint, options, documents, settings, seed, out):
     """Samples and scores of one checkpoint."""
     tokenizer, model = load(checkpoint, options.base)
-    own = model.config.max_position_embeddings
+    # Families without a table of positions may have no longest text; the tokenizer's limit is huge where it knows none.
+    own = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
     if 1 + settings["prefix_tokens"] + settings["new_tokens"] > own:
         fail(2, f"{options.config}: extraction: prompt and new tokens do not fit the model's context")
     # Training read so many tokens of a text behind the BOS.

@@ -12,8 +12,9 @@ use tch::{Device, Kind, Tensor};
 
 use crate::adapter::LoadedAdapter;
 use crate::families::{self, Decoder, Pass};
+use crate::lm_head::logits_of;
 use crate::parts::{Layout, Linear, LowRank, Part, Prepacked, Span, WeightSource, cast};
-use crate::{Config, Error, KvCache, LeftPadding, LoraSettings, PackedForward, lora, weights};
+use crate::{Config, Error, KvCache, LeftPadding, LmHead, LoraSettings, PackedForward, lora, weights};
 
 /// A decoder-only language model.
 #[derive(Debug)]
@@ -163,6 +164,11 @@ impl CausalLm {
         &self.decoder.embedding().weight
     }
 
+    /// The LM head, for whoever takes gradients of its logits by hand.
+    pub fn lm_head(&self) -> LmHead {
+        LmHead::new(self.head(), self.config.family.logits())
+    }
+
     /// Logits `[…, vocabulary]` of hidden states `[…, width]`: multiplied, summed and given in float32, in whatever precision hidden
     /// states and weights are kept. In bf16 a logit of 20 has steps of 1/8, so that close ones would tie or change places.
     ///
@@ -170,10 +176,11 @@ impl CausalLm {
     /// [`Error::Torch`] for wrong shapes.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor, Error> {
         let hidden = cast(hidden, Kind::Float)?;
-        if let Some(prepacked) = self.prepacked_head.as_ref().filter(|_| is_few_rows(&hidden)) {
-            return prepacked.multiply(&hidden);
-        }
-        Ok(product(&hidden, &self.float_head()?, None)?)
+        let products = match self.prepacked_head.as_ref().filter(|_| is_few_rows(&hidden)) {
+            Some(prepacked) => prepacked.multiply(&hidden)?,
+            None => product(&hidden, &self.float_head()?, None)?,
+        };
+        logits_of(self.config.family.logits(), products)
     }
 
     /// The head in float32: itself, or a copy that is made once. Whatever gives parameters out to be changed drops the copy.
@@ -241,7 +248,7 @@ impl CausalLm {
                     linear.prepacked = None;
                     (&linear.path, &mut linear.weight, linear.bias.as_mut())
                 }
-                Part::Norm(norm) => (&norm.path, &mut norm.weight, norm.bias.as_mut()),
+                Part::Norm(norm) => norm.tensors_mut(),
             };
             parameters.extend(bias.map(|tensor| ParameterMut {
                 name: format!("{path}.bias"),

@@ -11,7 +11,7 @@ use model_folder::Model;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::Error;
+use crate::{Error, four_bit};
 
 /// Bytes of a file that are copied at a time.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -142,9 +142,19 @@ pub(crate) fn read_model(
         .iter()
         .map(|(name, stored)| (stored.as_str(), name.as_str()))
         .collect();
+    let companions = four_bit::read_companions(&model.four_bit, &model.shards)?;
     let mut parameters = BTreeMap::new();
     for shard in &model.shards {
-        let tensors = read_finite(shard, &|name| names.contains_key(name), kind, device)?;
+        let is_plain = |name: &str| names.contains_key(name) && !model.four_bit.contains_key(name);
+        let mut tensors = read_finite(shard, &is_plain, kind, device)?;
+        // One after the other, so that memory holds the packed bytes of one alone.
+        for (name, weight) in &model.four_bit {
+            let packed = read_finite(shard, &|known| known == name, Kind::Float, Device::Cpu)?;
+            if let Some(packed) = packed.get(name) {
+                let dequantised = four_bit::dequantise(weight, packed, &companions, kind, device)?;
+                tensors.insert(name.clone(), dequantised);
+            }
+        }
         parameters.extend(
             tensors
                 .into_iter()
@@ -214,6 +224,7 @@ impl<'a> Stored<'a> {
             Kind::Half => Dtype::F16,
             Kind::BFloat16 => Dtype::BF16,
             Kind::Int64 => Dtype::I64,
+            Kind::Uint8 => Dtype::U8,
             other => return Err(contract::Error::Run(format!("no safetensors type for {other:?}")).into()),
         };
         Ok(Self {

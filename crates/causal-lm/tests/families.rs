@@ -13,7 +13,7 @@ use causal_lm::{
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// The families, and variants that take a branch of their own.
-const MODELS: [&str; 10] = [
+const MODELS: &[&str] = &[
     "gpt2",
     "gpt2-scaled-by-layer",
     "gpt_neo",
@@ -24,6 +24,15 @@ const MODELS: [&str; 10] = [
     "qwen2",
     "qwen2-windowed",
     "qwen3",
+    "mistral",
+    "smollm3",
+    "granite",
+    "olmo2",
+    "phi3",
+    "phi3-longrope",
+    "gemma2",
+    "gemma3_text",
+    "ministral",
 ];
 
 const ADAPTERS: [&str; 3] = ["default", "all-linear", "dora"];
@@ -352,7 +361,7 @@ fn checked(name: &'static str, kind: Kind) -> Case {
 }
 
 fn table(kind: Kind) {
-    let cases: Vec<Case> = MODELS.into_iter().map(|name| checked(name, kind)).collect();
+    let cases: Vec<Case> = MODELS.iter().map(|name| checked(name, kind)).collect();
     let columns: Vec<&str> = cases[0].errors.iter().map(|(what, _)| *what).collect();
     println!("| {kind:?} | {} |", columns.join(" | "));
     println!("|{}", "---|".repeat(columns.len() + 1));
@@ -434,11 +443,38 @@ fn targets_are_chosen_as_peft_chooses_them() {
 }
 
 #[test]
+fn default_targets_are_those_of_peft() {
+    for name in MODELS {
+        let model = Case::new(name, Kind::Float).model();
+        let config = fixture(name).join("adapter-default/adapter_config.json");
+        let config: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(config).unwrap()).unwrap();
+        let targets = serde_json::json!(model.config.spec.lora_targets);
+        assert_eq!(targets, config["target_modules"], "{name}");
+    }
+}
+
+/// Gemma's √width is rounded to the precision of the table; √20 is 4.4721, and 4.46875 in bf16.
+#[test]
+fn embeddings_are_scaled_by_the_rounded_root_of_the_width() {
+    for (kind, factor) in [(Kind::Float, 20.0_f64.sqrt()), (Kind::BFloat16, 4.46875)] {
+        let model = Case::new("gemma2", kind).model();
+        let tokens = Tensor::from_slice(&[3_i64, 7]);
+        let scaled = model.packed_forward(&tokens, &[2], false).unwrap();
+        let found = scaled.embedded().squeeze_dim(0).to_kind(Kind::Double);
+        let table = model.embed(&tokens).unwrap().to_kind(Kind::Double);
+        let expected = (table * factor).to_kind(kind).to_kind(Kind::Double);
+        assert!(found.allclose(&expected, 1e-6, 0.0, false), "{kind:?}");
+    }
+}
+
+#[test]
 fn head_only_tuning_writes_the_head_under_its_familys_name() {
     for (name, head) in [
         ("gpt_neox", "embed_out.weight"),
         ("llama3-sharded", "lm_head.weight"),
         ("qwen2", "lm_head.weight"),
+        ("granite", "lm_head.weight"),
     ] {
         let mut model = Case::new(name, Kind::Float).model();
         model.tune_head(Kind::Float).unwrap();

@@ -27,7 +27,7 @@ impl Activation {
 }
 
 /// Rotary positions (Su et al. 2021).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RotarySettings {
     /// Base of the wavelengths.
     pub theta: f64,
@@ -35,10 +35,12 @@ pub struct RotarySettings {
     pub rotated: i64,
     /// How the frequencies were stretched for longer contexts.
     pub scaling: FrequencyScaling,
+    /// Whether queries and keys are turned in float32 whatever the model computes in.
+    pub in_float32: bool,
 }
 
 /// How frequencies were stretched.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum FrequencyScaling {
     /// Not at all.
     None,
@@ -58,4 +60,49 @@ pub enum FrequencyScaling {
         /// Context that the model was pre-trained with.
         original_context: f64,
     },
+    /// Each by a factor of its own (LongRoPE, Ding et al. 2024, arXiv 2402.13753), as in texts that fit the original context.
+    LongRope {
+        /// Divisors of the frequencies, one for each.
+        factors: Vec<f64>,
+        /// Factor on cosines and sines.
+        attention_factor: f64,
+    },
+}
+
+/// What a root-mean-square norm (Zhang and Sennrich 2019) multiplies by, and in which precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RmsNormForm {
+    /// The weight, after rounding to the precision of the input.
+    Weight,
+    /// The weight, in float32, before rounding.
+    WeightInFloat32,
+    /// 1 + the weight, in float32, before rounding.
+    OnePlusWeight,
+}
+
+/// A factor on the input embeddings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EmbeddingScale {
+    /// The factor.
+    pub factor: f64,
+    /// Whether it is rounded to the precision of the table first.
+    pub is_rounded: bool,
+}
+
+/// What becomes of the product of hidden states and LM head before it is logits: cap · tanh(product / divisor / cap).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogitSettings {
+    /// Divisor of the product; 1 in most families.
+    pub divisor: f64,
+    /// Soft cap: no logit is beyond it (Bello et al. 2016, arXiv 1611.09940).
+    pub cap: Option<f64>,
+}
+
+impl Default for LogitSettings {
+    fn default() -> Self {
+        Self {
+            divisor: 1.0,
+            cap: None,
+        }
+    }
 }

@@ -39,7 +39,10 @@ impl Checkpoint {
         // What is wrong with the adapter alone is refused before the base is looked for.
         let settings = crate::adapter::AdapterConfig::read(&folder)?;
         let base = match base {
-            Some(base) => base.to_path_buf(),
+            Some(base) => {
+                tell_other_base(&folder, settings.base.as_deref(), base);
+                base.to_path_buf()
+            }
             None => named_base(&settings, &folder)?,
         };
         if base.join(ADAPTER_CONFIG).is_file() {
@@ -68,6 +71,20 @@ impl Checkpoint {
             Some(adapter) => &adapter.config,
             None => &self.model.config,
         }
+    }
+}
+
+/// Says where a base is given that the adapter's settings do not name: an adapter that was trained on a 4-bit base is another model
+/// on the full one.
+fn tell_other_base(folder: &Path, named: Option<&str>, given: &Path) {
+    let Some(named) = named else { return };
+    let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().map(str::to_owned);
+    if last(named) != last(&given.to_string_lossy()) {
+        tracing::info!(
+            "{}: the adapter names {named} as its base; {} is used",
+            folder.join(ADAPTER_CONFIG).display(),
+            given.display()
+        );
     }
 }
 

@@ -115,6 +115,29 @@ impl Header {
         Ok(())
     }
 
+    /// Refuses another type than `dtype`, and another number of numbers than `count`, whatever the shape.
+    pub(crate) fn check_flat(&self, dtype: &str, count: usize) -> Result<(), Error> {
+        if self.dtype == dtype && self.numbers() == count as u64 {
+            return Ok(());
+        }
+        Err(Error::input(
+            &self.file,
+            format!(
+                "tensor {}: expected {count} numbers of type {dtype}, found {} {:?}",
+                self.name, self.dtype, self.shape
+            ),
+        ))
+    }
+
+    /// Its bytes.
+    pub(crate) fn read(&self) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; (self.bytes.1 - self.bytes.0) as usize];
+        let mut file = self.bytes_of()?;
+        let read = file.read_exact(&mut bytes);
+        read.map_err(|error| Error::input(&self.file, format!("cannot be read: {error}")))?;
+        Ok(bytes)
+    }
+
     /// Numbers in it.
     pub(crate) fn numbers(&self) -> u64 {
         self.shape.iter().product::<usize>() as u64
@@ -122,7 +145,8 @@ impl Header {
 
     /// Whether two tensors are the same, byte for byte.
     pub(crate) fn equals(&self, other: &Self) -> Result<bool, Error> {
-        if (&self.dtype, &self.shape) != (&other.dtype, &other.shape) {
+        let length = |header: &Self| header.bytes.1 - header.bytes.0;
+        if (&self.dtype, &self.shape, length(self)) != (&other.dtype, &other.shape, length(other)) {
             return Ok(false);
         }
         let mut left = self.bytes_of()?;

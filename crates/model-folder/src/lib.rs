@@ -6,8 +6,8 @@
 //! that peft wrote, with what each of its tensors does to the base. A [`Checkpoint`] is one of both, with the base that it
 //! belongs to.
 //!
-//! A family is one file under `families` and one line in [`families::FAMILIES`]; what it computes is a file of the same name in
-//! `causal-lm`.
+//! A family is one file under `families` and one line in [`families::FAMILIES`]; most compute as a Llama does, by settings of their
+//! own ([`families::llama::Settings`]), and those that do not have a file of the same name in `causal-lm`.
 
 pub mod adapter;
 mod arithmetic;
@@ -17,6 +17,7 @@ pub mod config;
 pub mod cost;
 pub mod families;
 mod files;
+mod four_bit;
 mod headers;
 pub mod hub;
 mod lora;
@@ -24,10 +25,13 @@ mod model;
 mod modules;
 
 pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter};
-pub use arithmetic::{Activation, FrequencyScaling, RotarySettings};
+pub use arithmetic::{
+    Activation, EmbeddingScale, FrequencyScaling, LogitSettings, RmsNormForm, RotarySettings,
+};
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use files::{TOKENIZER_FILES, inputs, is_model};
+pub use four_bit::{FourBit, Nested};
 pub use lora::{LoraSettings, LoraTargets};
-pub use model::Model;
+pub use model::{Model, stored_numbers};
 pub use modules::{Module, Role};

@@ -8,6 +8,7 @@ use contract::pipeline::{Architecture, Mode};
 
 use crate::config::quantised;
 use crate::families::BUFFERS;
+use crate::four_bit::{self, FourBit};
 use crate::headers::{self, Header};
 use crate::lora::{self, LoraTargets};
 use crate::{Config, Module, Role, files};
@@ -25,6 +26,8 @@ pub struct Model {
     pub shards: Vec<PathBuf>,
     /// The name that each parameter has in its file, by its name in the PyTorch `state_dict`.
     pub stored: BTreeMap<String, String>,
+    /// The weights of four bits a number, by their names in their file.
+    pub four_bit: BTreeMap<String, FourBit>,
     modules: Vec<Module>,
 }
 
@@ -41,8 +44,19 @@ impl Model {
         for shard in &shards {
             headers.extend(headers::read(shard)?);
         }
-        let names = headers.keys().map(String::as_str);
-        quantised::refuse(&folder.join("config.json"), &config.json, &file, names)?;
+        let four_bit = four_bit::take(&mut headers)?;
+        if four_bit.is_empty() {
+            let names = headers.keys().map(String::as_str);
+            quantised::refuse(&folder.join("config.json"), &config.json, &file, names)?;
+        } else {
+            tracing::info!(
+                "{}: {} weights have four bits a number (bitsandbytes); they are dequantised at loading, and the model computes \
+                 with them in full precision",
+                file.display(),
+                four_bit.len()
+            );
+            config = config.dequantised();
+        }
         headers.retain(|name, _| !BUFFERS.iter().any(|ending| name.ends_with(ending)));
 
         let stored_head = take_head(&config, &mut headers, &file)?;
@@ -76,6 +90,7 @@ impl Model {
             file,
             shards,
             stored,
+            four_bit,
             modules,
         })
     }
@@ -94,6 +109,7 @@ impl Model {
             file: PathBuf::new(),
             shards: Vec::new(),
             stored: BTreeMap::new(),
+            four_bit: BTreeMap::new(),
             modules,
         })
     }
@@ -153,6 +169,22 @@ impl Model {
         }
         Ok(parameters as u64)
     }
+}
+
+/// Numbers in the weight files of a folder, of a model of whatever family or of an adapter; `None` where there are none that can
+/// be read.
+pub fn stored_numbers(folder: &Path) -> Option<u64> {
+    let shards = if folder.join(crate::ADAPTER_CONFIG).is_file() {
+        vec![files::adapter_weights(folder).ok()?]
+    } else {
+        files::weights(folder).ok()?.1
+    };
+    let mut numbers = 0;
+    for shard in &shards {
+        let headers = headers::read(shard).ok()?;
+        numbers += headers.values().map(Header::numbers).sum::<u64>();
+    }
+    Some(numbers)
 }
 
 /// Takes the tensors of an LM head of its own out of the headers: one, of which others must be copies.

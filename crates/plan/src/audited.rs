@@ -2,9 +2,10 @@
 
 use contract::pipeline;
 use contract::{Error, PipelineFile};
-use model_folder::{Adapter, Checkpoint, Model};
+use model_folder::{ADAPTER_CONFIG, Adapter, Checkpoint, Model, hub};
 
 use crate::model_folder::ModelFolder;
+use crate::other_programs;
 
 /// A checkpoint to audit, as its files have it.
 #[derive(Debug, Clone)]
@@ -15,8 +16,8 @@ pub struct Audited {
     pub base: Option<ModelFolder>,
     /// The adapter's own facts, where it is one.
     pub adapter: Option<Adapter>,
-    /// The whole model: for an adapter its base.
-    pub model: Model,
+    /// The whole model: for an adapter its base. None where only the program that EXTRACTOR names can read it.
+    pub model: Option<Model>,
 }
 
 impl Audited {
@@ -33,11 +34,19 @@ impl Audited {
             .as_ref()
             .map(|base| ModelFolder::beside(&beside, base))
             .transpose()?;
-        let opened = Checkpoint::open(&folder.path, named.as_ref().map(|base| base.path.as_path()))?;
+        let opened = Checkpoint::open(&folder.path, named.as_ref().map(|base| base.path.as_path()));
+        let Some(opened) = other_programs::left_to_extractor(opened)? else {
+            return Ok(Self {
+                base: named.or_else(|| base_by_name(&folder)),
+                folder,
+                adapter: None,
+                model: None,
+            });
+        };
         let base = match (named, &opened.adapter) {
             (Some(base), None) => {
                 // The untuned model of a whole one is asked by itself.
-                Model::open(&base.path)?;
+                other_programs::left_to_extractor(Model::open(&base.path))?;
                 Some(base)
             }
             (None, Some(_)) => Some(ModelFolder {
@@ -49,7 +58,41 @@ impl Audited {
             folder,
             base,
             adapter: opened.adapter,
-            model: opened.model,
+            model: Some(opened.model),
         })
     }
+
+    /// Whether it is an adapter folder.
+    pub fn is_adapter(&self) -> bool {
+        self.folder.path.join(ADAPTER_CONFIG).is_file()
+    }
+
+    /// Numbers that tuning changed: those of the adapter, or of the whole model.
+    pub fn trainable_parameters(&self) -> u64 {
+        match &self.adapter {
+            Some(adapter) => adapter.parameters,
+            None if self.is_adapter() => model_folder::stored_numbers(&self.folder.path).unwrap_or(0),
+            None => self.parameters(),
+        }
+    }
+
+    /// Numbers in the whole model; of one that is not read here, those in its weight files.
+    pub fn parameters(&self) -> u64 {
+        match (&self.model, &self.base) {
+            (Some(model), _) => model.parameters(),
+            (None, Some(base)) if self.is_adapter() => model_folder::stored_numbers(&base.path).unwrap_or(0),
+            (None, _) => model_folder::stored_numbers(&self.folder.path).unwrap_or(0),
+        }
+    }
+}
+
+/// The base that an adapter of any kind names, where it is here.
+fn base_by_name(folder: &ModelFolder) -> Option<ModelFolder> {
+    let settings = std::fs::read_to_string(folder.path.join(ADAPTER_CONFIG)).ok()?;
+    let settings: serde_json::Value = serde_json::from_str(&settings).ok()?;
+    let name = settings.get("base_model_name_or_path")?.as_str()?;
+    let path = hub::find(name, &folder.path).or_else(|| hub::find(name, std::path::Path::new(".")))?;
+    Some(ModelFolder {
+        path: crate::paths::normalized(&path),
+    })
 }

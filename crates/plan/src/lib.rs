@@ -38,6 +38,7 @@ pub mod estimate;
 mod links;
 mod make;
 mod model_folder;
+mod other_programs;
 mod paths;
 mod readiness;
 mod reduced;
@@ -119,19 +120,18 @@ impl PlannedCell {
             adapter,
             model,
         } = audited;
-        let parameters = model.parameters() as i64;
+        let parameters = audited.parameters() as i64;
         let lora = adapter.as_ref().map(|adapter| &adapter.lora);
         let facts = Cell {
             name: combination.name.clone(),
             corpus: combination.training_set.name.clone(),
             model: combination.model.name.clone(),
             parameters,
-            trainable_parameters: adapter
-                .as_ref()
-                .map_or(parameters, |adapter| adapter.parameters as i64),
-            mode: match adapter {
-                Some(_) => ModeKind::Lora.name().to_owned(),
-                None => ModeKind::Tuned.name().to_owned(),
+            trainable_parameters: audited.trainable_parameters() as i64,
+            mode: if audited.is_adapter() {
+                ModeKind::Lora.name().to_owned()
+            } else {
+                ModeKind::Tuned.name().to_owned()
             },
             rank: adapter.as_ref().map(|adapter| adapter.lora.rank as i32),
             targets: adapter.as_ref().map(Adapter::targets),
@@ -152,8 +152,8 @@ impl PlannedCell {
             combination: combination.clone(),
             facts,
             folder: Some(folder.clone()),
-            base: base.clone().filter(|_| adapter.is_some()),
-            weights: Some(model.clone()),
+            base: base.clone().filter(|_| audited.is_adapter()),
+            weights: model.clone(),
         }
     }
 }
@@ -188,7 +188,7 @@ impl<'a> Plan<'a> {
         let combinations = cells::combinations(pipeline)?;
         let corpus = corpus_files(pipeline)?;
         let other = other_files(pipeline)?;
-        let mut models: BTreeMap<String, Option<(ModelFolder, Model)>> = BTreeMap::new();
+        let mut models: BTreeMap<String, (Option<ModelFolder>, Option<Model>)> = BTreeMap::new();
         let mut cells = Vec::new();
         for combination in combinations {
             if let Some(audited) = &combination.audited {
@@ -198,11 +198,8 @@ impl<'a> Plan<'a> {
             let (folder, weights) = match models.entry(combination.model.name.clone()) {
                 // Pre-training makes its model; there is none to read.
                 _ if combination.kind() == ModeKind::Pretrain => (None, None),
-                Entry::Occupied(read) => Option::unzip(read.get().clone()),
-                Entry::Vacant(place) => place
-                    .insert(read_model(pipeline, &combination.model)?)
-                    .clone()
-                    .unzip(),
+                Entry::Occupied(read) => read.get().clone(),
+                Entry::Vacant(place) => place.insert(read_model(pipeline, &combination.model)?).clone(),
             };
             let epochs = pipeline.tuning.epochs;
             let facts = facts(&combination, weights.as_ref(), folder.as_ref(), epochs)
@@ -290,11 +287,19 @@ fn paths_of<'a>(files: impl Iterator<Item = &'a CorpusFile>) -> Vec<PathBuf> {
 fn read_model(
     pipeline: &PipelineFile,
     model: &pipeline::Model,
-) -> Result<Option<(ModelFolder, Model)>, Error> {
-    let Some(path) = &model.path else { return Ok(None) };
+) -> Result<(Option<ModelFolder>, Option<Model>), Error> {
+    let Some(path) = &model.path else {
+        return Ok((None, None));
+    };
     let folder = ModelFolder::locate(pipeline, path)?;
-    let weights = Model::open(&folder.path)?;
-    Ok(Some((folder, weights)))
+    let weights = Model::open(&folder.path);
+    let weights = if pipeline.mode.is_empty() {
+        other_programs::left_to_extractor(weights)?
+    } else {
+        // Tuning reads it too.
+        Some(weights?)
+    };
+    Ok((Some(folder), weights))
 }
 
 /// `epochs`: what `tuning.epochs` says, where the mode says nothing of its own.
@@ -309,7 +314,9 @@ fn facts(
         (Some(weights), _) => weights.parameters(),
         // The token that ends a text changes no size.
         (None, Some(architecture)) => Model::gpt2(architecture, 0)?.parameters(),
-        (None, None) => 0,
+        (None, None) => folder.map_or(0, |folder| {
+            ::model_folder::stored_numbers(&folder.path).unwrap_or(0)
+        }),
     };
     let lora = mode.filter(|mode| mode.kind == ModeKind::Lora);
     let targets = match (lora, weights) {

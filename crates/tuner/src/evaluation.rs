@@ -52,7 +52,7 @@ impl HeldOut {
     ) -> Result<Option<f64>, Error> {
         let _guard = tch::no_grad_guard();
         let Self { rows, hidden } = self;
-        let head = model.head().f_to_kind(Kind::Float)?;
+        let head = model.lm_head().to_kind(Kind::Float)?;
         let (mut sum, mut counted) = (0.0, 0);
         let order: Vec<(usize, usize)> = (0..rows.len()).map(|row| (row, 1)).collect();
         for pass in passes(&order, most_rows, most_tokens, |row| rows.length(row)) {

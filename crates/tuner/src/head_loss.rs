@@ -1,7 +1,6 @@
 //! The loss behind the output head, with its gradients, a few rows of logits at a time.
 
-use causal_lm::Error;
-use matrix_product::Reversible;
+use causal_lm::{Error, LmHead};
 use model_folder::cost::LOGITS_BYTES;
 use tch::{Kind, Tensor};
 
@@ -30,29 +29,29 @@ pub(crate) struct HeadLoss {
     pub(crate) of_head: Option<Tensor>,
 }
 
-/// Sum of −ln p(target) of hidden states `[predictions, width]` under the output head `[vocabulary, width]`.
+/// Sum of −ln p(target) of hidden states `[predictions, width]` under the LM head.
 ///
 /// # Errors
 /// [`Error::Torch`] where memory runs out.
 pub(crate) fn head_loss(
     hidden: &Tensor,
-    head: &Tensor,
+    head: &LmHead,
     batch: &Batch,
     wanted: Option<Wanted>,
 ) -> Result<HeadLoss, Error> {
     let _guard = tch::no_grad_guard();
     let (of_hidden, of_head) = wanted.map_or((false, false), |wanted| (wanted.of_hidden, wanted.of_head));
     let hidden = hidden.f_detach()?;
-    let head = head.f_detach()?.f_to_kind(hidden.kind())?;
-    let (rows, vocabulary) = (hidden.size2()?.0 as usize, head.size2()?.0 as usize);
-    let row_bytes = vocabulary * hidden.kind().elt_size_in_bytes();
+    let head = head.to_kind(hidden.kind())?;
+    let rows = hidden.size2()?.0 as usize;
+    let row_bytes = head.vocabulary() * hidden.kind().elt_size_in_bytes() * head.held_matrices();
     let at_once = (LOGITS_BYTES / row_bytes.max(1)).max(64);
     let (mut sum, mut hidden_parts, mut head_sum) = (0.0, Vec::new(), None::<Tensor>);
     for first in (0..rows).step_by(at_once) {
         let end = (first + at_once).min(rows);
         let part = hidden.f_narrow(0, first as i64, (end - first) as i64)?;
-        let product = Reversible::new(&part, &head, of_hidden, of_head)?;
-        let mut logits = product.output()?.f_contiguous()?;
+        let reversible = head.reversible(&part, of_hidden, of_head)?;
+        let mut logits = reversible.logits();
         let predictions = Predictions {
             targets: &batch.targets[first..end],
             weights: &batch.weights[first..end],
@@ -60,7 +59,7 @@ pub(crate) fn head_loss(
         };
         sum += cross_entropy(&mut logits, predictions, wanted.map(|wanted| wanted.scale))?;
         if of_hidden || of_head {
-            let (hidden_part, head_part) = product.gradients(&logits)?;
+            let (hidden_part, head_part) = reversible.gradients(&logits)?;
             hidden_parts.extend(hidden_part);
             if let Some(part) = head_part {
                 head_sum = Some(match head_sum.take() {

@@ -51,8 +51,8 @@ impl Gpt2 {
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
-            let ln_1 = source.norm(&path("ln_1"), settings.norm_epsilon)?;
-            let ln_2 = source.norm(&path("ln_2"), settings.norm_epsilon)?;
+            let ln_1 = source.layer_norm(&path("ln_1"), settings.norm_epsilon)?;
+            let ln_2 = source.layer_norm(&path("ln_2"), settings.norm_epsilon)?;
             let mut linear = |name: &str, start| source.linear(&path(name), start);
             let mut scale = 1.0;
             if settings.scaled {
@@ -75,7 +75,7 @@ impl Gpt2 {
             wte,
             wpe,
             blocks,
-            ln_f: source.norm("transformer.ln_f", settings.norm_epsilon)?,
+            ln_f: source.layer_norm("transformer.ln_f", settings.norm_epsilon)?,
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,
@@ -110,6 +110,7 @@ impl Decoder for Gpt2 {
             layer,
             masks: &pass.masks,
             windowed: false,
+            cap: None,
             scale: Some(block.scale),
         };
         let attended = attend(&how, &parts[0], &parts[1], &parts[2], cache)?;

@@ -49,8 +49,8 @@ impl GptNeo {
         let mut blocks = Vec::with_capacity(config.layers);
         for (layer, &local) in settings.local.iter().enumerate() {
             let path = |name: &str| format!("transformer.h.{layer}.{name}");
-            let ln_1 = source.norm(&path("ln_1"), settings.norm_epsilon)?;
-            let ln_2 = source.norm(&path("ln_2"), settings.norm_epsilon)?;
+            let ln_1 = source.layer_norm(&path("ln_1"), settings.norm_epsilon)?;
+            let ln_2 = source.layer_norm(&path("ln_2"), settings.norm_epsilon)?;
             let mut linear = |name: &str| source.linear(&path(name), normal);
             blocks.push(Block {
                 ln_1,
@@ -68,7 +68,7 @@ impl GptNeo {
             wte,
             wpe,
             blocks,
-            ln_f: source.norm("transformer.ln_f", settings.norm_epsilon)?,
+            ln_f: source.layer_norm("transformer.ln_f", settings.norm_epsilon)?,
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,
@@ -103,6 +103,7 @@ impl Decoder for GptNeo {
             layer,
             masks: &pass.masks,
             windowed: block.local,
+            cap: None,
             scale: Some(1.0),
         };
         let attended = attend(&how, &query, &keys, &values, cache)?;

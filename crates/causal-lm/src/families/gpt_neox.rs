@@ -17,7 +17,7 @@ pub(crate) struct GptNeoX {
     embed_in: Embedding,
     blocks: Vec<Block>,
     final_layer_norm: Norm,
-    rotary: Rotary,
+    rotary: [Rotary; 1],
     heads: Heads,
     activation: Activation,
     parallel: bool,
@@ -46,7 +46,7 @@ impl GptNeoX {
         let mut blocks = Vec::with_capacity(config.layers);
         for layer in 0..config.layers {
             let path = |name: &str| format!("gpt_neox.layers.{layer}.{name}");
-            let mut norm = |name: &str| source.norm(&path(name), settings.norm_epsilon);
+            let mut norm = |name: &str| source.layer_norm(&path(name), settings.norm_epsilon);
             let (input_layernorm, post_attention_layernorm) =
                 (norm("input_layernorm")?, norm("post_attention_layernorm")?);
             let mut linear = |name: &str| source.linear(&path(name), normal);
@@ -62,8 +62,8 @@ impl GptNeoX {
         Ok(Self {
             embed_in,
             blocks,
-            final_layer_norm: source.norm("gpt_neox.final_layer_norm", settings.norm_epsilon)?,
-            rotary: Rotary::new(settings.rotary, device)?,
+            final_layer_norm: source.layer_norm("gpt_neox.final_layer_norm", settings.norm_epsilon)?,
+            rotary: [Rotary::new(&settings.rotary, device)?],
             heads: Heads {
                 queries: settings.heads as i64,
                 keys: settings.heads as i64,
@@ -101,12 +101,13 @@ impl Decoder for GptNeoX {
             layer,
             masks: &pass.masks,
             windowed: false,
+            cap: None,
             scale: None,
         };
         let attended = attend(
             &how,
-            &pass.apply_rotary(&parts[0])?,
-            &pass.apply_rotary(&parts[1])?,
+            &pass.apply_rotary(0, &parts[0])?,
+            &pass.apply_rotary(0, &parts[1])?,
             &parts[2],
             cache,
         )?;
@@ -128,8 +129,8 @@ impl Decoder for GptNeoX {
         &self.final_layer_norm
     }
 
-    fn rotary(&self) -> Option<&Rotary> {
-        Some(&self.rotary)
+    fn rotary(&self) -> &[Rotary] {
+        &self.rotary
     }
 
     fn embedding(&self) -> &Embedding {

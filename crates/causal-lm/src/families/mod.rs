@@ -37,9 +37,9 @@ pub(crate) trait Decoder: std::fmt::Debug + Send {
         None
     }
 
-    /// The frequencies of rotary positions.
-    fn rotary(&self) -> Option<&Rotary> {
-        None
+    /// The frequencies of each kind of rotary positions.
+    fn rotary(&self) -> &[Rotary] {
+        &[]
     }
 
     /// The input embedding, which a tied head shares.
@@ -53,7 +53,8 @@ pub(crate) trait Decoder: std::fmt::Debug + Send {
 #[derive(Debug)]
 pub(crate) struct Pass {
     pub(crate) masks: Masks,
-    angles: Option<RotaryTables>,
+    /// Of each kind of rotary positions.
+    rotary_tables: Vec<RotaryTables>,
     /// Whether an adapter's dropout is at work.
     pub(crate) training: bool,
 }
@@ -65,23 +66,20 @@ impl Pass {
         compute: Kind,
         training: bool,
     ) -> Result<Self, Error> {
-        let angles = match decoder.rotary() {
-            Some(rotary) => Some(rotary.angles(&span.positions()?, compute)?),
-            None => None,
-        };
+        let mut rotary_tables = Vec::new();
+        for rotary in decoder.rotary() {
+            rotary_tables.push(rotary.tables(&span.positions()?, compute)?);
+        }
         Ok(Self {
             masks: span.masks(decoder.window())?,
-            angles,
+            rotary_tables,
             training,
         })
     }
 
-    /// Rotates queries or keys `[rows, heads, tokens, width]` by their positions, where the family does that.
-    fn apply_rotary(&self, input: &Tensor) -> Result<Tensor, Error> {
-        match &self.angles {
-            Some(tables) => tables.apply(input),
-            None => Ok(input.shallow_clone()),
-        }
+    /// Rotates queries or keys `[rows, heads, tokens, width]` by their positions, in the family's rotary positions number `kind`.
+    fn apply_rotary(&self, kind: usize, input: &Tensor) -> Result<Tensor, Error> {
+        self.rotary_tables[kind].apply(input)
     }
 }
 

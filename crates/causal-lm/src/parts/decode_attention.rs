@@ -14,7 +14,7 @@ const LANES: usize = 16;
 /// Multiplications below which a second thread costs more than it does.
 const WORTH_A_THREAD: usize = 1 << 22;
 
-/// Softmax(q·Kᵀ · scale)·V of one query a row, `[rows, 1, heads · width]`; `None` where this way does not apply and LibTorch's
+/// Softmax(cap(q·Kᵀ · scale))·V of one query a row, `[rows, 1, heads · width]`; `None` where this way does not apply and LibTorch's
 /// has to be taken.
 ///
 /// `query` is `[rows, heads, 1, width]`, keys and values `[rows, key heads, held, width]`; `mask`, where there is one, is boolean
@@ -25,6 +25,7 @@ pub(crate) fn decode_attention(
     values: &Tensor,
     mask: Option<&Tensor>,
     scale: Option<f64>,
+    cap: Option<f64>,
 ) -> Result<Option<Tensor>, Error> {
     let (rows, heads, tokens, width) = query.size4()?;
     let (_, key_heads, held, _) = keys.size4()?;
@@ -49,6 +50,7 @@ pub(crate) fn decode_attention(
         held: held as usize,
         width: width as usize,
         scale: scale.unwrap_or(1.0 / (width as f64).sqrt()) as f32,
+        cap: cap.map(|cap| cap as f32),
     };
     let query = query.f_contiguous()?;
     let output = match query.kind() {
@@ -68,6 +70,8 @@ struct Shape {
     held: usize,
     width: usize,
     scale: f32,
+    /// Soft cap of the scores.
+    cap: Option<f32>,
 }
 
 /// A number as tensors keep it.
@@ -209,6 +213,11 @@ fn head_of<N: Number>(
         *wide = number.widen() * shape.scale;
     }
     score_keys(wide, keys, scores);
+    if let Some(cap) = shape.cap {
+        for score in scores.iter_mut() {
+            *score = cap * (*score / cap).tanh();
+        }
+    }
     if let Some(visible) = visible {
         for (score, &visible) in scores.iter_mut().zip(visible) {
             if visible == 0 {
@@ -385,30 +394,35 @@ mod tests {
                         .view([1, 1, 1, held])
                         .ge_tensor(&counts.remainder(held))
                 });
-                let found = decode_attention(&query, &keys, &values, mask.as_ref(), Some(0.3))
-                    .unwrap()
-                    .unwrap();
-                let expected = Tensor::scaled_dot_product_attention(
-                    &query.to_kind(Kind::Float),
-                    &keys.to_kind(Kind::Float),
-                    &values.to_kind(Kind::Float),
-                    mask.as_ref(),
-                    0.0,
-                    false,
-                    Some(0.3),
-                    heads != key_heads,
-                );
-                let expected = expected.transpose(1, 2).reshape([rows, 1, heads * width]);
-                assert_eq!((found.kind(), found.size()), (kind, expected.size()));
-                let error = (found.to_kind(Kind::Float) - &expected)
-                    .abs()
-                    .max()
-                    .double_value(&[]);
-                let scale = expected.abs().max().double_value(&[]);
-                assert!(
-                    error <= tolerance * scale.max(1.0),
-                    "{kind:?} {held} {width}: {error}"
-                );
+                for cap in [None, Some(0.7)] {
+                    let found = decode_attention(&query, &keys, &values, mask.as_ref(), Some(0.3), cap)
+                        .unwrap()
+                        .unwrap();
+                    let wide = |tensor: &Tensor| {
+                        let wide = tensor.to_kind(Kind::Float);
+                        let group = heads / tensor.size()[1];
+                        wide.repeat_interleave_self_int(group, 1, None::<i64>)
+                    };
+                    let mut scores = wide(&query).matmul(&wide(&keys).transpose(2, 3)) * 0.3;
+                    if let Some(cap) = cap {
+                        scores = (scores / cap).tanh() * cap;
+                    }
+                    if let Some(mask) = &mask {
+                        scores = scores.masked_fill(&mask.logical_not(), f64::NEG_INFINITY);
+                    }
+                    let expected = scores.softmax(-1, Kind::Float).matmul(&wide(&values));
+                    let expected = expected.transpose(1, 2).reshape([rows, 1, heads * width]);
+                    assert_eq!((found.kind(), found.size()), (kind, expected.size()));
+                    let error = (found.to_kind(Kind::Float) - &expected)
+                        .abs()
+                        .max()
+                        .double_value(&[]);
+                    let scale = expected.abs().max().double_value(&[]);
+                    assert!(
+                        error <= tolerance * scale.max(1.0),
+                        "{kind:?} {held} {width} {cap:?}: {error}"
+                    );
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ pub(crate) use linear::{Layout, Linear, LowRank, cast};
 pub(crate) use prepacked::Prepacked;
 pub(crate) use rotary::{Rotary, RotaryTables};
 pub(crate) use span::{Masks, Span};
-pub(crate) use table::{Embedding, Norm};
+pub(crate) use table::{Embedding, Norm, NormKind};
 pub(crate) use weight_source::{Init, WeightSource};
 
 /// One part that holds parameters.

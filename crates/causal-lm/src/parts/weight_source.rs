@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use model_folder::{Config, Module, Role};
+use model_folder::{Config, Module, RmsNormForm, Role};
 use tch::{Device, Kind, Tensor};
 
-use super::{Embedding, Layout, Linear, Norm};
+use super::{Embedding, Layout, Linear, Norm, NormKind};
 use crate::Error;
 
 /// How a parameter of a new model starts.
@@ -82,12 +82,24 @@ impl WeightSource {
         Ok(Linear::new(module.path, weight, bias, layout))
     }
 
-    /// A norm: layer norm where it has a bias, else root mean square.
-    pub(crate) fn norm(&mut self, path: &str, epsilon: f64) -> Result<Norm, Error> {
+    /// A layer norm.
+    pub(crate) fn layer_norm(&mut self, path: &str, epsilon: f64) -> Result<Norm, Error> {
         let module = self.module(path)?;
+        let bias = self.bias(&module)?;
+        let bias = bias.ok_or_else(|| contract::Error::Run(format!("{path}: a layer norm has a bias")))?;
+        self.norm(module, NormKind::Layer { bias }, epsilon)
+    }
+
+    /// A root-mean-square norm.
+    pub(crate) fn rms_norm(&mut self, path: &str, form: RmsNormForm, epsilon: f64) -> Result<Norm, Error> {
+        let module = self.module(path)?;
+        self.norm(module, NormKind::RootMeanSquare(form), epsilon)
+    }
+
+    fn norm(&mut self, module: Module, kind: NormKind, epsilon: f64) -> Result<Norm, Error> {
         Ok(Norm {
             weight: self.weight(&module, Init::One)?,
-            bias: self.bias(&module)?,
+            kind,
             epsilon,
             path: module.path,
         })

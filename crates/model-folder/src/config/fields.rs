@@ -35,6 +35,52 @@ impl<'a> Fields<'a> {
         self.get(key).map_or(Ok(default), |_| self.size(key))
     }
 
+    /// A whole number over 0, or `default` where it is missing; `None` where it is null, which says that there is none.
+    pub(crate) fn optional_size(self, key: &str, default: Option<usize>) -> Result<Option<usize>, String> {
+        match self.0.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(_) => self.size(key).map(Some),
+        }
+    }
+
+    /// A number over 0, or `default` where it is missing; `None` where it is null, which says that there is none.
+    pub(crate) fn optional_number(self, key: &str, default: Option<f64>) -> Result<Option<f64>, String> {
+        match self.0.get(key) {
+            None => Ok(default),
+            Some(Value::Null) => Ok(None),
+            Some(_) => self.number_or(key, 1.0).map(Some),
+        }
+    }
+
+    /// Numbers over 0.
+    fn numbers(self, key: &str, count: usize) -> Result<Vec<f64>, String> {
+        let numbers = self.get(key).and_then(Value::as_array).map(|numbers| {
+            let numbers = numbers.iter().filter_map(Value::as_f64);
+            numbers.filter(|number| *number > 0.0).collect::<Vec<f64>>()
+        });
+        numbers
+            .filter(|numbers| numbers.len() == count)
+            .ok_or_else(|| format!("{key}: expected {count} numbers over 0"))
+    }
+
+    /// Which layers see only the last tokens, by `layer_types`; `None` where it is missing.
+    pub(crate) fn windowed_layers(self, layers: usize) -> Result<Option<Vec<bool>>, String> {
+        let Some(types) = self.get("layer_types") else {
+            return Ok(None);
+        };
+        let types = types.as_array().filter(|types| types.len() == layers);
+        let types = types.ok_or("layer_types: expected one entry for each of num_hidden_layers")?;
+        let windowed = types.iter().map(|name| match name.as_str() {
+            Some("sliding_attention") => Ok(true),
+            Some("full_attention") => Ok(false),
+            _ => Err(format!(
+                "layer_types: expected full_attention or sliding_attention, found {name}"
+            )),
+        });
+        windowed.collect::<Result<_, _>>().map(Some)
+    }
+
     /// A number over 0, or `default` where it is missing.
     pub(crate) fn number_or(self, key: &str, default: f64) -> Result<f64, String> {
         match self.get(key) {
@@ -121,7 +167,17 @@ impl<'a> Fields<'a> {
             .get("rope_parameters")
             .or_else(|| self.get("rope_scaling"))
             .unwrap_or(&empty);
-        let table = Fields(table);
+        self.rotary_of(Fields(table), width, context, default)
+    }
+
+    /// As [`Fields::rotary`], by a table of its own; fields beside it stand in for those that it lacks.
+    pub(crate) fn rotary_of(
+        self,
+        table: Fields<'_>,
+        width: usize,
+        context: usize,
+        default: RotaryDefaults,
+    ) -> Result<RotarySettings, String> {
         let within = |problem: String| format!("rope_parameters.{problem}");
         let theta = match self.get(default.theta_key) {
             Some(_) => self.number_or(default.theta_key, default.theta)?,
@@ -163,9 +219,10 @@ impl<'a> Fields<'a> {
                     .number_or("original_max_position_embeddings", context as f64)
                     .map_err(within)?,
             },
+            "longrope" | "su" => self.long_rope(table, rotated / 2, context).map_err(within)?,
             other => {
                 return Err(format!(
-                    "rope_parameters.rope_type: expected one of default, linear, dynamic, llama3, found {other}"
+                    "rope_parameters.rope_type: expected one of default, linear, dynamic, llama3, longrope, found {other}"
                 ));
             }
         };
@@ -173,6 +230,35 @@ impl<'a> Fields<'a> {
             theta,
             rotated: rotated as i64,
             scaling,
+            in_float32: false,
+        })
+    }
+}
+
+impl Fields<'_> {
+    /// The tokens up to which LongRoPE takes its short factors: those of pre-training.
+    pub(crate) fn original_context(self, context: usize) -> Result<usize, String> {
+        let key = "original_max_position_embeddings";
+        let tables = ["rope_parameters", "rope_scaling"].into_iter();
+        let mut tables = tables.filter_map(|table| self.get(table)).map(Fields);
+        match tables.find(|table| table.get(key).is_some()) {
+            Some(table) if self.get(key).is_none() => table.size(key),
+            _ => self.size_or(key, context),
+        }
+    }
+
+    /// LongRoPE of texts that fit the original context, by transformers' formulas.
+    fn long_rope(self, table: Fields<'_>, count: usize, context: usize) -> Result<FrequencyScaling, String> {
+        let original = self.original_context(context)? as f64;
+        let factor = table.number_or("factor", context as f64 / original)?;
+        let default = if factor > 1.0 && original > 1.0 {
+            (1.0 + factor.ln() / original.ln()).sqrt()
+        } else {
+            1.0
+        };
+        Ok(FrequencyScaling::LongRope {
+            factors: table.numbers("short_factor", count)?,
+            attention_factor: table.number_or("attention_factor", default)?,
         })
     }
 }

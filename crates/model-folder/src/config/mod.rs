@@ -161,6 +161,14 @@ impl Config {
         self
     }
 
+    /// The same model with weights that are quantised no more.
+    pub(crate) fn dequantised(mut self) -> Self {
+        if let Some(fields) = self.json.as_object_mut() {
+            fields.remove("quantization_config");
+        }
+        self
+    }
+
     /// The same model with an output head of its own.
     pub fn untied(mut self) -> Self {
         self.tied_head = false;

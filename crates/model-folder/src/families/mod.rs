@@ -1,14 +1,22 @@
 //! The families, one file each; what holds for every model of one is its line in [`FAMILIES`].
 
+mod gemma2;
+mod gemma3_text;
 pub mod gpt2;
 pub mod gpt_neo;
 pub mod gpt_neox;
+mod granite;
 pub mod llama;
+mod ministral;
+mod mistral;
+mod olmo2;
+mod phi3;
 mod qwen2;
 mod qwen3;
+mod smollm3;
 
 use crate::config::{Fields, Shape};
-use crate::{Config, Module};
+use crate::{Config, LogitSettings, Module};
 
 /// What holds for every model of a family.
 #[derive(Debug)]
@@ -31,13 +39,21 @@ pub struct FamilySpec {
 }
 
 /// Every family that is known.
-pub static FAMILIES: [&FamilySpec; 6] = [
+pub static FAMILIES: &[&FamilySpec] = &[
+    &gemma2::SPEC,
+    &gemma3_text::SPEC,
     &gpt2::SPEC,
     &gpt_neo::SPEC,
     &gpt_neox::SPEC,
+    &granite::SPEC,
     &llama::SPEC,
+    &ministral::SPEC,
+    &mistral::SPEC,
+    &olmo2::SPEC,
+    &phi3::SPEC,
     &qwen2::SPEC,
     &qwen3::SPEC,
+    &smollm3::SPEC,
 ];
 
 /// Endings of buffers in older files that are computed, not learned.
@@ -60,7 +76,7 @@ pub enum Family {
     GptNeo(gpt_neo::Settings),
     /// GPT-NeoX, the family of Pythia.
     GptNeoX(gpt_neox::Settings),
-    /// Llama, Qwen2 and Qwen3, which differ in their biases and norms.
+    /// Llama, and the families that differ from it by their settings.
     Llama(llama::Settings),
 }
 
@@ -74,7 +90,25 @@ impl Family {
             Self::Llama(settings) => llama::modules(config, settings),
         }
     }
+
+    /// What becomes of the LM head's products before they are logits.
+    pub fn logits(&self) -> LogitSettings {
+        match self {
+            Self::Llama(settings) => settings.logits,
+            Self::Gpt2(_) | Self::GptNeo(_) | Self::GptNeoX(_) => LogitSettings::default(),
+        }
+    }
 }
+
+/// Families that are not read, whose text models are, and what a person may do. (Gemma3ForCausalLM.from_pretrained of the whole
+/// finds none of its weights in transformers 5.23, and leaves them random.)
+const TEXT_MODELS: &[(&str, &str)] = &[(
+    "gemma3",
+    "This model reads images too; its text model (text_config) is a gemma3_text, which is read once it is saved by itself, the \
+     tokenizer's files beside it: full = transformers.AutoModelForCausalLM.from_pretrained(MODEL); text = \
+     transformers.Gemma3ForCausalLM(full.config.text_config); text.model, text.lm_head = full.model.language_model, \
+     full.lm_head; text.save_pretrained(FOLDER)",
+)];
 
 /// The family that `model_type` names.
 pub(crate) fn named(model_type: &str) -> Result<&'static FamilySpec, String> {
@@ -83,10 +117,13 @@ pub(crate) fn named(model_type: &str) -> Result<&'static FamilySpec, String> {
         .find(|spec| spec.model_type == model_type)
         .copied()
         .ok_or_else(|| {
+            let hint = TEXT_MODELS.iter().find(|(name, _)| *name == model_type);
+            let hint = hint.map(|(_, hint)| format!(". {hint}")).unwrap_or_default();
             let known: Vec<&str> = FAMILIES.iter().map(|spec| spec.model_type).collect();
             format!(
-                "model_type: expected one of {}, found {model_type}. Another family is audited by an extractor of one's own, a \
-                 program that writes samples.parquet and scores.parquet (EXTRACTOR=)",
+                "model_type: expected one of {}, found {model_type}{hint}. Another family is audited by an extractor of one's own, a \
+                 program that writes samples.parquet and scores.parquet: scripts/example_extractor.py reads whatever transformers \
+                 reads (EXTRACTOR=\"python3 scripts/example_extractor.py\")",
                 known.join(", ")
             )
         })

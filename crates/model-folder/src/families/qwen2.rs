@@ -20,7 +20,7 @@ pub(super) static SPEC: FamilySpec = FamilySpec {
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
-    let (mut settings, shape) = llama::read_common(fields, 32_768)?;
+    let (mut settings, shape) = llama::read_common(fields, llama::Defaults::new(32_768))?;
     settings.qkv_bias = true;
     read_windows(fields, &mut settings)?;
     Ok((Family::Llama(settings), shape))
@@ -37,26 +37,14 @@ pub(super) fn read_windows(fields: Fields<'_>, settings: &mut Settings) -> Resul
         Some(Value::Number(number)) => number.as_u64().unwrap_or(u64::MAX) as usize,
         _ => 28,
     };
-    for (layer, windowed) in settings.windowed.iter_mut().enumerate() {
-        *windowed = layer >= first;
+    for (number, layer) in settings.layers.iter_mut().enumerate() {
+        layer.is_windowed = number >= first;
     }
-    let Some(types) = fields.get("layer_types") else {
-        return Ok(());
-    };
-    let types = types
-        .as_array()
-        .filter(|types| types.len() == settings.windowed.len());
-    let types = types.ok_or("layer_types: expected one entry for each of num_hidden_layers")?;
-    for (windowed, name) in settings.windowed.iter_mut().zip(types) {
-        *windowed = match name.as_str() {
-            Some("sliding_attention") => true,
-            Some("full_attention") => false,
-            _ => {
-                return Err(format!(
-                    "layer_types: expected full_attention or sliding_attention, found {name}"
-                ));
-            }
-        };
+    let layers = settings.layers.len();
+    if let Some(windowed) = fields.windowed_layers(layers)? {
+        for (layer, windowed) in settings.layers.iter_mut().zip(windowed) {
+            layer.is_windowed = windowed;
+        }
     }
     Ok(())
 }

@@ -4,5 +4,6 @@
 
 mod adapters;
 mod checkpoints;
+mod families;
 mod models;
 mod place;

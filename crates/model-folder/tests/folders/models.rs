@@ -240,7 +240,7 @@ fn quantised_weights_are_named_as_such() {
     let bitsandbytes =
         json!({"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "nf4"});
     let eight = json!({"load_in_8bit": true, "load_in_4bit": false});
-    let unnamed: [(Option<Value>, &str, &str); 9] = [
+    let unnamed: [(Option<Value>, &str, &str); 8] = [
         (Some(bitsandbytes), ".weight.absmax", "bitsandbytes (nf4)"),
         (Some(eight), ".SCB", "bitsandbytes (8 bits)"),
         (
@@ -259,7 +259,6 @@ fn quantised_weights_are_named_as_such() {
             ".weight_packed",
             "compressed-tensors",
         ),
-        (None, ".weight.quant_state.bitsandbytes__nf4", "bitsandbytes"),
         (None, ".qzeros", "GPTQ or AWQ"),
         (None, ".weight_scale", "a method of its own"),
     ];

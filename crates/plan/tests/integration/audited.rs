@@ -43,9 +43,15 @@ fn adapter(place: &Workplace, folder: &str, settings: &str) {
 
 /// Runs `plan` with the hub's cache in the folder `hub`.
 fn plan(place: &Workplace) -> Output {
+    plan_for(place, "target/debug/extractor")
+}
+
+/// Runs `plan` for an extraction stage that is done by this command.
+fn plan_for(place: &Workplace, extractor: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_plan"))
         .args(["--config", "pipelines/tiny.toml", "--out", "run"])
         .env("HF_HUB_CACHE", place.path("hub"))
+        .env("EXTRACTOR", extractor)
         .current_dir(place.path("."))
         .output()
         .unwrap()
@@ -185,5 +191,27 @@ fn what_could_not_be_loaded_is_refused_before_anything_is_built() {
         adapter(&place, "tuned", &settings("../models/tiny", &[]));
         change(&place);
         refused(&place, pieces);
+    }
+}
+
+#[test]
+fn a_family_that_is_not_read_is_planned_for_an_extractor_of_ones_own() {
+    let place = Workplace::new(AUDIT);
+    adapter(&place, "tuned", &settings("../models/tiny", &[]));
+    place.write("models/tiny/config.json", r#"{"model_type": "mamba"}"#);
+    refused(&place, &["model_type", "mamba", "scripts/example_extractor.py"]);
+    let output = plan_for(&place, "python3 mine.py");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    for piece in ["mamba", "left to EXTRACTOR"] {
+        assert!(said.contains(piece), "{said}");
+    }
+    // Its base is asked as well, and the adapter is one.
+    let rules = place.read("run/cells.mk");
+    assert!(rules.contains("tiny-base-"), "{rules}");
+    let facts = place.read("run/cells/tiny-tuned-bucketed-s0/cell.toml");
+    // Of the factors, 2 · 4 + 12 · 2.
+    for piece in ["mode = \"lora\"", "trainable_parameters = 32\n"] {
+        assert!(facts.contains(piece), "{facts}");
     }
 }
