@@ -402,7 +402,7 @@ SETTINGS = re.compile(
     | (?:uniform|bucketed|full|lora)[\w-]*-s\d+ | \d+\ cop(?:y|ies) | [\d.]+\ (?:epochs?|passes) | top-k\ \d+ | (?:Left\ out,\ as\ )0(?=\ in\ every\ row)
     | 95% | \bMin-K% | et\ al\.\ \d{4} | \(\d{4}\) | \d+\ training\ runs?
     # Thresholds and rules.
-    | 0\.5\ is\ guessing | (?:1|5|10)%\ (?:false\ alarms|or\ below|of\ them|at\ most) | about\ 60\ documents | \(5%\) | 0\.80 | takes\ 100 | occur\ \d+\ times | 100\ unseen | rate\ of\ 0 | figure\ is\ 0 | as\ a\ tenth
+    | 0\.5\ is\ guessing | (?:1|5|10)%\ (?:false\ alarms|or\ below|of\ them|at\ most) | [Aa]bout\ 60\ documents | \(5%\) | 0\.80 | takes\ 100 | occur\ \d+\ times | 100\ unseen | rate\ of\ 0 | figure\ is\ 0 | as\ a\ tenth
     # Counts of checks, leaked documents and files of settings; k of n runs of a verdict.
     | \d+\ passed,\ \d+\ failed,\ \d+\ could | \d+\ (?:training|further)\ documents\ came\ out | \d+\ files? | \d+\ of\ \d+(?=\ training\ runs)
     """,
