@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chat_template::{ChatTemplate, Choice, common_template};
 use contract::pipeline::{
     Canaries, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany, Reporting,
     Rows, Tuning,
@@ -64,7 +65,7 @@ enum TuningPart<'a> {
 pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
     for set in &plan.training_sets {
         let folder = Folder::create(plan.pipeline, run.join("corpus").join(&set.name))?;
-        folder.write("dupgen.toml", &dupgen(plan.pipeline, set, &folder)?)?;
+        folder.write("dupgen.toml", &dupgen(plan, set, &folder)?)?;
     }
     for cell in &plan.cells {
         let folder = Folder::create(plan.pipeline, run.join("cells").join(&cell.facts.name))?;
@@ -84,11 +85,13 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn dupgen<'a>(
-    pipeline: &'a PipelineFile,
-    set: &'a TrainingSet,
-    folder: &Folder,
-) -> Result<Reduced<'a>, Error> {
+fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<Reduced<'a>, Error> {
+    let pipeline = plan.pipeline;
+    // Of a checkpoint that is audited dupgen knows nothing but this.
+    let chat_template = match &pipeline.corpus.chat_template {
+        Some(place) => Some(folder.rebased(place)),
+        None => chat_template_folder(plan)?,
+    };
     let files = pipeline
         .corpus
         .files
@@ -138,6 +141,7 @@ fn dupgen<'a>(
             files: OneOrMany::Many(files),
             held_out_files: beside(&pipeline.corpus.held_out_files),
             other: beside(&pipeline.corpus.other),
+            chat_template,
             ..pipeline.corpus.clone()
         }),
         duplication: Some(Duplication {
@@ -156,6 +160,25 @@ fn dupgen<'a>(
         }),
         ..Reduced::default()
     })
+}
+
+/// The folder whose chat template renders conversations of an audit; none where no checkpoint has one, or not all the same.
+fn chat_template_folder(plan: &Plan) -> Result<Option<String>, Error> {
+    let is_audit = plan.cells.iter().any(|cell| cell.combination.audited.is_some());
+    if !is_audit {
+        return Ok(None);
+    }
+    let candidates = crate::chat_templates(&plan.cells);
+    let Choice::One(_) = common_template(&candidates)? else {
+        return Ok(None);
+    };
+    for folder in candidates.iter().flat_map(|candidate| &candidate.folders) {
+        if ChatTemplate::of_folder(folder)?.is_some() {
+            let absolute = std::path::absolute(folder).map_err(|error| Error::input(folder, error))?;
+            return Ok(Some(absolute.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn tuner<'a>(
