@@ -165,15 +165,24 @@ impl ChatTemplate {
                 continue;
             }
             let before = turns.last().map_or(0, |last| last.end);
-            let start = match self.render_prompt(&messages[..number]) {
-                Ok(prompt) => common_prefix(whole, &prompt),
+            let said = whole[before..].find(message.content.trim()).map(|place| before + place);
+            let start = match (self.render_prompt(&messages[..number]), said) {
+                (Ok(prompt), None) => common_prefix(whole, &prompt),
+                (Ok(prompt), Some(_)) if whole.starts_with(&prompt) => prompt.len(),
                 // Some templates take no conversation that ends so, or an empty one: the turn begins with what is said.
-                Err(problem) => match whole[before..].find(message.content.trim()) {
-                    Some(place) => before + place,
-                    None => return Err(problem),
-                },
+                (Ok(prompt), Some(said)) => said.max(common_prefix(whole, &prompt)),
+                (Err(_), Some(said)) => said,
+                (Err(problem), None) => return Err(problem),
             };
-            let end = common_prefix(whole, &self.text(&messages[..=number], false)?.0);
+            let through = self.text(&messages[..=number], false)?.0;
+            let mut end = common_prefix(whole, &through);
+            if !whole.starts_with(&through) {
+                // What ends the conversation there, and what goes on here, may begin alike: `</s>` and `<|user|>`.
+                end -= whole[..end].rfind(['<', '[']).map_or(0, |open| {
+                    let is_closed = whole[open..end].contains(['>', ']']);
+                    if is_closed { 0 } else { end - open }
+                });
+            }
             if end > start {
                 turns.push(start..end);
             }
@@ -183,7 +192,8 @@ impl ChatTemplate {
 
     fn text(&self, messages: &[Message], add_generation_prompt: bool) -> Result<(String, Vec<Range<usize>>), String> {
         let environment = self.environment.get_or_init(|| jinja::environment(&self.source));
-        let environment = environment.as_ref().map_err(Clone::clone)?;
+        let environment = environment.as_ref();
+        let environment = environment.map_err(|problem| format!("{}: {problem}", self.origin))?;
         jinja::render(environment, messages, add_generation_prompt, &self.tokens)
             .map_err(|problem| format!("{}: {problem}", self.origin))
     }

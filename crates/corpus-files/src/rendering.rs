@@ -102,10 +102,14 @@ impl Rendering {
                  pipeline of its own, or name one template for all: corpus.template = one of {other}"
             )),
             Choice::None { models } => Self::Unknown(format!(
-                "a conversation is rendered by the model's chat template, and {} has none (chat_template.jinja, or chat_template in \
+                "a conversation is rendered by the model's chat template, and {} (chat_template.jinja, or chat_template in \
                  tokenizer_config.json). Name the one that training used: corpus.template = one of {other}, or \"none\" for the turns \
                  alone; or say where it is: corpus.chat_template",
-                if models.is_empty() { "no model of this pipeline".to_owned() } else { models.join(", ") }
+                if models.is_empty() {
+                    "no model of this pipeline has one".to_owned()
+                } else {
+                    format!("{} has none", models.join(", "))
+                }
             )),
         })
     }

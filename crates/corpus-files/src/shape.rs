@@ -342,6 +342,12 @@ fn text_of_parts(parts: &[Json]) -> Option<String> {
 
 /// "no such column" for rows that fit none of the shapes.
 pub(crate) fn fits_none<'a>(shapes: &[Shape], found: impl Iterator<Item = &'a str>) -> Flaw {
-    let expected: Vec<String> = shapes.iter().map(|shape| shape.required().join(" and ")).collect();
-    missing(&expected.join(", or "), found)
+    let mut expected = shapes.iter().map(|shape| shape.required().join(" and "));
+    let flaw = missing(&expected.next().unwrap_or_default(), found);
+    let others: Vec<String> = expected.collect();
+    if others.is_empty() {
+        return flaw;
+    }
+    let problem = format!("{}. Without it a row may have {} (corpus.shape)", flaw.problem, others.join(", or "));
+    Flaw { problem, ..flaw }
 }

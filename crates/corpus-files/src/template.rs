@@ -58,8 +58,8 @@ impl Template {
         let columns: Vec<&str> = parts.iter().filter_map(Part::column).collect();
         if columns.is_empty() {
             return Err(Error::Configuration(format!(
-                "corpus.template: expected `alpaca`, a chat template ({}), or text with columns in braces such as \"### Question:\\n{{question}}\\n\\n### \
-                 Answer:\\n{{answer}}\", found \"{template}\"",
+                "corpus.template: expected `alpaca`, or text with columns in braces such as \"### Question:\\n{{question}}\\n\\n### \
+                 Answer:\\n{{answer}}\", or for conversations a chat template ({}), found \"{template}\"",
                 chat_template::NAMES.join(", ")
             )));
         }
