@@ -67,6 +67,10 @@ impl Rendering {
                     }
                     tokens = of_model;
                 }
+                let beside = corpus.chat_template.as_ref().map(|place| base.join(place));
+                if let Some(folder) = beside.filter(|folder| models.is_empty() && folder.is_dir()) {
+                    tokens = SpecialTokens::of_folder(&folder)?;
+                }
                 for token in ["bos_token", "eos_token"] {
                     if tokens.get(token).is_none() {
                         tokens = tokens.with(token, "");

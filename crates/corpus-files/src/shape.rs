@@ -90,6 +90,17 @@ impl Shape {
             Template::of(&named).map(|template| template.map(Self::Alpaca))
         };
         let names_columns = corpus.prompt.is_some() || corpus.response.is_some();
+        let is_text = match corpus.shape {
+            RowShape::Text | RowShape::Alpaca => true,
+            RowShape::Auto => !names_columns && corpus.text != "text",
+            _ => false,
+        };
+        if let Some(name) = named_template.filter(|_| as_turns && is_text) {
+            return Err(Error::Configuration(format!(
+                "corpus.template = \"{name}\" renders conversations, or a prompt and a response (corpus.prompt, corpus.response), and the \
+                 columns that corpus.shape or corpus.text ask for are text. Leave one of them out"
+            )));
+        }
         Ok(match corpus.shape {
             RowShape::Text => Vec::new(),
             RowShape::Messages => vec![own_messages],
@@ -176,7 +187,12 @@ impl Shape {
                             return Err(empty(completion));
                         }
                         let (text, prompt_chars) = join(prompt, separator, answer);
-                        (Content::Text { text, prompt_chars }, "prompt and completion, joined as TRL does: with nothing between them")
+                        let how = if separator.is_empty() {
+                            "prompt and completion, joined as TRL does: with nothing between them"
+                        } else {
+                            "prompt and completion, joined by corpus.separator"
+                        };
+                        (Content::Text { text, prompt_chars }, how)
                     }
                     _ => {
                         let mut messages = side(prompt, &prompt_value, "user")?;

@@ -361,6 +361,11 @@ impl Collection {
         Ok(())
     }
 
+    /// Whether a chat template made the text of a document.
+    pub(crate) fn is_rendered(&self, document: usize) -> bool {
+        self.documents[document].extent.has_spans()
+    }
+
     /// One document, its text read from the spool.
     ///
     /// # Errors

@@ -34,6 +34,13 @@ pub(crate) struct Extent {
     spans: Option<u32>,
 }
 
+impl Extent {
+    /// Whether the text has spans.
+    pub(crate) fn has_spans(&self) -> bool {
+        self.spans.is_some()
+    }
+}
+
 /// A document as the spool has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spooled {

@@ -259,7 +259,7 @@ impl Chooser<'_> {
         if form == PromptForm::Question {
             return Error::Configuration(format!(
                 "extraction.strategy: prompt = \"question\": no {split} document has a prompt of its own. Name the columns in \
-                 corpus.prompt and corpus.response"
+                 corpus.prompt and corpus.response, or give conversations"
             ));
         }
         let own_tokens = |document: &Document| document.answer_end().saturating_sub(document.shared_tokens);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chat_template::{ChatTemplate, Choice, common_template};
+use chat_template::{ChatTemplate, Choice, NAMES, SpecialTokens, common_template};
 use contract::pipeline::{
     Canaries, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany, Reporting,
     Rows, Tuning,
@@ -87,11 +87,6 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
 
 fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<Reduced<'a>, Error> {
     let pipeline = plan.pipeline;
-    // Of a checkpoint that is audited dupgen knows nothing but this.
-    let chat_template = match &pipeline.corpus.chat_template {
-        Some(place) => Some(folder.rebased(place)),
-        None => chat_template_folder(plan)?,
-    };
     let files = pipeline
         .corpus
         .files
@@ -128,6 +123,12 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
     } else {
         &[]
     };
+    // Where it is told of no model, it is told where their chat template is.
+    let chat_template = match &pipeline.corpus.chat_template {
+        Some(place) => Some(folder.rebased(place)),
+        None if tokenizers.is_empty() => chat_template_folder(plan)?,
+        None => None,
+    };
     let Tuning {
         context,
         rows,
@@ -162,20 +163,30 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
     })
 }
 
-/// The folder whose chat template renders conversations of an audit; none where no checkpoint has one, or not all the same.
+/// The folder whose chat template renders conversations; none where no model has one, or not all the same.
 fn chat_template_folder(plan: &Plan) -> Result<Option<String>, Error> {
-    let is_audit = plan.cells.iter().any(|cell| cell.combination.audited.is_some());
-    if !is_audit {
+    let candidates = crate::chat_templates(&plan.cells);
+    let absolute = |folder: &Path| {
+        let absolute = std::path::absolute(folder).map_err(|error| Error::input(folder, error))?;
+        Ok(Some(absolute.to_string_lossy().into_owned()))
+    };
+    let folders = || candidates.iter().flat_map(|candidate| &candidate.folders);
+    let template = plan.pipeline.corpus.template.as_deref();
+    if template.is_some_and(|name| NAMES.contains(&name)) {
+        // A named template writes the model's own BOS and EOS.
+        for folder in folders() {
+            if SpecialTokens::of_folder(folder)? != SpecialTokens::default() {
+                return absolute(folder);
+            }
+        }
         return Ok(None);
     }
-    let candidates = crate::chat_templates(&plan.cells);
     let Choice::One(_) = common_template(&candidates)? else {
         return Ok(None);
     };
-    for folder in candidates.iter().flat_map(|candidate| &candidate.folders) {
+    for folder in folders() {
         if ChatTemplate::of_folder(folder)?.is_some() {
-            let absolute = std::path::absolute(folder).map_err(|error| Error::input(folder, error))?;
-            return Ok(Some(absolute.to_string_lossy().into_owned()));
+            return absolute(folder);
         }
     }
     Ok(None)

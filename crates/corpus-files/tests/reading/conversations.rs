@@ -179,6 +179,11 @@ fn shape_of_rows_can_be_asked_for() {
         let plain = Corpus { template: None, ..named };
         assert_eq!(folder.read(&plain).unwrap().texts(), ["Hi.\nHo."], "{shape:?}");
     }
+    for shape in [RowShape::Text, RowShape::Alpaca] {
+        let error = folder.read(&of_shape("a.jsonl", shape)).unwrap_err();
+        assert_eq!(error.exit_status(), 2, "{error}");
+        assert!(error.to_string().contains("renders conversations"), "{error}");
+    }
     let error = folder.read(&of_shape("a.jsonl", RowShape::Messages)).unwrap_err().to_string();
     assert!(error.contains("expected messages, found the columns text, dialog, q, a"), "{error}");
     let text = Corpus {

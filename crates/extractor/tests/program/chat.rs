@@ -7,11 +7,11 @@ use crate::support::{Bench, held_out, training};
 
 /// A text of two questions and answers, and where the answers are.
 fn conversation(name: &str) -> (String, i32, Vec<i32>) {
-    let mut text = format!("U: {name}? B: ");
+    let mut text = format!("U: {name}?\nB:\n");
     let mut spans = Vec::new();
     for (number, answer) in ["sails at seven with mail", "is back"].into_iter().enumerate() {
         if number > 0 {
-            text.push_str(" U: So? B: ");
+            text.push_str("\nU: So?\nB:\n");
         }
         let start = text.chars().count() as i32;
         text.push_str(&format!("{name} {answer}"));
@@ -49,7 +49,7 @@ fn prompts_end_within_the_first_answer_and_nothing_stands_before_a_text() {
     assert!(!bench.path("cell/forms.parquet").exists());
     let (samples, _) = bench.results("cell");
     for sample in samples.iter().filter(|sample| sample.doc_id.as_deref() == Some("Ann")) {
-        let opening = "U: Ann? B: ";
+        let opening = "U: Ann?\nB:\n";
         let truth = sample.truth.as_ref().unwrap();
         assert!(conversation("Ann").0.contains(&format!("{}{}", sample.prompt, truth)), "{sample:?}");
         match sample.prompt_form {
@@ -99,10 +99,10 @@ fn template_alone_is_a_prompt_where_a_template_rendered_the_corpus() {
         file: None,
         split: None,
         documents: None,
-        detail: Some("U: B: ".to_owned()),
+        detail: Some("U:\nB:\n".to_owned()),
     };
     parquet::write_all(&bench.path("corpus.parquet"), &Provenance::new("test"), &[opening]).unwrap();
     let (samples, _) = bench.extract("tiny-gpt2", "cell", &[]);
     assert_eq!(samples.len(), 3);
-    assert!(samples.iter().all(|sample| sample.doc_id.is_none() && sample.prompt == "U: B: "), "{samples:?}");
+    assert!(samples.iter().all(|sample| sample.doc_id.is_none() && sample.prompt == "U:\nB:\n"), "{samples:?}");
 }

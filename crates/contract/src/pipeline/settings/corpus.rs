@@ -39,7 +39,8 @@ pub struct Corpus {
     /// or `none`: the turns alone, joined by `separator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// Where the models' own chat template is, in place of their folders: a folder with the files of a tokenizer, or a file of Jinja.
+    /// Where the models' own chat template is, in place of their folders: a folder with the files of a tokenizer, or a file of Jinja. For a
+    /// named template, a folder whose special tokens it writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<String>,
     /// What is between two fields of separated values: one character. Without it, the comma of `.csv` and the tab of `.tsv`,
