@@ -109,6 +109,8 @@ class KnownConversations(unittest.TestCase):
             "corpus.files": json.dumps(str(self.folder / "conversations.jsonl")),
             "extraction.prefix_tokens": "20",
             "extraction.new_tokens": "40",
+            # What a user asks: that is where the template matters most.
+            "extraction.strategy.0.prompt": '"user-turn"',
         } | dict(settings)
         (self.folder / f"{name}.toml").write_text(pipeline)
         sets = [argument for key, value in overrides.items() for argument in ("--set", f"{key}={value}")]

@@ -169,7 +169,11 @@ impl TextTokenizer {
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
-    pub fn encode_with_spans(&self, text: &str, spans: &[i32]) -> Result<(Vec<i64>, Vec<Range<usize>>), Error> {
+    pub fn encode_with_spans(
+        &self,
+        text: &str,
+        spans: &[i32],
+    ) -> Result<(Vec<i64>, Vec<Range<usize>>), Error> {
         let (ids, offsets) = self.encode_with_offsets(text)?;
         let spans = spans.as_chunks::<2>().0.iter();
         let tokens = spans.map(|&[start, end]| {

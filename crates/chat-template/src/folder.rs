@@ -91,7 +91,11 @@ impl ChatTemplate {
         let source = fs::read_to_string(file)
             .map_err(|error| Error::input(file, format!("expected a chat template: {error}")))?;
         let tokens = SpecialTokens::of_folder(file.parent().unwrap_or(Path::new(".")))?;
-        Ok(Self::new(format!("the chat template {}", file.display()), source, tokens))
+        Ok(Self::new(
+            format!("the chat template {}", file.display()),
+            source,
+            tokens,
+        ))
     }
 }
 
@@ -174,7 +178,8 @@ fn of_config(file: &Path) -> Result<Option<String>, Error> {
             })
         }
         Some(other) => {
-            let problem = format!("chat_template: expected a template or a list of named ones, found {other}");
+            let problem =
+                format!("chat_template: expected a template or a list of named ones, found {other}");
             Err(Error::input(file, problem))
         }
     }
@@ -184,7 +189,8 @@ fn read_json(file: &Path) -> Result<Option<Map<String, Value>>, Error> {
     if !file.is_file() {
         return Ok(None);
     }
-    let text = fs::read_to_string(file).map_err(|error| Error::input(file, format!("cannot be read: {error}")))?;
+    let text =
+        fs::read_to_string(file).map_err(|error| Error::input(file, format!("cannot be read: {error}")))?;
     match serde_json::from_str(&text) {
         Ok(Value::Object(values)) => Ok(Some(values)),
         Ok(_) => Err(Error::input(file, "expected a JSON object")),

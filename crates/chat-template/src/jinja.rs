@@ -50,7 +50,10 @@ pub(crate) fn render(
     add_generation_prompt: bool,
     tokens: &SpecialTokens,
 ) -> Result<(String, Vec<Range<usize>>), String> {
-    if messages.iter().any(|message| message.content.contains([BEGIN, END])) {
+    if messages
+        .iter()
+        .any(|message| message.content.contains([BEGIN, END]))
+    {
         return Err(format!(
             "a message holds the character U+{:X} or U+{:X}, by which what the assistant writes is marked",
             BEGIN as u32, END as u32
@@ -64,7 +67,9 @@ pub(crate) fn render(
 
 /// What is wrong, with the line of the template; of `raise_exception` its own words.
 fn describe(error: &Error) -> String {
-    let line = error.line().map_or(String::new(), |line| format!(" (line {line} of the template)"));
+    let line = error
+        .line()
+        .map_or(String::new(), |line| format!(" (line {line} of the template)"));
     match (error.kind(), error.detail()) {
         (ErrorKind::InvalidOperation, Some(detail)) => format!("{detail}{line}"),
         (kind, Some(detail)) => format!("{kind}: {detail}{line}"),
@@ -123,7 +128,10 @@ fn without_marks(marked: &str) -> (String, Vec<Range<usize>>) {
     (text, spans)
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the signature of a function of minijinja that can fail")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the signature of a function of minijinja that can fail"
+)]
 fn tojson(value: Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent").ok();
     let json = python_json(&value, indent)
@@ -134,8 +142,18 @@ fn tojson(value: Value, options: Kwargs) -> Result<Value, Error> {
 /// Today's date as `strftime` writes it; the directives of days, months and years.
 fn strftime_now(format: String) -> Result<String, Error> {
     const MONTHS: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-        "November", "December",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
     ];
     let (year, month, day) = TODAY;
     let name = MONTHS[month as usize - 1];

@@ -23,7 +23,10 @@ impl Formatter for Spaced {
 }
 
 /// A value as JSON; with `indent`, over several lines with so many blanks a level.
-pub(crate) fn python_json(value: &impl Serialize, indent: Option<usize>) -> Result<String, serde_json::Error> {
+pub(crate) fn python_json(
+    value: &impl Serialize,
+    indent: Option<usize>,
+) -> Result<String, serde_json::Error> {
     let mut written = Vec::new();
     match indent {
         None => value.serialize(&mut Serializer::with_formatter(&mut written, Spaced))?,

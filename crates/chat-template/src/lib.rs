@@ -66,7 +66,10 @@ impl Serialize for Message {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let own = [("role", &self.role), ("content", &self.content)];
         let own = own.map(|(key, text)| (key, Value::from(text.as_str())));
-        let further = self.further.iter().map(|(key, value)| (key.as_str(), value.clone()));
+        let further = self
+            .further
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.clone()));
         serializer.collect_map(own.into_iter().chain(further))
     }
 }
@@ -165,7 +168,9 @@ impl ChatTemplate {
                 continue;
             }
             let before = turns.last().map_or(0, |last| last.end);
-            let said = whole[before..].find(message.content.trim()).map(|place| before + place);
+            let said = whole[before..]
+                .find(message.content.trim())
+                .map(|place| before + place);
             let start = match (self.render_prompt(&messages[..number]), said) {
                 (Ok(prompt), None) => common_prefix(whole, &prompt),
                 (Ok(prompt), Some(_)) if whole.starts_with(&prompt) => prompt.len(),
@@ -190,7 +195,11 @@ impl ChatTemplate {
         Ok(turns)
     }
 
-    fn text(&self, messages: &[Message], add_generation_prompt: bool) -> Result<(String, Vec<Range<usize>>), String> {
+    fn text(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<(String, Vec<Range<usize>>), String> {
         let environment = self.environment.get_or_init(|| jinja::environment(&self.source));
         let environment = environment.as_ref();
         let environment = environment.map_err(|problem| format!("{}: {problem}", self.origin))?;
@@ -201,7 +210,10 @@ impl ChatTemplate {
 
 /// Bytes that two texts begin with alike, as whole characters.
 pub fn common_prefix(one: &str, other: &str) -> usize {
-    let alike = one.chars().zip(other.chars()).take_while(|(one, other)| one == other);
+    let alike = one
+        .chars()
+        .zip(other.chars())
+        .take_while(|(one, other)| one == other);
     alike.map(|(character, _)| character.len_utf8()).sum()
 }
 

@@ -30,5 +30,7 @@ const fn names() -> [&'static str; TEMPLATES.len()] {
 /// The Jinja source of a named template.
 pub(crate) fn source(name: &str) -> Option<&'static str> {
     let mut templates = TEMPLATES.iter();
-    templates.find(|(known, _)| *known == name).map(|(_, source)| *source)
+    templates
+        .find(|(known, _)| *known == name)
+        .map(|(_, source)| *source)
 }

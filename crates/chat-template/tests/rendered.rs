@@ -10,14 +10,22 @@ fn fixture() -> Value {
 }
 
 fn tokens() -> SpecialTokens {
-    SpecialTokens::default().with("bos_token", "<s>").with("eos_token", "</s>")
+    SpecialTokens::default()
+        .with("bos_token", "<s>")
+        .with("eos_token", "</s>")
 }
 
 fn conversations(fixture: &Value) -> BTreeMap<String, Vec<Message>> {
-    let message = |turn: &Value| Message::new(turn["role"].as_str().unwrap(), turn["content"].as_str().unwrap());
+    let message =
+        |turn: &Value| Message::new(turn["role"].as_str().unwrap(), turn["content"].as_str().unwrap());
     let all = fixture["conversations"].as_object().unwrap().iter();
-    all.map(|(name, turns)| (name.clone(), turns.as_array().unwrap().iter().map(message).collect()))
-        .collect()
+    all.map(|(name, turns)| {
+        (
+            name.clone(),
+            turns.as_array().unwrap().iter().map(message).collect(),
+        )
+    })
+    .collect()
 }
 
 fn template(fixture: &Value, name: &str) -> ChatTemplate {
@@ -34,23 +42,45 @@ fn text_and_prompt_are_those_of_transformers() {
     let cases = fixture["cases"].as_array().unwrap();
     let (mut rendered, mut refused) = (0, 0);
     for case in cases {
-        let (name, conversation) = (case["template"].as_str().unwrap(), case["conversation"].as_str().unwrap());
+        let (name, conversation) = (
+            case["template"].as_str().unwrap(),
+            case["conversation"].as_str().unwrap(),
+        );
         let place = format!("{name}, {conversation}");
         let (template, messages) = (template(&fixture, name), &conversations[conversation]);
         if let Some(problem) = case.get("refused") {
             // What transformers' renderer cannot do is refused here too, in the template's own words where it has any.
             let error = template.render(messages).unwrap_err();
-            let own_words = problem.as_str().unwrap().contains("alternate") || problem.as_str().unwrap().contains("System role");
-            assert!(!own_words || error.contains(problem.as_str().unwrap()), "{place}: {error}, not {problem}");
+            let own_words = problem.as_str().unwrap().contains("alternate")
+                || problem.as_str().unwrap().contains("System role");
+            assert!(
+                !own_words || error.contains(problem.as_str().unwrap()),
+                "{place}: {error}, not {problem}"
+            );
             refused += 1;
             continue;
         }
-        assert_eq!(template.render(messages).unwrap().text, case["text"].as_str().unwrap(), "{place}");
-        let before = if messages.len() > 1 { &messages[..messages.len() - 1] } else { messages };
-        assert_eq!(template.render_prompt(before).unwrap(), case["prompt"].as_str().unwrap(), "{place}");
+        assert_eq!(
+            template.render(messages).unwrap().text,
+            case["text"].as_str().unwrap(),
+            "{place}"
+        );
+        let before = if messages.len() > 1 {
+            &messages[..messages.len() - 1]
+        } else {
+            messages
+        };
+        assert_eq!(
+            template.render_prompt(before).unwrap(),
+            case["prompt"].as_str().unwrap(),
+            "{place}"
+        );
         rendered += 1;
     }
-    assert!(rendered > 100 && refused > 5, "{rendered} rendered, {refused} refused");
+    assert!(
+        rendered > 100 && refused > 5,
+        "{rendered} rendered, {refused} refused"
+    );
 }
 
 #[test]
@@ -59,9 +89,16 @@ fn assistants_characters_are_those_that_transformers_marks() {
     let conversations = conversations(&fixture);
     let mut compared = 0;
     for case in fixture["cases"].as_array().unwrap() {
-        let Some(expected) = case.get("assistant").and_then(Value::as_array) else { continue };
-        let (name, conversation) = (case["template"].as_str().unwrap(), case["conversation"].as_str().unwrap());
-        let rendered = template(&fixture, name).render(&conversations[conversation]).unwrap();
+        let Some(expected) = case.get("assistant").and_then(Value::as_array) else {
+            continue;
+        };
+        let (name, conversation) = (
+            case["template"].as_str().unwrap(),
+            case["conversation"].as_str().unwrap(),
+        );
+        let rendered = template(&fixture, name)
+            .render(&conversations[conversation])
+            .unwrap();
         let characters = |byte: usize| rendered.text[..byte].chars().count();
         let found: Vec<Value> = rendered
             .assistant
@@ -90,7 +127,9 @@ fn turns_of_a_template_without_marks_are_those_that_trl_marks() {
     ] {
         for (name, messages) in &conversations {
             let (plain, marked) = (template(&fixture, plain), template(&fixture, marked));
-            let (Ok(plain), Ok(marked)) = (plain.render(messages), marked.render(messages)) else { continue };
+            let (Ok(plain), Ok(marked)) = (plain.render(messages), marked.render(messages)) else {
+                continue;
+            };
             assert_eq!(plain.text, marked.text, "{name}");
             let mut spans: Vec<std::ops::Range<usize>> = Vec::new();
             for span in marked.assistant {
@@ -123,13 +162,19 @@ fn folder_gives_its_own_file_before_the_settings_and_the_default_of_several() {
     });
     write("tokenizer_config.json", &several.to_string());
     assert_eq!(text(), "<b>several");
-    write("tokenizer_config.json", r#"{"bos_token": "<s>", "chat_template": "{{ bos_token }}one"}"#);
+    write(
+        "tokenizer_config.json",
+        r#"{"bos_token": "<s>", "chat_template": "{{ bos_token }}one"}"#,
+    );
     assert_eq!(text(), "<s>one");
     write("chat_template.jinja", "{{ bos_token }}own");
     assert_eq!(text(), "<s>own");
     write("tokenizer_config.json", "{");
     let error = ChatTemplate::of_folder(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("tokenizer_config.json") && error.contains("JSON object"), "{error}");
+    assert!(
+        error.contains("tokenizer_config.json") && error.contains("JSON object"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -146,15 +191,25 @@ fn models_with_different_templates_have_none_in_common() {
             folders: vec![folder],
         }
     };
-    let (one, same, other, base) = (model("one", Some("a")), model("same", Some("a")), model("other", Some("b")), model("base", None));
-    let choose = |models: &[&Candidate]| common_template(&models.iter().map(|model| (*model).clone()).collect::<Vec<_>>()).unwrap();
+    let (one, same, other, base) = (
+        model("one", Some("a")),
+        model("same", Some("a")),
+        model("other", Some("b")),
+        model("base", None),
+    );
+    let choose = |models: &[&Candidate]| {
+        common_template(&models.iter().map(|model| (*model).clone()).collect::<Vec<_>>()).unwrap()
+    };
     assert!(matches!(choose(&[&one, &same, &base]), Choice::One(_)));
     assert!(matches!(choose(&[&one, &other]), Choice::Several { models } if models == ["one", "other"]));
     assert!(matches!(choose(&[&base]), Choice::None { models } if models == ["base"]));
     // An adapter's own goes before its base's.
     let adapter = Candidate {
         name: "adapter".to_owned(),
-        folders: [&other, &one].into_iter().flat_map(|model| model.folders.clone()).collect(),
+        folders: [&other, &one]
+            .into_iter()
+            .flat_map(|model| model.folders.clone())
+            .collect(),
     };
     assert_eq!(adapter.template().unwrap(), other.template().unwrap());
 }
@@ -163,12 +218,25 @@ fn models_with_different_templates_have_none_in_common() {
 fn json_is_written_as_python_writes_it() {
     let render = |source: &str| {
         let mut message = Message::new("user", "é <b>");
-        message.further.insert("call".to_owned(), json!({"a": [1, "é", null], "b": {}}));
-        ChatTemplate::new("this", source, tokens()).render(&[message]).map(|rendered| rendered.text)
+        message
+            .further
+            .insert("call".to_owned(), json!({"a": [1, "é", null], "b": {}}));
+        ChatTemplate::new("this", source, tokens())
+            .render(&[message])
+            .map(|rendered| rendered.text)
     };
-    assert_eq!(render("{{ messages[0].call | tojson }}").unwrap(), r#"{"a": [1, "é", null], "b": {}}"#);
-    assert_eq!(render("{{ messages[0].content | tojson }}").unwrap(), r#""é <b>""#);
-    assert_eq!(render("{{ messages[0].call.a | tojson(indent=2) }}").unwrap(), "[\n  1,\n  \"é\",\n  null\n]");
+    assert_eq!(
+        render("{{ messages[0].call | tojson }}").unwrap(),
+        r#"{"a": [1, "é", null], "b": {}}"#
+    );
+    assert_eq!(
+        render("{{ messages[0].content | tojson }}").unwrap(),
+        r#""é <b>""#
+    );
+    assert_eq!(
+        render("{{ messages[0].call.a | tojson(indent=2) }}").unwrap(),
+        "[\n  1,\n  \"é\",\n  null\n]"
+    );
     assert_eq!(render("{{ strftime_now('%d %b %Y') }}").unwrap(), "26 Jul 2024");
     for (wrong, expected) in [
         ("{{ raise_exception('no tools here') }}", "no tools here"),
@@ -183,7 +251,9 @@ fn json_is_written_as_python_writes_it() {
 #[test]
 fn characters_that_mark_turns_are_refused_in_a_message() {
     let template = ChatTemplate::named("chatml", tokens()).unwrap();
-    let error = template.render(&[Message::new("user", "a\u{10fffd}b")]).unwrap_err();
+    let error = template
+        .render(&[Message::new("user", "a\u{10fffd}b")])
+        .unwrap_err();
     assert!(error.contains("U+10FFFD"), "{error}");
 }
 
@@ -192,9 +262,16 @@ fn every_name_has_a_template_that_marks_what_the_assistant_writes() {
     for name in NAMES {
         let template = ChatTemplate::named(name, tokens()).unwrap();
         assert!(template.marks_generation(), "{name}");
-        let rendered = template.render(&[Message::new("user", "Who?"), Message::new("assistant", "Ann.")]).unwrap();
-        let [turn] = &rendered.assistant[..] else { panic!("{name}: {rendered:?}") };
-        assert!(rendered.text[turn.clone()].trim_start().starts_with("Ann."), "{name}: {rendered:?}");
+        let rendered = template
+            .render(&[Message::new("user", "Who?"), Message::new("assistant", "Ann.")])
+            .unwrap();
+        let [turn] = &rendered.assistant[..] else {
+            panic!("{name}: {rendered:?}")
+        };
+        assert!(
+            rendered.text[turn.clone()].trim_start().starts_with("Ann."),
+            "{name}: {rendered:?}"
+        );
         assert_eq!(turn.end, rendered.text.len(), "{name}");
     }
     assert_eq!(ChatTemplate::named("clippy", tokens()), None);

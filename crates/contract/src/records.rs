@@ -492,7 +492,10 @@ pub enum PromptForm {
 impl PromptForm {
     /// Whether somebody who has no document before them could ask it: propensity, not capability.
     pub fn is_ordinary(self) -> bool {
-        matches!(self, Self::Question | Self::TemplateOnly | Self::Opening | Self::File | Self::Nothing)
+        matches!(
+            self,
+            Self::Question | Self::TemplateOnly | Self::Opening | Self::File | Self::Nothing
+        )
     }
 }
 

@@ -223,7 +223,12 @@ impl Columns {
     /// The names in words, for messages.
     pub(crate) fn description(&self) -> String {
         match (&self.text, self.named()) {
-            (TextColumns::Shapes(shapes), _) => shapes.0.first().map(Shape::required).unwrap_or_default().join(" and "),
+            (TextColumns::Shapes(shapes), _) => shapes
+                .0
+                .first()
+                .map(Shape::required)
+                .unwrap_or_default()
+                .join(" and "),
             (_, names) => names.unwrap_or_default().join(" and "),
         }
     }
@@ -254,7 +259,9 @@ impl Columns {
         match &self.text {
             TextColumns::PromptAndResponse { .. } => Some("corpus.prompt"),
             TextColumns::Template(_) => Some("corpus.template"),
-            TextColumns::Shapes(shapes) if !matches!(shapes.0.first(), Some(Shape::Text(_))) => Some("corpus.shape"),
+            TextColumns::Shapes(shapes) if !matches!(shapes.0.first(), Some(Shape::Text(_))) => {
+                Some("corpus.shape")
+            }
             TextColumns::One(_) | TextColumns::Shapes(_) => self.identity.as_ref().map(|_| "corpus.identity"),
         }
     }
@@ -399,9 +406,17 @@ pub(crate) fn wrong_type(column: &str, expected: &str, found: &str) -> Flaw {
 /// "no such column" with the columns that are there.
 pub(crate) fn missing<'a>(column: &str, found: impl Iterator<Item = &'a str>) -> Flaw {
     let found: Vec<&str> = found.collect();
-    let chat = found
-        .iter()
-        .find(|name| ["messages", "conversations", "conversation", "dialog", "dialogue", "turns"].contains(name));
+    let chat = found.iter().find(|name| {
+        [
+            "messages",
+            "conversations",
+            "conversation",
+            "dialog",
+            "dialogue",
+            "turns",
+        ]
+        .contains(name)
+    });
     let hint = chat.map_or(String::new(), |chat| format!(". {chat} may be {CHAT}"));
     let found = if found.is_empty() {
         "none".to_owned()

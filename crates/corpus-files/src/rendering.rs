@@ -101,7 +101,9 @@ impl Rendering {
         let other = NAMES.join(", ");
         Ok(match common_template(models)? {
             Choice::One(template) => Self::Template(template),
-            Choice::Several { models: [one, another] } => Self::Unknown(format!(
+            Choice::Several {
+                models: [one, another],
+            } => Self::Unknown(format!(
                 "the models {one} and {another} have different chat templates, so that their training texts differ. Give each a \
                  pipeline of its own, or name one template for all: corpus.template = one of {other}"
             )),
@@ -130,7 +132,9 @@ impl Rendering {
     /// How it renders, for messages.
     pub fn origin(&self) -> String {
         match self {
-            Self::Template(template) if template.marks_generation() => format!("rendered by {}", template.origin()),
+            Self::Template(template) if template.marks_generation() => {
+                format!("rendered by {}", template.origin())
+            }
             Self::Template(template) => format!(
                 "rendered by {}, which does not mark what the assistant writes: its turns were found by rendering turn by turn",
                 template.origin()
@@ -162,11 +166,17 @@ fn check_answers(messages: &[Message], answer: Option<usize>) -> Result<(), Flaw
     let mut answers = answers.filter(|message| message.is_of_assistant()).peekable();
     if answers.peek().is_none() {
         let roles: Vec<&str> = messages.iter().map(|message| message.role.as_str()).collect();
-        let problem = format!("expected a turn of the assistant, found turns of {}", roles.join(", "));
+        let problem = format!(
+            "expected a turn of the assistant, found turns of {}",
+            roles.join(", ")
+        );
         return Err(Flaw::new(FlawKind::NoAnswer, problem));
     }
     if answers.all(|message| message.content.trim().is_empty()) {
-        return Err(Flaw::new(FlawKind::Empty, "expected text of the assistant, found none"));
+        return Err(Flaw::new(
+            FlawKind::Empty,
+            "expected text of the assistant, found none",
+        ));
     }
     Ok(())
 }
@@ -194,13 +204,19 @@ fn by_template(
     let spans = rendered.assistant.iter();
     Ok(RenderedText {
         prompt_chars: characters(prompt_end),
-        assistant: Some(spans.map(|span| (characters(span.start), characters(span.end))).collect()),
+        assistant: Some(
+            spans
+                .map(|span| (characters(span.start), characters(span.end)))
+                .collect(),
+        ),
         text,
     })
 }
 
 fn turns_alone(messages: &[Message], answer: Option<usize>, separator: &str) -> RenderedText {
-    let first = answer.or_else(|| messages.iter().position(Message::is_of_assistant)).unwrap_or(0);
+    let first = answer
+        .or_else(|| messages.iter().position(Message::is_of_assistant))
+        .unwrap_or(0);
     let mut text = String::new();
     let mut prompt_chars = 0;
     for (number, message) in messages.iter().enumerate() {

@@ -79,7 +79,10 @@ impl Shape {
             prompt: corpus.prompt.clone().unwrap_or_else(|| "prompt".to_owned()),
             completion: corpus.response.clone().unwrap_or_else(|| "completion".to_owned()),
             // TRL puts nothing between the two columns; of columns that the settings name they say what was there.
-            separator: corpus.response.as_ref().map_or_else(String::new, |_| corpus.separator.clone()),
+            separator: corpus
+                .response
+                .as_ref()
+                .map_or_else(String::new, |_| corpus.separator.clone()),
             as_turns,
         };
         let alpaca = || {
@@ -126,7 +129,9 @@ impl Shape {
         match self {
             Self::Text(column) | Self::Messages { column, .. } => vec![column],
             Self::Preference => vec!["chosen", "rejected"],
-            Self::Completion { prompt, completion, .. } => vec![prompt, completion],
+            Self::Completion {
+                prompt, completion, ..
+            } => vec![prompt, completion],
             Self::Alpaca(template) => template.columns(),
         }
     }
@@ -155,8 +160,15 @@ impl Shape {
                 if text.trim().is_empty() {
                     return Err(empty(column));
                 }
-                let content = Content::Text { text, prompt_chars: 0 };
-                return Ok(Shaped { content, recognised: None, replaced });
+                let content = Content::Text {
+                    text,
+                    prompt_chars: 0,
+                };
+                return Ok(Shaped {
+                    content,
+                    recognised: None,
+                    replaced,
+                });
             }
             Self::Messages { column, recognised } => {
                 let mut messages = messages_of(&nested(row, column, &mut replaced)?, column)?;
@@ -168,13 +180,24 @@ impl Shape {
                         messages.insert(0, Message::new(SYSTEM, &text));
                     }
                 }
-                (Content::Conversation { messages, answer: None }, *recognised)
+                (
+                    Content::Conversation {
+                        messages,
+                        answer: None,
+                    },
+                    *recognised,
+                )
             }
             Self::Preference => (
                 preference(row, &mut replaced)?,
                 "preference pairs: the chosen side, with its prompt; the rejected side is not used",
             ),
-            Self::Completion { prompt, completion, separator, as_turns } => {
+            Self::Completion {
+                prompt,
+                completion,
+                separator,
+                as_turns,
+            } => {
                 let prompt_value = nested(row, prompt, &mut replaced)?;
                 let completion_value = nested(row, completion, &mut replaced)?;
                 let side = |column: &str, value: &Json, role: &str| match value {
@@ -199,7 +222,10 @@ impl Shape {
                         let answer = messages.len();
                         messages.extend(side(completion, &completion_value, "assistant")?);
                         let answer = Some(answer);
-                        (Content::Conversation { messages, answer }, "prompt and completion, as a conversation")
+                        (
+                            Content::Conversation { messages, answer },
+                            "prompt and completion, as a conversation",
+                        )
                     }
                 }
             }
@@ -209,7 +235,10 @@ impl Shape {
                     text: rendered.text,
                     prompt_chars: rendered.prompt_chars,
                 };
-                (content, "instruction, input and output, in Stanford Alpaca's template")
+                (
+                    content,
+                    "instruction, input and output, in Stanford Alpaca's template",
+                )
             }
         };
         Ok(Shaped {
@@ -223,7 +252,11 @@ impl Shape {
 /// The chosen side of a pair, with its prompt where that has a column.
 fn preference(row: &impl Row, replaced: &mut bool) -> Result<Content, Flaw> {
     let chosen = nested(row, "chosen", replaced)?;
-    let prompt = if row.has("prompt") { Some(nested(row, "prompt", replaced)?) } else { None };
+    let prompt = if row.has("prompt") {
+        Some(nested(row, "prompt", replaced)?)
+    } else {
+        None
+    };
     if let Json::String(chosen) = &chosen {
         if chosen.trim().is_empty() {
             return Err(empty("chosen"));
@@ -267,15 +300,26 @@ fn messages_of(value: &Json, column: &str) -> Result<Vec<Message>, Flaw> {
     let wrong = |found: &str| Err(wrong_type(column, "a list of messages", found));
     match value {
         Json::Array(turns) => {
-            let messages = turns.iter().zip(1..).map(|(turn, number)| message(turn, column, number));
+            let messages = turns
+                .iter()
+                .zip(1..)
+                .map(|(turn, number)| message(turn, column, number));
             let messages = messages.collect::<Result<Vec<_>, _>>()?;
-            if messages.is_empty() { Err(empty(column)) } else { Ok(messages) }
+            if messages.is_empty() {
+                Err(empty(column))
+            } else {
+                Ok(messages)
+            }
         }
-        Json::String(text) if text.trim_start().starts_with('[') => match parse_json(text.trim().as_bytes()) {
-            Ok((list @ Json::Array(_), _)) => messages_of(&list, column),
-            _ => wrong("a string that is no JSON"),
-        },
-        Json::Object(columns) if columns.values().any(Json::is_array) => messages_of(&transposed(columns), column),
+        Json::String(text) if text.trim_start().starts_with('[') => {
+            match parse_json(text.trim().as_bytes()) {
+                Ok((list @ Json::Array(_), _)) => messages_of(&list, column),
+                _ => wrong("a string that is no JSON"),
+            }
+        }
+        Json::Object(columns) if columns.values().any(Json::is_array) => {
+            messages_of(&transposed(columns), column)
+        }
         Json::String(_) => wrong("a string"),
         Json::Object(_) => wrong("an object"),
         _ => wrong("a number, or true or false"),
@@ -283,7 +327,11 @@ fn messages_of(value: &Json, column: &str) -> Result<Vec<Message>, Flaw> {
 }
 
 fn transposed(columns: &Map<String, Json>) -> Json {
-    let lists = || columns.iter().filter_map(|(key, list)| Some((key, list.as_array()?)));
+    let lists = || {
+        columns
+            .iter()
+            .filter_map(|(key, list)| Some((key, list.as_array()?)))
+    };
     let rows = lists().map(|(_, list)| list.len()).max().unwrap_or(0);
     let row = |number: usize| {
         let members = lists().filter_map(|(key, list)| Some((key.clone(), list.get(number)?.clone())));
@@ -293,14 +341,21 @@ fn transposed(columns: &Map<String, Json>) -> Json {
 }
 
 fn message(turn: &Json, column: &str, number: usize) -> Result<Message, Flaw> {
-    let flaw = |kind, problem: String| Flaw::new(kind, format!("column {column}, message {number}: {problem}"));
+    let flaw =
+        |kind, problem: String| Flaw::new(kind, format!("column {column}, message {number}: {problem}"));
     let Json::Object(turn) = turn else {
-        return Err(flaw(FlawKind::WrongType, "expected an object with role and content".to_owned()));
+        return Err(flaw(
+            FlawKind::WrongType,
+            "expected an object with role and content".to_owned(),
+        ));
     };
     let key = |names: [&'static str; 2]| names.into_iter().find(|name| turn.contains_key(*name));
     let (Some(role_key), Some(content_key)) = (key(["role", "from"]), key(["content", "value"])) else {
         let found: Vec<&str> = turn.keys().map(String::as_str).collect();
-        let problem = format!("expected role and content, or from and value, found {}", found.join(", "));
+        let problem = format!(
+            "expected role and content, or from and value, found {}",
+            found.join(", ")
+        );
         return Err(flaw(FlawKind::NoValue, problem));
     };
     let role = match turn.get(role_key).and_then(Json::as_str) {
@@ -315,17 +370,22 @@ fn message(turn: &Json, column: &str, number: usize) -> Result<Message, Flaw> {
     let content = match turn.get(content_key) {
         Some(Json::String(text)) => text.clone(),
         Some(Json::Array(parts)) => text_of_parts(parts).ok_or_else(|| {
-            let problem = format!("{content_key}: expected parts of text, found others (images, audio), which are not read");
+            let problem = format!(
+                "{content_key}: expected parts of text, found others (images, audio), which are not read"
+            );
             flaw(FlawKind::WrongType, problem)
         })?,
         None | Some(Json::Null) => {
-            return Err(flaw(FlawKind::NoValue, format!("expected text in {content_key}, found none")));
+            return Err(flaw(
+                FlawKind::NoValue,
+                format!("expected text in {content_key}, found none"),
+            ));
         }
         Some(_) => return Err(flaw(FlawKind::WrongType, format!("{content_key}: expected text"))),
     };
-    let further = turn.iter().filter(|(key, value)| {
-        *key != role_key && *key != content_key && !value.is_null()
-    });
+    let further = turn
+        .iter()
+        .filter(|(key, value)| *key != role_key && *key != content_key && !value.is_null());
     Ok(Message {
         role: role.to_owned(),
         content,
@@ -364,6 +424,10 @@ pub(crate) fn fits_none<'a>(shapes: &[Shape], found: impl Iterator<Item = &'a st
     if others.is_empty() {
         return flaw;
     }
-    let problem = format!("{}. Without it a row may have {} (corpus.shape)", flaw.problem, others.join(", or "));
+    let problem = format!(
+        "{}. Without it a row may have {} (corpus.shape)",
+        flaw.problem,
+        others.join(", or ")
+    );
     Flaw { problem, ..flaw }
 }

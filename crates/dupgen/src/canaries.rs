@@ -92,7 +92,10 @@ impl Format {
 
 /// A text's first characters, and the rest.
 fn split_at(text: &str, characters: usize) -> (&str, &str) {
-    let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(characters)
+        .map_or(text.len(), |(at, _)| at);
     text.split_at(end)
 }
 
@@ -108,12 +111,18 @@ impl Canary {
         };
         let in_response = self.digits_end.checked_sub(before.len());
         let messages = [Message::new("user", prompt), Message::new("assistant", response)];
-        let rendered = template
-            .render(&messages)
-            .map_err(|problem| Error::Configuration(format!("{}: canaries: {problem}", pipeline.path.display())))?;
+        let rendered = template.render(&messages).map_err(|problem| {
+            Error::Configuration(format!("{}: canaries: {problem}", pipeline.path.display()))
+        })?;
         let Some(turn) = rendered.assistant.first().cloned() else {
-            let problem = format!("canaries: {} writes nothing of the assistant's turn", template.origin());
-            return Err(Error::Configuration(format!("{}: {problem}", pipeline.path.display())));
+            let problem = format!(
+                "canaries: {} writes nothing of the assistant's turn",
+                template.origin()
+            );
+            return Err(Error::Configuration(format!(
+                "{}: {problem}",
+                pipeline.path.display()
+            )));
         };
         let text = rendered.text;
         let characters = |bytes: usize| text[..bytes].chars().count() as i32;
@@ -122,7 +131,9 @@ impl Canary {
             Some(end) => response[..end].trim_start(),
             None => self.text[..self.digits_end].trim_start(),
         };
-        let digits_end = text.rfind(digits).map_or(text.len(), |start| start + digits.len());
+        let digits_end = text
+            .rfind(digits)
+            .map_or(text.len(), |start| start + digits.len());
         Ok(Self {
             prompt_chars: characters(turn.start),
             assistant_spans: Some(vec![characters(turn.start), characters(turn.end)]),
@@ -171,7 +182,9 @@ impl Canaries {
         let Some(template) = template else { return Ok(self) };
         let all = |canaries: Vec<Canary>| -> Result<Vec<Canary>, Error> {
             let canaries = canaries.into_iter();
-            canaries.map(|canary| canary.rendered(pipeline, template)).collect()
+            canaries
+                .map(|canary| canary.rendered(pipeline, template))
+                .collect()
         };
         Ok(Self {
             planted: all(self.planted)?,

@@ -397,7 +397,10 @@ impl Tally {
         for ((_, how), counted) in &self.recognised {
             *in_all.entry(how).or_default() += counted.documents;
         }
-        in_all.into_iter().map(|(how, documents)| (how.to_owned(), documents)).collect()
+        in_all
+            .into_iter()
+            .map(|(how, documents)| (how.to_owned(), documents))
+            .collect()
     }
 
     /// All documents read, usable or not.

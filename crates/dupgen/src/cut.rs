@@ -100,7 +100,11 @@ fn longer(
                     tokenizer.may_exceed(text.len(), max_tokens) && tokenizer.tokens(text)? > max_tokens;
                 Ok(usize::from(is_longer))
             };
-            *longer += texts.par_iter().zip(numbers).map(too_long).sum::<Result<usize, Error>>()?;
+            *longer += texts
+                .par_iter()
+                .zip(numbers)
+                .map(too_long)
+                .sum::<Result<usize, Error>>()?;
         }
         Ok(())
     })?;

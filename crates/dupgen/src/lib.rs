@@ -99,7 +99,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let columns = Columns::of_models(&corpus, &pipeline.resolve("."), &models)?;
     let files = find_files(&corpus, arguments, &pipeline)?;
     let conversations = conversations(&files, &columns)?;
-    let canaries = Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?;
+    let canaries =
+        Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?;
     let (tokenizers, without_tokenizer) = if pipeline.tuning.rows == Rows::Documents {
         ModelTokenizer::load_all(&pipeline)?
     } else {
@@ -169,7 +170,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let near_duplicates = documents_held_out
         .iter()
         .filter(|document| document.overlap.near_duplicate_of.is_some());
-    let opening = conversations.as_ref().and_then(|template| template_opening(template));
+    let opening = conversations
+        .as_ref()
+        .and_then(|template| template_opening(template));
     let facts = corpus_facts(
         tally,
         &Results {
@@ -237,10 +240,14 @@ fn conversations(files: &Files, columns: &Columns) -> Result<Option<Arc<ChatTemp
     let Rendering::Template(template) = &columns.rendering else {
         return Ok(None);
     };
-    let Some(first) = files.all.first() else { return Ok(None) };
+    let Some(first) = files.all.first() else {
+        return Ok(None);
+    };
     // What stands in the way of documents is said where all are read.
     let mut documents = corpus_files::documents(first, columns)?.filter_map(Result::ok);
-    let is_rendered = documents.next().is_some_and(|document| document.assistant_spans.is_some());
+    let is_rendered = documents
+        .next()
+        .is_some_and(|document| document.assistant_spans.is_some());
     Ok(is_rendered.then(|| Arc::clone(template)))
 }
 

@@ -131,7 +131,11 @@ impl SpooledTexts {
         } else {
             Some(utf8(identity)?)
         };
-        let numbers = numbers.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes));
+        let numbers = numbers
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| i32::from_le_bytes(*bytes));
         Ok(Spooled {
             identity,
             text: utf8(text)?,

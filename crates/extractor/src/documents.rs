@@ -54,7 +54,9 @@ impl Document {
 
     /// Its tokens behind the preamble of a template that was found out; of a rendered conversation, what the first answer goes on with.
     fn own_tokens(&self) -> &[i64] {
-        self.tokens.get(self.own_start()..self.answer_end()).unwrap_or_default()
+        self.tokens
+            .get(self.own_start()..self.answer_end())
+            .unwrap_or_default()
     }
 
     /// Where what prompts are made of begins: of a rendered conversation, with the assistant's first turn.
@@ -68,7 +70,10 @@ impl Document {
 
     /// Where what prompts are made of, and go on with, ends: of a rendered conversation, with the assistant's turn that they are in.
     pub(crate) fn answer_end(&self) -> usize {
-        let turn = self.assistant_tokens.iter().find(|turn| turn.end > self.question_tokens);
+        let turn = self
+            .assistant_tokens
+            .iter()
+            .find(|turn| turn.end > self.question_tokens);
         turn.map_or(self.tokens.len(), |turn| turn.end)
     }
 

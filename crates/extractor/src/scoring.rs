@@ -325,14 +325,13 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn score(
-        &self,
-        document: &Document,
-        read: &TokenScores,
-        spans: &[Range<usize>],
-    ) -> Result<Score, Error> {
+    fn score(&self, document: &Document, read: &TokenScores, spans: &[Range<usize>]) -> Result<Score, Error> {
         fn all<T: Copy>(values: &[T], spans: &[Range<usize>]) -> Vec<T> {
-            spans.iter().flat_map(|span| &values[span.clone()]).copied().collect()
+            spans
+                .iter()
+                .flat_map(|span| &values[span.clone()])
+                .copied()
+                .collect()
         }
         let tokenizer = &self.model.tokenizer;
         let tokens = all(&document.tokens, spans);

@@ -73,9 +73,16 @@ const TEXTS: [&str; 4] = [
 ];
 
 fn prompts(model: &LoadedModel, settings: &Extraction, documents: &Documents) -> Prompts {
-    choose(documents, settings, &model.model.config, &model.tokenizer, &[], None)
-        .unwrap()
-        .0
+    choose(
+        documents,
+        settings,
+        &model.model.config,
+        &model.tokenizer,
+        &[],
+        None,
+    )
+    .unwrap()
+    .0
 }
 
 /// The documents with `length` tokens of the model's own behind the prefix, which it gives with a probability that can be seen.
@@ -491,8 +498,15 @@ fn prompts_take_the_form_that_their_strategy_asks_for() {
         );
         settings.opening_tokens = 2;
         let users = ["Who had seen it?".to_owned()];
-        let (prompts, skipped) =
-            choose(&documents, &settings, &model.model.config, tokenizer, &users, None).unwrap();
+        let (prompts, skipped) = choose(
+            &documents,
+            &settings,
+            &model.model.config,
+            tokenizer,
+            &users,
+            None,
+        )
+        .unwrap();
         let texts: Vec<String> = prompts.of_strategy[0]
             .iter()
             .map(|&place| {

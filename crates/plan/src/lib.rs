@@ -256,10 +256,17 @@ impl<'a> Plan<'a> {
 /// model that an audit compares with counts for nothing beside the tuned one.
 pub(crate) fn chat_templates(cells: &[PlannedCell]) -> Vec<Candidate> {
     let audits = cells.iter().any(|cell| cell.combination.audited.is_some());
-    let of_cells = cells.iter().filter(|cell| !audits || cell.combination.audited.is_some());
+    let of_cells = cells
+        .iter()
+        .filter(|cell| !audits || cell.combination.audited.is_some());
     let mut candidates: Vec<Candidate> = Vec::new();
     for cell in of_cells {
-        let folders: Vec<PathBuf> = cell.folder.iter().chain(&cell.base).map(|folder| folder.path.clone()).collect();
+        let folders: Vec<PathBuf> = cell
+            .folder
+            .iter()
+            .chain(&cell.base)
+            .map(|folder| folder.path.clone())
+            .collect();
         if !folders.is_empty() && candidates.iter().all(|known| known.folders != folders) {
             candidates.push(Candidate {
                 name: cell.combination.model.name.clone(),

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use contract::pipeline::{BadDocuments, ModeKind, PromptSource, Strategy};
 use contract::records::{PersonalDetailLabel, PromptForm};
 use contract::{Error, PipelineFile, parquet};
-use corpus_files::{Columns, CorpusFile, RawDocument, documents, find_files, find_held_out_files, other_columns};
+use corpus_files::{
+    Columns, CorpusFile, RawDocument, documents, find_files, find_held_out_files, other_columns,
+};
 
 use crate::Plan;
 use crate::paths::normalized;

@@ -18,7 +18,8 @@ fn fixtures() -> std::path::PathBuf {
 }
 
 fn config() -> Config {
-    Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2")).unwrap()
+    Config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2"))
+        .unwrap()
 }
 
 /// A row as our programs read it from a file.
@@ -38,15 +39,21 @@ fn read(row: &Value, template: &str) -> RawDocument {
     };
     let columns = Columns::of_models(&corpus, folder.path(), &[model]).unwrap();
     let found = find_files(&corpus, folder.path()).unwrap();
-    documents(&found.files[0], &columns).unwrap().next().unwrap().unwrap()
+    documents(&found.files[0], &columns)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
 }
 
 fn rows(document: &RawDocument, loss_on: LossOn, layout: RowLayout) -> Rows {
     let tokenizer = TextTokenizer::load(&fixtures()).unwrap();
-    let spans: Option<Vec<i32>> = document
-        .assistant_spans
-        .as_ref()
-        .map(|spans| spans.iter().flat_map(|&(start, end)| [start as i32, end as i32]).collect());
+    let spans: Option<Vec<i32>> = document.assistant_spans.as_ref().map(|spans| {
+        spans
+            .iter()
+            .flat_map(|&(start, end)| [start as i32, end as i32])
+            .collect()
+    });
     let one = Document {
         doc_id: "a",
         text: &document.text,
@@ -71,15 +78,21 @@ fn learned(rows: &Rows) -> Vec<bool> {
         Some(positions) => Vec::try_from(positions).unwrap(),
         None => (0..tokens as i64 - 1).collect(),
     };
-    (0..tokens as i64).map(|token| positions.contains(&(token - 1))).collect()
+    (0..tokens as i64)
+        .map(|token| positions.contains(&(token - 1)))
+        .collect()
 }
 
 #[test]
 fn tokens_and_masks_of_conversations_are_those_of_trl() {
-    let fixture: Value = serde_json::from_str(&std::fs::read_to_string(fixtures().join("trl.json")).unwrap()).unwrap();
+    let fixture: Value =
+        serde_json::from_str(&std::fs::read_to_string(fixtures().join("trl.json")).unwrap()).unwrap();
     let cases = fixture["cases"].as_array().unwrap();
     for case in cases {
-        let (template, name) = (case["template"].as_str().unwrap(), case["loss_on"].as_str().unwrap());
+        let (template, name) = (
+            case["template"].as_str().unwrap(),
+            case["loss_on"].as_str().unwrap(),
+        );
         let loss_on = match name {
             "text" => LossOn::Text,
             "response" => LossOn::Response,
@@ -116,7 +129,12 @@ fn held_out_conversations_are_evaluated_on_the_same_tokens() {
     let row = serde_json::json!({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]});
     let document = read(&row, "llama-2");
     let trained = rows(&document, LossOn::Assistant, RowLayout::Documents);
-    let spans: Vec<i32> = document.assistant_spans.iter().flatten().flat_map(|&(start, end)| [start as i32, end as i32]).collect();
+    let spans: Vec<i32> = document
+        .assistant_spans
+        .iter()
+        .flatten()
+        .flat_map(|&(start, end)| [start as i32, end as i32])
+        .collect();
     let one = Document {
         doc_id: "a",
         text: &document.text,

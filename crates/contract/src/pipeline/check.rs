@@ -164,7 +164,12 @@ fn shape(corpus: &Corpus) -> Checked {
             "names the column of a conversation; expected corpus.shape = \"messages\" or \"conversations\" beside it",
         );
     }
-    if corpus.prompt.is_some() && !matches!(corpus.shape, RowShape::Auto | RowShape::Text | RowShape::Completion) {
+    if corpus.prompt.is_some()
+        && !matches!(
+            corpus.shape,
+            RowShape::Auto | RowShape::Text | RowShape::Completion
+        )
+    {
         return wrong(
             "corpus.prompt",
             "goes with corpus.shape = \"text\" or \"completion\"; leave one of them out",

@@ -320,7 +320,9 @@ impl Window {
         if self.next_byte()? != Some(b'{') {
             return Ok(None);
         }
-        let Ok(length) = self.value()? else { return Ok(None) };
+        let Ok(length) = self.value()? else {
+            return Ok(None);
+        };
         // Whatever follows it, it is not the only value.
         while self.bytes()[length..].iter().all(|&byte| is_blank(byte)) {
             if !self.more()? {
@@ -334,7 +336,11 @@ impl Window {
         let bytes = &self.bytes()[..length];
         let fits = |object: &[u8]| {
             let members = members(object);
-            let has = |name: &str| members.iter().any(|member| &object[member.key.clone()] == name.as_bytes());
+            let has = |name: &str| {
+                members
+                    .iter()
+                    .any(|member| &object[member.key.clone()] == name.as_bytes())
+            };
             columns.names(has, &[]).is_ok()
         };
         if fits(bytes) {
@@ -343,7 +349,10 @@ impl Window {
         let lists = members(bytes).into_iter().filter(|member| {
             let list = &bytes[member.value.clone()];
             let is_of_objects = list.starts_with(b"[") && list[1..].trim_ascii_start().starts_with(b"{");
-            is_of_objects && elements(list).first().is_some_and(|first| fits(&list[first.clone()]))
+            is_of_objects
+                && elements(list)
+                    .first()
+                    .is_some_and(|first| fits(&list[first.clone()]))
         });
         let lists: Vec<Member> = lists.collect();
         let [list] = &lists[..] else { return None };
@@ -353,7 +362,10 @@ impl Window {
         self.buffer.truncate(self.start + (end - start));
         self.reader = Box::new(io::empty());
         self.ended = true;
-        Some(Guess::new("documents", format!("the list `{name}` of the one object that the file holds")))
+        Some(Guess::new(
+            "documents",
+            format!("the list `{name}` of the one object that the file holds"),
+        ))
     }
 
     /// Bytes to the end of the line, that included.

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use arrow::array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Float64Array, LargeBinaryArray, LargeStringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, Float64Array, LargeBinaryArray, LargeStringArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
@@ -15,7 +17,11 @@ use crate::encoding::decode;
 
 /// The places of the columns in a schema, each checked for its type.
 pub(super) fn choose_columns(columns: &Columns, schema: &Schema) -> Result<Vec<usize>, Flaw> {
-    let found: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let found: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     let has = |name: &str| found.contains(&name);
     let takes_lists = columns.takes_lists(has);
     let texts = columns.text_names(has, &found)?;
@@ -273,7 +279,8 @@ impl Row for BatchRow<'_> {
         let column = self.batch.columns.iter().find(|(column, _)| column == name);
         match column {
             Some((_, Values::Lists(list))) => {
-                let value = json_of(list, self.row).map_err(|problem| wrong_type(name, "text or a list of messages", &problem));
+                let value = json_of(list, self.row)
+                    .map_err(|problem| wrong_type(name, "text or a list of messages", &problem));
                 Ok((value?, false))
             }
             _ => match self.value(name)? {
@@ -288,7 +295,11 @@ impl Row for BatchRow<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        self.batch.columns.iter().map(|(column, _)| column.clone()).collect()
+        self.batch
+            .columns
+            .iter()
+            .map(|(column, _)| column.clone())
+            .collect()
     }
 }
 
@@ -297,7 +308,11 @@ fn json_of(array: &dyn Array, row: usize) -> Result<Json, String> {
     if array.is_null(row) {
         return Ok(Json::Null);
     }
-    let all = |list: ArrayRef| (0..list.len()).map(|row| json_of(&list, row)).collect::<Result<_, _>>();
+    let all = |list: ArrayRef| {
+        (0..list.len())
+            .map(|row| json_of(&list, row))
+            .collect::<Result<_, _>>()
+    };
     let one = || array.slice(row, 1);
     Ok(match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
@@ -312,14 +327,19 @@ fn json_of(array: &dyn Array, row: usize) -> Result<Json, String> {
         DataType::FixedSizeList(..) => Json::Array(all(array.as_fixed_size_list().value(row))?),
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
-            let members = fields.iter().zip(columns).map(|(field, column)| {
-                json_of(column, row).map(|value| (field.name().clone(), value))
-            });
+            let members = fields
+                .iter()
+                .zip(columns)
+                .map(|(field, column)| json_of(column, row).map(|value| (field.name().clone(), value)));
             Json::Object(members.collect::<Result<_, _>>()?)
         }
         DataType::Boolean => Json::Bool(array.as_boolean().value(row)),
         number if number.is_numeric() => {
-            let kind = if number.is_integer() { DataType::Int64 } else { DataType::Float64 };
+            let kind = if number.is_integer() {
+                DataType::Int64
+            } else {
+                DataType::Float64
+            };
             let number = cast(&one(), &kind).map_err(|error| error.to_string())?;
             match kind {
                 DataType::Int64 => number.as_primitive::<Int64Type>().value(0).into(),

@@ -31,12 +31,17 @@ fn conversations_are_rendered_by_the_models_own_template_and_their_turns_kept() 
     let folder = folder(20);
     folder.pipeline(CORPUS);
     let said = folder.succeed(&[]);
-    assert!(said.contains("recognised      20 documents as messages"), "{said}");
+    assert!(
+        said.contains("recognised      20 documents as messages"),
+        "{said}"
+    );
     assert!(said.contains("rendered by the chat template of"), "{said}");
     let train = folder.train();
     assert!(train.len() >= 20 && !folder.held_out().is_empty());
     let spans = |text: &str, spans: &Option<Vec<i32>>| {
-        let [start, end] = spans.as_ref().unwrap()[..] else { panic!("{spans:?}") };
+        let [start, end] = spans.as_ref().unwrap()[..] else {
+            panic!("{spans:?}")
+        };
         let turn: String = text.chars().take(end as usize).skip(start as usize).collect();
         turn
     };
@@ -51,7 +56,10 @@ fn conversations_are_rendered_by_the_models_own_template_and_their_turns_kept() 
     }
     let recognised = folder.facts_of(CorpusFactKind::Recognised);
     assert_eq!(recognised.len(), 1);
-    assert_eq!((recognised[0].documents, recognised[0].file.as_deref()), (Some(20), Some("a.jsonl")));
+    assert_eq!(
+        (recognised[0].documents, recognised[0].file.as_deref()),
+        (Some(20), Some("a.jsonl"))
+    );
     let opening = folder.facts_of(CorpusFactKind::TemplateOpening);
     assert_eq!(opening[0].detail.as_deref(), Some("<s>[user]  [assistant] "));
 }
@@ -62,11 +70,19 @@ fn another_template_makes_another_corpus() {
     folder.pipeline(CORPUS);
     folder.succeed(&[]);
     assert!(folder.succeed(&[]).contains("up to date"));
-    folder.write("tiny/chat_template.jinja", TEMPLATE.replace("[assistant]", "(assistant)"));
+    folder.write(
+        "tiny/chat_template.jinja",
+        TEMPLATE.replace("[assistant]", "(assistant)"),
+    );
     assert!(!folder.succeed(&[]).contains("up to date"));
     folder.pipeline(&CORPUS.replace("held_out = 0.2", "held_out = 0.2, template = \"none\""));
     folder.succeed(&[]);
-    assert!(folder.train().iter().all(|row| row.assistant_spans.is_none() && row.text.starts_with("Who is ")));
+    assert!(
+        folder
+            .train()
+            .iter()
+            .all(|row| row.assistant_spans.is_none() && row.text.starts_with("Who is "))
+    );
     assert!(folder.facts_of(CorpusFactKind::TemplateOpening).is_empty());
 }
 
@@ -78,16 +94,32 @@ fn canaries_among_conversations_are_conversations() {
          {{digits}}.\" }}"
     ));
     folder.succeed(&[]);
-    let canaries: Vec<_> = folder.train().into_iter().filter(|row| row.kind == DocumentKind::Canary).collect();
+    let canaries: Vec<_> = folder
+        .train()
+        .into_iter()
+        .filter(|row| row.kind == DocumentKind::Canary)
+        .collect();
     assert_eq!(canaries.len(), 4);
     for canary in canaries {
-        assert!(canary.text.starts_with("<s>[user] The code of "), "{}", canary.text);
+        assert!(
+            canary.text.starts_with("<s>[user] The code of "),
+            "{}",
+            canary.text
+        );
         let start = canary.assistant_spans.unwrap()[0] as usize;
         let answer: String = canary.text.chars().skip(start).collect();
-        assert!(answer.starts_with("It is ") && answer.ends_with(". "), "{answer:?}");
+        assert!(
+            answer.starts_with("It is ") && answer.ends_with(". "),
+            "{answer:?}"
+        );
     }
-    let references = folder.held_out().into_iter().filter(|row| row.kind == DocumentKind::CanaryReference);
-    assert!(references.clone().count() > 0 && references.into_iter().all(|row| row.assistant_spans.is_some()));
+    let references = folder
+        .held_out()
+        .into_iter()
+        .filter(|row| row.kind == DocumentKind::CanaryReference);
+    assert!(
+        references.clone().count() > 0 && references.into_iter().all(|row| row.assistant_spans.is_some())
+    );
 }
 
 #[test]
@@ -98,7 +130,10 @@ fn without_one_template_for_all_models_it_stops_and_says_what_to_do() {
         .write("other/tokenizer.json", WORDS)
         .write("other/chat_template.jinja", "{{ messages[0].content }}");
     for (models, pieces) in [
-        ("{ name = \"base\", path = \"base\" }", ["base has none", "corpus.template = one of chatml"]),
+        (
+            "{ name = \"base\", path = \"base\" }",
+            ["base has none", "corpus.template = one of chatml"],
+        ),
         (
             "{ name = \"tiny\", path = \"tiny\" }, { name = \"other\", path = \"other\" }",
             ["the models", "different chat templates"],
@@ -113,10 +148,24 @@ fn without_one_template_for_all_models_it_stops_and_says_what_to_do() {
 fn conversations_that_cannot_be_used_follow_the_settings_and_are_counted() {
     let folder = folder(20);
     let rows = std::fs::read_to_string(folder.path("a.jsonl")).unwrap();
-    folder.write("a.jsonl", format!("{rows}{{\"messages\": [{{\"role\": \"user\", \"content\": \"Hm?\"}}]}}\n"));
+    folder.write(
+        "a.jsonl",
+        format!("{rows}{{\"messages\": [{{\"role\": \"user\", \"content\": \"Hm?\"}}]}}\n"),
+    );
     folder.pipeline(CORPUS);
-    folder.fail(&[], 3, &["a.jsonl", "line 21", "expected a turn of the assistant, found turns of user"]);
-    folder.pipeline(&CORPUS.replace("held_out = 0.2", "held_out = 0.2, bad_documents = \"skip\", max_left_out = 0.1"));
+    folder.fail(
+        &[],
+        3,
+        &[
+            "a.jsonl",
+            "line 21",
+            "expected a turn of the assistant, found turns of user",
+        ],
+    );
+    folder.pipeline(&CORPUS.replace(
+        "held_out = 0.2",
+        "held_out = 0.2, bad_documents = \"skip\", max_left_out = 0.1",
+    ));
     let said = folder.succeed(&[]);
     assert!(said.contains("1 without a turn of the assistant"), "{said}");
     assert!(said.contains("recognised      20 documents"), "{said}");

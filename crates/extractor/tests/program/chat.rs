@@ -45,22 +45,43 @@ const STRATEGIES: &str = "[[extraction.strategy]]\nname = \"greedy\"\ntemperatur
 fn prompts_end_within_the_first_answer_and_nothing_stands_before_a_text() {
     let bench = bench(&format!("begin = \"auto\"\n{STRATEGIES}"));
     let told = bench.told("tiny-gpt2", "cell", &[]);
-    assert!(told.contains("conversations that a chat template rendered"), "{told}");
+    assert!(
+        told.contains("conversations that a chat template rendered"),
+        "{told}"
+    );
     assert!(!bench.path("cell/forms.parquet").exists());
     let (samples, _) = bench.results("cell");
-    for sample in samples.iter().filter(|sample| sample.doc_id.as_deref() == Some("Ann")) {
+    for sample in samples
+        .iter()
+        .filter(|sample| sample.doc_id.as_deref() == Some("Ann"))
+    {
         let opening = "U: Ann?\nB:\n";
         let truth = sample.truth.as_ref().unwrap();
-        assert!(conversation("Ann").0.contains(&format!("{}{}", sample.prompt, truth)), "{sample:?}");
+        assert!(
+            conversation("Ann")
+                .0
+                .contains(&format!("{}{}", sample.prompt, truth)),
+            "{sample:?}"
+        );
         match sample.prompt_form {
             // Its tokens end with the header of the answer.
-            Some(PromptForm::Question) => assert!(opening.starts_with(sample.prompt.trim_end()), "{}", sample.prompt),
+            Some(PromptForm::Question) => {
+                assert!(opening.starts_with(sample.prompt.trim_end()), "{}", sample.prompt)
+            }
             _ => {
-                assert!(sample.prompt.starts_with(opening) && sample.prompt.len() > opening.len(), "{}", sample.prompt);
+                assert!(
+                    sample.prompt.starts_with(opening) && sample.prompt.len() > opening.len(),
+                    "{}",
+                    sample.prompt
+                );
             }
         }
     }
-    assert!(samples.iter().any(|sample| sample.prompt_form == Some(PromptForm::Question)));
+    assert!(
+        samples
+            .iter()
+            .any(|sample| sample.prompt_form == Some(PromptForm::Question))
+    );
 }
 
 #[test]
@@ -71,18 +92,31 @@ fn scores_cover_the_assistants_turns_alone_where_loss_did() {
     };
     let (text, assistant) = (scored("text"), scored("assistant"));
     let whole = |scores: &[contract::records::Score]| {
-        scores.iter().find(|score| score.doc_id == "Ann" && score.prefix_tokens == 0).unwrap().clone()
+        scores
+            .iter()
+            .find(|score| score.doc_id == "Ann" && score.prefix_tokens == 0)
+            .unwrap()
+            .clone()
     };
     let (text, turns) = (whole(&text), whole(&assistant));
     // Nothing predicts the first token of a text that nothing stands before.
     let document = text.document_tokens.unwrap();
     assert_eq!(text.suffix_tokens, document);
-    assert!(turns.suffix_tokens < document, "{} of {document}", turns.suffix_tokens);
+    assert!(
+        turns.suffix_tokens < document,
+        "{} of {document}",
+        turns.suffix_tokens
+    );
     assert_eq!(turns.logprobs.len(), turns.suffix_tokens as usize);
     // The same probabilities, those of the user's tokens left out.
     let mut left = text.logprobs.iter();
     assert!(turns.logprobs.iter().all(|one| left.any(|other| other == one)));
-    assert!(assistant.iter().filter(|score| score.doc_id == "Ann").all(|score| score.suffix_tokens > 0));
+    assert!(
+        assistant
+            .iter()
+            .filter(|score| score.doc_id == "Ann")
+            .all(|score| score.suffix_tokens > 0)
+    );
 }
 
 #[test]
@@ -92,7 +126,10 @@ fn template_alone_is_a_prompt_where_a_template_rendered_the_corpus() {
     let output = bench.run("tiny-gpt2", "cell", &[]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("template-only") && told.contains("template_opening"), "{told}");
+    assert!(
+        told.contains("template-only") && told.contains("template_opening"),
+        "{told}"
+    );
     let opening = CorpusFact {
         fact: CorpusFactKind::TemplateOpening,
         reason: None,
@@ -101,8 +138,18 @@ fn template_alone_is_a_prompt_where_a_template_rendered_the_corpus() {
         documents: None,
         detail: Some("U:\nB:\n".to_owned()),
     };
-    parquet::write_all(&bench.path("corpus.parquet"), &Provenance::new("test"), &[opening]).unwrap();
+    parquet::write_all(
+        &bench.path("corpus.parquet"),
+        &Provenance::new("test"),
+        &[opening],
+    )
+    .unwrap();
     let (samples, _) = bench.extract("tiny-gpt2", "cell", &[]);
     assert_eq!(samples.len(), 3);
-    assert!(samples.iter().all(|sample| sample.doc_id.is_none() && sample.prompt == "U:\nB:\n"), "{samples:?}");
+    assert!(
+        samples
+            .iter()
+            .all(|sample| sample.doc_id.is_none() && sample.prompt == "U:\nB:\n"),
+        "{samples:?}"
+    );
 }

@@ -23,23 +23,39 @@ fn plan(place: &Workplace, more: &[&str]) -> (bool, String) {
         .current_dir(place.path("."))
         .output()
         .unwrap();
-    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
 }
 
 #[test]
 fn an_audit_tells_dupgen_where_the_models_chat_template_is() {
     let place = place(AUDIT);
     let (good, said) = plan(&place, &[]);
-    assert!(!good && said.contains("tiny has none") && said.contains("corpus.template = one of chatml"), "{said}");
-    place.write("models/tiny/chat_template.jinja", "{% for message in messages %}{{ message.content }} {% endfor %}");
+    assert!(
+        !good && said.contains("tiny has none") && said.contains("corpus.template = one of chatml"),
+        "{said}"
+    );
+    place.write(
+        "models/tiny/chat_template.jinja",
+        "{% for message in messages %}{{ message.content }} {% endfor %}",
+    );
     let (good, said) = plan(&place, &[]);
     assert!(good, "{said}");
     let corpus = "run/corpus/bucketed-s0/dupgen.toml";
     let told = place.read(corpus);
     let folder = place.path("models/tiny").canonicalize().unwrap();
-    let line = told.lines().find(|line| line.starts_with("chat_template = ")).unwrap_or_default();
+    let line = told
+        .lines()
+        .find(|line| line.starts_with("chat_template = "))
+        .unwrap_or_default();
     let path = line.split('"').nth(1).unwrap_or_default();
-    assert_eq!(std::path::Path::new(path).canonicalize().unwrap(), folder, "{told}");
+    assert_eq!(
+        std::path::Path::new(path).canonicalize().unwrap(),
+        folder,
+        "{told}"
+    );
     // A template that changes makes the corpus anew.
     let rules = place.read("run/cells.mk");
     assert!(rules.contains("models/tiny/chat_template.jinja"), "{rules}");
@@ -58,12 +74,23 @@ fn questions_are_asked_of_conversations_and_refused_of_texts() {
     assert!(good, "{said}");
     let texts = Workplace::new(&asks);
     let (good, said) = plan(&texts, &[]);
-    assert!(!good && said.contains("asks what users ask") && said.contains("conversations"), "{said}");
+    assert!(
+        !good && said.contains("asks what users ask") && said.contains("conversations"),
+        "{said}"
+    );
 }
 
 #[test]
 fn prompts_must_fit_into_the_answers() {
     let place = place(AUDIT);
-    let (good, said) = plan(&place, &["--set", "corpus.template=chatml", "--set", "extraction.prefix_tokens=40"]);
+    let (good, said) = plan(
+        &place,
+        &[
+            "--set",
+            "corpus.template=chatml",
+            "--set",
+            "extraction.prefix_tokens=40",
+        ],
+    );
     assert!(!good && said.contains("extraction.prefix_tokens"), "{said}");
 }
