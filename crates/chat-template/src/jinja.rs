@@ -128,10 +128,6 @@ fn without_marks(marked: &str) -> (String, Vec<Range<usize>>) {
     (text, spans)
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the signature of a function of minijinja that can fail"
-)]
 fn tojson(value: Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent").ok();
     let json = python_json(&value, indent)

@@ -1,5 +1,7 @@
 //! Texts and marks of conversations as transformers gives them (`scripts/fixtures/chat_template.py`).
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::collections::BTreeMap;
 
 use chat_template::{Candidate, ChatTemplate, Choice, Message, NAMES, SpecialTokens, common_template};

@@ -66,7 +66,7 @@ fn prompts_end_within_the_first_answer_and_nothing_stands_before_a_text() {
         match sample.prompt_form {
             // Its tokens end with the header of the answer.
             Some(PromptForm::Question) => {
-                assert!(opening.starts_with(sample.prompt.trim_end()), "{}", sample.prompt)
+                assert!(opening.starts_with(sample.prompt.trim_end()), "{}", sample.prompt);
             }
             _ => {
                 assert!(

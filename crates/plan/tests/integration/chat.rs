@@ -68,7 +68,10 @@ fn an_audit_tells_dupgen_where_the_models_chat_template_is() {
 
 #[test]
 fn questions_are_asked_of_conversations_and_refused_of_texts() {
-    let asks = format!("{AUDIT}[[extraction.strategy]]\nname = 'asked'\nprompt = 'user-turn'\n");
+    let asks = AUDIT.replace(
+        "new_tokens = 2",
+        "new_tokens = 2, strategy = [{ name = 'asked', prompt = 'user-turn' }]",
+    );
     let conversations = place(&asks);
     let (good, said) = plan(&conversations, &["--set", "corpus.template=chatml"]);
     assert!(good, "{said}");
