@@ -1,6 +1,7 @@
 //! Text to token ids and back, through the `tokenizers` library; and training of a byte-level BPE.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -160,6 +161,28 @@ impl TextTokenizer {
         let prompt = offsets.iter().take_while(|(start, _)| *start < characters);
         let prompt = prompt.count();
         Ok((ids, prompt))
+    }
+
+    /// Token ids of a text, and which of them stand for spans of it: `spans` are characters, where the first begins and ends, then the
+    /// second, and so on; the ranges are of tokens, in the same order, those without any left out. A token belongs to a span where any
+    /// of its characters do, as in the masks of transformers.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
+    pub fn encode_with_spans(
+        &self,
+        text: &str,
+        spans: &[i32],
+    ) -> Result<(Vec<i64>, Vec<Range<usize>>), Error> {
+        let (ids, offsets) = self.encode_with_offsets(text)?;
+        let spans = spans.as_chunks::<2>().0.iter();
+        let tokens = spans.map(|&[start, end]| {
+            let (start, end) = (start.max(0) as usize, end.max(0) as usize);
+            let first = offsets.partition_point(|&(_, token_end)| token_end <= start);
+            let behind = offsets.partition_point(|&(token_start, _)| token_start < end);
+            first..behind.max(first)
+        });
+        Ok((ids, tokens.filter(|tokens| !tokens.is_empty()).collect()))
     }
 
     /// The text of token ids, special tokens left out. Bytes that are no character appear as U+FFFD.

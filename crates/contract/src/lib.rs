@@ -21,6 +21,7 @@
 //!     near_duplicate_of: None,
 //!     shared_8grams: None,
 //!     canary_format: None,
+//!     assistant_spans: None,
 //! };
 //! let mut writer = parquet::Writer::create(&file, &Provenance::new("example"))?;
 //! writer.write(&document)?;

@@ -124,6 +124,10 @@ pub struct TrainingInstance {
     pub copy: i32,
     /// Number of a canary's format: its template and context, all but the random part. Null for documents.
     pub canary_format: Option<i32>,
+    /// Of a conversation that a chat template rendered, the characters of `text` that the assistant's turns are: where the first begins
+    /// and ends (half-open), then the second, and so on. Such a text is complete as it is: training puts no BOS before and no EOS
+    /// behind it. Null for other text.
+    pub assistant_spans: Option<Vec<i32>>,
 }
 
 impl Record for TrainingInstance {
@@ -135,8 +139,9 @@ impl Record for TrainingInstance {
         column("copies", Int32),
         column("copy", Int32),
         nullable("canary_format", Int32),
+        nullable("assistant_spans", ListInt32),
     ];
-    const OPTIONAL_COLUMNS: &'static [&'static str] = &["canary_format"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &["canary_format", "assistant_spans"];
 }
 
 /// What a held-out document is for. One that chose a checkpoint or a learning rate is no fair non-member.
@@ -173,6 +178,8 @@ pub struct HeldOutDocument {
     pub shared_8grams: Option<f32>,
     /// Number of a canary reference's format, that of the canaries which are ranked among its references; null for documents.
     pub canary_format: Option<i32>,
+    /// Of a rendered conversation the characters of the assistant's turns, as in `train.parquet`; null for other text.
+    pub assistant_spans: Option<Vec<i32>>,
 }
 
 impl HeldOutDocument {
@@ -193,9 +200,15 @@ impl Record for HeldOutDocument {
         nullable("near_duplicate_of", Text),
         nullable("shared_8grams", Float32),
         nullable("canary_format", Int32),
+        nullable("assistant_spans", ListInt32),
     ];
-    const OPTIONAL_COLUMNS: &'static [&'static str] =
-        &["role", "near_duplicate_of", "shared_8grams", "canary_format"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &[
+        "role",
+        "near_duplicate_of",
+        "shared_8grams",
+        "canary_format",
+        "assistant_spans",
+    ];
 }
 
 /// What a row of `corpus.parquet` says of reading the corpus.
@@ -210,6 +223,10 @@ pub enum CorpusFactKind {
     PassedOver,
     /// Something that the settings leave open was guessed: a format, a delimiter, an encoding.
     Guessed,
+    /// Documents are conversations or other rows whose columns were recognised; the detail says how they became text.
+    Recognised,
+    /// What the chat template writes before an answer where the user says nothing, as the detail: the prompt `template-only`.
+    TemplateOpening,
     /// Documents whose text is not quite what the file holds: half a surrogate pair became U+FFFD.
     Replaced,
     /// Documents are longer than what training reads, with a model's tokenizer.
@@ -457,8 +474,13 @@ pub enum PromptForm {
     DoubleSpaced,
     /// A few tokens found by gradient search, so that the model goes on with the document's beginning.
     Optimised,
-    /// The part of a document that is its prompt: what users ask.
+    /// The part of a document that is its prompt: what users ask. Of a rendered conversation, all through the header of the assistant's
+    /// first turn.
+    #[serde(alias = "user-turn")]
     Question,
+    /// Of a corpus that a chat template rendered, the template alone through the header of an answer, the user saying nothing: the model
+    /// talks by itself.
+    TemplateOnly,
     /// The few words that most documents of the training set begin with.
     Opening,
     /// A line of `extraction.prompt_file`.
@@ -470,7 +492,10 @@ pub enum PromptForm {
 impl PromptForm {
     /// Whether somebody who has no document before them could ask it: propensity, not capability.
     pub fn is_ordinary(self) -> bool {
-        matches!(self, Self::Question | Self::Opening | Self::File | Self::Nothing)
+        matches!(
+            self,
+            Self::Question | Self::TemplateOnly | Self::Opening | Self::File | Self::Nothing
+        )
     }
 }
 

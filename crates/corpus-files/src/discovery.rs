@@ -130,7 +130,7 @@ const SPLITS: [(&str, &str); 12] = [
 /// [`Error::Input`] for a path that is not there, a folder or glob that stands for no file, and a folder whose data are in several
 /// formats or several saved data sets; [`Error::Configuration`] for a glob, a delimiter or a template that cannot be understood.
 pub fn find_files(corpus: &Corpus, base: &Path) -> Result<Found, Error> {
-    let columns = Columns::of(corpus)?;
+    let columns = Columns::of_models(corpus, base, &[])?;
     let delimiter = delimiter(corpus)?;
     let mut search = Search {
         corpus,
@@ -334,7 +334,7 @@ impl Search<'_> {
                 ));
             }
             for file in without.values().flatten() {
-                let explanation = format!("it has no column {}", self.columns.names().join(", "));
+                let explanation = format!("it has no column {}", self.columns.description());
                 self.pass_over(file, NO_COLUMN, explanation);
             }
             groups = with_columns;

@@ -23,6 +23,11 @@ pub struct RawDocument {
     pub position: Position,
     /// Whether half a surrogate pair in its text became U+FFFD.
     pub replaced: bool,
+    /// Of a conversation that a chat template rendered, the characters of the assistant's turns, each half-open. Such a text is
+    /// complete: no BOS belongs before it and no EOS behind it.
+    pub assistant_spans: Option<Vec<(usize, usize)>>,
+    /// What its columns were recognised as, where the settings name none; or what of them is used.
+    pub recognised: Option<&'static str>,
     /// A column that has a value here and usually belongs to the prompt, but that the settings do not ask for.
     pub unused: Option<&'static str>,
 }
@@ -59,8 +64,14 @@ pub enum FlawKind {
     Malformed,
     /// It lacks a column that is asked for, or has no value there.
     NoValue,
-    /// The value is neither a string nor, as an identity, a number.
+    /// The value is neither a string nor, as an identity, a number; or no conversation.
     WrongType,
+    /// A conversation in which the assistant says nothing.
+    NoAnswer,
+    /// A conversation that the chat template does not take.
+    NotRendered,
+    /// A conversation for which there is no chat template: nothing can be read before one is named.
+    NoTemplate,
 }
 
 impl fmt::Display for FlawKind {
@@ -71,6 +82,9 @@ impl fmt::Display for FlawKind {
             Self::Malformed => "malformed",
             Self::NoValue => "without a value",
             Self::WrongType => "of the wrong type",
+            Self::NoAnswer => "without a turn of the assistant",
+            Self::NotRendered => "refused by the chat template",
+            Self::NoTemplate => "without a chat template",
         })
     }
 }
@@ -111,6 +125,14 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What is wrong with a document; that there is no template to render it with is wrong with the settings.
+    pub(crate) fn of_document(position: Position, flaw: Flaw) -> Self {
+        if flaw.kind == FlawKind::NoTemplate {
+            return Self::File(Error::Configuration(format!("{position}: {}", flaw.problem)));
+        }
+        Self::Document(position, flaw)
+    }
+
     /// The fault as an error that names the file and the place in it.
     pub fn into_error(self, path: &Path) -> Error {
         match self {
@@ -133,7 +155,7 @@ pub type Item = Result<RawDocument, Fault>;
 /// Something that the settings leave open, and how it was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guess {
-    /// What was open: `format`, `compression`, `encoding`, `delimiter`, `line ends`, `splits`, `columns`.
+    /// What was open: `format`, `compression`, `encoding`, `delimiter`, `line ends`, `splits`, `columns`, `documents`.
     pub what: &'static str,
     /// What was taken, and why.
     pub taken: String,

@@ -3,6 +3,8 @@
 //! - [`find_files`] turns the `[corpus]` settings into a sorted list of [`CorpusFile`]s. What lies in a named folder and is no
 //!   part of the corpus is in the result too, file by file.
 //! - [`documents`] reads one file as an iterator of [`RawDocument`]s, whatever its format, compression and encoding.
+//! - Rows are text, or conversations in one of the shapes that trainers read (`corpus.shape`); conversations become text by a
+//!   [`Rendering`], for the most part the chat template of the model.
 //! - [`FileSize::estimate`] guesses from the beginning of a file how much text is in it.
 //!
 //! A reader keeps one document in memory at a time (of a table, a batch of rows). What is wrong with one document is kept apart
@@ -43,6 +45,8 @@ mod encoding;
 mod formats;
 mod input;
 mod other;
+mod rendering;
+mod shape;
 mod size;
 mod template;
 
@@ -51,5 +55,6 @@ pub use discovery::{CorpusFile, Found, PassedOver, Unit, find_files};
 pub use document::{Documents, Fault, Flaw, FlawKind, Guess, Item, Position, RawDocument, documents};
 pub use formats::{FORMATS, Format};
 pub use other::{find_held_out_files, find_other_files, other_columns};
+pub use rendering::Rendering;
 pub use size::FileSize;
 pub use template::Template;

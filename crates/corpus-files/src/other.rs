@@ -48,18 +48,21 @@ pub fn find_other_files(corpus: &Corpus, base: &Path) -> Result<Option<Found>, E
     find_files(&other, base).map(Some)
 }
 
-/// The columns of a file of other text, and what was guessed about them: those of the corpus where the file has them; the same without
-/// `corpus.identity`; `text`; or `prompt` and `response`. Plain text has none.
+/// The columns of a file of other text, and what was guessed about them: `own`, those of the corpus, where the file has them; the same
+/// without `corpus.identity`; `text`; or `prompt` and `response`. Plain text has none.
 ///
 /// # Errors
 /// [`Error::Input`] or [`Error::Configuration`] where no document at its beginning can be read in any of these ways.
-pub fn other_columns(corpus: &Corpus, file: &CorpusFile) -> Result<(Columns, Option<Guess>), Error> {
-    let own = Columns::of(corpus)?;
-    let Some(own_fault) = first_fault(file, &own) else {
-        return Ok((own, None));
+pub fn other_columns(
+    corpus: &Corpus,
+    own: &Columns,
+    file: &CorpusFile,
+) -> Result<(Columns, Option<Guess>), Error> {
+    let Some(own_fault) = first_fault(file, own) else {
+        return Ok((own.clone(), None));
     };
     let instead = [
-        own.text,
+        own.text.clone(),
         TextColumns::One("text".to_owned()),
         TextColumns::PromptAndResponse {
             prompt: "prompt".to_owned(),
@@ -68,7 +71,11 @@ pub fn other_columns(corpus: &Corpus, file: &CorpusFile) -> Result<(Columns, Opt
         },
     ];
     for text in instead {
-        let columns = Columns { text, identity: None };
+        let columns = Columns {
+            text,
+            identity: None,
+            rendering: own.rendering.clone(),
+        };
         if first_fault(file, &columns).is_none() {
             let guess = Guess::new("columns", taken(&columns, corpus));
             return Ok((columns, Some(guess)));
@@ -101,7 +108,7 @@ fn first_fault(file: &CorpusFile, columns: &Columns) -> Option<Error> {
 }
 
 fn taken(columns: &Columns, corpus: &Corpus) -> String {
-    let names = columns.text_names().join(" and ");
+    let names = columns.description();
     match &corpus.identity {
         Some(identity) => {
             format!("{names}, without the identity {identity}: not all columns of [corpus] are there")

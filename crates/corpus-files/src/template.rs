@@ -3,6 +3,10 @@
 use contract::Error;
 use contract::pipeline::Corpus;
 
+use crate::columns::{Row, empty, has_value, text_of};
+use crate::document::Flaw;
+pub(crate) use crate::rendering::is_chat_template;
+
 /// A text with columns in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
@@ -44,6 +48,9 @@ impl Template {
         let Some(template) = &corpus.template else {
             return Ok(None);
         };
+        if is_chat_template(template) {
+            return Ok(None);
+        }
         if template == "alpaca" {
             return Self::alpaca(corpus).map(Some);
         }
@@ -52,7 +59,8 @@ impl Template {
         if columns.is_empty() {
             return Err(Error::Configuration(format!(
                 "corpus.template: expected `alpaca`, or text with columns in braces such as \"### Question:\\n{{question}}\\n\\n### \
-                 Answer:\\n{{answer}}\", found \"{template}\""
+                 Answer:\\n{{answer}}\", or for conversations a chat template ({}), found \"{template}\"",
+                chat_template::NAMES.join(", ")
             )));
         }
         for (key, column) in [("prompt", &corpus.prompt), ("response", &corpus.response)] {
@@ -112,6 +120,20 @@ impl Template {
     /// Whether a column is what the model is to answer with, and so must have text.
     pub(crate) fn is_target(&self, column: &str) -> bool {
         self.response.as_deref().is_none_or(|response| response == column)
+    }
+
+    /// The text of a row. `replaced` becomes true where half a surrogate pair in it was replaced.
+    pub(crate) fn read(&self, row: &impl Row, replaced: &mut bool) -> Result<Rendered, Flaw> {
+        self.render(|column| {
+            if Some(column) == self.optional() && !has_value(row, column) {
+                return Ok(String::new());
+            }
+            let text = text_of(row, column, replaced)?;
+            if self.is_target(column) && text.trim().is_empty() {
+                return Err(empty(column));
+            }
+            Ok(text.into_owned())
+        })
     }
 
     /// The text with the values that `value` gives of the columns; blank ones of the optional column count as none.

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use chat_template::{ChatTemplate, Message};
 use contract::pipeline::{CANARY_DIGITS as DIGITS, Canaries as Settings, Rows};
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile};
@@ -34,6 +35,8 @@ pub struct Canary {
     pub format: i32,
     /// How often it is planted; 0 for references.
     pub copies: u32,
+    /// As in the records.
+    assistant_spans: Option<Vec<i32>>,
     /// Bytes of the text up to the end of its last random digit.
     digits_end: usize,
 }
@@ -81,12 +84,65 @@ impl Format {
             prompt_chars: prompt_chars as i32,
             format: format as i32,
             copies,
+            assistant_spans: None,
             digits_end,
         }
     }
 }
 
+/// A text's first characters, and the rest.
+fn split_at(text: &str, characters: usize) -> (&str, &str) {
+    let end = text
+        .char_indices()
+        .nth(characters)
+        .map_or(text.len(), |(at, _)| at);
+    text.split_at(end)
+}
+
 impl Canary {
+    /// The same as a conversation that a chat template rendered: its prompt is what the user says, and the rest what the assistant does.
+    fn rendered(self, pipeline: &PipelineFile, template: &ChatTemplate) -> Result<Self, Error> {
+        let separator = pipeline.corpus.separator.chars().count();
+        let (before, response) = split_at(&self.text, self.prompt_chars as usize);
+        let prompt = if before.is_empty() {
+            ""
+        } else {
+            split_at(before, before.chars().count().saturating_sub(separator)).0
+        };
+        let in_response = self.digits_end.checked_sub(before.len());
+        let messages = [Message::new("user", prompt), Message::new("assistant", response)];
+        let rendered = template.render(&messages).map_err(|problem| {
+            Error::Configuration(format!("{}: canaries: {problem}", pipeline.path.display()))
+        })?;
+        let Some(turn) = rendered.assistant.first().cloned() else {
+            let problem = format!(
+                "canaries: {} writes nothing of the assistant's turn",
+                template.origin()
+            );
+            return Err(Error::Configuration(format!(
+                "{}: {problem}",
+                pipeline.path.display()
+            )));
+        };
+        let text = rendered.text;
+        let characters = |bytes: usize| text[..bytes].chars().count() as i32;
+        // Templates may trim what is said, but not its digits.
+        let digits = match in_response {
+            Some(end) => response[..end].trim_start(),
+            None => self.text[..self.digits_end].trim_start(),
+        };
+        let digits_end = text
+            .rfind(digits)
+            .map_or(text.len(), |start| start + digits.len());
+        Ok(Self {
+            prompt_chars: characters(turn.start),
+            assistant_spans: Some(vec![characters(turn.start), characters(turn.end)]),
+            digits_end,
+            text,
+            ..self
+        })
+    }
+
     /// Its first instance in the training set.
     pub(crate) fn instance(&self) -> TrainingInstance {
         TrainingInstance {
@@ -97,6 +153,7 @@ impl Canary {
             copies: self.copies as i32,
             copy: 0,
             canary_format: Some(self.format),
+            assistant_spans: self.assistant_spans.clone(),
         }
     }
 
@@ -111,11 +168,31 @@ impl Canary {
             near_duplicate_of: None,
             shared_8grams: None,
             canary_format: Some(self.format),
+            assistant_spans: self.assistant_spans.clone(),
         }
     }
 }
 
 impl Canaries {
+    /// The same as conversations, where the corpus is made of such.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] where the template does not take them.
+    pub fn rendered(self, pipeline: &PipelineFile, template: Option<&ChatTemplate>) -> Result<Self, Error> {
+        let Some(template) = template else { return Ok(self) };
+        let all = |canaries: Vec<Canary>| -> Result<Vec<Canary>, Error> {
+            let canaries = canaries.into_iter();
+            canaries
+                .map(|canary| canary.rendered(pipeline, template))
+                .collect()
+        };
+        Ok(Self {
+            planted: all(self.planted)?,
+            references: all(self.references)?,
+            formats: self.formats,
+        })
+    }
+
     /// Draws canaries for each of the numbers of `copies`, and the references of each format, all with different digits. They
     /// depend on `seed` and the settings alone.
     ///

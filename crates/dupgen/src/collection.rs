@@ -49,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) replaced: BTreeMap<u32, Counted>,
     /// Documents of a file with a value in a column beside the prompt that is not asked for.
     pub(crate) unused: BTreeMap<(u32, &'static str), Counted>,
+    /// Documents of a file whose columns were recognised, by what they were recognised as and how they became text.
+    pub(crate) recognised: BTreeMap<(u32, String), Counted>,
     /// What was guessed about a file.
     pub(crate) guesses: Vec<(u32, Guess)>,
 }
@@ -73,6 +75,7 @@ pub(crate) struct Document {
     pub(crate) id: String,
     pub(crate) text: String,
     pub(crate) prompt_chars: i32,
+    pub(crate) assistant_spans: Option<Vec<i32>>,
 }
 
 /// What is kept in memory of a document.
@@ -199,18 +202,20 @@ impl Collection {
     /// and where none is left; [`Error::Output`] where the temporary file cannot be written.
     pub(crate) fn read(
         corpus: &Corpus,
+        own: &Columns,
         layout: Layout,
         files: &Files,
         canaries: &Canaries,
         folder: &Path,
     ) -> Result<Self, Error> {
-        let own = Columns::of(corpus)?;
-        let mut reading = Reading::new(corpus, layout, files, canaries, Spool::create(folder)?);
+        let rendering = own.rendering.origin();
+        let spool = Spool::create(folder)?;
+        let mut reading = Reading::new(corpus, layout, files, canaries, rendering, spool);
         let mut progress = Progress::new("reading", files.all.len() as u64, "files");
         let mut read = 0_usize;
         for (number, file) in (0u32..).zip(&files.all) {
             let (columns, guess) = match files.side_of(number) {
-                Some(Side::Other) => corpus_files::other_columns(corpus, file)?,
+                Some(Side::Other) => corpus_files::other_columns(corpus, own, file)?,
                 _ => (own.clone(), None),
             };
             let documents = corpus_files::documents(file, &columns)?;
@@ -356,18 +361,24 @@ impl Collection {
         Ok(())
     }
 
+    /// Whether a chat template made the text of a document.
+    pub(crate) fn is_rendered(&self, document: usize) -> bool {
+        self.documents[document].extent.has_spans()
+    }
+
     /// One document, its text read from the spool.
     ///
     /// # Errors
     /// [`Error::Run`] where the temporary file was tampered with.
     pub(crate) fn document(&mut self, document: usize) -> Result<Document, Error> {
         let facts = self.documents[document];
-        let (identity, text) = self.texts.read(facts.extent)?;
-        let id = identity.unwrap_or_else(|| facts.digest.hexadecimal());
+        let spooled = self.texts.read(facts.extent)?;
+        let id = spooled.identity.unwrap_or_else(|| facts.digest.hexadecimal());
         Ok(Document {
             id,
-            text,
+            text: spooled.text,
             prompt_chars: facts.prompt_chars,
+            assistant_spans: spooled.spans,
         })
     }
 }
@@ -378,6 +389,18 @@ impl Tally {
         if documents > 0 {
             self.left_out.entry((reason, side)).or_default().documents += documents;
         }
+    }
+
+    /// What columns were recognised as over all files, with the documents that it is true of.
+    pub(crate) fn recognised_in_all(&self) -> Vec<(String, usize)> {
+        let mut in_all: BTreeMap<&str, usize> = BTreeMap::new();
+        for ((_, how), counted) in &self.recognised {
+            *in_all.entry(how).or_default() += counted.documents;
+        }
+        in_all
+            .into_iter()
+            .map(|(how, documents)| (how.to_owned(), documents))
+            .collect()
     }
 
     /// All documents read, usable or not.
@@ -414,11 +437,21 @@ struct Reading<'a> {
     /// Digests of identities, each with its document; none for the canaries'.
     identities: HashMap<u128, Option<usize>>,
     tally: Tally,
+    /// How conversations are rendered, for messages.
+    rendering: String,
 }
 
 impl<'a> Reading<'a> {
-    fn new(corpus: &'a Corpus, layout: Layout, files: &'a Files, canaries: &Canaries, spool: Spool) -> Self {
+    fn new(
+        corpus: &'a Corpus,
+        layout: Layout,
+        files: &'a Files,
+        canaries: &Canaries,
+        rendering: String,
+        spool: Spool,
+    ) -> Self {
         Self {
+            rendering,
             corpus,
             layout,
             files,
@@ -486,7 +519,13 @@ impl<'a> Reading<'a> {
         }
         self.note(file, &document);
         let identity = self.unique_identity(file, &document)?;
-        let extent = self.spool.append(identity.as_deref(), &document.text)?;
+        let spans = document.assistant_spans.as_ref().map(|spans| {
+            let ends = spans.iter().flat_map(|&(start, end)| [start as i32, end as i32]);
+            ends.collect::<Vec<i32>>()
+        });
+        let extent = self
+            .spool
+            .append(identity.as_deref(), &document.text, spans.as_deref())?;
         let RawDocument {
             prompt_chars,
             position,
@@ -513,6 +552,14 @@ impl<'a> Reading<'a> {
     /// Counts what is worth saying of a document that is used.
     fn note(&mut self, file: u32, document: &RawDocument) {
         let place = || self.files.place(file, document.position);
+        if let Some(recognised) = document.recognised {
+            let rendered = match &document.assistant_spans {
+                Some(_) => format!("; {}", self.rendering),
+                None => String::new(),
+            };
+            let entry = (file, format!("{recognised}{rendered}"));
+            self.tally.recognised.entry(entry).or_default().add(place);
+        }
         if document.replaced {
             self.tally.replaced.entry(file).or_default().add(place);
         }

@@ -1,6 +1,8 @@
 //! Which documents are longer than a row of training: what lies beyond `tuning.context` is never trained, and so can neither be
 //! memorized nor scored.
 
+use std::collections::HashSet;
+
 use contract::Error;
 use rayon::prelude::*;
 
@@ -83,16 +85,26 @@ fn longer(
     if tokenizers.is_empty() {
         return Ok(longer);
     }
-    // One token is the BOS.
-    let max_tokens = context.saturating_sub(1);
-    collection.for_each_batch(documents, "tokenizing", |_, texts| {
+    let rendered: HashSet<usize> = documents
+        .iter()
+        .copied()
+        .filter(|&document| collection.is_rendered(document))
+        .collect();
+    collection.for_each_batch(documents, "tokenizing", |numbers, texts| {
         for (tokenizer, longer) in tokenizers.iter().zip(&mut longer) {
-            let too_long = |text: &String| -> Result<usize, Error> {
+            let too_long = |(text, number): (&String, &usize)| -> Result<usize, Error> {
+                // One token is the BOS, unless a chat template made the text, which is complete then.
+                let bos = usize::from(!rendered.contains(number));
+                let max_tokens = context.saturating_sub(bos);
                 let is_longer =
                     tokenizer.may_exceed(text.len(), max_tokens) && tokenizer.tokens(text)? > max_tokens;
                 Ok(usize::from(is_longer))
             };
-            *longer += texts.par_iter().map(too_long).sum::<Result<usize, Error>>()?;
+            *longer += texts
+                .par_iter()
+                .zip(numbers)
+                .map(too_long)
+                .sum::<Result<usize, Error>>()?;
         }
         Ok(())
     })?;

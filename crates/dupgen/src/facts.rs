@@ -18,6 +18,8 @@ pub(crate) struct Results<'a> {
     /// Models whose tokenizer is not there yet.
     pub(crate) without_tokenizer: &'a [String],
     pub(crate) near_duplicates: usize,
+    /// What the chat template writes through the header of an answer where the user says nothing; none where nothing was rendered.
+    pub(crate) template_opening: Option<&'a str>,
 }
 
 /// The rows, those of one kind together.
@@ -64,6 +66,22 @@ pub(crate) fn corpus_facts(tally: &Tally, results: &Results<'_>) -> Vec<CorpusFa
             split: files.split_of(*file),
             detail: Some(guess.taken.clone()),
             ..of_kind(CorpusFactKind::Guessed)
+        });
+    }
+    for ((file, how), recognised) in &tally.recognised {
+        facts.push(CorpusFact {
+            reason: Some("columns".to_owned()),
+            file: name(&files.all[*file as usize].path),
+            split: files.split_of(*file),
+            documents: count(recognised.documents),
+            detail: Some(how.clone()),
+            ..of_kind(CorpusFactKind::Recognised)
+        });
+    }
+    if let Some(opening) = results.template_opening {
+        facts.push(CorpusFact {
+            detail: Some(opening.to_owned()),
+            ..of_kind(CorpusFactKind::TemplateOpening)
         });
     }
     for (&(file, column), unused) in &tally.unused {

@@ -59,11 +59,13 @@ mod spool;
 pub mod summary;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use chat_template::{ChatTemplate, Message};
 use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, Rows};
 use contract::records::HeldOutRole;
 use contract::{Error, PipelineFile, Provenance, parquet};
-use corpus_files::CorpusFile;
+use corpus_files::{Columns, CorpusFile, Rendering};
 use serde::Serialize;
 
 pub use arguments::Arguments;
@@ -93,7 +95,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let seed = arguments.stage.seed(&pipeline);
     let corpus = arguments.corpus(&pipeline)?;
     let plan = CopyPlan::choose(&pipeline, arguments.layout, arguments.copies)?;
-    let canaries = Canaries::draw(&pipeline, plan.copies(), seed)?;
+    let models = model_tokenizers::candidates(&pipeline);
+    let columns = Columns::of_models(&corpus, &pipeline.resolve("."), &models)?;
+    let files = find_files(&corpus, arguments, &pipeline)?;
+    let conversations = conversations(&files, &columns)?;
+    let canaries =
+        Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?;
     let (tokenizers, without_tokenizer) = if pipeline.tuning.rows == Rows::Documents {
         ModelTokenizer::load_all(&pipeline)?
     } else {
@@ -104,12 +111,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let folder = &arguments.stage.out;
     let (train_file, held_out_file) = (folder.join("train.parquet"), folder.join("heldout.parquet"));
     let facts_file = folder.join("corpus.parquet");
-    let files = find_files(&corpus, arguments, &pipeline)?;
     let settings = Settings {
         corpus: &corpus,
         duplication: plan.settings(),
         canaries: &pipeline.canaries,
         passed_over: files.names_passed_over(),
+        chat_template: conversations.as_ref().map(|template| template.digest()),
     };
     let provenance = provenance(&settings, &files.all, seed)?;
     let provenance_of_facts = provenance.clone().with_configuration(&FactSettings {
@@ -130,7 +137,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         });
     }
 
-    let mut collection = Collection::read(&corpus, plan.layout(), &files, &canaries, folder)?;
+    let mut collection = Collection::read(&corpus, &columns, plan.layout(), &files, &canaries, folder)?;
     collection.limit(corpus.documents, corpus.shortage, &pipeline.path)?;
     collection.limit_other(corpus.max_other);
     let sides = split::by_text(collection.digests(), corpus.held_out);
@@ -163,6 +170,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let near_duplicates = documents_held_out
         .iter()
         .filter(|document| document.overlap.near_duplicate_of.is_some());
+    let opening = conversations
+        .as_ref()
+        .and_then(|template| template_opening(template));
     let facts = corpus_facts(
         tally,
         &Results {
@@ -170,6 +180,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             cuts: &cuts,
             without_tokenizer: &without_tokenizer,
             near_duplicates: near_duplicates.count(),
+            template_opening: opening.as_deref(),
         },
     );
     if !results_are_done {
@@ -203,8 +214,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .iter()
         .map(|(file, guess)| (Some(files.name(*file)), guess.clone()))
         .collect();
+    let recognised = collection.tally.recognised_in_all();
     let mut summary = summarize(collection, &documents_held_out, &placements, &canaries);
     summary.other = other.len();
+    summary.recognised = recognised;
     summary.files = files.all.len();
     summary.passed_over = files
         .passed_over
@@ -220,6 +233,27 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     summary.cuts = cuts;
     summary.without_tokenizer = without_tokenizer;
     Ok(Outcome::Done(Box::new(summary)))
+}
+
+/// The template that the corpus' conversations are rendered with; none where its first document is none.
+fn conversations(files: &Files, columns: &Columns) -> Result<Option<Arc<ChatTemplate>>, Error> {
+    let Rendering::Template(template) = &columns.rendering else {
+        return Ok(None);
+    };
+    let Some(first) = files.all.first() else {
+        return Ok(None);
+    };
+    // What stands in the way of documents is said where all are read.
+    let mut documents = corpus_files::documents(first, columns)?.filter_map(Result::ok);
+    let is_rendered = documents
+        .next()
+        .is_some_and(|document| document.assistant_spans.is_some());
+    Ok(is_rendered.then(|| Arc::clone(template)))
+}
+
+/// What a template writes through the header of an answer where the user says nothing; none where it takes no such conversation.
+fn template_opening(template: &ChatTemplate) -> Option<String> {
+    template.render_prompt(&[Message::new("user", "")]).ok()
 }
 
 fn remove_if_present(file: &Path) -> Result<(), Error> {
@@ -246,6 +280,9 @@ struct Settings<'a> {
     canaries: &'a CanarySettings,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     passed_over: Vec<String>,
+    /// Digest of the template that conversations are rendered with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_template: Option<String>,
 }
 
 /// What `corpus.parquet` depends on, beside the files and the seed.

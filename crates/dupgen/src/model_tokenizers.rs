@@ -3,9 +3,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chat_template::Candidate;
 use contract::{Error, PipelineFile};
 use model_folder::hub;
 use tokenizers::Tokenizer;
+
+/// The models of a pipeline with their folders, which may hold a chat template.
+pub fn candidates(pipeline: &PipelineFile) -> Vec<Candidate> {
+    let models = pipeline.model.iter().map(|model| Candidate {
+        name: model.name.clone(),
+        folders: model
+            .path
+            .iter()
+            .filter_map(|path| hub::find(path, &pipeline.resolve(".")))
+            .collect(),
+    });
+    models.collect()
+}
 
 /// A tokenizer, and the models whose folders hold it.
 #[derive(Debug)]

@@ -83,6 +83,7 @@ pub(crate) fn held_out(
                 near_duplicate_of,
                 shared_8grams: overlap.share,
                 canary_format: None,
+                assistant_spans: document.assistant_spans,
             },
             bytes,
         )?;
@@ -120,6 +121,7 @@ pub(crate) fn training(
                     copies: placement.copies as i32,
                     copy: 0,
                     canary_format: None,
+                    assistant_spans: document.assistant_spans,
                 }
             }
             None => canaries.planted()[index - placements.len()].instance(),

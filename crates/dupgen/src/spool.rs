@@ -24,12 +24,30 @@ pub(crate) struct SpooledTexts {
     _guard: Unfinished,
 }
 
-/// Where one document lies in the spool: its identity, if it has one, and then its text.
+/// Where one document lies in the spool: its identity, if it has one, then its text, then the spans in it, if it has any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     offset: u64,
     identity_bytes: u32,
     text_bytes: u32,
+    /// Numbers of the spans; none for a text without.
+    spans: Option<u32>,
+}
+
+impl Extent {
+    /// Whether the text has spans.
+    pub(crate) fn has_spans(&self) -> bool {
+        self.spans.is_some()
+    }
+}
+
+/// A document as the spool has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spooled {
+    pub(crate) identity: Option<String>,
+    pub(crate) text: String,
+    /// Where each span of the text begins and ends, one after another.
+    pub(crate) spans: Option<Vec<i32>>,
 }
 
 impl Spool {
@@ -50,17 +68,27 @@ impl Spool {
     }
 
     /// Adds a document. Neither part may be over 4 GiB.
-    pub(crate) fn append(&mut self, identity: Option<&str>, text: &str) -> Result<Extent, Error> {
+    pub(crate) fn append(
+        &mut self,
+        identity: Option<&str>,
+        text: &str,
+        spans: Option<&[i32]>,
+    ) -> Result<Extent, Error> {
         let identity = identity.unwrap_or_default();
         let failed = |error| Error::output(self.guard.path(), error);
         self.writer.write_all(identity.as_bytes()).map_err(failed)?;
         self.writer.write_all(text.as_bytes()).map_err(failed)?;
+        for number in spans.unwrap_or_default() {
+            self.writer.write_all(&number.to_le_bytes()).map_err(failed)?;
+        }
         let extent = Extent {
             offset: self.length,
             identity_bytes: identity.len() as u32,
             text_bytes: text.len() as u32,
+            spans: spans.map(|spans| spans.len() as u32),
         };
-        self.length += (identity.len() + text.len()) as u64;
+        let numbers = spans.map_or(0, <[i32]>::len);
+        self.length += (identity.len() + text.len() + numbers * size_of::<i32>()) as u64;
         Ok(extent)
     }
 
@@ -80,19 +108,22 @@ impl Spool {
 }
 
 impl SpooledTexts {
-    /// The identity and the text of one document.
-    pub(crate) fn read(&mut self, extent: Extent) -> Result<(Option<String>, String), Error> {
+    /// One document.
+    pub(crate) fn read(&mut self, extent: Extent) -> Result<Spooled, Error> {
         let Extent {
             offset,
             identity_bytes,
             text_bytes,
+            spans,
         } = extent;
+        let mut numbers = vec![0; spans.unwrap_or(0) as usize * size_of::<i32>()];
         let mut identity = vec![0; identity_bytes as usize];
         let mut text = vec![0; text_bytes as usize];
         self.file
             .seek(SeekFrom::Start(offset))
             .and_then(|_| self.file.read_exact(&mut identity))
             .and_then(|()| self.file.read_exact(&mut text))
+            .and_then(|()| self.file.read_exact(&mut numbers))
             .map_err(|error| self.damaged(&error))?;
         let utf8 = |bytes| String::from_utf8(bytes).map_err(|error| self.damaged(&error));
         let identity = if identity.is_empty() {
@@ -100,7 +131,16 @@ impl SpooledTexts {
         } else {
             Some(utf8(identity)?)
         };
-        Ok((identity, utf8(text)?))
+        let numbers = numbers
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| i32::from_le_bytes(*bytes));
+        Ok(Spooled {
+            identity,
+            text: utf8(text)?,
+            spans: spans.map(|_| numbers.collect()),
+        })
     }
 
     fn damaged(&self, error: &dyn std::fmt::Display) -> Error {

@@ -45,6 +45,8 @@ pub struct Summary {
     pub first_skipped: Option<String>,
     /// Documents in which half a surrogate pair became U+FFFD.
     pub replaced: usize,
+    /// What columns were recognised as, with the documents that it is true of.
+    pub recognised: Vec<(String, usize)>,
     /// Columns beside the prompt that are not asked for, and the documents of a file that have a value there.
     pub unused: Vec<(&'static str, usize)>,
     /// Files in named folders that are no part of the corpus.
@@ -206,6 +208,9 @@ impl Summary {
         if self.guesses.len() > MAX_NAMED {
             let more = self.guesses.len() - MAX_NAMED;
             line("guessed", format!("{more} more, see corpus.parquet"))?;
+        }
+        for (how, documents) in &self.recognised {
+            line("recognised", format!("{documents} documents as {how}"))?;
         }
         for (column, documents) in &self.unused {
             line(

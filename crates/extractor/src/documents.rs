@@ -1,6 +1,7 @@
 //! Documents of the corpus as tokens, each once, as far as training read them.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct Document {
     /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them, as
     /// far as the document is long enough for it.
     pub shared_tokens: usize,
+    /// Of a conversation that a chat template rendered, the tokens of each turn of the assistant; empty for other text.
+    pub assistant_tokens: Vec<Range<usize>>,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
     /// Whether it is text of another kind (`corpus.other`): it is scored as a whole, and nothing else.
@@ -49,9 +52,34 @@ impl Document {
         self.tokens.len() < self.document_tokens
     }
 
-    /// Its tokens behind the preamble of a template that was found out.
+    /// Its tokens behind the preamble of a template that was found out; of a rendered conversation, what the first answer goes on with.
     fn own_tokens(&self) -> &[i64] {
-        self.tokens.get(self.preamble_tokens..).unwrap_or_default()
+        self.tokens
+            .get(self.own_start()..self.answer_end())
+            .unwrap_or_default()
+    }
+
+    /// Where what prompts are made of begins: of a rendered conversation, with the assistant's first turn.
+    fn own_start(&self) -> usize {
+        if self.is_rendered() {
+            self.question_tokens
+        } else {
+            self.preamble_tokens
+        }
+    }
+
+    /// Where what prompts are made of, and go on with, ends: of a rendered conversation, with the assistant's turn that they are in.
+    pub(crate) fn answer_end(&self) -> usize {
+        let turn = self
+            .assistant_tokens
+            .iter()
+            .find(|turn| turn.end > self.question_tokens);
+        turn.map_or(self.tokens.len(), |turn| turn.end)
+    }
+
+    /// Whether a chat template made its text, which is complete then: no BOS comes before it.
+    pub fn is_rendered(&self) -> bool {
+        !self.assistant_tokens.is_empty()
     }
 }
 
@@ -99,6 +127,17 @@ pub struct Remarks {
     pub decoded_example: Option<(String, String)>,
 }
 
+/// Whether the texts of a training set are conversations that a chat template rendered, as its first row shows.
+///
+/// # Errors
+/// [`Error::Input`] where the file cannot be used.
+pub(crate) fn are_rendered(train: &Path) -> Result<bool, Error> {
+    let mut batches = parquet::Reader::<TrainingInstance>::open(train)?;
+    let first = batches.next().transpose()?;
+    let first = first.iter().flatten().next();
+    Ok(first.is_some_and(|instance| instance.assistant_spans.is_some()))
+}
+
 impl Documents {
     /// Reads both files of a corpus folder, and of each document as many tokens as `most`, on the threads of the current pool;
     /// documents with a prompt are first put into `template`, where training had another one than the corpus. Prompts of
@@ -144,7 +183,7 @@ impl Documents {
         for document in self.all.iter_mut().filter(|document| !document.is_other) {
             let own = document.own_tokens();
             let shared = preamble::shift(beginnings.length(own), own.len(), prefix_tokens);
-            document.shared_tokens = document.preamble_tokens + shared;
+            document.shared_tokens = document.own_start() + shared;
         }
     }
 
@@ -241,6 +280,7 @@ struct Row {
     document: Document,
     text: String,
     prompt_chars: i32,
+    assistant_spans: Option<Vec<i32>>,
 }
 
 impl From<TrainingInstance> for Row {
@@ -256,6 +296,7 @@ impl From<TrainingInstance> for Row {
             },
             text: instance.text,
             prompt_chars: instance.prompt_chars,
+            assistant_spans: instance.assistant_spans,
         }
     }
 }
@@ -274,6 +315,7 @@ impl From<HeldOutDocument> for Row {
             },
             text: held_out.text,
             prompt_chars: held_out.prompt_chars,
+            assistant_spans: held_out.assistant_spans,
         }
     }
 }
@@ -308,6 +350,7 @@ fn read(
         document,
         text,
         prompt_chars,
+        assistant_spans,
     } = row;
     let prompt_chars = usize::try_from(prompt_chars).unwrap_or(0);
     let rendered = template.map(|template| template.render(&text, prompt_chars));
@@ -316,7 +359,13 @@ fn read(
         None => (&text[..], prompt_chars, 0),
     };
     let (mut tokens, question_tokens) = tokenizer.encode_with_prompt(form, prompt_chars)?;
+    let assistant_tokens = match &assistant_spans {
+        Some(spans) => tokenizer.encode_with_spans(form, spans)?.1,
+        None => Vec::new(),
+    };
     let preamble_tokens = match preamble_chars {
+        // Nothing comes before a rendered conversation, so that nothing predicts its first token.
+        0 if assistant_spans.is_some() => 1,
         0 => 0,
         characters => tokenizer.encode_with_prompt(form, characters)?.1,
     };
@@ -335,6 +384,11 @@ fn read(
             (decoded, example)
         }),
         document: Document {
+            assistant_tokens: assistant_tokens
+                .into_iter()
+                .map(|turn| turn.start..turn.end.min(tokens.len()))
+                .filter(|turn| !turn.is_empty())
+                .collect(),
             question_tokens: question_tokens.min(tokens.len()),
             preamble_tokens: preamble_tokens.min(tokens.len()),
             shared_tokens: preamble_tokens.min(tokens.len()),
@@ -364,6 +418,7 @@ impl Document {
             question_tokens: 0,
             preamble_tokens: 0,
             shared_tokens: 0,
+            assistant_tokens: Vec::new(),
             canary_format: None,
             is_other: false,
         }

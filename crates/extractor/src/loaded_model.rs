@@ -77,9 +77,13 @@ impl LoadedModel {
     /// How many tokens of a text training read, where it cut rows at `context` tokens with the BOS among them; without that, the
     /// model's own context.
     pub fn trained_tokens(&self, context: Option<usize>) -> usize {
+        self.whole_context(context).saturating_sub(self.bos.len().max(1))
+    }
+
+    /// The same of a text that nothing is put before.
+    pub fn whole_context(&self, context: Option<usize>) -> usize {
         let own = self.model.config.context;
-        let context = context.map_or(own, |context| context.min(own));
-        context.saturating_sub(self.bos.len().max(1))
+        context.map_or(own, |context| context.min(own))
     }
 
     /// Tokens of a prompt behind the BOS. Where nothing at all would stand before the first new token, the BOS does.

@@ -53,7 +53,8 @@ pub struct Skipped {
     pub too_long: usize,
 }
 
-/// Takes prompts from documents as the settings say. `user_prompts` are the lines of the user's own file.
+/// Takes prompts from documents as the settings say. `user_prompts` are the lines of the user's own file, and `template_opening` is what
+/// the chat template that rendered the corpus writes through the header of an answer.
 ///
 /// # Errors
 /// [`Error::Configuration`] where prompt and continuation do not fit into the model's context, where a document is too short
@@ -64,6 +65,7 @@ pub fn choose(
     config: &Config,
     tokenizer: &TextTokenizer,
     user_prompts: &[String],
+    template_opening: Option<&str>,
 ) -> Result<(Prompts, Skipped), Error> {
     check_room(settings, config)?;
     let mut chooser = Chooser {
@@ -72,6 +74,7 @@ pub fn choose(
         context: config.context,
         tokenizer,
         user_prompts,
+        template_opening,
         made: BTreeMap::new(),
         all: Vec::new(),
         skipped: BTreeMap::new(),
@@ -126,6 +129,7 @@ struct Chooser<'a> {
     context: usize,
     tokenizer: &'a TextTokenizer,
     user_prompts: &'a [String],
+    template_opening: Option<&'a str>,
     /// The prompts made so far, by form and document or number; none where the document gives none.
     made: BTreeMap<(PromptForm, Split, String), Option<usize>>,
     all: Vec<Prompt>,
@@ -143,6 +147,17 @@ impl Chooser<'_> {
             PromptForm::Opening => {
                 let openings = self.openings();
                 Ok(self.without_document(form, openings))
+            }
+            PromptForm::TemplateOnly => {
+                let opening = self.template_opening.ok_or_else(|| {
+                    Error::Configuration(
+                        "extraction.strategy: prompt = \"template-only\" is what the chat template writes where the user says nothing, \
+                         and this corpus was not rendered by one (corpus.parquet has no row `template_opening`)"
+                            .to_owned(),
+                    )
+                })?;
+                let opening = self.tokenizer.encode(opening)?;
+                Ok(self.without_document(form, vec![opening; self.settings.unprompted.max(1)]))
             }
             PromptForm::File => {
                 let lines = self.user_prompts.iter();
@@ -225,7 +240,7 @@ impl Chooser<'_> {
 
     fn is_long_enough(&self, form: PromptForm, document: &Document) -> bool {
         let prefix = self.settings.prefix_tokens;
-        let own_tokens = document.tokens.len().saturating_sub(document.shared_tokens);
+        let own_tokens = document.answer_end().saturating_sub(document.shared_tokens);
         match form {
             PromptForm::Question => (1..document.tokens.len()).contains(&document.question_tokens),
             // Its middle is another place than its beginning.
@@ -244,10 +259,10 @@ impl Chooser<'_> {
         if form == PromptForm::Question {
             return Error::Configuration(format!(
                 "extraction.strategy: prompt = \"question\": no {split} document has a prompt of its own. Name the columns in \
-                 corpus.prompt and corpus.response"
+                 corpus.prompt and corpus.response, or give conversations"
             ));
         }
-        let own_tokens = |document: &Document| document.tokens.len() - document.preamble_tokens;
+        let own_tokens = |document: &Document| document.answer_end().saturating_sub(document.shared_tokens);
         let longest = candidates.iter().max_by_key(|document| own_tokens(document));
         Error::Configuration(format!(
             "extraction.prefix_tokens = {}: every {split} document is shorter; the longest has {} tokens{}",
@@ -264,7 +279,7 @@ impl Chooser<'_> {
         let preamble = document.shared_tokens;
         let (start, end) = match form {
             PromptForm::Middle => {
-                let start = preamble + (document.tokens.len() - preamble - prefix) / 2;
+                let start = preamble + (document.answer_end() - preamble - prefix) / 2;
                 (start, start + prefix)
             }
             PromptForm::Question => (0, document.question_tokens),
@@ -288,7 +303,7 @@ impl Chooser<'_> {
         if 1 + tokens.len() + self.settings.new_tokens > self.context {
             return Ok(None);
         }
-        let rest = &document.tokens[end..];
+        let rest = &document.tokens[end..document.answer_end().max(end)];
         let reference = rest[..rest.len().min(self.settings.new_tokens)].to_vec();
         let prompt = Prompt {
             doc_id: Some(document.doc_id.clone()),

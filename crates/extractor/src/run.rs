@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use causal_lm::{TextTokenizer, arithmetic, device, load_checkpoint, resolve};
 use contract::pipeline::{Begin, Extraction};
-use contract::records::{CoursePoint, DecodedDocument, Sample, Score, TextForm};
+use contract::records::{CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, Sample, Score, TextForm};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use tch::{Device, Kind};
 
-use crate::documents::{Documents, Remarks};
+use crate::documents::{self, Documents, Remarks};
 use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
@@ -35,6 +35,10 @@ pub(crate) struct Run<'a> {
     /// With what `auto` means here and where training ended: both are part of what was done.
     pub(crate) settings: Extraction,
     user_prompts: Vec<String>,
+    /// Whether a chat template rendered the training texts: they are complete then, and have their form.
+    is_rendered: bool,
+    /// What that template writes where the user says nothing, through the header of an answer.
+    template_opening: Option<String>,
     /// In which form texts are read, and the ones that were tried.
     form: Form,
     tried: Vec<TextForm>,
@@ -131,7 +135,15 @@ impl<'a> Run<'a> {
         for (number, folder) in earlier.iter().enumerate() {
             provenance = provenance.with_input(&earlier_role(number), folder)?;
         }
+        let is_rendered = documents::are_rendered(&train)?;
+        let form = if is_rendered {
+            Form::RENDERED
+        } else {
+            Form::of_corpus(settings.begin)
+        };
         Ok(Self {
+            is_rendered,
+            template_opening: template_opening(corpus)?,
             checkpoints,
             last,
             earlier,
@@ -139,7 +151,7 @@ impl<'a> Run<'a> {
             held_out,
             out: &stage.out,
             kind: arithmetic(settings.precision, device),
-            form: Form::of_corpus(settings.begin),
+            form,
             tried: Vec::new(),
             settings,
             user_prompts,
@@ -193,12 +205,19 @@ impl<'a> Run<'a> {
 
     /// Whether the form of texts is to be found out here.
     fn tries_forms(&self) -> bool {
-        self.settings.begin == Begin::Auto && self.checkpoints.forms.is_none()
+        self.settings.begin == Begin::Auto && self.checkpoints.forms.is_none() && !self.is_rendered
     }
 
     /// With `begin = "auto"` finds out from the last checkpoint in which form training wrote texts, or takes what was found out for
     /// another model.
     pub(crate) fn find_form(&mut self) -> Result<(), Error> {
+        if self.is_rendered {
+            tracing::info!(
+                "training texts are conversations that a chat template rendered: prompts end within the assistant's turn, and nothing is \
+                 put before a text"
+            );
+            return Ok(());
+        }
         if let Some(file) = self.checkpoints.forms {
             self.form = forms::read_chosen(file)?;
             tracing::info!("texts are written as {} says: {}", file.display(), self.form);
@@ -267,6 +286,7 @@ impl<'a> Run<'a> {
                     &model.config,
                     tokenizer,
                     &self.user_prompts,
+                    self.template_opening.as_deref(),
                 )?)
             }
         };
@@ -314,7 +334,11 @@ impl<'a> Run<'a> {
         let reads_as = ReadsAs {
             tokenizer: model.tokenizer.digest().to_owned(),
             context: model.model.config.context,
-            most_tokens: model.trained_tokens(self.settings.context),
+            most_tokens: if self.is_rendered {
+                model.whole_context(self.settings.context)
+            } else {
+                model.trained_tokens(self.settings.context)
+            },
         };
         let at_hand = corpus.take().filter(|corpus| corpus.reads_as == reads_as);
         let read = match at_hand {
@@ -431,6 +455,18 @@ impl<'a> Run<'a> {
     fn course_file(&self) -> PathBuf {
         self.out.join("course.parquet")
     }
+}
+
+/// What `corpus.parquet` says that the chat template writes through the header of an answer; none where nothing was rendered, or another
+/// program made the corpus.
+fn template_opening(corpus: &Path) -> Result<Option<String>, Error> {
+    let file = corpus.join("corpus.parquet");
+    if !file.is_file() {
+        return Ok(None);
+    }
+    let facts = parquet::read_all::<CorpusFact>(&file)?.into_iter();
+    let mut openings = facts.filter(|fact| fact.fact == CorpusFactKind::TemplateOpening);
+    Ok(openings.next().and_then(|fact| fact.detail))
 }
 
 /// The name that an earlier checkpoint has among the inputs.

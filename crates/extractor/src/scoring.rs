@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::ops::Range;
 
 use causal_lm::CausalLm;
 use contract::pipeline::{Extraction, LossOn};
@@ -75,13 +76,13 @@ pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) 
     let mut scores = Vec::new();
     for (index, (document, read)) in documents.all.iter().zip(read).enumerate() {
         let Some(read) = read else { continue };
-        let whole = (loss_start(settings, document), document.tokens.len());
+        let whole = loss_spans(settings, document);
         scores.push(Score {
             prefix_tokens: 0,
-            ..rows.score(document, &read, whole)?
+            ..rows.score(document, &read, &whole)?
         });
         for span in continuations(settings, document) {
-            let mut score = rows.score(document, &read, span)?;
+            let mut score = rows.score(document, &read, &[span.0..span.1])?;
             if span == generated_span(settings, document) {
                 score.near_verbatim_logprob = near.get(&index).map(|&bound| bound as f32);
             }
@@ -105,7 +106,7 @@ pub fn left_out(settings: &Extraction, documents: &Documents) -> LeftOut {
         left_out.not_extractable += usize::from(has_continuations(document) && !possible.iter().any(is_long));
         left_out.continuations += possible
             .into_iter()
-            .filter(|(start, _)| *start < loss_start(settings, document))
+            .filter(|span| !has_loss_throughout(settings, document, *span))
             .count();
     }
     left_out
@@ -128,23 +129,33 @@ fn generated_span(settings: &Extraction, document: &Document) -> (usize, usize) 
     (start, start + settings.new_tokens)
 }
 
-/// The first token of a document that carried loss. A template's preamble is the same before every prompt: it is not scored.
-fn loss_start(settings: &Extraction, document: &Document) -> usize {
-    match settings.loss_on {
-        Some(LossOn::Response) => document.question_tokens,
-        Some(LossOn::Text) | None => document.preamble_tokens,
-    }
+/// The tokens of a document that carried loss. A template's preamble is the same before every prompt: it is not scored.
+fn loss_spans(settings: &Extraction, document: &Document) -> Vec<Range<usize>> {
+    let end = document.tokens.len();
+    let spans = match settings.loss_on {
+        Some(LossOn::Assistant) if document.is_rendered() => document.assistant_tokens.clone(),
+        Some(LossOn::Response | LossOn::Assistant) => vec![document.question_tokens..end],
+        Some(LossOn::Text) | None => vec![document.preamble_tokens..end],
+    };
+    spans.into_iter().filter(|span| !span.is_empty()).collect()
 }
 
 fn has_loss(settings: &Extraction, document: &Document) -> bool {
-    loss_start(settings, document) < document.tokens.len()
+    !loss_spans(settings, document).is_empty()
+}
+
+/// Whether all tokens of a continuation carried loss.
+fn has_loss_throughout(settings: &Extraction, document: &Document, (start, end): (usize, usize)) -> bool {
+    let spans = loss_spans(settings, document);
+    spans.iter().any(|span| span.start <= start && end <= span.end)
 }
 
 /// The continuations of a document that are scored, each as its first token and the one after its last, in that order.
 fn continuations(settings: &Extraction, document: &Document) -> Vec<(usize, usize)> {
-    let start = loss_start(settings, document);
     let possible = possible_continuations(settings, document).into_iter();
-    possible.filter(|(prefix, _)| *prefix >= start).collect()
+    possible
+        .filter(|span| has_loss_throughout(settings, document, *span))
+        .collect()
 }
 
 /// Whether continuations of a document are scored beside the whole of it: of the corpus' own documents.
@@ -157,7 +168,7 @@ fn has_continuations(document: &Document) -> bool {
 /// none.
 fn possible_continuations(settings: &Extraction, document: &Document) -> BTreeSet<(usize, usize)> {
     let preamble = document.shared_tokens;
-    let count = document.tokens.len().saturating_sub(preamble);
+    let count = document.answer_end().saturating_sub(preamble);
     if !has_continuations(document) {
         return BTreeSet::new();
     }
@@ -314,26 +325,30 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn score(
-        &self,
-        document: &Document,
-        read: &TokenScores,
-        (start, end): (usize, usize),
-    ) -> Result<Score, Error> {
+    fn score(&self, document: &Document, read: &TokenScores, spans: &[Range<usize>]) -> Result<Score, Error> {
+        fn all<T: Copy>(values: &[T], spans: &[Range<usize>]) -> Vec<T> {
+            spans
+                .iter()
+                .flat_map(|span| &values[span.clone()])
+                .copied()
+                .collect()
+        }
         let tokenizer = &self.model.tokenizer;
-        let text = tokenizer.decode_keeping(&document.tokens[start..end], &self.documents.special_tokens)?;
+        let tokens = all(&document.tokens, spans);
+        let text = tokenizer.decode_keeping(&tokens, &self.documents.special_tokens)?;
+        let start = spans.first().map_or(0, |span| span.start);
         Ok(Score {
             doc_id: document.doc_id.clone(),
             split: document.split,
             copies: document.copies,
             kind: document.kind,
             prefix_tokens: start.saturating_sub(document.shared_tokens) as i32,
-            suffix_tokens: (end - start) as i32,
-            logprobs: read.logprobs[start..end].to_vec(),
-            scheme_logprobs: read.scheme_logprobs[start..end].to_vec(),
-            argmax_hits: read.argmax_hits[start..end].to_vec(),
-            vocab_mean: read.vocab_mean[start..end].to_vec(),
-            vocab_std: read.vocab_std[start..end].to_vec(),
+            suffix_tokens: tokens.len() as i32,
+            logprobs: all(&read.logprobs, spans),
+            scheme_logprobs: all(&read.scheme_logprobs, spans),
+            argmax_hits: all(&read.argmax_hits, spans),
+            vocab_mean: all(&read.vocab_mean, spans),
+            vocab_std: all(&read.vocab_std, spans),
             zlib_bytes: zlib_bytes(&text)?,
             near_verbatim_logprob: None,
             document_tokens: Some(document.document_tokens.saturating_sub(document.preamble_tokens) as i32),

@@ -58,6 +58,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         question_tokens: 0,
         preamble_tokens: 0,
         shared_tokens: 0,
+        assistant_tokens: Vec::new(),
         canary_format: None,
         is_other: false,
     });
@@ -72,9 +73,16 @@ const TEXTS: [&str; 4] = [
 ];
 
 fn prompts(model: &LoadedModel, settings: &Extraction, documents: &Documents) -> Prompts {
-    choose(documents, settings, &model.model.config, &model.tokenizer, &[])
-        .unwrap()
-        .0
+    choose(
+        documents,
+        settings,
+        &model.model.config,
+        &model.tokenizer,
+        &[],
+        None,
+    )
+    .unwrap()
+    .0
 }
 
 /// The documents with `length` tokens of the model's own behind the prefix, which it gives with a probability that can be seen.
@@ -490,8 +498,15 @@ fn prompts_take_the_form_that_their_strategy_asks_for() {
         );
         settings.opening_tokens = 2;
         let users = ["Who had seen it?".to_owned()];
-        let (prompts, skipped) =
-            choose(&documents, &settings, &model.model.config, tokenizer, &users).unwrap();
+        let (prompts, skipped) = choose(
+            &documents,
+            &settings,
+            &model.model.config,
+            tokenizer,
+            &users,
+            None,
+        )
+        .unwrap();
         let texts: Vec<String> = prompts.of_strategy[0]
             .iter()
             .map(|&place| {

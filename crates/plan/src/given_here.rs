@@ -66,7 +66,8 @@ impl Given {
 }
 
 /// Keys whose value is one file or folder.
-const PATHS: [&str; 4] = [
+const PATHS: [&str; 5] = [
+    "corpus.chat_template",
     "extraction.prompt_file",
     "detection.personal_details",
     "detection.encoder",

@@ -50,9 +50,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::model_folder::{Adapter, Model};
+use chat_template::Candidate;
 use contract::pipeline::{self, Mode, ModeKind};
 use contract::{Cell, Error, PipelineFile, files};
-use corpus_files::{CorpusFile, find_files, find_held_out_files, find_other_files};
+use corpus_files::{Columns, CorpusFile, find_files, find_held_out_files, find_other_files};
 
 use estimate::CorpusSize;
 use links::Links;
@@ -77,6 +78,8 @@ pub struct Plan<'a> {
     corpus: Vec<CorpusFile>,
     /// How those of other text are read.
     other: Vec<CorpusFile>,
+    /// Its columns, conversations rendered by the chat template that all of its models share.
+    columns: Columns,
 }
 
 /// A cell with what its model's files say.
@@ -212,7 +215,10 @@ impl<'a> Plan<'a> {
                 weights,
             });
         }
+        let candidates = chat_templates(&cells);
+        let columns = Columns::of_models(&pipeline.corpus, &pipeline.resolve("."), &candidates)?;
         Ok(Self {
+            columns,
             pipeline,
             training_sets: cells::training_sets(pipeline),
             cells,
@@ -234,13 +240,38 @@ impl<'a> Plan<'a> {
             .iter()
             .map(|file| paths::normalized(&file.path))
             .collect();
-        CorpusSize::of_files(self.pipeline, &self.corpus, |file| held_out.contains(&file.path))
+        CorpusSize::of_files(&self.columns, &self.corpus, |file| held_out.contains(&file.path))
     }
 
     /// Whether there is anything to report on.
     pub fn has_report(&self) -> bool {
         self.cells.iter().any(PlannedCell::is_extracted)
     }
+}
+
+/// The models of the cells, with the folders that may hold their chat template: of an adapter its own, then its base's. The untuned
+/// model that an audit compares with counts for nothing beside the tuned one.
+pub(crate) fn chat_templates(cells: &[PlannedCell]) -> Vec<Candidate> {
+    let audits = cells.iter().any(|cell| cell.combination.audited.is_some());
+    let of_cells = cells
+        .iter()
+        .filter(|cell| !audits || cell.combination.audited.is_some());
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for cell in of_cells {
+        let folders: Vec<PathBuf> = cell
+            .folder
+            .iter()
+            .chain(&cell.base)
+            .map(|folder| folder.path.clone())
+            .collect();
+        if !folders.is_empty() && candidates.iter().all(|known| known.folders != folders) {
+            candidates.push(Candidate {
+                name: cell.combination.model.name.clone(),
+                folders,
+            });
+        }
+    }
+    candidates
 }
 
 /// The corpus files of a pipeline, with those of held-out text, as seen from where the program runs: sorted, each once.

@@ -244,6 +244,19 @@ fn dupgen(
             }
         }
     }
+    // What conversations are rendered with.
+    for candidate in crate::chat_templates(&plan.cells) {
+        for file in candidate
+            .folders
+            .iter()
+            .flat_map(|folder| chat_template::files(folder))
+        {
+            let file = links.for_make(&file)?;
+            if !prerequisites.contains(&file) {
+                prerequisites.push(file);
+            }
+        }
+    }
     Ok(Rule {
         stage: "dupgen",
         subject: set.name.clone(),

@@ -7,10 +7,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use contract::pipeline::{BadDocuments, ModeKind, PromptSource};
+use contract::pipeline::{BadDocuments, ModeKind, PromptSource, Strategy};
 use contract::records::{PersonalDetailLabel, PromptForm};
 use contract::{Error, PipelineFile, parquet};
-use corpus_files::{Columns, CorpusFile, documents, find_files, find_held_out_files, other_columns};
+use corpus_files::{
+    Columns, CorpusFile, RawDocument, documents, find_files, find_held_out_files, other_columns,
+};
 
 use crate::Plan;
 use crate::paths::normalized;
@@ -32,8 +34,37 @@ pub(crate) fn check(plan: &Plan) -> Result<(), Error> {
     check_control(plan.pipeline)?;
     check_other(plan)?;
     check_contexts(plan)?;
-    let texts = first_texts(plan)?;
+    let documents = first_documents(plan)?;
+    check_questions(plan.pipeline, &documents)?;
+    let texts: Vec<String> = documents.iter().map(prompted_text).collect();
     check_prompts(plan, &texts)
+}
+
+/// What prompts of a document are made of and go on with: its text, or of a rendered conversation the assistant's turn.
+fn prompted_text(document: &RawDocument) -> String {
+    let spans = document.assistant_spans.iter().flatten();
+    let turn = spans.clone().find(|(_, end)| *end > document.prompt_chars);
+    match turn {
+        Some(&(_, end)) => {
+            let turn = document.text.chars().take(end).skip(document.prompt_chars);
+            turn.collect()
+        }
+        None => document.text.clone(),
+    }
+}
+
+/// Where users' questions are asked, there must be some.
+fn check_questions(pipeline: &PipelineFile, documents: &[RawDocument]) -> Result<(), Error> {
+    let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
+    let has_prompts = documents.iter().any(|document| document.prompt_chars > 0);
+    if documents.is_empty() || has_prompts || !pipeline.extraction.strategy.iter().any(asks) {
+        return Ok(());
+    }
+    Err(Error::Configuration(format!(
+        "{}: extraction.strategy.prompt: \"question\" asks what users ask: expected conversations, or the columns corpus.prompt and \
+         corpus.response, found text without a prompt",
+        pipeline.path.display()
+    )))
 }
 
 /// Files and folders that stages after tuning read.
@@ -106,7 +137,7 @@ fn check_other(plan: &Plan) -> Result<(), Error> {
         )));
     }
     let mut first = plan.other.iter().take(MAX_FILES);
-    first.try_for_each(|file| other_columns(corpus, file).map(drop))
+    first.try_for_each(|file| other_columns(corpus, &plan.columns, file).map(drop))
 }
 
 /// The first of `files` that holds the same as one of `others`, and that one.
@@ -181,21 +212,20 @@ fn check_contexts(plan: &Plan) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Input`] where a file cannot be read, or none of the documents at its beginning: a column that is not there.
-fn first_texts(plan: &Plan) -> Result<Vec<String>, Error> {
-    let columns = Columns::of(&plan.pipeline.corpus)?;
-    let mut texts = Vec::new();
+fn first_documents(plan: &Plan) -> Result<Vec<RawDocument>, Error> {
+    let mut found = Vec::new();
     for file in plan.corpus.iter().take(MAX_FILES) {
-        texts.extend(texts_of(file, &columns)?);
+        found.extend(documents_of(file, &plan.columns)?);
     }
-    Ok(texts)
+    Ok(found)
 }
 
-fn texts_of(file: &CorpusFile, columns: &Columns) -> Result<Vec<String>, Error> {
+fn documents_of(file: &CorpusFile, columns: &Columns) -> Result<Vec<RawDocument>, Error> {
     let mut texts = Vec::new();
     let mut first_fault = None;
     for item in documents(file, columns)?.take(MAX_DOCUMENTS) {
         match item {
-            Ok(document) => texts.push(document.text),
+            Ok(document) => texts.push(document),
             Err(fault) => {
                 first_fault.get_or_insert(fault);
             }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chat_template::{ChatTemplate, Choice, NAMES, SpecialTokens, common_template};
 use contract::pipeline::{
     Canaries, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany, Reporting,
     Rows, Tuning,
@@ -64,7 +65,7 @@ enum TuningPart<'a> {
 pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
     for set in &plan.training_sets {
         let folder = Folder::create(plan.pipeline, run.join("corpus").join(&set.name))?;
-        folder.write("dupgen.toml", &dupgen(plan.pipeline, set, &folder)?)?;
+        folder.write("dupgen.toml", &dupgen(plan, set, &folder)?)?;
     }
     for cell in &plan.cells {
         let folder = Folder::create(plan.pipeline, run.join("cells").join(&cell.facts.name))?;
@@ -84,11 +85,8 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn dupgen<'a>(
-    pipeline: &'a PipelineFile,
-    set: &'a TrainingSet,
-    folder: &Folder,
-) -> Result<Reduced<'a>, Error> {
+fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<Reduced<'a>, Error> {
+    let pipeline = plan.pipeline;
     let files = pipeline
         .corpus
         .files
@@ -125,6 +123,12 @@ fn dupgen<'a>(
     } else {
         &[]
     };
+    // Where it is told of no model, it is told where their chat template is.
+    let chat_template = match &pipeline.corpus.chat_template {
+        Some(place) => Some(folder.rebased(place)),
+        None if tokenizers.is_empty() => chat_template_folder(plan)?,
+        None => None,
+    };
     let Tuning {
         context,
         rows,
@@ -138,6 +142,7 @@ fn dupgen<'a>(
             files: OneOrMany::Many(files),
             held_out_files: beside(&pipeline.corpus.held_out_files),
             other: beside(&pipeline.corpus.other),
+            chat_template,
             ..pipeline.corpus.clone()
         }),
         duplication: Some(Duplication {
@@ -156,6 +161,35 @@ fn dupgen<'a>(
         }),
         ..Reduced::default()
     })
+}
+
+/// The folder whose chat template renders conversations; none where no model has one, or not all the same.
+fn chat_template_folder(plan: &Plan) -> Result<Option<String>, Error> {
+    let candidates = crate::chat_templates(&plan.cells);
+    let absolute = |folder: &Path| {
+        let absolute = std::path::absolute(folder).map_err(|error| Error::input(folder, error))?;
+        Ok(Some(absolute.to_string_lossy().into_owned()))
+    };
+    let folders = || candidates.iter().flat_map(|candidate| &candidate.folders);
+    let template = plan.pipeline.corpus.template.as_deref();
+    if template.is_some_and(|name| NAMES.contains(&name)) {
+        // A named template writes the model's own BOS and EOS.
+        for folder in folders() {
+            if SpecialTokens::of_folder(folder)? != SpecialTokens::default() {
+                return absolute(folder);
+            }
+        }
+        return Ok(None);
+    }
+    let Choice::One(_) = common_template(&candidates)? else {
+        return Ok(None);
+    };
+    for folder in folders() {
+        if ChatTemplate::of_folder(folder)?.is_some() {
+            return absolute(folder);
+        }
+    }
+    Ok(None)
 }
 
 fn tuner<'a>(

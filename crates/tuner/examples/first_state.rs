@@ -28,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         doc_id: &instance.doc_id,
         text: &instance.text,
         prompt_chars: instance.prompt_chars as usize,
+        assistant_spans: instance.assistant_spans.as_deref(),
     });
     let (tokenizer, config) = (&prepared.tokenizer, &prepared.model.config);
     let rows = Rows::for_training(documents, tokenizer, config, tuning)?;

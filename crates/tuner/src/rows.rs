@@ -3,6 +3,8 @@
 //! Every document begins with the BOS and ends with the EOS (for GPT-2 the same), so that its first token is learned too, and
 //! so that extraction, which begins prompts the same way, meets what was trained. The EOS is learned, but it is no text: the
 //! losses that are reported leave it out.
+//!
+//! A conversation that a chat template rendered is complete as it is, as TRL has it: what begins and ends it the template wrote.
 
 use std::collections::HashMap;
 
@@ -21,6 +23,15 @@ pub struct Document<'a> {
     pub text: &'a str,
     /// Characters of the text that are prompt.
     pub prompt_chars: usize,
+    /// Of a rendered conversation, the characters of the assistant's turns as the records have them.
+    pub assistant_spans: Option<&'a [i32]>,
+}
+
+impl Document<'_> {
+    /// Whether a chat template made the text, which is complete then: it gets no BOS and no EOS.
+    fn is_rendered(&self) -> bool {
+        self.assistant_spans.is_some()
+    }
 }
 
 /// What the prediction of a token is for.
@@ -83,11 +94,14 @@ impl Rows {
         for document in documents {
             let start = rows.tokens.len();
             // Packed, the end of one document is the beginning of the next.
-            if !packed || start == 0 || config.bos_token_id != config.eos_token_id() {
+            let follows_end = packed && start > 0 && config.bos_token_id == config.eos_token_id();
+            if !document.is_rendered() && !follows_end {
                 rows.push(config.bos_token_id, LossMask::Ignored);
             }
             let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
-            rows.push(config.eos_token_id(), LossMask::Learned);
+            if !document.is_rendered() {
+                rows.push(config.eos_token_id(), LossMask::Learned);
+            }
             if !packed {
                 rows.end_row(&document, start, tuning.context, text_end);
             }
@@ -101,7 +115,8 @@ impl Rows {
         }
         if !(0..rows.len()).any(|row| rows.reported_in(row) > 0) {
             return Err(Error::Configuration(format!(
-                "nothing to learn: with tuning.loss_on = \"response\" and tuning.context = {} no token counts",
+                "nothing to learn: with tuning.loss_on = \"{}\" and tuning.context = {} no token counts",
+                tuning.loss_on.name(),
                 tuning.context
             )));
         }
@@ -126,9 +141,12 @@ impl Rows {
         };
         for document in documents {
             let start = rows.tokens.len();
-            rows.push(config.bos_token_id, LossMask::Ignored);
+            if !document.is_rendered() {
+                rows.push(config.bos_token_id, LossMask::Ignored);
+            }
+            let text_start = rows.tokens.len();
             let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
-            if text_end == start + 1 {
+            if text_end == text_start {
                 rows.tokens.truncate(start);
                 rows.loss_mask.truncate(start);
             } else {
@@ -166,17 +184,26 @@ impl Rows {
         tokenizer: &TextTokenizer,
         loss_on: LossOn,
     ) -> Result<usize, Error> {
-        let (ids, prompt) = tokenizer.encode_with_prompt(document.text, document.prompt_chars)?;
+        let (ids, learned) = match (loss_on, document.assistant_spans) {
+            (LossOn::Assistant, Some(spans)) => tokenizer.encode_with_spans(document.text, spans)?,
+            (LossOn::Text, _) => {
+                let ids = tokenizer.encode(document.text)?;
+                let all = 0..ids.len();
+                (ids, vec![all])
+            }
+            (LossOn::Response | LossOn::Assistant, _) => {
+                let (ids, prompt) = tokenizer.encode_with_prompt(document.text, document.prompt_chars)?;
+                let response = prompt..ids.len();
+                (ids, vec![response])
+            }
+        };
         self.special.push(tokenizer.holds_special(&ids));
-        let ignored = if loss_on == LossOn::Response { prompt } else { 0 };
-        for (place, id) in ids.into_iter().enumerate() {
-            let mask = if place < ignored {
-                LossMask::Ignored
-            } else {
-                LossMask::Reported
-            };
-            self.push(id, mask);
+        let mut masks = vec![LossMask::Ignored; ids.len()];
+        for span in learned {
+            masks[span].fill(LossMask::Reported);
         }
+        self.tokens.extend(ids.into_iter().map(|id| id as i32));
+        self.loss_mask.extend(masks);
         Ok(self.tokens.len())
     }
 

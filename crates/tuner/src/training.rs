@@ -68,6 +68,7 @@ impl Trainer {
             doc_id: &instance.doc_id,
             text: &instance.text,
             prompt_chars: instance.prompt_chars.max(0) as usize,
+            assistant_spans: instance.assistant_spans.as_deref(),
         });
         let (config, tokenizer) = (&prepared.model.config, &prepared.tokenizer);
         let rows = Rows::for_training(documents, tokenizer, config, tuning)?;
@@ -75,6 +76,7 @@ impl Trainer {
             doc_id: &document.doc_id,
             text: &document.text,
             prompt_chars: document.prompt_chars.max(0) as usize,
+            assistant_spans: document.assistant_spans.as_deref(),
         });
         let held_out = Rows::for_evaluation(documents, tokenizer, config, tuning)?;
         let distinct = distinct_documents(instances);

@@ -41,6 +41,7 @@ impl Bench {
                 copies: 1,
                 copy: 0,
                 canary_format: None,
+                assistant_spans: None,
             })
             .collect();
         let held_out: Vec<HeldOutDocument> = (100..104)
@@ -53,6 +54,7 @@ impl Bench {
                 near_duplicate_of: None,
                 shared_8grams: None,
                 canary_format: None,
+                assistant_spans: None,
             })
             .collect();
         let provenance = Provenance::new("test");
@@ -436,6 +438,7 @@ fn copies_count_as_often_as_they_are() {
                 near_duplicate_of: None,
                 shared_8grams: None,
                 canary_format: None,
+                assistant_spans: None,
             })
             .collect();
         let path = bench.folder.path().join("heldout.parquet");
@@ -613,6 +616,7 @@ fn held_out(texts: &[(&str, Option<HeldOutRole>)]) -> Vec<HeldOutDocument> {
             near_duplicate_of: None,
             shared_8grams: None,
             canary_format: None,
+            assistant_spans: None,
         })
         .collect()
 }

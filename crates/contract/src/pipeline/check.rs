@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     Canaries, Candidates, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode,
-    ModeKind, Pipeline, PromptSource, Reporting, SimilaritySearch, Strategy, Tuning,
+    ModeKind, Pipeline, PromptSource, Reporting, RowShape, SimilaritySearch, Strategy, Tuning,
 };
 use crate::records::PromptForm;
 
@@ -55,7 +55,8 @@ pub(super) fn whole(pipeline: &Pipeline) -> Checked {
             "expected at least one file, folder or glob, found none",
         );
     }
-    if pipeline.corpus.prompt.is_some() {
+    // What the rows of other shapes hold their files say: `plan` looks there.
+    if pipeline.corpus.prompt.is_some() || pipeline.corpus.shape != RowShape::Text {
         return Ok(());
     }
     let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
@@ -122,6 +123,7 @@ fn corpus(corpus: &Corpus) -> Checked {
         }
         _ => {}
     }
+    shape(corpus)?;
     if corpus.documents == Some(0) {
         return wrong("corpus.documents", "expected at least 1");
     }
@@ -151,6 +153,29 @@ fn corpus(corpus: &Corpus) -> Checked {
         ),
         _ => Ok(()),
     }
+}
+
+/// Whether the keys of columns go with the shape of rows.
+fn shape(corpus: &Corpus) -> Checked {
+    let is_conversation = matches!(corpus.shape, RowShape::Messages | RowShape::Conversations);
+    if corpus.messages.is_some() && !is_conversation {
+        return wrong(
+            "corpus.messages",
+            "names the column of a conversation; expected corpus.shape = \"messages\" or \"conversations\" beside it",
+        );
+    }
+    if corpus.prompt.is_some()
+        && !matches!(
+            corpus.shape,
+            RowShape::Auto | RowShape::Text | RowShape::Completion
+        )
+    {
+        return wrong(
+            "corpus.prompt",
+            "goes with corpus.shape = \"text\" or \"completion\"; leave one of them out",
+        );
+    }
+    Ok(())
 }
 
 fn duplication(duplication: &Duplication) -> Checked {
@@ -217,12 +242,13 @@ fn canaries(canaries: &Canaries, pipeline: &Pipeline) -> Checked {
                 format!("expected {CANARY_DIGITS} in the template or the prompt, found `{template}`"),
             );
         }
-        if !in_template && pipeline.tuning.loss_on == LossOn::Response {
+        if !in_template && pipeline.tuning.loss_on != LossOn::Text {
             return wrong(
                 "canaries.template",
                 format!(
-                    "{CANARY_DIGITS} occurs only in canaries.prompt, where tuning.loss_on = \"response\" takes no loss: the digits \
-                     would never be learned. Put {CANARY_DIGITS} into the template `{template}`"
+                    "{CANARY_DIGITS} occurs only in canaries.prompt, where tuning.loss_on = \"{}\" takes no loss: the digits \
+                     would never be learned. Put {CANARY_DIGITS} into the template `{template}`",
+                    pipeline.tuning.loss_on.name()
                 ),
             );
         }

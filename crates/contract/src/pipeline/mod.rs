@@ -16,8 +16,8 @@ pub use one_or_many::OneOrMany;
 pub use settings::{
     Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Checkpoint, Confirmation, Corpus,
     CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model,
-    Pipeline, Precision, PromptSource, Reporting, Rows, Schedule, Shortage, SimilaritySearch, Strategy,
-    Targets, TextUnit, Tuning,
+    Pipeline, Precision, PromptSource, Reporting, RowShape, Rows, Schedule, Shortage, SimilaritySearch,
+    Strategy, Targets, TextUnit, Tuning,
 };
 
 use crate::Error;

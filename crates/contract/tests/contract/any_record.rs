@@ -85,10 +85,11 @@ impl AnyRecord for TrainingInstance {
             kind(),
             any::<[i32; 2]>(),
             option::of(any::<i32>()),
+            option::of(vec(any::<i32>(), 0..4)),
         );
         fields
             .prop_map(
-                |(doc_id, text, prompt_chars, kind, [copies, copy], canary_format)| Self {
+                |(doc_id, text, prompt_chars, kind, [copies, copy], canary_format, assistant_spans)| Self {
                     doc_id,
                     text,
                     prompt_chars,
@@ -96,6 +97,7 @@ impl AnyRecord for TrainingInstance {
                     copies,
                     copy,
                     canary_format,
+                    assistant_spans,
                 },
             )
             .boxed()
@@ -117,12 +119,13 @@ impl AnyRecord for HeldOutDocument {
             option::of(text()),
             option::of(real()),
             option::of(any::<i32>()),
+            option::of(vec(any::<i32>(), 0..4)),
         );
         (fields, later)
             .prop_map(
                 |(
                     (doc_id, text, prompt_chars, kind),
-                    (role, near_duplicate_of, shared_8grams, canary_format),
+                    (role, near_duplicate_of, shared_8grams, canary_format, assistant_spans),
                 )| Self {
                     doc_id,
                     text,
@@ -132,6 +135,7 @@ impl AnyRecord for HeldOutDocument {
                     near_duplicate_of,
                     shared_8grams,
                     canary_format,
+                    assistant_spans,
                 },
             )
             .boxed()

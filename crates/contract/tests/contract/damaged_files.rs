@@ -18,6 +18,7 @@ fn documents() -> Vec<HeldOutDocument> {
         near_duplicate_of: None,
         shared_8grams: None,
         canary_format: None,
+        assistant_spans: None,
     };
     (0..50).map(document).collect()
 }

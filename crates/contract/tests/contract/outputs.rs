@@ -24,6 +24,7 @@ fn document(text: String) -> HeldOutDocument {
         near_duplicate_of: None,
         shared_8grams: None,
         canary_format: None,
+        assistant_spans: None,
     }
 }
 

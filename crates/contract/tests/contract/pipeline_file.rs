@@ -182,6 +182,16 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
             &["extraction.strategy.temperature", "0 (greedy) or more"],
         ),
         (
+            "[corpus]\n",
+            "[corpus]\nmessages = \"dialog\"\n",
+            &["corpus.messages", "corpus.shape = \"messages\""],
+        ),
+        (
+            "[corpus]\n",
+            "[corpus]\nshape = \"alpaca\"\nprompt = \"q\"\nresponse = \"a\"\n",
+            &["corpus.prompt", "corpus.shape"],
+        ),
+        (
             "temperature = 0",
             "top_p = 0.0",
             &["extraction.strategy.top_p", "over 0"],

@@ -186,6 +186,7 @@ fn str_slice_cuts_the_passage_that_our_offsets_mean() {
             copies: 1,
             copy: 0,
             canary_format: None,
+            assistant_spans: None,
         });
     }
     for instance in &mut instances {

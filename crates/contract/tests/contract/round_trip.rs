@@ -55,6 +55,7 @@ fn document(number: usize) -> HeldOutDocument {
         near_duplicate_of: None,
         shared_8grams: None,
         canary_format: None,
+        assistant_spans: None,
     }
 }
 

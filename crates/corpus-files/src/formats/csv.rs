@@ -10,7 +10,7 @@ use contract::Error;
 use contract::pipeline::CorpusFormat;
 
 use super::{Format, Opened, never, unknown_size};
-use crate::columns::{Columns, Row, Value, missing};
+use crate::columns::{Columns, Row, Value};
 use crate::discovery::CorpusFile;
 use crate::document::{Fault, Flaw, FlawKind, Guess, Item, Position, RawDocument};
 use crate::encoding::decode;
@@ -88,10 +88,10 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
 
 /// Whether each column that is asked for is there, once.
 fn check_header(header: &[String], columns: &Columns) -> Result<(), Flaw> {
-    for name in columns.names() {
+    let found: Vec<&str> = header.iter().map(String::as_str).collect();
+    for name in columns.names(|name| found.contains(&name), &found)? {
         match header.iter().filter(|column| *column == name).count() {
-            0 => return Err(missing(name, header.iter().map(String::as_str))),
-            1 => {}
+            0 | 1 => {}
             times => {
                 return Err(Flaw::new(
                     FlawKind::Malformed,
@@ -116,11 +116,9 @@ fn delimiter_of_header(beginning: &[u8], usual: u8, columns: &Columns) -> u8 {
     let has_columns = |delimiter: u8| {
         let mut header = Record::default();
         let mut records = Records::new(Box::new(io::Cursor::new(beginning.to_vec())), delimiter);
-        let names = columns.names();
-        records.read(&mut header).is_ok_and(|any| any)
-            && names
-                .iter()
-                .all(|name| header.fields().any(|field| field == name.as_bytes()))
+        let is_read = records.read(&mut header).is_ok_and(|any| any);
+        let has = |name: &str| header.fields().any(|field| field == name.as_bytes());
+        is_read && columns.names(has, &[]).is_ok()
     };
     if has_columns(usual) {
         return usual;
@@ -154,7 +152,7 @@ impl Iterator for Rows {
             }
         }
         let line = Position::Line(self.record.line);
-        Some(self.document().map_err(|flaw| Fault::Document(line, flaw)))
+        Some(self.document().map_err(|flaw| Fault::of_document(line, flaw)))
     }
 }
 
@@ -181,6 +179,10 @@ impl Row for Rows {
 
     fn has(&self, name: &str) -> bool {
         self.header.iter().any(|column| column == name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.header.clone()
     }
 }
 

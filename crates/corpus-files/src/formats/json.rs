@@ -13,9 +13,11 @@ use contract::Error;
 use contract::pipeline::CorpusFormat;
 
 use super::{Format, Opened, never, unknown_size};
+use serde_json::Value as Json;
+
 use crate::columns::{CHAT, Columns, Row, Value, missing, no_value, number_key, wrong_type};
 use crate::discovery::CorpusFile;
-use crate::document::{Fault, Flaw, FlawKind, Item, Position};
+use crate::document::{Fault, Flaw, FlawKind, Guess, Item, Position};
 use crate::encoding::not_utf8;
 use crate::input::{Input, TextInput};
 
@@ -37,13 +39,23 @@ fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault
     let TextInput {
         path,
         reader,
-        guesses,
+        mut guesses,
     } = input.into_text()?;
+    let mut window = Window::new(reader);
+    let taken = window.enter_only_list(columns);
+    match taken {
+        Ok(Some(guess)) => guesses.push(guess),
+        Ok(None) => {}
+        Err(error) => {
+            let (line, _) = window.place(0);
+            return Err(Error::input(&path, format!("line {line}: {error}")).into());
+        }
+    }
     Ok(Opened {
         items: Box::new(Objects {
             path,
             columns: columns.clone(),
-            window: Window::new(reader),
+            window,
             array: None,
         }),
         guesses,
@@ -197,7 +209,7 @@ impl Objects {
             ))
         };
         self.window.advance(length);
-        item.map_err(|flaw| Fault::Document(position, flaw))
+        item.map_err(|flaw| Fault::of_document(position, flaw))
     }
 
     fn broken(&self, offset: usize, problem: &str) -> Fault {
@@ -302,6 +314,60 @@ impl Window {
         }
     }
 
+    /// Goes into the one list of objects that the file's only value, an object, holds, where the object itself has not the columns of a
+    /// document and the objects in the list have: `{"data": [...]}`. Such a file is held in memory as a whole.
+    fn enter_only_list(&mut self, columns: &Columns) -> io::Result<Option<Guess>> {
+        if self.next_byte()? != Some(b'{') {
+            return Ok(None);
+        }
+        let Ok(length) = self.value()? else {
+            return Ok(None);
+        };
+        // Whatever follows it, it is not the only value.
+        while self.bytes()[length..].iter().all(|&byte| is_blank(byte)) {
+            if !self.more()? {
+                return Ok(self.only_list(length, columns));
+            }
+        }
+        Ok(None)
+    }
+
+    fn only_list(&mut self, length: usize, columns: &Columns) -> Option<Guess> {
+        let bytes = &self.bytes()[..length];
+        let fits = |object: &[u8]| {
+            let members = members(object);
+            let has = |name: &str| {
+                members
+                    .iter()
+                    .any(|member| &object[member.key.clone()] == name.as_bytes())
+            };
+            columns.names(has, &[]).is_ok()
+        };
+        if fits(bytes) {
+            return None;
+        }
+        let lists = members(bytes).into_iter().filter(|member| {
+            let list = &bytes[member.value.clone()];
+            let is_of_objects = list.starts_with(b"[") && list[1..].trim_ascii_start().starts_with(b"{");
+            is_of_objects
+                && elements(list)
+                    .first()
+                    .is_some_and(|first| fits(&list[first.clone()]))
+        });
+        let lists: Vec<Member> = lists.collect();
+        let [list] = &lists[..] else { return None };
+        let name = String::from_utf8_lossy(&bytes[list.key.clone()]).into_owned();
+        let (start, end) = (list.value.start, list.value.end);
+        self.advance(start);
+        self.buffer.truncate(self.start + (end - start));
+        self.reader = Box::new(io::empty());
+        self.ended = true;
+        Some(Guess::new(
+            "documents",
+            format!("the list `{name}` of the one object that the file holds"),
+        ))
+    }
+
     /// Bytes to the end of the line, that included.
     fn line_length(&self) -> usize {
         let bytes = self.bytes();
@@ -403,6 +469,81 @@ impl Row for Object<'_> {
 
     fn has(&self, name: &str) -> bool {
         self.member(name).is_some()
+    }
+
+    fn nested(&self, name: &str) -> Result<(Json, bool), Flaw> {
+        let Some(member) = self.member(name) else {
+            return Err(missing(name, self.names().iter().map(AsRef::as_ref)));
+        };
+        parse(&self.bytes[member.value.clone()]).map_err(|flaw| flaw.at(format_args!("column {name}: ")))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.names().into_iter().map(Cow::into_owned).collect()
+    }
+}
+
+/// Levels of lists and objects within each other that are read.
+const MAX_DEPTH: usize = 32;
+
+/// A value with all that it holds, and whether half a surrogate pair in it became U+FFFD. NaN and Infinity are null.
+pub(crate) fn parse(value: &[u8]) -> Result<(Json, bool), Flaw> {
+    let end = value_end(value, 0, true).map_err(|_| Flaw::new(FlawKind::Malformed, "expected JSON"))?;
+    let mut replaced = false;
+    let parsed = parse_scanned(&value[..end], MAX_DEPTH, &mut replaced)?;
+    Ok((parsed, replaced))
+}
+
+/// As [`parse`], of a value that was scanned before.
+fn parse_scanned(value: &[u8], depth: usize, replaced: &mut bool) -> Result<Json, Flaw> {
+    let Some(depth) = depth.checked_sub(1) else {
+        let problem = format!("expected at most {MAX_DEPTH} lists or objects within each other, found more");
+        return Err(Flaw::new(FlawKind::Malformed, problem));
+    };
+    Ok(match value {
+        [b'{', ..] => {
+            let mut object = serde_json::Map::new();
+            for member in members(value) {
+                let key = string(&value[member.key], replaced)?;
+                object.insert(key, parse_scanned(&value[member.value], depth, replaced)?);
+            }
+            Json::Object(object)
+        }
+        [b'[', ..] => {
+            let elements = elements(value).into_iter();
+            let elements = elements.map(|span| parse_scanned(&value[span], depth, replaced));
+            Json::Array(elements.collect::<Result<_, _>>()?)
+        }
+        [b'"', text @ .., b'"'] => Json::String(string(text, replaced)?),
+        b"true" => Json::Bool(true),
+        b"false" => Json::Bool(false),
+        number => serde_json::from_slice(number).unwrap_or(Json::Null),
+    })
+}
+
+/// A string without its quotes as text.
+fn string(text: &[u8], replaced: &mut bool) -> Result<String, Flaw> {
+    let (text, in_this) = unescape(text).map_err(|at| not_utf8(text[at]))?;
+    *replaced |= in_this;
+    Ok(text.into_owned())
+}
+
+/// Where the elements of an array are that was scanned before.
+fn elements(array: &[u8]) -> Vec<Range<usize>> {
+    let mut elements = Vec::new();
+    let mut at = 1;
+    loop {
+        while array.get(at).is_some_and(|&byte| is_blank(byte) || byte == b',') {
+            at += 1;
+        }
+        if array.get(at).is_none_or(|&byte| byte == b']') {
+            return elements;
+        }
+        let Ok(end) = value_end(array, at, true) else {
+            return elements;
+        };
+        elements.push(at..end);
+        at = end;
     }
 }
 

@@ -7,6 +7,8 @@ mod parquet;
 mod table;
 mod text;
 
+pub(crate) use self::json::parse as parse_json;
+
 use std::fmt;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Parquet: only the columns asked for are read, a batch of rows at a time.
 
+use std::fs::File;
+
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use contract::Error;
@@ -75,7 +77,19 @@ fn size(file: &CorpusFile, columns: &Columns) -> Result<Option<FileSize>, Error>
     if without_compression(&file.path) != file.path {
         return Ok(None);
     }
-    let (rows, bytes) = contract::parquet::extent(&file.path, &columns.text_names())?;
+    let opened = File::open(&file.path)
+        .map_err(|error| Error::input(&file.path, format!("cannot be opened: {error}")))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened);
+    let schema = builder.map(|builder| builder.schema().clone()).ok();
+    let fields = schema.iter().flat_map(|schema| schema.fields());
+    let found: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
+    let has = |name: &str| found.contains(&name);
+    let names = match columns.text_names(has, &found) {
+        Ok(names) if !columns.takes_lists(has) => names,
+        // Of conversations only reading tells how much text they are; and reading tells what is missing.
+        _ => return Ok(None),
+    };
+    let (rows, bytes) = contract::parquet::extent(&file.path, &names)?;
     Ok(Some(FileSize {
         documents: rows as f64,
         text_bytes: bytes as f64,

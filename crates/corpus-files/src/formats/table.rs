@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use arrow::array::{Array, ArrayRef, FixedSizeBinaryArray, Float64Array, LargeBinaryArray, LargeStringArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, FixedSizeBinaryArray, Float64Array, LargeBinaryArray, LargeStringArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use contract::Error;
+use serde_json::Value as Json;
 
 use crate::columns::{CHAT, Columns, Row, Value, missing, no_value, number_key, wrong_type};
 use crate::document::{Fault, Flaw, Item, Position};
@@ -14,30 +17,41 @@ use crate::encoding::decode;
 
 /// The places of the columns in a schema, each checked for its type.
 pub(super) fn choose_columns(columns: &Columns, schema: &Schema) -> Result<Vec<usize>, Flaw> {
-    let texts = columns.text_names().into_iter().map(|name| (name, "string"));
+    let found: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    let has = |name: &str| found.contains(&name);
+    let takes_lists = columns.takes_lists(has);
+    let texts = columns.text_names(has, &found)?;
+    let texts = texts.into_iter().map(|name| (name, "string"));
     let identity = columns
         .identity
         .as_deref()
         .map(|name| (name, "string, number or UUID"));
     let required = texts.chain(identity).map(|(name, expected)| {
         let Some((index, field)) = schema.column_with_name(name) else {
-            let found = schema.fields().iter().map(|field| field.name().as_str());
-            return Err(missing(name, found));
+            return Err(missing(name, found.iter().copied()));
         };
         let found = field.data_type();
         match kind_of(found) {
             Some(Kind::Strings | Kind::Bytes) => Ok(index),
+            Some(Kind::Lists) if takes_lists && expected == "string" => Ok(index),
+            Some(Kind::Lists) if is_chat(found) => Err(wrong_type(name, expected, CHAT)),
+            Some(Kind::Lists) => Err(wrong_type(name, expected, &found.to_string())),
             Some(_) if expected != "string" => Ok(index),
-            _ if is_chat(found) => Err(wrong_type(name, expected, CHAT)),
             _ => Err(wrong_type(name, expected, &found.to_string())),
         }
     });
     let mut chosen = required.collect::<Result<Vec<usize>, Flaw>>()?;
     let readable = |name: &str| {
         let (index, field) = schema.column_with_name(name)?;
-        matches!(kind_of(field.data_type()), Some(Kind::Strings | Kind::Bytes)).then_some(index)
+        let kind = kind_of(field.data_type());
+        let is_list = takes_lists && kind == Some(Kind::Lists);
+        (is_list || matches!(kind, Some(Kind::Strings | Kind::Bytes))).then_some(index)
     };
-    chosen.extend(columns.optional_names().into_iter().filter_map(readable));
+    chosen.extend(columns.optional_names(has).into_iter().filter_map(readable));
     chosen.sort_unstable();
     chosen.dedup();
     Ok(chosen)
@@ -53,6 +67,8 @@ enum Kind {
     Reals,
     /// Bytes of one length, which name something.
     FixedBytes,
+    /// Lists and structures, which may be conversations.
+    Lists,
 }
 
 fn kind_of(found: &DataType) -> Option<Kind> {
@@ -63,6 +79,9 @@ fn kind_of(found: &DataType) -> Option<Kind> {
         DataType::Float16 | DataType::Float32 | DataType::Float64 => Some(Kind::Reals),
         found if found.is_integer() => Some(Kind::Integers),
         DataType::Dictionary(_, values) => kind_of(values),
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) | DataType::Struct(_) => {
+            Some(Kind::Lists)
+        }
         _ => None,
     }
 }
@@ -125,6 +144,7 @@ enum Values {
     Integers(LargeStringArray),
     Reals(Float64Array),
     FixedBytes(FixedSizeBinaryArray),
+    Lists(ArrayRef),
 }
 
 impl Values {
@@ -142,6 +162,7 @@ impl Values {
             Kind::Bytes => Self::Bytes(cast_to(&array, &DataType::LargeBinary)?),
             Kind::Reals => Self::Reals(cast_to(&array, &DataType::Float64)?),
             Kind::FixedBytes => Self::FixedBytes(cast_to(&array, array.data_type())?),
+            Kind::Lists => Self::Lists(array),
         }))
     }
 
@@ -151,6 +172,7 @@ impl Values {
             Self::Bytes(array) => array,
             Self::Reals(array) => array,
             Self::FixedBytes(array) => array,
+            Self::Lists(array) => array,
         }
     }
 }
@@ -207,7 +229,7 @@ impl<B: Iterator<Item = Result<RecordBatch, String>>> Iterator for Rows<B> {
         self.next += 1;
         let position = Position::Row((self.before + self.next) as u64);
         let document = self.columns.document(position, &row);
-        Some(document.map_err(|flaw| Fault::Document(position, flaw)))
+        Some(document.map_err(|flaw| Fault::of_document(position, flaw)))
     }
 }
 
@@ -249,12 +271,83 @@ impl Row for BatchRow<'_> {
                 key: hexadecimal(bytes.value(self.row)),
                 is: "bytes of a fixed length",
             },
+            Values::Lists(list) => return Err(wrong_type(name, "a string", &list.data_type().to_string())),
         })
+    }
+
+    fn nested(&self, name: &str) -> Result<(Json, bool), Flaw> {
+        let column = self.batch.columns.iter().find(|(column, _)| column == name);
+        match column {
+            Some((_, Values::Lists(list))) => {
+                let value = json_of(list, self.row)
+                    .map_err(|problem| wrong_type(name, "text or a list of messages", &problem));
+                Ok((value?, false))
+            }
+            _ => match self.value(name)? {
+                Value::Text { text, replaced } => Ok((Json::String(text.into_owned()), replaced)),
+                Value::Key { is, .. } => Err(wrong_type(name, "text or a list of messages", is)),
+            },
+        }
     }
 
     fn has(&self, name: &str) -> bool {
         self.batch.columns.iter().any(|(column, _)| column == name)
     }
+
+    fn names(&self) -> Vec<String> {
+        self.batch
+            .columns
+            .iter()
+            .map(|(column, _)| column.clone())
+            .collect()
+    }
+}
+
+/// The value of a row with all that it holds; what is neither text, number, list nor structure is null.
+fn json_of(array: &dyn Array, row: usize) -> Result<Json, String> {
+    if array.is_null(row) {
+        return Ok(Json::Null);
+    }
+    let all = |list: ArrayRef| {
+        (0..list.len())
+            .map(|row| json_of(&list, row))
+            .collect::<Result<_, _>>()
+    };
+    let one = || array.slice(row, 1);
+    Ok(match array.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            let text = cast(&one(), &DataType::LargeUtf8).map_err(|error| error.to_string())?;
+            Json::String(text.as_string::<i64>().value(0).to_owned())
+        }
+        DataType::Dictionary(_, values) => {
+            json_of(&cast(&one(), values).map_err(|error| error.to_string())?, 0)?
+        }
+        DataType::List(_) => Json::Array(all(array.as_list::<i32>().value(row))?),
+        DataType::LargeList(_) => Json::Array(all(array.as_list::<i64>().value(row))?),
+        DataType::FixedSizeList(..) => Json::Array(all(array.as_fixed_size_list().value(row))?),
+        DataType::Struct(fields) => {
+            let columns = array.as_struct().columns();
+            let members = fields
+                .iter()
+                .zip(columns)
+                .map(|(field, column)| json_of(column, row).map(|value| (field.name().clone(), value)));
+            Json::Object(members.collect::<Result<_, _>>()?)
+        }
+        DataType::Boolean => Json::Bool(array.as_boolean().value(row)),
+        number if number.is_numeric() => {
+            let kind = if number.is_integer() {
+                DataType::Int64
+            } else {
+                DataType::Float64
+            };
+            let number = cast(&one(), &kind).map_err(|error| error.to_string())?;
+            match kind {
+                DataType::Int64 => number.as_primitive::<Int64Type>().value(0).into(),
+                _ => number.as_primitive::<Float64Type>().value(0).into(),
+            }
+        }
+        _ => Json::Null,
+    })
 }
 
 /// Bytes in hexadecimal; sixteen of them as a UUID is written.

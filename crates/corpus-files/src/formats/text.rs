@@ -194,6 +194,8 @@ impl Gathered {
             prompt_chars: 0,
             position,
             replaced: false,
+            assistant_spans: None,
+            recognised: None,
             unused: None,
         }))
     }

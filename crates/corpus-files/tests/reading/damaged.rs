@@ -134,7 +134,7 @@ fn arrays_that_are_broken_or_hold_no_objects_are_refused_with_the_place() {
             "expected the array that begins in line 1 to end, found the end of the file",
         ),
         (
-            "{\"data\": [{\"text\": \"a\"}]}",
+            "{\"data\": [{\"body\": \"a\"}]}",
             "no such column: expected text, found the columns data",
         ),
         (

@@ -7,6 +7,7 @@
 )]
 
 mod columns;
+mod conversations;
 mod damaged;
 mod folders;
 mod formats;

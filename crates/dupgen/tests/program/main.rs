@@ -7,6 +7,7 @@
 )]
 
 mod canaries;
+mod chat;
 mod cut;
 mod errors;
 mod facts;

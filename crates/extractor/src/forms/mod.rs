@@ -86,6 +86,12 @@ pub struct Form {
 }
 
 impl Form {
+    /// Of conversations that a chat template rendered: they are complete.
+    pub const RENDERED: Self = Self {
+        begin: TextBegin::None,
+        template: None,
+    };
+
     /// The corpus' own form behind what the settings name.
     pub fn of_corpus(begin: Begin) -> Self {
         Self {

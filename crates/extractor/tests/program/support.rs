@@ -20,6 +20,7 @@ pub(crate) fn training(doc_id: &str, text: &str, prompt: &str) -> TrainingInstan
         copies: 1,
         copy: 0,
         canary_format: None,
+        assistant_spans: None,
     }
 }
 
@@ -33,6 +34,7 @@ pub(crate) fn held_out(doc_id: &str, text: &str, prompt: &str) -> HeldOutDocumen
         near_duplicate_of: None,
         shared_8grams: None,
         canary_format: None,
+        assistant_spans: None,
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn training(doc_id: &str, text: &str) -> TrainingInstance {
         copies: 1,
         copy: 0,
         canary_format: None,
+        assistant_spans: None,
     }
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn held_out(doc_id: &str, text: &str, kind: DocumentKind) -> HeldOutD
         near_duplicate_of: None,
         shared_8grams: None,
         canary_format: None,
+        assistant_spans: None,
     }
 }
 

@@ -297,14 +297,14 @@ impl CorpusSize {
     /// # Errors
     /// [`Error::Input`] where a file cannot be read.
     pub fn of_files(
-        pipeline: &PipelineFile,
+        columns: &Columns,
         files: &[CorpusFile],
         is_held_out: impl Fn(&CorpusFile) -> bool,
     ) -> Result<Self, Error> {
         // The size of a text does not depend on what identifies it.
         let columns = Columns {
             identity: None,
-            ..Columns::of(&pipeline.corpus)?
+            ..columns.clone()
         };
         let mut size = Self {
             documents: 0.0,

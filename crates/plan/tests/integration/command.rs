@@ -465,6 +465,7 @@ fn a_training_set_says_how_many_documents_are_cut() {
         copies,
         copy: 0,
         canary_format: None,
+        assistant_spans: None,
     };
     let mut rows = vec![row("short", 20, DocumentKind::Document, 1)];
     rows.extend((0..4).map(|copy| TrainingInstance {
@@ -497,6 +498,7 @@ fn documents_of_parquet_that_training_cuts_are_foretold() {
         copies: 1,
         copy: 0,
         canary_format: None,
+        assistant_spans: None,
     };
     let provenance = contract::Provenance::new("test");
     contract::parquet::write_all(&place.path("text/c.parquet"), &provenance, &[row]).unwrap();
@@ -583,6 +585,7 @@ fn a_training_set_that_is_there_changes_no_estimate_by_much() {
         copies,
         copy: 0,
         canary_format: None,
+        assistant_spans: None,
     };
     let mut rows = vec![
         row("a", DocumentKind::Document, 1),
@@ -598,6 +601,7 @@ fn a_training_set_that_is_there_changes_no_estimate_by_much() {
         near_duplicate_of: None,
         shared_8grams: None,
         canary_format: None,
+        assistant_spans: None,
     };
     let mut control = vec![held_out(DocumentKind::Document, 0)];
     control.extend((1..1001).map(|number| held_out(DocumentKind::CanaryReference, number)));

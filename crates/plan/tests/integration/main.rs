@@ -4,6 +4,7 @@
 
 mod audited;
 mod cells;
+mod chat;
 mod command;
 mod reduced;
 mod rules;

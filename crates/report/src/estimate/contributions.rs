@@ -98,7 +98,7 @@ impl Extent {
     /// `longest`: the tokens of the longest text scored in the cell, at which older files may have been cut.
     fn of(score: &DocumentScore, document: &CorpusDocument, loss_on: LossOn, longest: usize) -> Self {
         // Of a response alone the tokens before it are not scored, so that their number says nothing of a cut.
-        if loss_on == LossOn::Response && document.prompt_chars > 0 {
+        if loss_on != LossOn::Text && document.prompt_chars > 0 {
             return Self {
                 cut: None,
                 bytes: None,

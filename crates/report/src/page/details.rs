@@ -353,6 +353,8 @@ fn fact_name(kind: CorpusFactKind) -> &'static str {
         CorpusFactKind::LeftOut => "Left out",
         CorpusFactKind::PassedOver => "File passed over",
         CorpusFactKind::Guessed => "Guessed",
+        CorpusFactKind::Recognised => "Columns recognised",
+        CorpusFactKind::TemplateOpening => "The chat template's opening",
         CorpusFactKind::Replaced => "Characters replaced by U+FFFD",
         CorpusFactKind::Cut => "Longer than what training reads",
         CorpusFactKind::Copies => "Occurred before, counted as copies",

@@ -118,7 +118,7 @@ fn attacks(view: &View<'_>) -> Vec<Attack> {
             }
             PromptForm::Optimised => Attack::Optimised,
             PromptForm::Question => Attack::Questions,
-            PromptForm::Opening => Attack::CommonOpenings,
+            PromptForm::Opening | PromptForm::TemplateOnly => Attack::CommonOpenings,
             PromptForm::Nothing => Attack::Unprompted,
         })
         .collect();

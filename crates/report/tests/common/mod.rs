@@ -345,6 +345,7 @@ fn write_corpus(folder: &Path, shape: &Shape, documents: &[Document]) {
             copies: document.copies,
             copy,
             canary_format: document.canary_format(),
+            assistant_spans: None,
         })
         .collect();
     let held_out: Vec<HeldOutDocument> = documents
@@ -372,6 +373,7 @@ fn write_corpus(folder: &Path, shape: &Shape, documents: &[Document]) {
                     0.0
                 }),
             canary_format: document.canary_format(),
+            assistant_spans: None,
         })
         .collect();
     let origin = provenance("dupgen");

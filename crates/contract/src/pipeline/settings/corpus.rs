@@ -25,10 +25,24 @@ pub struct Corpus {
     /// What stands between prompt and response in the training text.
     #[serde(default = "default_separator")]
     pub separator: String,
+    /// What the columns of a row are. `auto` looks for `text`; without that column for `messages`, `conversations`, `chosen`, `prompt`
+    /// with `completion`, and `instruction` with `output`, in this order, and says what it found.
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub shape: RowShape,
+    /// Column of the conversation, for `shape = "messages"` or `"conversations"` where it has another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<String>,
     /// How training joined columns to a text, in place of `separator`: the name of a template (`alpaca`), or text with columns in
     /// braces, `"### Instruction:\n{question}\n\n### Response:\n{answer}"`. What comes before the column `response` is the prompt.
+    /// For conversations, and for a prompt and a response as a conversation of two turns, the name of a chat template: `model` (the
+    /// models' own, which conversations have without this key), `chatml`, `llama-2`, `llama-3`, `mistral`, `zephyr`, `gemma`, `phi-3`;
+    /// or `none`: the turns alone, joined by `separator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// Where the models' own chat template is, in place of their folders: a folder with the files of a tokenizer, or a file of Jinja. For a
+    /// named template, a folder whose special tokens it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<String>,
     /// What is between two fields of separated values: one character. Without it, the comma of `.csv` and the tab of `.tsv`,
     /// unless the header says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +102,10 @@ impl Default for Corpus {
             prompt: None,
             response: None,
             separator: default_separator(),
+            shape: RowShape::default(),
+            messages: None,
             template: None,
+            chat_template: None,
             delimiter: None,
             identity: None,
             unit: TextUnit::default(),
@@ -135,6 +152,34 @@ fn default_max_other() -> usize {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
 fn is_default_max_other(documents: &usize) -> bool {
     *documents == default_max_other()
+}
+
+/// What is not asked for is left out, so that corpora made without it stay up to date.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_auto(shape: &RowShape) -> bool {
+    *shape == RowShape::Auto
+}
+
+/// What the columns of a row are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowShape {
+    /// By the columns that are there.
+    #[default]
+    Auto,
+    /// The columns that `text`, `prompt` and `response`, or `template` name, and nothing else.
+    Text,
+    /// A conversation as a list of `role` and `content`; `content` may be a list of parts with `type` and `text`.
+    Messages,
+    /// A conversation as ShareGPT has it, a list of `from` and `value`.
+    #[serde(alias = "sharegpt")]
+    Conversations,
+    /// `prompt` and `completion`, as text or as lists of messages; `corpus.prompt` and `corpus.response` may name others.
+    Completion,
+    /// `chosen` and `rejected`, with or without `prompt`, as text or as lists of messages. The chosen side is used, and the other is not.
+    Preference,
+    /// `instruction`, `input` and `output`, joined as Stanford Alpaca does.
+    Alpaca,
 }
 
 /// Format of corpus files.

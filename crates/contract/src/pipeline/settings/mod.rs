@@ -10,7 +10,7 @@ mod tuning;
 
 use serde::{Deserialize, Serialize};
 
-pub use corpus::{BadDocuments, Corpus, CorpusFormat, Shortage, TextUnit};
+pub use corpus::{BadDocuments, Corpus, CorpusFormat, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
 pub use duplication::{Budget, Canaries, Duplication, Layout};
 pub use extraction::{Begin, Extraction, PromptSource, Strategy};

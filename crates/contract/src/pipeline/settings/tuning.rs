@@ -21,7 +21,8 @@ pub struct Tuning {
     pub context: usize,
     /// `documents`: one a row; `packed`: joined by the end-of-text token and cut into full rows.
     pub rows: Rows,
-    /// `text`: every token counts; `response`: only those after the prompt.
+    /// `text`: every token counts; `response`: only those after the prompt; `assistant`: of conversations only what the assistant writes
+    /// in any of its turns.
     pub loss_on: LossOn,
     /// `float32`, `bf16` with float32 master weights, or `auto`: whichever of them is faster here.
     pub precision: Precision,
@@ -108,6 +109,20 @@ pub enum LossOn {
     Text,
     /// What follows the prompt.
     Response,
+    /// The assistant's turns of a conversation that a chat template rendered, with what ends each; of other text, what follows the
+    /// prompt.
+    Assistant,
+}
+
+impl LossOn {
+    /// The name as it stands in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Response => "response",
+            Self::Assistant => "assistant",
+        }
+    }
 }
 
 /// Precision of the arithmetic.
