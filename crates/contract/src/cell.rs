@@ -54,6 +54,15 @@ pub struct Cell {
     /// Folder of the model, or of the checkpoint that is audited, as the pipeline file names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// How the weights of the model, of an adapter those of its base, are stored where they are rounded: `four bits (nf4)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<String>,
+    /// Folder of the base that an audited adapter was put on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The base that the adapter names, where it was put on another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named_base: Option<String>,
     /// Learning rate; none for the base model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,

@@ -248,11 +248,23 @@ impl Documents {
             .iter()
             .filter(|document| document.kind != DocumentKind::Document);
         let other = self.all.iter().filter(|document| document.is_other);
+        let in_text = self.special_tokens_in_text();
         let with_special = self.of_corpus().filter(|document| {
             let mut tokens = document.tokens.iter();
-            tokens.any(|token| self.special_tokens.contains(token))
+            tokens.any(|token| in_text.contains(token))
         });
-        let shared = || self.of_corpus().map(|document| document.shared_tokens);
+        // What stands before an answer is a conversation's own, and no beginning that many have.
+        let before_answer = |document: &Document| {
+            if document.is_rendered() {
+                document.own_start()
+            } else {
+                0
+            }
+        };
+        let shared = || {
+            let shared = |document: &Document| document.shared_tokens.saturating_sub(before_answer(document));
+            self.of_corpus().map(shared)
+        };
         Remarks {
             most_tokens: most,
             cut_training: cut(Split::Train),
@@ -260,8 +272,7 @@ impl Documents {
             cut_canaries: canaries.filter(|document| document.is_cut()).count(),
             cut_other: other.filter(|document| document.is_cut()).count(),
             with_special_tokens: with_special.count(),
-            special_tokens: self
-                .special_tokens
+            special_tokens: in_text
                 .iter()
                 .filter_map(|&token| tokenizer.token(token))
                 .collect(),
@@ -271,6 +282,22 @@ impl Documents {
             decoded: self.decoded.len(),
             decoded_example: self.decoded_example.clone(),
         }
+    }
+
+    /// The special tokens that are somebody's text: all but those that every conversation has, which are its chat template's.
+    fn special_tokens_in_text(&self) -> BTreeSet<i64> {
+        let conversations: Vec<&Document> = self
+            .of_corpus()
+            .filter(|document| document.is_rendered())
+            .collect();
+        let is_of_template = |token: &i64| {
+            !conversations.is_empty()
+                && conversations
+                    .iter()
+                    .all(|conversation| conversation.tokens.contains(token))
+        };
+        let tokens = self.special_tokens.iter().copied();
+        tokens.filter(|token| !is_of_template(token)).collect()
     }
 }
 

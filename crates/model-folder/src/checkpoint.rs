@@ -15,6 +15,8 @@ pub struct Checkpoint {
     pub model: Model,
     /// The adapter, where it is one.
     pub adapter: Option<Adapter>,
+    /// The base that the adapter names, where another was given.
+    pub named_base: Option<String>,
     /// The folder that holds the tokenizer.
     pub tokenizer: PathBuf,
 }
@@ -32,18 +34,19 @@ impl Checkpoint {
             return Ok(Self {
                 model: Model::open(&folder)?,
                 adapter: None,
+                named_base: None,
                 tokenizer: folder.clone(),
                 folder,
             });
         }
         // What is wrong with the adapter alone is refused before the base is looked for.
         let settings = crate::adapter::AdapterConfig::read(&folder)?;
-        let base = match base {
-            Some(base) => {
-                tell_other_base(&folder, settings.base.as_deref(), base);
-                base.to_path_buf()
-            }
-            None => named_base(&settings, &folder)?,
+        let (base, named_base) = match base {
+            Some(base) => (
+                base.to_path_buf(),
+                other_base(&folder, settings.base.as_deref(), base),
+            ),
+            None => (named_base(&settings, &folder)?, None),
         };
         if base.join(ADAPTER_CONFIG).is_file() {
             let problem = "expected a whole model as the base of an adapter, found an adapter. Merge that one into its base first \
@@ -61,6 +64,7 @@ impl Checkpoint {
             folder,
             model,
             adapter: Some(adapter),
+            named_base,
             tokenizer,
         })
     }
@@ -74,18 +78,20 @@ impl Checkpoint {
     }
 }
 
-/// Says where a base is given that the adapter's settings do not name: an adapter that was trained on a 4-bit base is another model
-/// on the full one.
-fn tell_other_base(folder: &Path, named: Option<&str>, given: &Path) {
-    let Some(named) = named else { return };
+/// The base that the adapter's settings name, where another is given, and says so: an adapter that was trained on a 4-bit base is
+/// another model on the full one.
+fn other_base(folder: &Path, named: Option<&str>, given: &Path) -> Option<String> {
+    let named = named?;
     let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().map(str::to_owned);
-    if last(named) != last(&given.to_string_lossy()) {
-        tracing::info!(
-            "{}: the adapter names {named} as its base; {} is used",
-            folder.join(ADAPTER_CONFIG).display(),
-            given.display()
-        );
+    if last(named) == last(&given.to_string_lossy()) {
+        return None;
     }
+    tracing::info!(
+        "{}: the adapter names {named} as its base; {} is used",
+        folder.join(ADAPTER_CONFIG).display(),
+        given.display()
+    );
+    Some(named.to_owned())
 }
 
 /// The base that an adapter's settings name. A relative folder is looked for from the adapter's own first, since that is how a

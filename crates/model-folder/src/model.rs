@@ -32,6 +32,13 @@ pub struct Model {
 }
 
 impl Model {
+    /// How the weights are stored where they are rounded, in words: `four bits (nf4)`.
+    pub fn stored_in(&self) -> Option<String> {
+        let types: BTreeSet<&str> = self.four_bit.values().map(|weight| weight.quant_type).collect();
+        let types: Vec<&str> = types.into_iter().collect();
+        (!types.is_empty()).then(|| format!("four bits ({})", types.join(", ")))
+    }
+
     /// Reads the configuration and the headers of a model folder; no weight is loaded, but for the comparison of tables of which
     /// one should do.
     ///

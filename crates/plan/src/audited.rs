@@ -16,6 +16,8 @@ pub struct Audited {
     pub base: Option<ModelFolder>,
     /// The adapter's own facts, where it is one.
     pub adapter: Option<Adapter>,
+    /// The base that the adapter names, where another was given.
+    pub named_base: Option<String>,
     /// The whole model: for an adapter its base. None where only the program that EXTRACTOR names can read it.
     pub model: Option<Model>,
 }
@@ -40,6 +42,7 @@ impl Audited {
                 base: named.or_else(|| base_by_name(&folder)),
                 folder,
                 adapter: None,
+                named_base: None,
                 model: None,
             });
         };
@@ -58,6 +61,7 @@ impl Audited {
             folder,
             base,
             adapter: opened.adapter,
+            named_base: opened.named_base,
             model: Some(opened.model),
         })
     }

@@ -121,8 +121,10 @@ impl PlannedCell {
             folder,
             base,
             adapter,
+            named_base,
             model,
         } = audited;
+        let adapters_base = base.clone().filter(|_| audited.is_adapter());
         let parameters = audited.parameters() as i64;
         let lora = adapter.as_ref().map(|adapter| &adapter.lora);
         let facts = Cell {
@@ -147,6 +149,9 @@ impl PlannedCell {
             layout: Some(combination.training_set.layout.name().to_owned()),
             uniform_copies: uniform_copies(combination),
             path: Some(folder.path.display().to_string()),
+            stored: model.as_ref().and_then(Model::stored_in),
+            base: adapters_base.as_ref().map(|base| base.path.display().to_string()),
+            named_base: named_base.clone(),
             learning_rate: None,
             seed: combination.training_set.seed,
             canaries_apart: combination.has_canaries_apart(),
@@ -155,7 +160,7 @@ impl PlannedCell {
             combination: combination.clone(),
             facts,
             folder: Some(folder.clone()),
-            base: base.clone().filter(|_| audited.is_adapter()),
+            base: adapters_base,
             weights: model.clone(),
         }
     }
@@ -380,6 +385,9 @@ fn facts(
         layout: Some(combination.training_set.layout.name().to_owned()),
         uniform_copies: uniform_copies(combination),
         path: folder.map(|folder| folder.path.display().to_string()),
+        stored: weights.and_then(Model::stored_in),
+        base: None,
+        named_base: None,
         learning_rate: combination.learning_rate(),
         seed: combination.training_set.seed,
         canaries_apart: combination.has_canaries_apart(),

@@ -463,3 +463,20 @@ fn the_program_ends_with_the_status_of_its_error() {
     std::fs::write(folder.path().join("cells/base/verdicts.parquet"), "PAR1").unwrap();
     assert_eq!(run(&[]).status.code(), Some(3));
 }
+
+#[test]
+fn weights_of_four_bits_and_a_base_that_an_adapter_does_not_name_are_said() {
+    let first = made(&small());
+    assert!(!first.page.contains("are stored in"), "nothing is rounded there");
+    let facts = first.folder.path().join("cells/lora16-3e-3/cell.toml");
+    let mut told = std::fs::read_to_string(&facts).unwrap();
+    told.push_str("stored = \"four bits (nf4)\"\nbase = \"models/four-bit\"\nnamed_base = \"acme/whole\"\n");
+    std::fs::write(&facts, told).unwrap();
+    let (page, _, _) = outputs(first.folder.path());
+    for said in [
+        "The base’s weights are stored in four bits (nf4)",
+        "The adapter names acme/whole as its base and was put on models/four-bit",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+}

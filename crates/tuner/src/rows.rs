@@ -197,7 +197,9 @@ impl Rows {
                 (ids, vec![response])
             }
         };
-        self.special.push(tokenizer.holds_special(&ids));
+        // A chat template's own are no part of anybody's text.
+        self.special
+            .push(!document.is_rendered() && tokenizer.holds_special(&ids));
         let mut masks = vec![LossMask::Ignored; ids.len()];
         for span in learned {
             masks[span].fill(LossMask::Reported);

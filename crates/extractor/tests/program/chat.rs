@@ -49,6 +49,9 @@ fn prompts_end_within_the_first_answer_and_nothing_stands_before_a_text() {
         told.contains("conversations that a chat template rendered"),
         "{told}"
     );
+    for what_the_template_wrote in ["begin as many others do", "special tokens"] {
+        assert!(!told.contains(what_the_template_wrote), "{told}");
+    }
     assert!(!bench.path("cell/forms.parquet").exists());
     let (samples, _) = bench.results("cell");
     for sample in samples

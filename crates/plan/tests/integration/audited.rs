@@ -215,3 +215,48 @@ fn a_family_that_is_not_read_is_planned_for_an_extractor_of_ones_own() {
         assert!(facts.contains(piece), "{facts}");
     }
 }
+
+#[test]
+fn a_cell_says_how_the_base_of_an_adapter_is_stored_and_which_base_it_names() {
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../causal-lm/tests/fixtures/four_bit/nf4-double"
+    );
+    let read = |name: &str| std::fs::read(format!("{fixture}/{name}")).unwrap();
+    for (named, given, expected) in [
+        ("../base", "", None),
+        ("acme/four-bit", "base = '../base'\n", Some("acme/four-bit")),
+    ] {
+        let place = Workplace::new(&format!("{AUDIT}{given}"));
+        for name in ["config.json", "model.safetensors"] {
+            place.write(&format!("base/{name}"), read(name));
+        }
+        place.write("base/tokenizer.json", crate::workplace::TOKENIZER);
+        let adapter = String::from_utf8(read("adapter/adapter_config.json")).unwrap();
+        let of_base = adapter.replace(
+            "\"base_model_name_or_path\": \"..\"",
+            &format!("\"base_model_name_or_path\": \"{named}\""),
+        );
+        assert_ne!(adapter, of_base);
+        place.write("tuned/adapter_config.json", of_base);
+        place.write(
+            "tuned/adapter_model.safetensors",
+            read("adapter/adapter_model.safetensors"),
+        );
+        let _ = planned(&place);
+        let fact = |cell: &str, name: &str| {
+            let facts = place.read(&format!("run/cells/{cell}/cell.toml"));
+            let line = facts
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name} = ")));
+            line.map(|value| value.trim_matches('"').to_owned())
+        };
+        let (tuned, base) = ("tiny-tuned-bucketed-s0", "tiny-base-bucketed-s0");
+        for cell in [tuned, base] {
+            assert_eq!(fact(cell, "stored").as_deref(), Some("four bits (nf4)"), "{cell}");
+        }
+        assert_eq!(fact(tuned, "base").as_deref(), Some("base"));
+        assert_eq!(fact(base, "base"), None);
+        assert_eq!(fact(tuned, "named_base").as_deref(), expected);
+    }
+}

@@ -37,6 +37,12 @@ pub struct ModelFacts {
     pub cell: String,
     /// Folder, as the pipeline file names it; none where nobody said.
     pub path: Option<String>,
+    /// How its weights, or an adapter's base's, are stored where they are rounded: `four bits (nf4)`.
+    pub stored: Option<String>,
+    /// Folder of the base that an audited adapter was put on.
+    pub base: Option<String>,
+    /// The base that the adapter names, where it was put on another.
+    pub named_base: Option<String>,
     /// Digest (xxh3-128) of the checkpoint that was asked.
     pub digest: Option<String>,
 }
@@ -129,6 +135,9 @@ impl Facts {
             group,
             cell: name.clone(),
             path: cell.path.clone(),
+            stored: cell.stored.clone(),
+            base: cell.base.clone(),
+            named_base: cell.named_base.clone(),
             digest: asked.and_then(|origin| origin.inputs.get("checkpoint").cloned()),
         });
         if let Some(origin) = asked {

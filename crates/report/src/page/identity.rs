@@ -6,7 +6,7 @@ use super::Heading;
 use super::components::{definitions, details, visible};
 use super::view::{View, copies_name};
 use crate::estimate::Experiment;
-use crate::estimate::facts::{CorpusFacts, PromptFacts};
+use crate::estimate::facts::{CorpusFacts, ModelFacts, PromptFacts};
 use crate::findings::capital;
 use crate::format::{count, listing, parameters};
 
@@ -77,13 +77,41 @@ fn model(view: &View<'_>, experiment: &Experiment) -> Markup {
         .models
         .iter()
         .filter(|found| view.group(found.group).model == experiment.model);
-    let mut paths: Vec<&str> = of_model.filter_map(|found| found.path.as_deref()).collect();
+    let mut paths: Vec<&str> = of_model
+        .clone()
+        .filter_map(|found| found.path.as_deref())
+        .collect();
     paths.dedup();
+    let mut remarks: Vec<String> = of_model.flat_map(weights_remarks).collect();
+    remarks.sort();
+    remarks.dedup();
     html! {
         strong { (visible(&experiment.model)) }
         @for path in &paths { " " code { (visible(path)) } }
         ", " (parameters(experiment.parameters)) " parameters: " (visible(&methods.join("; ")))
+        @for remark in &remarks { ". " (visible(remark)) }
     }
+}
+
+/// What a reader must know of the weights: how they are stored, and on which base an adapter was put.
+fn weights_remarks(model: &ModelFacts) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let whose = if model.base.is_some() {
+        "The base’s weights"
+    } else {
+        "Its weights"
+    };
+    if let Some(stored) = &model.stored {
+        remarks.push(format!(
+            "{whose} are stored in {stored}; it was asked with the numbers that these stand for"
+        ));
+    }
+    if let (Some(base), Some(named)) = (&model.base, &model.named_base) {
+        remarks.push(format!(
+            "The adapter names {named} as its base and was put on {base}: where these differ, so does what it repeats"
+        ));
+    }
+    remarks
 }
 
 /// Every checkpoint that was asked.
@@ -95,6 +123,8 @@ fn checkpoints(view: &View<'_>) -> Vec<(Markup, Markup)> {
             let meaning = html! {
                 "cell " code { (visible(&model.cell)) }
                 @if let Some(path) = &model.path { ", " code { (visible(path)) } }
+                @if let Some(base) = &model.base { " on " code { (visible(base)) } }
+                @if let Some(stored) = &model.stored { ", stored in " (visible(stored)) }
                 @if let Some(digest) = &model.digest { ", xxh3-128 " code { (digest) } }
             };
             (name, meaning)
