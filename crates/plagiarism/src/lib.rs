@@ -31,6 +31,7 @@
 //! ]);
 //! match plagiarism::run(&arguments)? {
 //!     Outcome::UpToDate => println!("nothing to do"),
+//!     Outcome::Copied(folder) => println!("as in {}", folder.display()),
 //!     Outcome::Done(summary) => println!("{summary}"),
 //! }
 //! # Ok::<(), contract::Error>(())
