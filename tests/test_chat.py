@@ -83,7 +83,7 @@ class KnownConversations(unittest.TestCase):
         known.write(cls.folder / "others.jsonl", "o", [known.sentences(generator, 5) for _ in range(80)])
         (cls.folder / "conversations.jsonl").write_text(conversations(generator, "k", 30))
         (cls.folder / "unseen.jsonl").write_text(conversations(generator, "u", 12))
-        cls.make("base", known.PRETRAIN.replace("context = 160", f"context = {CONTEXT}"), "tune")
+        cls.make("base", known.MODEL.replace("context = 160", f"context = {CONTEXT}"), "tune")
         cls.tuned = cls.make("chat", TUNED, "plagiarism")
         # As somebody else's model, which has its template.
         checkpoint = next((cls.tuned / "cells").glob("*-full-*")) / "checkpoint"
