@@ -138,6 +138,10 @@ def read_pipeline(path, overrides):
 def read_documents(folder, split):
     """Each document once, in the file's order; a held-out document has no copies."""
     rows = pl.read_parquet(folder / f"{split}.parquet").unique("doc_id", keep="first", maintain_order=True)
+    if "assistant_spans" in rows.columns and rows["assistant_spans"].is_not_null().any():
+        # Prompts that end within the user's turn would ask for nothing that the model was tuned to write, and make it look safe.
+        problem = "conversations that a chat template rendered; this program only draws behind the beginnings of plain texts"
+        fail(2, f"{folder / f'{split}.parquet'}: {problem} (corpus.template = \"none\" makes plain texts of them)")
     rows = rows if split == "train" else rows.with_columns(copies=pl.lit(0))
     rows = rows if "canary_format" in rows.columns else rows.with_columns(canary_format=pl.lit(None))
     # Text of another kind is scored as a whole, and nothing else.

@@ -103,6 +103,19 @@ class ExampleExtractor(unittest.TestCase):
     def test_a_model_without_a_longest_context_is_refused_with_the_way_out_and_audited_by_it(self):
         self.check("bloom")
 
+    def test_conversations_are_refused_because_prompts_would_end_within_the_users_turn(self):
+        corpus, config = self.folder / "corpus", self.folder / "extractor.toml"
+        corpus.mkdir()
+        config.write_text("")
+        row = {"doc_id": "a", "text": "<user>Who?<assistant>Ann.", "prompt_chars": 21, "kind": "document", "copies": 1, "copy": 0, "role": "test"}
+        for split in ("train", "heldout"):
+            pl.DataFrame([row | {"assistant_spans": [21, 25]}]).write_parquet(corpus / f"{split}.parquet")
+        command = [PYTHON, str(ROOT / "scripts/example_extractor.py"), "--config", str(config), "--in", str(corpus)]
+        done = subprocess.run([*command, "--checkpoint", str(self.folder), "--out", str(self.folder / "out")], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("a chat template rendered", done.stderr)
+        self.assertFalse((self.folder / "out" / "samples.parquet").exists())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -23,8 +23,8 @@ PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ els
 COLUMNS = {
     "corpus": "fact reason file split documents detail",
     "decoded": "doc_id text origins",
-    "train": "doc_id text prompt_chars kind copies copy canary_format",
-    "heldout": "doc_id text prompt_chars kind role near_duplicate_of shared_8grams canary_format",
+    "train": "doc_id text prompt_chars kind copies copy canary_format assistant_spans",
+    "heldout": "doc_id text prompt_chars kind role near_duplicate_of shared_8grams canary_format assistant_spans",
     "metrics": "step epoch split loss tokens learning_rate grad_norm tokens_per_second seconds peak_rss_bytes peak_device_bytes",
     "samples": "sample_id doc_id split copies strategy prompt generation truth prompt_tokens generated_tokens logprobs "
     "temperature top_p top_k seed finish prompt_form tokens_read lower_case_loss reference_loss zlib_bytes",
