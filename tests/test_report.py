@@ -19,33 +19,9 @@ from pathlib import Path
 import polars as pl
 
 import report_figures
-from test_known_answers import PROGRAMS, ROOT, sentences
+from test_known_answers import MODEL, PROGRAMS, ROOT, sentences
 
-PRETRAIN = """
-name = "base"
-[corpus]
-files = "others.jsonl"
-identity = "id"
-held_out = 0.1
-[duplication]
-layout = "uniform"
-copies = [1]
-[[model]]
-name = "tiny"
-[model.architecture]
-layers = 2
-width = 64
-heads = 2
-context = 112
-vocabulary = 400
-[[mode]]
-kind = "pretrain"
-learning_rate = 3e-3
-[tuning]
-epochs = 4
-batch_size = 8
-context = 112
-"""
+PRETRAIN = MODEL.replace("context = 160", "context = 112")
 
 TUNED = f"""
 name = "report"

@@ -18,7 +18,7 @@ const BEGIN: char = '\u{10fffc}';
 const END: char = '\u{10fffd}';
 
 /// The day that `strftime_now` gives, as year, month, day. Which day it was when a model was tuned nobody knows afterwards, and the same
-/// corpus must give the same text on every day: it is the day that Llama 3's own templates write where they are told none.
+/// corpus must give the same text on every day: it is the day that Llama 3's own templates write where no date is given.
 const TODAY: (i32, u32, u32) = (2024, 7, 26);
 
 /// Whether a template has `{% generation %}` blocks.

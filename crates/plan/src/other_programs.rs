@@ -1,4 +1,4 @@
-//! Programs that stand in for stages (EXTRACTOR="python3 mine.py"): what they are to read is not refused here.
+//! Programs in place of this project's stages (EXTRACTOR="python3 mine.py"): what they are to read is not refused here.
 
 use std::path::Path;
 

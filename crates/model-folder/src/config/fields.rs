@@ -170,7 +170,7 @@ impl<'a> Fields<'a> {
         self.rotary_of(Fields(table), width, context, default)
     }
 
-    /// As [`Fields::rotary`], by a table of its own; fields beside it stand in for those that it lacks.
+    /// As [`Fields::rotary`], by a table of its own; fields beside it are read for those that it lacks.
     pub(crate) fn rotary_of(
         self,
         table: Fields<'_>,

@@ -10,13 +10,10 @@ use crate::{EmbeddingScale, RmsNormForm};
 /// What holds for every gemma2.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "gemma2",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
     tied_by_default: true,
-    lora_targets: &["q_proj", "v_proj"],
     default_tokens: Some((2, 1)),
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {

@@ -4,20 +4,17 @@
 use serde_json::Value;
 
 use super::gemma2::{read_gemma, read_windows};
-use super::llama::QkNorms;
+use super::llama::{self, QkNorms};
 use super::{Family, FamilySpec};
 use crate::config::{Fields, RotaryDefaults, Shape};
 
 /// What holds for every gemma3_text.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "gemma3_text",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
     tied_by_default: true,
-    lora_targets: &["q_proj", "v_proj"],
     default_tokens: Some((2, 1)),
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {

@@ -9,14 +9,9 @@ use crate::config::{Fields, Shape};
 /// What holds for every granite.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "granite",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
-    tied_by_default: false,
-    // peft 0.21 has no default for this family; these are its for families of the same modules.
-    lora_targets: &["q_proj", "v_proj"],
-    default_tokens: Some((1, 2)),
+    // LoRA targets too: peft 0.21 has no default for this family, and this one for families of the same modules.
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {

@@ -9,7 +9,10 @@ use crate::{
 };
 
 /// What holds for every llama.
-pub static SPEC: FamilySpec = FamilySpec {
+pub static SPEC: FamilySpec = LIKE_LLAMA;
+
+/// The same, for families that differ from it in some of it.
+pub(super) const LIKE_LLAMA: FamilySpec = FamilySpec {
     model_type: "llama",
     prefix: "model.",
     head_modules: &["lm_head"],

@@ -8,13 +8,8 @@ use crate::config::{Fields, Shape};
 /// What holds for every mistral.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "mistral",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
-    tied_by_default: false,
-    lora_targets: &["q_proj", "v_proj"],
-    default_tokens: Some((1, 2)),
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {

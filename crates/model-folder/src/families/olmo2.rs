@@ -9,14 +9,10 @@ use crate::config::{Fields, Shape};
 /// What holds for every olmo2.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "olmo2",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
-    tied_by_default: false,
-    // peft 0.21 has no default for this family; these are its for families of the same modules.
-    lora_targets: &["q_proj", "v_proj"],
+    // LoRA targets too: peft 0.21 has no default for this family, and this one for families of the same modules.
     default_tokens: None,
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {

@@ -8,14 +8,11 @@ use crate::config::{Fields, Shape};
 /// What holds for every phi3.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "phi3",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
-    tied_by_default: false,
     // peft 0.21 has no default for this family.
     lora_targets: &["qkv_proj"],
     default_tokens: Some((1, 32_000)),
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {

@@ -10,13 +10,9 @@ use crate::config::{Fields, Shape};
 /// What holds for every qwen2.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "qwen2",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
-    tied_by_default: false,
-    lora_targets: &["q_proj", "v_proj"],
     default_tokens: None,
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {

@@ -7,13 +7,9 @@ use crate::config::{Fields, Shape};
 /// What holds for every qwen3.
 pub(super) static SPEC: FamilySpec = FamilySpec {
     model_type: "qwen3",
-    prefix: "model.",
-    head_modules: &["lm_head"],
-    input_embedding: "model.embed_tokens",
-    tied_by_default: false,
-    lora_targets: &["q_proj", "v_proj"],
     default_tokens: None,
     read,
+    ..llama::LIKE_LLAMA
 };
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
