@@ -174,11 +174,8 @@ impl Shape {
                 let mut messages = messages_of(&nested(row, column, &mut replaced)?, column)?;
                 // Some files of ShareGPT have the system message in a column of its own.
                 let has_system = messages.first().is_some_and(|first| first.role == SYSTEM);
-                if !has_system && row.has(SYSTEM) {
-                    let system = nested(row, SYSTEM, &mut replaced).ok();
-                    if let Some(Json::String(text)) = system.filter(|system| system != "") {
-                        messages.insert(0, Message::new(SYSTEM, &text));
-                    }
+                if !has_system && let Some(text) = system_column(row, &mut replaced)? {
+                    messages.insert(0, Message::new(SYSTEM, &text));
                 }
                 (
                     Content::Conversation {
@@ -280,6 +277,25 @@ fn preference(row: &impl Row, replaced: &mut bool) -> Result<Content, Flaw> {
     let last = messages.iter().rposition(Message::is_of_assistant);
     let answer = if before > 0 { Some(before) } else { last };
     Ok(Content::Conversation { messages, answer })
+}
+
+/// The system message of a row in a column of its own; none where it has no value there.
+fn system_column(row: &impl Row, replaced: &mut bool) -> Result<Option<String>, Flaw> {
+    if !row.has(SYSTEM) {
+        return Ok(None);
+    }
+    let (value, in_this) = row.nested(SYSTEM)?;
+    *replaced |= in_this;
+    match value {
+        Json::Null => Ok(None),
+        Json::String(text) => Ok((!text.is_empty()).then_some(text)),
+        Json::Array(_) => Err(wrong_type(SYSTEM, "a string", "a list")),
+        _ => Err(wrong_type(
+            SYSTEM,
+            "a string",
+            "an object, a number, or true or false",
+        )),
+    }
 }
 
 fn nested(row: &impl Row, column: &str, replaced: &mut bool) -> Result<Json, Flaw> {

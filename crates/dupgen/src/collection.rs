@@ -51,6 +51,9 @@ pub(crate) struct Tally {
     pub(crate) unused: BTreeMap<(u32, &'static str), Counted>,
     /// Documents of a file whose columns were recognised, by what they were recognised as and how they became text.
     pub(crate) recognised: BTreeMap<(u32, String), Counted>,
+    /// Documents that a chat template rendered, and those that are text as they are; other text aside.
+    pub(crate) rendered: Counted,
+    pub(crate) plain: Counted,
     /// What was guessed about a file.
     pub(crate) guesses: Vec<(u32, Guess)>,
 }
@@ -559,6 +562,13 @@ impl<'a> Reading<'a> {
             };
             let entry = (file, format!("{recognised}{rendered}"));
             self.tally.recognised.entry(entry).or_default().add(place);
+        }
+        if self.files.side_of(file) != Some(Side::Other) {
+            let kind = match &document.assistant_spans {
+                Some(_) => &mut self.tally.rendered,
+                None => &mut self.tally.plain,
+            };
+            kind.add(place);
         }
         if document.replaced {
             self.tally.replaced.entry(file).or_default().add(place);

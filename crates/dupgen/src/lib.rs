@@ -72,7 +72,7 @@ pub use arguments::Arguments;
 pub use summary::{Outcome, Summary};
 
 use canaries::Canaries;
-use collection::{Collection, Files, Side};
+use collection::{Collection, Files, Side, Tally};
 use copies::{CopyPlan, Placement};
 use cut::Cut;
 use facts::{Results, corpus_facts};
@@ -138,6 +138,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     }
 
     let mut collection = Collection::read(&corpus, &columns, plan.layout(), &files, &canaries, folder)?;
+    check_one_kind(&collection.tally)?;
     collection.limit(corpus.documents, corpus.shortage, &pipeline.path)?;
     collection.limit_other(corpus.max_other);
     let sides = split::by_text(collection.digests(), corpus.held_out);
@@ -233,6 +234,18 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     summary.cuts = cuts;
     summary.without_tokenizer = without_tokenizer;
     Ok(Outcome::Done(Box::new(summary)))
+}
+
+/// A conversation that was rendered is complete, and other text gets the model's BOS: a corpus of both would be asked in a form that
+/// some of it was not trained in.
+fn check_one_kind(tally: &Tally) -> Result<(), Error> {
+    let (Some(rendered), Some(plain)) = (&tally.rendered.first, &tally.plain.first) else {
+        return Ok(());
+    };
+    Err(Error::Configuration(format!(
+        "corpus: {} documents are conversations, which a chat template rendered (the first: {rendered}), and {} are text as they are (the          first: {plain}). Give them as two corpora, or leave one kind out: corpus.shape names the kind that is read",
+        tally.rendered.documents, tally.plain.documents
+    )))
 }
 
 /// The template that the corpus' conversations are rendered with; none where its first document is none.

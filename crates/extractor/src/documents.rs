@@ -38,7 +38,8 @@ pub struct Document {
     /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them, as
     /// far as the document is long enough for it.
     pub shared_tokens: usize,
-    /// Of a conversation that a chat template rendered, the tokens of each turn of the assistant; empty for other text.
+    /// Of a conversation that a chat template rendered, the tokens of each turn of the assistant, of which none are left where
+    /// the text was cut before it; none at all for other text.
     pub assistant_tokens: Vec<Range<usize>>,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
@@ -164,6 +165,7 @@ impl Documents {
         let held_out = parquet::read_all::<HeldOutDocument>(held_out)?;
         let held_out = read_all(held_out, tokenizer, most, template)?;
         let mut documents = Self::collect(training.into_iter().chain(held_out));
+        documents.check_one_kind(train)?;
         if let Some(template) = template {
             // Special tokens of the template are no part of anybody's text.
             let of_template = tokenizer.encode(&template.render("prompt\nresponse", 7).text)?;
@@ -173,6 +175,20 @@ impl Documents {
         }
         documents.find_shared_beginnings(prefix_tokens);
         Ok(documents)
+    }
+
+    /// A conversation that was rendered is complete, and other text gets a BOS: prompts of a corpus of both would begin in a form
+    /// that some of it was not trained in.
+    fn check_one_kind(&self, train: &Path) -> Result<(), Error> {
+        let all = self.of_corpus().count();
+        let rendered = self.of_corpus().filter(|document| document.is_rendered()).count();
+        if rendered == 0 || rendered == all {
+            return Ok(());
+        }
+        let problem = format!(
+            "{rendered} of {all} documents, here and among those held out, are conversations that a chat template rendered              (assistant_spans), and the others are text as they are: ask them apart"
+        );
+        Err(Error::input(train, problem))
     }
 
     /// Finds what many training documents begin with alike, behind a template's preamble, and which documents begin so.
@@ -413,8 +429,7 @@ fn read(
         document: Document {
             assistant_tokens: assistant_tokens
                 .into_iter()
-                .map(|turn| turn.start..turn.end.min(tokens.len()))
-                .filter(|turn| !turn.is_empty())
+                .map(|turn| turn.start.min(tokens.len())..turn.end.min(tokens.len()))
                 .collect(),
             question_tokens: question_tokens.min(tokens.len()),
             preamble_tokens: preamble_tokens.min(tokens.len()),

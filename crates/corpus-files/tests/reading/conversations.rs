@@ -348,6 +348,10 @@ fn what_is_wrong_with_a_conversation_costs_that_document_and_is_named() {
             r#"{"other": 1}"#,
             "no such column: expected messages, found the columns other. Without it a row may have",
         ),
+        (
+            r#"{"system": ["Be brief."], "messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Ho."}]}"#,
+            "column system: expected a string, found a list",
+        ),
     ];
     for (row, expected) in wrong {
         let right =

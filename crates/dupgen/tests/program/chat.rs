@@ -170,3 +170,21 @@ fn conversations_that_cannot_be_used_follow_the_settings_and_are_counted() {
     assert!(said.contains("1 without a turn of the assistant"), "{said}");
     assert!(said.contains("recognised      20 documents"), "{said}");
 }
+
+#[test]
+fn a_corpus_of_conversations_and_plain_text_is_refused_with_both_named() {
+    for (more, side) in [
+        ("", "text as they are"),
+        (", held_out_files = \"b.jsonl\"", "text as they are"),
+    ] {
+        let folder = folder(6);
+        let plain = "{\"text\": \"Nobody asked who wrote it.\"}\n";
+        if more.is_empty() {
+            let rows = std::fs::read_to_string(folder.path("a.jsonl")).unwrap();
+            folder.write("a.jsonl", format!("{rows}{plain}"));
+        }
+        folder.write("b.jsonl", plain);
+        folder.pipeline(&CORPUS.replace(", held_out = 0.2", &format!(", held_out = 0.2{more}")));
+        folder.fail(&[], 2, &["6 documents are conversations", side, "two corpora"]);
+    }
+}

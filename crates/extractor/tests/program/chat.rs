@@ -156,3 +156,71 @@ fn template_alone_is_a_prompt_where_a_template_rendered_the_corpus() {
         "{samples:?}"
     );
 }
+
+#[test]
+fn conversations_beside_plain_text_are_refused() {
+    let (text, prompt_chars, spans) = conversation("Ann");
+    let rendered = TrainingInstance {
+        prompt_chars,
+        assistant_spans: Some(spans),
+        ..training("Ann", &text, "")
+    };
+    let bench = Bench::with(&[rendered], &[held_out("Dot", "Dot wrote it.", "")], STRATEGIES);
+    let output = bench.run("tiny-gpt2", "cell", &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("1 of 2 documents") && told.contains("ask them apart"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_conversation_that_is_cut_before_its_answer_is_not_asked_to_go_on_with_the_users_words() {
+    let rendered = |name: &str, (text, prompt_chars, spans): (String, i32, Vec<i32>)| TrainingInstance {
+        prompt_chars,
+        assistant_spans: Some(spans),
+        ..training(name, &text, "")
+    };
+    let (short, prompt_chars, spans) = conversation("Ann");
+    let before = "with mail ".repeat(40);
+    let shift = before.chars().count() as i32;
+    let long = (
+        format!("{before}{short}"),
+        prompt_chars + shift,
+        spans.iter().map(|end| end + shift).collect(),
+    );
+    let (text, of_held_out, spans_held_out) = conversation("Dot");
+    let kept_back = HeldOutDocument {
+        prompt_chars: of_held_out,
+        assistant_spans: Some(spans_held_out),
+        ..held_out("Dot", &text, "")
+    };
+    let train = [
+        rendered("Ann", (short, prompt_chars, spans)),
+        rendered("Ben", long),
+    ];
+    let bench = Bench::with(&train, &[kept_back], &format!("context = 64\n{STRATEGIES}"));
+    let told = bench.told("tiny-gpt2", "cell", &[]);
+    assert!(
+        told.contains("1 training documents and 0 held-out ones cut at 64 tokens"),
+        "{told}"
+    );
+    assert!(
+        told.contains("documents skipped: no longer than the prompt"),
+        "{told}"
+    );
+    let (samples, scores) = bench.results("cell");
+    assert!(
+        samples
+            .iter()
+            .any(|sample| sample.doc_id.as_deref() == Some("Ann"))
+    );
+    assert!(
+        samples
+            .iter()
+            .all(|sample| sample.doc_id.as_deref() != Some("Ben"))
+    );
+    // Trained with loss on all text, what was read of it is still scored.
+    assert!(scores.iter().any(|score| score.doc_id == "Ben"));
+}
