@@ -13,13 +13,13 @@ PLAGIARISM ?= $(BIN)/plagiarism
 REPORT     ?= $(BIN)/report
 THREADS    ?=
 SET        ?=
-export PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER
+export PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
 
 stages := dupgen tune extract plagiarism report
 
 # A misspelt variable (HELDOUT=, pipeline=) would silently do nothing.
 of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT BIN CARGO PYTHON
-of_audit := CHECKPOINT CORPUS BASE HELD_OUT OTHER
+of_audit := CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
 others   := LIBTORCH% CARGO% RUST% HF_% OMP_% PIP_% SHELL MAKE% V -%
 given    := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(others)
@@ -36,7 +36,7 @@ help:
 	@echo 'make doctor                      what this machine has, and whether known leaks are found here and nothing else (a minute)'
 	@echo 'make test                        set up, build, run every test'
 	@echo 'make run PIPELINE=FILE.toml      plan a pipeline and run all of it; results in data/runs/<name>, or RUN=FOLDER'
-	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE] [OTHER=FILE]    (make audit alone says more)'
+	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE] [OTHER=FILE] [CANARIES=FILE]    (make audit alone says more)'
 	@echo '                                 what a model that is tuned already gives back of the text it was tuned on'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'

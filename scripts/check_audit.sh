@@ -12,6 +12,7 @@ and takes
   BASE=FOLDER         the model before tuning: the control. An adapter names its own
   HELD_OUT=FILE       text of the same kind that it was not tuned on: the other control
   OTHER=FILE          text of another kind: what tuning made the model forget
+  CANARIES=FILE       the manifest of canaries that were planted before tuning, of scripts/canaries.py or memaudit: do they come out?
   SET="corpus.text=body"                                  the column that holds the text, if it is not called "text"
   SET="corpus.prompt=question corpus.response=answer"     the columns of prompts and responses
 NEEDS
@@ -34,6 +35,10 @@ check_text() {
 check_text CORPUS "$CORPUS"
 if [ -n "${HELD_OUT:-}" ]; then check_text HELD_OUT "$HELD_OUT"; fi
 if [ -n "${OTHER:-}" ]; then check_text OTHER "$OTHER"; fi
+if [ -n "${CANARIES:-}" ] && [ ! -f "$CANARIES" ]; then
+  echo "make audit: CANARIES=$CANARIES: there is no such file here ($PWD)" >&2
+  exit 3
+fi
 
 # What looks like a path must be there; a name such as owner/model may lie in the hub's cache, where plan looks for it.
 for name in CHECKPOINT BASE; do

@@ -21,7 +21,7 @@ if ! command -v "${PLAN%% *}" >/dev/null; then
 fi
 given=()
 if [ "${AUDIT:-}" = 1 ]; then
-  given=(--checkpoint "$CHECKPOINT" --corpus "$CORPUS" --base "${BASE:-}" --held-out "${HELD_OUT:-}" --other "${OTHER:-}")
+  given=(--checkpoint "$CHECKPOINT" --corpus "$CORPUS" --base "${BASE:-}" --held-out "${HELD_OUT:-}" --other "${OTHER:-}" --canaries "${CANARIES:-}")
 fi
 # A program may come with arguments of its own: PLAN="python3 mine.py".
 plan() { $PLAN --config "$PIPELINE" --out "$RUN" ${given[@]+"${given[@]}"} --set-all "${SET:-}" "$@"; }

@@ -23,13 +23,13 @@ PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ els
 COLUMNS = {
     "corpus": "fact reason file split documents detail",
     "decoded": "doc_id text origins",
-    "train": "doc_id text prompt_chars kind copies copy canary_format assistant_spans",
-    "heldout": "doc_id text prompt_chars kind role near_duplicate_of shared_8grams canary_format assistant_spans",
+    "train": "doc_id text prompt_chars kind copies copy canary_format assistant_spans secret_span",
+    "heldout": "doc_id text prompt_chars kind role near_duplicate_of shared_8grams canary_format assistant_spans secret_span",
     "metrics": "step epoch split loss tokens learning_rate grad_norm tokens_per_second seconds peak_rss_bytes peak_device_bytes",
     "samples": "sample_id doc_id split copies strategy prompt generation truth prompt_tokens generated_tokens logprobs "
     "temperature top_p top_k seed finish prompt_form tokens_read lower_case_loss reference_loss zlib_bytes",
     "scores": "doc_id split copies kind prefix_tokens suffix_tokens logprobs scheme_logprobs argmax_hits vocab_mean vocab_std "
-    "zlib_bytes near_verbatim_logprob document_tokens canary_format",
+    "zlib_bytes near_verbatim_logprob document_tokens canary_format secret_tokens_given",
     "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector "
     "document_frequency personal_details personal_details_by",
     "verdicts": "sample_id doc_id split copies verdict best_doc_id longest_match_chars longest_match_tokens max_similarity "

@@ -22,6 +22,7 @@
 //!     shared_8grams: None,
 //!     canary_format: None,
 //!     assistant_spans: None,
+//!     secret_span: None,
 //! };
 //! let mut writer = parquet::Writer::create(&file, &Provenance::new("example"))?;
 //! writer.write(&document)?;

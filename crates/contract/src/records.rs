@@ -128,6 +128,9 @@ pub struct TrainingInstance {
     /// and ends (half-open), then the second, and so on. Such a text is complete as it is: training puts no BOS before and no EOS
     /// behind it. Null for other text.
     pub assistant_spans: Option<Vec<i32>>,
+    /// Of a canary or reference the characters of `text` that its secret takes, start and end (half-open): what a model can know from
+    /// the training set alone. Null for documents, and where nobody said.
+    pub secret_span: Option<Vec<i32>>,
 }
 
 impl Record for TrainingInstance {
@@ -140,8 +143,9 @@ impl Record for TrainingInstance {
         column("copy", Int32),
         nullable("canary_format", Int32),
         nullable("assistant_spans", ListInt32),
+        nullable("secret_span", ListInt32),
     ];
-    const OPTIONAL_COLUMNS: &'static [&'static str] = &["canary_format", "assistant_spans"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &["canary_format", "assistant_spans", "secret_span"];
 }
 
 /// What a held-out document is for. One that chose a checkpoint or a learning rate is no fair non-member.
@@ -180,6 +184,8 @@ pub struct HeldOutDocument {
     pub canary_format: Option<i32>,
     /// Of a rendered conversation the characters of the assistant's turns, as in `train.parquet`; null for other text.
     pub assistant_spans: Option<Vec<i32>>,
+    /// Of a canary's reference the characters of its secret, as in `train.parquet`; null for documents, and where nobody said.
+    pub secret_span: Option<Vec<i32>>,
 }
 
 impl HeldOutDocument {
@@ -201,6 +207,7 @@ impl Record for HeldOutDocument {
         nullable("shared_8grams", Float32),
         nullable("canary_format", Int32),
         nullable("assistant_spans", ListInt32),
+        nullable("secret_span", ListInt32),
     ];
     const OPTIONAL_COLUMNS: &'static [&'static str] = &[
         "role",
@@ -208,6 +215,7 @@ impl Record for HeldOutDocument {
         "shared_8grams",
         "canary_format",
         "assistant_spans",
+        "secret_span",
     ];
 }
 
@@ -566,6 +574,9 @@ pub struct Score {
     pub document_tokens: Option<i32>,
     /// Number of a canary's or reference's format; null for documents.
     pub canary_format: Option<i32>,
+    /// Of a continuation that is the rest of a canary's or reference's secret, how many tokens of the secret come before it; null in
+    /// all other rows.
+    pub secret_tokens_given: Option<i32>,
 }
 
 impl Record for Score {
@@ -585,9 +596,14 @@ impl Record for Score {
         nullable("near_verbatim_logprob", Float32),
         nullable("document_tokens", Int32),
         nullable("canary_format", Int32),
+        nullable("secret_tokens_given", Int32),
     ];
-    const OPTIONAL_COLUMNS: &'static [&'static str] =
-        &["near_verbatim_logprob", "document_tokens", "canary_format"];
+    const OPTIONAL_COLUMNS: &'static [&'static str] = &[
+        "near_verbatim_logprob",
+        "document_tokens",
+        "canary_format",
+        "secret_tokens_given",
+    ];
 }
 
 /// `matches.parquet`: one row per passage of a generation aligned with a passage of a document.

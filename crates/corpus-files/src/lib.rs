@@ -5,6 +5,7 @@
 //! - [`documents`] reads one file as an iterator of [`RawDocument`]s, whatever its format, compression and encoding.
 //! - Rows are text, or conversations in one of the shapes that trainers read (`corpus.shape`); conversations become text by a
 //!   [`Rendering`], for the most part the chat template of the model.
+//! - [`Columns::record`] makes a document out of a JSON object that is in no file of the corpus.
 //! - [`FileSize::estimate`] guesses from the beginning of a file how much text is in it.
 //!
 //! A reader keeps one document in memory at a time (of a table, a batch of rows). What is wrong with one document is kept apart
@@ -45,6 +46,7 @@ mod encoding;
 mod formats;
 mod input;
 mod other;
+mod record;
 mod rendering;
 mod shape;
 mod size;

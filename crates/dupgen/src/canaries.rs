@@ -37,6 +37,9 @@ pub struct Canary {
     pub copies: u32,
     /// As in the records.
     assistant_spans: Option<Vec<i32>>,
+    /// Characters of the text that its secret takes: of a drawn one, its digits where they occur first. None where a chat template
+    /// put them where they cannot be followed.
+    secret_span: Option<[i32; 2]>,
     /// Bytes of the text up to the end of its last random digit.
     digits_end: usize,
 }
@@ -47,6 +50,8 @@ pub struct Canaries {
     planted: Vec<Canary>,
     references: Vec<Canary>,
     formats: usize,
+    /// Whether somebody planted them before tuning, so that they may be among the corpus.
+    planted_elsewhere: bool,
 }
 
 /// All of a canary but its digits.
@@ -78,8 +83,18 @@ impl Format {
             (None, None) => text.len(),
         };
         let digits_end = text.len() - after_digits;
+        let behind = |template: &str| template.split_once(DIGITS).map(|(_, after)| after.replace(DIGITS, digits).len());
+        let after_first = behind(&self.prompt)
+            .map(|after| after + self.separator.len() + response.len())
+            .or_else(|| behind(&self.template));
+        let characters = |bytes: usize| text[..bytes].chars().count() as i32;
+        let secret_span = after_first.map(|after| {
+            let end = text.len() - after;
+            [characters(end - digits.len()), characters(end)]
+        });
         Canary {
             id,
+            secret_span,
             text,
             prompt_chars: prompt_chars as i32,
             format: format as i32,
@@ -131,16 +146,49 @@ impl Canary {
             Some(end) => response[..end].trim_start(),
             None => self.text[..self.digits_end].trim_start(),
         };
-        let digits_end = text
-            .rfind(digits)
-            .map_or(text.len(), |start| start + digits.len());
+        let found = text.rfind(digits).map(|start| start + digits.len());
+        let digits_end = found.unwrap_or(text.len());
+        // What is said is in the rendered text as it was, so that the secret is as far before the last digits as it was.
+        let last_digits = self.text[..self.digits_end].chars().count() as i32;
+        let secret_span = self
+            .secret_span
+            .filter(|[start, _]| found.is_some() && (in_response.is_none() || *start >= self.prompt_chars));
+        let moved = characters(digits_end) - last_digits;
+        let secret_span = secret_span.map(|span| span.map(|place| place + moved));
         Ok(Self {
+            secret_span,
             prompt_chars: characters(turn.start),
             assistant_spans: Some(vec![characters(turn.start), characters(turn.end)]),
             digits_end,
             text,
             ..self
         })
+    }
+
+    /// One that a manifest names; it is a reference where it has no copies.
+    pub(crate) fn planted_elsewhere(
+        id: String,
+        text: String,
+        prompt_chars: i32,
+        format: i32,
+        copies: u32,
+        assistant_spans: Option<Vec<i32>>,
+        secret_span: [i32; 2],
+    ) -> Self {
+        Self {
+            digits_end: text.len(),
+            id,
+            text,
+            prompt_chars,
+            format,
+            copies,
+            assistant_spans,
+            secret_span: Some(secret_span),
+        }
+    }
+
+    fn secret_span(&self) -> Option<Vec<i32>> {
+        self.secret_span.map(|span| span.to_vec())
     }
 
     /// Its first instance in the training set.
@@ -154,6 +202,7 @@ impl Canary {
             copy: 0,
             canary_format: Some(self.format),
             assistant_spans: self.assistant_spans.clone(),
+            secret_span: self.secret_span(),
         }
     }
 
@@ -169,11 +218,29 @@ impl Canary {
             shared_8grams: None,
             canary_format: Some(self.format),
             assistant_spans: self.assistant_spans.clone(),
+            secret_span: self.secret_span(),
         }
     }
 }
 
 impl Canaries {
+    /// Those that a manifest names.
+    pub(crate) fn planted_elsewhere(canaries: Vec<Canary>) -> Self {
+        let formats: BTreeSet<i32> = canaries.iter().map(|canary| canary.format).collect();
+        let (planted, references) = canaries.into_iter().partition(|canary| canary.copies > 0);
+        Self {
+            planted,
+            references,
+            formats: formats.len(),
+            planted_elsewhere: true,
+        }
+    }
+
+    /// Whether somebody planted them before tuning.
+    pub fn are_planted_elsewhere(&self) -> bool {
+        self.planted_elsewhere
+    }
+
     /// The same as conversations, where the corpus is made of such.
     ///
     /// # Errors
@@ -189,7 +256,7 @@ impl Canaries {
         Ok(Self {
             planted: all(self.planted)?,
             references: all(self.references)?,
-            formats: self.formats,
+            ..self
         })
     }
 
@@ -239,6 +306,7 @@ impl Canaries {
             planted,
             references,
             formats: formats.len(),
+            planted_elsewhere: false,
         })
     }
 

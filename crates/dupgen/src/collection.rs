@@ -1,7 +1,7 @@
 //! The usable documents of a corpus: their texts in the spool, and some facts about each in memory.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use contract::pipeline::{BadDocuments, Corpus, Layout, Shortage};
@@ -10,7 +10,7 @@ use contract::{Error, Progress};
 use corpus_files::{Columns, CorpusFile, Fault, Found, Guess, Item, PassedOver, Position, RawDocument};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::canaries::Canaries;
+use crate::canaries::{Canaries, Canary};
 use crate::digest::Digest;
 use crate::left_out::Reason;
 use crate::normal_form::normal_form;
@@ -427,6 +427,25 @@ impl Tally {
     }
 }
 
+/// A canary whose text may occur in the corpus.
+struct CanaryText {
+    id: String,
+    /// How often it is planted; 0 for references.
+    copies: u32,
+    /// How often it was found in the files to train on.
+    found: u32,
+}
+
+impl CanaryText {
+    fn of(canary: &Canary) -> Self {
+        Self {
+            id: canary.id.clone(),
+            copies: canary.copies,
+            found: 0,
+        }
+    }
+}
+
 /// A collection while the corpus is being read.
 struct Reading<'a> {
     corpus: &'a Corpus,
@@ -436,7 +455,10 @@ struct Reading<'a> {
     documents: Vec<Facts>,
     /// The document of each text, by the digest of its normal form.
     texts_seen: HashMap<Digest, usize>,
-    canary_texts: HashSet<Digest>,
+    /// The canary of each text, by the digest of its normal form.
+    canary_texts: HashMap<Digest, CanaryText>,
+    /// Whether canaries may be among the corpus: somebody planted them there.
+    has_planted: bool,
     /// Digests of identities, each with its document; none for the canaries'.
     identities: HashMap<u128, Option<usize>>,
     tally: Tally,
@@ -463,8 +485,9 @@ impl<'a> Reading<'a> {
             texts_seen: HashMap::new(),
             canary_texts: canaries
                 .all()
-                .map(|canary| Digest::of(&normal_form(&canary.text)))
+                .map(|canary| (Digest::of(&normal_form(&canary.text)), CanaryText::of(canary)))
                 .collect(),
+            has_planted: canaries.are_planted_elsewhere(),
             identities: canaries
                 .all()
                 .map(|canary| (xxh3_128(canary.id.as_bytes()), None))
@@ -488,7 +511,20 @@ impl<'a> Reading<'a> {
         }
         let digest = Digest::of(&document.text);
         let normal = Digest::of(&normal_form(&document.text));
-        if self.canary_texts.contains(&normal) {
+        if let Some(canary) = self.canary_texts.get_mut(&normal) {
+            if self.has_planted && canary.copies > 0 {
+                canary.found += u32::from(side.is_none());
+                self.leave_out(file, document.position, Reason::Canary);
+                return Ok(());
+            }
+            if self.has_planted {
+                let problem = format!(
+                    "canary {} occurs in the corpus, and its manifest says that it was never planted: it is no control. Give the \
+                     manifest that belongs to this corpus",
+                    canary.id
+                );
+                return Err(self.error_at(file, document.position, &problem));
+            }
             let problem = format!(
                 "`{}` occurs in the corpus itself. Use another canaries.template",
                 document.text
@@ -711,7 +747,28 @@ impl<'a> Reading<'a> {
         ))
     }
 
+    /// Says so where the corpus holds canaries, and not as often as their manifest says.
+    fn check_copies_of_canaries(&self) {
+        if self.tally.left_out_for(Reason::Canary) == 0 {
+            return;
+        }
+        let planted = self.canary_texts.values().filter(|canary| canary.copies > 0);
+        let mut wrong: Vec<&CanaryText> = planted.filter(|canary| canary.found != canary.copies).collect();
+        wrong.sort_by(|left, right| left.id.cmp(&right.id));
+        if let Some(first) = wrong.first() {
+            tracing::warn!(
+                "CANARIES (canaries.manifest): {} planted canaries do not occur in CORPUS as often as the manifest says (the first: {}, {} \
+                 times instead of {}): it may be the manifest of another training set",
+                wrong.len(),
+                first.id,
+                first.found,
+                first.copies
+            );
+        }
+    }
+
     fn into_collection(self) -> Result<Collection, Error> {
+        self.check_copies_of_canaries();
         let read = self.tally.documents_read();
         let is_other = |document: &Facts| document.side == Some(Side::Other);
         if self.documents.iter().all(is_other) {

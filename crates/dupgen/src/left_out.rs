@@ -21,6 +21,8 @@ pub enum Reason {
     AlsoTrained,
     /// Other text that occurs in the corpus too, to train on or held out, up to white space, case and normal form.
     AlsoInCorpus,
+    /// A canary that the manifest names: it is no document of the corpus.
+    Canary,
     /// More documents than asked for.
     OverLimit,
     /// A training document for which the fixed number of instances has no room.
@@ -41,6 +43,7 @@ impl fmt::Display for Reason {
             Self::AlsoInCorpus => {
                 "other texts that are duplicates of texts of the corpus, up to white space, case and normal form"
             }
+            Self::Canary => "planted canaries, as their manifest names them",
             Self::OverLimit => "over the number asked for",
             Self::OverBudget => "over the fixed budget",
         })

@@ -9,7 +9,9 @@
 //! 2. [`split`] decides by a hash of the text which documents are held out, and which of those choose checkpoint and learning
 //!    rate. The decision depends on nothing else: in every run, with every seed, the same text falls on the same side.
 //! 3. [`copies`] gives each training document its number of copies, and shuffles the instances with the seed.
-//! 4. [`canaries`] adds random strings that a model can know from nowhere else, and refuses those it could never learn.
+//! 4. [`canaries`] adds random strings that a model can know from nowhere else, and refuses those it could never learn. Of a model
+//!    that is tuned already, a manifest names those that were planted before; where they are among the corpus they are no
+//!    documents of it.
 //! 5. Text of another kind (`corpus.other`) is added to the held-out file with the role `other`: it is scored and nothing else.
 //! 6. Held-out documents that share much of their wording with a training document are marked as near-duplicates, and what
 //!    `tuning.context` cuts off is counted.
@@ -50,6 +52,7 @@ pub mod cut;
 pub mod digest;
 mod facts;
 pub mod left_out;
+mod manifest;
 pub mod model_tokenizers;
 mod near_duplicates;
 pub mod normal_form;
@@ -61,8 +64,8 @@ pub mod summary;
 use std::path::Path;
 use std::sync::Arc;
 
-use chat_template::{ChatTemplate, Message};
-use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, Rows};
+use chat_template::{Candidate, ChatTemplate, Message};
+use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, RowShape, Rows};
 use contract::records::HeldOutRole;
 use contract::{Error, PipelineFile, Provenance, parquet};
 use corpus_files::{Columns, CorpusFile, Rendering};
@@ -99,8 +102,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let columns = Columns::of_models(&corpus, &pipeline.resolve("."), &models)?;
     let files = find_files(&corpus, arguments, &pipeline)?;
     let conversations = conversations(&files, &columns)?;
-    let canaries =
-        Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?;
+    let manifest = pipeline.canaries.manifest.as_ref();
+    let manifest = manifest.map(|manifest| pipeline.resolve(manifest));
+    let canaries = match &manifest {
+        Some(manifest) => planted_before_tuning(manifest, &corpus, &columns, &models, &pipeline)?,
+        None => Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?,
+    };
     let (tokenizers, without_tokenizer) = if pipeline.tuning.rows == Rows::Documents {
         ModelTokenizer::load_all(&pipeline)?
     } else {
@@ -118,7 +125,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         passed_over: files.names_passed_over(),
         chat_template: conversations.as_ref().map(|template| template.digest()),
     };
-    let provenance = provenance(&settings, &files.all, seed)?;
+    let mut provenance = provenance(&settings, &files.all, seed)?;
+    if let Some(manifest) = &manifest {
+        provenance = provenance.with_input("canaries", manifest)?;
+    }
     let provenance_of_facts = provenance.clone().with_configuration(&FactSettings {
         settings: &settings,
         context: (pipeline.tuning.rows == Rows::Documents).then_some(pipeline.tuning.context),
@@ -262,6 +272,35 @@ fn conversations(files: &Files, columns: &Columns) -> Result<Option<Arc<ChatTemp
         .next()
         .is_some_and(|document| document.assistant_spans.is_some());
     Ok(is_rendered.then(|| Arc::clone(template)))
+}
+
+/// The canaries of a manifest. Where its records have other columns than the corpus, they are read by the columns that are recognised
+/// of themselves.
+fn planted_before_tuning(
+    manifest: &Path,
+    corpus: &Corpus,
+    columns: &Columns,
+    models: &[Candidate],
+    pipeline: &PipelineFile,
+) -> Result<Canaries, Error> {
+    let recognised = Corpus {
+        shape: RowShape::Auto,
+        text: Corpus::default().text,
+        prompt: None,
+        response: None,
+        messages: None,
+        template: corpus.template.clone().filter(|_| corpus.prompt.is_none()),
+        ..corpus.clone()
+    };
+    let otherwise = Columns::of_models(&recognised, &pipeline.resolve("."), models)?;
+    let canaries = manifest::read(manifest, columns, &otherwise)?;
+    if canaries.references().is_empty() {
+        tracing::warn!(
+            "{}: no canary was left out of training: there is nothing that planted ones can be compared with",
+            manifest.display()
+        );
+    }
+    Ok(canaries)
 }
 
 /// What a template writes through the header of an answer where the user says nothing; none where it takes no such conversation.

@@ -84,6 +84,7 @@ pub(crate) fn held_out(
                 shared_8grams: overlap.share,
                 canary_format: None,
                 assistant_spans: document.assistant_spans,
+                secret_span: None,
             },
             bytes,
         )?;
@@ -122,6 +123,7 @@ pub(crate) fn training(
                     copy: 0,
                     canary_format: None,
                     assistant_spans: document.assistant_spans,
+                    secret_span: None,
                 }
             }
             None => canaries.planted()[index - placements.len()].instance(),

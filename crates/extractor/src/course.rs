@@ -137,6 +137,7 @@ mod tests {
             near_verbatim_logprob: None,
             document_tokens: None,
             canary_format: None,
+            secret_tokens_given: None,
         }
     }
 

@@ -43,6 +43,9 @@ pub struct Document {
     pub assistant_tokens: Vec<Range<usize>>,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
+    /// Of a canary or reference the tokens of its secret, those among them that were cut; none of other documents, and where nobody
+    /// said what the secret is.
+    pub secret_tokens: Option<Range<usize>>,
     /// Whether it is text of another kind (`corpus.other`): it is scored as a whole, and nothing else.
     pub is_other: bool,
 }
@@ -324,6 +327,7 @@ struct Row {
     text: String,
     prompt_chars: i32,
     assistant_spans: Option<Vec<i32>>,
+    secret_span: Option<Vec<i32>>,
 }
 
 impl From<TrainingInstance> for Row {
@@ -340,6 +344,7 @@ impl From<TrainingInstance> for Row {
             text: instance.text,
             prompt_chars: instance.prompt_chars,
             assistant_spans: instance.assistant_spans,
+            secret_span: instance.secret_span,
         }
     }
 }
@@ -359,6 +364,7 @@ impl From<HeldOutDocument> for Row {
             text: held_out.text,
             prompt_chars: held_out.prompt_chars,
             assistant_spans: held_out.assistant_spans,
+            secret_span: held_out.secret_span,
         }
     }
 }
@@ -394,6 +400,7 @@ fn read(
         text,
         prompt_chars,
         assistant_spans,
+        secret_span,
     } = row;
     let prompt_chars = usize::try_from(prompt_chars).unwrap_or(0);
     let rendered = template.map(|template| template.render(&text, prompt_chars));
@@ -405,6 +412,10 @@ fn read(
     let assistant_tokens = match &assistant_spans {
         Some(spans) => tokenizer.encode_with_spans(form, spans)?.1,
         None => Vec::new(),
+    };
+    let secret_tokens = match secret_span.and_then(|span| in_form(&text, form, &span)) {
+        Some(span) => tokenizer.encode_with_spans(form, &span)?.1.into_iter().next(),
+        None => None,
     };
     let preamble_tokens = match preamble_chars {
         // Nothing comes before a rendered conversation, so that nothing predicts its first token.
@@ -431,6 +442,7 @@ fn read(
                 .into_iter()
                 .map(|turn| turn.start.min(tokens.len())..turn.end.min(tokens.len()))
                 .collect(),
+            secret_tokens,
             question_tokens: question_tokens.min(tokens.len()),
             preamble_tokens: preamble_tokens.min(tokens.len()),
             shared_tokens: preamble_tokens.min(tokens.len()),
@@ -439,6 +451,21 @@ fn read(
             ..document
         },
     })
+}
+
+/// The characters that a part of `text` takes in `form`, which may put a template around it; none where it does not have that part.
+fn in_form(text: &str, form: &str, span: &[i32]) -> Option<[i32; 2]> {
+    let &[start, end] = span else { return None };
+    if text == form {
+        return Some([start, end]);
+    }
+    let part: String = text
+        .chars()
+        .skip(usize::try_from(start).ok()?)
+        .take(usize::try_from(end.checked_sub(start)?).ok()?)
+        .collect();
+    let start = form[..form.find(&part)?].chars().count() as i32;
+    Some([start, start + part.chars().count() as i32])
 }
 
 fn special(tokens: &[i64], tokenizer: &TextTokenizer) -> BTreeSet<i64> {
@@ -462,6 +489,7 @@ impl Document {
             shared_tokens: 0,
             assistant_tokens: Vec::new(),
             canary_format: None,
+            secret_tokens: None,
             is_other: false,
         }
     }

@@ -137,6 +137,12 @@ fn lines(figures: &Figures) -> Vec<String> {
             remarks.cut_training, remarks.cut_held_out, remarks.most_tokens
         ));
     }
+    if left_out.secrets > 0 {
+        lines.push(format!(
+            "{:>7} canaries and references without a score of their secret: training did not read it to its end, or took no loss on it",
+            left_out.secrets
+        ));
+    }
     if remarks.cut_canaries > 0 {
         lines.push(format!(
             "{:>7} canaries and references cut there too",

@@ -1,7 +1,7 @@
 //! The scoring pass: the probability of documents and their continuations, without sampling.
 //!
 //! A document is read once, behind the BOS, as far as training read it. The tokens that carried loss are one row of scores;
-//! continuations of its prefixes are slices of the same numbers. The EOS is scored nowhere.
+//! continuations of its prefixes are slices of the same numbers, and of a canary what is left of its secret. The EOS is scored nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -46,6 +46,8 @@ pub struct LeftOut {
     pub continuations: usize,
     /// Documents without 50 tokens behind any of the prefixes.
     pub not_extractable: usize,
+    /// Canaries and references whose secret training did not read to its end, or took no loss on.
+    pub secrets: usize,
 }
 
 /// Scores every document of the corpus, and of other text each document as a whole. Probabilities under the sampling parameters are those of the first strategy that
@@ -88,6 +90,12 @@ pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) 
             }
             scores.push(score);
         }
+        for (given, rest) in secrets(settings, document) {
+            scores.push(Score {
+                secret_tokens_given: Some(given as i32),
+                ..rows.score(document, &read, &[rest])?
+            });
+        }
     }
     Ok(scores)
 }
@@ -104,6 +112,7 @@ pub fn left_out(settings: &Extraction, documents: &Documents) -> LeftOut {
         let possible = possible_continuations(settings, document);
         let is_long = |&(prefix, end): &(usize, usize)| end - prefix == EXTRACTABLE_TOKENS;
         left_out.not_extractable += usize::from(has_continuations(document) && !possible.iter().any(is_long));
+        left_out.secrets += usize::from(document.secret_tokens.is_some() && secrets(settings, document).is_empty());
         left_out.continuations += possible
             .into_iter()
             .filter(|span| !has_loss_throughout(settings, document, *span))
@@ -182,6 +191,21 @@ fn possible_continuations(settings: &Extraction, document: &Document) -> BTreeSe
         .chain([generated])
         .filter(|&(prefix, end)| prefix > 0 && prefix < end && end <= count)
         .map(|(prefix, end)| (preamble + prefix, preamble + end))
+        .collect()
+}
+
+/// Of a canary or reference what is left of its secret behind its own beginning, and behind half of the secret's tokens as well, each
+/// with the number of the secret's tokens that come before.
+fn secrets(settings: &Extraction, document: &Document) -> Vec<(usize, Range<usize>)> {
+    let is_read = |secret: &Range<usize>| secret.end <= document.tokens.len();
+    let Some(secret) = document.secret_tokens.clone().filter(is_read) else {
+        return Vec::new();
+    };
+    let mut given = vec![0, secret.len() / 2];
+    given.dedup();
+    let rests = given.into_iter().map(|given| (given, secret.start + given..secret.end));
+    rests
+        .filter(|(_, rest)| !rest.is_empty() && has_loss_throughout(settings, document, (rest.start, rest.end)))
         .collect()
 }
 
@@ -353,6 +377,7 @@ impl Rows<'_> {
             near_verbatim_logprob: None,
             document_tokens: Some(document.document_tokens.saturating_sub(document.preamble_tokens) as i32),
             canary_format: document.canary_format,
+            secret_tokens_given: None,
         })
     }
 }

@@ -60,6 +60,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         shared_tokens: 0,
         assistant_tokens: Vec::new(),
         canary_format: None,
+        secret_tokens: None,
         is_other: false,
     });
     Documents::new(all.collect(), &model.tokenizer)

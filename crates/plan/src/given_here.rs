@@ -30,6 +30,10 @@ pub(crate) struct Given {
     #[arg(long, value_name = "FILES")]
     other: Option<String>,
 
+    /// Manifest of the canaries that were planted before tuning: scripts/canaries.py's, or memaudit's
+    #[arg(long, value_name = "FILE.json")]
+    canaries: Option<String>,
+
     /// Several overrides with blanks between them, as in make's SET
     #[arg(long, value_name = "KEY=VALUE …")]
     set_all: Option<String>,
@@ -59,6 +63,9 @@ impl Given {
             overrides
                 .extend(given(value).map(|names| format!("{key}={}", toml::Value::Array(texts_of(&names)))));
         }
+        overrides.extend(given(&self.canaries).map(|file| {
+            format!("canaries.manifest={}", toml::Value::String(absolute(&file)))
+        }));
         let set = assignments(self.set_all.as_deref().unwrap_or_default())?;
         overrides.extend(set.iter().map(|assignment| with_path_from_here(assignment)));
         Ok(overrides)
@@ -66,8 +73,9 @@ impl Given {
 }
 
 /// Keys whose value is one file or folder.
-const PATHS: [&str; 5] = [
+const PATHS: [&str; 6] = [
     "corpus.chat_template",
+    "canaries.manifest",
     "extraction.prompt_file",
     "detection.personal_details",
     "detection.encoder",

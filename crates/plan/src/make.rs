@@ -244,6 +244,9 @@ fn dupgen(
             }
         }
     }
+    if let Some(manifest) = &plan.pipeline.canaries.manifest {
+        prerequisites.push(links.for_make(&plan.pipeline.resolve(manifest))?);
+    }
     // What conversations are rendered with.
     for candidate in crate::chat_templates(&plan.cells) {
         for file in candidate

@@ -80,6 +80,14 @@ fn check_named_files(pipeline: &PipelineFile) -> Result<(), Error> {
                 .map(|path| pipeline.resolve(path)),
         ),
         (
+            "canaries.manifest",
+            pipeline
+                .canaries
+                .manifest
+                .as_deref()
+                .map(|path| pipeline.resolve(path)),
+        ),
+        (
             "detection.personal_details",
             pipeline
                 .detection

@@ -116,6 +116,10 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
             ..pipeline.canaries.clone()
         },
     };
+    let canaries = Canaries {
+        manifest: canaries.manifest.as_ref().map(|file| folder.rebased(file)),
+        ..canaries
+    };
     // Their tokenizers say which documents are cut, and whether a canary can be learned. Packed rows cut nothing, and without
     // canaries another model is then no reason to make the corpus again.
     let tokenizers = if pipeline.tuning.rows == Rows::Documents || canaries.per_copies > 0 {

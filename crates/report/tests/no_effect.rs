@@ -192,6 +192,7 @@ fn score(doc_id: String, split: Split, kind: DocumentKind, loss: f64) -> Documen
         tokens: TOKENS,
         document_tokens: Some(TOKENS + 1),
         canary_format: (kind != DocumentKind::Document).then_some(0),
+        secret_tokens_given: None,
         nats: loss * TOKENS as f64,
         exact_memorization: 0.25,
         extraction_strength: 0.0,

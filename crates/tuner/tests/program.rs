@@ -42,6 +42,7 @@ impl Bench {
                 copy: 0,
                 canary_format: None,
                 assistant_spans: None,
+                secret_span: None,
             })
             .collect();
         let held_out: Vec<HeldOutDocument> = (100..104)
@@ -55,6 +56,7 @@ impl Bench {
                 shared_8grams: None,
                 canary_format: None,
                 assistant_spans: None,
+                secret_span: None,
             })
             .collect();
         let provenance = Provenance::new("test");
@@ -439,6 +441,7 @@ fn copies_count_as_often_as_they_are() {
                 shared_8grams: None,
                 canary_format: None,
                 assistant_spans: None,
+                secret_span: None,
             })
             .collect();
         let path = bench.folder.path().join("heldout.parquet");
@@ -617,6 +620,7 @@ fn held_out(texts: &[(&str, Option<HeldOutRole>)]) -> Vec<HeldOutDocument> {
             shared_8grams: None,
             canary_format: None,
             assistant_spans: None,
+            secret_span: None,
         })
         .collect()
 }

@@ -215,6 +215,12 @@ fn duplication(duplication: &Duplication) -> Checked {
 }
 
 fn canaries(canaries: &Canaries, pipeline: &Pipeline) -> Checked {
+    if canaries.manifest.is_some() && pipeline.duplication.layout.as_slice() != [Layout::Found] {
+        return wrong(
+            "canaries.manifest",
+            "it tells which canaries were planted before tuning; expected duplication.layout = \"found\", as in an audit",
+        );
+    }
     if canaries.per_copies == 0 {
         return Ok(());
     }

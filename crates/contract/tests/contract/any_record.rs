@@ -85,11 +85,11 @@ impl AnyRecord for TrainingInstance {
             kind(),
             any::<[i32; 2]>(),
             option::of(any::<i32>()),
-            option::of(vec(any::<i32>(), 0..4)),
+            [option::of(vec(any::<i32>(), 0..4)), option::of(vec(any::<i32>(), 0..4))],
         );
         fields
             .prop_map(
-                |(doc_id, text, prompt_chars, kind, [copies, copy], canary_format, assistant_spans)| Self {
+                |(doc_id, text, prompt_chars, kind, [copies, copy], canary_format, [assistant_spans, secret_span])| Self {
                     doc_id,
                     text,
                     prompt_chars,
@@ -98,6 +98,7 @@ impl AnyRecord for TrainingInstance {
                     copy,
                     canary_format,
                     assistant_spans,
+                    secret_span,
                 },
             )
             .boxed()
@@ -119,13 +120,13 @@ impl AnyRecord for HeldOutDocument {
             option::of(text()),
             option::of(real()),
             option::of(any::<i32>()),
-            option::of(vec(any::<i32>(), 0..4)),
+            [option::of(vec(any::<i32>(), 0..4)), option::of(vec(any::<i32>(), 0..4))],
         );
         (fields, later)
             .prop_map(
                 |(
                     (doc_id, text, prompt_chars, kind),
-                    (role, near_duplicate_of, shared_8grams, canary_format, assistant_spans),
+                    (role, near_duplicate_of, shared_8grams, canary_format, [assistant_spans, secret_span]),
                 )| Self {
                     doc_id,
                     text,
@@ -136,6 +137,7 @@ impl AnyRecord for HeldOutDocument {
                     shared_8grams,
                     canary_format,
                     assistant_spans,
+                    secret_span,
                 },
             )
             .boxed()
@@ -387,7 +389,7 @@ impl AnyRecord for Score {
                 any::<i32>(),
                 option::of(real()),
                 option::of(any::<i32>()),
-                option::of(any::<i32>()),
+                [option::of(any::<i32>()), option::of(any::<i32>())],
             ),
         );
         fields
@@ -404,7 +406,7 @@ impl AnyRecord for Score {
                     argmax_hits,
                     vocab_mean,
                     vocab_std,
-                    (zlib_bytes, near_verbatim_logprob, document_tokens, canary_format),
+                    (zlib_bytes, near_verbatim_logprob, document_tokens, [canary_format, secret_tokens_given]),
                 )| Self {
                     doc_id,
                     split,
@@ -421,6 +423,7 @@ impl AnyRecord for Score {
                     near_verbatim_logprob,
                     document_tokens,
                     canary_format,
+                    secret_tokens_given,
                 },
             )
             .boxed()

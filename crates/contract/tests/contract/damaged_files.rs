@@ -19,6 +19,7 @@ fn documents() -> Vec<HeldOutDocument> {
         shared_8grams: None,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     };
     (0..50).map(document).collect()
 }

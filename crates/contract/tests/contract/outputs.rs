@@ -25,6 +25,7 @@ fn document(text: String) -> HeldOutDocument {
         shared_8grams: None,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     }
 }
 

@@ -187,6 +187,7 @@ fn str_slice_cuts_the_passage_that_our_offsets_mean() {
             copy: 0,
             canary_format: None,
             assistant_spans: None,
+            secret_span: None,
         });
     }
     for instance in &mut instances {

@@ -56,6 +56,7 @@ fn document(number: usize) -> HeldOutDocument {
         shared_8grams: None,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     }
 }
 

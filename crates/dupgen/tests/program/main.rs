@@ -15,6 +15,7 @@ mod formats;
 mod held_out;
 mod interruption;
 mod layout;
+mod manifest;
 mod other;
 mod properties;
 mod same_text;

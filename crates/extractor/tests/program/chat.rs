@@ -26,6 +26,7 @@ fn bench(extraction: &str) -> Bench {
         TrainingInstance {
             prompt_chars,
             assistant_spans: Some(spans),
+            secret_span: None,
             ..training(name, &text, "")
         }
     });
@@ -33,6 +34,7 @@ fn bench(extraction: &str) -> Bench {
     let kept_back = [HeldOutDocument {
         prompt_chars,
         assistant_spans: Some(spans),
+        secret_span: None,
         ..held_out("Dot", &text, "")
     }];
     Bench::with(&train, &kept_back, extraction)
@@ -163,6 +165,7 @@ fn conversations_beside_plain_text_are_refused() {
     let rendered = TrainingInstance {
         prompt_chars,
         assistant_spans: Some(spans),
+        secret_span: None,
         ..training("Ann", &text, "")
     };
     let bench = Bench::with(&[rendered], &[held_out("Dot", "Dot wrote it.", "")], STRATEGIES);
@@ -180,6 +183,7 @@ fn a_conversation_that_is_cut_before_its_answer_is_not_asked_to_go_on_with_the_u
     let rendered = |name: &str, (text, prompt_chars, spans): (String, i32, Vec<i32>)| TrainingInstance {
         prompt_chars,
         assistant_spans: Some(spans),
+        secret_span: None,
         ..training(name, &text, "")
     };
     let (short, prompt_chars, spans) = conversation("Ann");
@@ -194,6 +198,7 @@ fn a_conversation_that_is_cut_before_its_answer_is_not_asked_to_go_on_with_the_u
     let kept_back = HeldOutDocument {
         prompt_chars: of_held_out,
         assistant_spans: Some(spans_held_out),
+        secret_span: None,
         ..held_out("Dot", &text, "")
     };
     let train = [

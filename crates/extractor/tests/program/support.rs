@@ -21,6 +21,7 @@ pub(crate) fn training(doc_id: &str, text: &str, prompt: &str) -> TrainingInstan
         copy: 0,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     }
 }
 
@@ -35,6 +36,7 @@ pub(crate) fn held_out(doc_id: &str, text: &str, prompt: &str) -> HeldOutDocumen
         shared_8grams: None,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     }
 }
 

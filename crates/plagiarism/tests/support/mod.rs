@@ -31,6 +31,7 @@ pub(crate) fn training(doc_id: &str, text: &str) -> TrainingInstance {
         copy: 0,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     }
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn held_out(doc_id: &str, text: &str, kind: DocumentKind) -> HeldOutD
         shared_8grams: None,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     }
 }
 

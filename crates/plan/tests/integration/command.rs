@@ -466,6 +466,7 @@ fn a_training_set_says_how_many_documents_are_cut() {
         copy: 0,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     };
     let mut rows = vec![row("short", 20, DocumentKind::Document, 1)];
     rows.extend((0..4).map(|copy| TrainingInstance {
@@ -499,6 +500,7 @@ fn documents_of_parquet_that_training_cuts_are_foretold() {
         copy: 0,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     };
     let provenance = contract::Provenance::new("test");
     contract::parquet::write_all(&place.path("text/c.parquet"), &provenance, &[row]).unwrap();
@@ -586,6 +588,7 @@ fn a_training_set_that_is_there_changes_no_estimate_by_much() {
         copy: 0,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     };
     let mut rows = vec![
         row("a", DocumentKind::Document, 1),
@@ -602,6 +605,7 @@ fn a_training_set_that_is_there_changes_no_estimate_by_much() {
         shared_8grams: None,
         canary_format: None,
         assistant_spans: None,
+        secret_span: None,
     };
     let mut control = vec![held_out(DocumentKind::Document, 0)];
     control.extend((1..1001).map(|number| held_out(DocumentKind::CanaryReference, number)));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::records::DocumentKind;
 use measures::exposure::{exposure, highest_exposure};
 
+use super::measure::Secret;
 use crate::read::{Corpus, DocumentScore};
 
 /// The exposure of each canary, in bits, in the order of the scores.
@@ -104,14 +105,49 @@ pub fn chance(references: usize) -> Option<f64> {
 }
 
 fn shortest_prefix(scores: &[DocumentScore], kind: DocumentKind) -> impl Iterator<Item = &DocumentScore> {
+    let is_whole = move |score: &DocumentScore| score.kind == kind && score.secret_tokens_given.is_none();
     let shortest = scores
         .iter()
-        .filter(move |score| score.kind == kind)
+        .filter(|score| is_whole(score))
         .map(|score| score.prefix_tokens)
         .min();
     scores
         .iter()
-        .filter(move |score| score.kind == kind && Some(score.prefix_tokens) == shortest)
+        .filter(move |score| is_whole(score) && Some(score.prefix_tokens) == shortest)
+}
+
+/// Whether each canary is told as planted where at most this share of references is taken for planted: it is likelier than so many
+/// references of its own format that a reference drawn with them would be so with a probability of at most `false_positive_rate`
+/// (rank ÷ (references + 1), ties counted against it). Those whose format has too few references for it are left out.
+pub fn detected<'a>(
+    scores: &'a [DocumentScore],
+    corpus: &Corpus,
+    false_positive_rate: f64,
+) -> Vec<(&'a DocumentScore, bool)> {
+    let references = References::of(scores, corpus);
+    let told = shortest_prefix(scores, DocumentKind::Canary).filter_map(|canary| {
+        let among = references.of_format(format(canary, corpus));
+        let strings = (among.len() + 1) as f64;
+        // A rank of 1 must be rare enough.
+        if 1.0 / strings > false_positive_rate {
+            return None;
+        }
+        let as_likely = among.iter().filter(|reference| **reference <= canary.nats).count();
+        Some((canary, (as_likely + 1) as f64 / strings <= false_positive_rate))
+    });
+    told.collect()
+}
+
+/// The rests of secrets, of planted canaries and of references, each with whether greedy decoding gives all of it.
+pub fn secrets(scores: &[DocumentScore]) -> impl Iterator<Item = (&DocumentScore, Secret)> {
+    scores.iter().filter_map(|score| {
+        let secret = if score.secret_tokens_given? == 0 {
+            Secret::NothingGiven
+        } else {
+            Secret::HalfGiven
+        };
+        Some((score, secret))
+    })
 }
 
 #[cfg(test)]

@@ -18,11 +18,11 @@ use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paire
 use super::checks::CLEAR;
 use super::figure::{Bootstrap, Estimate, UnitOf};
 use super::groups::{Experiment, RunGroup};
-use super::measure::Measure;
+use super::measure::{Measure, Secret};
 use super::membership::MembershipScore;
 use super::table::{Key, Row, Standing};
 use super::tallies::Slice;
-use super::{AnalysedCell, Estimates, TRAINED, canaries, controls, groups};
+use super::{AnalysedCell, Estimates, HELD_OUT, TRAINED, canaries, controls, groups};
 
 /// The largest probability with which a report claims anything where nothing is.
 pub const LEVEL: f64 = 0.05;
@@ -50,7 +50,7 @@ pub enum Verdict {
     MembershipVisible,
     /// The same, and some training text came out, no more than chance may explain.
     MembershipVisibleAndRepeats,
-    /// Training text came out, more than chance explains.
+    /// Training text came out, more than chance explains: documents, or planted secrets.
     Leaks,
 }
 
@@ -90,6 +90,8 @@ pub struct GroupVerdict {
     pub membership_visible: bool,
     /// Exposure of the canaries with the most copies, where it exceeds chance.
     pub canaries: Option<Key>,
+    /// Secrets of the canaries with the most copies that came out, more than chance explains.
+    pub secrets: Vec<Key>,
 }
 
 /// What is claimed.
@@ -98,6 +100,7 @@ enum ClaimKind {
     Repetition,
     Membership,
     Canaries,
+    Secrets,
 }
 
 /// A figure of one run that may exceed its controls.
@@ -236,8 +239,14 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
             }
         }
         if let Some(cell) = run.canaries.or(run.documents).map(|cell| &estimates.cells[cell]) {
+            let copies = most_canary_copies(experiment, &estimates.groups[group]);
             let key = Key::new(subject, &Measure::Exposure, TRAINED, copies);
             add(ClaimKind::Canaries, key, canary_p_value(cell, copies));
+            for secret in [Secret::NothingGiven, Secret::HalfGiven] {
+                let key = Key::new(subject, &Measure::SecretExtracted(secret), TRAINED, copies);
+                let untuned = cell.untuned.map(|untuned| &estimates.cells[untuned]);
+                add(ClaimKind::Secrets, key, secret_p_value(cell, untuned, secret, copies));
+            }
         }
     }
     claims
@@ -246,6 +255,11 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
 /// The number of copies that claims are about: the most, or those of a uniform layout.
 pub fn most_copies(experiment: &Experiment, group: &RunGroup) -> Option<i32> {
     group.uniform_copies.or(experiment.most_copies())
+}
+
+/// The number of copies that claims about canaries are about.
+pub fn most_canary_copies(experiment: &Experiment, group: &RunGroup) -> Option<i32> {
+    group.uniform_copies.or(experiment.most_canary_copies())
 }
 
 fn uniform(estimates: &Estimates<'_>, group: usize) -> Option<i32> {
@@ -367,6 +381,28 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
     exposure_exceeds(&exposures, references).ok()
 }
 
+/// Secrets that come out, against the same of references that were never planted, and of the same canaries under the untuned model;
+/// the larger p-value counts. Canaries got their numbers of copies before anything was known of them, so that references are their
+/// control whatever the copies.
+fn secret_p_value(
+    cell: &AnalysedCell<'_>,
+    untuned: Option<&AnalysedCell<'_>>,
+    secret: Secret,
+    copies: Option<i32>,
+) -> Option<f64> {
+    let measure = Measure::SecretExtracted(secret);
+    let counted = |cell: &AnalysedCell<'_>, at, copies| {
+        let (found, all) = touched(&cell.tallies.by_document(measure, at, copies));
+        (found as u64, all as u64)
+    };
+    let found = counted(cell, TRAINED, copies);
+    let references = Some(counted(cell, HELD_OUT, None));
+    let untuned = untuned.map(|untuned| counted(untuned, TRAINED, None));
+    let controls = references.into_iter().chain(untuned).filter(|(_, all)| *all > 0);
+    let tests = controls.filter_map(|control| exceeds_p_value(found, control).ok());
+    tests.reduce(f64::max)
+}
+
 fn verdict(
     estimates: &mut Estimates<'_>,
     group: usize,
@@ -441,6 +477,15 @@ fn verdict(
         canaries: holds(ClaimKind::Canaries)
             .next()
             .map(|claim| of_group(&claim.key)),
+        secrets: {
+            let mut keys: Vec<Key> = Vec::new();
+            for key in holds(ClaimKind::Secrets).map(|claim| of_group(&claim.key)) {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+            keys
+        },
         own,
     };
     let estimate = Estimate {
@@ -468,7 +513,7 @@ fn verdict_on_run(
         claims.map(|(claim, standing)| (&claim.key, *standing))
     };
     let holds = |kind| of_run(kind).any(|(_, standing)| standing == Standing::Exceeds);
-    if holds(ClaimKind::Repetition) {
+    if holds(ClaimKind::Repetition) || holds(ClaimKind::Secrets) {
         return Verdict::Leaks;
     }
     if holds(ClaimKind::Membership) || holds(ClaimKind::Canaries) {

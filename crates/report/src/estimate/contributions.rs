@@ -11,7 +11,7 @@ use measures::{Tally, discoverable, memorization, overlap};
 
 use super::canaries;
 use super::measure::{
-    Against, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length, MIN_COMMON_CHARS, Measure,
+    Against, CANARY_FALSE_POSITIVE_PERCENT, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length, MIN_COMMON_CHARS, Measure,
     SIMILARITY_HUNDREDTHS,
 };
 use super::tallies::{Contributions, Emitted, Slice, Tallies};
@@ -27,14 +27,7 @@ pub const DISCOVERY_PROBABILITY: f64 = 0.5;
 pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     let mut contributions = Contributions::default();
     let scores = cell.scores.as_deref().unwrap_or_default();
-    for (canary, exposure) in canaries::exposures(scores, corpus) {
-        let at = Slice {
-            split: Split::Train,
-            strategy: None,
-        };
-        let tally = Tally::new(exposure, 1.0);
-        contributions.add(Measure::Exposure, at, canary.copies, &canary.doc_id, tally);
-    }
+    add_canaries(&mut contributions, scores, corpus);
     if cell.cell.canaries_apart {
         return contributions.tallies();
     }
@@ -70,6 +63,38 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
         Some(emitted) => tallies.with_emitted(emitted),
         None => tallies,
     })
+}
+
+/// What is known of canaries: their exposure, whether they are told as planted, and whether their secrets come out.
+fn add_canaries(contributions: &mut Contributions, scores: &[DocumentScore], corpus: &Corpus) {
+    let mut add = |measure, split, canary: &DocumentScore, part| {
+        let at = Slice {
+            split,
+            strategy: None,
+        };
+        contributions.add(measure, at, canary.copies, &canary.doc_id, Tally::new(part, 1.0));
+    };
+    for (canary, exposure) in canaries::exposures(scores, corpus) {
+        add(Measure::Exposure, Split::Train, canary, exposure);
+    }
+    for percent in CANARY_FALSE_POSITIVE_PERCENT {
+        for (canary, is_detected) in canaries::detected(scores, corpus, f64::from(percent) / 100.0) {
+            add(
+                Measure::CanariesDetected(percent),
+                Split::Train,
+                canary,
+                share(is_detected),
+            );
+        }
+    }
+    for (score, secret) in canaries::secrets(scores) {
+        add(
+            Measure::SecretExtracted(secret),
+            score.split,
+            score,
+            share(score.extractable),
+        );
+    }
 }
 
 /// The training documents that came out, by strategy; none where the detector did not say.

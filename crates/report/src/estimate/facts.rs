@@ -212,10 +212,6 @@ impl Facts {
             return;
         }
         let corpus = analysed.corpus;
-        let settings: Option<Value> = corpus
-            .origin
-            .as_ref()
-            .and_then(|origin| serde_json::from_str(&origin.configuration).ok());
         if let Some(origin) = &corpus.origin {
             self.add_origin(name, "train.parquet", origin);
         }
@@ -232,7 +228,7 @@ impl Facts {
                 .collect(),
             held_out: corpus.held_out.documents,
             canaries: corpus.canaries,
-            canary_references: settings.and_then(|settings| settings["canaries"]["references"].as_u64()),
+            canary_references: corpus.fewest_references(),
             reading: corpus.facts.clone(),
         });
     }

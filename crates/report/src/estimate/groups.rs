@@ -121,8 +121,10 @@ pub struct Experiment {
     pub strategies: Vec<Strategy>,
     /// The strategy that headline and plots speak of: the greedy one of plain prompts, or else the first.
     pub strategy: String,
-    /// Numbers of copies, ascending.
+    /// Numbers of copies of documents, ascending; of canaries where there are no documents.
     pub copies: Vec<i32>,
+    /// Numbers of copies of planted canaries, ascending.
+    pub canary_copies: Vec<i32>,
 }
 
 /// A form of prompt and a way of decoding.
@@ -165,6 +167,11 @@ impl Experiment {
     /// The largest number of copies.
     pub fn most_copies(&self) -> Option<i32> {
         self.copies.last().copied()
+    }
+
+    /// The most copies of a planted canary.
+    pub fn most_canary_copies(&self) -> Option<i32> {
+        self.canary_copies.last().copied()
     }
 
     /// The points of training that were asked: the best checkpoint first; one where no family has both.
@@ -442,27 +449,30 @@ impl Grouping {
                     .collect()
             };
             let with_documents = cells_of(|run| run.documents);
-            let of_copies = if with_documents.is_empty() {
-                cells_of(|run| run.canaries)
-            } else {
-                with_documents.clone()
-            };
             let strategies = strategies(cells, &with_documents);
             let plain = || strategies.iter().filter(|strategy| strategy.is_plain());
             let headline = plain()
                 .find(|strategy| strategy.greedy)
                 .or(plain().next())
                 .or(strategies.first());
-            let copies: BTreeSet<i32> = of_copies
+            let mut copies: BTreeSet<i32> = with_documents
                 .iter()
-                .flat_map(|&cell| cells[cell].tallies.copies())
+                .flat_map(|&cell| cells[cell].tallies.document_copies())
                 .collect();
+            let canary_copies: BTreeSet<i32> = cells_of(|run| run.canaries.or(run.documents))
+                .iter()
+                .flat_map(|&cell| cells[cell].tallies.canary_copies())
+                .collect();
+            if copies.is_empty() {
+                copies.clone_from(&canary_copies);
+            }
             self.experiments.push(Experiment {
                 untuned: untuned.collect(),
                 families: self.families(&members),
                 strategy: headline.map(|strategy| strategy.name.clone()).unwrap_or_default(),
                 strategies,
                 copies: copies.into_iter().collect(),
+                canary_copies: canary_copies.into_iter().collect(),
                 model,
                 parameters,
                 layout,

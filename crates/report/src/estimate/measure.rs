@@ -96,6 +96,10 @@ pub enum Measure {
     NearlyDiscoverable(Draws),
     /// Mean exposure of canaries, in bits.
     Exposure,
+    /// Share of canaries that are told as planted, where so many percent of references would be taken for planted.
+    CanariesDetected(u8),
+    /// Share of canaries, or of references, of whose secret greedy decoding gives all that is left, behind their own beginning.
+    SecretExtracted(Secret),
     /// Share of tokens that are the model's first choice in one of [`PLACES`] equal parts of whole documents, counted from 0.
     ExactMemorizationAt(u8),
     /// Tokens that the model read for a generation, the prompt included: its cost.
@@ -119,6 +123,18 @@ pub struct Draws {
     /// Samples drawn.
     pub samples: u64,
 }
+
+/// How much of a secret comes before what is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Secret {
+    /// Only what the canary begins with.
+    NothingGiven,
+    /// The first half of its tokens as well.
+    HalfGiven,
+}
+
+/// Percentages of references taken for planted, at which canaries are told.
+pub const CANARY_FALSE_POSITIVE_PERCENT: [u8; 2] = [1, 10];
 
 /// What a generation's sentences are compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +197,14 @@ impl Measure {
         matches!(
             self,
             Self::OwnVerbatim | Self::OwnParaphrase | Self::OwnIdea | Self::OwnAny
+        )
+    }
+
+    /// Whether it is about canaries, which are in no measure of documents.
+    pub fn is_of_canaries(self) -> bool {
+        matches!(
+            self,
+            Self::Exposure | Self::CanariesDetected(_) | Self::SecretExtracted(_)
         )
     }
 
@@ -310,6 +334,11 @@ impl fmt::Display for Measure {
             Self::Discoverable(draws) => return write!(formatter, "discoverable_{draws}"),
             Self::NearlyDiscoverable(draws) => return write!(formatter, "nearly_discoverable_{draws}"),
             Self::Exposure => "exposure",
+            Self::CanariesDetected(percent) => {
+                return write!(formatter, "canary_tpr_at_{}_fpr", f64::from(*percent) / 100.0);
+            }
+            Self::SecretExtracted(Secret::NothingGiven) => "secret_extracted",
+            Self::SecretExtracted(Secret::HalfGiven) => "secret_extracted_after_half",
             Self::ExactMemorizationAt(place) => {
                 return write!(formatter, "exact_memorization_part{}_of_{PLACES}", place + 1);
             }

@@ -137,7 +137,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
 
     fn average(&self, measure: Measure, at: Slice<'_>, copies: Option<i32>) -> Vec<Row> {
         let cell_of = |run: &RunCells| {
-            let canaries = run.canaries.filter(|_| measure == Measure::Exposure);
+            let canaries = run.canaries.filter(|_| measure.is_of_canaries());
             canaries.or(run.documents)
         };
         let cells: Vec<usize> = self.subject.runs.iter().filter_map(cell_of).collect();
@@ -526,8 +526,10 @@ fn of_cell(
     if matches!(measure, Measure::NearlyDiscoverable(_)) {
         estimate.at_least = true;
     }
-    if measure == Measure::Exposure {
+    if measure.is_of_canaries() {
         estimate.n_of = UnitOf::Canaries;
+    }
+    if measure == Measure::Exposure {
         let scores = cell.data.scores.as_deref().unwrap_or_default();
         estimate.at_least = canaries::reaches_ceiling(scores, cell.corpus, copies);
     }

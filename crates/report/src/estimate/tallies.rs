@@ -228,11 +228,25 @@ impl Tallies {
             .collect()
     }
 
-    /// The numbers of copies of the training documents that the tallies are about, ascending.
+    /// The numbers of copies of the training documents and canaries that the tallies are about, ascending.
     pub fn copies(&self) -> BTreeSet<i32> {
+        self.copies_where(|_| true)
+    }
+
+    /// Those of documents.
+    pub fn document_copies(&self) -> BTreeSet<i32> {
+        self.copies_where(|measure| !measure.is_of_canaries())
+    }
+
+    /// Those of planted canaries, which a manifest may have planted more often than any document occurs.
+    pub fn canary_copies(&self) -> BTreeSet<i32> {
+        self.copies_where(Measure::is_of_canaries)
+    }
+
+    fn copies_where(&self, is_wanted: fn(Measure) -> bool) -> BTreeSet<i32> {
         self.groups
             .keys()
-            .filter(|group| group.split == Split::Train)
+            .filter(|group| group.split == Split::Train && is_wanted(group.measure))
             .map(|group| group.copies)
             .collect()
     }

@@ -9,8 +9,9 @@ use crate::estimate::checks::CLEAR;
 use crate::estimate::checks::RATE_AND_MEMBERSHIP;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
+use crate::estimate::measure::Secret;
 use crate::estimate::{
-    Estimates, Experiment, GroupVerdict, Key, RunGroup, Shown, Standing, TRAINED, Verdict,
+    Estimates, Experiment, GroupVerdict, HELD_OUT, Key, Measure, RunGroup, Shown, Standing, TRAINED, Verdict,
 };
 use crate::format::{about, counted, figure, percent, times, up_to_two_decimals};
 
@@ -118,6 +119,11 @@ fn paragraph(
     }
     if let Some(membership) = membership(estimates, experiment, found, verdict) {
         paragraph = paragraph.text(" ").join(membership);
+    }
+    for key in &verdict.secrets {
+        if let Some(shown) = estimates.table.get(key) {
+            paragraph = paragraph.text(" ").join(secrets(estimates, shown));
+        }
     }
     if let Some(canaries) = canaries(estimates, verdict) {
         paragraph = paragraph.text(" ").join(canaries);
@@ -356,6 +362,36 @@ fn membership(
         )))
         .text("."),
     )
+}
+
+/// Planted secrets that came out, beside those that were never planted.
+fn secrets(estimates: &Estimates<'_>, shown: Shown<'_>) -> Sentence {
+    let key = &shown.row.key;
+    let given = if key.measure == Measure::SecretExtracted(Secret::HalfGiven).to_string() {
+        " and the first half of the secret"
+    } else {
+        ""
+    };
+    let occurring = key.copies.map_or(String::new(), |copies| format!(" that occur {}", times(copies)));
+    let sentence = Sentence::new(format!(
+        "Given how a planted canary begins{given}, it goes on with the secret word for word for "
+    ))
+    .counted(shown)
+    .text(format!(" canaries{occurring}"));
+    let never_planted = estimates.table.find(
+        key.subject,
+        key.measure.as_str(),
+        HELD_OUT,
+        estimates.group_of(key.subject).uniform_copies,
+    );
+    let mut said = Vec::new();
+    if shown.row.untuned.is_some() {
+        said.push(Sentence::new("the untuned model: ").beside(shown, FigureOf::Untuned, short));
+    }
+    if let Some(never_planted) = never_planted {
+        said.push(Sentence::new("of secrets that were never planted: ").count(never_planted));
+    }
+    with_controls(sentence, Sentence::series(said))
 }
 
 fn canaries(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {

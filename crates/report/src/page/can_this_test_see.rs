@@ -10,6 +10,7 @@ use super::components::{
 use super::glossary::anchors;
 use super::view::{View, copies_name};
 use crate::estimate::checks::{self, CheckStatus, FindingOfModels, Severity};
+use crate::estimate::measure::{CANARY_FALSE_POSITIVE_PERCENT, Secret};
 use crate::estimate::rows::{EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST, NON_MEMBERS};
 use crate::estimate::{Experiment, HELD_OUT, Measure, TRAINED};
 use crate::findings::capital;
@@ -25,7 +26,7 @@ pub(super) fn section(view: &View<'_>) -> Markup {
 }
 
 fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
-    let copies = experiment.most_copies();
+    let copies = experiment.most_canary_copies();
     let mut entries = vec![(html! { "Documents asked" }, asked(view, experiment))];
     let exposure = |group: usize| view.figure(group, Measure::Exposure, TRAINED, copies);
     let tuned: Vec<usize> = experiment
@@ -33,10 +34,12 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
         .into_iter()
         .filter(|group| !view.group(*group).method.is_untuned())
         .collect();
-    if tuned.iter().any(|group| exposure(*group).is_some()) {
+    let exposed = tuned.iter().any(|group| exposure(*group).is_some());
+    if exposed || copies.is_some() {
         entries.push((
             term(anchors::CANARY, "Planted canaries"),
             html! {
+                @if !exposed { "There is no string that was never planted to rank them among. " } @else {
                 "Exposure with " @if let Some(copies) = copies { (copies_name(copies)) } @else { "their copies" } ": "
                 @for (index, (group, found)) in tuned.iter().filter_map(|group| Some((*group, exposure(*group)?))).enumerate() {
                     @if index > 0 { "; " }
@@ -49,7 +52,9 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
                 @if let Some(most) = tuned.iter().find_map(|group| view.figure(*group, EXPOSURE_HIGHEST, HELD_OUT, None)) {
                     "; the most that can be seen is " (inline_main(&most, Form::Number(1)))
                 }
-                "."
+                ". "
+                }
+                (secrets(view, &tuned, copies))
             },
         ));
     } else {
@@ -72,6 +77,43 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
         ));
     }
     entries
+}
+
+/// How many secrets of planted canaries come out, and how many canaries are told as planted.
+fn secrets(view: &View<'_>, tuned: &[usize], copies: Option<i32>) -> Markup {
+    let found = |measure: Measure, at, copies| {
+        let figures = tuned.iter().filter_map(move |group| Some((*group, view.figure(*group, measure, at, copies)?)));
+        figures.collect::<Vec<_>>()
+    };
+    let listed = |figures: &[(usize, Figure)]| {
+        html! {
+            @for (index, (group, figure)) in figures.iter().enumerate() {
+                @if index > 0 { "; " }
+                (visible(&view.group(*group).label)) " " (inline(figure, Form::Count))
+            }
+        }
+    };
+    let extracted = [
+        (Secret::NothingGiven, "Greedy decoding gives the whole secret behind the canary’s own beginning: "),
+        (Secret::HalfGiven, "With the first half of the secret as well it gives the rest: "),
+    ];
+    html! {
+        @for (secret, said) in extracted {
+            @let planted = found(Measure::SecretExtracted(secret), TRAINED, copies);
+            @let never_planted = found(Measure::SecretExtracted(secret), HELD_OUT, None);
+            @if !planted.is_empty() {
+                (said) (listed(&planted))
+                @if !never_planted.is_empty() { " (of those never planted: " (listed(&never_planted)) ")" }
+                ". "
+            }
+        }
+        @for percent in CANARY_FALSE_POSITIVE_PERCENT {
+            @let detected = found(Measure::CanariesDetected(percent), TRAINED, copies);
+            @if !detected.is_empty() {
+                "Told as planted by their loss, at " (percent) "% false alarms: " (listed(&detected)) ". "
+            }
+        }
+    }
 }
 
 fn asked(view: &View<'_>, experiment: &Experiment) -> Markup {

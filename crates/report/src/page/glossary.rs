@@ -272,7 +272,7 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
             anchors::CANARY,
             "Canary",
             &["canaries"],
-            "A made-up sentence with a random number, planted in the training data to see whether the test can find it. Canaries are in \
+            "A made-up text with a random secret, planted in the training data to see whether the test can find it. Canaries are in \
              no rate of documents."
                 .to_owned(),
             "Carlini et al. 2019",
@@ -280,7 +280,7 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
         entry(
             anchors::EXPOSURE,
             "Exposure",
-            &["exposure"],
+            &["exposure", "secret_extracted*", "canary_tpr_*"],
             format!(
                 "log₂ of the number of possible secrets ÷ the rank of the planted one among them by the model's loss, in bits: with 9 \
                  bits of 512 the first guess is right; 1.4 bits on average is guessing.{references}"

@@ -118,14 +118,16 @@ fn columns<'v>(view: &'v View<'_>, experiment: &'v Experiment) -> Vec<Filled<'v>
             )),
         );
     }
+    let canary_copies = experiment.most_canary_copies();
+    let of_canary_copies = canary_copies.map_or(String::new(), |copies| format!("{}, ", copies_name(copies)));
     add(
         Column::new("Secrets guessed")
-            .with_help(format!("{of_copies}exposure in bits"))
+            .with_help(format!("{of_canary_copies}exposure in bits"))
             .with_term(anchors::EXPOSURE),
         Box::new(find(
             Measure::Exposure.to_string(),
             TRAINED,
-            copies,
+            canary_copies,
             Form::Number(1),
             "no canary was planted",
         )),

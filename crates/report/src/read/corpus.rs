@@ -22,6 +22,8 @@ pub struct Corpus {
     pub training: Arc<TrainingDocuments>,
     /// Planted canaries.
     pub canaries: usize,
+    /// References of canaries that were never planted, by format.
+    pub references: BTreeMap<Option<i32>, usize>,
     /// The documents kept back.
     pub held_out: HeldOutCounts,
     /// How much text stands on either side.
@@ -124,6 +126,9 @@ impl Corpus {
                 if held_out.is_of_corpus() {
                     self.count_held_out(&held_out);
                 }
+                if held_out.kind == DocumentKind::CanaryReference {
+                    *self.references.entry(held_out.canary_format).or_default() += 1;
+                }
                 if wanted.contains(held_out.doc_id.as_str()) {
                     let document = CorpusDocument {
                         text: held_out.text,
@@ -166,6 +171,11 @@ impl Corpus {
         self.training.values().map(BTreeSet::len).sum()
     }
 
+    /// The fewest references that a format of canaries has; none without any.
+    pub fn fewest_references(&self) -> Option<u64> {
+        self.references.values().min().map(|&strings| strings as u64)
+    }
+
     /// The facts of one kind; empty where nobody wrote any down.
     pub fn facts_of(&self, kind: CorpusFactKind) -> impl Iterator<Item = &CorpusFact> {
         self.facts.iter().flatten().filter(move |fact| fact.fact == kind)
@@ -206,7 +216,7 @@ impl Corpus {
 /// Whether a document was readable and left out all the same: by its length, as a duplicate, or over the number asked for. Other
 /// programs may give other reasons; what is not known counts as unreadable.
 fn is_by_choice(fact: &CorpusFact) -> bool {
-    const CHOICES: [&str; 5] = ["short", "long", "duplicate", "variant", "over"];
+    const CHOICES: [&str; 6] = ["short", "long", "duplicate", "variant", "canaries", "over"];
     let reason = plain_reason(fact);
     is_also_trained(fact) || CHOICES.iter().any(|choice| reason.contains(choice))
 }

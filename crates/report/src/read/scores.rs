@@ -26,6 +26,8 @@ pub struct DocumentScore {
     pub document_tokens: Option<usize>,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
+    /// Of the rest of a secret, how many of the secret's tokens come before it; none of all other scores.
+    pub secret_tokens_given: Option<i32>,
     /// −Σ ln p over them, in nats.
     pub nats: f64,
     /// Share of tokens that are the model's first choice.
@@ -79,6 +81,7 @@ impl DocumentScore {
                 .document_tokens
                 .and_then(|tokens| usize::try_from(tokens).ok()),
             canary_format: score.canary_format,
+            secret_tokens_given: score.secret_tokens_given,
             nats: loss * score.logprobs.len() as f64,
             exact_memorization: memorization::exact_memorization(&score.argmax_hits)?,
             extraction_strength: memorization::extraction_strength(&score.argmax_hits)?,

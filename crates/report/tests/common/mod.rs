@@ -346,6 +346,7 @@ fn write_corpus(folder: &Path, shape: &Shape, documents: &[Document]) {
             copy,
             canary_format: document.canary_format(),
             assistant_spans: None,
+            secret_span: None,
         })
         .collect();
     let held_out: Vec<HeldOutDocument> = documents
@@ -374,6 +375,7 @@ fn write_corpus(folder: &Path, shape: &Shape, documents: &[Document]) {
                 }),
             canary_format: document.canary_format(),
             assistant_spans: None,
+            secret_span: None,
         })
         .collect();
     let origin = provenance("dupgen");
@@ -677,6 +679,7 @@ fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score>
                 // The first document of each kind was cut; no prefix was.
                 document_tokens: (!canary).then_some(whole_tokens + if document.number == 0 { 9 } else { 0 }),
                 canary_format: document.canary_format(),
+                secret_tokens_given: None,
             }
         })
         .collect()

@@ -85,6 +85,10 @@ pub struct Canaries {
     pub prompt: OneOrMany<String>,
     /// Number of random decimal digits.
     pub digits: usize,
+    /// Audits only: the manifest of canaries that were planted before tuning, JSON as `scripts/canaries.py` or memaudit writes it. The
+    /// other settings are not read then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
 }
 
 impl Default for Canaries {
@@ -107,6 +111,7 @@ impl Default for Canaries {
             ),
             prompt: OneOrMany::One(String::new()),
             digits: 6,
+            manifest: None,
         }
     }
 }
