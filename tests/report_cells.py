@@ -91,6 +91,9 @@ NOT_BY_COPIES = re.compile(
 )
 
 
+OF_CANARIES = re.compile(r"exposure|canary_tpr_at_.*|secret_extracted.*")
+
+
 def plain(measure):
     """The name without the length that it is about: rouge_l_60_tokens is ROUGE-L."""
     return re.sub(r"^(rouge_l|bleu|bleu_over_0\.75|edit_similarity)_\d+_tokens$", r"\1", measure)
@@ -263,6 +266,7 @@ class Score:
 
     def __init__(self, row):
         self.__dict__.update({name: row[name] for name in ("doc_id", "split", "copies", "kind", "prefix_tokens", "zlib_bytes", "canary_format", "document_tokens")})
+        self.given = row.get("secret_tokens_given")
         logprobs, hits = row["logprobs"], row["argmax_hits"]
         self.tokens = len(logprobs)
         self.nats = max(0.0, -math.fsum(logprobs))
@@ -367,6 +371,15 @@ class Checkpoint:
     def _contributions(self):
         for canary, bits in self.exposures:
             self.add("exposure", "train", None, canary.copies, canary.doc_id, bits)
+        for canary, among in self.references:
+            rank = 1 + sum(other <= canary.nats for other in among)
+            for rate in (0.01, 0.1):
+                if len(among) + 1 >= 1 / rate:
+                    self.add(f"canary_tpr_at_{rate}_fpr", "train", None, canary.copies, canary.doc_id, float(rank / (len(among) + 1) <= rate))
+        for score in self.scores or ():
+            if score.given is not None:
+                measure = "secret_extracted" if score.given == 0 else "secret_extracted_after_half"
+                self.add(measure, score.split, None, score.copies, score.doc_id, float(score.extractable))
         if self.apart:
             return
         # What a detector did not look for it did not find.
@@ -503,7 +516,7 @@ class Checkpoint:
     # Canaries.
 
     def _shortest(self, kind):
-        of_kind = [score for score in self.scores or () if score.kind == kind]
+        of_kind = [score for score in self.scores or () if score.kind == kind and score.given is None]
         least = min((score.prefix_tokens for score in of_kind), default=None)
         return [score for score in of_kind if score.prefix_tokens == least]
 
@@ -533,8 +546,8 @@ class Checkpoint:
 
     # Asking.
 
-    def copies(self):
-        return {copies for (_, split, _), by_copies in self.sums.items() if split == "train" for copies in by_copies}
+    def copies(self, of=lambda measure: True):
+        return {copies for (measure, split, _), by_copies in self.sums.items() if split == "train" and of(measure) for copies in by_copies}
 
     def questions(self):
         found = set(self.sums)
@@ -567,6 +580,8 @@ class Checkpoint:
         if measure == "exposure":
             first = [all(score.nats < other for other in among) and among for score, among in self.references if copies in (None, score.copies)]
             return replace(found, at_least=any(first), n_of="canaries")
+        if OF_CANARIES.fullmatch(measure):
+            return replace(found, n_of="canaries")
         return replace(found, at_least=at_least)
 
     def control_measure(self, measure, split, strategy):

@@ -206,8 +206,11 @@ class Experiment:
                 rates = self.families.setdefault((group.family, group.cell["mode"]), {})
                 rates.setdefault(group.cell.get("learning_rate"), {"best": [], "last": []})["best" if group.which == "best" else "last"].append(group)
         with_documents = [cell for group in groups for cell in group.pooled.documents]
-        cells = with_documents or [cell for group in groups for cell in group.pooled.everything]
-        self.copies = sorted({copies for cell in cells for copies in cell.copies()})
+        every = [cell for group in groups for cell in group.pooled.everything]
+        of_canaries = [run[1] or run[0] for group in groups for run in group.pooled.runs]
+        self.canary_copies = sorted({copies for cell in of_canaries if cell for copies in cell.copies(OF_CANARIES.fullmatch)})
+        self.copies = sorted({copies for cell in with_documents or every for copies in cell.copies(lambda measure: not OF_CANARIES.fullmatch(measure))})
+        self.copies = self.copies or self.canary_copies
         self.strategies = {}
         for cell in with_documents:
             for sample in cell.samples:
@@ -234,6 +237,9 @@ class Experiment:
 
     def most(self, group):
         return group.uniform if group.uniform is not None else (self.copies[-1] if self.copies else None)
+
+    def most_of_canaries(self, group):
+        return group.uniform if group.uniform is not None else (self.canary_copies[-1] if self.canary_copies else None)
 
     @property
     def every_group(self):
@@ -548,7 +554,7 @@ def add_averages(subject):
         by_copies = subject.group.uniform is None and split == "train" and not NOT_BY_COPIES.fullmatch(measure)
         for copies in [None, *(numbers if by_copies else ())]:
             place = (measure, split, strategy, copies)
-            cells = [run[1] if measure == "exposure" and run[1] else run[0] for run in subject.runs]
+            cells = [run[1] if OF_CANARIES.fullmatch(measure) and run[1] else run[0] for run in subject.runs]
             cells = [cell for cell in cells if cell]
             bounds = bounds_of(measure)
             estimate = of_runs([cell.estimate(*place) for cell in cells], bounds)
@@ -729,10 +735,18 @@ def claims_of(run, experiment, group, subject):
             yield "membership", Place(f"membership_auc_{score}", "train", None, most), p_value
     cell = canaries or documents
     if cell:
-        exposures = [bits for canary, bits in cell.exposures if most in (None, canary.copies)]
-        references = max((len(others) for _, others in cell.references if others), default=None)
+        most = experiment.most_of_canaries(group)
+        references = min((len(others) for _, others in cell.references if others), default=None)
+        exposures = [min(bits, math.log2(references + 1)) for canary, bits in cell.exposures if most in (None, canary.copies)]
         p_value = statistics.exposure_exceeds(exposures, references) if exposures and references else None
         yield "canaries", Place("exposure", "train", None, most), p_value
+        for measure in ("secret_extracted", "secret_extracted_after_half"):
+            found = touched(cell.by_document(measure, "train", None, most))
+            controls = [touched(cell.by_document(measure, "heldout", None, None))]
+            if cell.untuned:
+                controls.append(touched(cell.untuned.by_document(measure, "train", None, None)))
+            p_values = [statistics.fisher(found, control) for control in controls if control[1] and found[1]]
+            yield "secrets", Place(measure, "train", None, most), largest(p_values)
 
 
 def p_emitted(run, cell, split, strategy):
@@ -803,7 +817,7 @@ def add_verdict(experiment, group, claims):
     def on_run(run):
         own = [(kind, place, run.rows[place]) for kind, subject, place in claims if subject is run]
         exceeding = {kind for kind, _, row in own if row.verdict == "exceeds"}
-        if "repetition" in exceeding:
+        if exceeding & {"repetition", "secrets"}:
             return "leaks"
         if exceeding:
             repeats = any(row.estimate.value > 0 for kind, _, row in own if kind == "repetition")

@@ -152,7 +152,65 @@ pub fn secrets(scores: &[DocumentScore]) -> impl Iterator<Item = (&DocumentScore
 
 #[cfg(test)]
 mod tests {
+    use contract::records::Split;
+
     use super::*;
+
+    fn score(doc_id: &str, kind: DocumentKind, nats: f32, secret_tokens_given: Option<i32>) -> DocumentScore {
+        let is_planted = kind == DocumentKind::Canary;
+        let score = contract::records::Score {
+            doc_id: doc_id.to_owned(),
+            split: if is_planted { Split::Train } else { Split::Heldout },
+            copies: if is_planted { 4 } else { 0 },
+            kind,
+            prefix_tokens: secret_tokens_given.unwrap_or(0),
+            suffix_tokens: 1,
+            logprobs: vec![-nats],
+            scheme_logprobs: vec![-nats],
+            argmax_hits: vec![nats < 1.0],
+            vocab_mean: Vec::new(),
+            vocab_std: Vec::new(),
+            zlib_bytes: 1,
+            near_verbatim_logprob: None,
+            document_tokens: None,
+            canary_format: Some(0),
+            secret_tokens_given,
+        };
+        DocumentScore::of(&score).unwrap().unwrap()
+    }
+
+    #[test]
+    fn canaries_are_told_by_their_rank_and_ties_count_against_them() {
+        // Nine references, so that a rank of 1 of 10 is just rare enough at 10%, and nothing is at 1%.
+        let mut scores: Vec<DocumentScore> = (1..=9)
+            .map(|number| {
+                score(
+                    &format!("r{number}"),
+                    DocumentKind::CanaryReference,
+                    number as f32,
+                    None,
+                )
+            })
+            .collect();
+        for (doc_id, nats) in [("first", 0.5), ("tied", 1.0), ("second", 1.5)] {
+            scores.push(score(doc_id, DocumentKind::Canary, nats, None));
+        }
+        // The rest of a secret is another row of the same canary, and is ranked nowhere.
+        scores.push(score("second", DocumentKind::Canary, 0.1, Some(0)));
+        let corpus = Corpus::default();
+        let told = |rate| -> Vec<(String, bool)> {
+            let detected = detected(&scores, &corpus, rate).into_iter();
+            detected.map(|(score, told)| (score.doc_id.clone(), told)).collect()
+        };
+        let expected = [("first", true), ("tied", false), ("second", false)];
+        assert_eq!(told(0.1), expected.map(|(doc_id, told)| (doc_id.to_owned(), told)));
+        assert_eq!(told(0.01), []);
+        assert_eq!(exposures(&scores, &corpus).len(), 3);
+        let secrets: Vec<(&str, Secret, bool)> = secrets(&scores)
+            .map(|(score, secret)| (score.doc_id.as_str(), secret, score.extractable))
+            .collect();
+        assert_eq!(secrets, [("second", Secret::NothingGiven, true)]);
+    }
 
     #[test]
     fn chance_is_the_mean_over_all_ranks() {
