@@ -233,7 +233,8 @@ pub enum CorpusFactKind {
     Guessed,
     /// Documents are conversations or other rows whose columns were recognised; the detail says how they became text.
     Recognised,
-    /// What the chat template writes before an answer where the user says nothing, as the detail: the prompt `template-only`.
+    /// What the chat template writes before an answer where the user says nothing, as the detail: the prompt `template-only`. A system
+    /// message that at least half of the conversations have is in it.
     TemplateOpening,
     /// Documents whose text is not quite what the file holds: half a surrogate pair became U+FFFD.
     Replaced,

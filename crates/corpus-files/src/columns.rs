@@ -286,6 +286,11 @@ impl Columns {
                 }
             }
         };
+        let system = match &shaped.content {
+            Content::Conversation { messages, .. } => messages.first().filter(|first| first.role == "system"),
+            Content::Text { .. } => None,
+        };
+        let system = system.map(|message| message.content.clone());
         let (text, prompt_chars, assistant_spans) = match shaped.content {
             Content::Text { text, prompt_chars } => (text, prompt_chars, None),
             Content::Conversation { messages, answer } => {
@@ -308,6 +313,7 @@ impl Columns {
             position,
             replaced: shaped.replaced,
             assistant_spans,
+            system,
             recognised: shaped.recognised,
             unused: self.unused(row),
         })

@@ -26,6 +26,8 @@ pub struct RawDocument {
     /// Of a conversation that a chat template rendered, the characters of the assistant's turns, each half-open. Such a text is
     /// complete: no BOS belongs before it and no EOS behind it.
     pub assistant_spans: Option<Vec<(usize, usize)>>,
+    /// The system message of a conversation that has one.
+    pub system: Option<String>,
     /// What its columns were recognised as, where the settings name none; or what of them is used.
     pub recognised: Option<&'static str>,
     /// A column that has a value here and usually belongs to the prompt, but that the settings do not ask for.

@@ -24,6 +24,9 @@ const REPORT_EVERY: usize = 4096;
 const MAX_BATCH_DOCUMENTS: usize = 1024;
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
+/// Most different system messages that are counted: one that half of the conversations have is among the first.
+const MAX_SYSTEM_MESSAGES: usize = 1000;
+
 /// All documents that can be used, in the order of the corpus, each text once.
 pub(crate) struct Collection {
     documents: Vec<Facts>,
@@ -54,6 +57,8 @@ pub(crate) struct Tally {
     /// Documents that a chat template rendered, and those that are text as they are; other text aside.
     pub(crate) rendered: Counted,
     pub(crate) plain: Counted,
+    /// System messages of rendered conversations, with how many have each; of the many that a corpus may have the first ones.
+    pub(crate) system_messages: HashMap<String, usize>,
     /// What was guessed about a file.
     pub(crate) guesses: Vec<(u32, Guess)>,
 }
@@ -387,6 +392,14 @@ impl Collection {
 }
 
 impl Tally {
+    fn count_system_message(&mut self, message: &str) {
+        if let Some(conversations) = self.system_messages.get_mut(message) {
+            *conversations += 1;
+        } else if self.system_messages.len() < MAX_SYSTEM_MESSAGES {
+            self.system_messages.insert(message.to_owned(), 1);
+        }
+    }
+
     /// Counts `documents` as left out.
     pub(crate) fn leave_out(&mut self, reason: Reason, side: Option<Side>, documents: usize) {
         if documents > 0 {
@@ -404,6 +417,13 @@ impl Tally {
             .into_iter()
             .map(|(how, documents)| (how.to_owned(), documents))
             .collect()
+    }
+
+    /// The system message that most rendered conversations have, at least half of them; the empty one where they have none.
+    pub(crate) fn common_system_message(&self) -> Option<(&str, usize)> {
+        let common = self.system_messages.iter().max_by_key(|(_, conversations)| **conversations);
+        let (message, conversations) = common?;
+        (2 * conversations >= self.rendered.documents).then_some((message.as_str(), *conversations))
     }
 
     /// All documents read, usable or not.
@@ -605,6 +625,9 @@ impl<'a> Reading<'a> {
                 None => &mut self.tally.plain,
             };
             kind.add(place);
+            if let Some(message) = document.system.as_ref().filter(|_| document.assistant_spans.is_some()) {
+                self.tally.count_system_message(message);
+            }
         }
         if document.replaced {
             self.tally.replaced.entry(file).or_default().add(place);

@@ -181,9 +181,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let near_duplicates = documents_held_out
         .iter()
         .filter(|document| document.overlap.near_duplicate_of.is_some());
+    let system = tally.common_system_message().map(|(message, _)| message.to_owned());
     let opening = conversations
         .as_ref()
-        .and_then(|template| template_opening(template));
+        .and_then(|template| template_opening(template, system.as_deref()));
     let facts = corpus_facts(
         tally,
         &Results {
@@ -303,9 +304,12 @@ fn planted_before_tuning(
     Ok(canaries)
 }
 
-/// What a template writes through the header of an answer where the user says nothing; none where it takes no such conversation.
-fn template_opening(template: &ChatTemplate) -> Option<String> {
-    template.render_prompt(&[Message::new("user", "")]).ok()
+/// What a template writes through the header of an answer where the user says nothing, behind the system message that most conversations
+/// have; none where it takes no such conversation.
+fn template_opening(template: &ChatTemplate, system: Option<&str>) -> Option<String> {
+    let system = system.map(|message| Message::new("system", message));
+    let messages: Vec<Message> = system.into_iter().chain([Message::new("user", "")]).collect();
+    template.render_prompt(&messages).ok()
 }
 
 fn remove_if_present(file: &Path) -> Result<(), Error> {

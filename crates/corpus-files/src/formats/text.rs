@@ -195,6 +195,7 @@ impl Gathered {
             position,
             replaced: false,
             assistant_spans: None,
+            system: None,
             recognised: None,
             unused: None,
         }))

@@ -65,6 +65,33 @@ fn conversations_are_rendered_by_the_models_own_template_and_their_turns_kept() 
 }
 
 #[test]
+fn template_opening_holds_the_system_message_that_most_conversations_have() {
+    let row = |number: usize, system: &str| {
+        let system = if system.is_empty() {
+            String::new()
+        } else {
+            format!("{{\"role\": \"system\", \"content\": \"{system}\"}}, ")
+        };
+        format!(
+            "{{\"messages\": [{system}{{\"role\": \"user\", \"content\": \"Who is {number}?\"}}, {{\"role\": \"assistant\", \
+             \"content\": \"Number {number}.\"}}]}}\n"
+        )
+    };
+    for (systems, expected) in [
+        (&["Be kind.", "Be kind.", "Be brief."][..], "<s>[system] Be kind. [user]  [assistant] "),
+        (&["Be kind.", "Be brief.", ""][..], "<s>[user]  [assistant] "),
+    ] {
+        let folder = folder(0);
+        let rows = (0..21).map(|number| row(number, systems[number % systems.len()]));
+        folder.write("a.jsonl", rows.collect::<String>());
+        folder.pipeline(CORPUS);
+        folder.succeed(&[]);
+        let opening = folder.facts_of(CorpusFactKind::TemplateOpening);
+        assert_eq!(opening[0].detail.as_deref(), Some(expected));
+    }
+}
+
+#[test]
 fn another_template_makes_another_corpus() {
     let folder = folder(20);
     folder.pipeline(CORPUS);
