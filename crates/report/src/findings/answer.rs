@@ -396,7 +396,13 @@ fn secrets(estimates: &Estimates<'_>, shown: Shown<'_>) -> Sentence {
 
 fn canaries(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
     let shown = estimates.table.get(verdict.canaries.as_ref()?)?;
-    let sentence = Sentence::new("Planted secrets are exposed by ")
+    // One that is likelier than every reference may be exposed further than they can show.
+    let at_least = if shown.estimate().at_least {
+        "at least "
+    } else {
+        ""
+    };
+    let sentence = Sentence::new(format!("Planted secrets are exposed by {at_least}"))
         .number(shown, 1)
         .text(" bits");
     let subject = shown.row.key.subject;
