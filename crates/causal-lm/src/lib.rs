@@ -46,7 +46,7 @@ pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
 pub use kv_cache::KvCache;
 pub use lm_head::{LmHead, ReversibleLogits};
 pub use model::{CausalLm, ParameterMut};
-pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, LoraTargets};
+pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, LoraTargets, ModuleChoice};
 pub use packed_forward::PackedForward;
 pub use padding::LeftPadding;
 pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

@@ -7,10 +7,11 @@ use std::path::Path;
 use contract::pipeline::Architecture;
 use matrix_product::{is_few_rows, product};
 use model_folder::Model;
-use model_folder::adapter::Table;
+use model_folder::adapter::{Change, Table, Update};
 use tch::{Device, Kind, Tensor};
 
-use crate::adapter::LoadedAdapter;
+use crate::adapter::kinds::{self, Stored};
+use crate::adapter::{LoadedAdapter, Updated};
 use crate::families::{self, Decoder, Pass};
 use crate::lm_head::logits_of;
 use crate::parts::{Layout, Linear, LowRank, Part, Prepacked, Span, WeightSource, cast};
@@ -103,9 +104,9 @@ impl CausalLm {
         self.compute
     }
 
-    /// The settings of the adapter, where there is one.
+    /// The settings of the adapter, where there is one and it is LoRA.
     pub fn lora(&self) -> Option<&LoraSettings> {
-        self.adapter.as_ref().map(|adapter| &adapter.settings)
+        self.adapter.as_ref()?.settings.as_ref()
     }
 
     /// Whether the checkpoint was an adapter that changes nothing: the model is its base.
@@ -347,7 +348,7 @@ impl CausalLm {
     /// Adds an adapter with zero effect.
     fn attach_adapter(&mut self, settings: &LoraSettings) -> Result<Vec<String>, Error> {
         self.adapter = Some(LoadedAdapter {
-            settings: settings.clone(),
+            settings: Some(settings.clone()),
             is_merged: false,
         });
         lora::attach(linears(&mut *self.decoder), settings, &self.config)
@@ -401,45 +402,61 @@ impl CausalLm {
         self.replace(&name, &whole)
     }
 
-    /// Adds a low-rank update of a file; returns whether it changes anything.
-    pub(crate) fn update(
-        &mut self,
-        update: &model_folder::adapter::LowRank,
-        factors: LowRank,
-        bias: Option<Tensor>,
-    ) -> Result<bool, Error> {
-        let factors = factors.on(self.device)?;
+    /// Does to a module what an adapter's file says.
+    pub(crate) fn update(&mut self, update: &Update, stored: &Stored<'_>) -> Result<Updated, Error> {
         self.prepacked_head = None;
         self.float_head = OnceCell::new();
         if update.is_embedding {
-            let changes = factors.has_effect()?;
-            let embeddings = self.decoder.parts_mut().into_iter();
-            let mut embeddings = embeddings.filter_map(|part| match part {
-                Part::Embedding(embedding) => Some(embedding),
-                Part::Linear(_) | Part::Norm(_) => None,
-            });
-            let Some(embedding) = embeddings.find(|embedding| embedding.path == update.path) else {
-                return Err(
-                    contract::Error::Run(format!("no embedding {} in this model", update.path)).into(),
-                );
-            };
-            let added = factors.product()?.f_tr()?;
-            embedding.weight = embedding.weight.f_to_kind(Kind::Float)?.f_add(&added)?;
-            return Ok(changes);
+            return self.update_embedding(update, stored);
         }
         if update.is_head {
             let head = self.head().f_to_kind(Kind::Float)?;
             let mut head = Linear::new(update.path.clone(), head, None, Layout::OutIn);
-            let changes = head.take_update(factors, None, update.residual)?;
+            let Updated { has_effect, .. } =
+                head.take_effect(kinds::effect(&update.change, &head, stored)?)?;
             head.merge()?;
             self.head = Some(head.weight);
-            return Ok(changes);
+            return Ok(Updated {
+                has_effect,
+                is_merged: true,
+            });
         }
         let linears = linears(&mut *self.decoder).into_iter();
         let Some(linear) = linears.into_iter().find(|linear| linear.path == update.path) else {
             return Err(contract::Error::Run(format!("no layer {} in this model", update.path)).into());
         };
-        linear.take_update(factors, bias, update.residual)
+        let effect = kinds::effect(&update.change, linear, stored)?;
+        linear.take_effect(effect)
+    }
+
+    /// Adds a low-rank update to an embedding, whose factors lie the other way round.
+    fn update_embedding(&mut self, update: &Update, stored: &Stored<'_>) -> Result<Updated, Error> {
+        let embeddings = self.decoder.parts_mut().into_iter();
+        let mut embeddings = embeddings.filter_map(|part| match part {
+            Part::Embedding(embedding) => Some(embedding),
+            Part::Linear(_) | Part::Norm(_) => None,
+        });
+        let (Some(embedding), Change::LowRank(change)) = (
+            embeddings.find(|embedding| embedding.path == update.path),
+            &update.change,
+        ) else {
+            let problem = format!("no embedding {} in this model for a low-rank update", update.path);
+            return Err(contract::Error::Run(problem).into());
+        };
+        let factors = LowRank {
+            down: stored.tensor(&change.a)?,
+            up: stored.tensor(&change.b)?,
+            scale: change.scale,
+            dropout: change.dropout,
+            magnitude: None,
+        };
+        let factors = factors.on(embedding.weight.device())?;
+        let added = factors.product()?.f_tr()?;
+        embedding.weight = embedding.weight.f_to_kind(Kind::Float)?.f_add(&added)?;
+        Ok(Updated {
+            has_effect: factors.has_effect()?,
+            is_merged: true,
+        })
     }
 
     /// Whether linear layers lie `[in, out]`, as GPT-2's.

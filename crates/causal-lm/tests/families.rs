@@ -412,7 +412,7 @@ fn targets_are_chosen_as_peft_chooses_them() {
     let of = |targets: LoraTargets, change: fn(&mut LoraSettings)| {
         let mut model = Case::new("llama", Kind::Float).model();
         let mut settings = LoraSettings::new(2, 4.0);
-        settings.targets = targets;
+        settings.modules.targets = targets;
         change(&mut settings);
         model.tune_lora(&settings, 0, Kind::Float).unwrap()
     };
@@ -433,11 +433,13 @@ fn targets_are_chosen_as_peft_chooses_them() {
         ]
     );
     assert_eq!(
-        of(LoraTargets::AllLinear, |settings| settings.blocks = vec![1]).len(),
+        of(LoraTargets::AllLinear, |settings| settings.modules.blocks =
+            vec![1])
+        .len(),
         7
     );
     let excluded = of(LoraTargets::AllLinear, |settings| {
-        settings.excluded = Some(LoraTargets::Names(vec!["o_proj".to_owned()]));
+        settings.modules.excluded = Some(LoraTargets::Names(vec!["o_proj".to_owned()]));
     });
     assert_eq!(excluded.len(), 12);
 }

@@ -5,7 +5,7 @@ use contract::Cell;
 /// A way of tuning: whatever differs in one of these settings is another method, and no other seed of the same.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Method {
-    /// `base`, `full`, `head`, `lora`, `tuned`.
+    /// `base`, `full`, `head`, `lora`, `tuned`, or the name of another kind of adapter.
     pub mode: String,
     /// LoRA's rank.
     pub rank: Option<i32>,
