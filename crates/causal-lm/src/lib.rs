@@ -38,6 +38,7 @@ mod packed_forward;
 mod padding;
 mod parts;
 mod tokenizer;
+mod virtual_tokens;
 pub mod weights;
 
 pub use device::{arithmetic, device, resolve};

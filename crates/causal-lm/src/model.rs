@@ -7,7 +7,7 @@ use std::path::Path;
 use contract::pipeline::Architecture;
 use matrix_product::{is_few_rows, product};
 use model_folder::Model;
-use model_folder::adapter::{Change, Table, Update};
+use model_folder::adapter::{Change, Prompt, Table, Update};
 use tch::{Device, Kind, Tensor};
 
 use crate::adapter::kinds::{self, Stored};
@@ -15,6 +15,7 @@ use crate::adapter::{LoadedAdapter, Updated};
 use crate::families::{self, Decoder, Pass};
 use crate::lm_head::logits_of;
 use crate::parts::{Layout, Linear, LowRank, Part, Prepacked, Span, WeightSource, cast};
+use crate::virtual_tokens::VirtualTokens;
 use crate::{Config, Error, KvCache, LeftPadding, LmHead, LoraSettings, PackedForward, lora, weights};
 
 /// A decoder-only language model.
@@ -30,6 +31,8 @@ pub struct CausalLm {
     /// The head in float32, prepacked for few rows, where the model was prepared to decode.
     prepacked_head: Option<Prepacked>,
     pub(crate) adapter: Option<LoadedAdapter>,
+    /// What stands before every text, as of prompt tuning. The configuration's context leaves it room.
+    virtual_tokens: Option<VirtualTokens>,
     /// Whether an adapter was read that changes nothing.
     pub(crate) is_unchanged_base: bool,
     pub(crate) compute: Kind,
@@ -67,6 +70,7 @@ impl CausalLm {
             float_head: OnceCell::new(),
             prepacked_head: None,
             adapter: None,
+            virtual_tokens: None,
             is_unchanged_base: false,
             compute: kind,
             device,
@@ -88,6 +92,7 @@ impl CausalLm {
             float_head: OnceCell::new(),
             prepacked_head: None,
             adapter: None,
+            virtual_tokens: None,
             is_unchanged_base: false,
             compute: Kind::Float,
             device,
@@ -125,10 +130,46 @@ impl CausalLm {
         padding: Option<&LeftPadding>,
         mut cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
+        if let Some(virtual_tokens) = &self.virtual_tokens
+            && cache.as_ref().is_none_or(|cache| cache.is_empty())
+        {
+            return self.hidden_behind(virtual_tokens, tokens, padding, cache);
+        }
+        let span = Span::new(tokens, padding, cache.as_deref(), self.positions())?;
+        self.forward(tokens, &span, cache.as_deref_mut())
+    }
+
+    /// The hidden states of tokens, or of their vectors, that stand first in their sequences, behind virtual tokens, whose own are
+    /// left out.
+    fn hidden_behind(
+        &self,
+        virtual_tokens: &VirtualTokens,
+        tokens: &Tensor,
+        padding: Option<&LeftPadding>,
+        cache: Option<&mut KvCache>,
+    ) -> Result<Tensor, Error> {
+        let vectors = self.embed(tokens)?;
+        let (rows, length, _) = vectors.size3()?;
+        let whole = virtual_tokens.before(&vectors, padding)?;
+        let span = Span::new(&whole, padding, cache.as_deref(), self.positions())?;
+        // Keys and values take their places in a cache, whether or not it is kept.
+        let mut own = self.cache(length as usize);
+        let cache = cache.unwrap_or(&mut own);
+        cache.begin_with(virtual_tokens.prefix(rows, padding, self.device)?);
+        let hidden_states = self.forward(&whole, &span, Some(cache))?;
+        Ok(hidden_states.f_narrow(1, virtual_tokens.count(), length)?)
+    }
+
+    /// The forward pass of a span.
+    fn forward(
+        &self,
+        tokens: &Tensor,
+        span: &Span<'_>,
+        mut cache: Option<&mut KvCache>,
+    ) -> Result<Tensor, Error> {
         let decoder = &*self.decoder;
-        let span = Span::new(tokens, padding, cache.as_deref(), self.config.context)?;
-        let pass = Pass::new(decoder, &span, self.compute, false)?;
-        let mut hidden_states = cast(&decoder.embed(tokens, &span)?, self.compute)?;
+        let pass = Pass::new(decoder, span, self.compute, false)?;
+        let mut hidden_states = cast(&decoder.embed(tokens, span)?, self.compute)?;
         for layer in 0..decoder.blocks() {
             hidden_states = decoder.block(layer, &hidden_states, &pass, cache.as_deref_mut())?;
         }
@@ -136,6 +177,22 @@ impl CausalLm {
             cache.advance(span.length());
         }
         decoder.final_norm().forward(&hidden_states)
+    }
+
+    /// Positions that the model has, those of virtual tokens included.
+    fn positions(&self) -> usize {
+        self.config.context + self.virtual_count()
+    }
+
+    fn virtual_count(&self) -> usize {
+        let virtual_tokens = self.virtual_tokens.as_ref();
+        virtual_tokens.map_or(0, |tokens| tokens.count() as usize)
+    }
+
+    /// Puts virtual tokens before every text.
+    pub(crate) fn put_before_texts(&mut self, prompt: &Prompt, stored: &Tensor) -> Result<(), Error> {
+        self.virtual_tokens = Some(VirtualTokens::new(prompt, stored, self.device)?);
+        Ok(())
     }
 
     /// The forward pass of packed documents, block by block: `tokens` `[tokens]` holds them one behind the other, without
@@ -149,6 +206,10 @@ impl CausalLm {
         lengths: &[i64],
         training: bool,
     ) -> Result<PackedForward<'_>, Error> {
+        if self.virtual_tokens.is_some() {
+            let problem = "texts behind virtual tokens are not packed";
+            return Err(contract::Error::Run(problem.to_owned()).into());
+        }
         PackedForward::new(self, tokens, lengths, training)
     }
 
@@ -218,7 +279,7 @@ impl CausalLm {
 
     /// An empty cache for up to `tokens` tokens.
     pub fn cache(&self, tokens: usize) -> KvCache {
-        KvCache::new(self.config.layers, tokens)
+        KvCache::new(self.config.layers, tokens + self.virtual_count())
     }
 
     /// Prepacks the weights, beside what they are, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
@@ -469,8 +530,13 @@ impl CausalLm {
     /// Adds the adapter's update to the weights; the model has no adapter afterwards.
     ///
     /// # Errors
-    /// [`Error::Torch`] where memory runs out.
+    /// [`contract::Error::Configuration`] for an adapter that is no change of weights.
     pub fn merge(&mut self) -> Result<(), Error> {
+        if self.virtual_tokens.is_some() {
+            let problem = "this adapter puts virtual tokens before every text; that is no change of weights, and cannot be merged. It \
+                           can be audited as it is";
+            return Err(contract::Error::Configuration(problem.to_owned()).into());
+        }
         let _guard = tch::no_grad_guard();
         self.adapter = None;
         linears(&mut *self.decoder)

@@ -58,7 +58,13 @@ impl ModuleChoice {
         {
             return Ok(false);
         }
-        Ok(self.is_in_block(path)? && self.targets.matches(path, config)?)
+        // Blocks count where a name is the end of a path: not for a path that is named whole, nor for a regular expression.
+        let is_whole = match &self.targets {
+            LoraTargets::Names(names) => names.iter().any(|name| name == path),
+            LoraTargets::Pattern(_) => true,
+            LoraTargets::AllLinear | LoraTargets::FamilyDefault => false,
+        };
+        Ok((is_whole || self.is_in_block(path)?) && self.targets.matches(path, config)?)
     }
 
     fn is_in_block(&self, path: &str) -> Result<bool, Error> {

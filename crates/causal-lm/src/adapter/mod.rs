@@ -109,7 +109,7 @@ pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error
     let stored = kinds::Stored {
         file: &adapter.file,
         tensors: weights::read_finite(&adapter.file, &|_| true, Kind::Float, Device::Cpu)?,
-        drawn: RefCell::new(None),
+        drawn: RefCell::default(),
     };
     // Whether anything that comes into the model differs from what was there.
     let mut changes = false;
@@ -131,6 +131,10 @@ pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error
         model.untie()?;
     }
     model.config = adapter.config.clone();
+    if let Some(prompt) = &adapter.prompt {
+        model.put_before_texts(prompt, &stored.tensor(&prompt.tensor)?)?;
+        changes = true;
+    }
     let mut is_merged = !adapter.replacements.is_empty() || !adapter.rows.is_empty();
     for update in &adapter.updates {
         let updated = model.update(update, &stored)?;

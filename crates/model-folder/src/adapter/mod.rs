@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use contract::Error;
 
 pub use kinds::{
-    AdaLora, Change, Factor, Facts, Ia3, KindSpec, LoHa, LoKr, LowRank, Projections, Residual, Side, Vera,
+    AdaLora, Change, Factor, Facts, FourierFt, Hra, Ia3, KindSpec, LoHa, LoKr, LowRank, Oft, Projections,
+    Residual, Side, VbLora, Vera,
 };
 pub use settings::{AdapterConfig, BiasMode, Init, TokenRows};
-pub use tensors::{NewRows, Replacement, Table, Untie, Update};
+pub use tensors::{NewRows, Prompt, PromptForm, Replacement, Table, Untie, Update};
 
 use crate::headers::{self, Header};
 use crate::{Config, LoraSettings, LoraTargets, Model, ModuleChoice, files};
@@ -30,7 +31,26 @@ pub const PREFIX: &str = "base_model.model.";
 /// What a person may do with an adapter that is not supported.
 pub const WAY_OUT: &str = "Merge the adapter into its base with peft (PeftModel.from_pretrained(base, adapter)\
                            .merge_and_unload().save_pretrained(FOLDER), the tokenizer saved beside it) and audit FOLDER, with the \
-                           untuned model as BASE=; or audit it by an extractor of your own (EXTRACTOR=)";
+                           untuned model as BASE=; or audit it by an extractor of your own: scripts/example_extractor.py reads \
+                           whatever peft reads (EXTRACTOR=\"python3 scripts/example_extractor.py\")";
+
+/// The same for an adapter that is no change of weights, so that it cannot be merged.
+pub const OTHER_PROGRAM: &str = "It is no change of weights, and cannot be merged; audit it by an extractor of your own: \
+                                 scripts/example_extractor.py reads whatever peft reads \
+                                 (EXTRACTOR=\"python3 scripts/example_extractor.py\")";
+
+/// Kinds of peft that are not read and cannot be merged.
+const UNMERGEABLE: [&str; 9] = [
+    "ADAPTION_PROMPT",
+    "CARTRIDGE",
+    "CPT",
+    "LILY",
+    "MULTITASK_PROMPT_TUNING",
+    "PEANUT",
+    "POLY",
+    "SHADOW",
+    "XLORA",
+];
 
 /// An adapter whose tensors all belong to its base, and what each of them does there.
 #[derive(Debug, Clone)]
@@ -59,6 +79,8 @@ pub struct Adapter {
     pub rows: Vec<NewRows>,
     /// What is done to modules, last of all.
     pub updates: Vec<Update>,
+    /// What stands before every text.
+    pub prompt: Option<Prompt>,
 }
 
 /// The kind of an adapter folder as peft calls it, whether or not it is read here; none where its settings do not say.
@@ -90,6 +112,7 @@ impl Adapter {
             replacements: assigned.replacements,
             rows: assigned.rows,
             updates: assigned.updates,
+            prompt: assigned.prompt,
         })
     }
 

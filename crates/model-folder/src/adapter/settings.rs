@@ -6,8 +6,8 @@ use contract::Error;
 use serde_json::{Map, Value};
 
 use super::keys::{Keys, Order, whole_numbers};
-use super::kinds::{self, Facts, Kind, KindSpec, Reading};
-use super::{ADAPTER_CONFIG, WAY_OUT};
+use super::kinds::{self, Facts, Kind, KindSpec, Reading, Stores};
+use super::{ADAPTER_CONFIG, OTHER_PROGRAM, UNMERGEABLE, WAY_OUT};
 use crate::{LoraSettings, LoraTargets, ModuleChoice, files};
 
 /// Which biases of the base were trained along.
@@ -101,7 +101,7 @@ impl AdapterConfig {
             spec,
             modules,
             bias: kinds::bias_mode(keys, spec.own_bias)?,
-            token_rows: token_rows(keys)?,
+            token_rows: (spec.token_rows)(keys)?,
             keeps_tie: keys.flag("ensure_weight_tying")?,
             kind: (spec.read)(&reading)?,
         })
@@ -127,8 +127,13 @@ impl AdapterConfig {
 fn kind_of(keys: Keys<'_>) -> Result<&'static KindSpec, String> {
     let found = keys.text("peft_type")?.unwrap_or("(none)");
     let Some(spec) = kinds::named(found) else {
+        let way_out = if UNMERGEABLE.contains(&found) {
+            OTHER_PROGRAM
+        } else {
+            WAY_OUT
+        };
         return Err(format!(
-            "peft_type: expected one of {}, found {found}. {WAY_OUT}",
+            "peft_type: expected one of {}, found {found}. {way_out}",
             kinds::known()
         ));
     };
@@ -146,13 +151,15 @@ fn targets(keys: Keys<'_>, spec: &KindSpec) -> Result<LoraTargets, String> {
     match keys.modules("target_modules")? {
         Some(targets) => Ok(targets),
         None if spec.peft_type == "LORA" => Ok(LoraTargets::FamilyDefault),
+        None if matches!(spec.stores, Stores::Rows | Stores::Prompt) => Ok(LoraTargets::Names(Vec::new())),
         None => Err(format!(
             "target_modules: expected names of modules, or a regular expression, found none. {WAY_OUT}"
         )),
     }
 }
 
-fn token_rows(keys: Keys<'_>) -> Result<Vec<TokenRows>, String> {
+/// The tokens of `trainable_token_indices`.
+pub(super) fn token_rows(keys: Keys<'_>) -> Result<Vec<TokenRows>, String> {
     let key = "trainable_token_indices";
     let tokens = |value: &Value| {
         whole_numbers(value).ok_or_else(|| {

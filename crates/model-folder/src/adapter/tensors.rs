@@ -5,7 +5,7 @@ use std::path::Path;
 
 use contract::Error;
 
-use super::kinds::Change;
+use super::kinds::{Change, Stores};
 use super::settings::{AdapterConfig, BiasMode, TokenRows};
 use super::{ADAPTER_CONFIG, PREFIX, WAY_OUT};
 use crate::headers::Header;
@@ -54,6 +54,31 @@ pub struct Update {
     pub change: Change,
 }
 
+/// What stands before every text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The tensor's name in the adapter's file.
+    pub tensor: String,
+    /// How many tokens it stands for. The context of the configuration is shorter by as many.
+    pub tokens: usize,
+    /// What it is.
+    pub form: PromptForm,
+}
+
+/// What stands before every text in the place of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptForm {
+    /// Vectors in the place of embeddings, `[tokens, width]`.
+    Embeddings,
+    /// Keys and values, `[tokens, layers · 2 · heads · width]`: a layer's keys, then its values.
+    KeysAndValues {
+        /// Heads of keys and values.
+        heads: usize,
+        /// Width of a head.
+        width: usize,
+    },
+}
+
 /// Whether a tied LM head becomes a table of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untie {
@@ -72,6 +97,7 @@ pub(super) struct Assigned {
     pub(super) replacements: Vec<Replacement>,
     pub(super) rows: Vec<NewRows>,
     pub(super) updates: Vec<Update>,
+    pub(super) prompt: Option<Prompt>,
 }
 
 /// Assigns every tensor of the file.
@@ -101,6 +127,7 @@ pub(super) fn assign(
             replacements: Vec::new(),
             rows: Vec::new(),
             updates: Vec::new(),
+            prompt: None,
         },
     };
     let in_settings = |error| match error {
@@ -112,6 +139,8 @@ pub(super) fn assign(
     };
     assignment.take_tables()?;
     assignment.take_rows()?;
+    assignment.take_prompt()?;
+    assignment.take_modules().map_err(in_settings)?;
     assignment.take_updates().map_err(in_settings)?;
     assignment.take_parameters()?;
     assignment.finish()
@@ -240,9 +269,15 @@ impl Assignment<'_> {
     }
 
     /// The names under which peft may store a parameter of the module at `path`: bare, or below a layer that wraps it.
-    fn names(path: &str, parameter: &str) -> [String; 4] {
-        ["", "base_layer.", "token_adapter.base_layer.", "modules_to_save."]
-            .map(|wrapper| format!("{path}.{wrapper}{parameter}"))
+    fn names(path: &str, parameter: &str) -> [String; 5] {
+        [
+            "",
+            "base_layer.",
+            "token_adapter.base_layer.",
+            "modules_to_save.",
+            "ln_tuning_layers.",
+        ]
+        .map(|wrapper| format!("{path}.{wrapper}{parameter}"))
     }
 
     /// Takes a parameter of the module at `path` out of the headers, whose copies must be the same.
@@ -346,15 +381,7 @@ impl Assignment<'_> {
     fn take_rows(&mut self) -> Result<(), Error> {
         for rows in &self.settings.token_rows {
             let (table, paths) = self.table(rows)?;
-            let mut found = None;
-            for path in &paths {
-                for name in ["trainable_tokens_delta", "trainable_tokens_delta.weight"] {
-                    found = found.or(self
-                        .stored
-                        .headers
-                        .remove(&format!("{path}.token_adapter.{name}")));
-                }
-            }
+            let found = self.take_row_values(table, &paths)?;
             let shape = [rows.tokens.len(), self.base.config.width];
             let Some(header) = found else {
                 return Err(self.bad(format!(
@@ -378,6 +405,40 @@ impl Assignment<'_> {
         Ok(())
     }
 
+    /// Takes the rows of a table out of the headers; of a tied LM head its copy too, which must be the same.
+    fn take_row_values(&mut self, table: Table, paths: &[String]) -> Result<Option<Header>, Error> {
+        let is_tied = table == Table::Embedding && self.base.config.tied_head;
+        let heads = self.spec().head_modules.iter().filter(|_| is_tied);
+        let paths: Vec<String> = paths
+            .iter()
+            .cloned()
+            .chain(heads.map(|&head| head.to_owned()))
+            .collect();
+        let mut taken: Option<Header> = None;
+        for path in &paths {
+            for name in [
+                "token_adapter.trainable_tokens_delta",
+                "token_adapter.trainable_tokens_delta.weight",
+                "trainable_tokens_delta",
+            ] {
+                let Some(found) = self.stored.headers.remove(&format!("{path}.{name}")) else {
+                    continue;
+                };
+                match &taken {
+                    None => taken = Some(found),
+                    Some(first) if first.equals(&found)? => {}
+                    Some(first) => {
+                        return Err(self.bad(format!(
+                            "tensor {}: expected the same numbers as in {}, as the base ties the tables, found others. {WAY_OUT}",
+                            found.name, first.name
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(taken)
+    }
+
     fn table(&self, rows: &TokenRows) -> Result<(Table, Vec<String>), Error> {
         let spec = self.spec();
         let name = &rows.table;
@@ -398,7 +459,8 @@ impl Assignment<'_> {
     fn take_updates(&mut self) -> Result<(), Error> {
         let chosen = self.chosen()?;
         let config = self.base.config.clone();
-        if chosen.is_empty() && self.settings.modules.whole_modules.is_empty() {
+        let is_by_changes = self.settings.spec.stores == Stores::Changes;
+        if is_by_changes && chosen.is_empty() && self.settings.modules.whole_modules.is_empty() {
             let linears = self.base.modules().iter();
             let paths: Vec<&str> = linears
                 .filter(|module| matches!(module.role, Role::Linear { .. }))
@@ -434,6 +496,9 @@ impl Assignment<'_> {
         let config = &self.base.config;
         let choice = &self.settings.modules;
         let mut chosen = Vec::new();
+        if self.settings.spec.stores != Stores::Changes {
+            return Ok(chosen);
+        }
         for module in self.base.modules() {
             let is_chosen = match module.role {
                 Role::Linear { .. } => choice.chooses(&module.path, config)?,
@@ -486,6 +551,56 @@ impl Assignment<'_> {
         let choice = &self.settings.modules;
         let is_by_name = !matches!(choice.targets, AllLinear | FamilyDefault);
         Ok(is_by_name && choice.chooses(path, &self.base.config)?)
+    }
+
+    /// What stands before every text.
+    fn take_prompt(&mut self) -> Result<(), Error> {
+        let base = &self.base.config;
+        self.assigned.prompt = self.settings.kind.prompt(self.settings, base, &mut self.stored)?;
+        if let Some(prompt) = &self.assigned.prompt {
+            self.assigned.config.context -= prompt.tokens;
+        }
+        Ok(())
+    }
+
+    /// The modules that are stored as training left them, of a kind that stores nothing else.
+    fn take_modules(&mut self) -> Result<(), Error> {
+        if self.settings.spec.stores != Stores::Modules {
+            return Ok(());
+        }
+        let mut found = false;
+        let base = self.base;
+        for module in base.modules() {
+            if !self.settings.modules.chooses(&module.path, &base.config)? {
+                continue;
+            }
+            if matches!(module.role, Role::Embedding { .. } | Role::Head { .. }) {
+                return Err(self.bad_setting(format!(
+                    "target_modules: {} is read for norms and layers, found the table {}. {WAY_OUT}",
+                    self.settings.spec.name, module.path
+                )));
+            }
+            found = true;
+            for (name, shape) in module.tensors() {
+                let Some((path, parameter)) = name.rsplit_once('.') else {
+                    continue;
+                };
+                let Some(header) = self.take(path, parameter)? else {
+                    return Err(self.bad(format!(
+                        "tensor {PREFIX}{path}.ln_tuning_layers.{parameter}: expected shape {shape:?}, found no such tensor"
+                    )));
+                };
+                self.replace(path, parameter, header, &shape)?;
+            }
+        }
+        if found {
+            return Ok(());
+        }
+        let paths: Vec<&str> = base.modules().iter().map(|module| module.path.as_str()).collect();
+        Err(self.bad_setting(format!(
+            "target_modules: they match no module of this model; it has {}",
+            paths.join(", ")
+        )))
     }
 
     /// Other parameters that are stored whole: biases, and modules trained whole.
@@ -548,7 +663,7 @@ fn is_whole_by(path: &str, name: &str) -> bool {
 
 /// The name that a tensor has in the file, by its name here.
 fn full_name(name: &str) -> String {
-    if name.starts_with("base_model.") {
+    if name.starts_with("base_model.") || !name.contains('.') {
         name.to_owned()
     } else {
         format!("{PREFIX}{name}")

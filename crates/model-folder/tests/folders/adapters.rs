@@ -38,8 +38,8 @@ fn with(more: &[(&str, &[usize])]) -> Tensors {
 #[test]
 fn settings_that_change_what_an_adapter_does_are_refused_by_name_with_the_way_out() {
     for (key, value) in [
-        ("peft_type", json!("XLORA")),
-        ("peft_type", json!("PROMPT_TUNING")),
+        ("peft_type", json!("BOFT")),
+        ("peft_type", json!("OF_NEXT_YEAR")),
         ("target_parameters", json!(["mlp.experts"])),
         ("layer_replication", json!([[0, 2]])),
         ("alora_invocation_tokens", json!([1])),

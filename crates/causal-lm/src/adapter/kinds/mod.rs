@@ -1,10 +1,14 @@
 //! What the tensors of each kind of adapter make of a layer: a file for each kind that `model-folder` knows.
 
 mod adalora;
+mod fourierft;
+mod hra;
 mod ia3;
 mod loha;
 mod lokr;
 mod lora;
+mod oft;
+mod vblora;
 mod vera;
 
 use std::cell::RefCell;
@@ -66,6 +70,10 @@ pub(crate) fn effect(change: &Change, layer: &Linear, stored: &Stored<'_>) -> Re
         Change::Ia3(change) => ia3::effect(change, layer, stored),
         Change::LoHa(change) => loha::effect(change, layer, stored),
         Change::LoKr(change) => lokr::effect(change, layer, stored),
+        Change::Oft(change) => oft::effect(change, layer, stored),
+        Change::Hra(change) => hra::effect(change, layer, stored),
+        Change::FourierFt(change) => fourierft::effect(change, layer, stored),
+        Change::VbLora(change) => vblora::effect(change, stored),
     }
 }
 
@@ -73,8 +81,8 @@ pub(crate) fn effect(change: &Change, layer: &Linear, stored: &Stored<'_>) -> Re
 pub(crate) struct Stored<'a> {
     pub(super) file: &'a Path,
     pub(super) tensors: BTreeMap<String, Tensor>,
-    /// Matrices that were drawn, which modules share.
-    pub(super) drawn: RefCell<Option<(Tensor, Tensor)>>,
+    /// Tensors that were drawn, which modules share.
+    pub(super) drawn: RefCell<BTreeMap<String, Vec<Tensor>>>,
 }
 
 impl Stored<'_> {
@@ -83,5 +91,18 @@ impl Stored<'_> {
         let missing = || contract::Error::input(self.file, format!("tensor {name}: found no such tensor"));
         let tensor = self.tensors.get(name).ok_or_else(missing)?;
         Ok(tensor.f_to_kind(Kind::Float)?)
+    }
+
+    /// What `draw` draws from LibTorch's generator, once for each key.
+    fn drawn(
+        &self,
+        key: &str,
+        draw: impl FnOnce() -> Result<Vec<Tensor>, Error>,
+    ) -> Result<Vec<Tensor>, Error> {
+        if !self.drawn.borrow().contains_key(key) {
+            self.drawn.borrow_mut().insert(key.to_owned(), draw()?);
+        }
+        let drawn = self.drawn.borrow();
+        Ok(drawn[key].iter().map(Tensor::shallow_clone).collect())
     }
 }

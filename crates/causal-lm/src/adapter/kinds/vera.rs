@@ -30,17 +30,11 @@ fn projections(projections: &Projections, stored: &Stored<'_>) -> Result<(Tensor
             outputs,
         } => (*seed, *rank as i64, *inputs as i64, *outputs as i64),
     };
-    let mut drawn = stored.drawn.borrow_mut();
-    let (a, b) = match drawn.take() {
-        Some(pair) => pair,
-        None => {
-            tch::manual_seed(seed);
-            (uniform(rank, inputs)?, uniform(outputs, rank)?)
-        }
-    };
-    let copies = (a.shallow_clone(), b.shallow_clone());
-    *drawn = Some((a, b));
-    Ok(copies)
+    let drawn = stored.drawn("A and B", || {
+        tch::manual_seed(seed);
+        Ok(vec![uniform(rank, inputs)?, uniform(outputs, rank)?])
+    })?;
+    Ok((drawn[0].shallow_clone(), drawn[1].shallow_clone()))
 }
 
 /// Kaiming's uniform start (He et al. 2015): up to ±√(6 / columns).

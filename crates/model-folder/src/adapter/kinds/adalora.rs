@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::keys::{KeyList, Keys, Treatment};
 use super::super::tensors::{Chosen, StoredTensors};
 use super::super::{AdapterConfig, WAY_OUT};
-use super::{BLOCKS, COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, Reading, rank};
+use super::{BLOCKS, COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, PLAIN, Reading, rank};
 
 use Treatment::{Harmless, Read, Refused};
 
@@ -19,6 +19,7 @@ pub(super) static SPEC: KindSpec = KindSpec {
     keys: &[COMMON, EXCLUDE, BLOCKS, KEYS],
     own_bias: "lora_only",
     read,
+    ..PLAIN
 };
 
 /// Its keys; it takes all of LoRA's, of which peft passes over those that are harmless here.

@@ -5,7 +5,7 @@ use contract::Error;
 use super::super::keys::{KeyList, Treatment};
 use super::super::tensors::{Chosen, StoredTensors};
 use super::super::{AdapterConfig, WAY_OUT};
-use super::{COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, Reading};
+use super::{COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, PLAIN, Reading};
 use crate::LoraTargets;
 use crate::module_choice::is_whole_match;
 
@@ -16,8 +16,8 @@ pub(super) static SPEC: KindSpec = KindSpec {
     peft_type: "IA3",
     name: "IA3",
     keys: &[COMMON, EXCLUDE, KEYS],
-    own_bias: "",
     read,
+    ..PLAIN
 };
 
 const KEYS: KeyList = &[("feedforward_modules", Read), ("init_ia3_weights", Harmless)];

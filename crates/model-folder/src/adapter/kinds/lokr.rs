@@ -5,7 +5,7 @@ use contract::Error;
 use super::super::AdapterConfig;
 use super::super::keys::{KeyList, Treatment};
 use super::super::tensors::{Chosen, StoredTensors};
-use super::{BLOCKS, COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, Reading, Sizes};
+use super::{BLOCKS, COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, PLAIN, Reading, Sizes};
 
 use Treatment::{Harmless, Read};
 
@@ -14,8 +14,8 @@ pub(super) static SPEC: KindSpec = KindSpec {
     peft_type: "LOKR",
     name: "LoKr",
     keys: &[COMMON, EXCLUDE, BLOCKS, KEYS],
-    own_bias: "",
     read,
+    ..PLAIN
 };
 
 const KEYS: KeyList = &[

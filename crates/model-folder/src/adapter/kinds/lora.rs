@@ -7,7 +7,7 @@ use super::super::keys::{KeyList, Keys, Treatment};
 use super::super::settings::Init;
 use super::super::tensors::{Chosen, StoredTensors};
 use super::super::{ADAPTER_CONFIG, AdapterConfig, WAY_OUT};
-use super::{BLOCKS, COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, Reading, rank};
+use super::{BLOCKS, COMMON, Change, EXCLUDE, Facts, Kind, KindSpec, PLAIN, Reading, rank};
 use crate::{LoraSettings, Role};
 
 use Treatment::{Harmless, Read, Refused};
@@ -19,6 +19,7 @@ pub(super) static SPEC: KindSpec = KindSpec {
     keys: &[COMMON, EXCLUDE, BLOCKS, KEYS],
     own_bias: "lora_only",
     read,
+    ..PLAIN
 };
 
 /// Its keys of peft 0.10 to 0.21.

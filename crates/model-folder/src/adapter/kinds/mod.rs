@@ -3,39 +3,58 @@
 //! A kind is one file here with its line in [`KINDS`] and in [`Change`], and one file in `causal-lm`, which computes the change.
 
 mod adalora;
+mod fourierft;
+mod hra;
 mod ia3;
 mod loha;
 mod lokr;
 mod lora;
+mod oft;
+mod prompt;
+mod vblora;
 mod vera;
+mod whole;
 
 use std::fmt::Debug;
 
 use contract::Error;
 
 pub use adalora::AdaLora;
+pub use fourierft::FourierFt;
+pub use hra::Hra;
 pub use ia3::{Ia3, Side};
 pub use loha::LoHa;
 pub use lokr::{Factor, LoKr};
 pub use lora::{LowRank, Residual};
+pub use oft::Oft;
+pub use vblora::VbLora;
 pub use vera::{Projections, Vera};
 
 use super::AdapterConfig;
 use super::keys::{KeyList, Keys, Order, Treatment};
-use super::settings::BiasMode;
-use super::tensors::{Chosen, StoredTensors};
-use crate::LoraSettings;
+use super::settings::{self, BiasMode, TokenRows};
+use super::tensors::{Chosen, Prompt, StoredTensors};
+use crate::{Config, LoraSettings};
 
 use Treatment::{Harmless, Read};
 
 /// Every kind that is read.
-pub(super) static KINDS: [&KindSpec; 6] = [
+pub(super) static KINDS: [&KindSpec; 15] = [
     &lora::SPEC,
     &adalora::SPEC,
     &vera::SPEC,
     &ia3::SPEC,
     &loha::SPEC,
     &lokr::SPEC,
+    &oft::SPEC,
+    &hra::SPEC,
+    &fourierft::SPEC,
+    &vblora::SPEC,
+    &whole::NORMS,
+    &whole::TOKENS,
+    &prompt::PROMPT_TUNING,
+    &prompt::P_TUNING,
+    &prompt::PREFIX_TUNING,
 ];
 
 /// What a kind's tensors do to a module.
@@ -53,6 +72,14 @@ pub enum Change {
     LoHa(LoHa),
     /// LoKr.
     LoKr(LoKr),
+    /// OFT.
+    Oft(Oft),
+    /// HRA.
+    Hra(Hra),
+    /// FourierFT.
+    FourierFt(FourierFt),
+    /// VB-LoRA.
+    VbLora(VbLora),
 }
 
 /// A kind of adapter.
@@ -68,7 +95,35 @@ pub struct KindSpec {
     pub(super) own_bias: &'static str,
     /// Reads the settings that only this kind has.
     pub(super) read: fn(&Reading<'_>) -> Result<Box<dyn Kind>, String>,
+    /// Reads which rows of tables were trained.
+    pub(super) token_rows: fn(Keys<'_>) -> Result<Vec<TokenRows>, String>,
+    /// What its tensors are.
+    pub(super) stores: Stores,
 }
+
+/// What the tensors of a kind are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stores {
+    /// What is done to the chosen modules.
+    Changes,
+    /// The chosen modules themselves.
+    Modules,
+    /// Rows of tables.
+    Rows,
+    /// What stands before every text.
+    Prompt,
+}
+
+/// What most kinds have in common.
+const PLAIN: KindSpec = KindSpec {
+    peft_type: "",
+    name: "",
+    keys: &[],
+    own_bias: "",
+    read: |_| Err("no kind of adapter".to_owned()),
+    token_rows: settings::token_rows,
+    stores: Stores::Changes,
+};
 
 /// A settings file being read.
 pub(super) struct Reading<'a> {
@@ -88,6 +143,16 @@ pub(super) trait Kind: Debug {
         chosen: &[Chosen],
         stored: &mut StoredTensors<'_>,
     ) -> Result<Vec<Change>, Error>;
+
+    /// Takes what stands before every text out of the file.
+    fn prompt(
+        &self,
+        _config: &AdapterConfig,
+        _base: &Config,
+        _stored: &mut StoredTensors<'_>,
+    ) -> Result<Option<Prompt>, Error> {
+        Ok(None)
+    }
 
     /// What a report says of it.
     fn facts(&self) -> Facts {
@@ -156,7 +221,8 @@ const BLOCKS: KeyList = &[("layers_pattern", Read), ("layers_to_transform", Read
 pub(super) fn bias_mode(keys: Keys<'_>, own: &str) -> Result<BiasMode, String> {
     match keys.text("bias")?.unwrap_or("none") {
         "none" => Ok(BiasMode::None),
-        found if !own.is_empty() && (found == "all" || found == own) => Ok(BiasMode::Stored),
+        // peft goes by the ending.
+        found if !own.is_empty() && (found == "all" || found.ends_with("_only")) => Ok(BiasMode::Stored),
         other => Err(format!("bias: expected none, all or {own}, found {other}")),
     }
 }

@@ -5,7 +5,7 @@ use contract::Error;
 use super::super::AdapterConfig;
 use super::super::keys::{KeyList, Treatment};
 use super::super::tensors::{Chosen, StoredTensors};
-use super::{BLOCKS, COMMON, Change, Facts, Kind, KindSpec, Reading, rank};
+use super::{BLOCKS, COMMON, Change, Facts, Kind, KindSpec, PLAIN, Reading, rank};
 
 use Treatment::{Harmless, Read};
 
@@ -16,6 +16,7 @@ pub(super) static SPEC: KindSpec = KindSpec {
     keys: &[COMMON, BLOCKS, KEYS],
     own_bias: "vera_only",
     read,
+    ..PLAIN
 };
 
 const KEYS: KeyList = &[
