@@ -39,6 +39,13 @@ pub struct CausalLm {
     device: Device,
 }
 
+/// A model can be loaded by one thread and used by another.
+const _: fn() = || {
+    fn is_sent<T: Send>() {}
+    is_sent::<CausalLm>();
+    is_sent::<KvCache>();
+};
+
 /// One parameter: its `state_dict` name and its tensor.
 #[derive(Debug)]
 pub struct ParameterMut<'a> {

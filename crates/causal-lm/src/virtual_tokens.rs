@@ -1,8 +1,6 @@
 //! Virtual tokens, which stand before every text: vectors in the place of embeddings (prompt tuning), or keys and values in every
 //! layer (prefix tuning).
 
-use std::rc::Rc;
-
 use model_folder::adapter::{Prompt, PromptForm};
 use tch::{Device, Kind, Tensor};
 
@@ -20,16 +18,17 @@ pub(crate) struct VirtualTokens {
 enum Form {
     /// `[tokens, width]`.
     Embeddings(Tensor),
-    KeysAndValues(Rc<Vec<(Tensor, Tensor)>>),
+    /// Of each layer `[heads, tokens, width]`.
+    KeysAndValues(Vec<(Tensor, Tensor)>),
 }
 
 /// Keys and values of virtual tokens, in the columns that they take in a batch.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Prefix {
     /// Of each layer `[heads, tokens, width]`.
-    layers: Rc<Vec<(Tensor, Tensor)>>,
+    layers: Vec<(Tensor, Tensor)>,
     /// `[rows, tokens]`.
-    columns: Rc<Tensor>,
+    columns: Tensor,
 }
 
 impl VirtualTokens {
@@ -47,7 +46,7 @@ impl VirtualTokens {
                     Ok((both.f_select(0, 0)?, both.f_select(0, 1)?))
                 };
                 let all: Result<Vec<_>, Error> = (0..layers.size()[0]).map(of_layer).collect();
-                Form::KeysAndValues(Rc::new(all?))
+                Form::KeysAndValues(all?)
             }
         };
         Ok(Self { count, form })
@@ -85,8 +84,11 @@ impl VirtualTokens {
         match &self.form {
             Form::Embeddings(_) => Ok(None),
             Form::KeysAndValues(layers) => Ok(Some(Prefix {
-                layers: Rc::clone(layers),
-                columns: Rc::new(self.columns(rows, padding, device)?),
+                layers: layers
+                    .iter()
+                    .map(|(keys, values)| (keys.shallow_clone(), values.shallow_clone()))
+                    .collect(),
+                columns: self.columns(rows, padding, device)?,
             })),
         }
     }

@@ -76,6 +76,11 @@ impl Expected {
 
     #[track_caller]
     fn check(&self, name: &str, what: &str, model: &CausalLm, tolerance: f64) {
+        let bf16_error = self
+            .0
+            .get(&format!("{name}.bf16_error"))
+            .filter(|_| what.starts_with("bf16"));
+        let theirs = bf16_error.map(|error| error.double_value(&[]));
         let (found, expected) = (logits(model, self.tokens(name)), &self.0[name]);
         assert_eq!(found.size(), expected.size(), "{name}, {what}");
         let error = difference(&found, expected);
@@ -85,6 +90,7 @@ impl Expected {
         };
         let measured = serde_json::json!({
             "table": "adapter", "subject": name, "kind": kind, "check": what, "difference": error, "allowed": tolerance,
+            "theirs": theirs,
         });
         println!("parity {measured}");
         assert!(error <= tolerance, "{name}, {what}: differs by {error}");

@@ -135,7 +135,7 @@ impl PlannedCell {
             trainable_parameters: audited.trainable_parameters() as i64,
             mode: audited.mode(),
             rank: tuning.and_then(|tuning| tuning.rank).map(|rank| rank as i32),
-            targets: adapter.as_ref().map(Adapter::targets),
+            targets: adapter.as_ref().and_then(Adapter::targets),
             alpha: tuning.and_then(|tuning| tuning.alpha),
             dropout: tuning.and_then(|tuning| tuning.dropout),
             dora: tuning.and_then(|tuning| tuning.dora),

@@ -116,17 +116,19 @@ impl Adapter {
         })
     }
 
-    /// The modules that are adapted, as `cell.toml` names them: names joined by commas, or a regular expression.
-    pub fn targets(&self) -> String {
-        match &self.modules.targets {
+    /// The modules that are adapted, as `cell.toml` names them: names joined by commas, or a regular expression; none for what
+    /// stands before the text.
+    pub fn targets(&self) -> Option<String> {
+        Some(match &self.modules.targets {
             LoraTargets::Pattern(pattern) => pattern.clone(),
             LoraTargets::AllLinear => "all-linear".to_owned(),
             LoraTargets::FamilyDefault => self.config.spec.lora_targets.join(","),
+            LoraTargets::Names(names) if names.is_empty() => return None,
             LoraTargets::Names(names) => {
                 let mut names = names.clone();
                 names.sort();
                 names.join(",")
             }
-        }
+        })
     }
 }

@@ -171,4 +171,23 @@ mod tests {
         );
         assert_eq!(methods[0].label(&[&methods[0]]), "LoRA");
     }
+
+    #[test]
+    fn adapters_of_another_kind_are_named_by_it() {
+        let of = |mode: &str, targets: &str| {
+            Method::of(&Cell {
+                mode: mode.to_owned(),
+                targets: Some(targets.to_owned()),
+                ..Cell::default()
+            })
+        };
+        let methods = [
+            of("IA3", "c_attn"),
+            of("IA3", "c_attn,c_fc"),
+            of("AdaLoRA", "c_attn"),
+        ];
+        let all: Vec<&Method> = methods.iter().collect();
+        let labels: Vec<String> = methods.iter().map(|method| method.label(&all)).collect();
+        assert_eq!(labels, ["IA3 c_attn", "IA3 c_attn+c_fc", "AdaLoRA"]);
+    }
 }

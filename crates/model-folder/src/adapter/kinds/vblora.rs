@@ -82,23 +82,28 @@ impl Kind for Settings {
         chosen: &[Chosen],
         stored: &mut StoredTensors<'_>,
     ) -> Result<Vec<Change>, Error> {
+        let mut sizes = Vec::with_capacity(chosen.len());
+        for module in chosen {
+            let (inputs, outputs) = module.linear_sizes(config)?;
+            if let Some(size) = [inputs, outputs]
+                .into_iter()
+                .find(|size| !size.is_multiple_of(self.length))
+            {
+                return Err(config.bad(format!(
+                    "vector_length: expected a divisor of {size}, a side of {}, found {}",
+                    module.stored_path, self.length
+                )));
+            }
+            sizes.push((inputs / self.length, outputs / self.length));
+        }
         let mut bank = String::new();
         if !chosen.is_empty() {
             bank = stored.expect("base_model.vblora_vector_bank", &[self.vectors, self.length])?;
         }
-        let updates = chosen.iter().map(|module| {
-            let (inputs, outputs) = module.linear_sizes(config)?;
+        let updates = chosen.iter().zip(sizes).map(|(module, (inputs, outputs))| {
             let path = &module.stored_path;
-            for size in [inputs, outputs] {
-                if !size.is_multiple_of(self.length) {
-                    return Err(config.bad(format!(
-                        "vector_length: expected a divisor of {size}, a side of {path}, found {}",
-                        self.length
-                    )));
-                }
-            }
-            let shape_a = [self.rank, inputs / self.length, self.vectors];
-            let shape_b = [outputs / self.length, self.rank, self.vectors];
+            let shape_a = [self.rank, inputs, self.vectors];
+            let shape_b = [outputs, self.rank, self.vectors];
             Ok(Change::VbLora(VbLora {
                 logits_a: stored.expect(&format!("{path}.vblora_logits_A"), &shape_a)?,
                 logits_b: stored.expect(&format!("{path}.vblora_logits_B"), &shape_b)?,
