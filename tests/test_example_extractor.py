@@ -124,7 +124,8 @@ class ExampleExtractor(unittest.TestCase):
         self.adapter(kind)
         page = self.check(kind, *pieces)
         self.assertIn(kind, page)
-        self.assertNotIn("LoRA", page)
+        modes = pl.read_parquet(self.folder / "run/report/summary.parquet")["mode"].unique().to_list()
+        self.assertEqual(sorted(modes), [f"adapter {kind}", "base"])
 
     def test_a_state_space_model_is_refused_with_the_way_out_and_audited_by_it(self):
         self.model("mamba")

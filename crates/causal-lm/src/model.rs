@@ -534,12 +534,17 @@ impl CausalLm {
             .any(|linear| linear.layout == Layout::InOut)
     }
 
+    /// Whether its adapter, where it has one, is a change of weights, which virtual tokens are not.
+    pub fn can_be_merged(&self) -> bool {
+        self.virtual_tokens.is_none()
+    }
+
     /// Adds the adapter's update to the weights; the model has no adapter afterwards.
     ///
     /// # Errors
     /// [`contract::Error::Configuration`] for an adapter that is no change of weights.
     pub fn merge(&mut self) -> Result<(), Error> {
-        if self.virtual_tokens.is_some() {
+        if !self.can_be_merged() {
             let problem = "this adapter puts virtual tokens before every text; that is no change of weights, and cannot be merged. It \
                            can be audited as it is";
             return Err(contract::Error::Configuration(problem.to_owned()).into());

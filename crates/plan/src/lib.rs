@@ -155,12 +155,17 @@ impl PlannedCell {
             seed: combination.training_set.seed,
             canaries_apart: combination.has_canaries_apart(),
         };
+        let mut weights = model.clone();
+        if let (Some(weights), Some(adapter)) = (&mut weights, adapter) {
+            // Virtual tokens take a part of it.
+            weights.config.context = adapter.config.context;
+        }
         Self {
             combination: combination.clone(),
             facts,
             folder: Some(folder.clone()),
             base: adapters_base,
-            weights: model.clone(),
+            weights,
         }
     }
 }

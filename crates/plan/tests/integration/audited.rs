@@ -257,6 +257,16 @@ fn a_cell_names_the_kind_of_its_adapter() {
         assert!(found.contains(piece), "{found}");
     }
     assert!(!found.contains("targets"), "{found}");
+    // Virtual tokens take a part of the context of 512.
+    other_adapter(
+        &place,
+        &json!({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 509, "token_dim": 4}),
+        ("prompt_embeddings", &[509, 4]),
+    );
+    let output = plan(&place);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("beyond the context of 3"), "{said}");
 }
 
 #[test]
