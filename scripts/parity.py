@@ -74,12 +74,13 @@ def families(frame):
 
 def adapters(frame):
     frame = frame.filter((pl.col("table") == "adapter") & pl.col("kind").is_not_null())
-    header = ["kind of adapter", "adapters", "logits", "merged", "logits bf16"]
+    header = ["kind of adapter", "adapters", "logits", "merged", "logits bf16", "of peft's bf16"]
     rows = []
     for kind in frame["kind"].unique(maintain_order=True).sort():
         own = frame.filter(pl.col("kind") == kind)
         merged = largest(own, check=["merged", "written and read"])
-        figures = [largest(own, check="loaded"), merged, largest(own, check=["bf16", "bf16, merged"])]
+        half = own.filter(pl.col("check").str.starts_with("bf16"))
+        figures = [largest(own, check="loaded"), merged, half["difference"].max(), half["theirs"].max()]
         rows.append([kind, str(own["subject"].n_unique()), *map(number, figures)])
     return "Kinds of adapters, against peft", header, rows
 
@@ -95,7 +96,7 @@ def four_bits(frame):
 
 def templates(frame):
     frame = frame.filter(pl.col("table") == "chat template").sort("whose", "subject")
-    header = ["chat template", "whose", "conversations with the same text and prompt"]
+    header = ["chat template", "whose", "conversations with the same text and prompt, or refusal"]
     rows = [[row["subject"], row["whose"], str(row["conversations"])] for row in frame.iter_rows(named=True)]
     return "Chat templates, against transformers' renderer", header, rows
 
