@@ -28,13 +28,14 @@ ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit estimate $(stages) test lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
+.PHONY: help setup build demo doctor run audit check-audit estimate $(stages) test parity lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo                        set up, build, run the demo (minutes on two cores) and say where its report is'
 	@echo 'make doctor                      what this machine has, and whether known leaks are found here and nothing else (a minute)'
 	@echo 'make test                        set up, build, run every test'
+	@echo 'make parity                      how far every family, kind of adapter and chat template is from transformers and peft'
 	@echo 'make run PIPELINE=FILE.toml      plan a pipeline and run all of it; results in data/runs/<name>, or RUN=FOLDER'
 	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE] [OTHER=FILE] [CANARIES=FILE]    (make audit alone says more)'
 	@echo '                                 what a model that is tuned already gives back of the text it was tuned on'
@@ -74,6 +75,9 @@ test: build
 	@$(CARGO) test --workspace --locked
 	@set -e; for script in $(wildcard tests/*.sh); do echo "$$script"; bash "$$script"; done
 	@set -e; for script in $(wildcard tests/test_*.py); do echo "$$script"; "$(PYTHON)" "$$script"; done
+
+parity: setup
+	@CARGO='$(CARGO)' "$(PYTHON)" scripts/parity.py
 
 lint:
 	@$(CARGO) fmt --all --check

@@ -103,7 +103,7 @@ def parse_arguments():
     path = {"type": pathlib.Path, "required": True}
     parser.add_argument("--config", **path, help="pipeline file")
     parser.add_argument("--in", **path, dest="corpus", help="folder of train.parquet and heldout.parquet")
-    parser.add_argument("--checkpoint", **path, help="model folder or LoRA adapter folder")
+    parser.add_argument("--checkpoint", **path, help="model folder or adapter folder")
     parser.add_argument("--best", type=pathlib.Path, help="the checkpoint with the best held-out loss; its results go to best/")
     parser.add_argument("--base", type=pathlib.Path, help="base of an adapter, in place of the one that it names")
     parser.add_argument("--reference", type=pathlib.Path, help="the untuned model; accepted and without effect")
@@ -160,7 +160,10 @@ def load(checkpoint, base):
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     if adapter.exists():
-        model = peft.PeftModel.from_pretrained(model, checkpoint).merge_and_unload()
+        model = peft.PeftModel.from_pretrained(model, checkpoint)
+        # Virtual tokens and the like are no change of weights; peft then stays around the model.
+        if not model.active_peft_config.is_prompt_learning and hasattr(model.base_model, "merge_and_unload"):
+            model = model.merge_and_unload()
     # Only what the pipeline file says decides how text is drawn, not the defaults that come with a model.
     model.generation_config = transformers.GenerationConfig()
     return tokenizer, model.eval()
@@ -237,7 +240,8 @@ def score(model, tokenizer, split, row, settings):
     first = row["prompt_tokens"] if settings["loss_on"] == "response" else 0
     if first >= len(tokens):
         return
-    logits = model(torch.tensor([[*begin, *tokens[:-1]]])).logits[0, len(begin) - 1 :].float()
+    # Virtual tokens may have logits of their own, before all others.
+    logits = model(torch.tensor([[*begin, *tokens[:-1]]])).logits[0, -len(tokens) :].float()
     logprobs, target = logits.log_softmax(-1), torch.tensor(tokens)[:, None]
     mean = (logprobs.exp() * logprobs).sum(-1, keepdim=True)
     columns = [

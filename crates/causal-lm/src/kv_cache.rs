@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::Error;
+use crate::virtual_tokens::Prefix;
 
 /// Keys and values of up to `capacity` tokens for each row of a batch.
 #[derive(Debug)]
@@ -10,6 +11,8 @@ pub struct KvCache {
     capacity: i64,
     length: i64,
     layers: Vec<Option<(Tensor, Tensor)>>,
+    /// Keys and values that the first tokens are given in place of their own.
+    prefix: Option<Prefix>,
 }
 
 impl KvCache {
@@ -19,7 +22,13 @@ impl KvCache {
             capacity: capacity as i64,
             length: 0,
             layers: (0..layers).map(|_| None).collect(),
+            prefix: None,
         }
+    }
+
+    /// Gives the tokens that are read first keys and values of virtual tokens.
+    pub(crate) fn begin_with(&mut self, prefix: Option<Prefix>) {
+        self.prefix = prefix;
     }
 
     /// Tokens held for each row.
@@ -55,7 +64,11 @@ impl KvCache {
         });
         all_keys.f_narrow(2, self.length, tokens)?.f_copy_(keys)?;
         all_values.f_narrow(2, self.length, tokens)?.f_copy_(values)?;
-        Ok((all_keys.f_narrow(2, 0, held)?, all_values.f_narrow(2, 0, held)?))
+        let (held_keys, held_values) = (all_keys.f_narrow(2, 0, held)?, all_values.f_narrow(2, 0, held)?);
+        if let Some(prefix) = self.prefix.as_ref().filter(|_| self.length == 0) {
+            prefix.write(layer, &held_keys, &held_values)?;
+        }
+        Ok((held_keys, held_values))
     }
 
     /// Counts `tokens` as read; called once all layers have appended them.
@@ -83,6 +96,7 @@ impl KvCache {
             capacity: self.capacity,
             length: self.length,
             layers,
+            prefix: None,
         })
     }
 }

@@ -38,6 +38,7 @@ mod packed_forward;
 mod padding;
 mod parts;
 mod tokenizer;
+mod virtual_tokens;
 pub mod weights;
 
 pub use device::{arithmetic, device, resolve};
@@ -46,7 +47,7 @@ pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
 pub use kv_cache::KvCache;
 pub use lm_head::{LmHead, ReversibleLogits};
 pub use model::{CausalLm, ParameterMut};
-pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, LoraTargets};
+pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, LoraTargets, ModuleChoice};
 pub use packed_forward::PackedForward;
 pub use padding::LeftPadding;
 pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

@@ -17,7 +17,7 @@ pub(crate) fn attach(
     let paths: Vec<String> = linears.iter().map(|linear| linear.path.clone()).collect();
     let mut adapted = Vec::new();
     for linear in linears {
-        if !settings.chooses(&linear.path, config)? {
+        if !settings.modules.chooses(&linear.path, config)? {
             continue;
         }
         let (rank, scale) = settings.size(&linear.path)?;

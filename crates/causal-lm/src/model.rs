@@ -7,13 +7,15 @@ use std::path::Path;
 use contract::pipeline::Architecture;
 use matrix_product::{is_few_rows, product};
 use model_folder::Model;
-use model_folder::adapter::Table;
+use model_folder::adapter::{Change, Prompt, Table, Update};
 use tch::{Device, Kind, Tensor};
 
-use crate::adapter::LoadedAdapter;
+use crate::adapter::kinds::{self, Stored};
+use crate::adapter::{LoadedAdapter, Updated};
 use crate::families::{self, Decoder, Pass};
 use crate::lm_head::logits_of;
 use crate::parts::{Layout, Linear, LowRank, Part, Prepacked, Span, WeightSource, cast};
+use crate::virtual_tokens::VirtualTokens;
 use crate::{Config, Error, KvCache, LeftPadding, LmHead, LoraSettings, PackedForward, lora, weights};
 
 /// A decoder-only language model.
@@ -29,11 +31,20 @@ pub struct CausalLm {
     /// The head in float32, prepacked for few rows, where the model was prepared to decode.
     prepacked_head: Option<Prepacked>,
     pub(crate) adapter: Option<LoadedAdapter>,
+    /// What stands before every text, as of prompt tuning. The configuration's context leaves it room.
+    virtual_tokens: Option<VirtualTokens>,
     /// Whether an adapter was read that changes nothing.
     pub(crate) is_unchanged_base: bool,
     pub(crate) compute: Kind,
     device: Device,
 }
+
+/// A model can be loaded by one thread and used by another.
+const _: fn() = || {
+    fn is_sent<T: Send>() {}
+    is_sent::<CausalLm>();
+    is_sent::<KvCache>();
+};
 
 /// One parameter: its `state_dict` name and its tensor.
 #[derive(Debug)]
@@ -66,6 +77,7 @@ impl CausalLm {
             float_head: OnceCell::new(),
             prepacked_head: None,
             adapter: None,
+            virtual_tokens: None,
             is_unchanged_base: false,
             compute: kind,
             device,
@@ -87,6 +99,7 @@ impl CausalLm {
             float_head: OnceCell::new(),
             prepacked_head: None,
             adapter: None,
+            virtual_tokens: None,
             is_unchanged_base: false,
             compute: Kind::Float,
             device,
@@ -103,9 +116,9 @@ impl CausalLm {
         self.compute
     }
 
-    /// The settings of the adapter, where there is one.
+    /// The settings of the adapter, where there is one and it is LoRA.
     pub fn lora(&self) -> Option<&LoraSettings> {
-        self.adapter.as_ref().map(|adapter| &adapter.settings)
+        self.adapter.as_ref()?.settings.as_ref()
     }
 
     /// Whether the checkpoint was an adapter that changes nothing: the model is its base.
@@ -124,10 +137,46 @@ impl CausalLm {
         padding: Option<&LeftPadding>,
         mut cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
+        if let Some(virtual_tokens) = &self.virtual_tokens
+            && cache.as_ref().is_none_or(|cache| cache.is_empty())
+        {
+            return self.hidden_behind(virtual_tokens, tokens, padding, cache);
+        }
+        let span = Span::new(tokens, padding, cache.as_deref(), self.positions())?;
+        self.forward(tokens, &span, cache.as_deref_mut())
+    }
+
+    /// The hidden states of tokens, or of their vectors, that stand first in their sequences, behind virtual tokens, whose own are
+    /// left out.
+    fn hidden_behind(
+        &self,
+        virtual_tokens: &VirtualTokens,
+        tokens: &Tensor,
+        padding: Option<&LeftPadding>,
+        cache: Option<&mut KvCache>,
+    ) -> Result<Tensor, Error> {
+        let vectors = self.embed(tokens)?;
+        let (rows, length, _) = vectors.size3()?;
+        let whole = virtual_tokens.before(&vectors, padding)?;
+        let span = Span::new(&whole, padding, cache.as_deref(), self.positions())?;
+        // Keys and values take their places in a cache, whether or not it is kept.
+        let mut own = self.cache(length as usize);
+        let cache = cache.unwrap_or(&mut own);
+        cache.begin_with(virtual_tokens.prefix(rows, padding, self.device)?);
+        let hidden_states = self.forward(&whole, &span, Some(cache))?;
+        Ok(hidden_states.f_narrow(1, virtual_tokens.count(), length)?)
+    }
+
+    /// The forward pass of a span.
+    fn forward(
+        &self,
+        tokens: &Tensor,
+        span: &Span<'_>,
+        mut cache: Option<&mut KvCache>,
+    ) -> Result<Tensor, Error> {
         let decoder = &*self.decoder;
-        let span = Span::new(tokens, padding, cache.as_deref(), self.config.context)?;
-        let pass = Pass::new(decoder, &span, self.compute, false)?;
-        let mut hidden_states = cast(&decoder.embed(tokens, &span)?, self.compute)?;
+        let pass = Pass::new(decoder, span, self.compute, false)?;
+        let mut hidden_states = cast(&decoder.embed(tokens, span)?, self.compute)?;
         for layer in 0..decoder.blocks() {
             hidden_states = decoder.block(layer, &hidden_states, &pass, cache.as_deref_mut())?;
         }
@@ -135,6 +184,22 @@ impl CausalLm {
             cache.advance(span.length());
         }
         decoder.final_norm().forward(&hidden_states)
+    }
+
+    /// Positions that the model has, those of virtual tokens included.
+    fn positions(&self) -> usize {
+        self.config.context + self.virtual_count()
+    }
+
+    fn virtual_count(&self) -> usize {
+        let virtual_tokens = self.virtual_tokens.as_ref();
+        virtual_tokens.map_or(0, |tokens| tokens.count() as usize)
+    }
+
+    /// Puts virtual tokens before every text.
+    pub(crate) fn put_before_texts(&mut self, prompt: &Prompt, stored: &Tensor) -> Result<(), Error> {
+        self.virtual_tokens = Some(VirtualTokens::new(prompt, stored, self.device)?);
+        Ok(())
     }
 
     /// The forward pass of packed documents, block by block: `tokens` `[tokens]` holds them one behind the other, without
@@ -148,6 +213,10 @@ impl CausalLm {
         lengths: &[i64],
         training: bool,
     ) -> Result<PackedForward<'_>, Error> {
+        if self.virtual_tokens.is_some() {
+            let problem = "texts behind virtual tokens are not packed";
+            return Err(contract::Error::Run(problem.to_owned()).into());
+        }
         PackedForward::new(self, tokens, lengths, training)
     }
 
@@ -217,7 +286,7 @@ impl CausalLm {
 
     /// An empty cache for up to `tokens` tokens.
     pub fn cache(&self, tokens: usize) -> KvCache {
-        KvCache::new(self.config.layers, tokens)
+        KvCache::new(self.config.layers, tokens + self.virtual_count())
     }
 
     /// Prepacks the weights, beside what they are, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
@@ -347,7 +416,7 @@ impl CausalLm {
     /// Adds an adapter with zero effect.
     fn attach_adapter(&mut self, settings: &LoraSettings) -> Result<Vec<String>, Error> {
         self.adapter = Some(LoadedAdapter {
-            settings: settings.clone(),
+            settings: Some(settings.clone()),
             is_merged: false,
         });
         lora::attach(linears(&mut *self.decoder), settings, &self.config)
@@ -401,45 +470,61 @@ impl CausalLm {
         self.replace(&name, &whole)
     }
 
-    /// Adds a low-rank update of a file; returns whether it changes anything.
-    pub(crate) fn update(
-        &mut self,
-        update: &model_folder::adapter::LowRank,
-        factors: LowRank,
-        bias: Option<Tensor>,
-    ) -> Result<bool, Error> {
-        let factors = factors.on(self.device)?;
+    /// Does to a module what an adapter's file says.
+    pub(crate) fn update(&mut self, update: &Update, stored: &Stored<'_>) -> Result<Updated, Error> {
         self.prepacked_head = None;
         self.float_head = OnceCell::new();
         if update.is_embedding {
-            let changes = factors.has_effect()?;
-            let embeddings = self.decoder.parts_mut().into_iter();
-            let mut embeddings = embeddings.filter_map(|part| match part {
-                Part::Embedding(embedding) => Some(embedding),
-                Part::Linear(_) | Part::Norm(_) => None,
-            });
-            let Some(embedding) = embeddings.find(|embedding| embedding.path == update.path) else {
-                return Err(
-                    contract::Error::Run(format!("no embedding {} in this model", update.path)).into(),
-                );
-            };
-            let added = factors.product()?.f_tr()?;
-            embedding.weight = embedding.weight.f_to_kind(Kind::Float)?.f_add(&added)?;
-            return Ok(changes);
+            return self.update_embedding(update, stored);
         }
         if update.is_head {
             let head = self.head().f_to_kind(Kind::Float)?;
             let mut head = Linear::new(update.path.clone(), head, None, Layout::OutIn);
-            let changes = head.take_update(factors, None, update.residual)?;
+            let Updated { has_effect, .. } =
+                head.take_effect(kinds::effect(&update.change, &head, stored)?)?;
             head.merge()?;
             self.head = Some(head.weight);
-            return Ok(changes);
+            return Ok(Updated {
+                has_effect,
+                is_merged: true,
+            });
         }
         let linears = linears(&mut *self.decoder).into_iter();
         let Some(linear) = linears.into_iter().find(|linear| linear.path == update.path) else {
             return Err(contract::Error::Run(format!("no layer {} in this model", update.path)).into());
         };
-        linear.take_update(factors, bias, update.residual)
+        let effect = kinds::effect(&update.change, linear, stored)?;
+        linear.take_effect(effect)
+    }
+
+    /// Adds a low-rank update to an embedding, whose factors lie the other way round.
+    fn update_embedding(&mut self, update: &Update, stored: &Stored<'_>) -> Result<Updated, Error> {
+        let embeddings = self.decoder.parts_mut().into_iter();
+        let mut embeddings = embeddings.filter_map(|part| match part {
+            Part::Embedding(embedding) => Some(embedding),
+            Part::Linear(_) | Part::Norm(_) => None,
+        });
+        let (Some(embedding), Change::LowRank(change)) = (
+            embeddings.find(|embedding| embedding.path == update.path),
+            &update.change,
+        ) else {
+            let problem = format!("no embedding {} in this model for a low-rank update", update.path);
+            return Err(contract::Error::Run(problem).into());
+        };
+        let factors = LowRank {
+            down: stored.tensor(&change.a)?,
+            up: stored.tensor(&change.b)?,
+            scale: change.scale,
+            dropout: change.dropout,
+            magnitude: None,
+        };
+        let factors = factors.on(embedding.weight.device())?;
+        let added = factors.product()?.f_tr()?;
+        embedding.weight = embedding.weight.f_to_kind(Kind::Float)?.f_add(&added)?;
+        Ok(Updated {
+            has_effect: factors.has_effect()?,
+            is_merged: true,
+        })
     }
 
     /// Whether linear layers lie `[in, out]`, as GPT-2's.
@@ -449,11 +534,21 @@ impl CausalLm {
             .any(|linear| linear.layout == Layout::InOut)
     }
 
+    /// Whether its adapter, where it has one, is a change of weights, which virtual tokens are not.
+    pub fn can_be_merged(&self) -> bool {
+        self.virtual_tokens.is_none()
+    }
+
     /// Adds the adapter's update to the weights; the model has no adapter afterwards.
     ///
     /// # Errors
-    /// [`Error::Torch`] where memory runs out.
+    /// [`contract::Error::Configuration`] for an adapter that is no change of weights.
     pub fn merge(&mut self) -> Result<(), Error> {
+        if !self.can_be_merged() {
+            let problem = "this adapter puts virtual tokens before every text; that is no change of weights, and cannot be merged. It \
+                           can be audited as it is";
+            return Err(contract::Error::Configuration(problem.to_owned()).into());
+        }
         let _guard = tch::no_grad_guard();
         self.adapter = None;
         linears(&mut *self.decoder)

@@ -27,6 +27,12 @@ impl LeftPadding {
             .f_clamp_min(0)?)
     }
 
+    /// The columns `[rows, count]` of the first tokens of each row.
+    pub(crate) fn first_columns(&self, count: i64) -> Result<Tensor, Error> {
+        let columns = Tensor::f_arange(count, (Kind::Int64, self.counts.device()))?;
+        Ok(self.counts.f_unsqueeze(1)?.f_add(&columns.f_unsqueeze(0)?)?)
+    }
+
     /// Which keys each query may attend to, `[rows, 1, length, past + length]`: its row's own tokens up to itself. A padding
     /// query attends to itself, since attention to nothing has no value.
     pub(crate) fn mask(&self, past: i64, length: i64) -> Result<Tensor, Error> {

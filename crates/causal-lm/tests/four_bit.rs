@@ -24,9 +24,14 @@ fn expected(name: &str, key: &str) -> Tensor {
 
 /// Largest difference, relative to the largest number expected.
 #[track_caller]
-fn assert_close(found: &Tensor, expected: &Tensor, what: &str) {
+fn assert_close(found: &Tensor, expected: &Tensor, name: &str, what: &str) {
     let error = (found - expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[]);
     assert!(error < 1e-4, "{what}: {error:.1e}");
+    // Lines that scripts/parity.py collects.
+    let measured = serde_json::json!({
+        "table": "four bits", "subject": name, "check": what, "difference": error, "allowed": 1e-4,
+    });
+    println!("parity {measured}");
 }
 
 fn logits(model: &CausalLm, tokens: &Tensor) -> Tensor {
@@ -48,6 +53,10 @@ fn weights_are_those_that_bitsandbytes_dequantises_bit_for_bit() {
             }
         }
         assert_eq!(compared, 14, "{name}");
+        let measured = serde_json::json!({
+            "table": "four bits", "subject": name, "check": "weights, bit for bit", "difference": 0.0, "allowed": 0.0,
+        });
+        println!("parity {measured}");
     }
 }
 
@@ -56,7 +65,12 @@ fn logits_are_those_of_the_dequantised_model_and_so_are_an_adapters() {
     for name in MODELS {
         let tokens = expected(name, "tokens");
         let model = CausalLm::load(&fixture(name), Kind::Float, Device::Cpu).unwrap();
-        assert_close(&logits(&model, &tokens), &expected(name, "logits"), name);
+        assert_close(
+            &logits(&model, &tokens),
+            &expected(name, "logits"),
+            name,
+            "logits",
+        );
     }
     let (mut model, _) =
         load_checkpoint(&fixture("nf4-double/adapter"), None, Kind::Float, Device::Cpu).unwrap();
@@ -64,9 +78,9 @@ fn logits_are_those_of_the_dequantised_model_and_so_are_an_adapters() {
         expected("nf4-double", "tokens"),
         expected("nf4-double", "adapter_logits"),
     );
-    assert_close(&logits(&model, &tokens), &goal, "adapter");
+    assert_close(&logits(&model, &tokens), &goal, "nf4-double", "LoRA adapter");
     model.merge().unwrap();
-    assert_close(&logits(&model, &tokens), &goal, "merged adapter");
+    assert_close(&logits(&model, &tokens), &goal, "nf4-double", "LoRA merged");
 }
 
 /// What is written is a model in full precision, and says nothing of four bits.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use causal_lm::{
-    CausalLm, LeftPadding, LoraSettings, LoraTargets, TextTokenizer, load_checkpoint, weights,
+    CausalLm, LeftPadding, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, load_checkpoint, weights,
     write_adapter_folder, write_model_folder,
 };
 use tch::{Device, Kind, Reduction, Tensor};
@@ -246,7 +246,7 @@ fn a_fresh_adapter_changes_nothing_and_has_the_size_that_its_rank_says() {
     for (targets, adapted) in [(LoraTargets::FamilyDefault, 2), (LoraTargets::AllLinear, 8)] {
         let mut model = tiny();
         let settings = LoraSettings {
-            targets,
+            modules: ModuleChoice::new(targets),
             ..LoraSettings::new(4, 8.0)
         };
         assert_eq!(model.tune_lora(&settings, 0, Kind::Float).unwrap().len(), adapted);

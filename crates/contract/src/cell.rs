@@ -19,15 +19,16 @@ pub struct Cell {
     pub parameters: i64,
     /// Parameters that tuning changes; 0 for the base model.
     pub trainable_parameters: i64,
-    /// `base`, `full`, `head` or `lora`.
+    /// `base`, `full`, `head` or `lora`; of what was tuned elsewhere `tuned` for a whole model, or the name of an adapter's kind, such
+    /// as `IA3`.
     pub mode: String,
-    /// LoRA's rank.
+    /// Rank of LoRA, or of another kind of adapter that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<i32>,
-    /// LoRA's target modules, joined by commas.
+    /// The modules that an adapter changes, joined by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
-    /// LoRA's alpha.
+    /// Alpha, of adapters that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
     /// Share of LoRA's input dropped in training.
@@ -39,7 +40,7 @@ pub struct Cell {
     /// Whether the update is scaled by alpha / √rank (rsLoRA); none for other modes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rslora: Option<bool>,
-    /// LoRA's ranks and alphas of single modules, as text; none where all have the same.
+    /// Ranks and alphas of single modules, and other settings of an adapter's kind, as text; none where all is as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patterns: Option<String>,
     /// Passes over the training set; none for the base model, and where tuning happened elsewhere.

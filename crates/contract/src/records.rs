@@ -821,7 +821,8 @@ pub struct SummaryRow {
     pub trainable_parameters: i64,
     /// The way of tuning, as the report calls it: whatever differs in a setting of tuning is another method.
     pub method: String,
-    /// `base`, `full`, `head`, `lora`, or `tuned` for a whole model that was tuned elsewhere.
+    /// `base`, `full`, `head`, `lora`; for what was tuned elsewhere `tuned` for a whole model, or the name of an adapter's kind,
+    /// such as `IA3`.
     pub mode: String,
     /// LoRA's rank; null for other modes.
     pub rank: Option<i32>,

@@ -318,7 +318,7 @@ impl<'a> Run<'a> {
 
     fn load(&self, folder: &Path) -> Result<LoadedModel, Error> {
         let (mut model, files) = load_checkpoint(folder, self.checkpoints.base, self.kind, self.device)?;
-        if self.kind == Kind::Float {
+        if self.kind == Kind::Float && model.can_be_merged() {
             // One product instead of three; in bf16 the sum would round small updates away.
             model.merge()?;
         }

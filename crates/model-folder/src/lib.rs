@@ -22,6 +22,7 @@ mod headers;
 pub mod hub;
 mod lora;
 mod model;
+mod module_choice;
 mod modules;
 
 pub use adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter};
@@ -32,6 +33,7 @@ pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use files::{TOKENIZER_FILES, inputs, is_model};
 pub use four_bit::{FourBit, Nested};
-pub use lora::{LoraSettings, LoraTargets};
+pub use lora::LoraSettings;
 pub use model::{Model, stored_numbers};
+pub use module_choice::{LoraTargets, ModuleChoice};
 pub use modules::{Module, Role};

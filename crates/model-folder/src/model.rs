@@ -10,7 +10,7 @@ use crate::config::quantised;
 use crate::families::BUFFERS;
 use crate::four_bit::{self, FourBit};
 use crate::headers::{self, Header};
-use crate::lora::{self, LoraTargets};
+use crate::module_choice::{self, LoraTargets};
 use crate::{Config, Module, Role, files};
 
 /// A model whose folder holds every tensor that its configuration asks for, in the right shape, and no other.
@@ -153,7 +153,9 @@ impl Model {
                 found |= chosen.matches(&module.path, &self.config)?;
             }
             if !found {
-                let known: BTreeSet<&str> = linears().map(|module| lora::last_part(&module.path)).collect();
+                let known: BTreeSet<&str> = linears()
+                    .map(|module| module_choice::last_part(&module.path))
+                    .collect();
                 let known: Vec<&str> = known.into_iter().collect();
                 return Err(Error::Configuration(format!(
                     "mode.targets: no module of this {} model is named {target}. Its linear modules are named {}; \"all-linear\" \
@@ -170,7 +172,7 @@ impl Model {
             if chosen.matches(&module.path, &self.config)?
                 && let Some((inputs, outputs)) = module.linear_sizes()
             {
-                let rank = lora::fitting(&ranks, &module.path)?.unwrap_or(mode.rank);
+                let rank = module_choice::fitting(&ranks, &module.path)?.unwrap_or(mode.rank);
                 parameters += rank * (inputs + outputs) + if mode.dora { outputs } else { 0 };
             }
         }

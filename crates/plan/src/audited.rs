@@ -71,6 +71,22 @@ impl Audited {
         self.folder.path.join(ADAPTER_CONFIG).is_file()
     }
 
+    /// How it was tuned, as `cell.toml` says it: `lora`, or the name of another kind of adapter; `tuned` for a whole model. An
+    /// adapter that only the program that EXTRACTOR names can read goes by the name that it gives itself.
+    pub fn mode(&self) -> String {
+        let lora = pipeline::ModeKind::Lora.name();
+        match &self.adapter {
+            Some(adapter) if adapter.lora.is_some() => lora.to_owned(),
+            Some(adapter) => adapter.spec.name.to_owned(),
+            None if self.is_adapter() => match model_folder::adapter::kind_of(&self.folder.path) {
+                Some(kind) if kind.eq_ignore_ascii_case(lora) => lora.to_owned(),
+                Some(kind) => format!("adapter {kind}"),
+                None => "adapter".to_owned(),
+            },
+            None => pipeline::ModeKind::Tuned.name().to_owned(),
+        }
+    }
+
     /// Numbers that tuning changed: those of the adapter, or of the whole model.
     pub fn trainable_parameters(&self) -> u64 {
         match &self.adapter {

@@ -126,25 +126,24 @@ impl PlannedCell {
         } = audited;
         let adapters_base = base.clone().filter(|_| audited.is_adapter());
         let parameters = audited.parameters() as i64;
-        let lora = adapter.as_ref().map(|adapter| &adapter.lora);
+        let tuning = adapter.as_ref().map(|adapter| &adapter.facts);
         let facts = Cell {
             name: combination.name.clone(),
             corpus: combination.training_set.name.clone(),
             model: combination.model.name.clone(),
             parameters,
             trainable_parameters: audited.trainable_parameters() as i64,
-            mode: if audited.is_adapter() {
-                ModeKind::Lora.name().to_owned()
-            } else {
-                ModeKind::Tuned.name().to_owned()
-            },
-            rank: adapter.as_ref().map(|adapter| adapter.lora.rank as i32),
-            targets: adapter.as_ref().map(Adapter::targets),
-            alpha: lora.map(|lora| lora.alpha),
-            dropout: lora.map(|lora| lora.dropout),
-            dora: lora.map(|lora| lora.magnitude),
-            rslora: lora.map(|lora| lora.rank_stabilized),
-            patterns: lora.and_then(|lora| patterns(pairs(&lora.rank_pattern), pairs(&lora.alpha_pattern))),
+            mode: audited.mode(),
+            rank: tuning.and_then(|tuning| tuning.rank).map(|rank| rank as i32),
+            targets: adapter.as_ref().and_then(Adapter::targets),
+            alpha: tuning.and_then(|tuning| tuning.alpha),
+            dropout: tuning.and_then(|tuning| tuning.dropout),
+            dora: tuning.and_then(|tuning| tuning.dora),
+            rslora: tuning.and_then(|tuning| tuning.rslora),
+            patterns: tuning.and_then(|tuning| {
+                let (ranks, alphas) = (pairs(&tuning.rank_pattern), pairs(&tuning.alpha_pattern));
+                joined(patterns(ranks, alphas), &tuning.others)
+            }),
             epochs: None,
             layout: Some(combination.training_set.layout.name().to_owned()),
             uniform_copies: uniform_copies(combination),
@@ -156,12 +155,17 @@ impl PlannedCell {
             seed: combination.training_set.seed,
             canaries_apart: combination.has_canaries_apart(),
         };
+        let mut weights = model.clone();
+        if let (Some(weights), Some(adapter)) = (&mut weights, adapter) {
+            // Virtual tokens take a part of it.
+            weights.config.context = adapter.config.context;
+        }
         Self {
             combination: combination.clone(),
             facts,
             folder: Some(folder.clone()),
             base: adapters_base,
-            weights: model.clone(),
+            weights,
         }
     }
 }
@@ -402,6 +406,12 @@ fn patterns<'a>(
     let ranks = ranks.map(|(module, rank)| format!("rank {rank} for {module}"));
     let alphas = alphas.map(|(module, alpha)| format!("alpha {alpha} for {module}"));
     let all: Vec<String> = ranks.chain(alphas).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// The same with other settings behind it.
+fn joined(patterns: Option<String>, others: &[String]) -> Option<String> {
+    let all: Vec<String> = patterns.into_iter().chain(others.iter().cloned()).collect();
     (!all.is_empty()).then(|| all.join(", "))
 }
 

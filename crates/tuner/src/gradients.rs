@@ -302,7 +302,7 @@ mod tests {
 
     use std::path::Path;
 
-    use causal_lm::{LoraSettings, LoraTargets};
+    use causal_lm::{LoraSettings, LoraTargets, ModuleChoice};
     use tch::{Device, Kind, Reduction};
 
     use super::*;
@@ -342,7 +342,7 @@ mod tests {
             "head" => model.tune_head(Kind::Float).unwrap(),
             _ => {
                 let settings = LoraSettings {
-                    targets: LoraTargets::AllLinear,
+                    modules: ModuleChoice::new(LoraTargets::AllLinear),
                     ..LoraSettings::new(2, 4.0)
                 };
                 model.tune_lora(&settings, 0, Kind::Float).unwrap();

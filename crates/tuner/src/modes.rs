@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use causal_lm::{
-    CausalLm, LoraSettings, LoraTargets, TextTokenizer, arithmetic, device, train_byte_level_bpe,
-    write_adapter_folder, write_model_folder,
+    CausalLm, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, arithmetic, device,
+    train_byte_level_bpe, write_adapter_folder, write_model_folder,
 };
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
@@ -86,7 +86,7 @@ impl Prepared {
                     dropout: mode.dropout,
                     rank_stabilized: mode.rslora,
                     magnitude: mode.dora,
-                    targets: LoraTargets::from_setting(mode.targets.as_ref()),
+                    modules: ModuleChoice::new(LoraTargets::from_setting(mode.targets.as_ref())),
                     rank_pattern: mode.rank_pattern.clone().into_iter().collect(),
                     alpha_pattern: mode.alpha_pattern.clone().into_iter().collect(),
                     ..LoraSettings::new(mode.rank, mode.alpha())

@@ -6,6 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::Prepacked;
 use crate::Error;
+use crate::adapter::Updated;
+use crate::adapter::kinds::Effect;
 
 /// How a weight lies in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) struct Linear {
     pub(crate) bias: Option<Tensor>,
     pub(crate) layout: Layout,
     pub(crate) adapter: Option<LowRank>,
+    /// What an adapter adds to the weight, `[out, in]`, where the weight's precision would round it away.
+    pub(crate) difference: Option<Tensor>,
     /// The weight, prepacked for few rows, where the model was prepared to decode.
     pub(crate) prepacked: Option<Prepacked>,
 }
@@ -52,22 +56,87 @@ impl Linear {
             bias,
             layout,
             adapter: None,
+            difference: None,
             prepacked: None,
         }
     }
 
-    /// Takes an update of an adapter's file, with the bias of B where it has one, and takes out of the weight what training had
-    /// taken out. Returns whether the layer is another than it was.
-    pub(crate) fn take_update(
+    /// Takes what an adapter's file makes of it.
+    pub(crate) fn take_effect(&mut self, effect: Effect) -> Result<Updated, Error> {
+        self.prepacked = None;
+        match effect {
+            Effect::LowRank {
+                factors,
+                bias,
+                residual,
+            } => {
+                let is_merged = bias.is_some() || residual != Residual::Whole;
+                let factors = factors.on(self.weight.device())?;
+                // Training may have left a layer nothing (AdaLoRA).
+                let is_empty = factors.down.size2()?.0 == 0;
+                let has_effect = !is_empty && self.take_low_rank(factors, bias, residual)?;
+                Ok(Updated {
+                    has_effect,
+                    is_merged,
+                })
+            }
+            Effect::Replaced { weight, bias } => {
+                let has_effect = self.take_weight(&weight, bias)?;
+                Ok(Updated {
+                    has_effect,
+                    is_merged: true,
+                })
+            }
+        }
+    }
+
+    /// Takes another weight `[out, in]`, in float32, and another bias where there is one. What half precision would round away
+    /// of the difference is kept beside the weight. Returns whether the layer is another than it was.
+    fn take_weight(&mut self, weight: &Tensor, bias: Option<Tensor>) -> Result<bool, Error> {
+        let difference = weight.f_sub(&self.float_weight()?)?;
+        let mut changes = has_nonzero(&difference)?;
+        if self.weight.kind() == Kind::Float {
+            self.set_weight(weight)?;
+        } else {
+            self.difference = Some(difference.f_to_kind(self.weight.kind())?);
+        }
+        if let Some(bias) = bias {
+            let old = self.bias.as_ref().map(|bias| bias.f_to_kind(Kind::Float));
+            changes |= match old.transpose()? {
+                Some(old) => !old.f_equal(&bias)?,
+                None => has_nonzero(&bias)?,
+            };
+            self.bias = Some(bias);
+        }
+        Ok(changes)
+    }
+
+    /// Puts a weight `[out, in]` in the place of its own, in its own precision and layout.
+    fn set_weight(&mut self, weight: &Tensor) -> Result<(), Error> {
+        let weight = weight.f_to_kind(self.weight.kind())?;
+        self.weight = match self.layout {
+            Layout::OutIn => weight,
+            Layout::InOut => weight.f_contiguous()?.f_tr()?,
+        };
+        Ok(())
+    }
+
+    /// The weight as `[out, in]` in float32.
+    pub(crate) fn float_weight(&self) -> Result<Tensor, Error> {
+        Ok(self.out_in_weight()?.f_to_kind(Kind::Float)?)
+    }
+
+    /// Takes a low-rank update of an adapter's file, with the bias of B where it has one, and takes out of the weight what training
+    /// had taken out. Returns whether the layer is another than it was.
+    fn take_low_rank(
         &mut self,
         factors: LowRank,
         bias: Option<Tensor>,
         residual: Residual,
     ) -> Result<bool, Error> {
         let mut changes = factors.has_effect()?;
-        self.prepacked = None;
         if residual != Residual::Whole {
-            let weight = self.out_in_weight()?.f_to_kind(Kind::Float)?;
+            let weight = self.float_weight()?;
             let (rank, _) = factors.down.size2()?;
             let taken = match residual {
                 Residual::Pissa => largest_part(&weight, rank)?,
@@ -75,11 +144,7 @@ impl Linear {
             };
             let added = factors.product()?.f_sub(&taken)?;
             changes = is_larger(&added, &taken)?;
-            let rest = weight.f_sub(&taken)?.f_to_kind(self.weight.kind())?;
-            self.weight = match self.layout {
-                Layout::OutIn => rest,
-                Layout::InOut => rest.f_tr()?,
-            };
+            self.set_weight(&weight.f_sub(&taken)?)?;
         }
         if let Some(added) = bias {
             let added = added
@@ -109,7 +174,7 @@ impl Linear {
 
     /// Prepacks the weight for decoding. A layer with an adapter goes without.
     pub(crate) fn prepack(&mut self) -> Result<(), Error> {
-        if self.adapter.is_none() {
+        if self.adapter.is_none() && self.difference.is_none() {
             self.prepacked = Prepacked::new(&self.out_in_weight()?, self.bias.as_ref())?;
         }
         Ok(())
@@ -168,23 +233,31 @@ impl Linear {
 
     fn multiply(&self, input: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Error> {
         let weight = cast(&self.weight, input.kind())?;
-        match self.layout {
-            Layout::OutIn => Ok(product(input, &weight, bias)?),
-            Layout::InOut => Ok(product(input, &weight.f_tr()?, bias)?),
+        let result = match self.layout {
+            Layout::OutIn => product(input, &weight, bias)?,
+            Layout::InOut => product(input, &weight.f_tr()?, bias)?,
+        };
+        match &self.difference {
+            None => Ok(result),
+            Some(difference) => {
+                let added = product(input, &cast(difference, input.kind())?, None)?;
+                Ok(result.f_add(&added)?)
+            }
         }
     }
 
     /// Norms `[out]` of the rows of W + scale · B·A, in float32.
     pub(crate) fn updated_norm(&self, adapter: &LowRank) -> Result<Tensor, Error> {
-        let updated = self
-            .out_in_weight()?
-            .f_to_kind(Kind::Float)?
-            .f_add(&adapter.product()?)?;
+        let updated = self.float_weight()?.f_add(&adapter.product()?)?;
         Ok(updated.f_norm_scalaropt_dim(2.0, [1].as_slice(), false)?)
     }
 
     /// Puts the adapter's update into the weight; the layer has no adapter afterwards.
     pub(crate) fn merge(&mut self) -> Result<(), Error> {
+        if let Some(difference) = self.difference.take() {
+            self.prepacked = None;
+            self.set_weight(&self.float_weight()?.f_add(&difference)?)?;
+        }
         let Some(adapter) = self.adapter.take() else {
             return Ok(());
         };

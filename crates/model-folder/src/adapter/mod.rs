@@ -1,5 +1,7 @@
 //! An adapter folder of peft: `adapter_config.json` and `adapter_model.safetensors`, as peft 0.10 to 0.21 write and read them.
 
+mod keys;
+mod kinds;
 mod settings;
 mod tensors;
 
@@ -7,11 +9,15 @@ use std::path::{Path, PathBuf};
 
 use contract::Error;
 
+pub use kinds::{
+    AdaLora, Change, Factor, Facts, FourierFt, Hra, Ia3, KindSpec, LoHa, LoKr, LowRank, Oft, Projections,
+    Residual, Side, VbLora, Vera,
+};
 pub use settings::{AdapterConfig, BiasMode, Init, TokenRows};
-pub use tensors::{LowRank, NewRows, Replacement, Residual, Table, Untie};
+pub use tensors::{NewRows, Prompt, PromptForm, Replacement, Table, Untie, Update};
 
 use crate::headers::{self, Header};
-use crate::{Config, LoraSettings, Model, files};
+use crate::{Config, LoraSettings, LoraTargets, Model, ModuleChoice, files};
 
 /// Name of the settings file.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
@@ -25,7 +31,26 @@ pub const PREFIX: &str = "base_model.model.";
 /// What a person may do with an adapter that is not supported.
 pub const WAY_OUT: &str = "Merge the adapter into its base with peft (PeftModel.from_pretrained(base, adapter)\
                            .merge_and_unload().save_pretrained(FOLDER), the tokenizer saved beside it) and audit FOLDER, with the \
-                           untuned model as BASE=; or audit it by an extractor of your own (EXTRACTOR=)";
+                           untuned model as BASE=; or audit it by an extractor of your own: scripts/example_extractor.py reads \
+                           whatever peft reads (EXTRACTOR=\"python3 scripts/example_extractor.py\")";
+
+/// The same for an adapter that is no change of weights, so that it cannot be merged.
+pub const OTHER_PROGRAM: &str = "It is no change of weights, and cannot be merged; audit it by an extractor of your own: \
+                                 scripts/example_extractor.py reads whatever peft reads \
+                                 (EXTRACTOR=\"python3 scripts/example_extractor.py\")";
+
+/// Kinds of peft that are not read and cannot be merged.
+const UNMERGEABLE: [&str; 9] = [
+    "ADAPTION_PROMPT",
+    "CARTRIDGE",
+    "CPT",
+    "LILY",
+    "MULTITASK_PROMPT_TUNING",
+    "PEANUT",
+    "POLY",
+    "SHADOW",
+    "XLORA",
+];
 
 /// An adapter whose tensors all belong to its base, and what each of them does there.
 #[derive(Debug, Clone)]
@@ -34,8 +59,14 @@ pub struct Adapter {
     pub folder: PathBuf,
     /// The weight file.
     pub file: PathBuf,
-    /// What the settings say of low-rank updates.
-    pub lora: LoraSettings,
+    /// Its kind.
+    pub spec: &'static KindSpec,
+    /// What tells it apart from others of its kind.
+    pub facts: Facts,
+    /// The modules that it adapts.
+    pub modules: ModuleChoice,
+    /// The settings of LoRA, where it is that.
+    pub lora: Option<LoraSettings>,
     /// The configuration of the base, with the tables that the adapter gives it: their rows, and whether the LM head is tied.
     pub config: Config,
     /// Numbers in the weight file.
@@ -46,8 +77,16 @@ pub struct Adapter {
     pub replacements: Vec<Replacement>,
     /// Rows of tables that are replaced, after that.
     pub rows: Vec<NewRows>,
-    /// Low-rank updates, last of all.
-    pub updates: Vec<LowRank>,
+    /// What is done to modules, last of all.
+    pub updates: Vec<Update>,
+    /// What stands before every text.
+    pub prompt: Option<Prompt>,
+}
+
+/// The kind of an adapter folder as peft calls it, whether or not it is read here; none where its settings do not say.
+pub fn kind_of(folder: &Path) -> Option<String> {
+    let settings: serde_json::Value = files::json(&folder.join(ADAPTER_CONFIG)).ok()?;
+    settings.get("peft_type")?.as_str().map(str::to_owned)
 }
 
 impl Adapter {
@@ -63,27 +102,33 @@ impl Adapter {
         Ok(Self {
             folder: folder.to_path_buf(),
             file,
-            lora: settings.lora,
+            spec: settings.spec,
+            facts: settings.facts(),
+            lora: settings.lora().cloned(),
+            modules: settings.modules,
             config: assigned.config,
             untie: assigned.untie,
             parameters,
             replacements: assigned.replacements,
             rows: assigned.rows,
             updates: assigned.updates,
+            prompt: assigned.prompt,
         })
     }
 
-    /// The modules with a low-rank update, as `cell.toml` names them: names joined by commas, or a regular expression.
-    pub fn targets(&self) -> String {
-        match &self.lora.targets {
-            crate::LoraTargets::Pattern(pattern) => pattern.clone(),
-            crate::LoraTargets::AllLinear => "all-linear".to_owned(),
-            crate::LoraTargets::FamilyDefault => self.config.spec.lora_targets.join(","),
-            crate::LoraTargets::Names(names) => {
+    /// The modules that are adapted, as `cell.toml` names them: names joined by commas, or a regular expression; none for what
+    /// stands before the text.
+    pub fn targets(&self) -> Option<String> {
+        Some(match &self.modules.targets {
+            LoraTargets::Pattern(pattern) => pattern.clone(),
+            LoraTargets::AllLinear => "all-linear".to_owned(),
+            LoraTargets::FamilyDefault => self.config.spec.lora_targets.join(","),
+            LoraTargets::Names(names) if names.is_empty() => return None,
+            LoraTargets::Names(names) => {
                 let mut names = names.clone();
                 names.sort();
                 names.join(",")
             }
-        }
+        })
     }
 }

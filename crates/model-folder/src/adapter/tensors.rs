@@ -5,10 +5,11 @@ use std::path::Path;
 
 use contract::Error;
 
-use super::settings::{AdapterConfig, BiasMode, Init, TokenRows};
+use super::kinds::{Change, Stores};
+use super::settings::{AdapterConfig, BiasMode, TokenRows};
 use super::{ADAPTER_CONFIG, PREFIX, WAY_OUT};
 use crate::headers::Header;
-use crate::lora::ends;
+use crate::module_choice::ends;
 use crate::{Config, Model, Module, Role};
 
 /// A table of the model whose rows are tokens.
@@ -40,40 +41,42 @@ pub struct NewRows {
     pub tensor: String,
 }
 
-/// What was taken out of a weight before training began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Residual {
-    /// Nothing.
-    Whole,
-    /// Its part of the rank of the update with the largest singular values (PiSSA, Meng et al. 2024).
-    Pissa,
-    /// scale · Q·R of the first columns of its QR decomposition (OLoRA, Büyükakyüz 2024).
-    Olora,
-}
-
-/// A low-rank update of a module, and the names of its tensors in the adapter's file.
+/// What an adapter does to a module.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LowRank {
+pub struct Update {
     /// Path of the module; of the LM head the name that it has in model files.
     pub path: String,
-    /// Whether the module is an embedding, whose factors lie the other way round.
+    /// Whether the module is an embedding.
     pub is_embedding: bool,
     /// Whether the module is the LM head.
     pub is_head: bool,
-    /// Rank of the update.
-    pub rank: usize,
-    /// The factor on B·A.
-    pub scale: f64,
-    /// A.
-    pub a: String,
-    /// B.
-    pub b: String,
-    /// The norms of DoRA.
-    pub magnitude: Option<String>,
-    /// The bias of B.
-    pub bias: Option<String>,
-    /// What was taken out of the weight.
-    pub residual: Residual,
+    /// What is done.
+    pub change: Change,
+}
+
+/// What stands before every text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The tensor's name in the adapter's file.
+    pub tensor: String,
+    /// How many tokens it stands for. The context of the configuration is shorter by as many.
+    pub tokens: usize,
+    /// What it is.
+    pub form: PromptForm,
+}
+
+/// What stands before every text in the place of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptForm {
+    /// Vectors in the place of embeddings, `[tokens, width]`.
+    Embeddings,
+    /// Keys and values, `[tokens, layers · 2 · heads · width]`: a layer's keys, then its values.
+    KeysAndValues {
+        /// Heads of keys and values.
+        heads: usize,
+        /// Width of a head.
+        width: usize,
+    },
 }
 
 /// Whether a tied LM head becomes a table of its own.
@@ -93,7 +96,8 @@ pub(super) struct Assigned {
     pub(super) config: Config,
     pub(super) replacements: Vec<Replacement>,
     pub(super) rows: Vec<NewRows>,
-    pub(super) updates: Vec<LowRank>,
+    pub(super) updates: Vec<Update>,
+    pub(super) prompt: Option<Prompt>,
 }
 
 /// Assigns every tensor of the file.
@@ -108,10 +112,14 @@ pub(super) fn assign(
         file,
         settings,
         base,
-        headers: headers
-            .into_iter()
-            .map(|(name, header)| (name.strip_prefix(PREFIX).unwrap_or(&name).to_owned(), header))
-            .collect(),
+        stored: StoredTensors {
+            file,
+            base,
+            headers: headers
+                .into_iter()
+                .map(|(name, header)| (name.strip_prefix(PREFIX).unwrap_or(&name).to_owned(), header))
+                .collect(),
+        },
         entries: base.config.vocabulary,
         assigned: Assigned {
             untie: Untie::Never,
@@ -119,6 +127,7 @@ pub(super) fn assign(
             replacements: Vec::new(),
             rows: Vec::new(),
             updates: Vec::new(),
+            prompt: None,
         },
     };
     let in_settings = |error| match error {
@@ -130,6 +139,8 @@ pub(super) fn assign(
     };
     assignment.take_tables()?;
     assignment.take_rows()?;
+    assignment.take_prompt()?;
+    assignment.take_modules().map_err(in_settings)?;
     assignment.take_updates().map_err(in_settings)?;
     assignment.take_parameters()?;
     assignment.finish()
@@ -139,11 +150,109 @@ struct Assignment<'a> {
     file: &'a Path,
     settings: &'a AdapterConfig,
     base: &'a Model,
-    /// Headers by their names without peft's prefix; what is assigned is taken out.
-    headers: BTreeMap<String, Header>,
+    stored: StoredTensors<'a>,
     /// Rows of the tables.
     entries: usize,
     assigned: Assigned,
+}
+
+/// The tensors of an adapter's file that nothing is assigned to yet.
+pub(super) struct StoredTensors<'a> {
+    file: &'a Path,
+    base: &'a Model,
+    /// Headers by their names without peft's prefix; what is assigned is taken out.
+    headers: BTreeMap<String, Header>,
+}
+
+impl StoredTensors<'_> {
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.headers.contains_key(name)
+    }
+
+    /// Whether there is a tensor of a module.
+    fn has_any_of(&self, path: &str) -> bool {
+        let mut names = self.headers.keys();
+        names.any(|name| name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    /// Takes a tensor that must be there in this shape; returns its name in the file.
+    pub(super) fn expect(&mut self, name: &str, shape: &[usize]) -> Result<String, Error> {
+        let found = match self.headers.remove(name) {
+            Some(header) if header.shape == shape => {
+                header.check(&header.name, shape)?;
+                return Ok(header.name);
+            }
+            Some(header) => format!("{:?}", header.shape),
+            None => "no such tensor".to_owned(),
+        };
+        Err(Error::input(
+            self.file,
+            format!(
+                "tensor {}: expected shape {shape:?} by {ADAPTER_CONFIG} and the base {}, found {found}. Name the base that \
+             the adapter was trained on with BASE= (or --base)",
+                full_name(name),
+                self.base.folder.display()
+            ),
+        ))
+    }
+}
+
+/// A module that the settings choose.
+pub(super) struct Chosen {
+    /// The module.
+    pub(super) module: Module,
+    /// The path that it has in the adapter's file.
+    pub(super) stored_path: String,
+    /// Whether its weight is stored along.
+    pub(super) is_replaced: bool,
+    /// Rows of the model's tables.
+    entries: usize,
+    /// Whether it is the input embedding.
+    is_input: bool,
+}
+
+impl Chosen {
+    /// Whether it is an embedding, of tokens or positions.
+    pub(super) fn is_embedding(&self) -> bool {
+        matches!(self.module.role, Role::Embedding { .. })
+    }
+
+    /// Whether it is the LM head.
+    pub(super) fn is_head(&self) -> bool {
+        matches!(self.module.role, Role::Head { .. })
+    }
+
+    /// Numbers that it reads and writes; of an embedding its rows and its width.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        match self.module.role {
+            Role::Embedding { width, .. } if self.is_input => (self.entries, width),
+            Role::Embedding { entries, width } => (entries, width),
+            _ => self.module.linear_sizes().unwrap_or_default(),
+        }
+    }
+
+    /// The same, of kinds that adapt linear layers alone.
+    pub(super) fn linear_sizes(&self, config: &AdapterConfig) -> Result<(usize, usize), Error> {
+        if self.is_embedding() {
+            return Err(config.bad(format!(
+                "target_modules: {} adapts linear layers, found the embedding {}. {WAY_OUT}",
+                config.spec.name, self.module.path
+            )));
+        }
+        Ok(self.sizes())
+    }
+
+    /// Refuses a layer whose weight lies the other way round, of kinds that peft does not put there.
+    pub(super) fn refuse_conv1d(&self, config: &AdapterConfig) -> Result<(), Error> {
+        match self.module.role {
+            Role::Linear { transposed: true, .. } => Err(config.bad(format!(
+                "target_modules: peft puts no {} on {}, whose weight lies the other way round (Conv1D). {WAY_OUT}",
+                config.spec.name, self.module.path
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Assignment<'_> {
@@ -156,20 +265,26 @@ impl Assignment<'_> {
     }
 
     fn bad_setting(&self, problem: String) -> Error {
-        Error::input(&self.settings.file, problem)
+        self.settings.bad(problem)
     }
 
     /// The names under which peft may store a parameter of the module at `path`: bare, or below a layer that wraps it.
-    fn names(path: &str, parameter: &str) -> [String; 4] {
-        ["", "base_layer.", "token_adapter.base_layer.", "modules_to_save."]
-            .map(|wrapper| format!("{path}.{wrapper}{parameter}"))
+    fn names(path: &str, parameter: &str) -> [String; 5] {
+        [
+            "",
+            "base_layer.",
+            "token_adapter.base_layer.",
+            "modules_to_save.",
+            "ln_tuning_layers.",
+        ]
+        .map(|wrapper| format!("{path}.{wrapper}{parameter}"))
     }
 
     /// Takes a parameter of the module at `path` out of the headers, whose copies must be the same.
     fn take(&mut self, path: &str, parameter: &str) -> Result<Option<Header>, Error> {
         let mut taken: Option<Header> = None;
         for name in Self::names(path, parameter) {
-            let Some(found) = self.headers.remove(&name) else {
+            let Some(found) = self.stored.headers.remove(&name) else {
                 continue;
             };
             match &taken {
@@ -185,7 +300,8 @@ impl Assignment<'_> {
             }
         }
         // What the module was before training, which is not used.
-        self.headers
+        self.stored
+            .headers
             .remove(&format!("{path}.original_module.{parameter}"));
         Ok(taken)
     }
@@ -200,7 +316,7 @@ impl Assignment<'_> {
         }
         let tied = self.base.config.tied_head;
         let is_whole = |path: &str| {
-            let whole = &self.settings.lora.whole_modules;
+            let whole = &self.settings.modules.whole_modules;
             whole.iter().any(|name| is_whole_by(path, name))
         };
         // Where peft keeps them tied all the same (`ensure_weight_tying`), it stores both.
@@ -265,12 +381,7 @@ impl Assignment<'_> {
     fn take_rows(&mut self) -> Result<(), Error> {
         for rows in &self.settings.token_rows {
             let (table, paths) = self.table(rows)?;
-            let mut found = None;
-            for path in &paths {
-                for name in ["trainable_tokens_delta", "trainable_tokens_delta.weight"] {
-                    found = found.or(self.headers.remove(&format!("{path}.token_adapter.{name}")));
-                }
-            }
+            let found = self.take_row_values(table, &paths)?;
             let shape = [rows.tokens.len(), self.base.config.width];
             let Some(header) = found else {
                 return Err(self.bad(format!(
@@ -294,6 +405,40 @@ impl Assignment<'_> {
         Ok(())
     }
 
+    /// Takes the rows of a table out of the headers; of a tied LM head its copy too, which must be the same.
+    fn take_row_values(&mut self, table: Table, paths: &[String]) -> Result<Option<Header>, Error> {
+        let is_tied = table == Table::Embedding && self.base.config.tied_head;
+        let heads = self.spec().head_modules.iter().filter(|_| is_tied);
+        let paths: Vec<String> = paths
+            .iter()
+            .cloned()
+            .chain(heads.map(|&head| head.to_owned()))
+            .collect();
+        let mut taken: Option<Header> = None;
+        for path in &paths {
+            for name in [
+                "token_adapter.trainable_tokens_delta",
+                "token_adapter.trainable_tokens_delta.weight",
+                "trainable_tokens_delta",
+            ] {
+                let Some(found) = self.stored.headers.remove(&format!("{path}.{name}")) else {
+                    continue;
+                };
+                match &taken {
+                    None => taken = Some(found),
+                    Some(first) if first.equals(&found)? => {}
+                    Some(first) => {
+                        return Err(self.bad(format!(
+                            "tensor {}: expected the same numbers as in {}, as the base ties the tables, found others. {WAY_OUT}",
+                            found.name, first.name
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(taken)
+    }
+
     fn table(&self, rows: &TokenRows) -> Result<(Table, Vec<String>), Error> {
         let spec = self.spec();
         let name = &rows.table;
@@ -310,34 +455,71 @@ impl Assignment<'_> {
         )))
     }
 
-    /// Low-rank updates of every module that the settings choose.
+    /// What is done to every module that the settings choose.
     fn take_updates(&mut self) -> Result<(), Error> {
+        let chosen = self.chosen()?;
         let config = self.base.config.clone();
-        let lora = &self.settings.lora;
+        let is_by_changes = self.settings.spec.stores == Stores::Changes;
+        if is_by_changes && chosen.is_empty() && self.settings.modules.whole_modules.is_empty() {
+            let linears = self.base.modules().iter();
+            let paths: Vec<&str> = linears
+                .filter(|module| matches!(module.role, Role::Linear { .. }))
+                .map(|module| module.path.as_str())
+                .collect();
+            return Err(Error::Configuration(format!(
+                "they match no linear layer of this model; it has {}",
+                paths.join(", ")
+            )));
+        }
+        let adapts_table = |module: &Chosen| module.is_head() || module.is_input;
+        if config.tied_head && self.assigned.config.tied_head && chosen.iter().any(adapts_table) {
+            // Each is adapted for itself, by the tensors that are stored.
+            self.assigned.untie = Untie::AfterReplacing;
+            self.assigned.config = self.assigned.config.clone().untied();
+        }
+        let changes = self
+            .settings
+            .kind
+            .changes(self.settings, &chosen, &mut self.stored)?;
+        let updates = chosen.into_iter().zip(changes).map(|(chosen, change)| Update {
+            is_embedding: chosen.is_embedding(),
+            is_head: chosen.is_head(),
+            path: chosen.module.path,
+            change,
+        });
+        self.assigned.updates.extend(updates);
+        Ok(())
+    }
+
+    /// The modules that the settings choose.
+    fn chosen(&self) -> Result<Vec<Chosen>, Error> {
+        let config = &self.base.config;
+        let choice = &self.settings.modules;
         let mut chosen = Vec::new();
+        if self.settings.spec.stores != Stores::Changes {
+            return Ok(chosen);
+        }
         for module in self.base.modules() {
             let is_chosen = match module.role {
-                Role::Linear { .. } => lora.chooses(&module.path, &config)?,
+                Role::Linear { .. } => choice.chooses(&module.path, config)?,
                 Role::Embedding { .. } => self.is_named(&module.path)?,
                 Role::Norm { .. } | Role::Head { .. } => false,
             };
             if is_chosen {
-                chosen.push((module.clone(), module.path.clone()));
+                chosen.push(self.choose(module.clone(), module.path.clone()));
             }
         }
         // The head goes by several names, of which the file has one.
         let mut heads = Vec::new();
-        for name in config.spec.head_modules {
+        for &name in config.spec.head_modules {
             // Where the settings tie both, peft adapts the head with the embedding; it stores its factors, and names it nowhere.
-            let follows =
-                self.settings.keeps_tie && self.headers.contains_key(&format!("{name}.lora_A.weight"));
+            let follows = self.settings.keeps_tie && self.stored.has_any_of(name);
             if follows || self.is_named(name)? {
-                heads.push(*name);
+                heads.push(name);
             }
         }
-        let stored = |name: &&&str| self.headers.contains_key(&format!("{name}.lora_A.weight"));
-        let stored_head = heads.iter().find(stored).or(heads.first()).copied();
-        if let Some(name) = stored_head {
+        let mut stored = heads.iter().filter(|name| self.stored.has_any_of(name));
+        if let Some(&name) = stored.next().or(heads.first()) {
             let module = Module {
                 path: config.spec.head_modules[0].to_owned(),
                 role: Role::Head {
@@ -346,140 +528,78 @@ impl Assignment<'_> {
                 },
                 bias: false,
             };
-            chosen.push((module, name.to_owned()));
+            chosen.push(self.choose(module, name.to_owned()));
         }
-        if chosen.is_empty() && self.settings.lora.whole_modules.is_empty() {
-            let linears = self.base.modules().iter();
-            let paths: Vec<&str> = linears
-                .filter(|module| matches!(module.role, Role::Linear { .. }))
-                .map(|module| module.path.as_str())
-                .collect();
-            return Err(Error::Configuration(format!(
-                "LoRA targets match no linear layer of this model; it has {}",
-                paths.join(", ")
-            )));
+        Ok(chosen)
+    }
+
+    fn choose(&self, module: Module, stored_path: String) -> Chosen {
+        let weight = format!("{}.weight", module.path);
+        let mut replacements = self.assigned.replacements.iter();
+        Chosen {
+            is_replaced: replacements.any(|replacement| replacement.parameter == weight),
+            is_input: module.path == self.spec().input_embedding,
+            entries: self.entries,
+            module,
+            stored_path,
         }
-        let adapts_embedding = chosen
-            .iter()
-            .any(|(module, _)| module.path == config.spec.input_embedding);
-        if config.tied_head && self.assigned.config.tied_head && (stored_head.is_some() || adapts_embedding) {
-            // Each is adapted for itself, by the factors that are stored.
-            self.assigned.untie = Untie::AfterReplacing;
-            self.assigned.config = self.assigned.config.clone().untied();
-        }
-        for (module, stored_path) in chosen {
-            let update = self.update(&module, &stored_path)?;
-            self.assigned.updates.push(update);
-        }
-        Ok(())
     }
 
     /// Whether an embedding or the head is chosen: "all-linear" and the family's own choice leave them out.
     fn is_named(&self, path: &str) -> Result<bool, Error> {
         use crate::LoraTargets::{AllLinear, FamilyDefault};
-        let lora = &self.settings.lora;
-        Ok(!matches!(lora.targets, AllLinear | FamilyDefault) && lora.chooses(path, &self.base.config)?)
+        let choice = &self.settings.modules;
+        let is_by_name = !matches!(choice.targets, AllLinear | FamilyDefault);
+        Ok(is_by_name && choice.chooses(path, &self.base.config)?)
     }
 
-    /// The update of one module, whose tensors must be there in the right shapes.
-    fn update(&mut self, module: &Module, stored_path: &str) -> Result<LowRank, Error> {
-        let (rank, scale) = self.settings.lora.size(stored_path)?;
-        let is_head = matches!(module.role, Role::Head { .. });
-        let (is_embedding, inputs, outputs) = match module.role {
-            Role::Embedding { entries, width } => {
-                let is_tokens = module.path == self.spec().input_embedding;
-                (true, if is_tokens { self.entries } else { entries }, width)
+    /// What stands before every text.
+    fn take_prompt(&mut self) -> Result<(), Error> {
+        let base = &self.base.config;
+        self.assigned.prompt = self.settings.kind.prompt(self.settings, base, &mut self.stored)?;
+        if let Some(prompt) = &self.assigned.prompt {
+            self.assigned.config.context -= prompt.tokens;
+        }
+        Ok(())
+    }
+
+    /// The modules that are stored as training left them, of a kind that stores nothing else.
+    fn take_modules(&mut self) -> Result<(), Error> {
+        if self.settings.spec.stores != Stores::Modules {
+            return Ok(());
+        }
+        let mut found = false;
+        let base = self.base;
+        for module in base.modules() {
+            if !self.settings.modules.chooses(&module.path, &base.config)? {
+                continue;
             }
-            _ => {
-                let (inputs, outputs) = module.linear_sizes().unwrap_or_default();
-                (false, inputs, outputs)
-            }
-        };
-        let kind = if is_embedding {
-            ["lora_embedding_A", "lora_embedding_B"]
-        } else {
-            ["lora_A.weight", "lora_B.weight"]
-        };
-        let [a, b] = kind.map(|kind| format!("{stored_path}.{kind}"));
-        let a = self.expect(&a, &[rank, inputs])?;
-        let b = self.expect(&b, &[outputs, rank])?;
-        let magnitude = if self.settings.lora.magnitude {
-            if is_embedding {
+            if matches!(module.role, Role::Embedding { .. } | Role::Head { .. }) {
                 return Err(self.bad_setting(format!(
-                    "use_dora: not supported for the embedding {}. {WAY_OUT}",
-                    module.path
+                    "target_modules: {} is read for norms and layers, found the table {}. {WAY_OUT}",
+                    self.settings.spec.name, module.path
                 )));
             }
-            let name = format!("{stored_path}.lora_magnitude_vector");
-            let longer = format!("{name}.weight");
-            let name = if self.headers.contains_key(&longer) {
-                longer
-            } else {
-                name
-            };
-            Some(self.expect(&name, &[outputs])?)
-        } else {
-            None
-        };
-        let bias = if self.settings.lora_bias {
-            if is_embedding || is_head {
-                return Err(
-                    self.bad_setting(format!("lora_bias: not supported for {}. {WAY_OUT}", module.path))
-                );
+            found = true;
+            for (name, shape) in module.tensors() {
+                let Some((path, parameter)) = name.rsplit_once('.') else {
+                    continue;
+                };
+                let Some(header) = self.take(path, parameter)? else {
+                    return Err(self.bad(format!(
+                        "tensor {PREFIX}{path}.ln_tuning_layers.{parameter}: expected shape {shape:?}, found no such tensor"
+                    )));
+                };
+                self.replace(path, parameter, header, &shape)?;
             }
-            Some(self.expect(&format!("{stored_path}.lora_B.bias"), &[outputs])?)
-        } else {
-            None
-        };
-        let weight = format!("{}.weight", module.path);
-        // A weight that is stored along is stored as it was left.
-        let is_stored = self
-            .assigned
-            .replacements
-            .iter()
-            .any(|replacement| replacement.parameter == weight);
-        let residual = match self.settings.init {
-            Init::Pissa if !is_stored && !is_embedding => Residual::Pissa,
-            Init::Olora if !is_stored && !is_embedding => Residual::Olora,
-            _ => Residual::Whole,
-        };
-        if residual == Residual::Olora
-            && let Role::Linear { transposed: true, .. } = module.role
-        {
-            return Err(self.bad_setting(format!(
-                "init_lora_weights: olora does not fit {}, whose weight lies the other way round (Conv1D): peft itself cannot load \
-                 this adapter. {WAY_OUT}",
-                module.path
-            )));
         }
-        Ok(LowRank {
-            path: module.path.clone(),
-            is_embedding,
-            is_head,
-            rank,
-            scale,
-            a,
-            b,
-            magnitude,
-            bias,
-            residual,
-        })
-    }
-
-    /// Takes a tensor that must be there in this shape; returns its name in the file.
-    fn expect(&mut self, name: &str, shape: &[usize]) -> Result<String, Error> {
-        let found = match self.headers.remove(name) {
-            Some(header) if header.shape == shape => {
-                header.check(&header.name, shape)?;
-                return Ok(header.name);
-            }
-            Some(header) => format!("{:?}", header.shape),
-            None => "no such tensor".to_owned(),
-        };
-        Err(self.bad(format!(
-            "tensor {PREFIX}{name}: expected shape {shape:?} by {ADAPTER_CONFIG} and the base {}, found {found}. Name the base that \
-             the adapter was trained on with BASE= (or --base)",
-            self.base.folder.display()
+        if found {
+            return Ok(());
+        }
+        let paths: Vec<&str> = base.modules().iter().map(|module| module.path.as_str()).collect();
+        Err(self.bad_setting(format!(
+            "target_modules: they match no module of this model; it has {}",
+            paths.join(", ")
         )))
     }
 
@@ -487,7 +607,7 @@ impl Assignment<'_> {
     fn take_parameters(&mut self) -> Result<(), Error> {
         let base = self.base;
         for module in base.modules() {
-            let whole = &self.settings.lora.whole_modules;
+            let whole = &self.settings.modules.whole_modules;
             let is_whole = whole.iter().any(|name| is_whole_by(&module.path, name));
             for (name, shape) in module.tensors() {
                 let Some((path, parameter)) = name.rsplit_once('.') else {
@@ -502,7 +622,7 @@ impl Assignment<'_> {
                 }
             }
         }
-        for name in &self.settings.lora.whole_modules {
+        for name in &self.settings.modules.whole_modules {
             let is_stored = self.assigned.replacements.iter().any(|replacement| {
                 let (path, _) = replacement.parameter.rsplit_once('.').unwrap_or_default();
                 let heads = self.spec().head_modules;
@@ -520,9 +640,10 @@ impl Assignment<'_> {
     }
 
     fn finish(self) -> Result<Assigned, Error> {
-        if let Some((name, _)) = self.headers.iter().next() {
+        if let Some((name, _)) = self.stored.headers.iter().next() {
             return Err(self.bad(format!(
-                "tensor {PREFIX}{name}: belongs to no layer that {ADAPTER_CONFIG} adapts. {WAY_OUT}"
+                "tensor {}: belongs to no layer that {ADAPTER_CONFIG} adapts. {WAY_OUT}",
+                full_name(name)
             )));
         }
         let mut assigned = self.assigned;
@@ -538,4 +659,13 @@ impl Assignment<'_> {
 fn is_whole_by(path: &str, name: &str) -> bool {
     let ends = path.match_indices('.').map(|(dot, _)| dot).chain([path.len()]);
     ends.into_iter().any(|end| path[..end].ends_with(name))
+}
+
+/// The name that a tensor has in the file, by its name here.
+fn full_name(name: &str) -> String {
+    if name.starts_with("base_model.") || !name.contains('.') {
+        name.to_owned()
+    } else {
+        format!("{PREFIX}{name}")
+    }
 }

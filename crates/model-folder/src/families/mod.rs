@@ -91,6 +91,25 @@ impl Family {
         }
     }
 
+    /// Whether embeddings are scaled in a module of their own, so that vectors in their place need not be.
+    pub(crate) fn has_scaled_embeddings(&self) -> bool {
+        match self {
+            Self::Llama(settings) => settings.embedding_scale.is_some_and(|scale| scale.is_rounded),
+            Self::Gpt2(_) | Self::GptNeo(_) | Self::GptNeoX(_) => false,
+        }
+    }
+
+    /// Heads of keys and values, and the width of each, in a model of this width.
+    pub(crate) fn key_heads(&self, width: usize) -> (usize, usize) {
+        let divided = |heads: usize| (heads, width / heads);
+        match self {
+            Self::Gpt2(settings) => divided(settings.heads),
+            Self::GptNeo(settings) => divided(settings.heads),
+            Self::GptNeoX(settings) => divided(settings.heads),
+            Self::Llama(settings) => (settings.key_heads, settings.head_width),
+        }
+    }
+
     /// What becomes of the LM head's products before they are logits.
     pub fn logits(&self) -> LogitSettings {
         match self {

@@ -1,4 +1,4 @@
-use model_folder::adapter::{Residual, Table, Untie};
+use model_folder::adapter::{Change, LowRank, Residual, Table, Untie};
 use model_folder::{Adapter, Checkpoint};
 use serde_json::{Value, json};
 
@@ -18,6 +18,14 @@ fn open_on(config: &Value, settings: &Value, tensors: &Tensors) -> Result<Adapte
     Checkpoint::open(&folder, None).map(|opened| opened.adapter.unwrap())
 }
 
+/// The low-rank update of a module.
+fn low_rank(adapter: &Adapter, number: usize) -> &LowRank {
+    match &adapter.updates[number].change {
+        Change::LowRank(update) => update,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// The tensors of the query projections, and others by their names without peft's prefix.
 fn with(more: &[(&str, &[usize])]) -> Tensors {
     let mut tensors = factors(&QUERIES);
@@ -30,8 +38,8 @@ fn with(more: &[(&str, &[usize])]) -> Tensors {
 #[test]
 fn settings_that_change_what_an_adapter_does_are_refused_by_name_with_the_way_out() {
     for (key, value) in [
-        ("peft_type", json!("IA3")),
-        ("peft_type", json!("PROMPT_TUNING")),
+        ("peft_type", json!("BOFT")),
+        ("peft_type", json!("OF_NEXT_YEAR")),
         ("target_parameters", json!(["mlp.experts"])),
         ("layer_replication", json!([[0, 2]])),
         ("alora_invocation_tokens", json!([1])),
@@ -264,7 +272,7 @@ fn the_first_pattern_of_the_file_decides() {
         let folder = place.adapter("adapter", &json!({}), &factors(&QUERIES));
         place.write("adapter/adapter_config.json", text(patterns));
         match Checkpoint::open(&folder, None) {
-            Ok(opened) => assert_eq!((opened.adapter.unwrap().updates[0].rank, rank), (2, 2)),
+            Ok(opened) => assert_eq!((low_rank(&opened.adapter.unwrap(), 0).rank, rank), (2, 2)),
             Err(error) => refused(&error, &[&format!("expected shape [{rank}, 4]")]),
         }
     }
@@ -440,6 +448,8 @@ fn initializations_that_took_something_out_of_the_base_are_known() {
         (json!(true), Residual::Whole),
     ] {
         let adapter = open(&[("init_lora_weights", init)], &factors(&QUERIES)).unwrap();
-        assert!(adapter.updates.iter().all(|update| update.residual == residual));
+        for number in 0..adapter.updates.len() {
+            assert_eq!(low_rank(&adapter, number).residual, residual);
+        }
     }
 }

@@ -5,5 +5,6 @@
 mod adapters;
 mod checkpoints;
 mod families;
+mod kinds;
 mod models;
 mod place;

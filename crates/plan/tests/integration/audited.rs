@@ -216,6 +216,90 @@ fn a_family_that_is_not_read_is_planned_for_an_extractor_of_ones_own() {
     }
 }
 
+/// An adapter of another kind than LoRA on the tiny GPT-2, with the one tensor that it has.
+fn other_adapter(place: &Workplace, settings: &Value, tensor: (&str, &[u64])) {
+    let mut settings = settings.clone();
+    settings["task_type"] = json!("CAUSAL_LM");
+    settings["base_model_name_or_path"] = json!("../models/tiny");
+    place.write("tuned/adapter_config.json", settings.to_string());
+    place.write("tuned/adapter_model.safetensors", safetensors(&[tensor]));
+}
+
+#[test]
+fn a_cell_names_the_kind_of_its_adapter() {
+    let place = Workplace::new(AUDIT);
+    let facts = |place: &Workplace| place.read("run/cells/tiny-tuned-bucketed-s0/cell.toml");
+    other_adapter(
+        &place,
+        &json!({"peft_type": "IA3", "target_modules": ["c_attn"], "feedforward_modules": []}),
+        ("base_model.model.transformer.h.0.attn.c_attn.ia3_l", &[12, 1]),
+    );
+    planned(&place);
+    let found = facts(&place);
+    for piece in [
+        "mode = \"IA3\"",
+        "targets = \"c_attn\"",
+        "trainable_parameters = 12\n",
+    ] {
+        assert!(found.contains(piece), "{found}");
+    }
+    for absent in ["rank", "alpha", "dora", "lora"] {
+        assert!(!found.contains(absent), "{found}");
+    }
+    other_adapter(
+        &place,
+        &json!({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 2, "token_dim": 4}),
+        ("prompt_embeddings", &[2, 4]),
+    );
+    planned(&place);
+    let found = facts(&place);
+    for piece in ["mode = \"prompt tuning\"", "patterns = \"2 virtual tokens\""] {
+        assert!(found.contains(piece), "{found}");
+    }
+    assert!(!found.contains("targets"), "{found}");
+    // Virtual tokens take a part of the context of 512.
+    other_adapter(
+        &place,
+        &json!({"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 509, "token_dim": 4}),
+        ("prompt_embeddings", &[509, 4]),
+    );
+    let output = plan(&place);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("beyond the context of 3"), "{said}");
+}
+
+#[test]
+fn a_kind_of_adapter_that_is_not_read_is_refused_by_name_and_planned_for_an_extractor_of_ones_own() {
+    for (kind, way_out) in [
+        ("BOFT", "merge_and_unload"),
+        ("ADAPTION_PROMPT", "cannot be merged"),
+    ] {
+        let place = Workplace::new(AUDIT);
+        other_adapter(&place, &json!({"peft_type": kind}), ("anything", &[3, 5]));
+        refused(
+            &place,
+            &[
+                "peft_type",
+                kind,
+                way_out,
+                "scripts/example_extractor.py",
+                "EXTRACTOR=",
+            ],
+        );
+        let output = plan_for(&place, "python3 mine.py");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let facts = place.read("run/cells/tiny-tuned-bucketed-s0/cell.toml");
+        for piece in [
+            format!("mode = \"adapter {kind}\""),
+            "trainable_parameters = 15\n".to_owned(),
+        ] {
+            assert!(facts.contains(&piece), "{facts}");
+        }
+    }
+}
+
 #[test]
 fn a_cell_says_how_the_base_of_an_adapter_is_stored_and_which_base_it_names() {
     let fixture = concat!(

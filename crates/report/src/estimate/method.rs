@@ -5,7 +5,7 @@ use contract::Cell;
 /// A way of tuning: whatever differs in one of these settings is another method, and no other seed of the same.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Method {
-    /// `base`, `full`, `head`, `lora`, `tuned`.
+    /// `base`, `full`, `head`, `lora`, `tuned`, or the name of another kind of adapter.
     pub mode: String,
     /// LoRA's rank.
     pub rank: Option<i32>,
@@ -170,5 +170,24 @@ mod tests {
             ]
         );
         assert_eq!(methods[0].label(&[&methods[0]]), "LoRA");
+    }
+
+    #[test]
+    fn adapters_of_another_kind_are_named_by_it() {
+        let of = |mode: &str, targets: &str| {
+            Method::of(&Cell {
+                mode: mode.to_owned(),
+                targets: Some(targets.to_owned()),
+                ..Cell::default()
+            })
+        };
+        let methods = [
+            of("IA3", "c_attn"),
+            of("IA3", "c_attn,c_fc"),
+            of("AdaLoRA", "c_attn"),
+        ];
+        let all: Vec<&Method> = methods.iter().collect();
+        let labels: Vec<String> = methods.iter().map(|method| method.label(&all)).collect();
+        assert_eq!(labels, ["IA3 c_attn", "IA3 c_attn+c_fc", "AdaLoRA"]);
     }
 }

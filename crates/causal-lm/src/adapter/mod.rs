@@ -1,22 +1,24 @@
 //! A PEFT adapter folder: `adapter_config.json` and `adapter_model.safetensors`, written as peft 0.21 reads them; and the
 //! tensors of one put into a model. What may be in it is the matter of `model-folder`.
 
+pub(crate) mod kinds;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use model_folder::adapter::{NewRows, PREFIX, Replacement, Residual, Untie};
+use model_folder::adapter::{NewRows, PREFIX, Replacement, Untie};
 use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter};
 use serde_json::{Value, json};
 use tch::{Device, Kind};
 
-use crate::parts::LowRank;
 use crate::{CausalLm, Error, LoraSettings, LoraTargets, weights};
 
 /// An adapter that a model has.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadedAdapter {
-    /// The settings of its updates.
-    pub(crate) settings: LoraSettings,
+    /// The settings of its updates, where it is LoRA.
+    pub(crate) settings: Option<LoraSettings>,
     /// Whether a part of it is in the model's own parameters, so that it cannot be written as an adapter again.
     pub(crate) is_merged: bool,
 }
@@ -24,7 +26,7 @@ pub(crate) struct LoadedAdapter {
 /// Writes a model's adapter into an existing folder.
 pub(crate) fn write(model: &mut CausalLm, folder: &Path, base: &str) -> Result<(), Error> {
     let Some(LoadedAdapter {
-        settings,
+        settings: Some(settings),
         is_merged: false,
     }) = model.adapter.clone()
     else {
@@ -40,12 +42,12 @@ pub(crate) fn write(model: &mut CausalLm, folder: &Path, base: &str) -> Result<(
         }
         factors.insert(format!("{PREFIX}{name}"), tensor.shallow_clone());
     }
-    let targets = match &settings.targets {
+    let targets = match &settings.modules.targets {
         LoraTargets::Names(names) => json!(names),
         LoraTargets::Pattern(pattern) => json!(pattern),
         LoraTargets::FamilyDefault | LoraTargets::AllLinear => json!(shared_endings(&targets)),
     };
-    let excluded = match &settings.excluded {
+    let excluded = match &settings.modules.excluded {
         Some(LoraTargets::Names(names)) => json!(names),
         Some(LoraTargets::Pattern(pattern)) => json!(pattern),
         _ => Value::Null,
@@ -67,7 +69,7 @@ pub(crate) fn write(model: &mut CausalLm, folder: &Path, base: &str) -> Result<(
         "rank_pattern": settings.rank_pattern.iter().cloned().collect::<BTreeMap<_, _>>(),
         "alpha_pattern": settings.alpha_pattern.iter().map(|(pattern, alpha)| (pattern, number(*alpha))).collect::<BTreeMap<_, _>>(),
         "modules_to_save": null,
-        "layers_to_transform": if settings.blocks.is_empty() { Value::Null } else { json!(settings.blocks) },
+        "layers_to_transform": if settings.modules.blocks.is_empty() { Value::Null } else { json!(settings.modules.blocks) },
         "init_lora_weights": true,
     });
     let path = folder.join(ADAPTER_CONFIG);
@@ -99,15 +101,15 @@ fn shared_endings(paths: &[String]) -> Vec<String> {
     names
 }
 
-/// Puts an adapter into `model`, which must be the adapter's base. Updates of the body's linear layers stay beside the weights;
-/// those of the LM head and of embeddings, which only an adapter of peft's has, are added to their tables in float32.
+/// Puts an adapter into `model`, which must be the adapter's base. Low-rank updates of the body's linear layers stay beside the
+/// weights; those of the LM head and of embeddings, which only an adapter of peft's has, are added to their tables in float32.
+/// Other kinds change the weights themselves.
 pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error> {
     let _guard = tch::no_grad_guard();
-    let mut stored = weights::read_finite(&adapter.file, &|_| true, Kind::Float, Device::Cpu)?;
-    let mut take = |name: &str| {
-        let missing =
-            || contract::Error::input(&adapter.file, format!("tensor {name}: found no such tensor"));
-        stored.remove(name).ok_or_else(|| Error::from(missing()))
+    let stored = kinds::Stored {
+        file: &adapter.file,
+        tensors: weights::read_finite(&adapter.file, &|_| true, Kind::Float, Device::Cpu)?,
+        drawn: RefCell::default(),
     };
     // Whether anything that comes into the model differs from what was there.
     let mut changes = false;
@@ -115,7 +117,7 @@ pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error
         model.untie()?;
     }
     for Replacement { parameter, tensor } in &adapter.replacements {
-        changes |= model.replace(parameter, &take(tensor)?)?;
+        changes |= model.replace(parameter, &stored.tensor(tensor)?)?;
     }
     for NewRows {
         table,
@@ -123,25 +125,21 @@ pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error
         tensor,
     } in &adapter.rows
     {
-        changes |= model.replace_rows(*table, tokens, &take(tensor)?)?;
+        changes |= model.replace_rows(*table, tokens, &stored.tensor(tensor)?)?;
     }
     if adapter.untie == Untie::AfterReplacing {
         model.untie()?;
     }
     model.config = adapter.config.clone();
+    if let Some(prompt) = &adapter.prompt {
+        model.put_before_texts(prompt, &stored.tensor(&prompt.tensor)?)?;
+        changes = true;
+    }
     let mut is_merged = !adapter.replacements.is_empty() || !adapter.rows.is_empty();
     for update in &adapter.updates {
-        let factors = LowRank {
-            down: take(&update.a)?,
-            up: take(&update.b)?,
-            scale: update.scale,
-            dropout: adapter.lora.dropout,
-            magnitude: update.magnitude.as_deref().map(&mut take).transpose()?,
-        };
-        let bias = update.bias.as_deref().map(&mut take).transpose()?;
-        changes |= model.update(update, factors, bias)?;
-        is_merged |= update.is_head || update.is_embedding || update.bias.is_some();
-        is_merged |= update.residual != Residual::Whole;
+        let updated = model.update(update, &stored)?;
+        changes |= updated.has_effect;
+        is_merged |= updated.is_merged;
     }
     model.adapter = Some(LoadedAdapter {
         settings: adapter.lora.clone(),
@@ -155,4 +153,13 @@ pub(crate) fn apply(model: &mut CausalLm, adapter: &Adapter) -> Result<(), Error
         );
     }
     Ok(())
+}
+
+/// What an update did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Updated {
+    /// Whether the layer is another than it was.
+    pub(crate) has_effect: bool,
+    /// Whether a part of it is in the layer's own parameters.
+    pub(crate) is_merged: bool,
 }
