@@ -52,7 +52,6 @@ mod facts;
 pub mod left_out;
 pub mod model_tokenizers;
 mod near_duplicates;
-pub mod normal_form;
 mod output;
 pub mod split;
 mod spool;
@@ -70,6 +69,7 @@ use serde::Serialize;
 
 pub use arguments::Arguments;
 pub use summary::{Outcome, Summary};
+pub use word_ngrams::normal_form;
 
 use canaries::Canaries;
 use collection::{Collection, Files, Side, Tally};

@@ -250,7 +250,12 @@ impl<'a> Plan<'a> {
 
     /// Whether there is anything to report on.
     pub fn has_report(&self) -> bool {
-        self.cells.iter().any(PlannedCell::is_extracted)
+        !self.is_look() && self.cells.iter().any(PlannedCell::is_extracted)
+    }
+
+    /// Whether it is a look at a corpus before tuning: nothing is generated, and there is no report.
+    pub fn is_look(&self) -> bool {
+        self.pipeline.check.is_some()
     }
 }
 
