@@ -108,7 +108,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?;
     let documents = threads.install(|| looked_at(arguments, counter.as_ref(), loss_on))?;
     let facts = parquet::read_all::<CorpusFact>(&arguments.corpus.join("corpus.parquet"))?;
-    let summary = Summary::of(&documents, &facts, settings.context, loss_on, arguments.scores.is_some());
+    let summary = Summary::of(
+        &documents,
+        &facts,
+        settings.context,
+        loss_on,
+        arguments.scores.is_some(),
+    );
     let listed: Vec<&DocumentCheck> = documents
         .iter()
         .filter(|document| document.split == Split::Train && document.risk.is_some())
@@ -120,7 +126,14 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     } else {
         &check.title
     };
-    let html = page::write(title, &summary, &listed, &excerpts, check.excerpt_chars, &provenance);
+    let html = page::write(
+        title,
+        &summary,
+        &listed,
+        &excerpts,
+        check.excerpt_chars,
+        &provenance,
+    );
     files::write_whole(&page, html.as_bytes())?;
     files::write_whole(&table, format!("{summary}\n").as_bytes())?;
     // The file that everything is known by comes last.
@@ -153,7 +166,7 @@ fn looked_at(
         Some(file) => untuned_loss::read(file)?,
         None => HashMap::new(),
     };
-    let mut progress = Progress::new("reading", 0, "documents");
+    let mut progress = Progress::new("reading", texts::instances(corpus)?, "instances");
     let mut index = NgramIndex::default();
     let mut documents: Vec<DocumentCheck> = Vec::new();
     texts::for_each_training_batch(corpus, |batch| {
@@ -161,7 +174,7 @@ fn looked_at(
             .par_iter()
             .map(|text| document(text, Split::Train, counter, loss_on));
         documents.par_extend(rows.collect::<Result<Vec<_>, Error>>()?);
-        progress.advance(batch.len() as u64, "");
+        progress.advance(batch.iter().map(|text| text.copies as u64).sum(), "");
         let texts: Vec<String> = batch.into_iter().map(|text| text.text).collect();
         index.extend(&texts);
         Ok(())

@@ -130,7 +130,9 @@ impl Wording {
     /// 8-gram.
     pub(crate) fn shared(&self, text: &str) -> Option<f32> {
         let ngrams = distinct_ngrams(text);
-        let held = ngrams.iter().filter(|&&ngram| !self.index.range(ngram).is_empty());
+        let held = ngrams
+            .iter()
+            .filter(|&&ngram| !self.index.range(ngram).is_empty());
         let held = held.count();
         (!ngrams.is_empty()).then(|| held as f32 / ngrams.len() as f32)
     }

@@ -64,7 +64,9 @@ pub(crate) fn write(
 
 fn texts_banner(shows_texts: bool, excerpt_chars: usize) -> Markup {
     if shows_texts {
-        let title = format!("This page contains the first {excerpt_chars} characters of the documents that it lists.");
+        let title = format!(
+            "This page contains the first {excerpt_chars} characters of the documents that it lists."
+        );
         banner(
             Severity::Warning,
             &title,

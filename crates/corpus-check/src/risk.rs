@@ -30,7 +30,10 @@ pub(crate) fn rank(documents: &mut [DocumentCheck], losses: &UntunedLoss) -> Res
         document.untuned_loss = losses.get(&key).map(|&loss| loss as f32);
     }
     let model_for_zlib = model_for_zlib(documents);
-    for document in documents.iter_mut().filter(|document| document.split == Split::Train) {
+    for document in documents
+        .iter_mut()
+        .filter(|document| document.split == Split::Train)
+    {
         let (Some(exposure), Some(zlib)) = (document.exposure_bits, zlib_nats(document)) else {
             continue;
         };
@@ -70,7 +73,10 @@ fn model_for_zlib(documents: &[DocumentCheck]) -> f64 {
 /// The numbers of documents by what their risk took for the loss.
 pub(crate) fn by_source_of<'a>(documents: &[&'a DocumentCheck]) -> HashMap<&'a str, usize> {
     let mut counts = HashMap::new();
-    for by in documents.iter().filter_map(|document| document.risk_by.as_deref()) {
+    for by in documents
+        .iter()
+        .filter_map(|document| document.risk_by.as_deref())
+    {
         *counts.entry(by).or_default() += 1;
     }
     counts

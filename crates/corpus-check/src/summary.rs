@@ -8,8 +8,8 @@ use page_parts::percent;
 
 use crate::risk;
 
-/// Bits of exposure from which a document is counted as at risk: wording that occurs four times and more. (Below it hardly a document
-/// came out word for word in the runs of this crate's README; it is a line to count by, no promise.)
+/// Bits of exposure from which a document is counted as at risk: wording that occurs four times and more. In the runs of this crate's README
+/// no document below it came out word for word; it is a line to count by, and no promise.
 pub(crate) const EXPOSED_BITS: f32 = 2.0;
 
 /// The numbers of one corpus.
@@ -50,7 +50,7 @@ impl Summary {
         let training: Vec<&DocumentCheck> = of_split(documents, Split::Train);
         let held_out: Vec<&DocumentCheck> = of_split(documents, Split::Heldout);
         let counted = Counted { training: &training };
-        let mut rows = vec![counted.copies(facts), counted.near_copies()];
+        let mut rows = vec![left_out_row(facts), counted.copies(facts), counted.near_copies()];
         rows.extend(counted.details());
         rows.extend(counted.tokens(context));
         rows.push(counted.no_loss(context.is_some(), loss_on));
@@ -62,14 +62,19 @@ impl Summary {
             rows,
             remarks: left_out(facts),
         };
-        summary.remarks.extend(counted.remarks(context.is_some(), is_scored));
+        summary
+            .remarks
+            .extend(counted.remarks(context.is_some(), is_scored));
         summary.remarks.extend(losses(&training, &held_out));
         summary
     }
 }
 
 fn of_split(documents: &[DocumentCheck], split: Split) -> Vec<&DocumentCheck> {
-    documents.iter().filter(|document| document.split == split).collect()
+    documents
+        .iter()
+        .filter(|document| document.split == split)
+        .collect()
 }
 
 /// Personal details that patterns found in a document.
@@ -107,13 +112,22 @@ impl Counted<'_> {
     }
 
     fn copies(&self, facts: &[CorpusFact]) -> SummaryRow {
-        let more: i64 = self.training.iter().map(|document| i64::from(document.copies) - 1).sum();
+        let more: i64 = self
+            .training
+            .iter()
+            .map(|document| i64::from(document.copies) - 1)
+            .sum();
         let variants: i64 = facts
             .iter()
             .filter(|fact| fact.fact == CorpusFactKind::Copies && fact.reason.as_deref() != Some("exact"))
             .filter_map(|fact| fact.documents)
             .sum();
-        let most = self.training.iter().map(|document| document.copies).max().unwrap_or(0);
+        let most = self
+            .training
+            .iter()
+            .map(|document| document.copies)
+            .max()
+            .unwrap_or(0);
         let remark = if more == 0 {
             "none occurs twice".to_owned()
         } else {
@@ -137,7 +151,9 @@ impl Counted<'_> {
             ..self.row(
                 "near copies",
                 |document| document.near_copies.is_some_and(|near| near > 0),
-                format!("share at least half of their 8-grams of words with one other document{not_compared}"),
+                format!(
+                    "share at least half of their 8-grams of words with one other document{not_compared}"
+                ),
             )
         }
     }
@@ -156,7 +172,11 @@ impl Counted<'_> {
             "by patterns, which find a fifth of what identifies somebody: none found is not none there",
         )];
         rows.extend(kinds.into_iter().map(|(label, kind, what)| {
-            let found: i64 = self.training.iter().map(|document| i64::from(details_of(document)[kind].1)).sum();
+            let found: i64 = self
+                .training
+                .iter()
+                .map(|document| i64::from(details_of(document)[kind].1))
+                .sum();
             self.row(
                 label,
                 move |document| details_of(document)[kind].1 > 0,
@@ -197,7 +217,8 @@ impl Counted<'_> {
                 label: "tokens with loss",
                 count: Some((loss as usize, all as usize)),
                 at_least: false,
-                remark: "of all tokens of the corpus; the others are prompts, templates, or cut off".to_owned(),
+                remark: "of all tokens of the corpus; the others are prompts, templates, or cut off"
+                    .to_owned(),
             },
         ]
     }
@@ -211,12 +232,16 @@ impl Counted<'_> {
         self.row(
             "no loss",
             has_no_loss,
-            format!("documents of which {by} carries loss on \"{}\": nothing is learned from them", loss_on.name()),
+            format!(
+                "documents of which {by} carries loss on \"{}\": nothing is learned from them",
+                loss_on.name()
+            ),
         )
     }
 
     fn exposed(&self) -> SummaryRow {
-        let is_exposed = |document: &DocumentCheck| document.exposure_bits.is_some_and(|bits| bits >= EXPOSED_BITS);
+        let is_exposed =
+            |document: &DocumentCheck| document.exposure_bits.is_some_and(|bits| bits >= EXPOSED_BITS);
         let with_details = self.count(|document| is_exposed(document) && has_details(document));
         self.row(
             "at risk",
@@ -259,11 +284,32 @@ fn has_no_loss(document: &DocumentCheck) -> bool {
         .map_or(document.zlib_bits_per_char.is_none(), |tokens| tokens == 0)
 }
 
+/// How many documents of the files to tune on are no part of the corpus. Copies and held-out text are none of them.
+fn left_out_row(facts: &[CorpusFact]) -> SummaryRow {
+    let of_training = |kind: CorpusFactKind| -> usize {
+        let facts = facts
+            .iter()
+            .filter(|fact| fact.fact == kind && fact.split != Some(Split::Heldout));
+        facts.filter_map(|fact| fact.documents).sum::<i64>() as usize
+    };
+    SummaryRow {
+        label: "left out",
+        count: Some((
+            of_training(CorpusFactKind::LeftOut),
+            of_training(CorpusFactKind::Read),
+        )),
+        at_least: false,
+        remark: "of all that the files hold, for the reasons below; a trainer may take them".to_owned(),
+    }
+}
+
 /// What held-out text shares with training text: as it is, nearly, and by passages.
 fn held_out_rows(held_out: &[&DocumentCheck], facts: &[CorpusFact]) -> Vec<SummaryRow> {
     let exact: i64 = facts
         .iter()
-        .filter(|fact| fact.fact == CorpusFactKind::LeftOut && fact.reason.as_deref() == Some(CorpusFact::ALSO_TRAINED))
+        .filter(|fact| {
+            fact.fact == CorpusFactKind::LeftOut && fact.reason.as_deref() == Some(CorpusFact::ALSO_TRAINED)
+        })
         .filter_map(|fact| fact.documents)
         .sum();
     let exact = exact as usize;
@@ -273,7 +319,8 @@ fn held_out_rows(held_out: &[&DocumentCheck], facts: &[CorpusFact]) -> Vec<Summa
             label: "held out",
             count: None,
             at_least: false,
-            remark: "no held-out text: HELD_OUT= names it. Without it an audit after tuning has no control".to_owned(),
+            remark: "no held-out text: HELD_OUT= names it. Without it an audit after tuning has no control"
+                .to_owned(),
         }];
     }
     let of = |label, count, remark: String| SummaryRow {
@@ -282,17 +329,25 @@ fn held_out_rows(held_out: &[&DocumentCheck], facts: &[CorpusFact]) -> Vec<Summa
         at_least: false,
         remark,
     };
-    let near = held_out.iter().filter(|document| document.nearest_share.is_some()).count();
+    let near = held_out
+        .iter()
+        .filter(|document| document.nearest_share.is_some())
+        .count();
     let sharing = held_out
         .iter()
         .filter(|document| document.longest_shared_words.is_some_and(|words| words > 0))
         .count();
-    let longest = held_out.iter().filter_map(|document| document.longest_shared_words).max().unwrap_or(0);
+    let longest = held_out
+        .iter()
+        .filter_map(|document| document.longest_shared_words)
+        .max()
+        .unwrap_or(0);
     vec![
         of(
             "held out, the same",
             exact,
-            "held-out documents whose text is trained on, whatever its white space and case: no control".to_owned(),
+            "held-out documents whose text is trained on, whatever its white space and case: no control"
+                .to_owned(),
         ),
         of(
             "held out, near",
@@ -311,21 +366,34 @@ fn held_out_rows(held_out: &[&DocumentCheck], facts: &[CorpusFact]) -> Vec<Summa
 fn left_out(facts: &[CorpusFact]) -> Vec<String> {
     let sentence = |fact: &CorpusFact| {
         let documents = fact.documents.unwrap_or(0);
-        let file = fact.file.as_deref().map_or(String::new(), |file| format!("{file}: "));
+        let file = fact
+            .file
+            .as_deref()
+            .map_or(String::new(), |file| format!("{file}: "));
         let reason = fact.reason.as_deref().unwrap_or_default();
-        let detail = fact.detail.as_deref().map_or(String::new(), |detail| format!(" ({detail})"));
+        let detail = fact
+            .detail
+            .as_deref()
+            .map_or(String::new(), |detail| format!(" ({detail})"));
         match fact.fact {
             // That has a row of its own.
             CorpusFactKind::LeftOut if reason == CorpusFact::ALSO_TRAINED => None,
             CorpusFactKind::LeftOut => Some(format!("{documents} documents left out: {reason}{detail}")),
-            CorpusFactKind::PassedOver => Some(format!("passed over: {}", fact.detail.as_deref().unwrap_or(reason))),
+            CorpusFactKind::PassedOver => Some(format!(
+                "passed over: {}",
+                fact.detail.as_deref().unwrap_or(reason)
+            )),
             CorpusFactKind::Guessed => Some(format!("guessed: {file}{reason}{detail}")),
             CorpusFactKind::Recognised => Some(format!(
                 "recognised: {documents} documents as {}",
                 fact.detail.as_deref().unwrap_or(reason)
             )),
-            CorpusFactKind::Replaced => Some(format!("{documents} documents with half a surrogate pair, now U+FFFD")),
-            CorpusFactKind::Renamed => Some(format!("{documents} documents numbered, whose identity another one had")),
+            CorpusFactKind::Replaced => Some(format!(
+                "{documents} documents with half a surrogate pair, now U+FFFD"
+            )),
+            CorpusFactKind::Renamed => Some(format!(
+                "{documents} documents numbered, whose identity another one had"
+            )),
             _ => None,
         }
     };
@@ -335,7 +403,11 @@ fn left_out(facts: &[CorpusFact]) -> Vec<String> {
 /// The loss of both sides before tuning: where they differ much, held-out text is of another kind.
 fn losses(training: &[&DocumentCheck], held_out: &[&DocumentCheck]) -> Option<String> {
     let mean = |documents: &[&DocumentCheck]| {
-        let losses: Vec<f64> = documents.iter().filter_map(|document| document.untuned_loss).map(f64::from).collect();
+        let losses: Vec<f64> = documents
+            .iter()
+            .filter_map(|document| document.untuned_loss)
+            .map(f64::from)
+            .collect();
         (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64)
     };
     let on_training = mean(training)?;
@@ -358,7 +430,11 @@ impl fmt::Display for Summary {
             let (count, share) = match row.count {
                 Some((count, all)) => (
                     format!("{}{count}", if row.at_least { "≥" } else { "" }),
-                    if all == 0 { String::new() } else { percent(count as f64 / all as f64) },
+                    if all == 0 {
+                        String::new()
+                    } else {
+                        percent(count as f64 / all as f64)
+                    },
                 ),
                 None => ("-".to_owned(), String::new()),
             };

@@ -41,6 +41,15 @@ impl Text {
     }
 }
 
+/// Rows of `train.parquet`, every copy counted.
+///
+/// # Errors
+/// [`Error::Input`] where the file cannot be used.
+pub(crate) fn instances(corpus: &Path) -> Result<u64, Error> {
+    let reader = parquet::Reader::<TrainingInstance>::open(&corpus.join("train.parquet"))?;
+    Ok(reader.rows() as u64)
+}
+
 /// Gives `each` the training documents of a corpus folder in batches, each document once, in the order of `train.parquet`. Canaries are
 /// none of the corpus.
 ///

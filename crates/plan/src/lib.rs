@@ -440,6 +440,9 @@ fn in_file(pipeline: &PipelineFile, cell: &str, error: Error) -> Error {
 /// stays, and counts again once the pipeline has them again.
 fn retire_other_cells(plan: &Plan, run: &Path) -> Result<(), Error> {
     let folder = run.join("cells");
+    if !folder.is_dir() {
+        return Ok(());
+    }
     let unreadable = |error| Error::output(&folder, error);
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;

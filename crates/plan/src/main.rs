@@ -95,7 +95,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         eprintln!("{cut}");
     }
     if plan.is_look() {
-        eprintln!("plan: a look at the corpus before tuning, in {}", folder.display());
+        eprintln!(
+            "plan: a look at the corpus before tuning, in {}",
+            folder.display()
+        );
         return Ok(());
     }
     eprintln!(

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use chat_template::{ChatTemplate, Choice, NAMES, SpecialTokens, common_template};
 use contract::pipeline::{
-    Canaries, Check, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany, Reporting,
-    Rows, Tuning,
+    Canaries, Check, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany,
+    Reporting, Rows, Tuning,
 };
 use contract::{Error, PipelineFile, files};
 use serde::Serialize;
@@ -265,7 +265,9 @@ fn check<'a>(plan: &'a Plan, set: &'a TrainingSet) -> Reduced<'a> {
         Some(cell) => cell.combination.trained_tokens,
         None => plan.pipeline.trained_tokens(),
     };
-    let own = cell.and_then(|cell| cell.weights.as_ref()).map(|model| model.config.context);
+    let own = cell
+        .and_then(|cell| cell.weights.as_ref())
+        .map(|model| model.config.context);
     let context = match (asked, own) {
         (Some(asked), Some(own)) => Some(asked.min(own)),
         (asked, own) => asked.or(own),

@@ -58,5 +58,8 @@ fn an_index_of_nothing_holds_nothing() {
     let empty = index(&["too short", "as well"]);
     assert!(empty.is_empty());
     assert!(empty.holders("a b c d e f g h i").is_empty());
-    assert!(NgramIndex::default().range(7).is_empty(), "nor does one before finish");
+    assert!(
+        NgramIndex::default().range(7).is_empty(),
+        "nor does one before finish"
+    );
 }

@@ -59,7 +59,10 @@ fn look(pipeline: &Pipeline) -> Checked {
     if pipeline.checkpoint.len() > 1 {
         return wrong(
             "checkpoint",
-            format!("expected at most one beside [check], found {}", pipeline.checkpoint.len()),
+            format!(
+                "expected at most one beside [check], found {}",
+                pipeline.checkpoint.len()
+            ),
         );
     }
     if pipeline.duplication.layout.as_slice() != [Layout::Found] || pipeline.canaries.per_copies > 0 {

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentCheck, DocumentKind, Finish,
-    HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record, Sample,
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentCheck, DocumentKind,
+    Finish, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record, Sample,
     SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;

@@ -1,8 +1,8 @@
 //! What a writer wrote, a reader reads, for every kind of record.
 
 use contract::records::{
-    CorpusFact, CoursePoint, DecodedDocument, DocumentCheck, DocumentKind, HeldOutDocument, PassageMatch, Sample,
-    SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
+    CorpusFact, CoursePoint, DecodedDocument, DocumentCheck, DocumentKind, HeldOutDocument, PassageMatch,
+    Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
