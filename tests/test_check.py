@@ -51,7 +51,7 @@ class Look(unittest.TestCase):
         table = done.stderr[done.stderr.rindex("\ndocuments  ") :]
         lines = [line for line in table.splitlines() if len(line) > 20]
         counts = {line[:20].strip(): line[20:29].strip() for line in lines}
-        return table, counts, pl.read_parquet(self.folder / "run/check/check.parquet")
+        return table + done.stdout, counts, pl.read_parquet(self.folder / "run/check/check.parquet")
 
     def assert_counts(self, counts, expected):
         for label, count in expected.items():

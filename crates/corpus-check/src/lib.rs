@@ -42,7 +42,7 @@ pub use arguments::Arguments;
 pub use summary::Summary;
 
 use near_copies::Wording;
-use texts::{HeldOut, Text};
+use texts::{CorpusDocument, HeldOut};
 use tokens::TokenCounter;
 
 /// How a run ended.
@@ -97,10 +97,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let provenance = provenance(arguments, &settings)?;
     let folder = &arguments.stage.out;
     let [records, table, page] = [RECORDS, TABLE, PAGE].map(|name| folder.join(name));
-    if !arguments.stage.force && provenance.is_done(&[&records]) && page.is_file() {
-        if let Ok(table) = std::fs::read_to_string(&table) {
-            return Ok(Outcome::UpToDate(folder.clone(), table.trim_end().to_owned()));
-        }
+    let is_done = !arguments.stage.force && provenance.is_done(&[&records]) && page.is_file();
+    if is_done && let Ok(table) = std::fs::read_to_string(&table) {
+        return Ok(Outcome::UpToDate(folder.clone(), table.trim_end().to_owned()));
     }
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.stage.threads())
@@ -201,7 +200,7 @@ fn looked_at(
 
 /// What a document's own text says.
 fn document(
-    text: &Text,
+    text: &CorpusDocument,
     split: Split,
     counter: Option<&TokenCounter>,
     loss_on: LossOn,
@@ -257,7 +256,7 @@ fn compare(
         let number = batch.len();
         let Some(rows) = documents.get_mut(first..first + number) else {
             return Err(Error::input(
-                &corpus.join("train.parquet"),
+                corpus.join("train.parquet"),
                 "changed while it was read",
             ));
         };

@@ -167,6 +167,18 @@ fn explanation() -> Markup {
             "the model before tuning, in nats per token, or zlib’s nats a character on its scale where a document was not scored. One bit "
             "more is twice the copies, or half the loss. The formula was fixed before it was measured."
         }
+        p {
+            "Measured on two corpora with copies of 1 to 32 (a GPT-2 of 4 million parameters, tuned in full, asked greedily), Spearman’s rank "
+            "correlation of the risk with the log-probability of the true continuation after tuning was 0.89 (0.86–0.90, MedQuAD, 619 "
+            "documents) and 0.91 (0.89–0.93, arXiv cs.CR, 377 documents), with the characters that came out 0.75 and 0.76. It is no better "
+            "than that of the copies alone: copies decide."
+        }
+        p {
+            strong { "It says little of documents that occur once: " }
+            "there the correlation was 0.25 in both corpora (0.12–0.36 and 0.09–0.39), by the loss before tuning; by zlib, without a model, "
+            "it was 0.11 and 0.03, which is nothing. Of these documents none came out whole, and hard ones gained as much as easy ones. A low "
+            "risk is no proof of safety. " code { "scripts/risk_correlation.py" } " measures it on a run of your own."
+        }
     }
 }
 

@@ -292,14 +292,16 @@ fn left_out_row(facts: &[CorpusFact]) -> SummaryRow {
             .filter(|fact| fact.fact == kind && fact.split != Some(Split::Heldout));
         facts.filter_map(|fact| fact.documents).sum::<i64>() as usize
     };
+    let left_out = of_training(CorpusFactKind::LeftOut);
     SummaryRow {
         label: "left out",
-        count: Some((
-            of_training(CorpusFactKind::LeftOut),
-            of_training(CorpusFactKind::Read),
-        )),
+        count: Some((left_out, of_training(CorpusFactKind::Read))),
         at_least: false,
-        remark: "of all that the files hold, for the reasons below; a trainer may take them".to_owned(),
+        remark: if left_out == 0 {
+            "every document that the files hold was read".to_owned()
+        } else {
+            "of all that the files hold, for the reasons below; a trainer may take them".to_owned()
+        },
     }
 }
 

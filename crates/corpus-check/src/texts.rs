@@ -9,7 +9,7 @@ use contract::{Error, parquet};
 
 /// A document as its file has it.
 #[derive(Debug, Clone)]
-pub(crate) struct Text {
+pub(crate) struct CorpusDocument {
     pub(crate) doc_id: String,
     pub(crate) text: String,
     pub(crate) copies: i32,
@@ -19,7 +19,7 @@ pub(crate) struct Text {
     pub(crate) assistant_spans: Option<Vec<i32>>,
 }
 
-impl Text {
+impl CorpusDocument {
     /// The pieces of the text that carry loss; none where nothing does.
     pub(crate) fn target(&self, loss_on: LossOn) -> Vec<&str> {
         let characters = self.text.chars().count();
@@ -57,12 +57,12 @@ pub(crate) fn instances(corpus: &Path) -> Result<u64, Error> {
 /// [`Error::Input`] where the file cannot be used, and those of `each`.
 pub(crate) fn for_each_training_batch(
     corpus: &Path,
-    mut each: impl FnMut(Vec<Text>) -> Result<(), Error>,
+    mut each: impl FnMut(Vec<CorpusDocument>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     for batch in parquet::Reader::<TrainingInstance>::open(&corpus.join("train.parquet"))? {
         let mut instances = batch?;
         instances.retain(|instance| instance.copy == 0 && instance.kind == DocumentKind::Document);
-        let texts = instances.into_iter().map(|instance| Text {
+        let texts = instances.into_iter().map(|instance| CorpusDocument {
             doc_id: instance.doc_id,
             text: instance.text,
             copies: instance.copies.max(1),
@@ -77,7 +77,7 @@ pub(crate) fn for_each_training_batch(
 /// A held-out document, and what `dupgen` found of it in the training text.
 #[derive(Debug, Clone)]
 pub(crate) struct HeldOut {
-    pub(crate) text: Text,
+    pub(crate) text: CorpusDocument,
     pub(crate) near_duplicate_of: Option<String>,
     pub(crate) shared_8grams: Option<f32>,
 }
@@ -96,7 +96,7 @@ pub(crate) fn for_each_held_out_batch(
         let held_out = documents.into_iter().map(|document| HeldOut {
             near_duplicate_of: document.near_duplicate_of,
             shared_8grams: document.shared_8grams,
-            text: Text {
+            text: CorpusDocument {
                 doc_id: document.doc_id,
                 text: document.text,
                 copies: 0,

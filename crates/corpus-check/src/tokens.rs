@@ -7,7 +7,7 @@ use contract::Error;
 use contract::pipeline::{LossOn, PipelineFile};
 use model_folder::Model;
 
-use crate::texts::Text;
+use crate::texts::CorpusDocument;
 
 /// The tokenizer of a model, and where training cuts a text.
 pub(crate) struct TokenCounter {
@@ -65,7 +65,7 @@ impl TokenCounter {
     ///
     /// # Errors
     /// [`Error::Input`] where the tokenizer cannot encode it.
-    pub(crate) fn count(&self, text: &Text) -> Result<TokenCounts, Error> {
+    pub(crate) fn count(&self, text: &CorpusDocument) -> Result<TokenCounts, Error> {
         let unusable = |error: causal_lm::Error| {
             Error::input(
                 &self.file,

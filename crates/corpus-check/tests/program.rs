@@ -1,6 +1,8 @@
 //! Planted copies, near copies, details, long texts, texts without loss and shared passages must come out in exact numbers, and a clean
 //! corpus with none.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
 use std::path::{Path, PathBuf};
 
 use clap::Parser;

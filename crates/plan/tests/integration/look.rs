@@ -35,13 +35,19 @@ fn a_look_reads_the_corpus_and_scores_of_the_model_and_makes_nothing_else() {
 fn what_tunes_or_repeats_documents_is_refused_beside_a_look() {
     for (change, fragment) in [
         ("mode=[{kind='full', learning_rate=1e-3}]", "expected no [[mode]]"),
-        ("model=[{name='a', path='../models/tiny'}]", "expected no [[mode]] and no [[model]]"),
+        (
+            "model=[{name='a', path='../models/tiny'}]",
+            "expected no [[mode]] and no [[model]]",
+        ),
         ("duplication.layout=uniform", "expected \"found\""),
         ("check.title2=a", "title"),
     ] {
         let place = Workplace::new(LOOK);
         let output = place.plan(&["--set", change]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code() == Some(2) && said.contains(fragment), "{change}: {said}");
+        assert!(
+            output.status.code() == Some(2) && said.contains(fragment),
+            "{change}: {said}"
+        );
     }
 }
