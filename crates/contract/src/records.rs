@@ -321,8 +321,9 @@ pub struct DocumentCheck {
     pub zlib_bits_per_char: Option<f32>,
     /// Nats per token of what carries loss, under the model before tuning; null without a model, and where it was not scored.
     pub untuned_loss: Option<f32>,
-    /// How often its wording occurs in the training set, itself and its copies included, in bits: the mean over its 8-grams (of what carries
-    /// loss) of log2 of the training instances that hold them. The log2 of `copies` where it has no 8-gram. Null where held out.
+    /// How often its wording occurs in the training set, itself and its copies included, in bits: the largest mean, over the 8-grams of any
+    /// 50 words in a row (of what carries loss), of log2 of the training instances that hold them. At least the log2 of `copies`. Null where
+    /// held out.
     pub exposure_bits: Option<f32>,
     /// `exposure_bits` less log2 of the loss before tuning (`measures::risk`): the larger, the likelier it is given back. It ranks the
     /// documents of one corpus and model, and is no probability. Null where held out, and where nothing carries loss.

@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use contract::pipeline::{Check, LossOn};
 use contract::records::{CorpusFact, DocumentCheck, Split};
 use contract::{Error, Progress, Provenance, files, parquet};
-use measures::risk::{exposure_bits, zlib_bytes};
+use measures::risk::zlib_bytes;
 use personal_details::DetailKind;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -268,13 +268,9 @@ fn compare(
             row.nearest_doc_id = near.nearest.map(|(nearest, _)| names[nearest].clone());
             row.nearest_share = near.nearest.map(|(_, share)| share);
             row.shared_8grams = near.shared;
-            let instances = wording.instances(&text.target(loss_on), text.copies);
-            let bits = if instances.is_empty() {
-                f64::from(text.copies).log2()
-            } else {
-                exposure_bits(&instances)
-                    .map_err(|error| Error::Run(format!("document {}: {error}", row.doc_id)))?
-            };
+            let bits = wording
+                .exposure_bits(&text.target(loss_on), text.copies)
+                .map_err(|error| Error::Run(format!("document {}: {error}", row.doc_id)))?;
             row.exposure_bits = Some(bits as f32);
             Ok::<_, Error>(())
         })?;

@@ -2,11 +2,15 @@
 
 use std::ops::Range;
 
+use measures::risk::peak_exposure_bits;
 use word_ngrams::{NEAR_DUPLICATE_SHARE, NgramIndex, WORDS, distinct_ngrams, ngrams};
 
 /// Documents that share wording with one that are compared with it in full, at most, or the work would grow as the square of a corpus of
 /// form letters. Where there are more, what is counted is a lower bound, and said to be one.
 const MAX_COMPARED: usize = 500;
+
+/// Words of the passage whose exposure counts: about what the usual test of extraction asks for, 50 tokens (Carlini et al. 2023).
+const PASSAGE_WORDS: usize = 50;
 
 /// The 8-grams of all training documents, and in how many instances each occurs.
 pub(crate) struct Wording {
@@ -45,17 +49,33 @@ impl Wording {
         }
     }
 
-    /// How often each 8-gram of the pieces of a text occurs: training instances that hold it. `copies` is how often the text itself does,
+    /// How often each 8-gram of a piece of a text occurs: training instances that hold it. `copies` is how often the text itself does,
     /// which is what an 8-gram counts that no document holds.
-    pub(crate) fn instances(&self, pieces: &[&str], copies: i32) -> Vec<u64> {
+    fn instances(&self, piece: &str, copies: i32) -> Vec<u64> {
         let own = u64::from(copies.max(1) as u32);
-        let ngrams = pieces.iter().flat_map(|piece| ngrams(piece));
+        let ngrams = ngrams(piece).into_iter();
         ngrams
             .map(|ngram| {
                 let Range { start, end } = self.index.range(ngram);
                 (self.instances_before[end] - self.instances_before[start]).max(own)
             })
             .collect()
+    }
+
+    /// The exposure of the most exposed passage of [`PASSAGE_WORDS`] words of the pieces of a text; the log2 of `copies` where no piece has
+    /// an 8-gram.
+    ///
+    /// # Errors
+    /// Those of the measure: none with a text of this index.
+    pub(crate) fn exposure_bits(&self, pieces: &[&str], copies: i32) -> measures::Result<f64> {
+        let mut peak = f64::from(copies.max(1)).log2();
+        for piece in pieces {
+            let instances = self.instances(piece, copies);
+            if !instances.is_empty() {
+                peak = peak.max(peak_exposure_bits(&instances, PASSAGE_WORDS - WORDS + 1)?);
+            }
+        }
+        Ok(peak)
     }
 
     /// The near copies of training document number `own`.

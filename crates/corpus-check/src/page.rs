@@ -162,10 +162,10 @@ fn row(document: &DocumentCheck, excerpts: &HashMap<String, String>) -> Markup {
 fn explanation() -> Markup {
     html! {
         p {
-            "risk = exposure − log" sub { "2" } " loss. The exposure is the mean, over the runs of eight words of what carries loss, of log"
-            sub { "2" } " of the training instances that hold them: copies, near copies and shared passages in one number. The loss is that of "
+            "risk = exposure − log" sub { "2" } " loss. The exposure is that of the most exposed 50 words of what carries loss: the mean, over their runs of eight words, of log"
+            sub { "2" } " of the training instances that hold them. Copies, near copies and shared passages are one number so. The loss is that of "
             "the model before tuning, in nats per token, or zlib’s nats a character on its scale where a document was not scored. One bit "
-            "more is twice the copies, or half the loss. The formula was fixed before it was measured."
+            "more is twice the copies, or half the loss. No constant in it was fitted."
         }
         p {
             "Measured on two corpora with copies of 1 to 32 (a GPT-2 of 4 million parameters, tuned in full, asked greedily), Spearman’s rank "

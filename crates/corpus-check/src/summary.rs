@@ -8,7 +8,7 @@ use page_parts::percent;
 
 use crate::risk;
 
-/// Bits of exposure from which a document is counted as at risk: wording that occurs four times and more. In the runs of this crate's README
+/// Bits of exposure from which a document is counted as at risk: a passage that occurs four times and more. In the runs of this crate's README
 /// no document below it came out word for word; it is a line to count by, and no promise.
 pub(crate) const EXPOSED_BITS: f32 = 2.0;
 
@@ -247,7 +247,7 @@ impl Counted<'_> {
             "at risk",
             is_exposed,
             format!(
-                "their wording occurs {} times or more, copies, near copies and shared passages together; {with_details} of them with \
+                "50 words of theirs occur {} times or more, in copies, near copies and other documents; {with_details} of them with \
                  personal details",
                 2_f32.powf(EXPOSED_BITS)
             ),

@@ -265,6 +265,27 @@ fn copies_and_near_copies_are_counted_and_weigh_in_the_risk() {
 }
 
 #[test]
+fn one_passage_that_others_have_is_enough_for_a_long_document() {
+    let mut corpus = Corpus::new();
+    for number in 0..4 {
+        let passage = text(99, 60);
+        let own = [text(2 * number, 200), text(2 * number + 1, 200)];
+        corpus.document(
+            &format!("d{number}"),
+            &format!("{} {passage} {}", own[0], own[1]),
+            1,
+        );
+    }
+    corpus.document("alone", &text(50, 300), 1);
+    let (summary, rows) = corpus.run(&[]);
+    assert_eq!(count(&summary, "near copies"), Some(0));
+    assert_eq!(count(&summary, "at risk"), Some(4));
+    // 50 words of the 60 are in all four documents.
+    assert_eq!(find(&rows, "d2").exposure_bits, Some(2.0));
+    assert_eq!(find(&rows, "alone").exposure_bits, Some(0.0));
+}
+
+#[test]
 fn more_form_letters_than_are_compared_are_a_lower_bound() {
     let mut corpus = Corpus::new();
     for number in 0..520 {

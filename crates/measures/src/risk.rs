@@ -5,8 +5,8 @@
 //! passages). And of texts that were trained on equally often, those come out first that need the least learning: a continuation comes out
 //! where every token of it has become likely, and its loss before tuning says how far that is (the reference of "counterfactual"
 //! memorization, Zhang et al. 2023, is that loss). [`extraction_risk`] joins the two as a power law: a loss that falls as the inverse of how
-//! often a text was trained on has fallen to L₀ ÷ exposures, and the risk is the negative logarithm of that. It was not fitted to any
-//! corpus; how well it ranks is measured in the README of the crate `corpus-check`.
+//! often a text was trained on has fallen to L₀ ÷ exposures, and the risk is the negative logarithm of that. No constant in it was fitted;
+//! how well it ranks is measured in the README of the crate `corpus-check`.
 
 use std::io::Write;
 
@@ -33,6 +33,21 @@ pub fn exposure_bits(instances: &[u64]) -> Result<f64> {
     )?;
     let bits: f64 = instances.iter().map(|&instances| (instances as f64).log2()).sum();
     Ok(bits / instances.len() as f64)
+}
+
+/// How often the passage of a text that occurs most often occurs, in bits: the largest [`exposure_bits`] of any `window` consecutive passages
+/// (of all, where there are fewer). What comes out of a model is a passage, not a document: of a long text of which one page is in many
+/// others, that page comes out.
+///
+/// # Errors
+/// As [`exposure_bits`], and [`crate::MeasureError`] for a window of none.
+pub fn peak_exposure_bits(instances: &[u64], window: usize) -> Result<f64> {
+    require_count("passages of a window", window, 1)?;
+    let mut peak = exposure_bits(&instances[..window.min(instances.len())])?;
+    for passages in instances.windows(window).skip(1) {
+        peak = peak.max(exposure_bits(passages)?);
+    }
+    Ok(peak)
 }
 
 /// The risk that a text is given back, in bits: `exposure_bits` − log2 `loss`, where `loss` is that of the text under the model before
@@ -81,6 +96,18 @@ mod tests {
     }
 
     #[test]
+    fn the_peak_is_that_of_the_passage_that_occurs_most_often() {
+        let instances = [1, 1, 1, 8, 8, 2, 1];
+        // (3 + 3) ÷ 2, (3 + 3 + 1) ÷ 3, and over all of it 7 ÷ 7.
+        assert_eq!(peak_exposure_bits(&instances, 2).unwrap(), 3.0);
+        assert_eq!(peak_exposure_bits(&instances, 3).unwrap(), 7.0 / 3.0);
+        for window in [7, 100] {
+            assert_eq!(peak_exposure_bits(&instances, window).unwrap(), 1.0);
+        }
+        assert!(peak_exposure_bits(&instances, 0).is_err() && peak_exposure_bits(&[], 2).is_err());
+    }
+
+    #[test]
     fn twice_the_copies_or_half_the_loss_are_one_bit_of_risk() {
         // 16 copies at 4 nats: 4 − 2.
         assert_eq!(extraction_risk(4.0, 4.0).unwrap(), 2.0);
@@ -102,9 +129,14 @@ mod tests {
     fn repeated_text_is_compressed_and_random_text_hardly() {
         assert_eq!(zlib_bytes(""), 8);
         assert!(zlib_bytes(&"the same words again and again. ".repeat(40)) < 60);
-        let letters: String = (0..1000_u32)
-            .map(|number| char::from(b'a' + (number.wrapping_mul(2_654_435_761) >> 24) as u8 % 26))
+        let mut state = 1_u64;
+        let letters: String = (0..1000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                char::from(b'a' + ((state >> 33) % 26) as u8)
+            })
             .collect();
-        assert!(zlib_bytes(&letters) > 500);
+        // 1000 letters of 26 that are equally likely: 1000 × log2 26 ÷ 8 = 588 bytes.
+        assert!(zlib_bytes(&letters) > 580);
     }
 }
