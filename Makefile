@@ -11,24 +11,26 @@ TUNER      ?= $(BIN)/tuner
 EXTRACTOR  ?= $(BIN)/extractor
 PLAGIARISM ?= $(BIN)/plagiarism
 REPORT     ?= $(BIN)/report
+CHECK      ?= $(BIN)/check
 THREADS    ?=
 SET        ?=
-export PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
+export PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES MODEL
 
 stages := dupgen tune extract plagiarism report
 
 # A misspelt variable (HELDOUT=, pipeline=) would silently do nothing.
-of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT BIN CARGO PYTHON
+of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK BIN CARGO PYTHON
 of_audit := CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
+of_look  := CORPUS MODEL HELD_OUT
 others   := LIBTORCH% CARGO% RUST% HF_% OMP_% PIP_% SHELL MAKE% V -%
 given    := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
-read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(others)
+read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(if $(filter check,$(MAKECMDGOALS)),$(of_look)) $(others)
 unread   := $(filter-out $(read),$(given))
 ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit estimate $(stages) test parity lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
+.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +41,8 @@ help:
 	@echo 'make run PIPELINE=FILE.toml      plan a pipeline and run all of it; results in data/runs/<name>, or RUN=FOLDER'
 	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE] [OTHER=FILE] [CANARIES=FILE]    (make audit alone says more)'
 	@echo '                                 what a model that is tuned already gives back of the text it was tuned on'
+	@echo 'make check CORPUS=FILE [MODEL=FOLDER] [HELD_OUT=FILE]    (make check alone says more)'
+	@echo '                                 a look at a text before tuning: copies, personal details, what is cut, what is most at risk'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
 	@echo 'make setup|build|lint|bench      what the others do first; the checks of style; the benchmarks'
@@ -49,12 +53,15 @@ help:
 	@echo 'EXTRACTOR="python3 mine.py"      another program for a stage: DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT.'
 	@echo '                                 With RUN=FOLDER its results stay apart: what is finished is not made again.'
 
-# What an audit lacks is said before anything is fetched.
-setup: $(if $(filter audit,$(MAKECMDGOALS)),check-audit)
+# What an audit or a look before tuning lacks is said before anything is fetched.
+setup: $(if $(filter audit,$(MAKECMDGOALS)),check-audit) $(if $(filter check,$(MAKECMDGOALS)),check-corpus)
 	@scripts/setup.sh
 
 check-audit:
 	+@scripts/check_audit.sh
+
+check-corpus:
+	+@scripts/check_corpus.sh
 
 build: setup
 	@$(CARGO) build --workspace --locked
@@ -62,10 +69,12 @@ build: setup
 demo: PIPELINE = pipelines/demo.toml
 audit: PIPELINE = pipelines/audit.toml
 audit: export AUDIT = 1
-run demo audit: stage = all
+check: PIPELINE = pipelines/check.toml
+check: export LOOK = 1
+run demo audit check: stage = all
 estimate $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.
-run demo audit estimate $(stages): build
+run demo audit check estimate $(stages): build
 	+@MAKE='$(MAKE)' scripts/run.sh $(stage)
 
 doctor: build

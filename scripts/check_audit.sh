@@ -19,19 +19,8 @@ NEEDS
   exit 2
 fi
 
-# A file, a folder, a glob, or several of them with blanks between.
-is_text() { [ -e "$1" ] || case $1 in *[*?[]*) compgen -G "$1" >/dev/null ;; *) false ;; esac; }
-check_text() {
-  local name=$1 word
-  is_text "$2" && return
-  # Unquoted on purpose: several files have blanks between them.
-  set -f
-  for word in $2; do
-    set +f
-    is_text "$word" || { echo "make audit: $name=$2: there is no $word here ($PWD)" >&2; exit 3; }
-  done
-  set +f
-}
+target=audit
+. "$(dirname "$0")/given_files.sh"
 check_text CORPUS "$CORPUS"
 if [ -n "${HELD_OUT:-}" ]; then check_text HELD_OUT "$HELD_OUT"; fi
 if [ -n "${OTHER:-}" ]; then check_text OTHER "$OTHER"; fi
@@ -40,14 +29,6 @@ if [ -n "${CANARIES:-}" ] && [ ! -f "$CANARIES" ]; then
   exit 3
 fi
 
-# What looks like a path must be there; a name such as owner/model may lie in the hub's cache, where plan looks for it.
-for name in CHECKPOINT BASE; do
-  value=${!name:-}
-  if [ -n "$value" ] && [ ! -e "$value" ] && [[ ! $value =~ ^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$ ]]; then
-    echo "make audit: $name=$value: there is no such folder here ($PWD)" >&2
-    exit 3
-  fi
-done
-if [ ! -e data/toolchain ] && [ -z "${LIBTORCH:-}" ]; then
-  echo 'audit: this is the first run: LibTorch (530 MB) and an encoder (83 MB) are fetched, and the programs built. That takes 10 to 20 minutes on two cores' >&2
-fi
+check_model CHECKPOINT
+check_model BASE
+say_first_run

@@ -268,6 +268,12 @@ pub struct CorpusFact {
     pub detail: Option<String>,
 }
 
+impl CorpusFact {
+    /// The reason of documents of held-out files that are left out since the files to train on hold their text too.
+    pub const ALSO_TRAINED: &str =
+        "held-out texts that corpus.files holds too, up to white space, case and normal form";
+}
+
 impl Record for CorpusFact {
     const COLUMNS: &'static [Column] = &[
         column("fact", Text),
@@ -276,6 +282,90 @@ impl Record for CorpusFact {
         nullable("split", Text),
         nullable("documents", Int64),
         nullable("detail", Text),
+    ];
+}
+
+/// `check.parquet`: one row per document of a corpus, before anything is tuned on it. Training documents come first, those most at risk
+/// before the others; then held-out ones in the order of `heldout.parquet`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DocumentCheck {
+    /// The document, as in `train.parquet` or `heldout.parquet`.
+    pub doc_id: String,
+    /// `train` or `heldout`.
+    pub split: Split,
+    /// How often its text occurs in the corpus, whatever its white space and case; 0 where held out.
+    pub copies: i32,
+    /// Characters of its text.
+    pub chars: i32,
+    /// Other training documents that hold at least half of its distinct 8-grams of words, documents of the same text once; null where it
+    /// has no 8 words.
+    pub near_copies: Option<i32>,
+    /// Whether there may be more of them: only so many documents that share wording with it were compared.
+    pub near_copies_at_least: bool,
+    /// The other training document that holds most of its 8-grams, where it holds at least half; null where there is none.
+    pub nearest_doc_id: Option<String>,
+    /// The share of its distinct 8-grams that this one holds, 0.5 to 1.
+    pub nearest_share: Option<f32>,
+    /// The share of its distinct 8-grams that other training documents hold, whichever, 0 to 1; null where it has no 8 words.
+    pub shared_8grams: Option<f32>,
+    /// Held-out documents: words of the longest passage each 8-gram of which occurs in some training document; 0 where there is none.
+    /// Null for training documents.
+    pub longest_shared_words: Option<i32>,
+    /// Numbers that could identify somebody, by pattern.
+    pub numbers: i32,
+    /// Names of persons, by pattern.
+    pub names: i32,
+    /// E-mail addresses.
+    pub emails: i32,
+    /// Phone numbers.
+    pub phones: i32,
+    /// Tokens of its text, BOS and EOS aside; null without a model.
+    pub tokens: Option<i32>,
+    /// Those of them that the context leaves, of which training reads no more.
+    pub read_tokens: Option<i32>,
+    /// Those of these that carry loss.
+    pub loss_tokens: Option<i32>,
+    /// Bits a character that zlib (level 6) makes of the text that carries loss, as far as that is known without a tokenizer: all of it, the
+    /// response, or the assistant's turns. Null where there is none.
+    pub zlib_bits_per_char: Option<f32>,
+    /// Nats per token of what carries loss, under the model before tuning; null without a model, and where it was not scored.
+    pub untuned_loss: Option<f32>,
+    /// How often its wording occurs in the training set, itself and its copies included, in bits: the largest mean, over the 8-grams of any
+    /// 50 words in a row (of what carries loss), of log2 of the training instances that hold them. At least the log2 of `copies`. Null where
+    /// held out.
+    pub exposure_bits: Option<f32>,
+    /// `exposure_bits` less log2 of the loss before tuning (`measures::risk`): the larger, the likelier it is given back. It ranks the
+    /// documents of one corpus and model, and is no probability. Null where held out, and where nothing carries loss.
+    pub risk: Option<f32>,
+    /// What `risk` took for the loss: `model`; or `zlib` for nats a character, times the median of what the model has for one of them where
+    /// there is a model. Null with `risk`.
+    pub risk_by: Option<String>,
+}
+
+impl Record for DocumentCheck {
+    const COLUMNS: &'static [Column] = &[
+        column("doc_id", Text),
+        column("split", Text),
+        column("copies", Int32),
+        column("chars", Int32),
+        nullable("near_copies", Int32),
+        column("near_copies_at_least", Bool),
+        nullable("nearest_doc_id", Text),
+        nullable("nearest_share", Float32),
+        nullable("shared_8grams", Float32),
+        nullable("longest_shared_words", Int32),
+        column("numbers", Int32),
+        column("names", Int32),
+        column("emails", Int32),
+        column("phones", Int32),
+        nullable("tokens", Int32),
+        nullable("read_tokens", Int32),
+        nullable("loss_tokens", Int32),
+        nullable("zlib_bits_per_char", Float32),
+        nullable("untuned_loss", Float32),
+        nullable("exposure_bits", Float32),
+        nullable("risk", Float32),
+        nullable("risk_by", Text),
     ];
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use contract::records::CorpusFact;
 use corpus_files::FlawKind;
 
 /// Why a document was left out.
@@ -37,9 +38,7 @@ impl fmt::Display for Reason {
             Self::TooLong => "too long",
             Self::Duplicate => "exact duplicates",
             Self::Variant => "duplicates up to white space, case and normal form",
-            Self::AlsoTrained => {
-                "held-out texts that corpus.files holds too, up to white space, case and normal form"
-            }
+            Self::AlsoTrained => CorpusFact::ALSO_TRAINED,
             Self::AlsoInCorpus => {
                 "other texts that are duplicates of texts of the corpus, up to white space, case and normal form"
             }

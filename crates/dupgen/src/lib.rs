@@ -55,7 +55,6 @@ pub mod left_out;
 mod manifest;
 pub mod model_tokenizers;
 mod near_duplicates;
-pub mod normal_form;
 mod output;
 pub mod split;
 mod spool;
@@ -73,6 +72,7 @@ use serde::Serialize;
 
 pub use arguments::Arguments;
 pub use summary::{Outcome, Summary};
+pub use word_ngrams::normal_form;
 
 use canaries::Canaries;
 use collection::{Collection, Files, Side, Tally};

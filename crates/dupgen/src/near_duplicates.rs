@@ -8,19 +8,9 @@ use std::ops::Range;
 
 use contract::Error;
 use rayon::prelude::*;
-use unicode_segmentation::UnicodeSegmentation;
-use xxhash_rust::xxh3::xxh3_64;
+use word_ngrams::{NEAR_DUPLICATE_SHARE, NgramIndex};
 
 use crate::collection::Collection;
-use crate::normal_form::normal_form;
-
-/// Words that are compared at a time. Eight in a row are rarely shared by chance (PaLM's analysis of contamination, Chowdhery
-/// et al. 2022, counts 8-grams too).
-const WORDS: usize = 8;
-
-/// Share of its 8-grams from which a held-out document is a near-duplicate: with half of them most of its wording occurs in
-/// one training document. (PaLM's 70% asks whether a benchmark is spoilt; a control is to be cleaner.)
-const NEAR_DUPLICATE_SHARE: f32 = 0.5;
 
 /// Held-out documents that may hold an 8-gram before it is common: part of a form letter, a signature, a disclaimer.
 const COMMON: usize = 1000;
@@ -48,14 +38,14 @@ pub(crate) fn overlaps(
     held_out: &[usize],
     training: &[usize],
 ) -> Result<Vec<Overlap>, Error> {
-    let mut index = Index::default();
+    let mut index = NgramIndex::default();
     collection.for_each_batch(held_out, "indexing held-out text", |_, texts| {
         index.extend(texts);
         Ok(())
     })?;
     index.finish();
     let mut shares = Shares::new(&index);
-    if !index.entries.is_empty() {
+    if !index.is_empty() {
         collection.for_each_batch(training, "comparing", |documents, texts| {
             let found: Vec<Vec<Range<usize>>> = texts.par_iter().map(|text| index.holders(text)).collect();
             for (&document, found) in documents.iter().zip(&found) {
@@ -67,61 +57,9 @@ pub(crate) fn overlaps(
     Ok(shares.overlaps())
 }
 
-/// The distinct 8-grams of the held-out documents.
-#[derive(Debug, Default)]
-struct Index {
-    /// Each 8-gram and a document that holds it, sorted.
-    entries: Vec<(u64, u32)>,
-    /// Where the 8-grams with each value of their highest `bits` bits begin among the entries, and where the last ones end: the search
-    /// for one begins there.
-    starts: Vec<usize>,
-    bits: u32,
-    /// Number of distinct 8-grams of each document.
-    sizes: Vec<u32>,
-}
-
-impl Index {
-    /// Adds the next documents.
-    fn extend(&mut self, texts: &[String]) {
-        let ngrams: Vec<Vec<u64>> = texts.par_iter().map(|text| distinct_ngrams(text)).collect();
-        for ngrams in ngrams {
-            let document = self.sizes.len() as u32;
-            self.sizes.push(ngrams.len() as u32);
-            self.entries
-                .extend(ngrams.into_iter().map(|ngram| (ngram, document)));
-        }
-    }
-
-    /// Makes it ready to look up.
-    fn finish(&mut self) {
-        self.entries.par_sort_unstable();
-        // Two to four entries for each value.
-        self.bits = (self.entries.len() / 2).max(2).ilog2();
-        let bucket = |&(entry, _): &(u64, u32)| entry >> (u64::BITS - self.bits);
-        self.starts = (0..=1 << self.bits)
-            .map(|value| self.entries.partition_point(|entry| bucket(entry) < value))
-            .collect();
-    }
-
-    /// The entries of each 8-gram of `text` that held-out documents hold.
-    fn holders(&self, text: &str) -> Vec<Range<usize>> {
-        distinct_ngrams(text)
-            .into_iter()
-            .filter_map(|ngram| {
-                let bucket = (ngram >> (u64::BITS - self.bits)) as usize;
-                let held = &self.entries[..self.starts[bucket + 1]];
-                let start = self.starts[bucket];
-                let start = start + held[start..].partition_point(|&(entry, _)| entry < ngram);
-                let holders = held[start..].partition_point(|&(entry, _)| entry == ngram);
-                (holders > 0).then_some(start..start + holders)
-            })
-            .collect()
-    }
-}
-
 /// The largest numbers of 8-grams that held-out documents share with one training document, while those go by.
 struct Shares<'a> {
-    index: &'a Index,
+    index: &'a NgramIndex,
     /// The largest number, and the first training document with it.
     best: Vec<(u32, Option<usize>)>,
     /// Numbers shared with the present training document: zero but while it is compared.
@@ -131,11 +69,11 @@ struct Shares<'a> {
 }
 
 impl<'a> Shares<'a> {
-    fn new(index: &'a Index) -> Self {
+    fn new(index: &'a NgramIndex) -> Self {
         Self {
             index,
-            best: vec![(0, None); index.sizes.len()],
-            counts: vec![0; index.sizes.len()],
+            best: vec![(0, None); index.sizes().len()],
+            counts: vec![0; index.sizes().len()],
             compared: HashMap::new(),
         }
     }
@@ -148,12 +86,12 @@ impl<'a> Shares<'a> {
             if range.len() > COMMON {
                 let compared = self.compared.entry(range.start).or_default();
                 if *compared == FULL_COMPARISONS {
-                    left.push(&self.index.entries[range.clone()]);
+                    left.push(self.index.entries(range));
                     continue;
                 }
                 *compared += 1;
             }
-            for &(_, held_out) in &self.index.entries[range.clone()] {
+            for &(_, held_out) in self.index.entries(range) {
                 let count = &mut self.counts[held_out as usize];
                 if *count == 0 {
                     touched.push(held_out);
@@ -178,7 +116,7 @@ impl<'a> Shares<'a> {
 
     /// What it all comes to, for each held-out document.
     fn overlaps(self) -> Vec<Overlap> {
-        let overlaps = self.index.sizes.iter().zip(self.best);
+        let overlaps = self.index.sizes().iter().zip(self.best);
         overlaps
             .map(|(&size, (count, document))| {
                 let share = (size > 0).then(|| count as f32 / size as f32);
@@ -189,19 +127,4 @@ impl<'a> Shares<'a> {
             })
             .collect()
     }
-}
-
-/// Hashes of the distinct runs of eight words of a text in its normal form, sorted.
-fn distinct_ngrams(text: &str) -> Vec<u64> {
-    let words: Vec<[u8; 8]> = normal_form(text)
-        .unicode_words()
-        .map(|word| xxh3_64(word.as_bytes()).to_le_bytes())
-        .collect();
-    let mut ngrams: Vec<u64> = words
-        .windows(WORDS)
-        .map(|words| xxh3_64(words.as_flattened()))
-        .collect();
-    ngrams.sort_unstable();
-    ngrams.dedup();
-    ngrams
 }

@@ -186,6 +186,10 @@ fn lines(figures: &Figures) -> Vec<String> {
             "documents and canaries not scored: training took no loss on what it read of them",
         ),
         (
+            left_out.not_chosen,
+            "documents not scored: extraction.scored_documents asks for no more",
+        ),
+        (
             left_out.continuations,
             "continuations not scored: they hold tokens of the prompt part, on which training took no loss",
         ),

@@ -395,7 +395,7 @@ pub fn read_file(path: &Path) -> Result<Vec<String>, Error> {
 }
 
 /// At most `most` documents, by hash, as evenly over the numbers of copies as there are documents.
-fn spread<'a>(documents: &[&'a Document], most: usize) -> Vec<&'a Document> {
+pub(crate) fn spread<'a>(documents: &[&'a Document], most: usize) -> Vec<&'a Document> {
     let mut levels: BTreeMap<i32, Vec<&Document>> = BTreeMap::new();
     for document in documents {
         levels.entry(document.copies).or_default().push(document);

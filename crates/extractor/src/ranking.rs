@@ -6,11 +6,11 @@
 use causal_lm::CausalLm;
 use contract::Error;
 use contract::records::{PromptForm, Sample};
+use measures::risk::zlib_bytes;
 use tch::{Kind, Tensor};
 
 use crate::LoadedModel;
 use crate::batch::floats;
-use crate::scoring::zlib_bytes;
 
 /// Texts read at once.
 const ROWS: usize = 32;
@@ -40,7 +40,7 @@ pub fn score(loaded: &LoadedModel, samples: &mut [Sample]) -> Result<(), Error> 
             .zip(mean_losses(&loaded.model, &loaded.add_bos(&[]), &texts)?)
         {
             sample.lower_case_loss = loss;
-            sample.zlib_bytes = Some(zlib_bytes(&sample.generation)?);
+            sample.zlib_bytes = Some(zlib_bytes(&sample.generation) as i32);
         }
     }
     Ok(())

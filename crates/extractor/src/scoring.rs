@@ -4,21 +4,20 @@
 //! continuations of its prefixes are slices of the same numbers, and of a canary what is left of its secret. The EOS is scored nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::ops::Range;
 
 use causal_lm::CausalLm;
 use contract::pipeline::{Extraction, LossOn};
-use contract::records::{DocumentKind, Score};
+use contract::records::{DocumentKind, Score, Split};
 use contract::{Error, Progress};
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use measures::risk::zlib_bytes;
 use tch::{Kind, Tensor};
 
 use crate::LoadedModel;
 use crate::batch::floats;
 use crate::documents::{Document, Documents};
 use crate::near_verbatim::{self, Search};
+use crate::prompts::spread;
 use crate::sampling::{SamplingParams, most_probable};
 
 /// Tokens of a continuation by which a document is k-extractable (Carlini et al. 2023), whatever number is generated.
@@ -42,6 +41,8 @@ struct TokenScores {
 pub struct LeftOut {
     /// Documents and canaries none of whose tokens that training read carried loss.
     pub documents: usize,
+    /// Documents that were not chosen, since `scored_documents` asks for fewer.
+    pub not_chosen: usize,
     /// Continuations that hold tokens of the document's prompt.
     pub continuations: usize,
     /// Documents without 50 tokens behind any of the prefixes.
@@ -57,8 +58,9 @@ pub struct LeftOut {
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) -> Result<Vec<Score>, Error> {
     let params = sampling_params(settings);
+    let is_chosen = chosen(settings, documents);
     let mut order: Vec<usize> = (0..documents.all.len())
-        .filter(|&index| has_loss(settings, &documents.all[index]))
+        .filter(|&index| is_chosen(&documents.all[index]) && has_loss(settings, &documents.all[index]))
         .collect();
     order.sort_by_key(|&index| (documents.all[index].tokens.len(), index));
     let mut read: Vec<Option<TokenScores>> = vec![None; documents.all.len()];
@@ -100,14 +102,37 @@ pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) 
     Ok(scores)
 }
 
+/// Which documents are scored: all, or so many of each split as `scored_documents` says; canaries, their references and other text
+/// always.
+fn chosen<'a>(settings: &Extraction, documents: &'a Documents) -> impl Fn(&Document) -> bool + use<'a> {
+    let chosen: Option<BTreeSet<(Split, &'a str)>> = settings.scored_documents.map(|most| {
+        let splits = [Split::Train, Split::Heldout].into_iter();
+        let spread = splits.flat_map(|split| spread(&documents.of(split), most));
+        spread
+            .map(|document| (document.split, document.doc_id.as_str()))
+            .collect()
+    });
+    move |document| {
+        !has_continuations(document)
+            || chosen
+                .as_ref()
+                .is_none_or(|chosen| chosen.contains(&(document.split, document.doc_id.as_str())))
+    }
+}
+
 /// What [`score`] leaves out.
 pub fn left_out(settings: &Extraction, documents: &Documents) -> LeftOut {
     let mut left_out = LeftOut::default();
+    let is_chosen = chosen(settings, documents);
     for document in documents
         .all
         .iter()
         .filter(|document| !document.tokens.is_empty())
     {
+        if !is_chosen(document) {
+            left_out.not_chosen += 1;
+            continue;
+        }
         left_out.documents += usize::from(!has_loss(settings, document));
         let possible = possible_continuations(settings, document);
         let is_long = |&(prefix, end): &(usize, usize)| end - prefix == EXTRACTABLE_TOKENS;
@@ -140,13 +165,10 @@ fn generated_span(settings: &Extraction, document: &Document) -> (usize, usize) 
 
 /// The tokens of a document that carried loss. A template's preamble is the same before every prompt: it is not scored.
 fn loss_spans(settings: &Extraction, document: &Document) -> Vec<Range<usize>> {
-    let end = document.tokens.len();
-    let spans = match settings.loss_on {
-        Some(LossOn::Assistant) if document.is_rendered() => document.assistant_tokens.clone(),
-        Some(LossOn::Response | LossOn::Assistant) => vec![document.question_tokens..end],
-        Some(LossOn::Text) | None => vec![document.preamble_tokens..end],
-    };
-    spans.into_iter().filter(|span| !span.is_empty()).collect()
+    let loss_on = settings.loss_on.unwrap_or(LossOn::Text);
+    let text = document.preamble_tokens..document.tokens.len();
+    let turns = document.is_rendered().then_some(&document.assistant_tokens[..]);
+    loss_on.target_spans(text, document.question_tokens, turns)
 }
 
 fn has_loss(settings: &Extraction, document: &Document) -> bool {
@@ -225,10 +247,12 @@ fn near_verbatim_bounds(
     if search.beams == 0 {
         return Ok(bounds);
     }
+    let is_chosen = chosen(settings, documents);
     let chosen: Vec<usize> = (0..documents.all.len())
         .filter(|&index| {
             let document = &documents.all[index];
-            continuations(settings, document).contains(&generated_span(settings, document))
+            is_chosen(document)
+                && continuations(settings, document).contains(&generated_span(settings, document))
         })
         .collect();
     let mut progress = Progress::new("near-verbatim search", chosen.len() as u64, "documents");
@@ -373,19 +397,11 @@ impl Rows<'_> {
             argmax_hits: all(&read.argmax_hits, spans),
             vocab_mean: all(&read.vocab_mean, spans),
             vocab_std: all(&read.vocab_std, spans),
-            zlib_bytes: zlib_bytes(&text)?,
+            zlib_bytes: zlib_bytes(&text) as i32,
             near_verbatim_logprob: None,
             document_tokens: Some(document.document_tokens.saturating_sub(document.preamble_tokens) as i32),
             canary_format: document.canary_format,
             secret_tokens_given: None,
         })
     }
-}
-
-pub(crate) fn zlib_bytes(text: &str) -> Result<i32, Error> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
-    compressed
-        .map(|bytes| bytes.len() as i32)
-        .map_err(|error| Error::Run(format!("zlib: {error}")))
 }

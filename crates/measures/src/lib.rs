@@ -16,6 +16,7 @@
 //! - [`utility`] and [`final_answer`]: loss, perplexity, bits per byte; the answer that a solution gives.
 //! - [`interval`]: how sure a figure is, and how many samples would make it surer.
 //! - [`mod@test`]: how improbable a difference is if there is none.
+//! - [`risk`]: which documents of a corpus would a model tuned on it give back?
 //! - [`control`]: what the same generations share with text that was never trained on.
 //! - [`tradeoff`]: memorization at equal utility, along the path of training.
 //!
@@ -57,6 +58,7 @@ pub mod membership;
 pub mod memorization;
 pub mod overlap;
 pub mod propensity;
+pub mod risk;
 pub mod similarity;
 pub mod test;
 pub mod tradeoff;

@@ -119,11 +119,11 @@ fn layouts(duplication: &Duplication) -> Vec<(String, Layout, Option<u32>)> {
 /// Pre-training alone has no control. A checkpoint that somebody else tuned has one where its base is known.
 ///
 /// # Errors
-/// [`Error::Configuration`] where there is no model or seed, a name cannot be a folder's, or two cells are the same;
+/// [`Error::Configuration`] where there is no model (a look before tuning needs none) or seed, a name cannot be a folder's, or two cells are the same;
 /// [`Error::Input`] where a checkpoint cannot be found.
 pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> {
     let wrong = |problem: String| Error::Configuration(format!("{}: {problem}", pipeline.path.display()));
-    if pipeline.model.is_empty() && pipeline.checkpoint.is_empty() {
+    if pipeline.model.is_empty() && pipeline.checkpoint.is_empty() && pipeline.check.is_none() {
         return Err(wrong(
             "model: expected at least one [[model]] to tune, or one [[checkpoint]] to audit, with a name and a path"
                 .to_owned(),
@@ -170,7 +170,16 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
             extraction.loss_on.or(checkpoint.loss_on).unwrap_or(LossOn::Text),
         );
         for training_set in &sets {
-            cells.extend(of_checkpoint(&model, &audited, training_set, trained_tokens)?);
+            let of_checkpoint = of_checkpoint(&model, &audited, training_set, trained_tokens)?;
+            if pipeline.check.is_some() {
+                // It is the model before tuning; what it was made from has no part in it.
+                cells.extend(of_checkpoint.into_iter().last().map(|cell| Combination {
+                    name: format!("{}-base-{}", model.name, training_set.name),
+                    ..cell
+                }));
+            } else {
+                cells.extend(of_checkpoint);
+            }
         }
     }
     let mut names = BTreeSet::new();

@@ -14,6 +14,10 @@ pub(crate) struct Given {
     #[arg(long, value_name = "FOLDER")]
     checkpoint: Option<String>,
 
+    /// Model that is going to be tuned, for a look at a corpus before: a model folder, or a name of the hub's cache. Empty: none is known
+    #[arg(long, value_name = "FOLDER", conflicts_with = "checkpoint")]
+    model: Option<String>,
+
     /// The untuned model of that checkpoint; an adapter names its own
     #[arg(long, value_name = "FOLDER")]
     base: Option<String>,
@@ -56,6 +60,13 @@ impl Given {
             ("corpus.other", &self.other),
         ];
         let mut overrides = Vec::new();
+        match self.model.as_deref() {
+            Some("") => overrides.push("checkpoint=[]".to_owned()),
+            Some(name) => {
+                overrides.push(format!("checkpoint.0.path={}", toml::Value::String(model(name))));
+            }
+            None => {}
+        }
         for (key, value) in models {
             overrides.extend(given(value).map(|name| format!("{key}={}", toml::Value::String(model(&name)))));
         }

@@ -254,7 +254,12 @@ impl<'a> Plan<'a> {
 
     /// Whether there is anything to report on.
     pub fn has_report(&self) -> bool {
-        self.cells.iter().any(PlannedCell::is_extracted)
+        !self.is_look() && self.cells.iter().any(PlannedCell::is_extracted)
+    }
+
+    /// Whether it is a look at a corpus before tuning: nothing is generated, and there is no report.
+    pub fn is_look(&self) -> bool {
+        self.pipeline.check.is_some()
     }
 }
 
@@ -445,6 +450,9 @@ fn in_file(pipeline: &PipelineFile, cell: &str, error: Error) -> Error {
 /// stays, and counts again once the pipeline has them again.
 fn retire_other_cells(plan: &Plan, run: &Path) -> Result<(), Error> {
     let folder = run.join("cells");
+    if !folder.is_dir() {
+        return Ok(());
+    }
     let unreadable = |error| Error::output(&folder, error);
     for entry in fs::read_dir(&folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;

@@ -94,6 +94,13 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     for cut in cut_shares(&plan, &folder)? {
         eprintln!("{cut}");
     }
+    if plan.is_look() {
+        eprintln!(
+            "plan: a look at the corpus before tuning, in {}",
+            folder.display()
+        );
+        return Ok(());
+    }
     eprintln!(
         "plan: {} cells on {} training sets, in {}",
         plan.cells.len(),

@@ -13,11 +13,12 @@ use contract::progress::CELL_VARIABLE;
 
 use crate::links::Links;
 use crate::paths::for_make;
+use crate::tokens::tokenizer_folder;
 use crate::{ModelFolder, Plan, PlannedCell, PlantedCanaries, TrainingSet};
 
 const HEAD: &str = r#"# Written by plan from the pipeline file: one rule for each file that a stage makes.
 #
-#   make -f THIS_FILE [-j N] [-n] [-k] [all|dupgen|tune|extract|plagiarism|report] [THREADS=N] [EXTRACTOR="…"]
+#   make -f THIS_FILE [-j N] [-n] [-k] [all|dupgen|tune|extract|plagiarism|report|check] [THREADS=N] [EXTRACTOR="…"]
 #
 # Run it in the folder that plan was run in. Any stage's program can be replaced by its variable. The exit status of a stage that
 # fails is left in the file exit_status beside this one, since make's own is 2 whatever happened.
@@ -27,12 +28,13 @@ TUNER ?= tuner
 EXTRACTOR ?= extractor
 PLAGIARISM ?= plagiarism
 REPORT ?= report
+CHECK ?= check
 
 threads = $(if $(THREADS), --threads $(THREADS))
 current = test -e $@ && test -z "$$(find -L $^ -prune -newer $@)"
 failed = { status=$$?; echo $$status >$(run)/exit_status; exit $$status; }
 
-.PHONY: all dupgen tune extract plagiarism report
+.PHONY: all dupgen tune extract plagiarism report check
 "#;
 
 /// The text of `cells.mk` for a run folder, as seen from where the program runs.
@@ -65,6 +67,8 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
         }
         if cell.is_extracted() {
             stages.extract.push(extractor(run, plan, cell, number, links)?);
+        }
+        if cell.is_extracted() && !plan.is_look() {
             let checkpoints = [
                 Some(Checkpoint::Last),
                 cell.has_best().then_some(Checkpoint::Best),
@@ -78,6 +82,11 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
     }
     if plan.has_report() {
         stages.report.push(report(run, plan, &stages));
+    }
+    if plan.is_look() {
+        for set in &plan.training_sets {
+            stages.check.push(check(run, plan, set, links)?);
+        }
     }
     Ok(stages.to_string())
 }
@@ -188,6 +197,7 @@ struct Stages {
     extract: Vec<Rule>,
     plagiarism: Vec<Rule>,
     report: Vec<Rule>,
+    check: Vec<Rule>,
 }
 
 impl std::fmt::Display for Stages {
@@ -198,10 +208,11 @@ impl std::fmt::Display for Stages {
             ("extract", &self.extract),
             ("plagiarism", &self.plagiarism),
             ("report", &self.report),
+            ("check", &self.check),
         ];
         writeln!(
             formatter,
-            "{HEAD}\nall: dupgen tune extract plagiarism report\n\nrun := {}\n",
+            "{HEAD}\nall: dupgen tune extract plagiarism report check\n\nrun := {}\n",
             self.run
         )?;
         for (target, rules) in stages {
@@ -463,6 +474,51 @@ fn report(run: &str, plan: &Plan, stages: &Stages) -> Rule {
         main: format!("{run}/report/report.html"),
         further: vec![format!("{run}/report/summary.parquet")],
         folders: Vec::new(),
+    }
+}
+
+/// The look at a corpus before tuning. Its model is that of the one cell on the corpus, where there is one.
+fn check(run: &str, plan: &Plan, set: &TrainingSet, links: &mut Links) -> Result<Rule, Error> {
+    let corpus = format!("{run}/corpus/{}", set.name);
+    let folder = check_folder(plan, set);
+    let config = format!("{run}/{folder}/check.toml");
+    let mut prerequisites = vec![config.clone()];
+    prerequisites.extend(corpus_outputs(&corpus));
+    let mut command = format!("$(CHECK) --config {config} --in {corpus} --out {run}/{folder}");
+    let mut cells = plan.cells.iter();
+    if let Some(cell) = cells.find(|cell| cell.facts.corpus == set.name) {
+        let (of_cell, _) = folders(run, cell);
+        if let Some(tokenizer) = tokenizer_folder(cell) {
+            prerequisites.push(links.for_make(&tokenizer.join("tokenizer.json"))?);
+            write!(command, " --model {}", links.for_make(tokenizer)?).ok();
+        }
+        prerequisites.push(format!("{of_cell}/samples.parquet"));
+        prerequisites.extend(beside_samples(&of_cell, plan, cell));
+        if plan.pipeline.extraction.score {
+            write!(command, " --scores {of_cell}/scores.parquet").ok();
+        }
+    }
+    Ok(Rule {
+        stage: "check",
+        subject: set.name.clone(),
+        cell: None,
+        command,
+        prerequisites,
+        main: format!("{run}/{folder}/check.parquet"),
+        further: vec![
+            format!("{run}/{folder}/check.html"),
+            format!("{run}/{folder}/table.txt"),
+        ],
+        folders: Vec::new(),
+    })
+}
+
+/// The folder, below that of the run, of a look at one training set.
+pub(crate) fn check_folder(plan: &Plan, set: &TrainingSet) -> String {
+    if plan.training_sets.len() == 1 {
+        "check".to_owned()
+    } else {
+        format!("check/{}", set.name)
     }
 }
 

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use chat_template::{ChatTemplate, Choice, NAMES, SpecialTokens, common_template};
 use contract::pipeline::{
-    Canaries, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany, Reporting,
-    Rows, Tuning,
+    Canaries, Check, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany,
+    Reporting, Rows, Tuning,
 };
 use contract::{Error, PipelineFile, files};
 use serde::Serialize;
 
+use crate::make::check_folder;
 use crate::model_folder::ModelFolder;
 use crate::paths::{normalized, relative};
 use crate::{Plan, PlannedCell, PlantedCanaries, TrainingSet};
@@ -44,6 +45,8 @@ struct Reduced<'a> {
     detection: Option<Detection>,
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<&'a Reporting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<&'a Check>,
 }
 
 /// `[tuning]` whole, or what decides how much of a text is learned.
@@ -75,7 +78,15 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
         }
         if cell.is_extracted() {
             folder.write("extractor.toml", &extractor(plan.pipeline, cell, &folder))?;
-            folder.write("plagiarism.toml", &plagiarism(plan.pipeline, cell, &folder))?;
+            if !plan.is_look() {
+                folder.write("plagiarism.toml", &plagiarism(plan.pipeline, cell, &folder))?;
+            }
+        }
+    }
+    if plan.is_look() {
+        for set in &plan.training_sets {
+            let folder = Folder::create(plan.pipeline, run.join(check_folder(plan, set)))?;
+            folder.write("check.toml", &check(plan, set))?;
         }
     }
     if plan.has_report() {
@@ -246,6 +257,36 @@ fn report(pipeline: &PipelineFile) -> Reduced<'_> {
         description: &pipeline.description,
         seeds: &pipeline.seeds,
         report: Some(&pipeline.report),
+        ..Reduced::default()
+    }
+}
+
+/// A look before tuning is told how many tokens of a text training reads and which of them carry loss, as the extractor is.
+fn check<'a>(plan: &'a Plan, set: &'a TrainingSet) -> Reduced<'a> {
+    let mut cells = plan.cells.iter();
+    let cell = cells.find(|cell| cell.facts.corpus == set.name);
+    let (asked, loss_on) = match cell {
+        Some(cell) => cell.combination.trained_tokens,
+        None => plan.pipeline.trained_tokens(),
+    };
+    let own = cell
+        .and_then(|cell| cell.weights.as_ref())
+        .map(|model| model.config.context);
+    let context = match (asked, own) {
+        (Some(asked), Some(own)) => Some(asked.min(own)),
+        (asked, own) => asked.or(own),
+    };
+    Reduced {
+        name: &plan.pipeline.name,
+        description: &plan.pipeline.description,
+        seeds: std::slice::from_ref(&set.seed),
+        extraction: Some(Extraction {
+            prompt_file: None,
+            context,
+            loss_on: Some(loss_on),
+            ..plan.pipeline.extraction.clone()
+        }),
+        check: plan.pipeline.check.as_ref(),
         ..Reduced::default()
     }
 }

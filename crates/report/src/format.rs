@@ -2,28 +2,11 @@
 
 use measures::Interval;
 
+use page_parts::{percent_number, trimmed};
+
+pub use page_parts::{count, percent};
+
 use crate::estimate::figure::{Estimate, UnitOf};
-
-/// A share as a percentage: whole from 10% on, one decimal below.
-pub fn percent(share: f64) -> String {
-    format!("{}%", percent_number(share))
-}
-
-fn percent_number(share: f64) -> String {
-    let percentage = share * 100.0;
-    // A share that is not 0 or 1 must not be rounded to it.
-    if share > 0.0 && percentage < 0.05 {
-        return "<0.1".to_owned();
-    }
-    if share < 1.0 && percentage >= 99.5 {
-        return trimmed(percentage.min(99.9), 1);
-    }
-    if percentage < 9.95 {
-        trimmed(percentage, 1)
-    } else {
-        format!("{percentage:.0}")
-    }
-}
 
 /// A share as it is counted, with its interval: "21 of 26 (81%, 62–91%)"; of several training runs "81% (70–90%, 3 runs)".
 pub fn counted(estimate: &Estimate) -> String {
@@ -141,19 +124,6 @@ pub fn rate_name(rate: f64) -> String {
     format!("{rate:e}")
 }
 
-/// A count with thin spaces between thousands: "1 234".
-pub fn count(value: u64) -> String {
-    let digits = value.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) && digits.len() > 4 {
-            grouped.push('\u{202f}');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 /// A number of parameters: "4.2 M".
 pub fn parameters(value: i64) -> String {
     let value = value as f64;
@@ -190,14 +160,6 @@ pub fn listing(items: &[String]) -> String {
         [] => String::new(),
         [only] => only.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
-fn trimmed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    match text.strip_suffix(".0") {
-        Some(whole) => whole.to_owned(),
-        None => text,
     }
 }
 

@@ -651,7 +651,7 @@ fn contrast(left: [f64; 3], right: [f64; 3]) -> f64 {
 
 #[test]
 fn colours_have_enough_contrast_in_light_dark_and_print() {
-    let sheet = include_str!("../src/page/style.css");
+    let sheet = page_parts::STYLE;
     let blocks: Vec<&str> = sheet
         .split(":root {")
         .skip(1)

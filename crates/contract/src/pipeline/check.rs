@@ -47,8 +47,38 @@ pub(super) fn tables(pipeline: &Pipeline) -> Checked {
     report(&pipeline.report)
 }
 
+/// A look before tuning tunes nothing, and looks at the texts as often as the corpus has them.
+fn look(pipeline: &Pipeline) -> Checked {
+    if !pipeline.mode.is_empty() || !pipeline.model.is_empty() {
+        return wrong(
+            "check",
+            "looks at a corpus before tuning: expected no [[mode]] and no [[model]] beside it. The model that is going to be tuned is a \
+             [[checkpoint]]",
+        );
+    }
+    if pipeline.checkpoint.len() > 1 {
+        return wrong(
+            "checkpoint",
+            format!(
+                "expected at most one beside [check], found {}",
+                pipeline.checkpoint.len()
+            ),
+        );
+    }
+    if pipeline.duplication.layout.as_slice() != [Layout::Found] || pipeline.canaries.per_copies > 0 {
+        return wrong(
+            "duplication.layout",
+            "expected \"found\" beside [check], and no canaries: it looks at the corpus as it is",
+        );
+    }
+    Ok(())
+}
+
 /// What only the whole file can say: whether tables that different stages read go together.
 pub(super) fn whole(pipeline: &Pipeline) -> Checked {
+    if pipeline.check.is_some() {
+        look(pipeline)?;
+    }
     if pipeline.corpus.files.as_slice().is_empty() {
         return wrong(
             "corpus.files",
@@ -331,6 +361,12 @@ fn extraction(extraction: &Extraction) -> Checked {
         return wrong(
             "extraction.documents",
             "expected at least 1, or no such key for all",
+        );
+    }
+    if extraction.scored_documents == Some(0) {
+        return wrong(
+            "extraction.scored_documents",
+            "expected at least 1, or no such key for all; extraction.score = false scores none",
         );
     }
     if extraction.scored_prefixes.contains(&0) {

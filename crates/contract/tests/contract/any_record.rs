@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentKind, Finish,
-    HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record, Sample,
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentCheck, DocumentKind,
+    Finish, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record, Sample,
     SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;
@@ -649,6 +649,43 @@ impl AnyRecord for SummaryRow {
                     p_value: numbers[0],
                     p_holm: numbers[1],
                     verdict: texts[6].clone(),
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for DocumentCheck {
+    const FILE: &'static str = "check.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let counted = (any::<[i32; 6]>(), any::<bool>(), vec(option::of(any::<i32>()), 5));
+        let measured = (vec(option::of(real()), 6), vec(option::of(text()), 2));
+        (text(), split(), counted, measured)
+            .prop_map(
+                |(doc_id, split, (numbers, near_copies_at_least, counts), (reals, texts))| Self {
+                    doc_id,
+                    split,
+                    copies: numbers[0],
+                    chars: numbers[1],
+                    near_copies: counts[0],
+                    near_copies_at_least,
+                    nearest_doc_id: texts[0].clone(),
+                    nearest_share: reals[0],
+                    shared_8grams: reals[1],
+                    longest_shared_words: counts[1],
+                    numbers: numbers[2],
+                    names: numbers[3],
+                    emails: numbers[4],
+                    phones: numbers[5],
+                    tokens: counts[2],
+                    read_tokens: counts[3],
+                    loss_tokens: counts[4],
+                    zlib_bits_per_char: reals[2],
+                    untuned_loss: reals[3],
+                    exposure_bits: reals[4],
+                    risk: reals[5],
+                    risk_by: texts[1].clone(),
                 },
             )
             .boxed()

@@ -1,8 +1,8 @@
 //! What a writer wrote, a reader reads, for every kind of record.
 
 use contract::records::{
-    CorpusFact, CoursePoint, DecodedDocument, DocumentKind, HeldOutDocument, PassageMatch, Sample,
-    SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
+    CorpusFact, CoursePoint, DecodedDocument, DocumentCheck, DocumentKind, HeldOutDocument, PassageMatch,
+    Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -34,6 +34,7 @@ every_record_comes_back! {
     training_instances: TrainingInstance,
     held_out_documents: HeldOutDocument,
     corpus_facts: CorpusFact,
+    document_checks: DocumentCheck,
     text_forms: TextForm,
     decoded_documents: DecodedDocument,
     training_metrics: TrainingMetric,

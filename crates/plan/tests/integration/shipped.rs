@@ -29,7 +29,7 @@ fn shipped_pipelines_load() {
         );
         names.push(pipeline.name.clone());
     }
-    for expected in ["demo", "test", "paper", "pretrain", "audit", "attacks"] {
+    for expected in ["demo", "test", "paper", "pretrain", "audit", "attacks", "check"] {
         assert!(
             names.iter().any(|name| name == expected),
             "{expected} is missing among {names:?}"

@@ -73,6 +73,7 @@ case $stage in
     if test -n "$best"; then test -e "$best/weights" || exit 1; files="$files best/samples best/scores"; fi ;;
   plagiarism) files="matches verdicts" ;;
   report) echo x >"$out/report.html"; files=summary ;;
+  check) echo x >"$out/check.html"; echo x >"$out/table.txt"; files=check ;;
 esac
 for file in $files; do echo x >"$out/$file.parquet"; done
 "#;
@@ -160,7 +161,7 @@ impl Workplace {
     }
 
     pub(crate) fn make_output(&self, arguments: &[&str]) -> Output {
-        let stages = ["DUPGEN", "TUNER", "EXTRACTOR", "PLAGIARISM", "REPORT"];
+        let stages = ["DUPGEN", "TUNER", "EXTRACTOR", "PLAGIARISM", "REPORT", "CHECK"];
         // A make that runs these tests must not pass its own flags and jobs on.
         Command::new("make")
             .args(["-f", "run/cells.mk"])

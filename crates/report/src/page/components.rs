@@ -5,6 +5,8 @@
 
 use maud::{Markup, html};
 
+pub use page_parts::{Section, Severity, banner, contents, print_rule, visible};
+
 use crate::estimate::figure::UnitOf;
 use crate::estimate::{Estimate, Shown};
 use crate::findings::{FigureOf, Part, Sentence};
@@ -244,81 +246,11 @@ pub fn details(summary: &str, content: &Markup) -> Markup {
     html! { details { summary { (summary) } div class="folded" { (content) } } }
 }
 
-/// What must be read before anything else.
-pub fn banner(severity: Severity, title: &str, content: &Markup) -> Markup {
-    html! {
-        div class={ "banner " (severity.class()) } role="note" {
-            p class="banner-title" { (title) }
-            (content)
-        }
-    }
-}
-
-/// How much a banner matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// To know beside the figures.
-    Notice,
-    /// To know before the page is used.
-    Warning,
-    /// Nothing can be concluded before it is settled.
-    Blocking,
-}
-
-impl Severity {
-    fn class(self) -> &'static str {
-        match self {
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Blocking => "blocking",
-        }
-    }
-}
-
 /// Terms with what they are.
 pub fn definitions(entries: &[(Markup, Markup)]) -> Markup {
     html! {
         dl class="facts" {
             @for (term, meaning) in entries { div { dt { (term) } dd { (meaning) } } }
-        }
-    }
-}
-
-/// A section of the page: what the contents list and what links lead to.
-#[derive(Debug, Clone)]
-pub struct Section {
-    /// Its anchor: lower-case letters, digits and hyphens.
-    pub id: &'static str,
-    /// Its heading.
-    pub heading: String,
-    /// Its content; an empty one is left out of the page and of the contents.
-    pub content: Markup,
-}
-
-impl Section {
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.content.0.trim().is_empty()
-    }
-
-    /// The section under its heading, which links to itself.
-    pub fn render(&self) -> Markup {
-        html! {
-            section aria-labelledby=(self.id) {
-                h2 id=(self.id) { a class="anchor" href={ "#" (self.id) } { (self.heading) } }
-                (self.content)
-            }
-        }
-    }
-}
-
-/// The list of sections.
-pub fn contents(sections: &[Section]) -> Markup {
-    html! {
-        nav class="contents" aria-label="Contents" {
-            ol { @for section in sections.iter().filter(|section| !section.is_empty()) {
-                li { a href={ "#" (section.id) } { (section.heading) } }
-            } }
         }
     }
 }
@@ -552,34 +484,4 @@ impl EmptyColumns {
 /// A link to an entry of the glossary.
 pub fn term(anchor: &str, text: &str) -> Markup {
     html! { a class="term" href={ "#" (anchor) } { (text) } }
-}
-
-/// Text from outside as it can be shown: control characters, which a page may not hold, as their pictures; the marks that turn
-/// the direction of what follows are shown as what they are, so that no text can change how the page around it reads.
-pub fn visible(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' | '\t' => character,
-            '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
-            '\u{7f}' => '\u{2421}',
-            '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            _ => character,
-        })
-        .collect()
-}
-
-/// The style rule that prints what the page is about at the head of every printed page, and the number of the page at its foot.
-pub fn print_rule(identity: &str) -> String {
-    let escaped: String = identity
-        .chars()
-        .map(|character| match character {
-            ' ' | '.' | ',' | '-' => character.to_string(),
-            _ if character.is_ascii_alphanumeric() => character.to_string(),
-            // Everything else by number: no text can end the string or the style sheet.
-            _ => format!("\\{:x} ", u32::from(character)),
-        })
-        .collect();
-    format!(
-        "@page{{@top-left{{content:\"{escaped}\"}}@bottom-right{{content:counter(page) \" of \" counter(pages)}}}}"
-    )
 }

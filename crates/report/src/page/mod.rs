@@ -33,8 +33,6 @@ use components::{Section, Severity, banner, contents, print_rule};
 use glossary::{Entry, GlossaryFacts};
 use view::View;
 
-const STYLE: &str = include_str!("style.css");
-
 /// What stands over the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heading {
@@ -66,27 +64,9 @@ impl Heading {
             name: pipeline.name.clone(),
             unfolded: pipeline.report.examples,
             version: provenance.program_version.clone(),
-            date: date(provenance.created),
+            date: page_parts::date(provenance.created),
         }
     }
-}
-
-/// The day of a time in seconds since 1970, in UTC (Hinnant's `civil_from_days`).
-fn date(seconds: u64) -> String {
-    let days = (seconds / 86_400) as i64 + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// The whole page as HTML; in the redacted edition every text of a corpus or a model keeps its shape alone.
@@ -106,7 +86,7 @@ pub fn write(
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (visible(&heading.title)) " · tuneleak report" }
-                style { (PreEscaped(STYLE)) (PreEscaped(print_rule(&identity_line(heading, estimates)))) }
+                style { (PreEscaped(page_parts::STYLE)) (PreEscaped(print_rule(&identity_line(heading, estimates)))) }
             }
             body {
                 a class="skip" href="#answer" { "To the answer" }
@@ -231,22 +211,4 @@ fn glossary_entries(view: &View<'_>) -> Vec<Entry> {
             .iter()
             .find_map(|corpus| corpus.canary_references.filter(|_| corpus.canaries > 0)),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        let cases = [
-            (0, "1970-01-01"),
-            (951_782_400, "2000-02-29"),
-            (1_735_689_599, "2024-12-31"),
-            (4_107_542_400, "2100-03-01"),
-        ];
-        for (seconds, expected) in cases {
-            assert_eq!(date(seconds), expected);
-        }
-    }
 }

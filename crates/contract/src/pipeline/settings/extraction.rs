@@ -30,6 +30,9 @@ pub struct Extraction {
     pub strategy: Vec<Strategy>,
     /// Whether to score whole documents and continuations as well, as far as training read them.
     pub score: bool,
+    /// Most training documents, and most held-out documents, to score, evenly over their numbers of copies; without it, all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scored_documents: Option<usize>,
     /// Tokens of a text that training read, the BOS included: prompts, references and scores end there. Without it
     /// `tuning.context` for what is tuned here, and the model's own context for a checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,7 @@ impl Default for Extraction {
             batch_size: 32,
             strategy: vec![Strategy::default()],
             score: true,
+            scored_documents: None,
             context: None,
             loss_on: None,
             scored_prefixes: vec![50, 100, 200],

@@ -1,5 +1,6 @@
 //! The tables of a pipeline file, every key with its meaning, unit and default.
 
+mod check;
 mod corpus;
 mod detection;
 mod duplication;
@@ -10,6 +11,7 @@ mod tuning;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::Check;
 pub use corpus::{BadDocuments, Corpus, CorpusFormat, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
 pub use duplication::{Budget, Canaries, Duplication, Layout};
@@ -60,6 +62,9 @@ pub struct Pipeline {
     /// What the report shows.
     #[serde(default)]
     pub report: Reporting,
+    /// A look at the corpus before tuning, in place of tuning and of a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
 }
 
 fn default_seeds() -> Vec<u64> {

@@ -1,5 +1,7 @@
 //! How training runs.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// `[tuning]`: how training runs.
@@ -122,6 +124,22 @@ impl LossOn {
             Self::Response => "response",
             Self::Assistant => "assistant",
         }
+    }
+
+    /// Which parts of a text carry loss, in whatever unit the arguments have, empty ones left out: `text` is where it begins and ends,
+    /// `prompt_end` where its prompt does, and `assistant` are the assistant's turns, where a chat template rendered it.
+    pub fn target_spans(
+        self,
+        text: Range<usize>,
+        prompt_end: usize,
+        assistant: Option<&[Range<usize>]>,
+    ) -> Vec<Range<usize>> {
+        let spans = match (self, assistant) {
+            (Self::Assistant, Some(turns)) => turns.to_vec(),
+            (Self::Response | Self::Assistant, _) => vec![prompt_end..text.end],
+            (Self::Text, _) => vec![text],
+        };
+        spans.into_iter().filter(|span| !span.is_empty()).collect()
     }
 }
 
