@@ -135,7 +135,7 @@ impl CausalLm {
         &self,
         tokens: &Tensor,
         padding: Option<&LeftPadding>,
-        mut cache: Option<&mut KvCache>,
+        cache: Option<&mut KvCache>,
     ) -> Result<Tensor, Error> {
         if let Some(virtual_tokens) = &self.virtual_tokens
             && cache.as_ref().is_none_or(|cache| cache.is_empty())
@@ -143,7 +143,7 @@ impl CausalLm {
             return self.hidden_behind(virtual_tokens, tokens, padding, cache);
         }
         let span = Span::new(tokens, padding, cache.as_deref(), self.positions())?;
-        self.forward(tokens, &span, cache.as_deref_mut())
+        self.forward(tokens, &span, cache)
     }
 
     /// The hidden states of tokens, or of their vectors, that stand first in their sequences, behind virtual tokens, whose own are

@@ -112,7 +112,7 @@ fn adapter_features_that_are_not_supported_are_refused_by_name() {
         ("target_modules", serde_json::json!("(c_attn")),
         ("target_modules", serde_json::json!(["q_proj"])),
         ("bias", "some".into()),
-        ("peft_type", "IA3".into()),
+        ("peft_type", "BOFT".into()),
     ] {
         let folder = copy(&fixture("peft-adapter"));
         let config = folder.path().join("adapter_config.json");
