@@ -7,10 +7,10 @@ use contract::StageArguments;
 const EXAMPLES: &str = "\
 Examples:
   # What dupgen made of a corpus, without a model
-  check --config pipelines/check.toml --in data/runs/check-letters/corpus/found-s0 --out looked-at
-  # With the model that is going to be tuned, and what the extractor had it say of the documents
-  check --config pipelines/check.toml --in data/runs/check-letters/corpus/found-s0 --out looked-at \\
-      --model data/models/4m --scores data/runs/check-letters/cells/model-base-found-s0/scores.parquet";
+  check --config pipelines/check.toml --in corpus/found-s0 --out looked-at
+  # With the model that is going to be tuned, and its scores by the extractor
+  check --config pipelines/check.toml --in corpus/found-s0 --out looked-at \\
+      --model data/models/4m --scores base/scores.parquet";
 
 /// Looks at a corpus before anything is tuned on it
 ///
