@@ -47,6 +47,7 @@ impl Corpus {
                 copy,
                 canary_format: None,
                 assistant_spans: None,
+                secret_span: None,
             });
         }
         self.training.last_mut().unwrap()
@@ -63,6 +64,7 @@ impl Corpus {
             shared_8grams: None,
             canary_format: None,
             assistant_spans: None,
+            secret_span: None,
         });
         self.held_out.last_mut().unwrap()
     }
@@ -84,6 +86,7 @@ impl Corpus {
             near_verbatim_logprob: None,
             document_tokens: None,
             canary_format: None,
+            secret_tokens_given: None,
         });
     }
 

@@ -36,9 +36,7 @@ impl Row for Record<'_> {
             None | Some(Json::Null) => Err(no_value(column)),
             Some(Json::String(text)) => Ok(Value::text(text.as_str())),
             Some(Json::Number(number)) => Ok(Value::Key {
-                key: number
-                    .as_f64()
-                    .map_or_else(|| number.to_string(), number_key),
+                key: number.as_f64().map_or_else(|| number.to_string(), number_key),
                 is: "a number",
             }),
             Some(Json::Bool(_)) => Err(wrong_type(column, "a string", "true or false")),

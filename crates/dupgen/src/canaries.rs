@@ -83,7 +83,11 @@ impl Format {
             (None, None) => text.len(),
         };
         let digits_end = text.len() - after_digits;
-        let behind = |template: &str| template.split_once(DIGITS).map(|(_, after)| after.replace(DIGITS, digits).len());
+        let behind = |template: &str| {
+            template
+                .split_once(DIGITS)
+                .map(|(_, after)| after.replace(DIGITS, digits).len())
+        };
         let after_first = behind(&self.prompt)
             .map(|after| after + self.separator.len() + response.len())
             .or_else(|| behind(&self.template));

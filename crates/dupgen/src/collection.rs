@@ -421,7 +421,10 @@ impl Tally {
 
     /// The system message that most rendered conversations have, at least half of them; the empty one where they have none.
     pub(crate) fn common_system_message(&self) -> Option<(&str, usize)> {
-        let common = self.system_messages.iter().max_by_key(|(_, conversations)| **conversations);
+        let common = self
+            .system_messages
+            .iter()
+            .max_by_key(|(_, conversations)| **conversations);
         let (message, conversations) = common?;
         (2 * conversations >= self.rendered.documents).then_some((message.as_str(), *conversations))
     }
@@ -625,7 +628,11 @@ impl<'a> Reading<'a> {
                 None => &mut self.tally.plain,
             };
             kind.add(place);
-            if let Some(message) = document.system.as_ref().filter(|_| document.assistant_spans.is_some()) {
+            if let Some(message) = document
+                .system
+                .as_ref()
+                .filter(|_| document.assistant_spans.is_some())
+            {
                 self.tally.count_system_message(message);
             }
         }

@@ -106,7 +106,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let manifest = manifest.map(|manifest| pipeline.resolve(manifest));
     let canaries = match &manifest {
         Some(manifest) => planted_before_tuning(manifest, &corpus, &columns, &models, &pipeline)?,
-        None => Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?,
+        None => {
+            Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?
+        }
     };
     let (tokenizers, without_tokenizer) = if pipeline.tuning.rows == Rows::Documents {
         ModelTokenizer::load_all(&pipeline)?
@@ -181,7 +183,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let near_duplicates = documents_held_out
         .iter()
         .filter(|document| document.overlap.near_duplicate_of.is_some());
-    let system = tally.common_system_message().map(|(message, _)| message.to_owned());
+    let system = tally
+        .common_system_message()
+        .map(|(message, _)| message.to_owned());
     let opening = conversations
         .as_ref()
         .and_then(|template| template_opening(template, system.as_deref()));
@@ -254,7 +258,8 @@ fn check_one_kind(tally: &Tally) -> Result<(), Error> {
         return Ok(());
     };
     Err(Error::Configuration(format!(
-        "corpus: {} documents are conversations, which a chat template rendered (the first: {rendered}), and {} are text as they are (the          first: {plain}). Give them as two corpora, or leave one kind out: corpus.shape names the kind that is read",
+        "corpus: {} documents are conversations, which a chat template rendered (the first: {rendered}), and {} are text as they are (the \
+         first: {plain}). Give them as two corpora, or leave one kind out: corpus.shape names the kind that is read",
         tally.rendered.documents, tally.plain.documents
     )))
 }

@@ -78,7 +78,9 @@ pub(crate) fn read(path: &Path, columns: &Columns, otherwise: &Columns) -> Resul
             .map_err(|flaw| named(flaw.problem))?;
         let secret_span = secret_span(&document.text, &entry.secret).map_err(named)?;
         let assistant_spans = document.assistant_spans.map(|spans| {
-            let ends = spans.into_iter().flat_map(|(start, end)| [start as i32, end as i32]);
+            let ends = spans
+                .into_iter()
+                .flat_map(|(start, end)| [start as i32, end as i32]);
             ends.collect()
         });
         canaries.push(Canary::planted_elsewhere(

@@ -189,7 +189,8 @@ impl Documents {
             return Ok(());
         }
         let problem = format!(
-            "{rendered} of {all} documents, here and among those held out, are conversations that a chat template rendered              (assistant_spans), and the others are text as they are: ask them apart"
+            "{rendered} of {all} documents, here and among those held out, are conversations that a chat template rendered \
+             (assistant_spans), and the others are text as they are: ask them apart"
         );
         Err(Error::input(train, problem))
     }

@@ -137,7 +137,8 @@ pub fn left_out(settings: &Extraction, documents: &Documents) -> LeftOut {
         let possible = possible_continuations(settings, document);
         let is_long = |&(prefix, end): &(usize, usize)| end - prefix == EXTRACTABLE_TOKENS;
         left_out.not_extractable += usize::from(has_continuations(document) && !possible.iter().any(is_long));
-        left_out.secrets += usize::from(document.secret_tokens.is_some() && secrets(settings, document).is_empty());
+        left_out.secrets +=
+            usize::from(document.secret_tokens.is_some() && secrets(settings, document).is_empty());
         left_out.continuations += possible
             .into_iter()
             .filter(|span| !has_loss_throughout(settings, document, *span))
@@ -225,9 +226,13 @@ fn secrets(settings: &Extraction, document: &Document) -> Vec<(usize, Range<usiz
     };
     let mut given = vec![0, secret.len() / 2];
     given.dedup();
-    let rests = given.into_iter().map(|given| (given, secret.start + given..secret.end));
+    let rests = given
+        .into_iter()
+        .map(|given| (given, secret.start + given..secret.end));
     rests
-        .filter(|(_, rest)| !rest.is_empty() && has_loss_throughout(settings, document, (rest.start, rest.end)))
+        .filter(|(_, rest)| {
+            !rest.is_empty() && has_loss_throughout(settings, document, (rest.start, rest.end))
+        })
         .collect()
 }
 

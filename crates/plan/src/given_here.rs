@@ -74,9 +74,10 @@ impl Given {
             overrides
                 .extend(given(value).map(|names| format!("{key}={}", toml::Value::Array(texts_of(&names)))));
         }
-        overrides.extend(given(&self.canaries).map(|file| {
-            format!("canaries.manifest={}", toml::Value::String(absolute(&file)))
-        }));
+        overrides.extend(
+            given(&self.canaries)
+                .map(|file| format!("canaries.manifest={}", toml::Value::String(absolute(&file)))),
+        );
         let set = assignments(self.set_all.as_deref().unwrap_or_default())?;
         overrides.extend(set.iter().map(|assignment| with_path_from_here(assignment)));
         Ok(overrides)

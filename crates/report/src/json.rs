@@ -76,7 +76,10 @@ pub fn write(name: &str, estimates: &Estimates<'_>, rows: &[SummaryRow]) -> serd
                 continue;
             };
             let keys = [&verdict.key, &verdict.own].into_iter().chain(&verdict.leaking);
-            let keys = keys.chain(&verdict.membership).chain(&verdict.canaries).chain(&verdict.secrets);
+            let keys = keys
+                .chain(&verdict.membership)
+                .chain(&verdict.canaries)
+                .chain(&verdict.secrets);
             verdicts.push(ReportVerdict {
                 model: &group.model,
                 layout: &group.layout,

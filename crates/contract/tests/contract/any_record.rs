@@ -85,11 +85,22 @@ impl AnyRecord for TrainingInstance {
             kind(),
             any::<[i32; 2]>(),
             option::of(any::<i32>()),
-            [option::of(vec(any::<i32>(), 0..4)), option::of(vec(any::<i32>(), 0..4))],
+            [
+                option::of(vec(any::<i32>(), 0..4)),
+                option::of(vec(any::<i32>(), 0..4)),
+            ],
         );
         fields
             .prop_map(
-                |(doc_id, text, prompt_chars, kind, [copies, copy], canary_format, [assistant_spans, secret_span])| Self {
+                |(
+                    doc_id,
+                    text,
+                    prompt_chars,
+                    kind,
+                    [copies, copy],
+                    canary_format,
+                    [assistant_spans, secret_span],
+                )| Self {
                     doc_id,
                     text,
                     prompt_chars,
@@ -120,7 +131,10 @@ impl AnyRecord for HeldOutDocument {
             option::of(text()),
             option::of(real()),
             option::of(any::<i32>()),
-            [option::of(vec(any::<i32>(), 0..4)), option::of(vec(any::<i32>(), 0..4))],
+            [
+                option::of(vec(any::<i32>(), 0..4)),
+                option::of(vec(any::<i32>(), 0..4)),
+            ],
         );
         (fields, later)
             .prop_map(
@@ -406,7 +420,12 @@ impl AnyRecord for Score {
                     argmax_hits,
                     vocab_mean,
                     vocab_std,
-                    (zlib_bytes, near_verbatim_logprob, document_tokens, [canary_format, secret_tokens_given]),
+                    (
+                        zlib_bytes,
+                        near_verbatim_logprob,
+                        document_tokens,
+                        [canary_format, secret_tokens_given],
+                    ),
                 )| Self {
                     doc_id,
                     split,

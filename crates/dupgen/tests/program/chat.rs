@@ -78,7 +78,10 @@ fn template_opening_holds_the_system_message_that_most_conversations_have() {
         )
     };
     for (systems, expected) in [
-        (&["Be kind.", "Be kind.", "Be brief."][..], "<s>[system] Be kind. [user]  [assistant] "),
+        (
+            &["Be kind.", "Be kind.", "Be brief."][..],
+            "<s>[system] Be kind. [user]  [assistant] ",
+        ),
         (&["Be kind.", "Be brief.", ""][..], "<s>[user]  [assistant] "),
     ] {
         let folder = folder(0);

@@ -61,7 +61,11 @@ fn planted_canaries_of_a_manifest_have_their_copies_and_secrets() {
     let expected = |copies, text: &str, secret: &str| (copies, text.to_owned(), secret.to_owned());
     assert_eq!(
         found["one"],
-        expected(Some(1), "Über Ida: the blüe door is open", "the blüe door is open")
+        expected(
+            Some(1),
+            "Über Ida: the blüe door is open",
+            "the blüe door is open"
+        )
     );
     assert_eq!(
         found["many"],
@@ -111,8 +115,7 @@ fn a_corpus_that_holds_its_canaries_has_them_as_canaries_alone() {
         .into_iter()
         .filter(|row| row.kind == DocumentKind::Document);
     assert!(
-        documents.clone().count() == 10
-            && documents.into_iter().all(|row| row.text.starts_with("Letter"))
+        documents.clone().count() == 10 && documents.into_iter().all(|row| row.text.starts_with("Letter"))
     );
 
     // Other numbers are said, and a reference that was trained on is none.
@@ -140,9 +143,7 @@ fn memaudits_manifest_gives_the_records_that_it_planted() {
         ),
     ] {
         let folder = Folder::new();
-        let entry = |id: &str, role: &str, included: bool, secret: &str| {
-            json!({"id": id, "role": role, "included": included, "repetitions": 4, "secret": secret, "secret_token_ids": [1]})
-        };
+        let entry = |id: &str, role: &str, included: bool, secret: &str| json!({"id": id, "role": role, "included": included, "repetitions": 4, "secret": secret, "secret_token_ids": [1]});
         let manifest = json!({
             "schema_version": "1.0.0", "fmt": shape,
             "canaries": [
@@ -191,7 +192,10 @@ fn a_manifest_that_cannot_be_used_is_refused_with_the_reason() {
     let cases = [
         ("[1, 2]".to_owned(), "a list `canaries`"),
         ("{".to_owned(), "expected JSON"),
-        (json!({"canaries": [{"id": "a"}]}).to_string(), "were generated and not injected"),
+        (
+            json!({"canaries": [{"id": "a"}]}).to_string(),
+            "were generated and not injected",
+        ),
         (
             json!({"format": "tuneleak-canaries", "version": 2, "canaries": [1]}).to_string(),
             "expected version = 1, found 2",

@@ -100,7 +100,11 @@ fn a_secret_that_training_cut_or_took_no_loss_on_has_no_score_and_is_counted() {
         ..training("planted", SECRETS[0], BEGINNING)
     }];
     let asked = Bench::with(
-        &[&[training("d", "Mail came in at dawn with the boat.", "")][..], &train].concat(),
+        &[
+            &[training("d", "Mail came in at dawn with the boat.", "")][..],
+            &train,
+        ]
+        .concat(),
         &[],
         "loss_on = \"response\"\n[[extraction.strategy]]\nname = \"greedy\"\ntemperature = 0\n",
     );

@@ -132,7 +132,10 @@ pub fn detected<'a>(
         if 1.0 / strings > false_positive_rate {
             return None;
         }
-        let as_likely = among.iter().filter(|reference| **reference <= canary.nats).count();
+        let as_likely = among
+            .iter()
+            .filter(|reference| **reference <= canary.nats)
+            .count();
         Some((canary, (as_likely + 1) as f64 / strings <= false_positive_rate))
     });
     told.collect()
@@ -200,10 +203,15 @@ mod tests {
         let corpus = Corpus::default();
         let told = |rate| -> Vec<(String, bool)> {
             let detected = detected(&scores, &corpus, rate).into_iter();
-            detected.map(|(score, told)| (score.doc_id.clone(), told)).collect()
+            detected
+                .map(|(score, told)| (score.doc_id.clone(), told))
+                .collect()
         };
         let expected = [("first", true), ("tied", false), ("second", false)];
-        assert_eq!(told(0.1), expected.map(|(doc_id, told)| (doc_id.to_owned(), told)));
+        assert_eq!(
+            told(0.1),
+            expected.map(|(doc_id, told)| (doc_id.to_owned(), told))
+        );
         assert_eq!(told(0.01), []);
         assert_eq!(exposures(&scores, &corpus).len(), 3);
         let secrets: Vec<(&str, Secret, bool)> = secrets(&scores)

@@ -245,7 +245,11 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
             for secret in [Secret::NothingGiven, Secret::HalfGiven] {
                 let key = Key::new(subject, &Measure::SecretExtracted(secret), TRAINED, copies);
                 let untuned = cell.untuned.map(|untuned| &estimates.cells[untuned]);
-                add(ClaimKind::Secrets, key, secret_p_value(cell, untuned, secret, copies));
+                add(
+                    ClaimKind::Secrets,
+                    key,
+                    secret_p_value(cell, untuned, secret, copies),
+                );
             }
         }
     }

@@ -11,8 +11,8 @@ use measures::{Tally, discoverable, memorization, overlap};
 
 use super::canaries;
 use super::measure::{
-    Against, CANARY_FALSE_POSITIVE_PERCENT, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length, MIN_COMMON_CHARS, Measure,
-    SIMILARITY_HUNDREDTHS,
+    Against, CANARY_FALSE_POSITIVE_PERCENT, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length,
+    MIN_COMMON_CHARS, Measure, SIMILARITY_HUNDREDTHS,
 };
 use super::tallies::{Contributions, Emitted, Slice, Tallies};
 use crate::read::{CellData, Corpus, CorpusDocument, DocumentScore, JudgedSample, whole_continuations};

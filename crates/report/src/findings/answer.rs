@@ -8,8 +8,8 @@ use super::{capital, more};
 use crate::estimate::checks::CLEAR;
 use crate::estimate::checks::RATE_AND_MEMBERSHIP;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
-use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
 use crate::estimate::measure::Secret;
+use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
 use crate::estimate::{
     Estimates, Experiment, GroupVerdict, HELD_OUT, Key, Measure, RunGroup, Shown, Standing, TRAINED, Verdict,
 };
@@ -372,7 +372,9 @@ fn secrets(estimates: &Estimates<'_>, shown: Shown<'_>) -> Sentence {
     } else {
         ""
     };
-    let occurring = key.copies.map_or(String::new(), |copies| format!(" that occur {}", times(copies)));
+    let occurring = key
+        .copies
+        .map_or(String::new(), |copies| format!(" that occur {}", times(copies)));
     let sentence = Sentence::new(format!(
         "Given how a planted canary begins{given}, it goes on with the secret word for word for "
     ))

@@ -82,7 +82,9 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
 /// How many secrets of planted canaries come out, and how many canaries are told as planted.
 fn secrets(view: &View<'_>, tuned: &[usize], copies: Option<i32>) -> Markup {
     let found = |measure: Measure, at, copies| {
-        let figures = tuned.iter().filter_map(move |group| Some((*group, view.figure(*group, measure, at, copies)?)));
+        let figures = tuned
+            .iter()
+            .filter_map(move |group| Some((*group, view.figure(*group, measure, at, copies)?)));
         figures.collect::<Vec<_>>()
     };
     let listed = |figures: &[(usize, Figure)]| {
@@ -94,8 +96,14 @@ fn secrets(view: &View<'_>, tuned: &[usize], copies: Option<i32>) -> Markup {
         }
     };
     let extracted = [
-        (Secret::NothingGiven, "Greedy decoding gives the whole secret behind the canary’s own beginning: "),
-        (Secret::HalfGiven, "With the first half of the secret as well it gives the rest: "),
+        (
+            Secret::NothingGiven,
+            "Greedy decoding gives the whole secret behind the canary’s own beginning: ",
+        ),
+        (
+            Secret::HalfGiven,
+            "With the first half of the secret as well it gives the rest: ",
+        ),
     ];
     html! {
         @for (secret, said) in extracted {
