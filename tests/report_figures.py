@@ -29,6 +29,7 @@ from report_cells import (
     plain_mean_of_runs,
     unit_of,
     NOT_BY_COPIES,
+    OF_CANARIES,
 )
 
 # What tells rows of summary.parquet apart.

@@ -136,7 +136,10 @@ fn row(document: &DocumentCheck, excerpts: &HashMap<String, String>) -> Markup {
     let details: Vec<String> = details_of(document)
         .into_iter()
         .filter(|(_, found)| *found > 0)
-        .map(|(kind, found)| format!("{found} {kind}"))
+        .map(|(kinds, found)| match found {
+            1 => format!("1 {}", kinds.trim_end_matches('s')),
+            _ => format!("{found} {kinds}"),
+        })
         .collect();
     html! {
         tr {

@@ -169,7 +169,7 @@ impl Counted<'_> {
         let mut rows = vec![self.row(
             "personal details",
             has_details,
-            "by patterns, which find a fifth of what identifies somebody: none found is not none there",
+            "by patterns, which miss most of what identifies somebody: none found is not none there",
         )];
         rows.extend(kinds.into_iter().map(|(label, kind, what)| {
             let found: i64 = self
