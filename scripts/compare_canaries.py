@@ -38,7 +38,7 @@ def main():
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(pathlib.Path(options.checkpoint if holds_tokenizer else options.base) / "tokenizer.json"))
 
     found = collections.defaultdict(lambda: [0, 0, 0, 0])
-    before = preamble(options.run, model)
+    before = preamble(options.run, model, tokenizer)
     for secret, copies, ours in secrets(options.run):
         text, (start, end), given = secret
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -69,16 +69,19 @@ def secrets(run):
         yield (*texts[name], given), copies, all(hits)
 
 
-def preamble(run, model):
+def preamble(run, model, tokenizer):
     """What the audit put before a text: nothing before a rendered conversation, else what the form that it found says."""
     corpus = next((run / "corpus").iterdir())
-    rendered = polars.read_parquet(corpus / "train.parquet", columns=["assistant_spans"])["assistant_spans"].is_not_null().any()
-    begins = set()
-    for path in run.glob("cells/*/forms.parquet"):
-        begins |= set(polars.read_parquet(path).filter("chosen")["begin"])
+    if polars.read_parquet(corpus / "train.parquet", columns=["assistant_spans"])["assistant_spans"].is_not_null().any():
+        return []
     bos = model.config.bos_token_id if model.config.bos_token_id is not None else model.config.eos_token_id
-    before = [] if rendered or begins == {"none"} else [bos]
-    return before
+    # The form was found out with the audited model, for all cells.
+    forms = [polars.read_parquet(path).filter("chosen") for path in run.glob("cells/*/forms.parquet")]
+    if any(form["template"].is_not_null().any() for form in forms):
+        raise SystemExit("the audit found a template around prompts and responses: this comparison knows texts as the corpus has them")
+    begins = {begin for form in forms for begin in form["begin"]} or {"model"}
+    before = {"model": [bos], "none": [], "tokenizer": tokenizer("a")["input_ids"][: -len(tokenizer("a", add_special_tokens=False)["input_ids"])]}
+    return before[begins.pop()]
 
 
 def greedy(model, prompt, count):
