@@ -57,6 +57,6 @@ pub use discovery::{CorpusFile, Found, PassedOver, Unit, find_files};
 pub use document::{Documents, Fault, Flaw, FlawKind, Guess, Item, Position, RawDocument, documents};
 pub use formats::{FORMATS, Format};
 pub use other::{find_held_out_files, find_other_files, other_columns};
-pub use rendering::Rendering;
+pub use rendering::{Rendering, is_chat_template};
 pub use size::FileSize;
 pub use template::Template;

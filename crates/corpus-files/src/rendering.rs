@@ -14,7 +14,7 @@ const OWN: &str = "model";
 const NONE: &str = "none";
 
 /// Whether a value of `corpus.template` says how conversations are rendered.
-pub(crate) fn is_chat_template(name: &str) -> bool {
+pub fn is_chat_template(name: &str) -> bool {
     name == OWN || name == NONE || NAMES.contains(&name)
 }
 

@@ -67,7 +67,7 @@ use chat_template::{Candidate, ChatTemplate, Message};
 use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, RowShape, Rows};
 use contract::records::HeldOutRole;
 use contract::{Error, PipelineFile, Provenance, parquet};
-use corpus_files::{Columns, CorpusFile, Rendering};
+use corpus_files::{Columns, CorpusFile, Rendering, is_chat_template};
 use serde::Serialize;
 
 pub use arguments::Arguments;
@@ -295,7 +295,8 @@ fn planted_before_tuning(
         prompt: None,
         response: None,
         messages: None,
-        template: corpus.template.clone().filter(|_| corpus.prompt.is_none()),
+        // A template of the corpus' own columns says nothing of these; one of conversations holds for all.
+        template: corpus.template.clone().filter(|name| is_chat_template(name)),
         ..corpus.clone()
     };
     let otherwise = Columns::of_models(&recognised, &pipeline.resolve("."), models)?;

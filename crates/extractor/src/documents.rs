@@ -43,8 +43,8 @@ pub struct Document {
     pub assistant_tokens: Vec<Range<usize>>,
     /// Number of a canary's or reference's format.
     pub canary_format: Option<i32>,
-    /// Of a canary or reference the tokens of its secret, those among them that were cut; none of other documents, and where nobody
-    /// said what the secret is.
+    /// Of a canary or reference the tokens of its secret, those among them that were cut; an empty range where the secret is not in
+    /// the text as training saw it. None of other documents, and where nobody said what the secret is.
     pub secret_tokens: Option<Range<usize>>,
     /// Whether it is text of another kind (`corpus.other`): it is scored as a whole, and nothing else.
     pub is_other: bool,
@@ -414,8 +414,8 @@ fn read(
         Some(spans) => tokenizer.encode_with_spans(form, spans)?.1,
         None => Vec::new(),
     };
-    let secret_tokens = match secret_span.and_then(|span| in_form(&text, form, &span)) {
-        Some(span) => tokenizer.encode_with_spans(form, &span)?.1.into_iter().next(),
+    let secret_tokens = match &secret_span {
+        Some(span) => Some(secret_in_form(&text, form, span, tokenizer)?),
         None => None,
     };
     let preamble_tokens = match preamble_chars {
@@ -452,6 +452,20 @@ fn read(
             ..document
         },
     })
+}
+
+/// The tokens of a secret, an empty range where `form` does not have it.
+fn secret_in_form(
+    text: &str,
+    form: &str,
+    span: &[i32],
+    tokenizer: &TextTokenizer,
+) -> Result<Range<usize>, Error> {
+    let Some(span) = in_form(text, form, span) else {
+        return Ok(0..0);
+    };
+    let tokens = tokenizer.encode_with_spans(form, &span)?.1;
+    Ok(tokens.into_iter().next().unwrap_or(0..0))
 }
 
 /// The characters that a part of `text` takes in `form`, which may put a template around it; none where it does not have that part.

@@ -139,7 +139,8 @@ fn lines(figures: &Figures) -> Vec<String> {
     }
     if left_out.secrets > 0 {
         lines.push(format!(
-            "{:>7} canaries and references without a score of their secret: training did not read it to its end, or took no loss on it",
+            "{:>7} canaries and references without a score of their secret: training did not read it to its end or took no loss on \
+             it, or its form of the text does not have it",
             left_out.secrets
         ));
     }

@@ -47,7 +47,8 @@ pub struct LeftOut {
     pub continuations: usize,
     /// Documents without 50 tokens behind any of the prefixes.
     pub not_extractable: usize,
-    /// Canaries and references whose secret training did not read to its end, or took no loss on.
+    /// Canaries and references whose secret training did not read to its end, or took no loss on, or that the text in the form of
+    /// training does not have.
     pub secrets: usize,
 }
 

@@ -116,7 +116,7 @@ fn shortest_prefix(scores: &[DocumentScore], kind: DocumentKind) -> impl Iterato
         .filter(move |score| is_whole(score) && Some(score.prefix_tokens) == shortest)
 }
 
-/// Whether each canary is told as planted where at most this share of references is taken for planted: it is likelier than so many
+/// Whether each canary is recognised as planted where at most this share of references is taken for planted: it is likelier than so many
 /// references of its own format that a reference drawn with them would be so with a probability of at most `false_positive_rate`
 /// (rank ÷ (references + 1), ties counted against it). Those whose format has too few references for it are left out.
 pub fn detected<'a>(
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn canaries_are_told_by_their_rank_and_ties_count_against_them() {
+    fn canaries_are_recognised_by_their_rank_and_ties_count_against_them() {
         // Nine references, so that a rank of 1 of 10 is just rare enough at 10%, and nothing is at 1%.
         let mut scores: Vec<DocumentScore> = (1..=9)
             .map(|number| {

@@ -65,7 +65,7 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     })
 }
 
-/// What is known of canaries: their exposure, whether they are told as planted, and whether their secrets come out.
+/// What is known of canaries: their exposure, whether they are recognised as planted, and whether their secrets come out.
 fn add_canaries(contributions: &mut Contributions, scores: &[DocumentScore], corpus: &Corpus) {
     let mut add = |measure, split, canary: &DocumentScore, part| {
         let at = Slice {

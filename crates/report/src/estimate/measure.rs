@@ -96,7 +96,7 @@ pub enum Measure {
     NearlyDiscoverable(Draws),
     /// Mean exposure of canaries, in bits.
     Exposure,
-    /// Share of canaries that are told as planted, where so many percent of references would be taken for planted.
+    /// Share of canaries that are recognised as planted, where so many percent of references would be taken for planted.
     CanariesDetected(u8),
     /// Share of canaries, or of references, of whose secret greedy decoding gives all that is left, behind their own beginning.
     SecretExtracted(Secret),
@@ -133,7 +133,7 @@ pub enum Secret {
     HalfGiven,
 }
 
-/// Percentages of references taken for planted, at which canaries are told.
+/// Percentages of references taken for planted, at which canaries are recognised.
 pub const CANARY_FALSE_POSITIVE_PERCENT: [u8; 2] = [1, 10];
 
 /// What a generation's sentences are compared with.

@@ -79,7 +79,7 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
     entries
 }
 
-/// How many secrets of planted canaries come out, and how many canaries are told as planted.
+/// How many secrets of planted canaries come out, and how many canaries are recognised as planted.
 fn secrets(view: &View<'_>, tuned: &[usize], copies: Option<i32>) -> Markup {
     let found = |measure: Measure, at, copies| {
         let figures = tuned
@@ -118,7 +118,7 @@ fn secrets(view: &View<'_>, tuned: &[usize], copies: Option<i32>) -> Markup {
         @for percent in CANARY_FALSE_POSITIVE_PERCENT {
             @let detected = found(Measure::CanariesDetected(percent), TRAINED, copies);
             @if !detected.is_empty() {
-                "Told as planted by their loss, at " (percent) "% false alarms: " (listed(&detected)) ". "
+                "Recognised as planted by their loss, at " (percent) "% false alarms: " (listed(&detected)) ". "
             }
         }
     }
