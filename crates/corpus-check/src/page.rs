@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use contract::Provenance;
 use contract::records::DocumentCheck;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
-use page_parts::{STYLE, Section, Severity, banner, contents, count, date, percent, print_rule, visible};
+use maud::{DOCTYPE, Markup, html};
+use page_parts::{Section, Severity, banner, contents, count, date, head, percent, visible};
 
 use crate::risk;
 use crate::summary::{Summary, details_of};
@@ -38,13 +38,7 @@ pub(crate) fn write(
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (visible(title)) " · a look before tuning" }
-                style { (PreEscaped(STYLE)) (PreEscaped(print_rule(&identity))) }
-            }
+            (head(&html! { (visible(title)) " · a look before tuning" }, &identity))
             body {
                 a class="skip" href="#corpus" { "To the table" }
                 main {

@@ -1,7 +1,7 @@
 //! The pieces that the pages of this project share: their style, sections with contents, banners, and how numbers and foreign text are
 //! written. A page is one file that needs no other, no script and no network.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 /// The style sheet.
 pub const STYLE: &str = include_str!("style.css");
@@ -22,6 +22,19 @@ pub fn date(seconds: u64) -> String {
     };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// The head of a page with this title, whose printed pages carry `identity`.
+pub fn head(title: &Markup, identity: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (PreEscaped(STYLE)) (PreEscaped(print_rule(identity))) }
+        }
+    }
 }
 
 /// What must be read before anything else.

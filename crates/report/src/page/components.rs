@@ -5,7 +5,7 @@
 
 use maud::{Markup, html};
 
-pub use page_parts::{Section, Severity, banner, contents, print_rule, visible};
+pub use page_parts::{Section, Severity, banner, contents, head, print_rule, visible};
 
 use crate::estimate::figure::UnitOf;
 use crate::estimate::{Estimate, Shown};

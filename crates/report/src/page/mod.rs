@@ -24,12 +24,12 @@ mod reproduce;
 mod view;
 
 use contract::{PipelineFile, Provenance};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 pub use components::visible;
 
 use crate::estimate::Estimates;
-use components::{Section, Severity, banner, contents, print_rule};
+use components::{Section, Severity, banner, contents, head};
 use glossary::{Entry, GlossaryFacts};
 use view::View;
 
@@ -81,13 +81,7 @@ pub fn write(
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (visible(&heading.title)) " · tuneleak report" }
-                style { (PreEscaped(page_parts::STYLE)) (PreEscaped(print_rule(&identity_line(heading, estimates)))) }
-            }
+            (head(&html! { (visible(&heading.title)) " · tuneleak report" }, &identity_line(heading, estimates)))
             body {
                 a class="skip" href="#answer" { "To the answer" }
                 main {
