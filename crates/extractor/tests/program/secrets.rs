@@ -93,12 +93,12 @@ fn a_secret_that_training_cut_or_took_no_loss_on_has_no_score_and_is_counted() {
     let (_, scores) = cut.results("out");
     assert!(rests(&scores, "planted").is_empty());
 
-    // The secret is what the user says here, and loss is on the answer.
-    let train = [TrainingInstance {
-        secret_span: Some(vec![0, 4]),
+    // The one secret is what the user says, and loss is on the answer; the other is nowhere in its text.
+    let train = [("asked", vec![0, 4]), ("nowhere", vec![900, 910])].map(|(id, span)| TrainingInstance {
+        secret_span: Some(span),
         kind: DocumentKind::Canary,
-        ..training("planted", SECRETS[0], BEGINNING)
-    }];
+        ..training(id, SECRETS[0], BEGINNING)
+    });
     let asked = Bench::with(
         &[
             &[training("d", "Mail came in at dawn with the boat.", "")][..],
@@ -110,7 +110,7 @@ fn a_secret_that_training_cut_or_took_no_loss_on_has_no_score_and_is_counted() {
     );
     let told = asked.told("tiny-gpt2", "out", &[]);
     assert!(
-        told.contains("1 canaries and references without a score of their secret"),
+        told.contains("2 canaries and references without a score of their secret"),
         "{told}"
     );
 }
