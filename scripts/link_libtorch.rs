@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-fn main() {
+#[allow(unreachable_pub, reason = "the build script of torch-device calls it")]
+pub fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=LIBTORCH_LIB");
     let Some(folder) = library_folder() else { return };
