@@ -25,7 +25,6 @@
 //! fits, is known from `model-folder` before a weight is read.
 
 mod adapter;
-mod device;
 mod error;
 mod families;
 mod folder;
@@ -37,11 +36,12 @@ mod model;
 mod packed_forward;
 mod padding;
 mod parts;
+mod precision;
 mod tokenizer;
 mod virtual_tokens;
 pub mod weights;
 
-pub use device::{arithmetic, device, resolve};
+pub use precision::{arithmetic, resolve};
 pub use error::Error;
 pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
 pub use kv_cache::KvCache;

@@ -9,6 +9,7 @@ use matrix_product::{is_few_rows, product};
 use model_folder::Model;
 use model_folder::adapter::{Change, Prompt, Table, Update};
 use tch::{Device, Kind, Tensor};
+use torch_device::ComputePath;
 
 use crate::adapter::kinds::{self, Stored};
 use crate::adapter::{LoadedAdapter, Updated};
@@ -37,6 +38,8 @@ pub struct CausalLm {
     pub(crate) is_unchanged_base: bool,
     pub(crate) compute: Kind,
     device: Device,
+    /// How packed documents are computed.
+    pub(crate) path: ComputePath,
 }
 
 /// A model can be loaded by one thread and used by another.
@@ -81,6 +84,7 @@ impl CausalLm {
             is_unchanged_base: false,
             compute: kind,
             device,
+            path: ComputePath::of(device),
         })
     }
 
@@ -103,12 +107,23 @@ impl CausalLm {
             is_unchanged_base: false,
             compute: Kind::Float,
             device,
+            path: ComputePath::of(device),
         })
     }
 
     /// The device that the weights are on.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// How it computes packed documents: as its device wants it, unless told otherwise.
+    pub fn path(&self) -> ComputePath {
+        self.path
+    }
+
+    /// Computes packed documents as told, whatever its device wants: results are the same up to rounding.
+    pub fn set_path(&mut self, path: ComputePath) {
+        self.path = path;
     }
 
     /// The precision that it computes in.

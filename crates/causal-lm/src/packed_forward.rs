@@ -29,14 +29,14 @@ impl<'a> PackedForward<'a> {
             let problem = format!("documents of {total} tokens in a batch of {}", tokens.numel());
             return Err(contract::Error::Run(problem).into());
         }
-        // Documents of one length are the rows of a matrix, which attention takes all at once.
-        let even = lengths.iter().all(|length| *length == lengths[0]);
+        // Documents of one length are the rows of a matrix, which attention takes all at once. On a GPU it takes any documents so.
+        let even = !model.path.is_device() && lengths.iter().all(|length| *length == lengths[0]);
         let rows = if even { lengths.len() as i64 } else { 1 };
         let tokens = tokens.f_view([rows, -1])?;
         let span = if even {
             Span::new(&tokens, None, None, context)?
         } else {
-            Span::of_documents(&tokens, lengths, context)?
+            Span::of_documents(&tokens, lengths, model.path, context)?
         };
         let embedding = &decoder.embedding().weight;
         let token_embeddings = tch::no_grad(|| decoder.embedding().forward(&tokens))?

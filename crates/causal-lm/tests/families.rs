@@ -11,6 +11,7 @@ use causal_lm::{
     CausalLm, LeftPadding, LoraSettings, LoraTargets, load_checkpoint, weights, write_adapter_folder,
 };
 use tch::{Device, Kind, Reduction, Tensor};
+use torch_device::ComputePath;
 
 /// The families, and variants that take a branch of their own.
 const MODELS: &[&str] = &[
@@ -264,14 +265,20 @@ impl Case {
         let _guard = tch::no_grad_guard();
         let tokens = self.expected["tokens"].narrow(0, 0, 1);
         let length = tokens.size()[1];
-        let model = self.model();
-        for lengths in [vec![length, 1, length - 3, 5], vec![6, 6, 6]] {
+        let mut model = self.model();
+        let ways = [
+            (ComputePath::Host, "documents = single"),
+            (ComputePath::Device, "documents together = single"),
+        ];
+        let layouts = [vec![length, 1, length - 3, 5], vec![6, 6, 6]];
+        for (lengths, (path, label)) in layouts.iter().flat_map(|lengths| ways.map(|way| (lengths, way))) {
+            model.set_path(path);
             let parts: Vec<Tensor> = lengths
                 .iter()
                 .map(|&length| tokens.narrow(1, 0, length))
                 .collect();
             let together = model
-                .packed_forward(&Tensor::cat(&parts, 1).view([-1]), &lengths, false)
+                .packed_forward(&Tensor::cat(&parts, 1).view([-1]), lengths, false)
                 .unwrap()
                 .hidden()
                 .unwrap();
@@ -279,7 +286,7 @@ impl Case {
                 .iter()
                 .map(|part| model.hidden(part, None, None).unwrap().squeeze_dim(0))
                 .collect();
-            self.compare("documents = single", &[together], &[Tensor::cat(&alone, 0)]);
+            self.compare(label, &[together], &[Tensor::cat(&alone, 0)]);
         }
     }
 

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use causal_lm::{TextTokenizer, device, load_checkpoint};
+use causal_lm::{TextTokenizer, load_checkpoint};
 use contract::PipelineFile;
 use contract::pipeline::Strategy;
 use extractor::LoadedModel;
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..sampling.ok_or("expected a strategy that samples")?.clone()
     };
     let (mut weights, folder) =
-        load_checkpoint(&PathBuf::from(checkpoint), None, Kind::Float, device("auto")?)?;
+        load_checkpoint(&PathBuf::from(checkpoint), None, Kind::Float, torch_device::device("auto")?)?;
     weights.merge()?;
     let mut model = LoadedModel::new(weights, TextTokenizer::load(&folder)?, settings.begin)?;
     let corpus = PathBuf::from(corpus);

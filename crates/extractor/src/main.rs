@@ -59,6 +59,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     contract::arguments::start_program();
+    torch_device::sharing::watch();
     let outcome = extractor::course::expand(&arguments.checkpoint).and_then(|folders| {
         let checkpoints = extractor::Checkpoints {
             folders: &folders,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use causal_lm::{TextTokenizer, arithmetic, device, load_checkpoint, resolve};
+use causal_lm::{TextTokenizer, arithmetic, load_checkpoint, resolve};
 use contract::pipeline::{Begin, Extraction};
 use contract::records::{CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, Sample, Score, TextForm};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
@@ -96,7 +96,7 @@ impl<'a> Run<'a> {
         let pipeline = stage.pipeline()?;
         let seed = stage.seed(&pipeline);
         let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
-        let device = device(&pipeline.extraction.device)?;
+        let device = torch_device::device(&pipeline.extraction.device)?;
         let (context, loss_on) = pipeline.trained_tokens();
         let settings = Extraction {
             precision: resolve(pipeline.extraction.precision, device),

@@ -187,6 +187,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         }
     }
 
+    let device = torch_device::device(&pipeline.detection.device)?;
     let mut clock = Clock::start();
     let reading = Progress::of_task("reading samples and corpus");
     let samples = parquet::read_all::<Sample>(&arguments.samples)?;
@@ -202,9 +203,12 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             pipeline.detection.precision,
             &digest,
             VectorCache::beside(&arguments.corpus),
-        ),
+        )
+        .on(device),
         classifier: classifier_folder
-            .map(|folder| ParaphraseClassifier::load(&folder, pipeline.detection.confirm_probability))
+            .map(|folder| {
+                ParaphraseClassifier::load(&folder, pipeline.detection.confirm_probability, device)
+            })
             .transpose()?,
         indexes: IndexCache::beside(&arguments.corpus),
     };

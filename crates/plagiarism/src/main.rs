@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         .args_conflicts_with_subcommands(true)
         .get_matches();
     contract::arguments::start_program();
+    torch_device::sharing::watch();
     let outcome = match matches.subcommand() {
         Some((_, chosen)) => {
             let arguments = AlignArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());

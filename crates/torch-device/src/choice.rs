@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use contract::Error;
 use tch::Device;
 
-use crate::cuda_library::{self, GivenLibrary, Loaded, Missing};
+use crate::cuda_library::{self, Loaded, Missing};
 
 /// What came of looking for a GPU, which is done once.
 static SEARCH: OnceLock<Result<Loaded, Missing>> = OnceLock::new();
@@ -15,7 +15,7 @@ static SEARCH: OnceLock<Result<Loaded, Missing>> = OnceLock::new();
 ///
 /// # Errors
 /// [`Error::Configuration`] for another name, or for a GPU that cannot be used.
-pub fn device(name: &str, given: GivenLibrary) -> Result<Device, Error> {
+pub fn device(name: &str) -> Result<Device, Error> {
     let index = match name {
         "cpu" => return Ok(Device::Cpu),
         "auto" => None,
@@ -28,7 +28,7 @@ pub fn device(name: &str, given: GivenLibrary) -> Result<Device, Error> {
         }
     };
     let search = SEARCH.get_or_init(|| {
-        let found = cuda_library::load(given);
+        let found = cuda_library::load();
         match &found {
             Ok(loaded) => tracing::info!("GPU: {}", loaded.description),
             Err(missing @ Missing::Library { .. }) if index.is_none() => {

@@ -28,10 +28,6 @@ const VERSION: &str = "2.11.0";
 const CUDA_LIBRARY: &str = "libtorch_cuda.so";
 const CPU_LIBRARY: &str = "libtorch_cpu.so";
 
-/// A folder that a pipeline file names for LibTorch for CUDA.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct GivenLibrary<'a>(pub Option<&'a Path>);
-
 /// LibTorch for CUDA, loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loaded {
@@ -50,7 +46,7 @@ pub(crate) enum Missing {
 }
 
 /// Loads LibTorch for CUDA, unless that was done before.
-pub(crate) fn load(given: GivenLibrary) -> Result<Loaded, Missing> {
+pub(crate) fn load() -> Result<Loaded, Missing> {
     let gpus = driver::gpus().map_err(Missing::Gpu)?;
     let mut problems = Vec::new();
     let own = folder_of_loaded(CPU_LIBRARY);
@@ -61,7 +57,7 @@ pub(crate) fn load(given: GivenLibrary) -> Result<Loaded, Missing> {
             Err(problem) => problems.push(problem),
         }
     }
-    for (origin, folder) in places(given, own.as_deref()) {
+    for (origin, folder) in places(own.as_deref()) {
         let found = library_folder(&folder)
             .ok_or_else(|| format!("{origin} ({}) holds no {CUDA_LIBRARY}", folder.display()))
             .and_then(|found| check_version(&found).map(|()| found));
@@ -103,18 +99,12 @@ fn finish(gpus: &Gpus, folder: &Path, mut problems: Vec<String>) -> Result<Loade
 }
 
 /// Where to look, in order, and what each place is called.
-fn places(given: GivenLibrary, own: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
-    let mut places = Vec::new();
-    if let Some(folder) = given.0 {
-        places.push(("the pipeline file's cuda_library", folder.to_path_buf()));
-    }
+fn places(own: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
     if let Some(folder) = env::var_os(VARIABLE).filter(|folder| !folder.is_empty()) {
-        places.push((VARIABLE, PathBuf::from(folder)));
+        // What somebody named is meant, and nothing else.
+        return vec![(VARIABLE, PathBuf::from(folder))];
     }
-    if !places.is_empty() {
-        // What somebody named is meant.
-        return places;
-    }
+    let mut places = Vec::new();
     if let Some(own) = own {
         places.push(("the LibTorch of set-up", own.to_path_buf()));
     }

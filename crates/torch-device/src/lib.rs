@@ -14,5 +14,5 @@ pub mod sharing;
 pub mod upload;
 
 pub use choice::device;
-pub use cuda_library::{GivenLibrary, VARIABLE};
+pub use cuda_library::VARIABLE;
 pub use path::ComputePath;

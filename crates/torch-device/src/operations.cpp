@@ -81,15 +81,6 @@ char *torch_device_efficient_packed(Handle *result, Handle query, Handle keys, H
   });
 }
 
-// Queries [rows, tokens, heads, width] that see all of the keys [rows, held, key heads, width]; bf16 and float16.
-char *torch_device_flash(Handle *result, Handle query, Handle keys, Handle values, double scale) {
-  return guarded([&] {
-    auto found = at::_flash_attention_forward(*query, *keys, *values, std::nullopt, std::nullopt, query->size(1), keys->size(1), 0.0,
-                                              false, false, scale);
-    *result = new at::Tensor(std::get<0>(found));
-  });
-}
-
 // The norm of each tensor, as one tensor [count] in float32.
 char *torch_device_norms(Handle *result, const Handle *tensors, size_t count) {
   return guarded([&] {

@@ -34,13 +34,6 @@ unsafe extern "C" {
         with_gradient: bool,
         window_size: i64,
     ) -> *mut c_char;
-    fn torch_device_flash(
-        result: *mut *mut C_tensor,
-        query: Handle,
-        keys: Handle,
-        values: Handle,
-        scale: f64,
-    ) -> *mut c_char;
     fn torch_device_norms(result: *mut *mut C_tensor, tensors: *const Handle, count: usize) -> *mut c_char;
     fn torch_device_copy(into: *const Handle, from: *const Handle, count: usize) -> *mut c_char;
     fn torch_device_add(into: *const Handle, from: *const Handle, count: usize) -> *mut c_char;
@@ -174,23 +167,6 @@ pub fn efficient_attention_packed(
             with_gradient,
             window.unwrap_or(-1),
         )
-    })
-}
-
-/// Softmax(Q·Kᵀ · scale)·V of queries `[rows, tokens, heads, width]`, each of which sees all keys `[rows, held, key heads, width]`. In
-/// bf16 on a GPU, by flash attention.
-///
-/// # Errors
-/// As [`flash_attention_packed`].
-pub fn flash_attention(
-    query: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    scale: f64,
-) -> Result<Tensor, TchError> {
-    // SAFETY: tensors live through the call.
-    given(|result| unsafe {
-        torch_device_flash(result, query.as_ptr(), keys.as_ptr(), values.as_ptr(), scale)
     })
 }
 

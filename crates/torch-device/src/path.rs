@@ -14,14 +14,19 @@ pub enum ComputePath {
 }
 
 impl ComputePath {
+    /// The way that suits a device.
+    pub fn of(device: Device) -> Self {
+        if device == Device::Cpu { Self::Host } else { Self::Device }
+    }
+
     /// The way that suits a device, unless a setting (`host` or `device`) names one.
     ///
     /// # Errors
     /// [`Error::Configuration`] for another name, or for `host` on a GPU.
     pub fn new(setting: Option<&str>, device: Device) -> Result<Self, Error> {
         match setting {
-            None if device == Device::Cpu => Ok(Self::Host),
-            None | Some("device") => Ok(Self::Device),
+            None => Ok(Self::of(device)),
+            Some("device") => Ok(Self::Device),
             Some("host") if device == Device::Cpu => Ok(Self::Host),
             Some("host") => Err(Error::Configuration(
                 "compute_path = \"host\" is for the processor, and this device is a GPU".to_owned(),

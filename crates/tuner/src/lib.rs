@@ -43,7 +43,7 @@ mod training;
 
 use std::path::Path;
 
-use causal_lm::{device, resolve};
+use causal_lm::resolve;
 use contract::pipeline::Tuning;
 use contract::records::{TrainingInstance, TrainingMetric};
 use contract::{Error, Provenance, StageArguments, parquet};
@@ -71,7 +71,7 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
     // What `auto` means here is part of what was done.
     let tuning = Tuning {
-        precision: resolve(pipeline.tuning.precision, device(&pipeline.tuning.device)?),
+        precision: resolve(pipeline.tuning.precision, torch_device::device(&pipeline.tuning.device)?),
         ..pipeline.tuning.clone()
     };
     let mut provenance = Provenance::new("tuner")

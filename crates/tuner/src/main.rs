@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         .args_conflicts_with_subcommands(true);
     let matches = command.get_matches();
     contract::arguments::start_program();
+    torch_device::sharing::watch();
     let outcome = match matches.subcommand() {
         Some((SPEED, chosen)) => {
             let arguments = SpeedArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());

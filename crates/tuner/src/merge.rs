@@ -3,10 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use causal_lm::{device, load_checkpoint, write_model_folder};
+use causal_lm::{load_checkpoint, write_model_folder};
 use clap::Args;
 use contract::{Error, files::Unfinished};
-use tch::Kind;
+use tch::{Device, Kind};
 
 /// Adds an adapter's update to its base and writes the result as a plain model folder
 ///
@@ -64,7 +64,7 @@ pub fn merge(arguments: &MergeArguments) -> Result<Merged, Error> {
         ));
     }
     let (mut model, tokenizer) =
-        load_checkpoint(adapter, arguments.base.as_deref(), Kind::Float, device("cpu")?)?;
+        load_checkpoint(adapter, arguments.base.as_deref(), Kind::Float, Device::Cpu)?;
     model.merge()?;
     let kind = if arguments.precision == "bf16" {
         Kind::BFloat16

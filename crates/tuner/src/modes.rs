@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use causal_lm::{
-    CausalLm, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, arithmetic, device,
+    CausalLm, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, arithmetic,
     train_byte_level_bpe, write_adapter_folder, write_model_folder,
 };
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
@@ -37,7 +37,7 @@ impl Prepared {
         work: &Path,
         instances: &[TrainingInstance],
     ) -> Result<Self, Error> {
-        let device = device(&pipeline.tuning.device)?;
+        let device = torch_device::device(&pipeline.tuning.device)?;
         let compute = arithmetic(pipeline.tuning.precision, device);
         let need = |what: &str| {
             Error::Configuration(format!(

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Linear, Masks, cast, decode_attention};
+use super::{Documents, Linear, Masks, attend_together, cast, decode_attention};
 use crate::{Error, KvCache};
 
 /// Attention scores that are held at once where they have a soft cap, in bytes of float32.
@@ -75,7 +75,10 @@ pub(crate) fn attend(
         }
         None => match how.masks.documents() {
             None => attend_to(how, how.masks, query, keys, values)?,
-            Some(documents) => {
+            Some(Documents::Together(documents)) => {
+                attend_together(how, documents, query, keys, values)?
+            }
+            Some(Documents::OneByOne(documents)) => {
                 let lengths: Vec<i64> = documents.iter().map(|(length, _)| *length).collect();
                 let divide = |whole: &Tensor| whole.f_split_with_sizes(&lengths, 2);
                 let (queries, keys, values) = (divide(query)?, divide(keys)?, divide(values)?);
@@ -98,7 +101,7 @@ pub(crate) fn attend(
         .f_reshape([rows, tokens, heads * width])?)
 }
 
-fn attend_to(
+pub(super) fn attend_to(
     how: &Attention,
     masks: &Masks,
     query: &Tensor,

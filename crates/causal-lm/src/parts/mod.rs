@@ -4,6 +4,7 @@ mod activation;
 mod attention;
 mod decode_attention;
 mod linear;
+mod packed_attention;
 mod prepacked;
 mod rotary;
 mod span;
@@ -16,7 +17,9 @@ use decode_attention::decode_attention;
 pub(crate) use linear::{Layout, Linear, LowRank, cast};
 pub(crate) use prepacked::Prepacked;
 pub(crate) use rotary::{Rotary, RotaryTables};
+use packed_attention::{Together, attend_together};
 pub(crate) use span::{Masks, Span};
+use span::Documents;
 pub(crate) use table::{Embedding, Norm, NormKind};
 pub(crate) use weight_source::{Init, WeightSource};
 

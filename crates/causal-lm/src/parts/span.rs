@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use tch::{Device, Kind, Tensor};
+use torch_device::ComputePath;
+use torch_device::upload::upload;
 
+use super::Together;
 use crate::{Error, KvCache, LeftPadding};
 
 /// A batch of tokens behind what is cached already.
@@ -15,6 +18,8 @@ pub(crate) struct Span<'a> {
     padding: Option<&'a LeftPadding>,
     /// Lengths of the documents that stand one behind the other in the one row that there is.
     documents: Option<&'a [i64]>,
+    /// How documents are attended to.
+    path: ComputePath,
     device: Device,
 }
 
@@ -43,8 +48,21 @@ impl<'a> Span<'a> {
             length,
             padding,
             documents: None,
+            path: ComputePath::Host,
             device: tokens.device(),
         })
+    }
+
+    /// The span of rows of `length` tokens that nothing stands before.
+    pub(super) fn of_length(length: i64, device: Device) -> Self {
+        Self {
+            past: 0,
+            length,
+            padding: None,
+            documents: None,
+            path: ComputePath::Host,
+            device,
+        }
     }
 
     /// The span of documents that stand one behind the other in the one row of `tokens` `[1, tokens]`, each of which sees itself
@@ -52,7 +70,12 @@ impl<'a> Span<'a> {
     ///
     /// # Errors
     /// [`contract::Error::Run`] where a document does not fit into `context`.
-    pub(crate) fn of_documents(tokens: &Tensor, documents: &'a [i64], context: usize) -> Result<Self, Error> {
+    pub(crate) fn of_documents(
+        tokens: &Tensor,
+        documents: &'a [i64],
+        path: ComputePath,
+        context: usize,
+    ) -> Result<Self, Error> {
         let longest = documents.iter().copied().max().unwrap_or(0);
         if longest > context as i64 {
             let problem =
@@ -64,6 +87,7 @@ impl<'a> Span<'a> {
             length: length_of(tokens)?,
             padding: None,
             documents: Some(documents),
+            path,
             device: tokens.device(),
         })
     }
@@ -77,9 +101,7 @@ impl<'a> Span<'a> {
     pub(crate) fn positions(&self) -> Result<Tensor, Error> {
         if let Some(documents) = self.documents {
             let positions: Vec<i64> = documents.iter().flat_map(|&length| 0..length).collect();
-            return Ok(Tensor::f_from_slice(&positions)?
-                .f_to_device(self.device)?
-                .f_unsqueeze(0)?);
+            return Ok(upload(&positions, self.device)?.f_unsqueeze(0)?);
         }
         match self.padding {
             Some(padding) => padding.positions(self.past, self.length),
@@ -95,7 +117,14 @@ impl<'a> Span<'a> {
     /// The masks of this span; with a `window`, also the one of layers that see only that many tokens, their own included.
     pub(crate) fn masks(&self, window: Option<i64>) -> Result<Masks, Error> {
         if let Some(documents) = self.documents {
-            return self.masks_of_documents(documents, window);
+            let documents = match self.path {
+                ComputePath::Host => self.masks_of_documents(documents, window)?,
+                ComputePath::Device => Documents::Together(Together::new(documents, window, self.device)?),
+            };
+            return Ok(Masks {
+                documents: Some(documents),
+                ..Masks::none()
+            });
         }
         let held = self.past + self.length;
         let full = match self.padding {
@@ -126,7 +155,7 @@ impl<'a> Span<'a> {
     }
 
     /// The masks of each document; those of one length share theirs.
-    fn masks_of_documents(&self, documents: &[i64], window: Option<i64>) -> Result<Masks, Error> {
+    fn masks_of_documents(&self, documents: &[i64], window: Option<i64>) -> Result<Documents, Error> {
         let mut by_length: BTreeMap<i64, Rc<Masks>> = BTreeMap::new();
         let mut masks = Vec::with_capacity(documents.len());
         for &length in documents {
@@ -145,12 +174,7 @@ impl<'a> Span<'a> {
             };
             masks.push((length, of_length));
         }
-        Ok(Masks {
-            causal: false,
-            full: None,
-            windowed: None,
-            documents: Some(masks),
-        })
+        Ok(Documents::OneByOne(masks))
     }
 
     fn ones(&self) -> Result<Tensor, Error> {
@@ -177,14 +201,33 @@ pub(crate) struct Masks {
     causal: bool,
     full: Option<Tensor>,
     windowed: Option<Tensor>,
-    /// Lengths and masks of the documents, where each sees itself alone.
-    documents: Option<Vec<(i64, Rc<Masks>)>>,
+    /// The documents, where each sees itself alone.
+    documents: Option<Documents>,
+}
+
+/// Documents that stand one behind the other, each of which sees itself alone.
+#[derive(Debug)]
+pub(crate) enum Documents {
+    /// Lengths and masks, for attention to each by itself.
+    OneByOne(Vec<(i64, Rc<Masks>)>),
+    /// All at once.
+    Together(Together),
 }
 
 impl Masks {
-    /// Lengths and masks of documents that stand one behind the other.
-    pub(crate) fn documents(&self) -> Option<&[(i64, Rc<Masks>)]> {
-        self.documents.as_deref()
+    /// Every query sees every key.
+    pub(super) fn none() -> Self {
+        Self {
+            causal: false,
+            full: None,
+            windowed: None,
+            documents: None,
+        }
+    }
+
+    /// The documents that stand one behind the other.
+    pub(super) fn documents(&self) -> Option<&Documents> {
+        self.documents.as_ref()
     }
 
     /// The mask of a layer; `None` where LibTorch's own causal mask, or none at all, does it.

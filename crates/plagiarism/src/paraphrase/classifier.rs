@@ -46,13 +46,13 @@ pub fn locate(pipeline: &PipelineFile) -> Result<Option<PathBuf>, Error> {
 }
 
 impl ParaphraseClassifier {
-    /// Loads the classifier of `folder`, which calls a pair a paraphrase from over `threshold`, a probability.
+    /// Loads the classifier of `folder`, which calls a pair a paraphrase from over `threshold`, a probability, and computes on a device.
     ///
     /// # Errors
     /// [`Error::Input`] where the folder holds no usable classifier.
-    pub fn load(folder: &Path, threshold: f64) -> Result<Self, Error> {
+    pub fn load(folder: &Path, threshold: f64, device: Device) -> Result<Self, Error> {
         let classifier =
-            PairClassifier::load(folder, Device::Cpu).map_err(|error| Error::input(folder, error))?;
+            PairClassifier::load(folder, device).map_err(|error| Error::input(folder, error))?;
         Ok(Self {
             classifier: Mutex::new(classifier),
             threshold: threshold as f32,
@@ -166,7 +166,7 @@ mod tests {
             (0.0, &[], false),
             (1.0, &[HAPPY, other], false),
         ] {
-            let classifier = ParaphraseClassifier::load(Path::new(TINY), threshold).unwrap();
+            let classifier = ParaphraseClassifier::load(Path::new(TINY), threshold, Device::Cpu).unwrap();
             assert_eq!(classifier.confirms(pairs), expected, "{pairs:?} over {threshold}");
             assert!(classifier.check().is_ok());
         }
@@ -181,7 +181,7 @@ mod tests {
             confirm: Confirmation::Classifier,
             ..Detection::default()
         };
-        let classifier = ParaphraseClassifier::load(Path::new(TINY), 0.0).unwrap();
+        let classifier = ParaphraseClassifier::load(Path::new(TINY), 0.0, Device::Cpu).unwrap();
         let confirmer = Confirmer::new(&detection, &table, &vectors);
         let [text, upper, other] = [0, 1, 2].map(|index: usize| &texts[index].sentences);
         assert!(!confirmer.confirms(text, other), "no classifier yet");
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_folder_without_a_classifier_is_an_error_of_the_input() {
-        let error = ParaphraseClassifier::load(Path::new("nowhere"), 0.5).unwrap_err();
+        let error = ParaphraseClassifier::load(Path::new("nowhere"), 0.5, Device::Cpu).unwrap_err();
         assert!(error.to_string().contains("nowhere"), "{error}");
     }
 }

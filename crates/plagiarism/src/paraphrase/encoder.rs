@@ -51,6 +51,7 @@ pub struct SentenceEncoder {
     /// `None` for no encoder at all.
     folder: Option<PathBuf>,
     precision: Precision,
+    device: Device,
     digest: String,
     cache: VectorCache,
 }
@@ -62,9 +63,16 @@ impl SentenceEncoder {
         Self {
             folder: Some(folder),
             precision,
+            device: Device::Cpu,
             digest: format!("{digest} {precision:?}"),
             cache,
         }
+    }
+
+    /// The same, computing on a device.
+    pub fn on(mut self, device: Device) -> Self {
+        self.device = device;
+        self
     }
 
     /// No encoder: all vectors are zero, so no two sentences are alike by meaning. Use it with `detection.confirm = "none"`.
@@ -72,6 +80,7 @@ impl SentenceEncoder {
         Self {
             folder: None,
             precision: Precision::Float32,
+            device: Device::Cpu,
             digest: String::new(),
             cache: VectorCache::default(),
         }
@@ -83,7 +92,7 @@ impl SentenceEncoder {
     /// Those of [`encode`].
     pub fn rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
         match &self.folder {
-            Some(folder) => rows(folder, self.precision, sentences),
+            Some(folder) => rows(folder, self.precision, self.device, sentences),
             None => {
                 Embeddings::from_rows(vec![0.0; sentences.len()], 1).map_err(failed("encoding sentences"))
             }
@@ -105,10 +114,15 @@ impl SentenceEncoder {
 /// # Errors
 /// [`Error::Input`] where the folder holds no usable encoder, [`Error::Run`] where the computation fails.
 pub fn encode(folder: &Path, sentences: &[impl Borrow<str>]) -> Result<Vectors, Error> {
-    rows(folder, Precision::Float32, sentences).map(Vectors::from)
+    rows(folder, Precision::Float32, Device::Cpu, sentences).map(Vectors::from)
 }
 
-fn rows(folder: &Path, precision: Precision, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
+fn rows(
+    folder: &Path,
+    precision: Precision,
+    device: Device,
+    sentences: &[impl Borrow<str>],
+) -> Result<Embeddings, Error> {
     // One thread within each operation: sums then never depend on how many threads there are.
     tch::set_num_threads(1);
     let precision = match precision {
@@ -117,7 +131,7 @@ fn rows(folder: &Path, precision: Precision, sentences: &[impl Borrow<str>]) -> 
         Precision::Bf16 => sentence_embed::Precision::BFloat16,
     };
     let encoder =
-        Encoder::load_in(precision, folder, Device::Cpu).map_err(|error| Error::input(folder, error))?;
+        Encoder::load_in(precision, folder, device).map_err(|error| Error::input(folder, error))?;
     let mut progress = Progress::new("encoding", sentences.len() as u64, "sentences");
     let sentences: Vec<&str> = sentences.iter().map(Borrow::borrow).collect();
     encoder

@@ -48,6 +48,8 @@ pub struct Detection {
     /// Precision of the encoder's matrix products. In `bf16` cosines change by a few thousandths, and processors that have it
     /// encode about twice as fast; others are slower.
     pub precision: Precision,
+    /// Where encoder and classifier compute: `auto`, `cpu`, `cuda` or `cuda:N`.
+    pub device: String,
 }
 
 impl Default for Detection {
@@ -66,6 +68,7 @@ impl Default for Detection {
             personal_details: None,
             encoder: None,
             precision: Precision::Float32,
+            device: "auto".to_owned(),
         }
     }
 }
