@@ -4,7 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-#[allow(unreachable_pub, missing_docs, reason = "the build script of torch-device calls it")]
+#[allow(
+    unreachable_pub,
+    missing_docs,
+    reason = "the build script of torch-device calls it"
+)]
 pub fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=LIBTORCH_LIB");

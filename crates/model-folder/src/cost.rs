@@ -4,6 +4,9 @@
 /// Logits that the tuner holds at once, in bytes.
 pub const LOGITS_BYTES: usize = 128 << 20;
 
+/// The same on a GPU, where few large pieces are faster.
+pub const DEVICE_LOGITS_BYTES: usize = 1 << 30;
+
 /// Float32 weights up to this many bytes are prepacked for decoding, so that memory holds them twice.
 pub const MAX_PREPACKED_BYTES: usize = 4 << 30;
 

@@ -11,6 +11,7 @@ use crate::Rows;
 use crate::head_loss::head_loss;
 use crate::hidden_states::{self, HiddenStates};
 use crate::rows::passes;
+use crate::scalar::Scalar;
 
 /// The held-out documents that may choose a checkpoint: those that are not there to test. Text of another kind chooses nothing.
 pub(crate) fn choosing(held_out: Vec<HeldOutDocument>) -> Vec<HeldOutDocument> {
@@ -53,10 +54,10 @@ impl HeldOut {
         let _guard = tch::no_grad_guard();
         let Self { rows, hidden } = self;
         let head = model.lm_head().to_kind(Kind::Float)?;
-        let (mut sum, mut counted) = (0.0, 0);
+        let (mut sum, mut counted) = (Scalar::Host(0.0), 0);
         let order: Vec<(usize, usize)> = (0..rows.len()).map(|row| (row, 1)).collect();
         for pass in passes(&order, most_rows, most_tokens, |row| rows.length(row)) {
-            let batch = rows.batch(pass, model.device());
+            let batch = rows.batch(pass, model.device(), model.path())?;
             if batch.targets.is_empty() {
                 continue;
             }
@@ -64,9 +65,11 @@ impl HeldOut {
                 Some(hidden) => hidden.of(model, rows, pass)?,
                 None => hidden_states::compute(model, rows, pass)?,
             };
-            sum += head_loss(&states.f_to_kind(Kind::Float)?, &head, &batch, None)?.sum;
+            let loss = head_loss(&states.f_to_kind(Kind::Float)?, &head, &batch, None)?;
+            sum = sum.add(loss.sum)?;
             counted += batch.targets.len();
         }
+        let sum = sum.value()?;
         Ok((counted > 0).then(|| sum / counted as f64))
     }
 }

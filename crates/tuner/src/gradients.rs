@@ -1,10 +1,12 @@
 //! Gradients of the loss with respect to what training changes.
 
 use causal_lm::{CausalLm, Error, PackedForward};
-use tch::Tensor;
+use tch::{Kind, Tensor};
+use torch_device::{ComputePath, operations};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::head_loss::{HeadLoss, Wanted, head_loss};
+use crate::scalar::Scalar;
 use crate::{Batch, numbers};
 
 /// Gradients of named tensors, in their order, summed over the forward passes of a step.
@@ -29,7 +31,7 @@ impl Gradients {
         let sum = &mut self.sums[place];
         *sum = Some(match sum.take() {
             None => gradient,
-            Some(mut sum) => sum.f_add_(&gradient)?,
+            Some(sum) => sum.f_to_kind(Kind::Float)?.f_add_(&gradient)?,
         });
         Ok(())
     }
@@ -41,19 +43,37 @@ impl Gradients {
         whole: &Tensor,
         rows: &Tensor,
         gradients: &Tensor,
+        path: ComputePath,
     ) -> Result<(), Error> {
-        let mut sum = match self.sums[place].take() {
-            Some(sum) => sum,
-            None => whole.f_detach()?.f_zeros_like()?,
-        };
-        let _ = sum.f_index_add_(0, rows, gradients)?;
-        self.sums[place] = Some(sum);
-        Ok(())
+        if path == ComputePath::Host {
+            let sum = self.sums[place].take();
+            let mut sum = match sum {
+                Some(sum) => sum.f_to_kind(Kind::Float)?,
+                None => whole.f_detach()?.f_to_kind(Kind::Float)?.f_zeros_like()?,
+            };
+            let _ = sum.f_index_add_(0, rows, &gradients.f_to_kind(Kind::Float)?)?;
+            self.sums[place] = Some(sum);
+            return Ok(());
+        }
+        // On a GPU the order of such sums is by chance; these are sorted first.
+        let entries = whole.size2()?.0;
+        let gradients = gradients.f_to_kind(Kind::Float)?;
+        let sum = Tensor::f_embedding_dense_backward(&gradients, rows, entries, -1, false)?;
+        self.add(place, sum)
     }
 
     /// The gradient of tensor number `place`, where it had any.
     pub fn get(&self, place: usize) -> Option<&Tensor> {
         self.sums[place].as_ref()
+    }
+
+    /// The norm of all of them together, left on the device: float32, without dimensions.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub(crate) fn norm_on_device(&self) -> Result<Tensor, Error> {
+        let gradients: Vec<Tensor> = self.sums.iter().flatten().map(Tensor::shallow_clone).collect();
+        Ok(operations::norms(&gradients)?.f_norm()?)
     }
 
     /// The norm of all of them together.
@@ -120,7 +140,7 @@ impl Backward {
         scale: f32,
         seed: u64,
         gradients: &mut Gradients,
-    ) -> Result<f64, Error> {
+    ) -> Result<Scalar, Error> {
         let way = Way {
             backward: self,
             model,
@@ -143,7 +163,7 @@ impl Backward {
         batch: &Batch,
         scale: f32,
         gradients: &mut Gradients,
-    ) -> Result<f64, Error> {
+    ) -> Result<Scalar, Error> {
         Ok(self.head(model, hidden, batch, scale, gradients)?.sum)
     }
 
@@ -186,7 +206,7 @@ impl Way<'_> {
         self.forward.block(number, stream)
     }
 
-    fn at_once(&self, batch: &Batch, scale: f32, gradients: &mut Gradients) -> Result<f64, Error> {
+    fn at_once(&self, batch: &Batch, scale: f32, gradients: &mut Gradients) -> Result<Scalar, Error> {
         let mut stream = self.forward.embedded().shallow_clone();
         for number in 0..self.forward.blocks() {
             stream = self.block(number, &stream)?;
@@ -197,7 +217,7 @@ impl Way<'_> {
         Ok(sum)
     }
 
-    fn block_by_block(&self, batch: &Batch, scale: f32, gradients: &mut Gradients) -> Result<f64, Error> {
+    fn block_by_block(&self, batch: &Batch, scale: f32, gradients: &mut Gradients) -> Result<Scalar, Error> {
         let entered = self.forward.embedded();
         // What enters each block; the last block's output is not among them.
         let mut streams = Vec::with_capacity(self.forward.blocks());
@@ -242,7 +262,7 @@ impl Way<'_> {
         };
         let whole = &self.backward.tensors[place];
         let rows = of_vectors.f_view([-1, whole.size2()?.1])?;
-        gradients.add_rows(place, whole, &batch.tokens, &rows)
+        gradients.add_rows(place, whole, &batch.tokens, &rows, self.model.path())
     }
 
     /// From the last block to the loss and back; the gradient is that of `stream` if it is asked for.
@@ -253,7 +273,7 @@ impl Way<'_> {
         scale: f32,
         gradients: &mut Gradients,
         stream: Option<&Tensor>,
-    ) -> Result<(f64, Option<Tensor>), Error> {
+    ) -> Result<(Scalar, Option<Tensor>), Error> {
         let mut hidden = self.forward.final_norm(last)?;
         if let Some(positions) = &batch.target_positions {
             hidden = hidden.f_index_select(0, positions)?;
@@ -306,6 +326,7 @@ mod tests {
     use tch::{Device, Kind, Reduction};
 
     use super::*;
+    use crate::DevicePredictions;
 
     const LENGTHS: [i64; 3] = [9, 5, 12];
 
@@ -330,6 +351,7 @@ mod tests {
                 .map(|(place, weight)| if place % 5 == 4 { 0.0 } else { *weight })
                 .collect(),
             weights,
+            on_device: None,
         }
     }
 
@@ -356,12 +378,20 @@ mod tests {
         model
     }
 
+    /// The same, to be computed as a GPU wants it.
+    fn on_device(mut batch: Batch) -> Batch {
+        let predictions =
+            DevicePredictions::new(&batch.targets, &batch.weights, &batch.reported, Device::Cpu);
+        batch.on_device = Some(predictions.unwrap());
+        batch
+    }
+
     fn gradients(model: &mut CausalLm, batch: &Batch, checkpointing: bool) -> (f64, Vec<Option<Tensor>>) {
         let trainable = model.trainable();
         let backward = Backward::new(model, &trainable, checkpointing);
         let mut gradients = Gradients::none(backward.count());
         let sum = backward.pass(model, batch, 0.1, 5, &mut gradients).unwrap();
-        (sum, gradients.sums)
+        (sum.value().unwrap(), gradients.sums)
     }
 
     /// Document by document, forwards and backwards by LibTorch alone.
@@ -408,20 +438,30 @@ mod tests {
         ] {
             for mode in ["full", "head", "lora"] {
                 let mut model = model(family, mode);
-                let batch = batch(model.config.vocabulary as i64);
-                let (sum, found) = gradients(&mut model, &batch, false);
-                let (goal, expected) = expected(&mut model, &batch);
-                assert!((sum - goal).abs() < 1e-5 * goal, "{family}, {mode}: {sum} {goal}");
-                assert_eq!(found.len(), expected.len());
-                for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                    let name = model.trainable()[place].0.clone();
-                    let found = found.as_ref().unwrap();
-                    let error = (found - expected).abs().max().double_value(&[]);
-                    let scale = expected.abs().max().double_value(&[]).max(1e-3);
+                let vocabulary = model.config.vocabulary as i64;
+                let (goal, expected) = expected(&mut model, &batch(vocabulary));
+                for path in [ComputePath::Host, ComputePath::Device] {
+                    model.set_path(path);
+                    let batch = match path {
+                        ComputePath::Host => batch(vocabulary),
+                        ComputePath::Device => on_device(batch(vocabulary)),
+                    };
+                    let (sum, found) = gradients(&mut model, &batch, false);
                     assert!(
-                        error < 1e-4 * scale,
-                        "{family}, {mode}, {name}: {error} of {scale}"
+                        (sum - goal).abs() < 1e-5 * goal,
+                        "{family}, {mode}, {path:?}: {sum} {goal}"
                     );
+                    assert_eq!(found.len(), expected.len());
+                    for (place, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                        let name = model.trainable()[place].0.clone();
+                        let found = found.as_ref().unwrap();
+                        let error = (found - expected).abs().max().double_value(&[]);
+                        let scale = expected.abs().max().double_value(&[]).max(1e-3);
+                        assert!(
+                            error < 1e-4 * scale,
+                            "{family}, {mode}, {path:?}, {name}: {error} of {scale}"
+                        );
+                    }
                 }
             }
         }

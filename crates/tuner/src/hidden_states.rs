@@ -189,7 +189,7 @@ impl HiddenStates {
 
 /// States of some rows at the positions that are learned, from the model itself.
 pub(crate) fn compute(model: &CausalLm, rows: &Rows, chosen: &[(usize, usize)]) -> Result<Tensor, Error> {
-    let batch = rows.batch(chosen, model.device());
+    let batch = rows.batch(chosen, model.device(), model.path())?;
     let hidden = model
         .packed_forward(&batch.tokens, &batch.lengths, false)?
         .hidden()?;

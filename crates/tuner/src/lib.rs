@@ -25,6 +25,7 @@
 
 mod checkpoints;
 mod cross_entropy;
+mod device_cross_entropy;
 mod evaluation;
 mod gradients;
 mod head_loss;
@@ -36,10 +37,12 @@ mod numbers;
 mod optimizer;
 mod outcome;
 mod rows;
+mod scalar;
 pub mod schedule;
 mod speed;
 mod state;
 mod training;
+mod working_weights;
 
 use std::path::Path;
 
@@ -48,6 +51,7 @@ use contract::pipeline::Tuning;
 use contract::records::{TrainingInstance, TrainingMetric};
 use contract::{Error, Provenance, StageArguments, parquet};
 
+pub use device_cross_entropy::DevicePredictions;
 pub use gradients::Gradients;
 pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;
@@ -71,7 +75,10 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
     // What `auto` means here is part of what was done.
     let tuning = Tuning {
-        precision: resolve(pipeline.tuning.precision, torch_device::device(&pipeline.tuning.device)?),
+        precision: resolve(
+            pipeline.tuning.precision,
+            torch_device::device(&pipeline.tuning.device)?,
+        ),
         ..pipeline.tuning.clone()
     };
     let mut provenance = Provenance::new("tuner")

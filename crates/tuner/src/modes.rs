@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use causal_lm::{
-    CausalLm, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, arithmetic,
-    train_byte_level_bpe, write_adapter_folder, write_model_folder,
+    CausalLm, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, arithmetic, train_byte_level_bpe,
+    write_adapter_folder, write_model_folder,
 };
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
@@ -22,6 +22,12 @@ pub struct Prepared {
     base: PathBuf,
     kind: ModeKind,
     compute: Kind,
+}
+
+impl AsMut<CausalLm> for Prepared {
+    fn as_mut(&mut self) -> &mut CausalLm {
+        &mut self.model
+    }
 }
 
 impl Prepared {

@@ -13,6 +13,8 @@ use tch::{Kind, Tensor};
 use crate::Gradients;
 use crate::numbers::{self, BLOCK, in_parallel, with_widest_instructions};
 
+mod on_device;
+
 /// AdamW over named float32 tensors, with its state open to be saved.
 #[derive(Debug)]
 pub struct AdamW {

@@ -12,7 +12,11 @@ use causal_lm::{Config, TextTokenizer};
 use contract::Error;
 use contract::pipeline::{LossOn, Rows as RowLayout, Tuning};
 use tch::{Device, Tensor};
+use torch_device::ComputePath;
+use torch_device::upload::upload;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::device_cross_entropy::DevicePredictions;
 
 /// A document to train or evaluate on.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +80,8 @@ pub struct Batch {
     pub weights: Vec<f32>,
     /// How many times each of them counts in the loss that is reported: its weight, or 0 for an EOS.
     pub reported: Vec<f32>,
+    /// Targets, weights and reported on the device, where the model computes as a GPU wants it.
+    pub on_device: Option<DevicePredictions>,
 }
 
 impl Rows {
@@ -299,7 +305,15 @@ impl Rows {
     }
 
     /// Some rows, each with its weight, as tensors on `device`.
-    pub fn batch(&self, rows: &[(usize, usize)], device: Device) -> Batch {
+    ///
+    /// # Errors
+    /// [`causal_lm::Error::Torch`] where memory runs out.
+    pub fn batch(
+        &self,
+        rows: &[(usize, usize)],
+        device: Device,
+        path: ComputePath,
+    ) -> Result<Batch, causal_lm::Error> {
         let (mut tokens, mut lengths) = (Vec::new(), Vec::with_capacity(rows.len()));
         let (mut positions, mut targets) = (Vec::new(), Vec::new());
         let (mut weights, mut reported) = (Vec::new(), Vec::new());
@@ -318,15 +332,25 @@ impl Rows {
             }
             lengths.push((end - 1 - start) as i64);
         }
-        let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
-        Batch {
-            target_positions: (positions.len() < tokens.len()).then(|| on_device(&positions)),
-            tokens: on_device(&tokens),
+        let on_device = if path.is_device() {
+            Some(DevicePredictions::new(&targets, &weights, &reported, device)?)
+        } else {
+            None
+        };
+        let positions = if positions.len() < tokens.len() {
+            Some(upload(&positions, device)?)
+        } else {
+            None
+        };
+        Ok(Batch {
+            target_positions: positions,
+            tokens: upload(&tokens, device)?,
             lengths,
             targets,
             weights,
             reported,
-        }
+            on_device,
+        })
     }
 }
 

@@ -117,6 +117,7 @@ fn training(shape: &Architecture) -> Result<f64, Error> {
         targets,
         weights: vec![1.0; ROWS * ROW],
         reported: vec![1.0; ROWS * ROW],
+        on_device: None,
     };
     let operations = 3.0 * forward_operations(shape, ROW) * (ROWS * ROW) as f64;
     let seconds = seconds_of(|| {

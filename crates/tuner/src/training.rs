@@ -8,6 +8,8 @@ use contract::pipeline::{Mode, Rows as RowLayout, Tuning};
 use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance, TrainingMetric};
 use contract::{Error, Progress, Provenance};
 use tch::{Device, Kind};
+use torch_device::ComputePath;
+use torch_device::memory::peak_bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::checkpoints::{CheckpointFolders, CheckpointStore, best_step};
@@ -16,8 +18,10 @@ use crate::gradients::{Backward, Gradients};
 use crate::hidden_states::HiddenStates;
 use crate::modes::Prepared;
 use crate::rows::{Document, passes};
+use crate::scalar::Scalar;
 use crate::schedule::learning_rate;
 use crate::state::{self, TrainState};
+use crate::working_weights::WorkingWeights;
 use crate::{AdamW, Rows, memory};
 
 /// What one run is told.
@@ -33,6 +37,22 @@ pub(crate) struct Run<'a> {
     pub(crate) checkpoints: &'a CheckpointFolders,
 }
 
+/// Steps whose numbers nobody has looked at, at most.
+const MOST_PENDING: usize = 64;
+
+/// A step that was made, with what there is to look at.
+#[derive(Debug)]
+struct Step {
+    number: usize,
+    rate: f64,
+    /// Sum of the losses that are reported, in nats.
+    sum: Scalar,
+    /// Norm of the gradient.
+    norm: Scalar,
+    reported: usize,
+    rows: Vec<usize>,
+}
+
 /// A model, its rows, and how to step.
 #[derive(Debug)]
 pub(crate) struct Trainer {
@@ -44,6 +64,7 @@ pub(crate) struct Trainer {
     hidden: Option<HiddenStates>,
     held_out: Option<HeldOut>,
     backward: Backward,
+    weights: WorkingWeights,
     optimizer: AdamW,
     checkpoints: CheckpointStore,
     cut: Option<CutDocuments>,
@@ -64,6 +85,8 @@ impl Trainer {
     ) -> Result<Self, Error> {
         let tuning = run.tuning;
         fits(&prepared, tuning)?;
+        let path = ComputePath::new(tuning.compute_path.as_deref(), prepared.model.device())?;
+        prepared.model.set_path(path);
         let documents = instances.iter().map(|instance| Document {
             doc_id: &instance.doc_id,
             text: &instance.text,
@@ -84,9 +107,9 @@ impl Trainer {
             .then(|| CutDocuments::count(tuning.context, (&rows, &distinct), &held_out));
         let special = distinct.iter().filter(|&&place| rows.holds_special(place));
         let special = (special.count(), distinct.len());
-        let trainable = prepared.model.trainable();
-        let backward = Backward::new(&prepared.model, &trainable, tuning.gradient_checkpointing);
-        let optimizer = AdamW::new(trainable, tuning.betas, tuning.weight_decay)?;
+        let weights = WorkingWeights::new(&mut prepared.model, path.is_device())?;
+        let optimizer = AdamW::new(weights.masters(), tuning.betas, tuning.weight_decay)?;
+        let backward = Backward::new(&prepared.model, &weights.working(), tuning.gradient_checkpointing);
         let states_of = |rows: &Rows, name: &str| {
             let most_bytes = tuning.hidden_state_megabytes << 20;
             backward
@@ -123,6 +146,7 @@ impl Trainer {
             hidden,
             held_out,
             backward,
+            weights,
             optimizer,
             checkpoints: CheckpointStore::new(run.checkpoints, tuning),
             cut,
@@ -163,6 +187,7 @@ impl Trainer {
             &mut self.optimizer,
             self.prepared.model.device(),
         )?;
+        self.weights.renew()?;
         self.checkpoints.resume(&state)?;
         if state.step < self.steps {
             self.warn_of_slow_precision()?;
@@ -175,38 +200,46 @@ impl Trainer {
             self.evaluate(&mut state)?;
         }
         if best_step(&state) == Some(state.step) {
-            self.checkpoints.write_best(&mut self.prepared)?;
+            self.write_best()?;
         }
         let mut order = (usize::MAX, Vec::new());
         let last_of = |state: &TrainState| {
             let mut rows = state.metrics.iter().rev();
             rows.find(|row| row.split == Split::Train).cloned()
         };
+        let (mut pending, mut rate, mut norm) = (Vec::new(), 0.0, 0.0);
         let mut logged_at = last_of(&state).map_or(0.0, |row| row.seconds);
         while state.step < self.steps && !state.stopped {
             let epoch = state.step / self.steps_per_epoch;
             if order.0 != epoch {
                 order = (epoch, self.rows.order(epoch, self.seed));
             }
-            let (rate, norm) = self.step(&mut state, &order.1, last_saved.0)?;
+            pending.push(self.step(&mut state, &order.1)?);
+            let is_logged = state.step % self.tuning.log_every.max(1) == 0 || state.step == self.steps;
+            let is_evaluated = self.evaluation_due(state.step);
+            let is_saved = last_saved.1.elapsed().as_secs_f64() >= self.tuning.save_seconds;
+            let is_looked_at = is_logged || is_evaluated || is_saved || pending.len() == MOST_PENDING;
+            if !self.prepared.model.path().is_device() || is_looked_at {
+                (rate, norm) = self.settle(&mut state, &mut pending, last_saved.0)?;
+            }
             state.seconds = before + started.elapsed().as_secs_f64();
             let remark = last_of(&state).map_or_else(String::new, |row| {
                 format!("loss {:.3}, {:.0} tokens/s", row.loss, row.tokens_per_second)
             });
             progress.advance(1, &remark);
-            if state.step % self.tuning.log_every.max(1) == 0 || state.step == self.steps {
+            if is_logged {
                 self.log(&mut state, rate, norm, logged_at);
                 logged_at = state.seconds;
             }
-            if self.evaluation_due(state.step) {
+            if is_evaluated {
                 self.evaluate(&mut state)?;
-                self.checkpoints.keep(&state, &mut self.prepared)?;
+                self.keep(&state)?;
                 if best_step(&state) == Some(state.step) {
                     // The state is saved first, and a run resumed from it writes the best once more. So the best that is there
                     // always belongs to the state that is resumed from, wherever the run is killed.
                     state::save(saved, provenance, &state, &self.optimizer)?;
                     last_saved = (state.step, Instant::now());
-                    self.checkpoints.write_best(&mut self.prepared)?;
+                    self.write_best()?;
                 }
                 if self.checkpoints.is_out_of_patience(&state) {
                     tracing::info!(
@@ -217,7 +250,7 @@ impl Trainer {
                     state.stopped = true;
                 }
             }
-            if last_saved.1.elapsed().as_secs_f64() >= self.tuning.save_seconds {
+            if is_saved {
                 state::save(saved, provenance, &state, &self.optimizer)?;
                 last_saved = (state.step, Instant::now());
             }
@@ -227,7 +260,9 @@ impl Trainer {
             let (rate, norm) = last_of(&state).map_or((0.0, 0.0), |row| (row.learning_rate, row.grad_norm));
             self.log(&mut state, rate, norm, logged_at);
         }
-        self.checkpoints.write_last(&state, &mut self.prepared)?;
+        self.weights.with_masters(&mut self.prepared, |prepared| {
+            self.checkpoints.write_last(&state, prepared)
+        })?;
         Ok(state.metrics)
     }
 
@@ -247,14 +282,19 @@ impl Trainer {
         Ok(())
     }
 
+    fn write_best(&mut self) -> Result<(), Error> {
+        let write = |prepared: &mut Prepared| self.checkpoints.write_best(prepared);
+        self.weights.with_masters(&mut self.prepared, write)
+    }
+
+    fn keep(&mut self, state: &TrainState) -> Result<(), Error> {
+        let keep = |prepared: &mut Prepared| self.checkpoints.keep(state, prepared);
+        self.weights.with_masters(&mut self.prepared, keep)
+    }
+
     /// One optimizer step over `accumulation` batches. The gradient is that of the mean over all learned predictions of the
-    /// step, however they fall into passes. Returns the learning rate and the norm of the gradient.
-    fn step(
-        &mut self,
-        state: &mut TrainState,
-        order: &[usize],
-        last_saved: usize,
-    ) -> Result<(f64, f64), Error> {
+    /// step, however they fall into passes.
+    fn step(&mut self, state: &mut TrainState, order: &[usize]) -> Result<Step, Error> {
         // What is random in a step depends on seed and step alone, so that a resumed run draws the same.
         let seed = xxh3_64_with_seed(&state.step.to_le_bytes(), self.seed);
         let model = &self.prepared.model;
@@ -275,17 +315,17 @@ impl Trainer {
             self.steps,
         );
         let (most_rows, most_tokens) = pass_limits(&self.tuning);
-        let mut norm = 0.0;
+        let (mut sum, mut norm) = (Scalar::Host(0.0), Scalar::Host(0.0));
         if learned > 0 {
-            let (mut sum, scale) = (0.0, 1.0 / learned as f32);
+            let scale = 1.0 / learned as f32;
             let mut gradients = Gradients::none(self.backward.count());
             let passes = passes(&merged, most_rows, most_tokens, |row| self.rows.length(row));
             for (number, pass) in passes.into_iter().enumerate() {
-                let batch = self.rows.batch(pass, model.device());
+                let batch = self.rows.batch(pass, model.device(), model.path())?;
                 if batch.targets.is_empty() {
                     continue;
                 }
-                sum += match &mut self.hidden {
+                let of_pass = match &mut self.hidden {
                     Some(hidden) => {
                         let states = hidden.of(model, &self.rows, pass)?;
                         self.backward
@@ -296,25 +336,9 @@ impl Trainer {
                         self.backward.pass(model, &batch, scale, seed, &mut gradients)?
                     }
                 };
+                sum = sum.add(of_pass)?;
             }
-            norm = gradients.norm()?;
-            if !sum.is_finite() || !norm.is_finite() {
-                return Err(self.not_finite(
-                    state.step + 1,
-                    sum / reported.max(1) as f64,
-                    norm,
-                    chosen,
-                    last_saved,
-                ));
-            }
-            let factor = if self.tuning.clip > 0.0 && norm > self.tuning.clip {
-                self.tuning.clip / (norm + 1e-6)
-            } else {
-                1.0
-            };
-            self.optimizer.step(&gradients, factor, rate)?;
-            state.since_logged.0 += sum;
-            state.since_logged.1 += reported;
+            norm = self.change_weights(&gradients, &sum, rate)?;
         } else {
             self.optimizer.skip();
         }
@@ -322,7 +346,57 @@ impl Trainer {
         state.since_logged.2 += read;
         state.tokens += read as i64;
         state.step += 1;
-        Ok((rate, norm))
+        Ok(Step {
+            number: state.step,
+            rate,
+            sum,
+            norm,
+            reported: if learned > 0 { reported } else { 0 },
+            rows: chosen.to_vec(),
+        })
+    }
+
+    /// Changes the weights along the gradient, clipped, and gives its norm. Where loss or norm are no numbers, weights stay as they are.
+    fn change_weights(&mut self, gradients: &Gradients, sum: &Scalar, rate: f64) -> Result<Scalar, Error> {
+        let clip = self.tuning.clip;
+        if self.prepared.model.path().is_device() {
+            let norm = self.optimizer.step_on_device(gradients, clip, rate)?;
+            self.weights.renew()?;
+            return Ok(Scalar::on_device(&norm)?);
+        }
+        let norm = gradients.norm()?;
+        if norm.is_finite() && sum.value()?.is_finite() {
+            let factor = if clip > 0.0 && norm > clip {
+                clip / (norm + 1e-6)
+            } else {
+                1.0
+            };
+            self.optimizer.step(gradients, factor, rate)?;
+        }
+        Ok(Scalar::Host(norm))
+    }
+
+    /// Looks at the numbers that steps left; returns the rate and the norm of the last.
+    fn settle(
+        &self,
+        state: &mut TrainState,
+        pending: &mut Vec<Step>,
+        last_saved: usize,
+    ) -> Result<(f64, f64), Error> {
+        let scalars: Vec<&Scalar> = pending.iter().flat_map(|step| [&step.sum, &step.norm]).collect();
+        let values = Scalar::values(&scalars)?;
+        let mut last = (0.0, 0.0);
+        for (step, values) in pending.drain(..).zip(values.chunks_exact(2)) {
+            let (sum, norm) = (values[0], values[1]);
+            if !sum.is_finite() || !norm.is_finite() {
+                let loss = sum / step.reported.max(1) as f64;
+                return Err(self.not_finite(step.number, loss, norm, &step.rows, last_saved));
+            }
+            state.since_logged.0 += sum;
+            state.since_logged.1 += step.reported;
+            last = (step.rate, norm);
+        }
+        Ok(last)
     }
 
     fn not_finite(&self, step: usize, loss: f64, norm: f64, rows: &[usize], last_saved: usize) -> Error {
@@ -354,7 +428,10 @@ impl Trainer {
         let Some(held_out) = &mut self.held_out else {
             return Ok(());
         };
-        if let Some(loss) = held_out.mean_loss(&self.prepared.model, limits)? {
+        let loss = self.weights.with_masters(&mut self.prepared, |prepared| {
+            Ok(held_out.mean_loss(&prepared.model, limits)?)
+        })?;
+        if let Some(loss) = loss {
             if !loss.is_finite() {
                 return Err(Error::Run(format!(
                     "after step {}: the held-out loss is {loss}; a lower learning rate, a longer warm-up or precision = \"float32\" \
@@ -397,7 +474,7 @@ impl Trainer {
             tokens_per_second: speed,
             seconds: state.seconds,
             peak_rss_bytes: memory::peak_resident_bytes(),
-            peak_device_bytes: None,
+            peak_device_bytes: peak_bytes(self.prepared.model.device()).map(|bytes| bytes as i64),
         }
     }
 }

@@ -11,6 +11,7 @@ use contract::pipeline::{Corpus, LossOn, OneOrMany, Rows as RowLayout, Tuning};
 use corpus_files::{Columns, RawDocument, documents, find_files};
 use serde_json::Value;
 use tch::{Device, Tensor};
+use torch_device::ComputePath;
 use tuner::{Document, Rows};
 
 fn fixtures() -> std::path::PathBuf {
@@ -72,7 +73,7 @@ fn rows(document: &RawDocument, loss_on: LossOn, layout: RowLayout) -> Rows {
 
 /// Whether each token of a row is learned; the first has nothing before it that could predict it.
 fn learned(rows: &Rows) -> Vec<bool> {
-    let batch = rows.batch(&[(0, 1)], Device::Cpu);
+    let batch = rows.batch(&[(0, 1)], Device::Cpu, ComputePath::Host).unwrap();
     let tokens = rows.tokens(0).len();
     let positions: Vec<i64> = match &batch.target_positions {
         Some(positions) => Vec::try_from(positions).unwrap(),
@@ -149,6 +150,13 @@ fn held_out_conversations_are_evaluated_on_the_same_tokens() {
     let evaluated = Rows::for_evaluation(std::iter::once(one), &tokenizer, &config(), &tuning).unwrap();
     assert_eq!(evaluated.tokens(0), trained.tokens(0));
     assert_eq!(learned(&evaluated), learned(&trained));
-    let targets = |rows: &Rows| Tensor::from_slice(&rows.batch(&[(0, 1)], Device::Cpu).reported);
+    let targets = |rows: &Rows| {
+        Tensor::from_slice(
+            &rows
+                .batch(&[(0, 1)], Device::Cpu, ComputePath::Host)
+                .unwrap()
+                .reported,
+        )
+    };
     assert_eq!(targets(&evaluated), targets(&trained));
 }

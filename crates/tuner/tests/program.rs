@@ -414,6 +414,110 @@ fn passes_threads_and_the_place_of_hidden_states_do_not_matter() {
     }
 }
 
+/// CPU tensors computed as a GPU wants it: documents together, the loss, the norm and the optimizer without a look from the host. In bf16,
+/// where the model computes with copies of its weights, masters are what is written.
+#[test]
+fn the_way_of_a_gpu_gives_what_that_of_the_processor_gives() {
+    for mode in [
+        "kind = \"full\"",
+        "kind = \"head\"",
+        "kind = \"lora\"\nrank = 2\ntargets = \"all-linear\"\ndora = true",
+    ] {
+        for (tuning, close) in [
+            ("log_every = 3\naccumulation = 2\npass_tokens = 60", 1e-3),
+            ("gradient_checkpointing = true\nrows = \"packed\"", 1e-3),
+            ("precision = \"bf16\"", 2e-2),
+        ] {
+            // The folder says log_every = 1 itself.
+            let (more, tuning) = match tuning.strip_prefix("log_every = 3\n") {
+                Some(rest) => (&["--set", "tuning.log_every=3"][..], rest),
+                None => (&[][..], tuning),
+            };
+            let bench = Bench::tiny(mode, tuning);
+            let host = bench.tune_with("host", &[more, &["--set", "tuning.compute_path='host'"]].concat());
+            let device = bench.tune_with(
+                "device",
+                &[more, &["--set", "tuning.compute_path='device'"]].concat(),
+            );
+            let (expected, found) = (metrics(&host), metrics(&device));
+            assert_eq!(expected.len(), found.len());
+            for (expected, found) in expected.iter().zip(&found) {
+                assert_eq!(
+                    (found.step, found.split, found.tokens),
+                    (expected.step, expected.split, expected.tokens)
+                );
+                let error = (found.loss - expected.loss).abs() / expected.loss;
+                assert!(error < close, "{mode}, {tuning}, step {}: {error}", found.step);
+                let error = (found.grad_norm - expected.grad_norm).abs() / expected.grad_norm.max(1e-9);
+                assert!(
+                    error < 20.0 * close,
+                    "{mode}, {tuning}, step {}: {error}",
+                    found.step
+                );
+            }
+            if !tuning.contains("bf16") {
+                let difference = difference(&host, &device);
+                assert!(difference < close, "{mode}, {tuning}: {difference}");
+            } else if mode.contains("full") {
+                let file = device.join("checkpoint/model.safetensors");
+                let written = causal_lm::weights::read(&file, Kind::Float, Device::Cpu).unwrap();
+                let rounded = |tensor: &Tensor| tensor.to_kind(Kind::BFloat16).to_kind(Kind::Float);
+                assert!(written.values().any(|tensor| *tensor != rounded(tensor)));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_way_of_a_gpu_resumes_to_the_same_bytes_and_says_what_is_no_number() {
+    let bench = Bench::tiny(
+        "kind = \"full\"",
+        "save_seconds = 0\nprecision = \"bf16\"\ncompute_path = \"device\"",
+    );
+    let whole = bench.tune("whole");
+    let mut kills = 0;
+    for life in 0..40 {
+        let mut child = bench
+            .command("killed", &[])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(60 + 30 * life));
+        if child.try_wait().unwrap().is_some_and(|status| status.success()) {
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    assert!(kills > 0, "no run was killed");
+    let killed = bench.tune("killed");
+    assert_eq!(files(&whole), files(&killed));
+    assert_eq!(best_files(&whole), best_files(&killed));
+
+    // The step that went wrong is named, though it is looked at later.
+    let bench = Bench::tiny(
+        "kind = \"full\"\nlearning_rate = 1e30",
+        "compute_path = \"device\"",
+    );
+    let more = ["--set", "tuning.log_every=100", "--set", "tuning.clip=0"];
+    let (on_device, on_host) = (
+        bench.run("cell", &more),
+        bench.run(
+            "cell",
+            &[&more[..], &["--set", "tuning.compute_path='host'"]].concat(),
+        ),
+    );
+    let message = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let step = |text: &str| {
+        text.split("step ")
+            .nth(1)
+            .map(|rest| rest.split(':').next().unwrap().to_owned())
+    };
+    assert_eq!(on_device.status.code(), Some(1), "{}", message(&on_device));
+    assert_eq!(step(&message(&on_device)), step(&message(&on_host)));
+}
+
 /// Copies that meet in one step are computed once and count as often as they stand there.
 #[test]
 fn copies_count_as_often_as_they_are() {
@@ -919,7 +1023,7 @@ fn mistakes_are_told() {
             "",
             &["--set", "tuning.device=cuda:7"],
             2,
-            &["cuda:7", "GPUs"],
+            &["cuda:7", "no GPU"],
         ),
         (
             "kind = \"full\"",

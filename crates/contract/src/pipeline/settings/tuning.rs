@@ -60,6 +60,10 @@ pub struct Tuning {
     pub save_seconds: f64,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// `host` or `device`, for comparing the two ways of computing: CPU tensors computed as a GPU wants it give the same up to rounding. Without
+    /// it, what suits the device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_path: Option<String>,
 }
 
 impl Default for Tuning {
@@ -89,6 +93,7 @@ impl Default for Tuning {
             hidden_state_megabytes: 1024,
             save_seconds: 60.0,
             device: "auto".to_owned(),
+            compute_path: None,
         }
     }
 }
