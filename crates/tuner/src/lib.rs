@@ -24,7 +24,6 @@
 //! ```
 
 mod checkpoints;
-mod cross_entropy;
 mod evaluation;
 mod gradients;
 mod head_loss;
@@ -32,7 +31,6 @@ mod hidden_states;
 mod memory;
 mod merge;
 pub mod modes;
-mod numbers;
 mod optimizer;
 mod outcome;
 mod rows;

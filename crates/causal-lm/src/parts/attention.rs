@@ -1,8 +1,9 @@
 //! Causal attention of several heads, with keys and values from a cache or from the tokens themselves.
 
+use cpu_kernels::decode_attention;
 use tch::{Kind, Tensor};
 
-use super::{Linear, Masks, cast, decode_attention};
+use super::{Linear, Masks, cast};
 use crate::{Error, KvCache};
 
 /// Attention scores that are held at once where they have a soft cap, in bytes of float32.

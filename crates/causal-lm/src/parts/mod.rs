@@ -2,9 +2,7 @@
 
 mod activation;
 mod attention;
-mod decode_attention;
 mod linear;
-mod prepacked;
 mod rotary;
 mod span;
 mod table;
@@ -12,9 +10,7 @@ mod weight_source;
 
 pub(crate) use activation::activate;
 pub(crate) use attention::{Attention, Heads, attend};
-use decode_attention::decode_attention;
 pub(crate) use linear::{Layout, Linear, LowRank, cast};
-pub(crate) use prepacked::Prepacked;
 pub(crate) use rotary::{Rotary, RotaryTables};
 pub(crate) use span::{Masks, Span};
 pub(crate) use table::{Embedding, Norm, NormKind};
