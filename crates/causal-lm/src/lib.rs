@@ -41,7 +41,6 @@ mod tokenizer;
 mod virtual_tokens;
 pub mod weights;
 
-pub use precision::{arithmetic, resolve};
 pub use error::Error;
 pub use folder::{load_checkpoint, write_adapter_folder, write_model_folder};
 pub use kv_cache::KvCache;
@@ -50,4 +49,5 @@ pub use model::{CausalLm, ParameterMut};
 pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, LoraTargets, ModuleChoice};
 pub use packed_forward::PackedForward;
 pub use padding::LeftPadding;
+pub use precision::{arithmetic, resolve};
 pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

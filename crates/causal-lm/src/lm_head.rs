@@ -1,7 +1,7 @@
 //! The LM head: from hidden states to logits, for training, scoring and decoding alike. What a family makes of the products of
 //! hidden states and weight, a divisor and a soft cap, is in [`logits_of`] alone, and its derivative in [`LmHead::reversible`].
 
-use matrix_product::Reversible;
+use cpu_kernels::DifferentiableProduct;
 use model_folder::LogitSettings;
 use tch::{Kind, Tensor};
 
@@ -55,7 +55,7 @@ impl LmHead {
     ) -> Result<ReversibleLogits, Error> {
         let _guard = tch::no_grad_guard();
         let weight = cast(&self.weight.f_detach()?, hidden.kind())?;
-        let product = Reversible::new(hidden, &weight, of_hidden, of_weight)?;
+        let product = DifferentiableProduct::new(hidden, &weight, of_hidden, of_weight)?;
         let logits = logits_of(self.settings, product.output()?.f_contiguous()?)?;
         let derivative = match self.settings.cap {
             Some(cap) if of_hidden || of_weight => {
@@ -80,7 +80,7 @@ impl LmHead {
 /// Logits that are gone back through by hand, with whatever gradient they are given.
 #[derive(Debug)]
 pub struct ReversibleLogits {
-    product: Reversible,
+    product: DifferentiableProduct,
     logits: Tensor,
     derivative: Derivative,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use contract::pipeline::Architecture;
-use matrix_product::{is_few_rows, product};
+use cpu_kernels::{Prepacked, is_few_rows, product};
 use model_folder::Model;
 use model_folder::adapter::{Change, Prompt, Table, Update};
 use tch::{Device, Kind, Tensor};
@@ -15,7 +15,7 @@ use crate::adapter::kinds::{self, Stored};
 use crate::adapter::{LoadedAdapter, Updated};
 use crate::families::{self, Decoder, Pass};
 use crate::lm_head::logits_of;
-use crate::parts::{Layout, Linear, LowRank, Part, Prepacked, Span, WeightSource, cast};
+use crate::parts::{Layout, Linear, LowRank, Part, Span, WeightSource, cast};
 use crate::virtual_tokens::VirtualTokens;
 use crate::{Config, Error, KvCache, LeftPadding, LmHead, LoraSettings, PackedForward, lora, weights};
 

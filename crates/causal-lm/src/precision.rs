@@ -6,7 +6,7 @@ use tch::{Device, Kind};
 /// The precision that a setting means on a device: `auto` is one of the others.
 pub fn resolve(precision: Precision, device: Device) -> Precision {
     match precision {
-        Precision::Auto if device.is_cuda() || matrix_product::is_bf16_fast() => Precision::Bf16,
+        Precision::Auto if device.is_cuda() || cpu_kernels::is_bf16_fast() => Precision::Bf16,
         Precision::Auto => Precision::Float32,
         settled => settled,
     }

@@ -37,8 +37,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         samples: samples.parse()?,
         ..sampling.ok_or("expected a strategy that samples")?.clone()
     };
-    let (mut weights, folder) =
-        load_checkpoint(&PathBuf::from(checkpoint), None, Kind::Float, torch_device::device("auto")?)?;
+    let (mut weights, folder) = load_checkpoint(
+        &PathBuf::from(checkpoint),
+        None,
+        Kind::Float,
+        torch_device::device("auto")?,
+    )?;
     weights.merge()?;
     let mut model = LoadedModel::new(weights, TextTokenizer::load(&folder)?, settings.begin)?;
     let corpus = PathBuf::from(corpus);

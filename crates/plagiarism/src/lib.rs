@@ -206,9 +206,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         )
         .on(device),
         classifier: classifier_folder
-            .map(|folder| {
-                ParaphraseClassifier::load(&folder, pipeline.detection.confirm_probability, device)
-            })
+            .map(|folder| ParaphraseClassifier::load(&folder, pipeline.detection.confirm_probability, device))
             .transpose()?,
         indexes: IndexCache::beside(&arguments.corpus),
     };

@@ -1,6 +1,6 @@
 //! The parts that layers are made of: linear maps, normalisation, activation.
 
-use matrix_product::product;
+use cpu_kernels::product;
 use tch::{Kind, TchError, Tensor};
 
 use crate::EmbedError;

@@ -21,7 +21,9 @@ pub fn device(name: &str) -> Result<Device, Error> {
         "auto" => None,
         "cuda" => Some(0),
         other => {
-            let index = other.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok());
+            let index = other
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse::<usize>().ok());
             Some(index.ok_or_else(|| {
                 Error::Configuration(format!("device `{other}`: expected auto, cpu, cuda, or cuda:N"))
             })?)
@@ -47,8 +49,6 @@ pub fn device(name: &str) -> Result<Device, Error> {
         ))),
         (Ok(_), index) => Ok(Device::Cuda(index.unwrap_or(0))),
         (Err(_), None) => Ok(Device::Cpu),
-        (Err(missing), Some(_)) => Err(Error::Configuration(format!(
-            "device `{name}`: {missing}"
-        ))),
+        (Err(missing), Some(_)) => Err(Error::Configuration(format!("device `{name}`: {missing}"))),
     }
 }

@@ -109,14 +109,18 @@ fn places(own: Option<&Path>) -> Vec<(&'static str, PathBuf)> {
         places.push(("the LibTorch of set-up", own.to_path_buf()));
     }
     let pythons = [env::var_os("PYTHON"), Some(OsString::from("python3"))];
-    let torches = pythons.into_iter().flatten().filter_map(|python| torch_of(&python));
+    let torches = pythons
+        .into_iter()
+        .flatten()
+        .filter_map(|python| torch_of(&python));
     places.extend(torches.map(|folder| ("the torch of Python", folder)));
     places
 }
 
 /// The folder of the package torch that a Python would import.
 fn torch_of(python: &OsString) -> Option<PathBuf> {
-    const ASK: &str = "import importlib.util as u; s = u.find_spec('torch'); print(s.origin if s and s.origin else '')";
+    const ASK: &str =
+        "import importlib.util as u; s = u.find_spec('torch'); print(s.origin if s and s.origin else '')";
     let asked = Command::new(python).args(["-c", ASK]).output().ok()?;
     let origin = String::from_utf8(asked.stdout).ok()?;
     let package = Path::new(origin.trim()).parent()?;
@@ -201,7 +205,8 @@ fn start_anew(folder: &Path) -> Result<(), String> {
             folder.display()
         ));
     }
-    let program = env::current_exe().map_err(|error| format!("this program does not find itself: {error}"))?;
+    let program =
+        env::current_exe().map_err(|error| format!("this program does not find itself: {error}"))?;
     let mut search = vec![folder.to_path_buf()];
     if let Some(earlier) = env::var_os("LD_LIBRARY_PATH") {
         search.extend(env::split_paths(&earlier));
@@ -218,7 +223,10 @@ fn start_anew(folder: &Path) -> Result<(), String> {
         .env(VARIABLE, folder)
         .env(STARTED_FOR, folder)
         .exec();
-    Err(format!("cannot start anew with the LibTorch of {}: {error}", folder.display()))
+    Err(format!(
+        "cannot start anew with the LibTorch of {}: {error}",
+        folder.display()
+    ))
 }
 
 #[cfg(not(unix))]

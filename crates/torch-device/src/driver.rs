@@ -25,7 +25,8 @@ pub(crate) fn gpus() -> Result<Gpus, String> {
     // SAFETY: the driver's library may run what it likes when it is loaded, as in every program that uses a GPU; the functions are declared
     // as its header has them, and each place written to is as large as it says.
     unsafe {
-        let library = Library::new(LIBRARY).map_err(|_| format!("no GPU: there is no NVIDIA driver ({LIBRARY}) here"))?;
+        let library = Library::new(LIBRARY)
+            .map_err(|_| format!("no GPU: there is no NVIDIA driver ({LIBRARY}) here"))?;
         let lacks = |error: libloading::Error| format!("{LIBRARY}: {error}");
         let initialise = library
             .get::<unsafe extern "C" fn(c_uint) -> c_int>(b"cuInit\0")

@@ -1,7 +1,10 @@
 //! Operations of LibTorch that tch does not bind: attention of documents that stand one behind the other, and work on many tensors in
 //! a few launches.
 
-#![allow(unsafe_code, reason = "LibTorch is C++: what it is given and gives are pointers")]
+#![allow(
+    unsafe_code,
+    reason = "LibTorch is C++: what it is given and gives are pointers"
+)]
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr;

@@ -16,7 +16,11 @@ pub enum ComputePath {
 impl ComputePath {
     /// The way that suits a device.
     pub fn of(device: Device) -> Self {
-        if device == Device::Cpu { Self::Host } else { Self::Device }
+        if device == Device::Cpu {
+            Self::Host
+        } else {
+            Self::Device
+        }
     }
 
     /// The way that suits a device, unless a setting (`host` or `device`) names one.

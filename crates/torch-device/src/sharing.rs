@@ -31,14 +31,19 @@ pub fn watch() {
     if IS_WATCHED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let is_told = std::env::var_os("OMP_WAIT_POLICY").is_some() || std::env::var_os("GOMP_SPINCOUNT").is_some();
+    let is_told =
+        std::env::var_os("OMP_WAIT_POLICY").is_some() || std::env::var_os("GOMP_SPINCOUNT").is_some();
     let can_be_seen = waited().is_some();
     if is_told || !can_be_seen {
         return;
     }
     let Some(hold_threads) = gnu_openmp() else { return };
     // Without the watch the program computes as well.
-    drop(thread::Builder::new().name("sharing".to_owned()).spawn(move || keep_watch(hold_threads)));
+    drop(
+        thread::Builder::new()
+            .name("sharing".to_owned())
+            .spawn(move || keep_watch(hold_threads)),
+    );
 }
 
 fn keep_watch(hold_threads: HoldThreads) {
@@ -77,14 +82,20 @@ fn waited() -> Option<f64> {
 }
 
 /// `GOMP_parallel`: runs a function on so many threads, which then belong to the thread that called it.
-type HoldThreads = unsafe extern "C" fn(extern "C" fn(*mut std::ffi::c_void), *mut std::ffi::c_void, u32, u32);
+type HoldThreads =
+    unsafe extern "C" fn(extern "C" fn(*mut std::ffi::c_void), *mut std::ffi::c_void, u32, u32);
 
 #[cfg(unix)]
 #[allow(unsafe_code, reason = "GNU's OpenMP is a C library")]
 fn gnu_openmp() -> Option<HoldThreads> {
     use libloading::os::unix::Library;
     // SAFETY: looks among what is loaded; the function is declared as its documentation has it.
-    unsafe { Library::this().get::<HoldThreads>(b"GOMP_parallel\0").ok().map(|found| *found) }
+    unsafe {
+        Library::this()
+            .get::<HoldThreads>(b"GOMP_parallel\0")
+            .ok()
+            .map(|found| *found)
+    }
 }
 
 #[cfg(not(unix))]

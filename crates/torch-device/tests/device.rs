@@ -32,9 +32,17 @@ fn library(source: &str, file: &Path) {
 /// What the example says, with the driver in `driver`, and whatever else is given in the environment.
 fn asked(name: &str, driver: &Path, library: Option<&Path>) -> Output {
     let tests = std::env::current_exe().unwrap();
-    let program = tests.parent().unwrap().parent().unwrap().join("examples/which_device");
+    let program = tests
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/which_device");
     let mut command = Command::new(program);
-    command.arg(name).env("LD_LIBRARY_PATH", driver).env_remove("LIBTORCH_CUDA");
+    command
+        .arg(name)
+        .env("LD_LIBRARY_PATH", driver)
+        .env_remove("LIBTORCH_CUDA");
     if let Some(library) = library {
         command.env("LIBTORCH_CUDA", library);
     }
@@ -53,8 +61,14 @@ fn said(output: &Output) -> String {
 fn own_folder() -> PathBuf {
     assert!(tch::Tensor::from_slice(&[1.0]).numel() == 1);
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let path = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so")).unwrap();
-    Path::new(&path[path.find('/').unwrap()..]).parent().unwrap().to_path_buf()
+    let path = maps
+        .lines()
+        .find(|line| line.ends_with("/libtorch_cpu.so"))
+        .unwrap();
+    Path::new(&path[path.find('/').unwrap()..])
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 #[test]
@@ -63,13 +77,20 @@ fn a_machine_without_a_gpu_computes_on_its_processor() {
     driver(0, folder.path());
     for name in ["auto", "cpu"] {
         let output = asked(name, folder.path(), None);
-        assert_eq!((said(&output), error_of(&output)), ("Cpu".to_owned(), String::new()), "{name}");
+        assert_eq!(
+            (said(&output), error_of(&output)),
+            ("Cpu".to_owned(), String::new()),
+            "{name}"
+        );
     }
     for name in ["cuda", "cuda:1"] {
         let output = asked(name, folder.path(), None);
         assert_eq!(output.status.code(), Some(2));
         let error = error_of(&output);
-        assert!(error.contains(&format!("device `{name}`: NVIDIA's driver shows no GPU")), "{error}");
+        assert!(
+            error.contains(&format!("device `{name}`: NVIDIA's driver shows no GPU")),
+            "{error}"
+        );
         assert!(error.contains("device = \"cpu\""), "{error}");
     }
     let output = asked("gpu", folder.path(), None);
@@ -86,22 +107,37 @@ fn a_gpu_without_a_library_is_refused_with_the_way_out_and_auto_says_so() {
     let other = folder.path().join("torch");
     fs::create_dir_all(other.join("lib")).unwrap();
     fs::write(other.join("lib/libtorch_cuda.so"), "").unwrap();
-    fs::write(other.join("version.py"), "__all__ = []\n__version__ = '2.9.1+cu128'\n").unwrap();
+    fs::write(
+        other.join("version.py"),
+        "__all__ = []\n__version__ = '2.9.1+cu128'\n",
+    )
+    .unwrap();
     for (library, problem) in [
         (&empty, "LIBTORCH_CUDA (".to_owned()),
-        (&other, "is PyTorch 2.9.1+cu128, and this program needs 2.11.0".to_owned()),
+        (
+            &other,
+            "is PyTorch 2.9.1+cu128, and this program needs 2.11.0".to_owned(),
+        ),
         (&other.join("lib"), "is PyTorch 2.9.1+cu128".to_owned()),
     ] {
         let output = asked("cuda", folder.path(), Some(library));
         let error = error_of(&output);
         assert_eq!(output.status.code(), Some(2), "{error}");
-        for part in ["a GPU (Test 9000)", "make setup CUDA=1", "LIBTORCH_CUDA", &problem] {
+        for part in [
+            "a GPU (Test 9000)",
+            "make setup CUDA=1",
+            "LIBTORCH_CUDA",
+            &problem,
+        ] {
             assert!(error.contains(part), "{part}: {error}");
         }
         let output = asked("auto", folder.path(), Some(library));
         let warning = error_of(&output);
         assert_eq!(said(&output), "Cpu");
-        assert!(warning.contains("computing on the processor: there is a GPU (Test 9000)"), "{warning}");
+        assert!(
+            warning.contains("computing on the processor: there is a GPU (Test 9000)"),
+            "{warning}"
+        );
         assert!(warning.contains(&problem), "{warning}");
     }
 }
@@ -117,7 +153,10 @@ fn the_library_of_set_up_is_tried_first() {
     let own = own_folder();
     if own.join("libtorch_cuda.so").is_file() {
         let tried = format!("{}/libtorch_cuda.so cannot be loaded", own.display());
-        let loaded = format!("LibTorch for CUDA of {} was loaded and sees no GPU", own.display());
+        let loaded = format!(
+            "LibTorch for CUDA of {} was loaded and sees no GPU",
+            own.display()
+        );
         assert!(error.contains(&tried) || error.contains(&loaded), "{error}");
     }
 }
@@ -137,7 +176,10 @@ fn a_library_elsewhere_takes_the_place_of_the_programs_own() {
         let file = entry.unwrap();
         let name = file.file_name();
         let is_wanted = ["libtorch_cpu", "libc10.", "libgomp", "libtorch."].iter();
-        if is_wanted.into_iter().any(|wanted| name.to_string_lossy().starts_with(wanted)) {
+        if is_wanted
+            .into_iter()
+            .any(|wanted| name.to_string_lossy().starts_with(wanted))
+        {
             let target = libraries.join(&name);
             if fs::hard_link(file.path(), &target).is_err() {
                 fs::copy(file.path(), &target).unwrap();
@@ -156,6 +198,9 @@ fn a_library_elsewhere_takes_the_place_of_the_programs_own() {
     let error = error_of(&output);
     assert_eq!(output.status.code(), Some(2), "{error}");
     let real = libraries.canonicalize().unwrap();
-    let expected = format!("LibTorch for CUDA of {} was loaded and sees no GPU", real.display());
+    let expected = format!(
+        "LibTorch for CUDA of {} was loaded and sees no GPU",
+        real.display()
+    );
     assert!(error.contains(&expected), "{error}");
 }

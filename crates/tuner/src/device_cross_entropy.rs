@@ -87,8 +87,9 @@ pub(crate) fn cross_entropy_on_device(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+    use cpu_kernels::{Predictions, cross_entropy};
+
     use super::*;
-    use crate::cross_entropy::{Predictions, cross_entropy};
 
     #[test]
     fn it_is_that_of_the_processors_kernel() {

@@ -5,9 +5,9 @@ use tch::{Kind, Tensor};
 use torch_device::{ComputePath, operations};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::Batch;
 use crate::head_loss::{HeadLoss, Wanted, head_loss};
 use crate::scalar::Scalar;
-use crate::{Batch, numbers};
 
 /// Gradients of named tensors, in their order, summed over the forward passes of a step.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Gradients {
     pub fn norm(&self) -> Result<f64, Error> {
         let mut squares = 0.0;
         for gradient in self.sums.iter().flatten() {
-            squares += numbers::sum_of_squares(gradient)?;
+            squares += cpu_kernels::sum_of_squares(gradient)?;
         }
         Ok(squares.sqrt())
     }

@@ -1,11 +1,11 @@
 //! The loss behind the output head, with its gradients, a few rows of logits at a time.
 
 use causal_lm::{Error, LmHead};
+use cpu_kernels::{Predictions, cross_entropy};
 use model_folder::cost::{DEVICE_LOGITS_BYTES, LOGITS_BYTES};
 use tch::{Kind, Tensor};
 
 use crate::Batch;
-use crate::cross_entropy::{Predictions, cross_entropy};
 use crate::device_cross_entropy::cross_entropy_on_device;
 use crate::scalar::Scalar;
 

@@ -24,7 +24,6 @@
 //! ```
 
 mod checkpoints;
-mod cross_entropy;
 mod device_cross_entropy;
 mod evaluation;
 mod gradients;
@@ -33,7 +32,6 @@ mod hidden_states;
 mod memory;
 mod merge;
 pub mod modes;
-mod numbers;
 mod optimizer;
 mod outcome;
 mod rows;

@@ -272,7 +272,7 @@ impl Trainer {
         if model.compute() != Kind::BFloat16 || model.device() != Device::Cpu {
             return Ok(());
         }
-        let ratio = matrix_product::bf16_over_float32().map_err(causal_lm::Error::from)?;
+        let ratio = cpu_kernels::bf16_over_float32().map_err(causal_lm::Error::from)?;
         if ratio < 0.9 {
             tracing::warn!(
                 "this processor multiplies bf16 matrices at {ratio:.1} times its rate for float32: tuning.precision = \"float32\" \

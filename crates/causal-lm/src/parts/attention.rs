@@ -1,8 +1,9 @@
 //! Causal attention of several heads, with keys and values from a cache or from the tokens themselves.
 
+use cpu_kernels::decode_attention;
 use tch::{Kind, Tensor};
 
-use super::{Documents, Linear, Masks, attend_together, cast, decode_attention};
+use super::{Documents, Linear, Masks, attend_together, cast};
 use crate::{Error, KvCache};
 
 /// Attention scores that are held at once where they have a soft cap, in bytes of float32.
@@ -75,9 +76,7 @@ pub(crate) fn attend(
         }
         None => match how.masks.documents() {
             None => attend_to(how, how.masks, query, keys, values)?,
-            Some(Documents::Together(documents)) => {
-                attend_together(how, documents, query, keys, values)?
-            }
+            Some(Documents::Together(documents)) => attend_together(how, documents, query, keys, values)?,
             Some(Documents::OneByOne(documents)) => {
                 let lengths: Vec<i64> = documents.iter().map(|(length, _)| *length).collect();
                 let divide = |whole: &Tensor| whole.f_split_with_sizes(&lengths, 2);

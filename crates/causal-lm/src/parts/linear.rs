@@ -1,10 +1,9 @@
 //! A linear layer as its family stores it, with an optional low-rank update.
 
-use matrix_product::{is_few_rows, product};
+use cpu_kernels::{Prepacked, is_few_rows, product};
 use model_folder::adapter::Residual;
 use tch::{Device, Kind, Tensor};
 
-use super::Prepacked;
 use crate::Error;
 use crate::adapter::Updated;
 use crate::adapter::kinds::Effect;
@@ -191,7 +190,7 @@ impl Linear {
     /// Applies the layer to `input` `[…, in]` in the input's own precision, whatever precision the weights are kept in.
     pub(crate) fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, Error> {
         if let Some(prepacked) = self.prepacked.as_ref().filter(|_| is_few_rows(input)) {
-            return prepacked.multiply(input);
+            return Ok(prepacked.multiply(input)?);
         }
         let bias = self
             .bias

@@ -2,10 +2,8 @@
 
 mod activation;
 mod attention;
-mod decode_attention;
 mod linear;
 mod packed_attention;
-mod prepacked;
 mod rotary;
 mod span;
 mod table;
@@ -13,13 +11,11 @@ mod weight_source;
 
 pub(crate) use activation::activate;
 pub(crate) use attention::{Attention, Heads, attend};
-use decode_attention::decode_attention;
 pub(crate) use linear::{Layout, Linear, LowRank, cast};
-pub(crate) use prepacked::Prepacked;
-pub(crate) use rotary::{Rotary, RotaryTables};
 use packed_attention::{Together, attend_together};
-pub(crate) use span::{Masks, Span};
+pub(crate) use rotary::{Rotary, RotaryTables};
 use span::Documents;
+pub(crate) use span::{Masks, Span};
 pub(crate) use table::{Embedding, Norm, NormKind};
 pub(crate) use weight_source::{Init, WeightSource};
 

@@ -165,9 +165,7 @@ fn by_kernel(
     let flat = |tensor: &Tensor| tensor.f_squeeze_dim(0)?.f_transpose(0, 1);
     let (query, keys, values) = (flat(query)?, flat(keys)?, flat(values)?);
     let attended = match kernel {
-        Kernel::Flash => {
-            flash_attention_packed(&query, &keys, &values, &documents.packed, scale, window)?
-        }
+        Kernel::Flash => flash_attention_packed(&query, &keys, &values, &documents.packed, scale, window)?,
         Kernel::Efficient => {
             let group = heads / keys.size3()?.1;
             let repeated = |tensor: &Tensor| match group {
@@ -196,7 +194,10 @@ fn by_padding(
     let (count, longest) = (documents.lengths.len() as i64, documents.packed.longest);
     let pad = |tensor: &Tensor| -> Result<Tensor, Error> {
         let (_, heads, _, width) = tensor.size4()?;
-        let rows = tensor.f_squeeze_dim(0)?.f_transpose(0, 1)?.f_index_select(0, tokens)?;
+        let rows = tensor
+            .f_squeeze_dim(0)?
+            .f_transpose(0, 1)?
+            .f_index_select(0, tokens)?;
         Ok(rows.f_view([count, longest, heads, width])?.f_transpose(1, 2)?)
     };
     let (query, keys, values) = (pad(query)?, pad(keys)?, pad(values)?);
@@ -274,7 +275,11 @@ fn error_of(case: Case) -> Result<f64, Error> {
         let largest = expected.f_abs()?.f_max()?.f_double_value(&[])?;
         // What is no number is as far away as can be.
         let share = difference / largest;
-        worst = if share.is_nan() { f64::INFINITY } else { worst.max(share) };
+        worst = if share.is_nan() {
+            f64::INFINITY
+        } else {
+            worst.max(share)
+        };
     }
     Ok(worst)
 }

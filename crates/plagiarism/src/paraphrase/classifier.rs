@@ -51,8 +51,7 @@ impl ParaphraseClassifier {
     /// # Errors
     /// [`Error::Input`] where the folder holds no usable classifier.
     pub fn load(folder: &Path, threshold: f64, device: Device) -> Result<Self, Error> {
-        let classifier =
-            PairClassifier::load(folder, device).map_err(|error| Error::input(folder, error))?;
+        let classifier = PairClassifier::load(folder, device).map_err(|error| Error::input(folder, error))?;
         Ok(Self {
             classifier: Mutex::new(classifier),
             threshold: threshold as f32,

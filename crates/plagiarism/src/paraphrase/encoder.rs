@@ -130,8 +130,7 @@ fn rows(
         Precision::Float32 | Precision::Auto => sentence_embed::Precision::Single,
         Precision::Bf16 => sentence_embed::Precision::BFloat16,
     };
-    let encoder =
-        Encoder::load_in(precision, folder, device).map_err(|error| Error::input(folder, error))?;
+    let encoder = Encoder::load_in(precision, folder, device).map_err(|error| Error::input(folder, error))?;
     let mut progress = Progress::new("encoding", sentences.len() as u64, "sentences");
     let sentences: Vec<&str> = sentences.iter().map(Borrow::borrow).collect();
     encoder

@@ -6,7 +6,6 @@ use torch_device::operations::{self, AdamWStep};
 
 use super::{AdamW, EPSILON, Parameter};
 use crate::Gradients;
-use crate::numbers;
 
 /// Added to a norm that gradients are divided by.
 const NORM_EPSILON: f64 = 1e-6;
@@ -76,13 +75,17 @@ struct Group {
 
 impl Group {
     fn add(&mut self, parameter: &Parameter, gradient: &Tensor) -> Result<(), Error> {
-        let weights = numbers::straight(&parameter.tensor)?;
-        let gradient = numbers::in_one_piece(gradient, parameter.tensor.is_contiguous())?;
-        self.gradients
-            .push(gradient.f_to_kind(Kind::Float)?.f_view_as(&weights)?);
-        self.weights.push(weights);
-        self.first.push(numbers::straight(&parameter.first_moment)?);
-        self.second.push(numbers::straight(&parameter.second_moment)?);
+        let is_transposed = parameter.tensor.dim() == 2 && !parameter.tensor.is_contiguous();
+        // A matrix that is kept transposed is turned, so that its numbers lie in the order of its places.
+        let turned = |tensor: &Tensor| -> Result<Tensor, Error> {
+            let tensor = tensor.f_detach()?;
+            Ok(if is_transposed { tensor.f_tr()? } else { tensor })
+        };
+        let gradient = turned(gradient)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+        self.gradients.push(gradient);
+        self.weights.push(turned(&parameter.tensor)?);
+        self.first.push(turned(&parameter.first_moment)?);
+        self.second.push(turned(&parameter.second_moment)?);
         Ok(())
     }
 }

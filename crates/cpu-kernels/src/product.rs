@@ -6,55 +6,26 @@
 //! pixel over images whose pixels are the rows. On Intel's own processors MKL is as fast or faster (on a Xeon with AVX-512, 512 rows
 //! of 768 to 3,072: 254 against 197 GFLOP/s), and is left to it.
 
-use std::sync::LazyLock;
-use std::time::Instant;
-
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Whether MKL uses all that the processor has.
-static MKL_IS_AT_HOME: LazyLock<bool> = LazyLock::new(|| {
-    #[cfg(target_arch = "x86_64")]
-    {
-        // The maker's name stands in three registers, in this order.
-        let made_by = std::arch::x86_64::__cpuid(0);
-        let name = [made_by.ebx, made_by.edx, made_by.ecx].map(u32::to_le_bytes);
-        name.concat() == b"GenuineIntel"
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    true
-});
-
-/// Whether the processor multiplies matrices faster in bf16 than in float32. Those with tiles (AMX) do, and AMD's with AVX-512's
-/// instructions for it. Intel's without tiles are half as fast at it (LibTorch's products of 2,048 × 2,048 on two threads of a Xeon: 166
-/// against 330 GFLOP/s).
-pub fn is_bf16_fast() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        let has_leaf = std::arch::x86_64::__cpuid(0).eax >= 7;
-        // Bit 22 of the fourth register says that there are tiles for bf16.
-        let has_tiles = has_leaf && std::arch::x86_64::__cpuid_count(7, 0).edx >> 22 & 1 == 1;
-        has_tiles || !*MKL_IS_AT_HOME && is_x86_feature_detected!("avx512bf16")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
+use crate::processor::MKL_USES_FULL_WIDTH;
 
 /// Images that the rows are divided into. From sixteen on LibTorch convolves with oneDNN whatever the number of threads, so that
 /// results do not change with it.
 const IMAGES: i64 = 16;
 
-/// Rows below which dividing and reordering cost more than is won, where gradients follow; the same where they don't, so that what is
-/// computed again on the way back is the same.
-const FEWEST_ROWS: i64 = 256;
+/// Rows below which dividing and reordering cost more than is saved, where gradients follow; the same where they don't, so that what
+/// the backward pass computes again is the same.
+const MIN_ROWS: i64 = 256;
 
 /// The same of widths.
-const LEAST_WIDTH: i64 = 128;
+const MIN_WIDTH: i64 = 128;
 
-/// Whether an input `[…, in]` is so few rows, and not to be trained through, that weights laid out for decoding are faster.
+/// Whether an input `[…, in]` is so few rows, and needs no gradient, that prepacked weights are faster.
 pub fn is_few_rows(input: &Tensor) -> bool {
     let width = input.size().last().copied().unwrap_or(1).max(1);
     let rows = input.numel() as i64 / width;
-    input.kind() == Kind::Float && !input.requires_grad() && rows < FEWEST_ROWS
+    input.kind() == Kind::Float && !input.requires_grad() && rows < MIN_ROWS
 }
 
 /// Which of the two kernels a product goes to.
@@ -67,7 +38,7 @@ enum Kernel {
 fn kernel(input: &Tensor, weight: &Tensor) -> Result<Kernel, TchError> {
     let (to, from) = weight.size2()?;
     let rows = input.numel() as i64 / from.max(1);
-    let worth_it = !*MKL_IS_AT_HOME && rows >= FEWEST_ROWS && from.min(to) >= LEAST_WIDTH;
+    let worth_it = !*MKL_USES_FULL_WIDTH && rows >= MIN_ROWS && from.min(to) >= MIN_WIDTH;
     if worth_it && input.kind() == Kind::Float && input.device() == Device::Cpu {
         Ok(Kernel::Convolution)
     } else {
@@ -96,7 +67,7 @@ fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     } else {
         flat.f_constant_pad_nd([0, 0, 0, missing])?
     };
-    // Channels stand last in memory, as they do in the rows.
+    // Channels are last in memory, as they are in the rows.
     let images = flat
         .f_view([IMAGES, (rows + missing) / IMAGES, 1, from])?
         .f_permute([0, 3, 1, 2])?;
@@ -112,17 +83,17 @@ fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
         .f_view(&shape[..])
 }
 
-/// A product of a matrix with a weight that is gone back through by hand, with whatever gradient its result is given: LibTorch's own
-/// way back begins with a number, not with a matrix.
+/// A product of a matrix with a weight, and its backward pass by hand from any gradient of the product: LibTorch's own begins with a
+/// number, not with a matrix.
 #[derive(Debug)]
-pub struct Reversible {
+pub struct DifferentiableProduct {
     input: Tensor,
     weight: Tensor,
     output: Tensor,
     kernel: Kernel,
 }
 
-impl Reversible {
+impl DifferentiableProduct {
     /// `input` `[rows, in]` times the transpose of `weight` `[out, in]`. Gradients will be asked for of the input, the weight, or
     /// both.
     ///
@@ -183,26 +154,6 @@ impl Reversible {
     }
 }
 
-/// How many times as fast as float32 this processor multiplies matrices in bf16, measured in some hundredths of a second.
-///
-/// # Errors
-/// [`TchError`] where memory runs out.
-pub fn bf16_over_float32() -> Result<f64, TchError> {
-    let seconds = |kind: Kind| -> Result<f64, TchError> {
-        let input = Tensor::f_ones([512, 1024], (kind, Device::Cpu))?;
-        let weight = Tensor::f_ones([1024, 1024], (kind, Device::Cpu))?;
-        let mut best = f64::INFINITY;
-        // The first time also loads and compiles the kernel.
-        for _ in 0..4 {
-            let started = Instant::now();
-            let _ = product(&input, &weight, None)?;
-            best = best.min(started.elapsed().as_secs_f64());
-        }
-        Ok(best)
-    };
-    Ok(seconds(Kind::Float)? / seconds(Kind::BFloat16)?)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
@@ -211,7 +162,7 @@ mod tests {
 
     /// Product and gradients with both kernels; shapes on either side of where the second begins, with rows left over.
     #[test]
-    fn both_kernels_agree() {
+    fn products_of_both_kernels_equal_libtorchs() {
         tch::manual_seed(0);
         for (shape, from, to, biased) in [
             (vec![2, 128], 128, 192, true),
@@ -223,7 +174,7 @@ mod tests {
             let random =
                 |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true);
             let input = random(&[&shape[..], &[from]].concat());
-            // As GPT-2 has it, and as it lies in memory.
+            // Transposed, as in GPT-2.
             let (weight, bias) = (random(&[from, to]), random(&[to]));
             let bias = biased.then_some(&bias);
             let upstream = Tensor::randn([&shape[..], &[to]].concat(), (Kind::Float, Device::Cpu));
@@ -251,9 +202,9 @@ mod tests {
         }
     }
 
-    /// Gradients by hand against LibTorch's, with both kernels, of a product that was overwritten by what goes back.
+    /// Gradients by hand against LibTorch's, with both kernels, of a product that was overwritten by its own gradient.
     #[test]
-    fn both_kernels_go_back() {
+    fn gradients_of_both_kernels_equal_libtorchs() {
         tch::manual_seed(0);
         for (rows, from, to) in [(300, 160, 192), (256, 128, 130)] {
             let random = |size: [i64; 2]| Tensor::randn(size, (Kind::Float, Device::Cpu));
@@ -270,7 +221,8 @@ mod tests {
                     let leaf =
                         |tensor: &Tensor, wanted: bool| tensor.detach().copy().set_requires_grad(wanted);
                     let product =
-                        Reversible::by(kernel, leaf(&input, of_input), leaf(&weight, of_weight)).unwrap();
+                        DifferentiableProduct::by(kernel, leaf(&input, of_input), leaf(&weight, of_weight))
+                            .unwrap();
                     let mut output = product.output().unwrap();
                     output.copy_(&upstream);
                     let (found_input, found_weight) = product.gradients(&output).unwrap();

@@ -1,181 +1,127 @@
 //! Cross-entropy of a softmax and its gradient in place, in one reading of the logits.
 //!
-//! The gradient of the loss −ln p(target) is p − 1 at the target and p elsewhere. LibTorch's operations write the logarithms of all
-//! probabilities, a matrix of zeros and ones, and the gradient, each as large as the logits, which with a vocabulary of fifty thousand is
-//! most of what training holds. Here a row of logits stays in the cache while it becomes its own gradient.
+//! The gradient of the loss −ln p(target) is p − 1 at the target and p elsewhere. LibTorch's operations write the log-probabilities,
+//! a matrix of zeros and ones, and the gradient, each as large as the logits, which with a vocabulary of fifty thousand is most of
+//! the memory that training takes. Here a row of logits stays in the cache while it is replaced by its gradient.
 
 #![allow(
     clippy::inline_always,
     reason = "a loop is compiled for the widest instructions only inside the function that has them"
 )]
 
-use causal_lm::Error;
 use half::bf16;
-use rayon::prelude::*;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, TchError, Tensor};
 
-/// Numbers that are handled side by side: what the widest instructions hold.
-const LANES: usize = 16;
+use crate::dispatch::{Instructions, LANES, dispatch};
+use crate::slice::{self, Element};
+use crate::threads;
 
-/// What is asked of each row of logits.
+/// What is asked of each row of logits. The three have one length, the number of rows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Predictions<'a> {
+pub struct Predictions<'a> {
     /// The token to predict.
-    pub(crate) targets: &'a [i64],
-    /// How many times the gradient counts the prediction.
-    pub(crate) weights: &'a [f32],
-    /// How many times the sum counts it.
-    pub(crate) reported: &'a [f32],
+    pub targets: &'a [i64],
+    /// Weight of the prediction in the gradient.
+    pub weights: &'a [f32],
+    /// Its weight in the sum.
+    pub reported: &'a [f32],
 }
 
-/// Sum of −ln p(target) over the rows of `logits` `[rows, vocabulary]`, in nats, as it is reported.
+/// Sum of −ln p(target) over the rows of `logits` `[rows, vocabulary]`, in nats, each times its weight in `reported`.
 ///
-/// With a `scale` the logits are overwritten by the gradient of `scale` times the weighted sum. On the CPU they must be contiguous.
+/// With a `scale` the logits are overwritten by the gradient of `scale` times the sum weighted by `weights`.
 ///
 /// # Errors
-/// [`Error::Torch`] where memory runs out.
-pub(crate) fn cross_entropy(
+/// [`TchError`] where a target is not in the vocabulary, where rows and predictions differ in number, or where memory runs out.
+pub fn cross_entropy(
     logits: &mut Tensor,
     predictions: Predictions,
     scale: Option<f32>,
-) -> Result<f64, Error> {
-    let vocabulary = logits.size2()?.1;
-    if let Some(beyond) = predictions
-        .targets
-        .iter()
-        .find(|target| !(0..vocabulary).contains(*target))
-    {
-        let problem = format!("token {beyond} is not in the model's vocabulary of {vocabulary}");
-        return Err(contract::Error::Run(problem).into());
+) -> Result<f64, TchError> {
+    let (rows, vocabulary) = logits.size2()?;
+    let lengths = [
+        predictions.targets.len(),
+        predictions.weights.len(),
+        predictions.reported.len(),
+    ];
+    if lengths != [rows as usize; 3] {
+        let problem = format!("targets, weights and reported are {lengths:?} for {rows} rows of logits");
+        return Err(TchError::Shape(problem));
     }
-    if predictions.targets.is_empty() {
+    let is_beyond = |target: &&i64| !(0..vocabulary).contains(*target);
+    if let Some(beyond) = predictions.targets.iter().find(is_beyond) {
+        let problem = format!("token {beyond} is not in the model's vocabulary of {vocabulary}");
+        return Err(TchError::Shape(problem));
+    }
+    if rows == 0 {
         return Ok(0.0);
     }
-    let dense = logits.device() == Device::Cpu && logits.is_contiguous();
-    match logits.kind() {
-        Kind::Float if dense => on_cpu::<f32>(logits, predictions, scale),
-        Kind::BFloat16 if dense => on_cpu::<bf16>(logits, predictions, scale),
-        _ => by_libtorch(logits, predictions, scale),
+    if let Some(logits) = slice::contiguous_mut::<f32>(logits) {
+        return Ok(on_cpu(logits, vocabulary as usize, predictions, scale));
     }
+    if let Some(logits) = slice::contiguous_mut::<bf16>(logits) {
+        return Ok(on_cpu(logits, vocabulary as usize, predictions, scale));
+    }
+    by_libtorch(logits, predictions, scale)
 }
 
-fn by_libtorch(logits: &mut Tensor, predictions: Predictions, scale: Option<f32>) -> Result<f64, Error> {
+fn by_libtorch(logits: &mut Tensor, predictions: Predictions, scale: Option<f32>) -> Result<f64, TchError> {
     let _guard = tch::no_grad_guard();
     let device = logits.device();
     let targets = Tensor::f_from_slice(predictions.targets)?.f_to_device(device)?;
     let weights = Tensor::f_from_slice(predictions.weights)?.f_to_device(device)?;
-    let logarithms = logits.f_log_softmax(-1, Kind::Float)?;
-    let losses = logarithms.f_nll_loss(&targets, None::<Tensor>, Reduction::None, -100)?;
+    let logprobs = logits.f_log_softmax(-1, Kind::Float)?;
+    let losses = logprobs.f_nll_loss(&targets, None::<Tensor>, Reduction::None, -100)?;
     let reported = Tensor::f_from_slice(predictions.reported)?.f_to_device(device)?;
     let sum = losses.f_dot(&reported)?.f_double_value(&[])?;
     if let Some(scale) = scale {
         let factors = weights.f_mul_scalar(f64::from(scale))?.f_unsqueeze(1)?;
-        let mut gradient = logarithms.f_exp()?.f_mul(&factors)?;
+        let mut gradient = logprobs.f_exp()?.f_mul(&factors)?;
         let _ = gradient.f_scatter_add_(1, &targets.f_unsqueeze(1)?, &factors.f_neg()?)?;
         logits.f_copy_(&gradient)?;
     }
     Ok(sum)
 }
 
-fn on_cpu<N: Number>(
-    logits: &mut Tensor,
+fn on_cpu<N: Element>(
+    logits: &mut [N],
+    vocabulary: usize,
     predictions: Predictions,
     scale: Option<f32>,
-) -> Result<f64, Error> {
-    let (rows, vocabulary) = logits.size2()?;
-    let (rows, vocabulary) = (rows as usize, vocabulary as usize);
-    #[allow(unsafe_code, reason = "LibTorch gives a tensor's memory as a pointer alone")]
-    // SAFETY: kind, device and density were checked, so that these are the tensor's numbers; it is borrowed mutably.
-    let numbers = unsafe { std::slice::from_raw_parts_mut(logits.data_ptr().cast::<N>(), rows * vocabulary) };
-    let threads = (tch::get_num_threads().max(1) as usize).min(rows.max(1));
-    let share = rows.div_ceil(threads).max(1);
+) -> f64 {
+    let rows = predictions.targets.len();
+    let instructions = Instructions::widest();
+    let threads = threads::count(rows);
+    let share = rows.div_ceil(threads);
     let mut losses = vec![0.0; rows];
-    let some_rows = |first: usize, numbers: &mut [N], losses: &mut [f64]| {
-        let mut powers = vec![0.0; vocabulary.next_multiple_of(LANES)];
-        for (place, (row, loss)) in numbers.chunks_exact_mut(vocabulary).zip(losses).enumerate() {
-            let place = first + place;
-            let target = predictions.targets[place] as usize;
-            let factor = scale.map(|scale| scale * predictions.weights[place]);
-            *loss = f64::from(predictions.reported[place]) * of_row(row, &mut powers, target, factor);
-        }
-    };
-    if threads == 1 {
-        some_rows(0, numbers, &mut losses);
-    } else {
-        let parts = numbers
-            .par_chunks_mut(share * vocabulary)
-            .zip(losses.par_chunks_mut(share));
-        parts
-            .enumerate()
-            .for_each(|(part, (numbers, losses))| some_rows(part * share, numbers, losses));
-    }
+    let shares = logits
+        .chunks_mut(share * vocabulary)
+        .zip(losses.chunks_mut(share));
+    threads::map(
+        threads,
+        shares.enumerate().collect(),
+        |(part, (logits, losses))| {
+            let mut powers = vec![0.0; vocabulary.next_multiple_of(LANES)];
+            for (offset, (logits, loss)) in logits.chunks_exact_mut(vocabulary).zip(losses).enumerate() {
+                let row = part * share + offset;
+                let target = predictions.targets[row] as usize;
+                let factor = scale.map(|scale| scale * predictions.weights[row]);
+                let entropy = row_loss(instructions, logits, &mut powers, target, factor);
+                *loss = f64::from(predictions.reported[row]) * entropy;
+            }
+        },
+    );
     // In the order of the rows, so that the sum does not depend on the number of threads.
-    Ok(losses.iter().sum())
+    losses.iter().sum()
 }
 
-/// A number as tensors keep it.
-trait Number: Copy + Send + Sync {
-    fn widen(self) -> f32;
-    fn narrow(number: f32) -> Self;
-}
-
-impl Number for f32 {
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        self
-    }
-
-    #[inline(always)]
-    fn narrow(number: f32) -> Self {
-        number
-    }
-}
-
-impl Number for bf16 {
-    #[inline(always)]
-    fn widen(self) -> f32 {
-        f32::from_bits(u32::from(self.to_bits()) << 16)
-    }
-
-    /// Rounds to the nearest, ties to even, without a branch; what is no number stays none.
-    #[inline(always)]
-    fn narrow(number: f32) -> Self {
-        let bits = number.to_bits();
-        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-        Self::from_bits(if number.is_nan() { 0x7fc0 } else { rounded as u16 })
-    }
-}
-
-/// −ln p(target) of one row, which becomes its gradient times `factor` if there is one.
-fn of_row<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, factor: Option<f32>) -> f64 {
-    #[cfg(target_arch = "x86_64")]
-    #[allow(unsafe_code, reason = "the compiler cannot know what the processor has")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-        fn widest<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, factor: Option<f32>) -> f64 {
-            row_by_lanes(row, powers, target, factor)
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn wide<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, factor: Option<f32>) -> f64 {
-            row_by_lanes(row, powers, target, factor)
-        }
-        if is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-        {
-            // SAFETY: the processor was just found to have these instructions.
-            return unsafe { widest(row, powers, target, factor) };
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: as above.
-            return unsafe { wide(row, powers, target, factor) };
-        }
-    }
-    row_by_lanes(row, powers, target, factor)
+dispatch! {
+    /// −ln p(target) of one row, which is overwritten by its gradient times `factor` if there is one.
+    fn row_loss[N: Element](row: &mut [N], powers: &mut [f32], target: usize, factor: Option<f32>) -> f64 = row_by_lanes
 }
 
 #[inline(always)]
-fn row_by_lanes<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, factor: Option<f32>) -> f64 {
+fn row_by_lanes<N: Element>(row: &mut [N], powers: &mut [f32], target: usize, factor: Option<f32>) -> f64 {
     let mut largest = [f32::NEG_INFINITY; LANES];
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
@@ -188,17 +134,17 @@ fn row_by_lanes<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, fac
             };
         }
     }
-    // What is no number is passed over here, and comes out of the sum of powers.
-    let mut most = f32::NEG_INFINITY;
+    // NaN is passed over here, and comes out of the sum of powers.
+    let mut max = f32::NEG_INFINITY;
     for number in largest
         .into_iter()
         .chain(rest.iter().map(|number| number.widen()))
     {
-        most = if number > most { number } else { most };
+        max = if number > max { number } else { max };
     }
-    let wanted = row[target].widen();
+    let target_logit = row[target].widen();
 
-    // Beyond the vocabulary stands what has no probability.
+    // The last lanes beyond the vocabulary have no probability.
     let (mut sums, mut last) = ([0.0_f32; LANES], [f32::NEG_INFINITY; LANES]);
     for (number, place) in rest.iter().zip(&mut last) {
         *place = number.widen();
@@ -206,14 +152,14 @@ fn row_by_lanes<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, fac
     let (powers, _) = powers.as_chunks_mut::<LANES>();
     for (block, powers) in blocks.iter().zip(powers.iter_mut()) {
         for lane in 0..LANES {
-            powers[lane] = exponential(block[lane].widen() - most);
+            powers[lane] = exponential(block[lane].widen() - max);
             sums[lane] += powers[lane];
         }
     }
     if !rest.is_empty() {
         let powers = &mut powers[blocks.len()];
         for lane in 0..LANES {
-            powers[lane] = exponential(last[lane] - most);
+            powers[lane] = exponential(last[lane] - max);
             sums[lane] += if lane < rest.len() { powers[lane] } else { 0.0 };
         }
     }
@@ -235,7 +181,7 @@ fn row_by_lanes<N: Number>(row: &mut [N], powers: &mut [f32], target: usize, fac
         let power = powers[target / LANES][target % LANES];
         row[target] = N::narrow(power * share - factor);
     }
-    f64::from(most) + f64::from(sum).ln() - f64::from(wanted)
+    f64::from(max) + f64::from(sum).ln() - f64::from(target_logit)
 }
 
 /// e to the power of `x` ≤ 0, within two units in the last place; 0 below −87. After Cephes' `expf`: x = n·ln 2 + r, and a polynomial of r.
@@ -272,10 +218,12 @@ fn exponential(x: f32) -> f32 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+    use tch::Device;
+
     use super::*;
 
     #[test]
-    fn the_exponential_is_right_to_the_last_bits() {
+    fn the_exponential_is_right_to_two_units_in_the_last_place() {
         for step in 0..870_000 {
             let x = -(step as f32) * 1e-4;
             let (found, expected) = (f64::from(exponential(x)), f64::from(x).exp());
@@ -291,7 +239,7 @@ mod tests {
 
     /// Losses and gradients beside LibTorch's own, on vocabularies around the width of an instruction.
     #[test]
-    fn it_is_libtorchs_cross_entropy() {
+    fn losses_and_gradients_equal_libtorchs() {
         tch::manual_seed(0);
         for (kind, tolerance) in [(Kind::Float, 2e-6), (Kind::BFloat16, 4e-3)] {
             for (rows, vocabulary) in [(1, 2), (3, 15), (5, 16), (7, 17), (33, 300), (2, 50_257)] {
@@ -340,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_comes_out() {
+    fn a_logit_that_is_nan_makes_the_loss_nan() {
         for place in [0, 3, 16] {
             let mut logits = Tensor::zeros([1, 17], (Kind::Float, Device::Cpu));
             let _ = logits.narrow(1, place, 1).fill_(f64::NAN);
@@ -355,5 +303,47 @@ mod tests {
                     .is_nan()
             );
         }
+    }
+
+    #[test]
+    fn all_instructions_give_the_same_bits() {
+        for vocabulary in [15, 16, 333] {
+            let logits: Vec<f32> = (0..vocabulary)
+                .map(|token| (token as f32 * 0.7).sin() * 9.0)
+                .collect();
+            let found: Vec<_> = Instructions::available()
+                .map(|instructions| {
+                    let (mut row, mut powers) = (logits.clone(), vec![0.0; 336]);
+                    let loss = row_loss(instructions, &mut row, &mut powers, 3, Some(0.5));
+                    (loss, row)
+                })
+                .collect();
+            assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "{vocabulary}");
+        }
+    }
+
+    #[test]
+    fn wrong_targets_and_lengths_are_refused() {
+        let mut logits = Tensor::zeros([2, 5], (Kind::Float, Device::Cpu));
+        let mut refusal = |targets: &[i64], weights: &[f32]| {
+            let predictions = Predictions {
+                targets,
+                weights,
+                reported: weights,
+            };
+            cross_entropy(&mut logits, predictions, None)
+                .err()
+                .map(|error| error.to_string())
+        };
+        assert_eq!(refusal(&[0, 4], &[1.0, 1.0]), None);
+        for token in [-1, 5] {
+            let message = refusal(&[0, token], &[1.0, 1.0]).unwrap();
+            assert!(
+                message.contains(&format!("token {token} is not in the model's vocabulary of 5")),
+                "{message}"
+            );
+        }
+        assert!(refusal(&[0], &[1.0]).is_some());
+        assert!(refusal(&[0, 1], &[1.0]).is_some());
     }
 }
