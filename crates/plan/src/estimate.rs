@@ -22,7 +22,7 @@ use std::fmt;
 use std::path::Path;
 
 use contract::Error;
-use contract::pipeline::{ModeKind, Precision, PromptSource, Rows, Strategy};
+use contract::pipeline::{ModeKind, Precision, PromptSource, Rows, Strategy, Tuning};
 use contract::records::PromptForm;
 use model_folder::cost::{LOGITS_BYTES, MAX_PREPACKED_BYTES};
 
@@ -449,14 +449,14 @@ fn training_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
         Precision::Bf16 => 2.0,
     };
     let step = (tuning.batch_size * tuning.context) as f64;
-    let tokens = match tuning.pass_tokens {
+    let tokens = match tuning.pass_tokens.unwrap_or(Tuning::PASS_TOKENS) {
         0 => step,
         max_tokens => step.min(max_tokens.max(tuning.context) as f64),
     };
     let of_block = number * tokens * shape.width;
     let activations = match cell.combination.kind() {
         ModeKind::Head => 17.0 * of_block,
-        _ if tuning.gradient_checkpointing => (shape.layers + 17.0) * of_block,
+        _ if tuning.gradient_checkpointing == Some(true) => (shape.layers + 17.0) * of_block,
         _ => shape.layers * 17.0 * of_block,
     };
     // Weights, and for what is trained its gradient and two moments in 32 bits; a few rows of logits.

@@ -34,6 +34,7 @@ mod merge;
 pub mod modes;
 mod optimizer;
 mod outcome;
+mod pass_limits;
 mod rows;
 mod scalar;
 pub mod schedule;

@@ -83,7 +83,13 @@ impl Prepared {
                 .as_deref()
                 .ok_or_else(|| need("`path`, a folder in the Hugging Face format"))?,
         );
-        let mut loaded = CausalLm::load(&base, Kind::Float, device)?;
+        // What stays as it is is never there in float32: of a large model that would be twice its memory.
+        let kept_in = if mode.kind == ModeKind::Lora {
+            compute
+        } else {
+            Kind::Float
+        };
+        let mut loaded = CausalLm::load(&base, kept_in, device)?;
         match mode.kind {
             ModeKind::Full => loaded.tune_all(compute)?,
             ModeKind::Head => loaded.tune_head(compute)?,

@@ -17,6 +17,7 @@ use crate::evaluation::HeldOut;
 use crate::gradients::{Backward, Gradients};
 use crate::hidden_states::HiddenStates;
 use crate::modes::Prepared;
+use crate::pass_limits::PassLimits;
 use crate::rows::{Document, passes};
 use crate::scalar::Scalar;
 use crate::schedule::learning_rate;
@@ -65,6 +66,7 @@ pub(crate) struct Trainer {
     held_out: Option<HeldOut>,
     backward: Backward,
     weights: WorkingWeights,
+    limits: PassLimits,
     optimizer: AdamW,
     checkpoints: CheckpointStore,
     cut: Option<CutDocuments>,
@@ -109,7 +111,8 @@ impl Trainer {
         let special = (special.count(), distinct.len());
         let weights = WorkingWeights::new(&mut prepared.model, path.is_device())?;
         let optimizer = AdamW::new(weights.masters(), tuning.betas, tuning.weight_decay)?;
-        let backward = Backward::new(&prepared.model, &weights.working(), tuning.gradient_checkpointing);
+        let limits = PassLimits::new(&prepared.model, &weights, tuning, &rows);
+        let backward = Backward::new(&prepared.model, &weights.working(), limits.checkpointing);
         let states_of = |rows: &Rows, name: &str| {
             let most_bytes = tuning.hidden_state_megabytes << 20;
             backward
@@ -118,7 +121,7 @@ impl Trainer {
                     HiddenStates::new(
                         &prepared.model,
                         rows,
-                        pass_limits(tuning),
+                        (limits.rows, limits.tokens),
                         most_bytes,
                         run.work,
                         name,
@@ -147,6 +150,7 @@ impl Trainer {
             held_out,
             backward,
             weights,
+            limits,
             optimizer,
             checkpoints: CheckpointStore::new(run.checkpoints, tuning),
             cut,
@@ -314,7 +318,7 @@ impl Trainer {
             state.step,
             self.steps,
         );
-        let (most_rows, most_tokens) = pass_limits(&self.tuning);
+        let (most_rows, most_tokens) = (self.limits.rows, self.limits.tokens);
         let (mut sum, mut norm) = (Scalar::Host(0.0), Scalar::Host(0.0));
         if learned > 0 {
             let scale = 1.0 / learned as f32;
@@ -424,7 +428,7 @@ impl Trainer {
     }
 
     fn evaluate(&mut self, state: &mut TrainState) -> Result<(), Error> {
-        let limits = pass_limits(&self.tuning);
+        let limits = (self.limits.rows, self.limits.tokens);
         let Some(held_out) = &mut self.held_out else {
             return Ok(());
         };
@@ -513,11 +517,6 @@ impl CutDocuments {
             ),
         }
     }
-}
-
-/// Most rows and most tokens of one forward pass.
-fn pass_limits(tuning: &Tuning) -> (usize, usize) {
-    (tuning.batch_size, tuning.pass_tokens)
 }
 
 /// Rows with the number of times they are to count: those that are twins of one another once.

@@ -57,6 +57,19 @@ impl WorkingWeights {
         self.names.iter().cloned().zip(tensors).collect()
     }
 
+    /// Numbers in them.
+    pub(crate) fn count(&self) -> usize {
+        self.masters.iter().map(Tensor::numel).sum()
+    }
+
+    /// Whether the weight of a module, or an adapter of it, is among them.
+    pub(crate) fn changes(&self, module: &str) -> bool {
+        self.names.iter().any(|name| {
+            name.strip_prefix(module)
+                .is_some_and(|rest| rest.starts_with('.'))
+        })
+    }
+
     /// Renews the copies after weights were changed.
     ///
     /// # Errors

@@ -14,11 +14,14 @@ pub struct Tuning {
     pub batch_size: usize,
     /// An optimizer step takes so many times `batch_size` rows.
     pub accumulation: usize,
-    /// Most tokens in one forward pass; a step that has more is divided into several, with the same gradient. 0: no limit.
-    pub pass_tokens: usize,
+    /// Most tokens in one forward pass; a step that has more is divided into several, with the same gradient. 0: no limit. Without it 8,192, and
+    /// on a GPU what its memory has room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass_tokens: Option<usize>,
     /// Keep only what enters each block for the way back, and compute the rest again: a third more arithmetic, and a fraction of the
-    /// memory, with the same gradients.
-    pub gradient_checkpointing: bool,
+    /// memory, with the same gradients. Without it not, and on a GPU where its memory has no room otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_checkpointing: Option<bool>,
     /// Longest row in tokens; longer documents are cut off there when each has a row of its own.
     pub context: usize,
     /// `documents`: one a row; `packed`: joined by the end-of-text token and cut into full rows.
@@ -66,14 +69,19 @@ pub struct Tuning {
     pub compute_path: Option<String>,
 }
 
+impl Tuning {
+    /// Most tokens of a forward pass where nothing is said and no memory of a GPU decides.
+    pub const PASS_TOKENS: usize = 8192;
+}
+
 impl Default for Tuning {
     fn default() -> Self {
         Self {
             epochs: 3.0,
             batch_size: 16,
             accumulation: 1,
-            pass_tokens: 8192,
-            gradient_checkpointing: false,
+            pass_tokens: None,
+            gradient_checkpointing: None,
             context: 256,
             rows: Rows::Documents,
             loss_on: LossOn::Text,
