@@ -51,7 +51,7 @@ help:
 	@echo 'make clean|distclean             remove all results; also the builds and what set-up fetched'
 	@echo
 	@echo 'SET="tuning.epochs=3 seeds=[1]"  override values of the pipeline file'
-	@echo 'THREADS=N                        threads of each stage; with make -jM, choose N so that N times M is your cores'
+	@echo 'THREADS=N                        threads of each stage; without it all processors, or with make -jM their M-th part'
 	@echo 'EXTRACTOR="python3 mine.py"      another program for a stage: DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT.'
 	@echo '                                 With RUN=FOLDER its results stay apart: what is finished is not made again.'
 

@@ -30,7 +30,10 @@ PLAGIARISM ?= plagiarism
 REPORT ?= report
 CHECK ?= check
 
-threads = $(if $(THREADS), --threads $(THREADS))
+# With -jN each of the stages that run at once has its share of the processors, unless THREADS says otherwise.
+jobs = $(lastword $(filter -j%,$(MAKEFLAGS)))
+share = all=$$(getconf _NPROCESSORS_ONLN); jobs=$(jobs:-j%=%); jobs=$${jobs:-$$all}; echo $$((jobs < all ? all / jobs : 1))
+threads = $(if $(THREADS), --threads $(THREADS),$(if $(jobs), --threads $(shell $(share))))
 current = test -e $@ && test -z "$$(find -L $^ -prune -newer $@)"
 failed = { status=$$?; echo $$status >$(run)/exit_status; exit $$status; }
 

@@ -328,15 +328,30 @@ fn a_file_older_than_its_configuration_is_made_again_though_its_sibling_is_new()
 fn a_stage_can_be_swapped_and_threads_are_passed_on() {
     let place = planned();
     let log = place.make(&["-j2", "EXTRACTOR=sh stage.sh mine", "THREADS=3"]);
-    assert!(
-        log.contains(&"mine tiny-base-bucketed-s0 on 3 threads".to_owned()),
-        "{log:?}"
-    );
+    let threads = place.read("threads");
+    assert!(threads.contains("mine tiny-base-bucketed-s0 on 3 threads\n"), "{threads}");
     assert!(!log.iter().any(|line| line.starts_with("extractor")), "{log:?}");
     assert_eq!(
         log.len(),
         everything(&["dupgen", "tuner", "extractor", "plagiarism", "report"]).len()
     );
+}
+
+#[test]
+fn stages_that_run_at_once_share_the_processors() {
+    let processors = std::thread::available_parallelism().unwrap().get();
+    for (jobs, share) in [(2, processors / 2), (3 * processors, 1)] {
+        let place = planned();
+        place.make(&[&format!("-j{jobs}")]);
+        let threads = place.read("threads");
+        let expected = format!(" on {} threads", share.max(1));
+        let mut tuned = threads.lines().filter(|line| line.starts_with("tuner")).peekable();
+        assert!(tuned.peek().is_some());
+        assert!(tuned.all(|line| line.ends_with(&expected)), "{threads}");
+    }
+    let place = planned();
+    place.make(&[]);
+    assert!(!place.read("threads").contains(" threads"));
 }
 
 #[test]

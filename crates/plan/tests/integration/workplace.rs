@@ -62,7 +62,8 @@ while [ $# -gt 0 ]; do
 done
 name=$(basename "$out")
 test "$name" != best || name=$(basename "$(dirname "$out")")/best
-echo "$stage $name$threads" >>log
+echo "$stage $name" >>log
+echo "$stage $name$threads" >>threads
 case $stage in
   dupgen) files="heldout train" ;;
   tuner)
