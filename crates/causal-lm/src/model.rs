@@ -404,7 +404,7 @@ impl CausalLm {
         };
         self.config = self.config.clone().untied();
         self.head = None;
-        self.freeze(compute)?;
+        self.compute_in(compute)?;
         self.head = Some(head.f_to_kind(Kind::Float)?.f_set_requires_grad(true)?);
         Ok(())
     }
@@ -421,7 +421,7 @@ impl CausalLm {
     ) -> Result<Vec<String>, Error> {
         tch::manual_seed(seed as i64);
         let adapted = self.attach_adapter(settings)?;
-        self.freeze(compute)?;
+        self.compute_in(compute)?;
         for factor in self.adapter_mut().into_values() {
             *factor = factor.f_set_requires_grad(true)?;
         }
@@ -575,7 +575,11 @@ impl CausalLm {
         format!("{}.weight", self.config.spec.head_modules[0])
     }
 
-    fn freeze(&mut self, compute: Kind) -> Result<(), Error> {
+    /// Keeps every weight in a precision and computes in it.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub fn compute_in(&mut self, compute: Kind) -> Result<(), Error> {
         self.compute = compute;
         for ParameterMut { tensor, .. } in self.parameters_mut() {
             *tensor = tensor.f_to_kind(compute)?;

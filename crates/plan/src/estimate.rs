@@ -10,9 +10,7 @@
 //! - Held-out loss is measured before the first step and after each epoch; a tuned cell is asked and scored at two checkpoints.
 //! - Decoding reads one token of each row of a batch at a time, which is slower: it has a rate of its own ([`Speed`]).
 //! - Plagiarism encodes the sentences of generations and of the corpus.
-//! - Activations of a layer that the backward pass needs: tokens of a forward pass · width · 17 numbers (Korthikanti et al.
-//!   2022, arXiv 2205.05198, without attention's scores, which are not kept); with checkpointing, what enters each layer.
-//! - Training keeps for each trained parameter a master weight, a gradient and AdamW's two moments, 4 bytes each.
+//! - Memory is in `memory.rs`.
 //!
 //! The time of dupgen and report is not estimated.
 
@@ -22,9 +20,8 @@ use std::fmt;
 use std::path::Path;
 
 use contract::Error;
-use contract::pipeline::{ModeKind, Precision, PromptSource, Rows, Strategy, Tuning};
+use contract::pipeline::{ModeKind, PromptSource, Rows, Strategy};
 use contract::records::PromptForm;
-use model_folder::cost::{LOGITS_BYTES, MAX_PREPACKED_BYTES};
 
 use crate::tokens::{TokenCounter, tokenizer_folder};
 use crate::{Plan, PlannedCell};
@@ -36,6 +33,7 @@ pub use speed::{Speed, SpeedSource};
 
 mod cut;
 mod extent;
+mod memory;
 mod speed;
 
 /// Parameters of the sentence encoder that `make setup` fetches, without its embeddings: six layers of width 384.
@@ -108,6 +106,7 @@ pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec
             shape.width as usize,
             shape.vocabulary as usize,
             shape.parameters as u64,
+            &plan.pipeline.tuning,
         );
         estimates.push(estimate(plan, cell, &shape, extent, speed));
     }
@@ -169,7 +168,8 @@ fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, spe
         training_tokens,
         generated_tokens: asked * asking.generated_tokens,
         seconds,
-        memory_bytes: training_memory(plan, cell, shape).max(extraction_memory(plan, cell, shape)),
+        memory_bytes: memory::of_training(plan, cell, shape, &speed)
+            .max(memory::of_extraction(plan, cell, shape, &speed)),
         disk_bytes: disk(plan, cell, shape, asked * asking.generations),
     }
 }
@@ -437,56 +437,6 @@ fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64, f64)
 
 fn lines(file: &Path) -> f64 {
     std::fs::read_to_string(file).map_or(0.0, |text| text.lines().count() as f64)
-}
-
-fn training_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
-    if !cell.is_tuned() {
-        return 0.0;
-    }
-    let tuning = &plan.pipeline.tuning;
-    let number = match tuning.precision {
-        Precision::Float32 | Precision::Auto => 4.0,
-        Precision::Bf16 => 2.0,
-    };
-    let step = (tuning.batch_size * tuning.context) as f64;
-    let tokens = match tuning.pass_tokens.unwrap_or(Tuning::PASS_TOKENS) {
-        0 => step,
-        max_tokens => step.min(max_tokens.max(tuning.context) as f64),
-    };
-    let of_block = number * tokens * shape.width;
-    let activations = match cell.combination.kind() {
-        ModeKind::Head => 17.0 * of_block,
-        _ if tuning.gradient_checkpointing == Some(true) => (shape.layers + 17.0) * of_block,
-        _ => shape.layers * 17.0 * of_block,
-    };
-    // Weights, and for what is trained its gradient and two moments in 32 bits; a few rows of logits.
-    let logits = (number * tokens * shape.vocabulary).min(LOGITS_BYTES as f64);
-    let master = if number == 4.0 { 0.0 } else { 4.0 };
-    number * shape.parameters + (12.0 + master) * shape.trainable + activations + logits
-}
-
-fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
-    if !cell.is_extracted() {
-        return 0.0;
-    }
-    let extraction = &plan.pipeline.extraction;
-    let number = match extraction.precision {
-        Precision::Float32 | Precision::Auto => 4.0,
-        Precision::Bf16 => 2.0,
-    };
-    let rows = extraction.batch_size as f64;
-    let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
-    let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
-    // In float32 weights of up to 4 GiB are prepacked for decoding, beside what they are. Small models are read once for each thread besides,
-    // which is not counted: how many threads there will be is not known here.
-    let weights = number * shape.parameters;
-    let prepacked = if number == 4.0 && weights <= MAX_PREPACKED_BYTES as f64 {
-        weights
-    } else {
-        0.0
-    };
-    // The scoring pass holds logits and log-probabilities of whole passages.
-    weights + prepacked + cache + 8.0 * rows * passage * shape.vocabulary
 }
 
 fn disk(plan: &Plan, cell: &PlannedCell, shape: &Shape, generations: f64) -> f64 {

@@ -10,6 +10,12 @@ use crate::cuda_library::{self, Loaded, Missing};
 /// What came of looking for a GPU, which is done once.
 static SEARCH: OnceLock<Result<Loaded, Missing>> = OnceLock::new();
 
+/// What the driver calls the GPU that was found, as `NVIDIA H200`.
+pub fn gpu_name() -> Option<String> {
+    let found = SEARCH.get()?.as_ref().ok()?;
+    Some(found.name.clone())
+}
+
 /// The device for `auto` (the first GPU where one can be used), `cpu`, `cuda`, or `cuda:N`. LibTorch for CUDA is found and loaded where a GPU
 /// may be meant, so that this must come before the first tensor. It may start the program anew.
 ///

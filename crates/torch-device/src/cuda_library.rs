@@ -32,6 +32,8 @@ const CPU_LIBRARY: &str = "libtorch_cpu.so";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loaded {
     pub(crate) gpus: usize,
+    /// Name of the first.
+    pub(crate) name: String,
     /// What it is, for a person.
     pub(crate) description: String,
 }
@@ -94,6 +96,7 @@ fn finish(gpus: &Gpus, folder: &Path, mut problems: Vec<String>) -> Result<Loade
     let version = version_of(folder).unwrap_or_else(|| "of unknown version".to_owned());
     Ok(Loaded {
         gpus: seen as usize,
+        name: gpus.name.clone(),
         description: format!("{}, with LibTorch {version} of {}", gpus.name, folder.display()),
     })
 }

@@ -13,6 +13,6 @@ mod path;
 pub mod sharing;
 pub mod upload;
 
-pub use choice::device;
+pub use choice::{device, gpu_name};
 pub use cuda_library::VARIABLE;
 pub use path::ComputePath;

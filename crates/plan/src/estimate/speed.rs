@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::process::Command;
 
+use contract::pipeline::Tuning;
 use serde::Deserialize;
 
 /// The rate that times are estimated with where none is given and none can be measured, in 10⁹ operations a second: what two cores
@@ -14,12 +15,24 @@ const ASSUMED_GFLOPS: f64 = 60.0;
 const DECODING_SHARE: f64 = 0.5;
 
 /// Rates of arithmetic, in 10⁹ operations a second.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Speed {
     /// Of forward and backward passes over many tokens at once.
     pub training_gflops: f64,
     /// Of generation, token by token.
     pub decoding_gflops: f64,
+    /// The GPU that was measured, where it was one.
+    #[serde(default)]
+    pub gpu: Option<Gpu>,
+}
+
+/// A GPU, as far as estimates go.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Gpu {
+    /// What the driver calls it.
+    pub name: String,
+    /// Bytes of its memory that are free.
+    pub free_bytes: f64,
 }
 
 impl Speed {
@@ -28,6 +41,7 @@ impl Speed {
         Self {
             training_gflops: gflops,
             decoding_gflops: DECODING_SHARE * gflops,
+            gpu: None,
         }
     }
 }
@@ -60,9 +74,15 @@ impl SpeedSource {
     }
 
     /// The speed for models of this width, vocabulary and number of parameters.
-    pub(crate) fn of_model(&mut self, width: usize, vocabulary: usize, parameters: u64) -> Speed {
+    pub(crate) fn of_model(
+        &mut self,
+        width: usize,
+        vocabulary: usize,
+        parameters: u64,
+        tuning: &Tuning,
+    ) -> Speed {
         match self {
-            Self::Given(speed) => *speed,
+            Self::Given(speed) => speed.clone(),
             Self::Measured {
                 program,
                 threads,
@@ -72,8 +92,8 @@ impl SpeedSource {
                 let is_small = 4 * parameters <= model_folder::cost::SMALL_MODEL_BYTES as u64;
                 let measured = known
                     .entry((width, vocabulary, is_small))
-                    .or_insert_with(|| measure(program, *threads, width, vocabulary, is_small));
-                measured.unwrap_or(Speed::of_training(ASSUMED_GFLOPS))
+                    .or_insert_with(|| measure(program, *threads, width, vocabulary, is_small, tuning));
+                measured.clone().unwrap_or(Speed::of_training(ASSUMED_GFLOPS))
             }
         }
     }
@@ -86,12 +106,14 @@ fn measure(
     width: usize,
     vocabulary: usize,
     is_small: bool,
+    tuning: &Tuning,
 ) -> Option<Speed> {
     let (name, arguments) = program.split_first()?;
     let mut command = Command::new(name);
     command.args(arguments).arg("speed");
     command.args(["--width", &width.to_string()]);
     command.args(["--vocabulary", &vocabulary.to_string()]);
+    command.args(["--device", &tuning.device, "--precision", tuning.precision.name()]);
     if is_small {
         command.arg("--side-by-side");
     }
@@ -111,11 +133,11 @@ fn measure(
 impl fmt::Display for SpeedSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let measured = match self {
-            Self::Given(speed) => return write_speed(formatter, "at", *speed),
+            Self::Given(speed) => return write_speed(formatter, "at", speed),
             Self::Measured { known, .. } => known.values().flatten().next(),
         };
         match measured {
-            Some(speed) => write_speed(formatter, "measured here:", *speed),
+            Some(speed) => write_speed(formatter, "measured here:", speed),
             None => write!(
                 formatter,
                 "at {ASSUMED_GFLOPS} GFLOP/s, which is assumed: this machine's speed was not measured"
@@ -124,10 +146,19 @@ impl fmt::Display for SpeedSource {
     }
 }
 
-fn write_speed(formatter: &mut fmt::Formatter<'_>, how: &str, speed: Speed) -> fmt::Result {
+fn write_speed(formatter: &mut fmt::Formatter<'_>, how: &str, speed: &Speed) -> fmt::Result {
     write!(
         formatter,
         "{how} {:.0} GFLOP/s in training, {:.0} in generation",
         speed.training_gflops, speed.decoding_gflops
-    )
+    )?;
+    match &speed.gpu {
+        Some(gpu) => write!(
+            formatter,
+            ", on {} with {:.0} GB free, whose memory is the one below",
+            gpu.name,
+            gpu.free_bytes / 1e9
+        ),
+        None => Ok(()),
+    }
 }

@@ -641,7 +641,8 @@ fn times_follow_the_speed_that_is_told_or_measured() {
     );
     let asked = place.read("asked");
     assert_eq!(
-        asked, "speed --width 4 --vocabulary 11 --side-by-side --threads 3\n",
+        asked,
+        "speed --width 4 --vocabulary 11 --device auto --precision float32 --side-by-side --threads 3\n",
         "once for one shape"
     );
     let slow = estimated(&place, "tiny-full-5e-5", &["--measure", "sh speed.sh"]);

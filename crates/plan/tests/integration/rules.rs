@@ -329,7 +329,10 @@ fn a_stage_can_be_swapped_and_threads_are_passed_on() {
     let place = planned();
     let log = place.make(&["-j2", "EXTRACTOR=sh stage.sh mine", "THREADS=3"]);
     let threads = place.read("threads");
-    assert!(threads.contains("mine tiny-base-bucketed-s0 on 3 threads\n"), "{threads}");
+    assert!(
+        threads.contains("mine tiny-base-bucketed-s0 on 3 threads\n"),
+        "{threads}"
+    );
     assert!(!log.iter().any(|line| line.starts_with("extractor")), "{log:?}");
     assert_eq!(
         log.len(),
@@ -345,7 +348,10 @@ fn stages_that_run_at_once_share_the_processors() {
         place.make(&[&format!("-j{jobs}")]);
         let threads = place.read("threads");
         let expected = format!(" on {} threads", share.max(1));
-        let mut tuned = threads.lines().filter(|line| line.starts_with("tuner")).peekable();
+        let mut tuned = threads
+            .lines()
+            .filter(|line| line.starts_with("tuner"))
+            .peekable();
         assert!(tuned.peek().is_some());
         assert!(tuned.all(|line| line.ends_with(&expected)), "{threads}");
     }

@@ -1,0 +1,138 @@
+//! Memory that tuning and extraction take: on the machine, or on its GPU.
+//!
+//! Weights, for what is trained its gradient and AdamW's two moments in float32, what the way back needs of the tokens of a pass
+//! ([`activations`]), and logits. How many tokens a pass has follows from the settings, and on a GPU from its memory, by the tuner's own rule.
+
+use contract::pipeline::{ModeKind, Precision, Tuning};
+use model_folder::cost::{
+    Activations, DEVICE_LOGITS_BYTES, LOGITS_BYTES, MAX_PREPACKED_BYTES, PassSize, activations,
+    pass_for_memory,
+};
+use model_folder::{Config, LoraTargets, Model, ModuleChoice};
+
+use super::{Shape, Speed};
+use crate::{Plan, PlannedCell};
+
+/// What LibTorch, its kernels and the program hold, whatever the model: measured on the processor, and taken for a GPU too.
+const PROGRAM_BYTES: f64 = 3.5e8;
+
+/// Largest memory of tuning, in bytes: of the GPU where the speed is one's.
+pub(super) fn of_training(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed: &Speed) -> f64 {
+    if !cell.is_tuned() {
+        return 0.0;
+    }
+    let tuning = &plan.pipeline.tuning;
+    let number = bytes_of(tuning.precision, speed);
+    let kind = cell.combination.kind();
+    // Masters in float32 beside what is computed with, in half precision; LoRA's base has none.
+    let master = if number == 4.0 || kind == ModeKind::Lora {
+        0.0
+    } else {
+        4.0
+    };
+    let kept = kept_of(cell);
+    let state = number * shape.parameters + (8.0 + master) * shape.trainable;
+    let gradients =
+        (4.0 + if speed.gpu.is_some() && number < 4.0 {
+            number
+        } else {
+            0.0
+        }) * shape.trainable;
+    let longest = tuning.context;
+    let step = tuning.batch_size * longest;
+    let size = match &speed.gpu {
+        Some(gpu) => {
+            let free = (gpu.free_bytes - state - gradients).max(0.0) as u64;
+            let wanted = tuning
+                .pass_tokens
+                .map(|tokens| if tokens == 0 { step } else { tokens });
+            let chosen = pass_for_memory(free, kept, number as usize, longest, wanted);
+            PassSize {
+                checkpointing: tuning.gradient_checkpointing.unwrap_or(chosen.checkpointing),
+                ..chosen
+            }
+        }
+        None => PassSize {
+            tokens: match tuning.pass_tokens.unwrap_or(Tuning::PASS_TOKENS) {
+                0 => step,
+                tokens => tokens,
+            },
+            checkpointing: tuning.gradient_checkpointing.unwrap_or(false),
+        },
+    };
+    let tokens = step.min(size.tokens.max(longest)) as f64;
+    let numbers = match kind {
+        // The body is only read, a layer after the other.
+        ModeKind::Head => kept.layer,
+        _ => kept.held(size.checkpointing),
+    };
+    let logits = match speed.gpu {
+        // Their logarithms in float32, and then their gradient.
+        Some(_) => ((number + 4.0) * tokens * shape.vocabulary).min(DEVICE_LOGITS_BYTES as f64),
+        None => (number * tokens * shape.vocabulary).min(LOGITS_BYTES as f64),
+    };
+    PROGRAM_BYTES + state + gradients + number * tokens * numbers as f64 + logits
+}
+
+/// Largest memory of extraction, in bytes.
+pub(super) fn of_extraction(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed: &Speed) -> f64 {
+    if !cell.is_extracted() {
+        return 0.0;
+    }
+    let extraction = &plan.pipeline.extraction;
+    let number = bytes_of(extraction.precision, speed);
+    let rows = extraction.batch_size as f64;
+    let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
+    let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
+    // In float32 weights of up to 4 GiB are prepacked for decoding, beside what they are. Small models are read once for each thread besides,
+    // which is not counted: how many threads there will be is not known here.
+    let weights = number * shape.parameters;
+    let prepacked = if speed.gpu.is_none() && number == 4.0 && weights <= MAX_PREPACKED_BYTES as f64 {
+        weights
+    } else {
+        0.0
+    };
+    // The scoring pass holds logits and log-probabilities of whole passages.
+    PROGRAM_BYTES + weights + prepacked + cache + 8.0 * rows * passage * shape.vocabulary
+}
+
+/// Bytes of a number that is computed with.
+fn bytes_of(precision: Precision, speed: &Speed) -> f64 {
+    match precision {
+        Precision::Bf16 => 2.0,
+        Precision::Auto if speed.gpu.is_some() => 2.0,
+        Precision::Float32 | Precision::Auto => 4.0,
+    }
+}
+
+/// What a cell's way of tuning keeps of each token.
+fn kept_of(cell: &PlannedCell) -> Activations {
+    let of_shape = || {
+        let architecture = cell.combination.model.architecture.as_ref()?;
+        Some(Model::gpt2(architecture, 0).ok()?.config)
+    };
+    let Some(config) = cell
+        .weights
+        .as_ref()
+        .map(|model| model.config.clone())
+        .or_else(of_shape)
+    else {
+        return Activations::default();
+    };
+    let chosen = adapted_modules(cell);
+    activations(&config, |module| match &chosen {
+        None => true,
+        Some(choice) => is_chosen(choice, &module.path, &config),
+    })
+}
+
+/// The modules that LoRA adapts; none for a mode that trains all.
+fn adapted_modules(cell: &PlannedCell) -> Option<ModuleChoice> {
+    let mode = cell.combination.mode.as_ref()?;
+    let targets = LoraTargets::from_setting(mode.targets.as_ref());
+    (mode.kind == ModeKind::Lora).then(|| ModuleChoice::new(targets))
+}
+
+fn is_chosen(choice: &ModuleChoice, path: &str, config: &Config) -> bool {
+    choice.chooses(path, config).unwrap_or(false)
+}
