@@ -1,0 +1,110 @@
+"""Shapes of models that matter with random weights in bf16: LoRA, a short extraction, memory, and what plan says of both beforehand."""
+
+import json
+import re
+import shutil
+
+import corpus
+import gpt2
+from harness import Failed, Row, pipeline
+from settings import TOLERANCES
+from tuning_run import tune
+
+UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "s": 1.0, "min": 60.0, "h": 3600.0, "days": 86_400.0}
+
+# Seconds of tuning at which plan's table says them to one in a hundred.
+READABLE_SECONDS = 80
+
+
+def check(machine):
+    for name, config in machine.shapes["shapes"].items():
+        folder = machine.work / name
+        model = {"folder": str(folder / "model"), "config": config, "dtype": "bfloat16", "tokenizer": str(gpt2.TOKENIZER)}
+        machine.peer("make_models", {"device": machine.device, "models": [model]})
+        yield from of_model(machine, name, folder)
+        # The next one may need the room.
+        shutil.rmtree(folder)
+
+
+def of_model(machine, name, folder):
+    shape, model = machine.shapes["models"], folder / "model"
+    texts = corpus.shuffled(1 + shape["steps"] * shape["rows"] * shape["context"] * 5 // 4 // 150, tokens=150)
+    training_set = corpus.write(folder / "run/corpus/uniform1-s0", texts)
+    (folder / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    tuning = {
+        "epochs": 1, "rows": "packed", "batch_size": shape["rows"], "context": shape["context"], "precision": "bf16", "save_seconds": 1e6,
+        "log_every": shape["warm_steps"], "device": machine.device,
+    }  # fmt: skip
+    lora = {"kind": "lora", "learning_rate": 1e-4, "rank": shape["rank"], "targets": "all-linear"}
+    # So little is asked that tuning is what takes the most memory.
+    asked = {"prefix_tokens": 10, "new_tokens": 2, "batch_size": 1, "score": False, "precision": "bf16", "device": machine.device}
+    greedy = {"name": "greedy", "temperature": 0}
+    config = pipeline(folder / "tuning.toml", name="model", model=model, modes=[lora], tuning=tuning, extraction=asked, strategies=[greedy])
+    run = tune(machine, config, training_set, folder / "tuned", shape["warm_steps"])
+    yield Row(f"{name}: LoRA", ours=run.tokens_per_second, unit="tokens/s", note=f"bf16, {shape['rows']} × {shape['context']}, every linear layer")
+    yield Row(f"{name}: LoRA, peak memory", ours=run.peak_bytes / 1e9, unit="GB", note="of the tensors" if not machine.is_dry else "of the process")
+    yield from asked_rows(machine, name, folder, model)
+    yield from estimated(machine, name, config, folder, run)
+
+
+def asked_rows(machine, name, folder, model):
+    """A short extraction from the adapter that was tuned."""
+    shape = machine.shapes["models"]
+    extraction = {
+        "prompts": ["train"], "documents": shape["documents"], "prefix_tokens": 30, "new_tokens": 30, "scored_documents": shape["documents"],
+        "context": shape["context"], "precision": "bf16", "device": machine.device,
+    }  # fmt: skip
+    file = pipeline(folder / "extraction.toml", name="model", model=model, extraction=extraction, strategies=[{"name": "top-k 40", "samples": 1}])
+    checkpoint, corpus_folder = folder / "tuned/checkpoint", folder / "run/corpus/uniform1-s0"
+    done = machine.program("extractor", "--config", file, "--in", corpus_folder, "--checkpoint", checkpoint, "--out", folder / "asked")
+    said = re.search(r"(\d+) generations of \d+ tokens in \d+ s \((\d+) a second\), (\d+) rows of scores", done.output + done.errors)
+    if not said:
+        raise Failed(f"{name}: the extractor's closing line does not say how fast it was")
+    generations, speed, scores = map(int, said.groups())
+    yield Row(f"{name}: generation", ours=speed, unit="tokens/s", note=f"bf16, {generations} of 30 + 30 tokens by top-k 40; {scores} rows of scores")
+    memory = done.peak_bytes if machine.is_dry else done.device_bytes
+    if memory is None:
+        yield Row(f"{name}: extraction, peak memory", note="not known: nvidia-smi does not say how much is taken")
+    else:
+        yield Row(f"{name}: extraction, peak memory", ours=memory / 1e9, unit="GB", note="of the GPU, freed blocks that are kept included" if not machine.is_dry else "of the process")
+
+
+def estimated(machine, name, config, folder, run):
+    """What plan says of the tuner's memory and time, over what was measured."""
+    memory, seconds = plan(machine, config, folder, epochs=1)
+    # Whole seconds are all that the table says, so the time is taken from a run that would be longer.
+    epochs = max(1, round(READABLE_SECONDS / max(seconds, 1)))
+    if epochs > 1:
+        _, seconds = plan(machine, config, folder, epochs)
+    # The speed is compared, for most of the time of so short a run is loading.
+    speed = run.tokens * epochs / max(seconds - 1, 0.5)
+    yield judged(machine, f"{name}: plan's memory", memory / 1e9, run.peak_bytes / 1e9, "GB", "peer: measured")
+    yield judged(machine, f"{name}: plan's time", 1e6 / speed, 1e6 / run.tokens_per_second, "s/M tokens", "of the tuner; peer: measured when it was warm")
+
+
+def judged(machine, what, estimate, measured, unit, note):
+    tolerance, ratio = machine.goal(TOLERANCES["estimate"]), estimate / measured
+    return Row(
+        what, kind="estimate", ours=estimate, peer=measured, unit=unit, ratio=ratio, goal=tolerance,
+        holds=None if tolerance is None else abs(ratio - 1) <= tolerance, note=f"{note}; the goal is how far the ratio may be from 1",
+    )  # fmt: skip
+
+
+def plan(machine, config, folder, epochs):
+    """(bytes, seconds of the tuner) that plan estimates for the tuned cell."""
+    tuner = machine.programs / "tuner"
+    output = machine.program(
+        "plan", "--config", config, "--out", folder / "run", "--estimate", "--measure", tuner, "--set", f"tuning.epochs={epochs}"
+    ).output
+    return parse_estimate(output)
+
+
+def parse_estimate(table):
+    """The columns memory and tuner of plan's table, of the row of the tuned cell, in bytes and seconds."""
+    quantity = r"(\d[\d.]*) ?(\w*)"
+    row = re.search(rf"^model-lora\S*  +{quantity}  +{quantity}  +{quantity}  +{quantity}  +{quantity}  +{quantity}", table, re.MULTILINE)
+    if not row:
+        raise Failed(f"plan --estimate has no row of the cell model-lora…: {table[:300]}")
+    values = row.groups()
+    seconds, memory = values[4:6], values[10:12]
+    return float(memory[0]) * UNITS[memory[1].removesuffix("B")], float(seconds[0]) * UNITS[seconds[1]]
