@@ -23,15 +23,16 @@ stages := dupgen tune extract plagiarism report
 of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK BIN CARGO PYTHON
 of_audit := CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
 of_look  := CORPUS MODEL HELD_OUT
+of_device := DEVICE OUT CHECKS BUDGET_S LARGE
 others   := CUDA LIBTORCH% CARGO% RUST% HF_% OMP_% PIP_% SHELL MAKE% V -%
 given    := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
-read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(if $(filter check,$(MAKECMDGOALS)),$(of_look)) $(others)
+read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(if $(filter check,$(MAKECMDGOALS)),$(of_look)) $(if $(filter device-check,$(MAKECMDGOALS)),$(of_device)) $(others)
 unread   := $(filter-out $(read),$(given))
 ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
+.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +40,7 @@ help:
 	@echo 'make doctor                      what this machine has, and whether known leaks are found here and nothing else (a minute)'
 	@echo 'make test                        set up, build, run every test'
 	@echo 'make parity                      how far every family, kind of adapter and chat template is from transformers and peft'
+	@echo 'make device-check                whether a GPU computes what a processor does, and how fast, beside transformers (scripts/device_check.sh says more)'
 	@echo 'make run PIPELINE=FILE.toml      plan a pipeline and run all of it; results in data/runs/<name>, or RUN=FOLDER'
 	@echo 'make audit CHECKPOINT=FOLDER CORPUS=FILE [BASE=FOLDER] [HELD_OUT=FILE] [OTHER=FILE] [CANARIES=FILE]    (make audit alone says more)'
 	@echo '                                 what a model that is tuned already gives back of the text it was tuned on'
@@ -89,6 +91,10 @@ test: build
 
 parity: setup
 	@CARGO='$(CARGO)' "$(PYTHON)" scripts/parity.py
+
+# The programs may have been built on another machine, so nothing is built here; set-up's Python has no transformers.
+device-check:
+	@BIN="$(abspath $(BIN))" PYTHON="$(if $(filter file,$(origin PYTHON)),python3,$(PYTHON))" scripts/device_check.sh
 
 lint:
 	@$(CARGO) fmt --all --check

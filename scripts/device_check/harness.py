@@ -185,6 +185,9 @@ def query_driver(device, what):
     if device == "cpu":
         return None
     index = device.partition(":")[2] or "0"
+    # The driver counts all GPUs, programs those that they are let see.
+    if seen := [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]:
+        index = seen[int(index)] if int(index) < len(seen) else index
     command = ["nvidia-smi", f"--id={index}", f"--query-gpu={what}", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=10)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -65,7 +66,7 @@ def read_environment():
     if unknown := [name for name in wanted if name not in CHECKS]:
         raise WrongUsage(f"CHECKS: there is no check {unknown[0]}; there are {' '.join(CHECKS)}")
     name = given("DEVICE") or "cuda"
-    if name != "cpu" and name.partition(":")[0] != "cuda":
+    if name != "cpu" and not re.fullmatch(r"cuda(:\d+)?", name):
         raise WrongUsage(f"DEVICE={name}: expected cuda, cuda:N, or cpu for a dry run")
     try:
         budget = float(given("BUDGET_S") or 300)

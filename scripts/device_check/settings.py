@@ -4,6 +4,7 @@
 TOLERANCES = {
     "float32": 1e-4,  # of the largest number compared, in device_parity
     "bf16": 0.1,
+    "bf16 over the processor's": 2.0,  # times what the processor is off by in bf16 itself, where that is more
     "loss": 1e-3,  # nats per token, in float32
     "estimate": 0.25,  # of the measured time or memory
 }
@@ -25,7 +26,7 @@ LLAMA_3_ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor
 
 FULL = {
     # What each check takes on an H200, in seconds, programs' starts included: one that has less left is not begun.
-    "seconds": {"device": 10, "parity": 30, "greedy": 40, "tuning": 60, "decoding": 30, "scoring": 30, "models": 50},
+    "seconds": {"device": 10, "parity": 40, "greedy": 40, "tuning": 60, "decoding": 30, "scoring": 30, "models": 60},
     "gpt2": {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024},
     "speed": {"width": 768, "vocabulary": 50257},
     "greedy": {"documents": 60, "prefix_tokens": 30, "new_tokens": 50, "steps": 6, "rows": 8},
@@ -53,16 +54,19 @@ FULL = {
 }  # fmt: skip
 
 # Everything but the size of the work is the same. A vocabulary larger than the tokenizer's stays so.
-TINY_LAYERS = {"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+TINY_LAYERS = {
+    "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+    "vocab_size": 5000,
+}  # fmt: skip
 TINY = FULL | {
     "seconds": dict.fromkeys(FULL["seconds"], 1),
     "gpt2": FULL["gpt2"] | {"n_layer": 2, "n_embd": 64, "n_head": 4, "vocab_size": 5000, "n_positions": 128},
     "speed": {"width": 64, "vocabulary": 512},
-    "greedy": FULL["greedy"] | {"documents": 8, "new_tokens": 8, "steps": 3, "rows": 4},
+    "greedy": FULL["greedy"] | {"documents": 8, "new_tokens": 8, "steps": 2, "rows": 4},
     "tuning": FULL["tuning"] | {"rows": 2, "context": 64, "documents": 2, "rank": 4, "warm_steps": 2, "steps": 6},
     "decoding": FULL["decoding"] | {"prompts": 16, "prompt_tokens": 10, "new_tokens": 10, "peer_batches": [8, 16]},
     "scoring": {"documents": 60, "fewer": 4, "tokens": 80, "context": 128},
     "models": FULL["models"] | {"rows": 2, "context": 64, "rank": 4, "warm_steps": 2, "steps": 6, "documents": 8},
-    "shapes": {name: shape | TINY_LAYERS | {"vocab_size": 5000} for name, shape in FULL["shapes"].items()},
-    "large": {name: shape | TINY_LAYERS | {"vocab_size": 5000} for name, shape in FULL["large"].items()},
+    "shapes": {name: shape | TINY_LAYERS for name, shape in FULL["shapes"].items()},
+    "large": {name: shape | TINY_LAYERS for name, shape in FULL["large"].items()},
 }

@@ -16,7 +16,10 @@ def check(machine):
         yield Row("the processor computes", kind="correctness", holds=gpu is None, note=f"{platform.machine()}; {versions}")
     else:
         driver = query_driver(machine.device, "driver_version") or "unknown (nvidia-smi does not say)"
-        note = f"{gpu['name']}; driver {driver}; {versions}" if gpu else f"tuner computed without a GPU; driver {driver}; {versions}"
+        if gpu:
+            note = f"{gpu['name']}; driver {driver}; {versions}"
+        else:
+            note = f"the tuner computed without a GPU. nvidia-smi must show one, and PYTHON must have PyTorch for CUDA; driver {driver}; {versions}"
         yield Row("the programs use the GPU", kind="correctness", holds=gpu is not None, note=note)
         if gpu:
             yield Row("free memory", ours=gpu["free_bytes"] / 1e9, unit="GB")

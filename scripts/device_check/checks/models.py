@@ -12,18 +12,21 @@ from tuning_run import tune
 
 UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "s": 1.0, "min": 60.0, "h": 3600.0, "days": 86_400.0}
 
-# Seconds of tuning at which plan's table says them to one in a hundred.
-READABLE_SECONDS = 80
+# plan's table has whole seconds up to 100 and whole minutes from there: it is asked for a run that takes about so long.
+READABLE_SECONDS = 60
 
 
 def check(machine):
-    for name, config in machine.shapes["shapes"].items():
-        folder = machine.work / name
-        model = {"folder": str(folder / "model"), "config": config, "dtype": "bfloat16", "tokenizer": str(gpt2.TOKENIZER)}
-        machine.peer("make_models", {"device": machine.device, "models": [model]})
-        yield from of_model(machine, name, folder)
+    shapes = machine.shapes["shapes"]
+    models = [
+        {"folder": str(machine.work / name / "model"), "config": config, "dtype": "bfloat16", "tokenizer": str(gpt2.TOKENIZER)}
+        for name, config in shapes.items()
+    ]
+    machine.peer("make_models", {"device": machine.device, "models": models})
+    for name in shapes:
+        yield from of_model(machine, name, machine.work / name)
         # The next one may need the room.
-        shutil.rmtree(folder)
+        shutil.rmtree(machine.work / name)
 
 
 def of_model(machine, name, folder):
@@ -71,12 +74,9 @@ def asked_rows(machine, name, folder, model):
 
 def estimated(machine, name, config, folder, run):
     """What plan says of the tuner's memory and time, over what was measured."""
-    memory, seconds = plan(machine, config, folder, epochs=1)
-    # Whole seconds are all that the table says, so the time is taken from a run that would be longer.
-    epochs = max(1, round(READABLE_SECONDS / max(seconds, 1)))
-    if epochs > 1:
-        _, seconds = plan(machine, config, folder, epochs)
-    # The speed is compared, for most of the time of so short a run is loading.
+    epochs = max(1, round(READABLE_SECONDS * run.tokens_per_second / run.tokens))
+    memory, seconds = plan(machine, config, folder, epochs)
+    # The speed is compared, for most of the time of a run as short as the one that was measured is loading; plan takes a second for that.
     speed = run.tokens * epochs / max(seconds - 1, 0.5)
     yield judged(machine, f"{name}: plan's memory", memory / 1e9, run.peak_bytes / 1e9, "GB", "peer: measured")
     yield judged(machine, f"{name}: plan's time", 1e6 / speed, 1e6 / run.tokens_per_second, "s/M tokens", "of the tuner; peer: measured when it was warm")
@@ -96,6 +96,8 @@ def plan(machine, config, folder, epochs):
     output = machine.program(
         "plan", "--config", config, "--out", folder / "run", "--estimate", "--measure", tuner, "--set", f"tuning.epochs={epochs}"
     ).output
+    if "assumed" in output:
+        raise Failed("plan could not measure this machine's speed with the tuner, and assumes one")
     return parse_estimate(output)
 
 
