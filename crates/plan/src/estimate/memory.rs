@@ -30,7 +30,7 @@ pub(super) fn of_training(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed:
     } else {
         4.0
     };
-    let kept = kept_of(cell);
+    let kept = kept_of(cell, speed.gpu.is_some());
     let state = number * shape.parameters + (8.0 + master) * shape.trainable;
     let gradients =
         (4.0 + if speed.gpu.is_some() && number < 4.0 {
@@ -105,8 +105,8 @@ fn bytes_of(precision: Precision, speed: &Speed) -> f64 {
     }
 }
 
-/// What a cell's way of tuning keeps of each token.
-fn kept_of(cell: &PlannedCell) -> Activations {
+/// What a cell's way of tuning keeps of each token. On the processor products may be convolutions, which keep what they read in any case.
+fn kept_of(cell: &PlannedCell, on_gpu: bool) -> Activations {
     let of_shape = || {
         let architecture = cell.combination.model.architecture.as_ref()?;
         Some(Model::gpt2(architecture, 0).ok()?.config)
@@ -121,8 +121,8 @@ fn kept_of(cell: &PlannedCell) -> Activations {
     };
     let chosen = adapted_modules(cell);
     activations(&config, |module| match &chosen {
-        None => true,
-        Some(choice) => is_chosen(choice, &module.path, &config),
+        Some(choice) if on_gpu => is_chosen(choice, &module.path, &config),
+        _ => true,
     })
 }
 
