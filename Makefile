@@ -96,17 +96,17 @@ lint:
 
 bench: bench-tuner bench-extractor bench-plagiarism
 
-# The peers live in data/bench, in an environment of their own.
+# The peers are in data/bench, in an environment of their own, or where BENCH_… say (scripts/bench/setup.sh lists them).
 bench-plagiarism: build
 	@scripts/bench/setup.sh
 	@PLAGIARISM=$(PLAGIARISM) "$(PYTHON)" scripts/bench/plagiarism.py
 
 bench-extractor: build
-	@scripts/bench/setup.sh
+	@scripts/bench/setup.sh python
 	@"$(PYTHON)" scripts/bench/extractor.py
 
 bench-tuner: build
-	@scripts/bench/setup.sh
+	@scripts/bench/setup.sh python
 	@TUNER=$(TUNER) "$(PYTHON)" scripts/bench/tuner.py
 
 clean:
