@@ -31,7 +31,7 @@ ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
+.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -94,7 +94,7 @@ lint:
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-bench: bench-tuner bench-extractor bench-plagiarism
+bench: bench-tuner bench-extractor bench-plagiarism bench-sharing
 
 # The peers are in data/bench, in an environment of their own, or where BENCH_… say (scripts/bench/setup.sh lists them).
 bench-plagiarism: build
@@ -104,6 +104,9 @@ bench-plagiarism: build
 bench-extractor: build
 	@scripts/bench/setup.sh python
 	@"$(PYTHON)" scripts/bench/extractor.py
+
+bench-sharing: build
+	@"$(PYTHON)" scripts/bench/sharing.py
 
 bench-tuner: build
 	@scripts/bench/setup.sh python
