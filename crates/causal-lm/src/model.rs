@@ -289,6 +289,12 @@ impl CausalLm {
         KvCache::new(self.config.layers, tokens + self.virtual_count())
     }
 
+    /// Empties a cache of this model's for a batch that may come to have `rows` rows of `tokens` tokens each. It keeps its memory where
+    /// that is large enough.
+    pub fn restart(&self, cache: &mut KvCache, rows: usize, tokens: usize) {
+        cache.restart(rows, tokens + self.virtual_count());
+    }
+
     /// Prepacks the weights, beside what they are, for rows that are read one token at a time: in float32 on the CPU, where that is up to three
     /// times as fast. Memory holds them twice. Of a model in bf16 it is the head alone, which is multiplied in float32. Whatever
     /// gives parameters out to be changed undoes it.

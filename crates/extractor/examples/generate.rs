@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let settings = Extraction {
         new_tokens: new_tokens.parse()?,
-        batch_size: batch_size.parse()?,
+        batch_size: Some(batch_size.parse()?),
         precision,
         strategy: vec![match decoding.parse() {
             Ok(top_k) => Strategy {
@@ -67,7 +67,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Extraction::default()
     };
     let tokens: Vec<Vec<i64>> = serde_json::from_str(&std::fs::read_to_string(prompts)?)?;
-    let warm_up = tokens[..tokens.len().min(settings.batch_size * models.len())].to_vec();
+    let batch_size = settings.batch_size.unwrap_or(Extraction::CPU_BATCH_SIZE);
+    let warm_up = tokens[..tokens.len().min(batch_size * models.len())].to_vec();
     generate(&mut models, &settings, &of(warm_up), 0)?;
     let drawn = generate(&mut models, &settings, &of(tokens), 0)?;
     let ids: Vec<&[i32]> = drawn

@@ -6,11 +6,12 @@
 //! As in transformers, sequences that have ended are kept apart: they take no place from those that go on, and both are ranked by
 //! their mean log-probability a token in the end (length penalty 1). A sum would put every short one before a long one.
 
+use causal_lm::KvCache;
 use contract::Error;
 use contract::records::Finish;
 
 use crate::LoadedModel;
-use crate::batch::{Batch, Logits};
+use crate::batch::{Batch, Logits, Room};
 use crate::generation::{Generation, Request};
 use crate::sampling::SamplingParams;
 
@@ -59,6 +60,7 @@ pub(crate) fn batches<'r, 'a>(requests: &'r [Request<'a>], batch_size: usize) ->
 /// The best continuations of each request's prompt, at most as many as its strategy asks for.
 pub(crate) fn search<'a>(
     model: &LoadedModel,
+    cache: &mut KvCache,
     new_tokens: usize,
     requests: &[Request<'a>],
 ) -> Result<Vec<Generation<'a>>, Error> {
@@ -66,14 +68,18 @@ pub(crate) fn search<'a>(
         .iter()
         .map(|request| &request.prompt.tokens[..])
         .collect();
-    let mut batch = Batch::read(model, &prompts, new_tokens)?;
+    let room = Room {
+        rows: requests.iter().map(|request| request.strategy.beams).sum(),
+        new_tokens,
+    };
+    let mut batch = Batch::read(model, cache, &prompts, room)?;
     let mut searches: Vec<Search> = requests
         .iter()
         .enumerate()
         .map(|(row, &request)| Search::new(request, row))
         .collect();
     for step in 1..=new_tokens {
-        let logits = batch.next()?;
+        let logits = batch.host_logits()?;
         for search in &mut searches {
             search.advance(&logits, &model.model.config.eos_token_ids);
             search.stop_where_nothing_better_can_come(new_tokens);
@@ -91,7 +97,7 @@ pub(crate) fn search<'a>(
             }
         }
         batch.select(&rows)?;
-        batch.advance(&next)?;
+        batch.advance_by(&next)?;
     }
     Ok(searches.into_iter().flat_map(Search::best).collect())
 }

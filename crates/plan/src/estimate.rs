@@ -22,7 +22,7 @@ use std::fmt;
 use std::path::Path;
 
 use contract::Error;
-use contract::pipeline::{ModeKind, Precision, PromptSource, Rows, Strategy};
+use contract::pipeline::{Extraction, ModeKind, Precision, PromptSource, Rows, Strategy};
 use contract::records::PromptForm;
 use model_folder::cost::{LOGITS_BYTES, MAX_PREPACKED_BYTES};
 
@@ -474,7 +474,7 @@ fn extraction_memory(plan: &Plan, cell: &PlannedCell, shape: &Shape) -> f64 {
         Precision::Float32 | Precision::Auto => 4.0,
         Precision::Bf16 => 2.0,
     };
-    let rows = extraction.batch_size as f64;
+    let rows = extraction.batch_size.unwrap_or(Extraction::CPU_BATCH_SIZE) as f64;
     let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
     let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
     // In float32 weights of up to 4 GiB are prepacked for decoding, beside what they are. Small models are read once for each thread besides,

@@ -15,9 +15,9 @@ pub use check::{CANARY_DIGITS, MIN_RESAMPLES};
 pub use one_or_many::OneOrMany;
 pub use settings::{
     Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, Confirmation, Corpus,
-    CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode, ModeKind, Model,
-    Pipeline, Precision, PromptSource, Reporting, RowShape, Rows, Schedule, Shortage, SimilaritySearch,
-    Strategy, Targets, TextUnit, Tuning,
+    CorpusFormat, Decoding, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn, Mode,
+    ModeKind, Model, Pipeline, Precision, PromptSource, Reporting, RowShape, Rows, Schedule, Shortage,
+    SimilaritySearch, Strategy, Targets, TextUnit, Tuning,
 };
 
 use crate::Error;

@@ -15,7 +15,7 @@ pub use check::Check;
 pub use corpus::{BadDocuments, Corpus, CorpusFormat, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
 pub use duplication::{Budget, Canaries, Duplication, Layout};
-pub use extraction::{Begin, Extraction, PromptSource, Strategy};
+pub use extraction::{Begin, Decoding, Extraction, PromptSource, Strategy};
 pub use model::{Architecture, Checkpoint, Mode, ModeKind, Model, Targets};
 pub use report::Reporting;
 pub use tuning::{LossOn, Precision, Rows, Schedule, Tuning};
