@@ -83,15 +83,16 @@ fn rows(params: &[SamplingParams], uniforms: &[f64]) -> Vec<Row> {
     params.iter().map(row).collect()
 }
 
-/// Numbers to draw with from one end to the other, both included.
+/// Numbers to draw with from one end to the other, both included; none on the border between two of equally probable tokens, where
+/// sums in another order may fall to either side.
 const UNIFORMS: [f64; 9] = [
     0.0,
     1e-12,
-    0.13,
-    0.37,
-    0.5,
-    0.71,
-    0.93,
+    0.131_7,
+    0.370_9,
+    0.501_3,
+    0.713_1,
+    0.930_7,
     0.999_999,
     1.0 - f64::EPSILON / 2.0,
 ];
@@ -124,9 +125,9 @@ fn device_choice_equals_host_choice_on_hard_logits() {
     let all_params: Vec<SamplingParams> = [0.0, 0.3, 1.0, 2.5]
         .iter()
         .flat_map(|&temperature| {
-            [0, 1, 2, 5, 40, 100_000]
-                .iter()
-                .flat_map(move |&top_k| [1.0, 0.93, 0.4, 1e-9].map(|top_p| params(temperature, top_k, top_p)))
+            [0, 1, 2, 5, 40, 100_000].iter().flat_map(move |&top_k| {
+                [1.0, 0.931_3, 0.412_7, 1e-9].map(|top_p| params(temperature, top_k, top_p))
+            })
         })
         .collect();
     for (name, logits) in cases {

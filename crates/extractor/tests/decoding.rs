@@ -120,19 +120,39 @@ fn close(name: &str, host: &[f32], device: &[f32]) {
     }
 }
 
+/// Tokens with which more than two of five rows end, so that they leave the batch, and no more than three of four.
+fn end_tokens(samples: &[Sample]) -> Vec<i64> {
+    let share = |end_tokens: &[i64]| {
+        let ends = |sample: &&Sample| {
+            let mut tokens = sample.generated_tokens.iter();
+            tokens.any(|&token| end_tokens.contains(&i64::from(token)))
+        };
+        samples.iter().filter(ends).count() as f64 / samples.len() as f64
+    };
+    let mut end_tokens = vec![2];
+    for token in samples.iter().flat_map(|sample| sample.generated_tokens.get(12)) {
+        let more = [&end_tokens[..], &[i64::from(*token)]].concat();
+        if share(&end_tokens) <= 0.4 && share(&more) <= 0.75 {
+            end_tokens = more;
+        }
+    }
+    end_tokens
+}
+
 #[test]
 fn device_decoding_writes_what_host_decoding_writes_in_every_family() {
     for name in families() {
         let mut model = family(&name, vec![1]);
         let prompts = prompts(strategies().len());
-        // Some rows end early and some not at all, so that rows leave.
-        model.model.config.eos_token_ids = vec![7, 20];
-        let mut draw = |decoding, batch_size| {
+        let mut draw = |end_tokens: &[i64], decoding, batch_size| {
+            model.model.config.eos_token_ids = end_tokens.to_vec();
             let settings = settings(decoding, batch_size);
             generate(std::slice::from_mut(&mut model), &settings, &prompts, 11)
                 .unwrap()
                 .samples
         };
+        let end_tokens = end_tokens(&draw(&[2], Decoding::Host, 64));
+        let mut draw = |decoding, batch_size| draw(&end_tokens, decoding, batch_size);
         let host = draw(Decoding::Host, 64);
         for batch_size in [64, 7] {
             check_samples(&name, &host, &draw(Decoding::Device, batch_size));
@@ -204,10 +224,8 @@ fn device_scores_equal_host_scores_in_every_family() {
                     );
                 }
                 let truncates = strategy.name != "whole";
-                assert!(
-                    others < drawable && (others > 0) == truncates,
-                    "{what}: {others} of {drawable}"
-                );
+                assert_eq!(others > 0, truncates, "{what}: {others} of {drawable}");
+                assert!(others < drawable || strategy.name == "greedy", "{what}: {others}");
             }
         }
     }
