@@ -25,6 +25,7 @@
 
 mod device;
 mod host;
+mod truncation;
 
 use std::fmt::Debug;
 
@@ -36,7 +37,8 @@ use tch::{Device, Tensor};
 
 use crate::sampling::SamplingParams;
 
-pub(crate) use device::{Truncation, pieces};
+pub(crate) use device::pieces;
+pub(crate) use truncation::Truncation;
 
 /// How a row's tokens are drawn.
 #[derive(Debug, Clone)]

@@ -7,6 +7,9 @@ use super::TokenScores;
 use crate::choice::{Truncation, pieces};
 use crate::sampling::SamplingParams;
 
+/// Bytes that the scores take for each logit: logits, log-probabilities, probabilities, and products of them.
+const BYTES_PER_LOGIT: u64 = 24;
+
 pub(super) fn of_texts(
     model: &CausalLm,
     hidden: &[Tensor],
@@ -18,12 +21,14 @@ pub(super) fn of_texts(
     let tokens = Tensor::f_from_slice(&tokens)?
         .f_to_device(model.device())?
         .f_unsqueeze(1)?;
-    let scheme = match params.is_greedy() {
-        true => None,
-        false => Some(Truncation::new(&[*params], model.device())?),
+    let scheme = if params.is_greedy() {
+        None
+    } else {
+        Some(Truncation::new(&[*params], model.device())?)
     };
+    let bytes_per_logit = BYTES_PER_LOGIT + scheme.as_ref().map_or(0, Truncation::bytes_per_logit);
     let mut columns = Vec::new();
-    for (first, count) in pieces(hidden.size2()?.0, model.config.vocabulary as i64) {
+    for (first, count) in pieces(hidden.size2()?.0, model.config.vocabulary as i64, bytes_per_logit) {
         let logits = model.logits(&hidden.f_narrow(0, first, count)?)?;
         let tokens = tokens.f_narrow(0, first, count)?;
         columns.push(of_tokens(&logits, &tokens, scheme.as_ref())?);
@@ -64,7 +69,7 @@ fn of_tokens(logits: &Tensor, tokens: &Tensor, scheme: Option<&Truncation>) -> R
         None => hits.f_to_kind(Kind::Float)?.f_log()?,
         Some(scheme) => {
             let scheme = scheme.expand(logits.size2()?.0)?;
-            scheme.weights(logits)?.log_probabilities(tokens)?
+            scheme.distribution(logits)?.log_probabilities(tokens)?
         }
     };
     let probabilities = logprobs.f_exp()?;
