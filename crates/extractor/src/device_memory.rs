@@ -76,12 +76,19 @@ pub(crate) fn batch_rows(
         return settings.batch_size.unwrap_or(Extraction::CPU_BATCH_SIZE);
     }
     let row = RowBytes::of(model, prompt_tokens, settings.new_tokens);
-    let most = rows(free_bytes(model.device()), row, settings.batch_size);
+    let free = free_bytes(model.device());
+    let most = rows(free, row, settings.batch_size);
     if settings.batch_size.is_some() || wanted == 0 {
         return most;
     }
     // As many in each batch, so that the last is not small.
-    wanted.div_ceil(wanted.div_ceil(most))
+    let even = wanted.div_ceil(wanted.div_ceil(most));
+    let memory = match free {
+        Some(bytes) => format!("{} MiB of the device are free", bytes >> 20),
+        None => "how much of the device is free is not known".to_owned(),
+    };
+    tracing::info!("{even} rows in a batch: {memory}; extraction.batch_size sets another number");
+    even
 }
 
 /// Tokens in one forward pass of the scoring pass on a GPU with so many bytes free, of which each token takes some.

@@ -181,11 +181,15 @@ impl<'a> Job<'a> {
         cache: &mut KvCache,
         settings: &Extraction,
     ) -> Result<Vec<Generation<'a>>, Error> {
-        let new_tokens = settings.new_tokens;
         match self {
             Self::Draws(requests) => draw_batch(model, cache, settings, requests),
-            Self::Beams(requests) => beams::search(model, cache, new_tokens, requests),
-            Self::Prompt(request) => Ok(vec![optimised::search(model, cache, new_tokens, *request)?]),
+            Self::Beams(requests) => beams::search(model, cache, settings, requests),
+            Self::Prompt(request) => Ok(vec![optimised::search(
+                model,
+                cache,
+                settings.new_tokens,
+                *request,
+            )?]),
         }
     }
 }

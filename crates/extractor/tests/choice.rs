@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use contract::pipeline::Decoding;
-use extractor::choice::{self, Row, Written};
+use extractor::choice::{self, NextToken, Row, Written};
 use extractor::sampling::SamplingParams;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -134,6 +134,7 @@ fn device_choice_equals_host_choice_on_hard_logits() {
         println!("{name}");
         let rows = rows(&all_params, &UNIFORMS);
         let step = logits.repeat(rows.len());
+        check_next_tokens(&rows, &step, logits.len(), 12);
         let written = check_equal(&rows, &vec![step; UNIFORMS.len()], logits.len(), &[-1]);
         for (row, written) in rows.iter().zip(&written) {
             for &token in &written.tokens {
@@ -146,19 +147,40 @@ fn device_choice_equals_host_choice_on_hard_logits() {
     }
 }
 
+/// The most probable tokens of each row, by both ways.
+#[track_caller]
+fn check_next_tokens(rows: &[Row], logits: &[f32], vocabulary: usize, most: usize) {
+    let params: Vec<SamplingParams> = rows.iter().map(|row| row.params).collect();
+    let logits = Tensor::from_slice(logits).view([-1, vocabulary as i64]);
+    let next = |decoding| choice::next_tokens(decoding, &logits, &params, most).unwrap();
+    let (host, device) = (next(Decoding::Host), next(Decoding::Device));
+    assert_eq!(host.len(), device.len());
+    for (row, (host, device)) in rows.iter().zip(host.iter().zip(&device)) {
+        let tokens = |next: &[NextToken]| next.iter().map(|next| next.token).collect::<Vec<_>>();
+        assert_eq!(tokens(host), tokens(device), "{:?}", row.params);
+        assert!(!host.is_empty() && host.len() <= most);
+        for (host, device) in host.iter().zip(device) {
+            let difference = (host.log_probability - device.log_probability).abs();
+            assert!(difference < 1e-9, "{host:?} {device:?}");
+            assert!((host.logprob - device.logprob).abs() < 1e-5 || host.logprob == device.logprob);
+        }
+    }
+}
+
 #[test]
 fn device_choice_equals_host_choice_in_several_pieces_of_a_large_vocabulary() {
     let vocabulary = 50_257;
     let mut random = ChaCha8Rng::seed_from_u64(4);
-    // More rows than are worked on at once, of four kinds in turn.
+    // Of those with top-p alone there are more than are worked on at once: 512 MiB at 80 bytes a logit hold 133 rows.
     let kinds = [
         params(0.0, 0, 1.0),
         params(1.0, 40, 1.0),
         params(0.8, 0, 0.95),
         params(1.2, 0, 1.0),
+        params(1.0, 0, 0.6),
         params(1.0, 1000, 0.9),
     ];
-    let rows: Vec<Row> = (0..400)
+    let rows: Vec<Row> = (0..420)
         .map(|number| Row::new(kinds[number % kinds.len()], number as u64, 1))
         .collect();
     let step: Vec<f32> = (0..rows.len() * vocabulary)
@@ -320,5 +342,8 @@ proptest! {
     #[test]
     fn device_choice_equals_host_choice((rows, steps, vocabulary) in batch()) {
         check_equal(&rows, &steps, vocabulary, &[1]);
+        for most in [1, 7, 1000] {
+            check_next_tokens(&rows, &steps[0], vocabulary, most);
+        }
     }
 }

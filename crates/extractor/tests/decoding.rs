@@ -130,7 +130,7 @@ fn end_tokens(samples: &[Sample]) -> Vec<i64> {
         samples.iter().filter(ends).count() as f64 / samples.len() as f64
     };
     let mut end_tokens = vec![2];
-    for token in samples.iter().flat_map(|sample| sample.generated_tokens.get(12)) {
+    for token in samples.iter().filter_map(|sample| sample.generated_tokens.get(12)) {
         let more = [&end_tokens[..], &[i64::from(*token)]].concat();
         if share(&end_tokens) <= 0.4 && share(&more) <= 0.75 {
             end_tokens = more;
@@ -163,6 +163,35 @@ fn device_decoding_writes_what_host_decoding_writes_in_every_family() {
             host.iter().any(|sample| sample.generated_tokens.len() > 16),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn beams_taken_off_the_device_are_those_of_the_host() {
+    for name in families() {
+        let mut model = family(&name, vec![1]);
+        let beams: Vec<Strategy> = strategies()
+            .into_iter()
+            .enumerate()
+            .map(|(number, strategy)| Strategy {
+                beams: 2 + number,
+                samples: 3,
+                ..strategy
+            })
+            .collect();
+        let prompts = prompts(beams.len());
+        let mut search = |decoding| {
+            let settings = Extraction {
+                new_tokens: 9,
+                strategy: beams.clone(),
+                ..settings(decoding, 40)
+            };
+            let models = std::slice::from_mut(&mut model);
+            generate(models, &settings, &prompts, 0).unwrap().samples
+        };
+        let host = search(Decoding::Host);
+        assert!(host.len() > 6 * beams.len(), "{name}");
+        check_samples(&name, &host, &search(Decoding::Device));
     }
 }
 

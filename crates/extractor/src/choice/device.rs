@@ -7,7 +7,7 @@ use contract::Error;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::truncation::{Needs, Truncation};
-use super::{Row, TokenChoice, Written};
+use super::{NextToken, Row, TokenChoice, Written};
 use crate::device_memory::PIECE_BYTES;
 use crate::sampling::SamplingParams;
 
@@ -195,6 +195,60 @@ impl TokenChoice for DeviceChoice {
     fn finish(self: Box<Self>) -> Result<Vec<Written>, Error> {
         Ok(self.written().map_err(causal_lm::Error::from)?)
     }
+}
+
+/// Bytes that the search for the most probable tokens takes for each logit: logits in falling order, their places and weights, and sums.
+const SORTING_BYTES_PER_LOGIT: u64 = 64;
+
+pub(super) fn next_tokens(
+    logits: &Tensor,
+    params: &[SamplingParams],
+    most: usize,
+) -> Result<Vec<Vec<NextToken>>, TchError> {
+    let (groups, order) = grouped(params, logits.device())?;
+    let vocabulary = logits.size2()?.1;
+    let most = most.min(vocabulary as usize);
+    let mut rows: Vec<Vec<NextToken>> = Vec::with_capacity(params.len());
+    for group in &groups {
+        for (first, count) in pieces(group.rows, vocabulary, SORTING_BYTES_PER_LOGIT) {
+            let logits = match &group.places {
+                Some(places) => logits.f_index_select(0, &places.f_narrow(0, first, count)?)?,
+                None => logits.f_narrow(0, first, count)?,
+            };
+            let (tokens, log_probabilities) = match &group.truncation {
+                Some(truncation) => truncation
+                    .narrow(first, count)?
+                    .most_probable(&logits, most as i64)?,
+                None => {
+                    let certain = Tensor::f_zeros([count, 1], (Kind::Double, logits.device()))?;
+                    (logits.f_argmax(-1, true)?, certain)
+                }
+            };
+            let normalizers = logits.f_logsumexp([-1].as_slice(), true)?;
+            let logprobs = logits.f_gather(-1, &tokens, false)?.f_sub(&normalizers)?;
+            let width = tokens.size2()?.1 as usize;
+            let tokens = Vec::<i64>::try_from(&tokens.f_reshape([-1])?)?;
+            let log_probabilities = Vec::<f64>::try_from(&log_probabilities.f_reshape([-1])?)?;
+            let logprobs = Vec::<f32>::try_from(&logprobs.f_clamp_max(0.0)?.f_reshape([-1])?)?;
+            let found = (0..tokens.len()).map(|place| NextToken {
+                token: tokens[place],
+                log_probability: log_probabilities[place],
+                logprob: logprobs[place],
+            });
+            let found: Vec<NextToken> = found.collect();
+            rows.extend(found.chunks(width).map(|row| {
+                let drawable = row.iter().filter(|next| next.log_probability > f64::NEG_INFINITY);
+                drawable.copied().collect::<Vec<_>>()
+            }));
+        }
+    }
+    Ok(match order {
+        Some(order) => Vec::<i64>::try_from(&order)?
+            .into_iter()
+            .map(|place| std::mem::take(&mut rows[place as usize]))
+            .collect(),
+        None => rows,
+    })
 }
 
 /// Rows by what they need, and the place of each row in the groups' order, where there are several.

@@ -3,8 +3,9 @@
 use contract::Error;
 use tch::{Device, Tensor};
 
-use super::{Row, TokenChoice, Written};
+use super::{NextToken, Row, TokenChoice, Written};
 use crate::batch::Logits;
+use crate::sampling::SamplingParams;
 
 /// Rows whose tokens the host chooses one by one.
 #[derive(Debug)]
@@ -67,4 +68,33 @@ impl TokenChoice for HostChoice {
     fn finish(self: Box<Self>) -> Result<Vec<Written>, Error> {
         Ok(self.written)
     }
+}
+
+pub(super) fn next_tokens(
+    logits: &Tensor,
+    params: &[SamplingParams],
+    most: usize,
+) -> Result<Vec<Vec<NextToken>>, Error> {
+    let logits = Logits::of(logits)?;
+    let of_row = |(row, params): (usize, &SamplingParams)| {
+        let entries = params.distribution(logits.row(row)).into_iter();
+        let mut tokens: Vec<NextToken> = entries
+            .map(|entry| NextToken {
+                token: entry.token as i64,
+                log_probability: entry.probability.ln(),
+                logprob: logits.logprob(row, entry.token),
+            })
+            .collect();
+        let order = |first: &NextToken, second: &NextToken| {
+            let by_probability = second.log_probability.total_cmp(&first.log_probability);
+            by_probability.then(first.token.cmp(&second.token))
+        };
+        if most < tokens.len() {
+            tokens.select_nth_unstable_by(most, order);
+            tokens.truncate(most);
+        }
+        tokens.sort_unstable_by(order);
+        tokens
+    };
+    Ok(params.iter().enumerate().map(of_row).collect())
 }

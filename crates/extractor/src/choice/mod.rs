@@ -122,6 +122,34 @@ pub fn start(
     })
 }
 
+/// A token that may come next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NextToken {
+    /// The token.
+    pub token: i64,
+    /// Natural logarithm of its probability under the sampling parameters; finite.
+    pub log_probability: f64,
+    /// The same before any truncation.
+    pub logprob: f32,
+}
+
+/// The `most` most probable next tokens of each row that can be drawn at all, by logits `[rows, vocabulary]`, the most probable first; of
+/// equally probable ones the first in order of token id. `params` are those of each row.
+///
+/// # Errors
+/// [`Error::Run`] where LibTorch fails.
+pub fn next_tokens(
+    decoding: Decoding,
+    logits: &Tensor,
+    params: &[SamplingParams],
+    most: usize,
+) -> Result<Vec<Vec<NextToken>>, Error> {
+    match decoding {
+        Decoding::Host => host::next_tokens(logits, params, most),
+        Decoding::Device => Ok(device::next_tokens(logits, params, most).map_err(causal_lm::Error::from)?),
+    }
+}
+
 /// Where tokens are chosen for a model on `device`.
 pub fn resolve(setting: Option<Decoding>, device: Device) -> Decoding {
     setting.unwrap_or(match device {

@@ -84,6 +84,35 @@ impl Truncation {
         })
     }
 
+    /// The `most` most probable tokens by logits `[rows, vocabulary]`, `[rows, most]` in falling order, of equally probable ones the first
+    /// in order of token id, and the logarithms of their probabilities in float64; −∞ where one cannot be drawn.
+    pub(crate) fn most_probable(&self, logits: &Tensor, most: i64) -> Result<(Tensor, Tensor), TchError> {
+        let vocabulary = logits.size2()?.1;
+        let scale = Scale::of(logits, &self.temperatures)?;
+        let (in_order, tokens) = logits.f_sort_stable(true, 1, true)?;
+        let sorted = Sorted {
+            weights: scale.weights(&in_order)?,
+            last: self.top_k.f_clamp_max(vocabulary)?.f_sub_scalar(1)?,
+            logits: in_order,
+        };
+        let all = sorted.all()?;
+        let kept = match &self.tails {
+            None => all,
+            Some(tails) => {
+                let by_top_k = sorted.logits.f_ge_tensor(&all.least)?;
+                let total = sorted.weights.f_mul(&by_top_k)?;
+                let total = total.f_sum_dim_intlist([1].as_slice(), true, Kind::Double)?;
+                let count = by_top_k.f_sum_dim_intlist([1].as_slice(), true, Kind::Int64)?;
+                sorted.nucleus(tails, &total, &count.f_sub(&sorted.last)?.f_sub_scalar(1)?)?
+            }
+        };
+        let weights = sorted.weights.f_mul(&kept.of(&sorted.logits)?)?;
+        let total = weights.f_sum_dim_intlist([1].as_slice(), true, Kind::Double)?;
+        let most = most.min(vocabulary);
+        let probabilities = weights.f_narrow(1, 0, most)?.f_div(&total)?;
+        Ok((tokens.f_narrow(1, 0, most)?, probabilities.f_log()?))
+    }
+
     /// Bytes that a distribution takes for each logit at most while it is made.
     pub(crate) fn bytes_per_logit(&self) -> u64 {
         match (self.max_top_k, &self.tails) {
@@ -118,10 +147,7 @@ impl Truncation {
     /// What can be drawn by logits `[rows, vocabulary]`.
     pub(crate) fn distribution<'a>(&'a self, logits: &'a Tensor) -> Result<Distribution<'a>, TchError> {
         let vocabulary = logits.size2()?.1;
-        let scale = Scale {
-            largest: logits.f_amax([-1].as_slice(), true)?.f_to_kind(Kind::Double)?,
-            temperatures: &self.temperatures,
-        };
+        let scale = Scale::of(logits, &self.temperatures)?;
         Ok(match (self.max_top_k, &self.tails) {
             (Some(most), tails) => {
                 let (sorted, tokens) = logits.f_topk(most.min(vocabulary), -1, true, true)?;
@@ -163,6 +189,15 @@ struct Scale<'a> {
     temperatures: &'a Tensor,
 }
 
+impl<'a> Scale<'a> {
+    fn of(logits: &Tensor, temperatures: &'a Tensor) -> Result<Self, TchError> {
+        Ok(Self {
+            largest: logits.f_amax([-1].as_slice(), true)?.f_to_kind(Kind::Double)?,
+            temperatures,
+        })
+    }
+}
+
 impl Scale<'_> {
     /// exp((logit − largest) / temperature) in float64.
     fn weights(&self, logits: &Tensor) -> Result<Tensor, TchError> {
@@ -195,6 +230,16 @@ struct Kept {
     least: Tensor,
     /// How many of those, `[rows, 1]` (int64).
     most_shared: Tensor,
+}
+
+impl Kept {
+    /// Which of these logits `[rows, tokens]` are kept, where those that are equal follow each other in order of token id.
+    fn of(&self, logits: &Tensor) -> Result<Tensor, TchError> {
+        let shares = logits.f_eq_tensor(&self.least)?;
+        let rank = shares.f_cumsum(1, Kind::Int)?;
+        let stays = shares.f_logical_and(&rank.f_le_tensor(&self.most_shared)?)?;
+        stays.f_logical_or(&logits.f_gt_tensor(&self.least)?)
+    }
 }
 
 impl Sorted {
@@ -299,11 +344,8 @@ impl Dense {
 
     /// Gives all tokens a weight of 0 that are not kept.
     fn keep(&self, logits: &Tensor, kept: &Kept) -> Result<(), TchError> {
-        let shared = logits.f_eq_tensor(&kept.least)?;
-        let rank = shared.f_cumsum(1, Kind::Int)?;
-        let stays = shared.f_logical_and(&rank.f_le_tensor(&kept.most_shared)?)?;
-        let stays = stays.f_logical_or(&logits.f_gt_tensor(&kept.least)?)?;
-        let _same = self.of_tokens()?.f_masked_fill_(&stays.f_logical_not()?, 0.0)?;
+        let gone = kept.of(logits)?.f_logical_not()?;
+        let _same = self.of_tokens()?.f_masked_fill_(&gone, 0.0)?;
         Ok(())
     }
 
