@@ -118,9 +118,13 @@ impl Logits {
         let normalizers = logits
             .f_logsumexp([-1].as_slice(), false)
             .map_err(causal_lm::Error::from)?;
+        let normalizers = floats(&normalizers)?;
+        if normalizers.iter().any(|normalizer| !normalizer.is_finite()) {
+            return Err(not_finite());
+        }
         Ok(Self {
             values: floats(logits)?,
-            normalizers: floats(&normalizers)?,
+            normalizers,
             vocabulary,
         })
     }
@@ -134,6 +138,12 @@ impl Logits {
     pub(crate) fn logprob(&self, row: usize, token: usize) -> f32 {
         (self.row(row)[token] - self.normalizers[row]).min(0.0)
     }
+}
+
+/// What is said of logits that no probability follows from: nothing that they lead to may count as a result.
+pub(crate) fn not_finite() -> Error {
+    let problem = "the model's logits are not finite: a number in it grew beyond what its precision holds. With                    extraction.precision = \"bf16\" try \"float32\"; else its weights are damaged";
+    Error::Run(problem.to_owned())
 }
 
 /// A tensor's numbers, row by row.

@@ -130,7 +130,10 @@ fn end_tokens(samples: &[Sample]) -> Vec<i64> {
         samples.iter().filter(ends).count() as f64 / samples.len() as f64
     };
     let mut end_tokens = vec![2];
-    for token in samples.iter().filter_map(|sample| sample.generated_tokens.get(12)) {
+    for token in samples
+        .iter()
+        .filter_map(|sample| sample.generated_tokens.get(12))
+    {
         let more = [&end_tokens[..], &[i64::from(*token)]].concat();
         if share(&end_tokens) <= 0.4 && share(&more) <= 0.75 {
             end_tokens = more;
@@ -215,6 +218,30 @@ fn documents(model: &LoadedModel) -> Documents {
             is_other: false,
         });
     Documents::new(all.collect(), &model.tokenizer)
+}
+
+/// What overflows is no certainty: inf − inf is not a number, which a comparison would take for nothing.
+#[test]
+fn logits_that_are_not_finite_are_an_error_and_no_result() {
+    let mut model = family("gpt2", vec![1]);
+    for parameter in model.model.parameters_mut() {
+        if parameter.name == "transformer.ln_f.weight" {
+            let _guard = tch::no_grad_guard();
+            let _filled = parameter.tensor.fill_(3e38);
+        }
+    }
+    let documents = documents(&model);
+    let prompts = prompts(strategies().len());
+    for decoding in [Decoding::Host, Decoding::Device] {
+        let settings = settings(decoding, 8);
+        let models = std::slice::from_mut(&mut model);
+        for problem in [
+            generate(models, &settings, &prompts, 0).unwrap_err(),
+            scoring::score(&model, &settings, &documents).unwrap_err(),
+        ] {
+            assert!(problem.to_string().contains("not finite"), "{problem}");
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::truncation::{Needs, Truncation};
 use super::{NextToken, Row, TokenChoice, Written};
+use crate::batch::not_finite;
 use crate::device_memory::PIECE_BYTES;
 use crate::sampling::SamplingParams;
 
@@ -193,7 +194,12 @@ impl TokenChoice for DeviceChoice {
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<Written>, Error> {
-        Ok(self.written().map_err(causal_lm::Error::from)?)
+        let written = self.written().map_err(causal_lm::Error::from)?;
+        let mut logprobs = written.iter().flat_map(|written| &written.logprobs);
+        if logprobs.any(|logprob| logprob.is_nan()) {
+            return Err(not_finite());
+        }
+        Ok(written)
     }
 }
 

@@ -277,7 +277,8 @@ impl Sorted {
             .f_sum_dim_intlist([1].as_slice(), true, Kind::Int64)?
             .f_clamp_min(1)?
             .f_add(&more.f_sub(&gone)?)?;
-        let place = kept.f_sub_scalar(1)?.f_minimum(&self.last)?;
+        // Of logits that are not finite nothing follows; the place is one that there is all the same.
+        let place = kept.f_sub_scalar(1)?.f_minimum(&self.last)?.f_clamp_min(0)?;
         let least = self.logits.f_gather(1, &place, false)?;
         let over = self.logits.f_gt_tensor(&least)?;
         let over = over.f_sum_dim_intlist([1].as_slice(), true, Kind::Int64)?;

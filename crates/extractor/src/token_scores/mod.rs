@@ -11,6 +11,7 @@ use contract::Error;
 use contract::pipeline::Decoding;
 use tch::Tensor;
 
+use crate::batch::not_finite;
 use crate::sampling::SamplingParams;
 
 /// What the model says about each token of a document.
@@ -35,8 +36,13 @@ pub(crate) fn of_texts(
     texts: &[&[i64]],
     params: &SamplingParams,
 ) -> Result<Vec<TokenScores>, Error> {
-    match decoding {
-        Decoding::Host => host::of_texts(model, hidden, texts, params),
-        Decoding::Device => Ok(device::of_texts(model, hidden, texts, params)?),
+    let scores = match decoding {
+        Decoding::Host => host::of_texts(model, hidden, texts, params)?,
+        Decoding::Device => device::of_texts(model, hidden, texts, params)?,
+    };
+    let mut logprobs = scores.iter().flat_map(|scores| &scores.logprobs);
+    if logprobs.any(|logprob| logprob.is_nan()) {
+        return Err(not_finite());
     }
+    Ok(scores)
 }
