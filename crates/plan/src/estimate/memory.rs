@@ -3,7 +3,7 @@
 //! Weights, for what is trained its gradient and AdamW's two moments in float32, what the way back needs of the tokens of a pass
 //! ([`activations`]), and logits. How many tokens a pass has follows from the settings, and on a GPU from its memory, by the tuner's own rule.
 
-use contract::pipeline::{ModeKind, Precision, Tuning};
+use contract::pipeline::{Extraction, ModeKind, Precision, Tuning};
 use model_folder::cost::{
     Activations, DEVICE_LOGITS_BYTES, LOGITS_BYTES, MAX_PREPACKED_BYTES, PassSize, activations,
     pass_for_memory,
@@ -81,7 +81,7 @@ pub(super) fn of_extraction(plan: &Plan, cell: &PlannedCell, shape: &Shape, spee
     }
     let extraction = &plan.pipeline.extraction;
     let number = bytes_of(extraction.precision, speed);
-    let rows = extraction.batch_size as f64;
+    let rows = extraction.batch_size.unwrap_or(Extraction::CPU_BATCH_SIZE) as f64;
     let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
     let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
     // In float32 weights of up to 4 GiB are prepacked for decoding, beside what they are. Small models are read once for each thread besides,
