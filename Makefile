@@ -32,7 +32,7 @@ ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner clean distclean
+.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -100,19 +100,22 @@ lint:
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
-bench: bench-tuner bench-extractor bench-plagiarism
+bench: bench-tuner bench-extractor bench-plagiarism bench-sharing
 
-# The peers live in data/bench, in an environment of their own.
+# The peers are in data/bench, in an environment of their own, or where BENCH_… say (scripts/bench/setup.sh lists them).
 bench-plagiarism: build
 	@scripts/bench/setup.sh
 	@PLAGIARISM=$(PLAGIARISM) "$(PYTHON)" scripts/bench/plagiarism.py
 
 bench-extractor: build
-	@scripts/bench/setup.sh
+	@scripts/bench/setup.sh python
 	@"$(PYTHON)" scripts/bench/extractor.py
 
+bench-sharing: build
+	@"$(PYTHON)" scripts/bench/sharing.py
+
 bench-tuner: build
-	@scripts/bench/setup.sh
+	@scripts/bench/setup.sh python
 	@TUNER=$(TUNER) "$(PYTHON)" scripts/bench/tuner.py
 
 clean:

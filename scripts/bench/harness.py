@@ -1,7 +1,12 @@
 """Ours and a peer, side by side: turns alternate, the first of each is a warm-up, ratios are taken pair by pair.
 
 A benchmark is a list of cases. Each case is a program of ours and one of a peer that do the same work; a program is a command line
-whose last line of output is JSON with the figures that the case compares. What cannot be had is reported as missing.
+whose last line of output is JSON with the figures that the case compares. What cannot be had is reported as missing, with what to set,
+and the rest is run.
+
+A floor is what this machine would take for the arithmetic alone, at the rate of the fastest library at hand (`floor_rate`). A figure of
+ours that is better than its floor says that the floor is wrong: the benchmark then ends with status 1. A goal is the ratio to the peer
+that the project wants.
 """
 
 import dataclasses
@@ -19,10 +24,12 @@ import polars as pl
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("BENCH_DATA", ROOT / "data/bench"))
+PYTHON = pathlib.Path(os.environ.get("BENCH_PYTHON") or DATA / "venv/bin/python")
+NEEDS_PYTHON = "set BENCH_PYTHON to a Python with scripts/bench/requirements.txt, or BENCH_WHEELS to a folder of its wheels"
 THREADS = int(os.environ.get("THREADS") or os.cpu_count())
 COLUMNS = {
     "bench": pl.String, "case": pl.String, "unit": pl.String, "ours": pl.Float64, "peer": pl.Float64, "ratio": pl.Float64,
-    "ratio_min": pl.Float64, "ratio_max": pl.Float64, "floor": pl.Float64, "ours_peak_bytes": pl.Int64,
+    "ratio_min": pl.Float64, "ratio_max": pl.Float64, "goal": pl.Float64, "floor": pl.Float64, "floor_by": pl.String, "ours_peak_bytes": pl.Int64,
     "peer_peak_bytes": pl.Int64, "equal": pl.Boolean, "note": pl.String,
 }  # fmt: skip
 
@@ -73,11 +80,12 @@ def run(command, environment=None, folder=None):
     return Run(float(figures[0]), int(figures[1]) * (1 if sys.platform == "darwin" else 1024), output, errors)
 
 
-def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None, equal=None, note=""):
+def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None, goal=None, equal=None, note=""):
     """One row: `ours` and `peer` are functions without arguments that return (value, peak bytes, result).
 
     The ratio is over 1 where ours is better; `higher` says that a larger value is. `equal` gets both results of a pair. `peer` may
-    be None (there is none), or raise Missing.
+    be None (there is none), or raise Missing. `floor` is a function that returns (value, by what); it is called after the turns, and
+    again where a figure of ours is better, since the machine may have been busy when it was measured.
     """
     mine, theirs, ratios, peaks, agree = [], [], [], ([], []), []
     for turn in range(pairs + 1):
@@ -103,12 +111,73 @@ def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None,
             ratios.append(mine[-1] / theirs[-1] if higher else theirs[-1] / mine[-1])
             if equal is not None:
                 agree.append(bool(equal(results[0][2], results[1][2])))
+    best = max(mine) if higher else min(mine)
+    value, by = floor() if floor else (None, None)
+    for _ in range(FLOOR_TURNS):
+        if value is None or not beats_floor(best, value, higher):
+            break
+        value, by = floor()
     return row(
         bench, case, unit, ours=statistics.median(mine), peer=statistics.median(theirs) if theirs else None,
         ratio=statistics.median(ratios) if ratios else None, ratio_min=min(ratios, default=None),
-        ratio_max=max(ratios, default=None), floor=floor, ours_peak_bytes=max(peaks[0]),
+        ratio_max=max(ratios, default=None), goal=goal, floor=value, floor_by=by, ours_peak_bytes=max(peaks[0]),
         peer_peak_bytes=max(peaks[1], default=None), equal=all(agree) if agree else None, note=note,
     )  # fmt: skip
+
+
+FLOOR_TURNS = 3
+
+
+def beats_floor(ours, floor, higher):
+    """Whether a figure is better than what the arithmetic alone would take."""
+    return ours > floor if higher else ours < floor
+
+
+def is_rate(unit):
+    """Whether larger values of a unit are better."""
+    return unit.endswith("/s")
+
+
+def refuse_slow_floors(rows):
+    """The rows whose figure of ours is better than their floor."""
+    return [r for r in rows if r["floor"] is not None and r["ours"] is not None and beats_floor(r["ours"], r["floor"], is_rate(r["unit"]))]
+
+
+_rates = {}
+
+
+def floor_rate(precision):
+    """(operations a second, library): the fastest product of large matrices that was seen in this run, and by what. Each call measures
+    once more."""
+    rates = run([example("cpu-kernels", "matrix_rates"), THREADS, precision]).figures()
+    if precision == "float32":
+        rates |= numpy_rate()
+    for library, rate in rates.items():
+        _rates[precision] = max(_rates.get(precision, (0.0, "")), (rate, library))
+    return _rates[precision]
+
+
+NUMPY_RATE = """
+import json, time, numpy
+left = numpy.random.default_rng(0).random((2048, 2048), dtype="f4")
+times = []
+for _ in range(12):
+    start = time.perf_counter()
+    left @ left
+    times.append(time.perf_counter() - start)
+print(json.dumps({"numpy": 2 * 2048**3 / min(times)}))
+"""
+
+
+def numpy_rate():
+    """numpy's, with whatever library it is built on, by the peers' Python or this one; nothing where neither has numpy."""
+    threads = dict.fromkeys(["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"], str(THREADS))
+    for python in [PYTHON, sys.executable]:
+        try:
+            return run([needs(python, ""), "-c", NUMPY_RATE], threads).figures()
+        except (Missing, RuntimeError):
+            continue
+    return {}
 
 
 def row(bench, case, unit, **values):
@@ -116,7 +185,7 @@ def row(bench, case, unit, **values):
 
 
 def finish(bench, rows):
-    """Writes data/bench/<bench>.parquet and prints the table."""
+    """Writes data/bench/<bench>.parquet, prints the table and what is missing, and ends with 1 where a floor cannot be one."""
     table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
     DATA.mkdir(parents=True, exist_ok=True)
     partial = DATA / f"{bench}.parquet.partial"
@@ -124,11 +193,13 @@ def finish(bench, rows):
     partial.rename(DATA / f"{bench}.parquet")
     number = lambda value: "" if value is None else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     megabytes = lambda value: "" if value is None else f"{value / 1e6:,.0f}"
-    head = ["case", "unit", "ours", "peer", "ratio", "min", "max", "floor", "MB", "peer MB", "equal", "note"]
+    reached = lambda r: "?" if r["ratio"] is None else "yes" if r["ratio"] >= r["goal"] else "NO"
+    goal = lambda r: "" if r["goal"] is None else f"{r['goal']:g} {reached(r)}"
+    head = ["case", "unit", "ours", "peer", "ratio", "min", "max", "goal", "floor", "MB", "peer MB", "equal", "note"]
     lines = [head] + [
         [
             r["case"], r["unit"], number(r["ours"]), number(r["peer"]), number(r["ratio"]), number(r["ratio_min"]),
-            number(r["ratio_max"]), number(r["floor"]), megabytes(r["ours_peak_bytes"]), megabytes(r["peer_peak_bytes"]),
+            number(r["ratio_max"]), goal(r), number(r["floor"]), megabytes(r["ours_peak_bytes"]), megabytes(r["peer_peak_bytes"]),
             "" if r["equal"] is None else "yes" if r["equal"] else "NO", r["note"],
         ]  # fmt: skip
         for r in rows
@@ -136,6 +207,13 @@ def finish(bench, rows):
     widths = [max(len(line[column]) for line in lines) for column in range(len(head) - 1)] + [0]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+    for library in sorted({r["floor_by"] for r in rows if r["floor_by"]}):
+        print(f"floor: at the rate of {library}, the fastest of LibTorch's product, its convolution and numpy's product")
+    for note in sorted({part for r in rows for part in r["note"].split("; ") if "missing: " in part}):
+        print(note)
+    if slow := refuse_slow_floors(rows):
+        cases = ", ".join(r["case"] for r in slow)
+        sys.exit(f"bench: faster than the floor, which is therefore none: {cases}. Was the machine busy while it was measured?")
 
 
 def needs(path, advice):

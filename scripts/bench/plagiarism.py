@@ -18,7 +18,7 @@ import sys
 import polars as pl
 
 import corpora
-from harness import DATA, ROOT, THREADS, Missing, compare, example, finish, needs, row, run
+from harness import DATA, NEEDS_PYTHON, PYTHON, ROOT, THREADS, Missing, compare, example, finish, needs, row, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 TEXTS = os.environ.get("BENCH_TEXTS", "made-up")
@@ -27,17 +27,25 @@ MEGABYTES = [int(size) for size in os.environ.get("BENCH_MEGABYTES", "10 50 200"
 PRECISION = os.environ.get("BENCH_PRECISION", "float32")
 GENERATIONS = [int(count) for count in os.environ.get("BENCH_GENERATIONS", "1000 10000").split()]
 ENCODER = pathlib.Path(os.environ.get("BENCH_ENCODER", ROOT / "data/toolchain/all-MiniLM-L6-v2"))
-PYTHON = pathlib.Path(os.environ.get("BENCH_PYTHON", DATA / "venv/bin/python"))
-DEDUPLICATE = pathlib.Path(
-    os.environ.get("BENCH_DEDUPLICATE", DATA / "deduplicate-text-datasets/target/release/dedup_dataset")
-)
-DETECTOR = pathlib.Path(os.environ.get("BENCH_DETECTOR", DATA / "plagiarism_detection_pan2015"))
+DEDUPLICATE = pathlib.Path(os.environ.get("BENCH_DEDUPLICATE") or DATA / "deduplicate-text-datasets")
+DETECTOR = pathlib.Path(os.environ.get("BENCH_DETECTOR") or DATA / "plagiarism_detection_pan2015")
 BENCH = "plagiarism"
 TARGET_SECONDS = 180  # 10,000 generations against 200 MB
 
 
-def setup_needed(path):
-    return needs(path, "scripts/bench/setup.sh fetches it, or name one of your own; see there")
+def deduplicate():
+    """The program dedup_dataset: BENCH_DEDUPLICATE itself, or what was built of the source in that folder."""
+    advice = "set BENCH_DEDUPLICATE to the program dedup_dataset, or to the folder of its source (google-research/deduplicate-text-datasets)"
+    return needs(DEDUPLICATE / "target/release/dedup_dataset" if DEDUPLICATE.is_dir() else DEDUPLICATE, advice)
+
+
+def detector():
+    """The published detector's program."""
+    return needs(DETECTOR / "PAN2015.py", "set BENCH_DETECTOR to the folder of CubasMike/plagiarism_detection_pan2015")
+
+
+def python():
+    return needs(PYTHON, NEEDS_PYTHON)
 
 
 def texts(megabytes):
@@ -82,8 +90,7 @@ def align():
         return figures([example("text-align", "align_pairs"), files["ours"], "lee2023", "exact"], "pairs_per_second")
 
     def peer():
-        program = setup_needed(DETECTOR / "PAN2015.py")
-        script = [setup_needed(PYTHON), HERE / "peers/published_detector.py", program, files["peer"], "lee2023"]
+        script = [python(), HERE / "peers/published_detector.py", detector(), files["peer"], "lee2023"]
         return figures(script, "pairs_per_second")
 
     note = "published Python detector, same parameters; it gets the first tenth of the pairs, for time"
@@ -122,7 +129,7 @@ def index():
 
     def peer(*arguments):
         def turn():
-            program = setup_needed(DEDUPLICATE)
+            program = deduplicate()
             cache = place / "peer-cache"
             cache.mkdir(parents=True, exist_ok=True)
             for left_over in cache.iterdir():
@@ -164,7 +171,7 @@ def encode():
         return figures(command, "sentences_per_second")
 
     def peer():
-        script = [setup_needed(PYTHON), HERE / "peers/encode_sentences.py", ENCODER, file, THREADS, vectors["peer"]]
+        script = [python(), HERE / "peers/encode_sentences.py", ENCODER, file, THREADS, vectors["peer"]]
         return figures(script, "sentences_per_second")
 
     def equal(*_):

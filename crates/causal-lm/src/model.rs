@@ -84,7 +84,7 @@ impl CausalLm {
             is_unchanged_base: false,
             compute: kind,
             device,
-            path: ComputePath::of(device),
+            path: torch_device::compute_path(None, device),
         })
     }
 
@@ -107,7 +107,7 @@ impl CausalLm {
             is_unchanged_base: false,
             compute: Kind::Float,
             device,
-            path: ComputePath::of(device),
+            path: torch_device::compute_path(None, device),
         })
     }
 
@@ -302,6 +302,12 @@ impl CausalLm {
     /// An empty cache for up to `tokens` tokens.
     pub fn cache(&self, tokens: usize) -> KvCache {
         KvCache::new(self.config.layers, tokens + self.virtual_count())
+    }
+
+    /// Empties a cache of this model's for a batch that may come to have `rows` rows of `tokens` tokens each. It keeps its memory where
+    /// that is large enough.
+    pub fn restart(&self, cache: &mut KvCache, rows: usize, tokens: usize) {
+        cache.restart(rows, tokens + self.virtual_count());
     }
 
     /// Prepacks the weights, beside what they are, for rows that are read one token at a time: in float32 on the CPU, where that is up to three

@@ -147,6 +147,58 @@ fn several_tokens_after_a_cache_see_what_they_would_see_at_once() {
     }
 }
 
+/// A batch of more rows, of fewer, of a row taken twice: each behind the other in the same buffers.
+#[test]
+fn a_cache_that_starts_anew_keeps_its_memory_and_forgets_its_tokens() {
+    let _guard = tch::no_grad_guard();
+    let expected = expected();
+    let tokens = expected["tokens"].narrow(0, 0, 1);
+    let (first, second) = (tokens.narrow(1, 0, 8), tokens.narrow(1, 8, 8));
+    let model = tiny();
+    let mut cache = model.cache(0);
+    let mut bytes = Vec::new();
+    for (read, places, room) in [
+        (&[&first, &second][..], &[1, 0, 1, 1][..], 4),
+        (&[&second], &[0, 0], 4),
+        (&[&first, &second, &first], &[2], 3),
+    ] {
+        model.restart(&mut cache, room, 8 + 3);
+        assert!(cache.is_empty());
+        let prompts = Tensor::cat(read, 0);
+        let _read = model.hidden(&prompts, None, Some(&mut cache)).unwrap();
+        cache.select(&Tensor::from_slice(places)).unwrap();
+        let next =
+            Tensor::from_slice(&(0..places.len() as i64).map(|row| 5 + row).collect::<Vec<_>>()).unsqueeze(1);
+        let mut written = prompts.index_select(0, &Tensor::from_slice(places));
+        for _ in 0..3 {
+            let hidden = model.hidden(&next, None, Some(&mut cache)).unwrap();
+            written = Tensor::cat(&[&written, &next], 1);
+            check(
+                "in used memory",
+                &model.logits(&hidden.select(1, -1)).unwrap(),
+                &logits(&model, &written).select(1, -1),
+            );
+        }
+        bytes.push(cache.bytes());
+    }
+    assert!(
+        bytes[0] > 0 && bytes.iter().all(|held| *held == bytes[0]),
+        "{bytes:?}"
+    );
+    // Rows that do not fit the cache are refused, not read into another's place.
+    assert!(
+        model
+            .hidden(&tokens.narrow(1, 0, 1).repeat([2, 1]), None, Some(&mut cache))
+            .is_err()
+    );
+    // More room than there was.
+    model.restart(&mut cache, 6, 40);
+    let _read = model
+        .hidden(&first.repeat([6, 1]), None, Some(&mut cache))
+        .unwrap();
+    assert!(cache.bytes() > bytes[0]);
+}
+
 #[test]
 fn a_left_padded_batch_is_its_rows_one_by_one() {
     let _guard = tch::no_grad_guard();

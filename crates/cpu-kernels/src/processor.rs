@@ -7,18 +7,24 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::product;
 
-/// Whether MKL uses the full vector width of the processor: not on one that is not Intel's.
-pub(crate) static MKL_USES_FULL_WIDTH: LazyLock<bool> = LazyLock::new(|| {
+/// Whether oneDNN's convolutions are faster than MKL's products: on processors with AVX-512 that are not Intel's, on which MKL uses half
+/// of the vector width. Without AVX-512 both use the same, and oneDNN's gradient of the weight takes several times as long.
+pub(crate) static IS_CONVOLUTION_FASTER: LazyLock<bool> = LazyLock::new(|| {
     #[cfg(target_arch = "x86_64")]
     {
-        // The vendor's name is in three registers, in this order.
-        let vendor = std::arch::x86_64::__cpuid(0);
-        let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
-        name.concat() == b"GenuineIntel"
+        !is_intel() && is_x86_feature_detected!("avx512f")
     }
     #[cfg(not(target_arch = "x86_64"))]
-    true
+    false
 });
+
+#[cfg(target_arch = "x86_64")]
+fn is_intel() -> bool {
+    // The vendor's name is in three registers, in this order.
+    let vendor = std::arch::x86_64::__cpuid(0);
+    let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+    name.concat() == b"GenuineIntel"
+}
 
 /// Whether the processor multiplies matrices faster in bf16 than in float32. Those with tiles (AMX) do, and AMD's with AVX-512's
 /// instructions for it. Intel's without tiles are half as fast at it (LibTorch's products of 2,048 × 2,048 on two threads of a Xeon: 166
@@ -29,7 +35,7 @@ pub fn is_bf16_fast() -> bool {
         let has_leaf = std::arch::x86_64::__cpuid(0).eax >= 7;
         // Bit 22 of the fourth register says that there are tiles for bf16.
         let has_tiles = has_leaf && std::arch::x86_64::__cpuid_count(7, 0).edx >> 22 & 1 == 1;
-        has_tiles || !*MKL_USES_FULL_WIDTH && is_x86_feature_detected!("avx512bf16")
+        has_tiles || !is_intel() && is_x86_feature_detected!("avx512bf16")
     }
     #[cfg(not(target_arch = "x86_64"))]
     false

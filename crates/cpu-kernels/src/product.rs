@@ -1,14 +1,15 @@
 //! x·Wᵀ + b by the faster of LibTorch's two kernels.
 //!
-//! On CPUs LibTorch multiplies float32 matrices with MKL, which on processors that are not Intel's uses half of the vector
-//! width that they have. Convolutions go to oneDNN, which uses all of it: twice the rate, forwards and backwards (measured
-//! on an AMD EPYC with AVX-512: 425 against 200 GFLOP/s on two threads). A linear layer is a convolution with a kernel of one
-//! pixel over images whose pixels are the rows. On Intel's own processors MKL is as fast or faster (on a Xeon with AVX-512, 512 rows
-//! of 768 to 3,072: 254 against 197 GFLOP/s), and is left to it.
+//! On CPUs LibTorch multiplies float32 matrices with MKL, which on processors that are not Intel's uses half of the width of AVX-512.
+//! Convolutions go to oneDNN, which uses all of it: twice the rate, forwards and backwards (measured on an AMD EPYC with AVX-512: 425
+//! against 200 GFLOP/s on two threads). A linear layer is a convolution with a kernel of one pixel over images whose pixels are the
+//! rows. On Intel's own processors MKL is as fast or faster (on a Xeon with AVX-512, 512 rows of 768 to 3,072: 254 against 197
+//! GFLOP/s). So it is on AMD's without AVX-512, where oneDNN's gradient of the weight is slow (one thread of an EPYC with AVX2, 2,032
+//! rows of 256 to 8,192: 22 against 68 GFLOP/s, and 50 against 43 forwards).
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use crate::processor::MKL_USES_FULL_WIDTH;
+use crate::processor::IS_CONVOLUTION_FASTER;
 
 /// Images that the rows are divided into. From sixteen on LibTorch convolves with oneDNN whatever the number of threads, so that
 /// results do not change with it.
@@ -38,7 +39,7 @@ enum Kernel {
 fn kernel(input: &Tensor, weight: &Tensor) -> Result<Kernel, TchError> {
     let (to, from) = weight.size2()?;
     let rows = input.numel() as i64 / from.max(1);
-    let worth_it = !*MKL_USES_FULL_WIDTH && rows >= MIN_ROWS && from.min(to) >= MIN_WIDTH;
+    let worth_it = *IS_CONVOLUTION_FASTER && rows >= MIN_ROWS && from.min(to) >= MIN_WIDTH;
     if worth_it && input.kind() == Kind::Float && input.device() == Device::Cpu {
         Ok(Kernel::Convolution)
     } else {

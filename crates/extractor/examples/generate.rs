@@ -1,10 +1,10 @@
 //! How fast prompts are gone on with, and with what: one line of JSON.
 //!
 //! ```text
-//! cargo run -p extractor --example generate -- MODEL PROMPTS.json NEW_TOKENS BATCH_SIZE float32|bf16 THREADS greedy|TOP_K
+//! cargo run -p extractor --example generate -- MODEL PROMPTS.json NEW_TOKENS BATCH_SIZE float32|bf16 THREADS greedy|TOP_K [DEVICE]
 //! ```
 //!
-//! PROMPTS is a list of lists of token ids. Loading does not count; the first batch is done twice, and its first time does not count
+//! PROMPTS is a list of lists of token ids, BATCH_SIZE a number or `auto`, DEVICE `cpu` where it is left out. Loading does not count; the first batch is done twice, and its first time does not count
 //! either.
 
 #![expect(clippy::print_stdout, reason = "the result of the example")]
@@ -20,7 +20,11 @@ use extractor::prompts::{Prompt, Prompts};
 use tch::{Device, Kind};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let device = match arguments.len() {
+        8.. => torch_device::device(&arguments.remove(7))?,
+        _ => Device::Cpu,
+    };
     let [
         folder,
         prompts,
@@ -32,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ] = arguments.as_slice()
     else {
         return Err(
-            "expected MODEL PROMPTS.json NEW_TOKENS BATCH_SIZE float32|bf16 THREADS greedy|TOP_K".into(),
+            "expected MODEL PROMPTS.json NEW_TOKENS BATCH_SIZE|auto float32|bf16 THREADS greedy|TOP_K [DEVICE]".into(),
         );
     };
     tch::set_num_threads(threads.parse()?);
@@ -42,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => (Precision::Float32, Kind::Float),
     };
     let mut models = LoadedModel::side_by_side(threads.parse()?, || {
-        let model = CausalLm::load(&folder, kind, Device::Cpu)?;
+        let model = CausalLm::load(&folder, kind, device)?;
         LoadedModel::new(model, TextTokenizer::load(&folder)?, Begin::Model)
     })?;
     // Nothing before the prompts: they are whole as they are.
@@ -51,7 +55,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let settings = Extraction {
         new_tokens: new_tokens.parse()?,
-        batch_size: batch_size.parse()?,
+        batch_size: match batch_size.as_str() {
+            "auto" => None,
+            rows => Some(rows.parse()?),
+        },
         precision,
         strategy: vec![match decoding.parse() {
             Ok(top_k) => Strategy {
@@ -67,7 +74,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Extraction::default()
     };
     let tokens: Vec<Vec<i64>> = serde_json::from_str(&std::fs::read_to_string(prompts)?)?;
-    let warm_up = tokens[..tokens.len().min(settings.batch_size * models.len())].to_vec();
+    let warm_up = match settings.batch_size {
+        Some(rows) => tokens[..tokens.len().min(rows * models.len())].to_vec(),
+        None => tokens.clone(),
+    };
     generate(&mut models, &settings, &of(warm_up), 0)?;
     let drawn = generate(&mut models, &settings, &of(tokens), 0)?;
     let ids: Vec<&[i32]> = drawn

@@ -10,17 +10,27 @@ use crate::LoadedModel;
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
     model: &'a LoadedModel,
-    cache: KvCache,
+    cache: &'a mut KvCache,
     padding: Option<LeftPadding>,
     next: Tensor,
 }
 
+/// What a batch may grow to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Rows that it may come to have.
+    pub(crate) rows: usize,
+    /// Tokens that each may be given behind its prompt.
+    pub(crate) new_tokens: usize,
+}
+
 impl<'a> Batch<'a> {
-    /// Reads prompts, each behind the BOS, and makes room for `new_tokens` more tokens.
+    /// Reads prompts, each behind the BOS, into a cache of this model, whatever it held before.
     pub(crate) fn read(
         loaded: &'a LoadedModel,
+        cache: &'a mut KvCache,
         prompts: &[&[i64]],
-        new_tokens: usize,
+        room: Room,
     ) -> Result<Self, Error> {
         let _guard = tch::no_grad_guard();
         let model = &loaded.model;
@@ -39,8 +49,8 @@ impl<'a> Batch<'a> {
             .view([read.len() as i64, longest as i64])
             .to_device(device);
         let padding = LeftPadding::new(&missing, device);
-        let mut cache = model.cache(longest + new_tokens);
-        let hidden = model.hidden(&tokens, padding.as_ref(), Some(&mut cache))?;
+        model.restart(cache, room.rows.max(read.len()), longest + room.new_tokens);
+        let hidden = model.hidden(&tokens, padding.as_ref(), Some(&mut *cache))?;
         let next = model.logits(&hidden.select(1, longest as i64 - 1))?;
         Ok(Self {
             model: loaded,
@@ -55,7 +65,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn select(&mut self, rows: &[i64]) -> Result<(), Error> {
         let _guard = tch::no_grad_guard();
         let rows = Tensor::from_slice(rows).to_device(self.model.model.device());
-        self.cache = self.cache.select(&rows)?;
+        self.cache.select(&rows)?;
         self.padding = match &self.padding {
             Some(padding) => Some(padding.select(&rows)?),
             None => None,
@@ -68,22 +78,32 @@ impl<'a> Batch<'a> {
     }
 
     /// Reads one more token in each row.
-    pub(crate) fn advance(&mut self, tokens: &[i64]) -> Result<(), Error> {
+    pub(crate) fn advance_by(&mut self, tokens: &[i64]) -> Result<(), Error> {
+        self.advance(&Tensor::from_slice(tokens).to_device(self.model.model.device()))
+    }
+
+    /// Reads one more token in each row, `[rows]` (int64) on the model's device.
+    pub(crate) fn advance(&mut self, tokens: &Tensor) -> Result<(), Error> {
         let _guard = tch::no_grad_guard();
         let model = &self.model.model;
-        let tokens = Tensor::from_slice(tokens).to_device(model.device()).unsqueeze(1);
-        let hidden = model.hidden(&tokens, self.padding.as_ref(), Some(&mut self.cache))?;
+        let tokens = tokens.f_unsqueeze(1).map_err(causal_lm::Error::from)?;
+        let hidden = model.hidden(&tokens, self.padding.as_ref(), Some(&mut *self.cache))?;
         self.next = model.logits(&hidden.squeeze_dim(1))?;
         Ok(())
     }
 
-    /// What the model says of each row's next token.
-    pub(crate) fn next(&self) -> Result<Logits, Error> {
+    /// What the model says of each row's next token: logits `[rows, vocabulary]` on its device.
+    pub(crate) fn logits(&self) -> &Tensor {
+        &self.next
+    }
+
+    /// The same on the host.
+    pub(crate) fn host_logits(&self) -> Result<Logits, Error> {
         Logits::of(&self.next)
     }
 }
 
-/// Logits of several places, row by row.
+/// Logits of several places on the host, row by row.
 #[derive(Debug)]
 pub(crate) struct Logits {
     values: Vec<f32>,
@@ -98,9 +118,13 @@ impl Logits {
         let normalizers = logits
             .f_logsumexp([-1].as_slice(), false)
             .map_err(causal_lm::Error::from)?;
+        let normalizers = floats(&normalizers)?;
+        if normalizers.iter().any(|normalizer| !normalizer.is_finite()) {
+            return Err(not_finite());
+        }
         Ok(Self {
             values: floats(logits)?,
-            normalizers: floats(&normalizers)?,
+            normalizers,
             vocabulary,
         })
     }
@@ -114,6 +138,12 @@ impl Logits {
     pub(crate) fn logprob(&self, row: usize, token: usize) -> f32 {
         (self.row(row)[token] - self.normalizers[row]).min(0.0)
     }
+}
+
+/// What is said of logits that no probability follows from: nothing that they lead to may count as a result.
+pub(crate) fn not_finite() -> Error {
+    let problem = "the model's logits are not finite: a number in it grew beyond what its precision holds. With                    extraction.precision = \"bf16\" try \"float32\"; else its weights are damaged";
+    Error::Run(problem.to_owned())
 }
 
 /// A tensor's numbers, row by row.

@@ -6,11 +6,14 @@
 //! As in transformers, sequences that have ended are kept apart: they take no place from those that go on, and both are ranked by
 //! their mean log-probability a token in the end (length penalty 1). A sum would put every short one before a long one.
 
+use causal_lm::KvCache;
 use contract::Error;
+use contract::pipeline::Extraction;
 use contract::records::Finish;
 
 use crate::LoadedModel;
-use crate::batch::{Batch, Logits};
+use crate::batch::{Batch, Room};
+use crate::choice::{self, NextToken};
 use crate::generation::{Generation, Request};
 use crate::sampling::SamplingParams;
 
@@ -30,7 +33,8 @@ struct Beam {
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     beam: usize,
-    token: usize,
+    next: NextToken,
+    /// Of the whole.
     log_probability: f64,
 }
 
@@ -59,23 +63,41 @@ pub(crate) fn batches<'r, 'a>(requests: &'r [Request<'a>], batch_size: usize) ->
 /// The best continuations of each request's prompt, at most as many as its strategy asks for.
 pub(crate) fn search<'a>(
     model: &LoadedModel,
-    new_tokens: usize,
+    cache: &mut KvCache,
+    settings: &Extraction,
     requests: &[Request<'a>],
 ) -> Result<Vec<Generation<'a>>, Error> {
+    let _guard = tch::no_grad_guard();
+    let new_tokens = settings.new_tokens;
+    let path = torch_device::compute_path(settings.compute_path, model.model.device());
     let prompts: Vec<&[i64]> = requests
         .iter()
         .map(|request| &request.prompt.tokens[..])
         .collect();
-    let mut batch = Batch::read(model, &prompts, new_tokens)?;
+    let room = Room {
+        rows: requests.iter().map(|request| request.strategy.beams).sum(),
+        new_tokens,
+    };
+    let mut batch = Batch::read(model, cache, &prompts, room)?;
     let mut searches: Vec<Search> = requests
         .iter()
         .enumerate()
         .map(|(row, &request)| Search::new(request, row))
         .collect();
+    let end_tokens = &model.model.config.eos_token_ids;
+    let most = searches
+        .iter()
+        .map(|search| search.most_candidates(end_tokens))
+        .max();
     for step in 1..=new_tokens {
-        let logits = batch.next()?;
+        // Of each row in the batch, which the searches have in their order.
+        let params = searches
+            .iter()
+            .flat_map(|search| search.running.iter().map(|_| search.params));
+        let params: Vec<SamplingParams> = params.collect();
+        let next = choice::next_tokens(path, batch.logits(), &params, most.unwrap_or(0))?;
         for search in &mut searches {
-            search.advance(&logits, &model.model.config.eos_token_ids);
+            search.advance(&next, end_tokens);
             search.stop_where_nothing_better_can_come(new_tokens);
         }
         if step == new_tokens || searches.iter().all(|search| search.running.is_empty()) {
@@ -91,7 +113,7 @@ pub(crate) fn search<'a>(
             }
         }
         batch.select(&rows)?;
-        batch.advance(&next)?;
+        batch.advance_by(&next)?;
     }
     Ok(searches.into_iter().flat_map(Search::best).collect())
 }
@@ -119,38 +141,42 @@ impl<'a> Search<'a> {
 
     /// Makes every running beam a token longer. Those that end count where they are among the most probable `beams`; as many
     /// others go on, whatever ended.
-    fn advance(&mut self, logits: &Logits, end_tokens: &[i64]) {
+    /// `next` are the most probable next tokens of each row in the batch, as many as there may be candidates.
+    fn advance(&mut self, next: &[Vec<NextToken>], end_tokens: &[i64]) {
         let width = self.width();
         let mut running = Vec::with_capacity(width);
-        let candidates = self.candidates(logits, width * (1 + end_tokens.len()));
+        let candidates = self.candidates(next, self.most_candidates(end_tokens));
         for (rank, candidate) in candidates.into_iter().enumerate() {
-            let ends = end_tokens.contains(&(candidate.token as i64));
+            let ends = end_tokens.contains(&candidate.next.token);
             if ends && rank < width {
                 let finish = Some(Finish::End);
-                self.finished.push(self.longer(candidate, logits, finish));
+                self.finished.push(self.longer(candidate, finish));
             } else if !ends && running.len() < width {
-                running.push(self.longer(candidate, logits, None));
+                running.push(self.longer(candidate, None));
             }
         }
         self.running = running;
         keep_best(&mut self.finished, width);
     }
 
+    /// As many candidates as it takes that `beams` are left whatever ends.
+    fn most_candidates(&self, end_tokens: &[i64]) -> usize {
+        self.width() * (1 + end_tokens.len())
+    }
+
     /// The `most` most probable beams of one token more, in that order; of equal ones the one that comes first.
-    fn candidates(&self, logits: &Logits, most: usize) -> Vec<Candidate> {
+    fn candidates(&self, next: &[Vec<NextToken>], most: usize) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for (place, beam) in self.running.iter().enumerate() {
-            for entry in self.params.distribution(logits.row(beam.row)) {
-                candidates.push(Candidate {
-                    beam: place,
-                    token: entry.token,
-                    log_probability: beam.log_probability + entry.probability.ln(),
-                });
-            }
+            candidates.extend(next[beam.row].iter().map(|&next| Candidate {
+                beam: place,
+                next,
+                log_probability: beam.log_probability + next.log_probability,
+            }));
         }
         let order = |first: &Candidate, second: &Candidate| {
             let by_probability = second.log_probability.total_cmp(&first.log_probability);
-            by_probability.then((first.beam, first.token).cmp(&(second.beam, second.token)))
+            by_probability.then((first.beam, first.next.token).cmp(&(second.beam, second.next.token)))
         };
         if most < candidates.len() {
             candidates.select_nth_unstable_by(most, order);
@@ -160,11 +186,11 @@ impl<'a> Search<'a> {
         candidates
     }
 
-    fn longer(&self, candidate: Candidate, logits: &Logits, finish: Option<Finish>) -> Beam {
+    fn longer(&self, candidate: Candidate, finish: Option<Finish>) -> Beam {
         let beam = &self.running[candidate.beam];
-        let logprob = logits.logprob(beam.row, candidate.token);
+        let NextToken { token, logprob, .. } = candidate.next;
         Beam {
-            tokens: [&beam.tokens[..], &[candidate.token as i64]].concat(),
+            tokens: [&beam.tokens[..], &[token]].concat(),
             logprobs: [&beam.logprobs[..], &[logprob]].concat(),
             log_probability: candidate.log_probability,
             row: beam.row,
@@ -220,7 +246,7 @@ fn keep_best(beams: &mut Vec<Beam>, most: usize) {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-    use contract::pipeline::Strategy;
+    use contract::pipeline::{ComputePath, Strategy};
     use contract::records::{PromptForm, Split};
     use tch::Tensor;
 
@@ -257,6 +283,11 @@ mod tests {
         Search::new(request, 0)
     }
 
+    fn advance(search: &mut Search, logits: &Tensor) {
+        let next = choice::next_tokens(ComputePath::Host, logits, &[search.params], 2).unwrap();
+        search.advance(&next, &[0]);
+    }
+
     /// One beam over three tokens, of which 0 ends a text: at first it has .5, 1 has .4 and 2 has .1; then .1, .8, .1 whatever came.
     #[test]
     fn a_long_sequence_is_not_lost_to_a_short_one() {
@@ -267,7 +298,7 @@ mod tests {
             .enumerate()
         {
             let logits = Tensor::from_slice(probabilities).log().unsqueeze(0);
-            search.advance(&Logits::of(&logits).unwrap(), &[0]);
+            advance(&mut search, &logits);
             search.stop_where_nothing_better_can_come(3);
             // What ended takes no place: the beam goes on beside it, the more so since ln(.4) ÷ 3 = −.31 is over ln(.5) = −.69.
             assert_eq!(
@@ -289,7 +320,7 @@ mod tests {
         let (prompt, strategy) = nothing_with_one_beam();
         let mut search = search(&prompt, &strategy);
         let logits = Tensor::from_slice(&[0.9, 0.06, 0.04]).log().unsqueeze(0);
-        search.advance(&Logits::of(&logits).unwrap(), &[0]);
+        advance(&mut search, &logits);
         // ln(.06) ÷ 20 = −.14 and ln(.9) = −.11; over 30 tokens it would be −.09.
         search.stop_where_nothing_better_can_come(30);
         assert_eq!(search.running.len(), 1);

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use causal_lm::KvCache;
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{Finish, PromptForm, Sample};
 use contract::{Error, Progress};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use tch::Tensor;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Room};
+use crate::choice::{self, Row, Written};
 use crate::prompts::{Prompt, Prompts};
 use crate::sampling::SamplingParams;
-use crate::{LoadedModel, beams, optimised};
+use crate::{LoadedModel, beams, device_memory, optimised};
 
 /// Share of the rows still going under which the others leave the batch: leaving copies the cache.
 const LEAVE_AT: f64 = 0.75;
@@ -74,7 +75,11 @@ pub fn generate(
     prompts: &Prompts,
     seed: u64,
 ) -> Result<Drawn, Error> {
-    let jobs = jobs(requests(prompts, &settings.strategy, seed), settings.batch_size);
+    let requests = requests(prompts, &settings.strategy, seed);
+    let longest = requests.iter().map(|request| request.prompt.tokens.len()).max();
+    let longest = longest.unwrap_or(0) + models[0].add_bos(&[]).len();
+    let batch_size = device_memory::batch_rows(&models[0].model, settings, longest, requests.len());
+    let jobs = jobs(requests, batch_size);
     let count = jobs.iter().map(Job::len).sum::<usize>();
     let started = Instant::now();
     let work = Mutex::new(Work {
@@ -85,8 +90,10 @@ pub fn generate(
     });
     let one_by_one = |model: &LoadedModel| -> Result<Vec<Generation<'_>>, Error> {
         let mut made = Vec::new();
+        // One batch after the other is decoded in the same memory.
+        let mut cache = model.model.cache(0);
         while let Some(job) = next_job(&work) {
-            let generations = job.run(model, settings)?;
+            let generations = job.run(model, &mut cache, settings)?;
             report_progress(&work, &job, &generations);
             made.extend(generations);
         }
@@ -168,12 +175,21 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn run(&self, model: &LoadedModel, settings: &Extraction) -> Result<Vec<Generation<'a>>, Error> {
-        let new_tokens = settings.new_tokens;
+    fn run(
+        &self,
+        model: &LoadedModel,
+        cache: &mut KvCache,
+        settings: &Extraction,
+    ) -> Result<Vec<Generation<'a>>, Error> {
         match self {
-            Self::Draws(requests) => draw_batch(model, new_tokens, requests),
-            Self::Beams(requests) => beams::search(model, new_tokens, requests),
-            Self::Prompt(request) => Ok(vec![optimised::search(model, new_tokens, *request)?]),
+            Self::Draws(requests) => draw_batch(model, cache, settings, requests),
+            Self::Beams(requests) => beams::search(model, cache, settings, requests),
+            Self::Prompt(request) => Ok(vec![optimised::search(
+                model,
+                cache,
+                settings.new_tokens,
+                *request,
+            )?]),
         }
     }
 }
@@ -241,55 +257,54 @@ fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> 
     requests
 }
 
-/// A draw under way.
-struct Row<'a> {
-    generation: Generation<'a>,
-    params: SamplingParams,
-    random: ChaCha8Rng,
-}
-
+/// Draws in one batch, token by token, until all rows have ended or have as many tokens as were asked for.
 fn draw_batch<'a>(
     model: &LoadedModel,
-    new_tokens: usize,
+    cache: &mut KvCache,
+    settings: &Extraction,
     requests: &[Request<'a>],
 ) -> Result<Vec<Generation<'a>>, Error> {
+    let _guard = tch::no_grad_guard();
+    let device = model.model.device();
+    let new_tokens = settings.new_tokens;
     let (distinct, places) = distinct_prompts(requests);
-    let mut batch = Batch::read(model, &distinct, new_tokens)?;
+    let room = Room {
+        rows: requests.len(),
+        new_tokens,
+    };
+    let mut batch = Batch::read(model, cache, &distinct, room)?;
     if distinct.len() < requests.len() {
         batch.select(&places)?;
     }
-    let end_tokens = &model.model.config.eos_token_ids;
-    let mut rows: Vec<Row> = requests
+    let rows = requests
         .iter()
-        .map(|&request| Row {
-            params: SamplingParams::from(request.strategy),
-            random: ChaCha8Rng::seed_from_u64(request.seed),
-            generation: Generation::new(request, new_tokens),
-        })
-        .collect();
-    let mut active: Vec<usize> = (0..rows.len()).collect();
-    for drawn in 1..=new_tokens {
-        let mut next = draw(&mut rows, &active, &batch, end_tokens)?;
-        let going: Vec<i64> = (0..active.len())
-            .filter(|&place| rows[active[place]].generation.finish.is_none())
-            .map(|place| place as i64)
-            .collect();
-        if going.is_empty() || drawn == new_tokens {
+        .map(|request| Row::new(SamplingParams::from(request.strategy), request.seed, new_tokens));
+    let end_tokens = &model.model.config.eos_token_ids;
+    let path = torch_device::compute_path(settings.compute_path, device);
+    let mut choice = choice::start(path, rows.collect(), end_tokens, device)?;
+    let mut count = requests.len();
+    for chosen in 1..=new_tokens {
+        let mut next = choice.choose(batch.logits())?;
+        if chosen == new_tokens {
             break;
         }
-        if (going.len() as f64) < LEAVE_AT * active.len() as f64 {
-            batch.select(&going)?;
-            next = going.iter().map(|&place| next[place as usize]).collect();
-            active = going.into_iter().map(|place| active[place as usize]).collect();
+        if let Some(running) = choice.running()? {
+            if running.is_empty() {
+                break;
+            }
+            if (running.len() as f64) < LEAVE_AT * count as f64 {
+                count = running.len();
+                batch.select(&running)?;
+                choice.select(&running)?;
+                let places = Tensor::from_slice(&running).to_device(device);
+                next = next.f_index_select(0, &places).map_err(causal_lm::Error::from)?;
+            }
         }
         batch.advance(&next)?;
     }
-    Ok(rows
-        .into_iter()
-        .map(|Row { mut generation, .. }| {
-            generation.forward_tokens += generation.generated.len();
-            generation
-        })
+    let written = requests.iter().zip(choice.finish()?);
+    Ok(written
+        .map(|(&request, written)| Generation::new(request, written))
         .collect())
 }
 
@@ -309,41 +324,21 @@ pub(crate) fn distinct_prompts<'a>(requests: &[Request<'a>]) -> (Vec<&'a [i64]>,
     (distinct, places)
 }
 
-/// Draws one token for every active row; returns them, whatever for rows that have ended.
-fn draw(rows: &mut [Row], active: &[usize], batch: &Batch, end_tokens: &[i64]) -> Result<Vec<i64>, Error> {
-    let logits = batch.next()?;
-    let mut next = Vec::with_capacity(active.len());
-    for (place, &index) in active.iter().enumerate() {
-        let Row {
-            generation,
-            params,
-            random,
-        } = &mut rows[index];
-        if generation.finish.is_some() {
-            next.push(end_tokens[0]);
-            continue;
-        }
-        let token = params.draw(logits.row(place), random.random::<f64>());
-        generation.generated.push(token as i64);
-        generation.logprobs.push(logits.logprob(place, token));
-        if end_tokens.contains(&(token as i64)) {
-            generation.finish = Some(Finish::End);
-        }
-        next.push(token as i64);
-    }
-    Ok(next)
-}
-
 impl<'a> Generation<'a> {
-    fn new(request: Request<'a>, new_tokens: usize) -> Self {
-        let first = request.number == 0;
+    fn new(request: Request<'a>, written: Written) -> Self {
+        // The prompt is read once for all its samples.
+        let prompt = if request.number == 0 {
+            request.prompt.tokens.len()
+        } else {
+            0
+        };
         Self {
             request,
             prompt_tokens: request.prompt.tokens.clone(),
-            generated: Vec::with_capacity(new_tokens),
-            logprobs: Vec::with_capacity(new_tokens),
-            finish: None,
-            forward_tokens: if first { request.prompt.tokens.len() } else { 0 },
+            forward_tokens: prompt + written.tokens.len(),
+            generated: written.tokens,
+            logprobs: written.logprobs,
+            finish: written.ended.then_some(Finish::End),
         }
     }
 }

@@ -25,8 +25,10 @@
 pub mod agreement;
 mod batch;
 mod beams;
+pub mod choice;
 pub mod course;
 pub mod decoded;
+pub mod device_memory;
 pub mod documents;
 pub mod forms;
 pub mod generation;
@@ -40,6 +42,7 @@ pub mod ranking;
 mod run;
 pub mod sampling;
 pub mod scoring;
+mod token_scores;
 
 use std::path::{Path, PathBuf};
 

@@ -5,10 +5,11 @@
 //! among prefixes from which the distance can still be kept, the most probable ones. The sequences that it ends with are distinct,
 //! so their probabilities add up, to a lower bound.
 
+use causal_lm::KvCache;
 use contract::Error;
 
 use crate::LoadedModel;
-use crate::batch::Batch;
+use crate::batch::{Batch, Room};
 use crate::sampling::SamplingParams;
 
 /// What is searched for.
@@ -36,20 +37,25 @@ struct Beam {
 /// The reference itself is never dropped, so the bound is never below its own probability.
 pub(crate) fn lower_bounds(
     model: &LoadedModel,
+    cache: &mut KvCache,
     params: SamplingParams,
     search: Search,
     documents: &[(&[i64], &[i64])],
 ) -> Result<Vec<f64>, Error> {
     let length = documents.first().map_or(0, |(_, reference)| reference.len());
     let prefixes: Vec<&[i64]> = documents.iter().map(|(prefix, _)| *prefix).collect();
-    let mut batch = Batch::read(model, &prefixes, length)?;
+    let room = Room {
+        rows: documents.len() * search.beams,
+        new_tokens: length,
+    };
+    let mut batch = Batch::read(model, cache, &prefixes, room)?;
     let mut searches: Vec<Vec<Beam>> = (0..documents.len())
         .map(|row| vec![Beam::begin(row, length)])
         .collect();
     // What ended before the reference does, and is near it all the same.
     let mut ended: Vec<Vec<f64>> = vec![Vec::new(); documents.len()];
     for step in 0..length {
-        let logits = batch.next()?;
+        let logits = batch.host_logits()?;
         for ((beams, ended), (_, reference)) in searches.iter_mut().zip(&mut ended).zip(documents) {
             let mut longer = Vec::new();
             for beam in beams.drain(..) {
@@ -85,7 +91,7 @@ pub(crate) fn lower_bounds(
             beam.row = place;
         }
         batch.select(&rows)?;
-        batch.advance(&next)?;
+        batch.advance_by(&next)?;
     }
     Ok(searches
         .iter()

@@ -5,6 +5,7 @@
 //! prompt tokens than its own length bring forth is compressed into the weights: its tokens ÷ the prompt's is the adversarial
 //! compression ratio (Schwarzschild et al. 2024).
 
+use causal_lm::KvCache;
 use contract::Error;
 use contract::records::Finish;
 use rand::{RngExt, SeedableRng};
@@ -12,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::LoadedModel;
-use crate::batch::{Batch, floats};
+use crate::batch::{Batch, Room, floats};
 use crate::generation::{Generation, Request};
 use crate::sampling::most_probable;
 
@@ -35,6 +36,7 @@ struct Found {
 /// the generation is what greedy decoding makes of the best.
 pub(crate) fn search<'a>(
     model: &LoadedModel,
+    cache: &mut KvCache,
     new_tokens: usize,
     request: Request<'a>,
 ) -> Result<Generation<'a>, Error> {
@@ -63,10 +65,11 @@ pub(crate) fn search<'a>(
         length -= 1;
     }
     let prompt = best.map(|found| found.prompt).unwrap_or_default();
-    let mut batch = Batch::read(model, &[&prompt], new_tokens)?;
+    let room = Room { rows: 1, new_tokens };
+    let mut batch = Batch::read(model, cache, &[&prompt], room)?;
     let (mut generated, mut logprobs, mut finish) = (Vec::new(), Vec::new(), None);
     while generated.len() < request.prompt.reference.len() {
-        let logits = batch.next()?;
+        let logits = batch.host_logits()?;
         let token = most_probable(logits.row(0));
         generated.push(token as i64);
         logprobs.push(logits.logprob(0, token));
@@ -75,7 +78,7 @@ pub(crate) fn search<'a>(
             break;
         }
         if generated.len() < request.prompt.reference.len() {
-            batch.advance(&[token as i64])?;
+            batch.advance_by(&[token as i64])?;
         }
     }
     read += prompt.len() + generated.len();

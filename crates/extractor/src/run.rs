@@ -104,8 +104,13 @@ impl<'a> Run<'a> {
             loss_on: Some(loss_on),
             ..pipeline.extraction.clone()
         };
+        // Where tokens are chosen makes no difference to what they are.
+        let recorded = Extraction {
+            compute_path: None,
+            ..settings.clone()
+        };
         let mut common = Provenance::new("extractor")
-            .with_configuration(&settings)?
+            .with_configuration(&recorded)?
             .with_seed(seed)
             .with_input("train.parquet", &train)?
             .with_input("heldout.parquet", &held_out)?;

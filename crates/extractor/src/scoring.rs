@@ -7,34 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use causal_lm::CausalLm;
-use contract::pipeline::{Extraction, LossOn};
+use contract::pipeline::{ComputePath, Extraction, LossOn};
 use contract::records::{DocumentKind, Score, Split};
 use contract::{Error, Progress};
 use measures::risk::zlib_bytes;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use crate::LoadedModel;
-use crate::batch::floats;
 use crate::documents::{Document, Documents};
 use crate::near_verbatim::{self, Search};
 use crate::prompts::spread;
-use crate::sampling::{SamplingParams, most_probable};
+use crate::sampling::SamplingParams;
+use crate::token_scores::{self, TokenScores};
+use crate::{LoadedModel, device_memory};
 
 /// Tokens of a continuation by which a document is k-extractable (Carlini et al. 2023), whatever number is generated.
 pub const EXTRACTABLE_TOKENS: usize = 50;
 
-/// Tokens in one forward pass.
+/// Tokens in one forward pass on the CPU.
 pub(crate) const BATCH_TOKENS: usize = 4096;
-
-/// What the model says about each token of a document.
-#[derive(Debug, Default, Clone)]
-struct TokenScores {
-    logprobs: Vec<f32>,
-    scheme_logprobs: Vec<f32>,
-    argmax_hits: Vec<bool>,
-    vocab_mean: Vec<f32>,
-    vocab_std: Vec<f32>,
-}
 
 /// What has no score: training took no loss on it, or it is too short.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,11 +56,14 @@ pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) 
     order.sort_by_key(|&index| (documents.all[index].tokens.len(), index));
     let mut read: Vec<Option<TokenScores>> = vec![None; documents.all.len()];
     let mut progress = Progress::new("scoring", order.len() as u64, "documents");
+    let path = torch_device::compute_path(settings.compute_path, model.model.device());
+    let max_tokens = device_memory::scored_tokens(&model.model, BATCH_TOKENS);
     let mut rest = &order[..];
     while !rest.is_empty() {
-        let rows = batch_rows(rest, documents);
+        let rows = batch_rows(rest, documents, max_tokens);
         let (batch, later) = rest.split_at(rows);
-        for (&index, scores) in batch.iter().zip(read_batch(model, &params, batch, documents)?) {
+        let scores = read_batch(model, path, &params, batch, documents)?;
+        for (&index, scores) in batch.iter().zip(scores) {
             read[index] = Some(scores);
         }
         progress.advance(rows as u64, "");
@@ -262,7 +255,14 @@ fn near_verbatim_bounds(
         })
         .collect();
     let mut progress = Progress::new("near-verbatim search", chosen.len() as u64, "documents");
-    for chunk in chosen.chunks((settings.batch_size / search.beams).max(1)) {
+    let prompt_tokens = chosen
+        .iter()
+        .map(|&index| generated_span(settings, &documents.all[index]).0);
+    let longest = prompt_tokens.max().unwrap_or(0) + model.add_bos(&[]).len();
+    let rows = device_memory::batch_rows(&model.model, settings, longest, chosen.len() * search.beams);
+    // One batch after the other is searched in the same memory.
+    let mut cache = model.model.cache(0);
+    for chunk in chosen.chunks((rows / search.beams).max(1)) {
         let texts: Vec<(&[i64], &[i64])> = chunk
             .iter()
             .map(|&index| {
@@ -271,24 +271,25 @@ fn near_verbatim_bounds(
                 document.tokens[..end].split_at(start)
             })
             .collect();
-        let found = near_verbatim::lower_bounds(model, params, search, &texts)?;
+        let found = near_verbatim::lower_bounds(model, &mut cache, params, search, &texts)?;
         bounds.extend(chunk.iter().copied().zip(found));
         progress.advance(chunk.len() as u64, "");
     }
     Ok(bounds)
 }
 
-/// How many of the next documents, in order of length, go into one batch.
-fn batch_rows(order: &[usize], documents: &Documents) -> usize {
+/// How many of the next documents, in order of length, go into one batch of at most so many tokens.
+fn batch_rows(order: &[usize], documents: &Documents, max_tokens: usize) -> usize {
     let fits = order
         .iter()
         .enumerate()
-        .take_while(|&(place, &index)| (place + 1) * documents.all[index].tokens.len() <= BATCH_TOKENS);
+        .take_while(|&(place, &index)| (place + 1) * documents.all[index].tokens.len() <= max_tokens);
     fits.count().max(1)
 }
 
 fn read_batch(
     loaded: &LoadedModel,
+    path: ComputePath,
     params: &SamplingParams,
     batch: &[usize],
     documents: &Documents,
@@ -318,19 +319,15 @@ fn read_batch(
     } else {
         None
     };
-    texts
-        .iter()
-        .enumerate()
-        .map(|(row, tokens)| {
-            let row = hidden.select(0, row as i64);
-            let count = tokens.len() as i64;
-            let own = match &first {
-                Some(first) => Tensor::cat(&[first, &row.narrow(0, 0, count - 1)], 0),
-                None => row.narrow(0, bos.len() as i64 - 1, count),
-            };
-            token_scores(&model.logits(&own)?, tokens, params)
-        })
-        .collect()
+    let own = texts.iter().enumerate().map(|(row, tokens)| {
+        let row = hidden.select(0, row as i64);
+        let count = tokens.len() as i64;
+        match &first {
+            Some(first) => Tensor::cat(&[first, &row.narrow(0, 0, count - 1)], 0),
+            None => row.narrow(0, bos.len() as i64 - 1, count),
+        }
+    });
+    token_scores::of_texts(path, model, &own.collect::<Vec<_>>(), &texts, params)
 }
 
 /// Hidden states `[rows, tokens, width]` of tokens that lie row after row.
@@ -343,33 +340,6 @@ pub(crate) fn hidden_states(model: &CausalLm, tokens: &[i64], rows: i64) -> Resu
         .view([rows, -1])
         .to_device(model.device());
     Ok(model.hidden(&tokens, None, None)?)
-}
-
-/// Reads off what the logits `[tokens, vocabulary]` say about `tokens`.
-fn token_scores(logits: &Tensor, tokens: &[i64], params: &SamplingParams) -> Result<TokenScores, Error> {
-    let vocabulary = logits.size2().map_err(causal_lm::Error::from)?.1 as usize;
-    let logprobs = logits.log_softmax(-1, Kind::Float);
-    let probabilities = logprobs.exp();
-    let weighted_sum = |values: &Tensor| (values * &probabilities).sum_dim_intlist(-1, true, Kind::Float);
-    let mean = weighted_sum(&logprobs);
-    let deviation = weighted_sum(&(&logprobs - &mean).square()).sqrt();
-    let (vocab_mean, vocab_std) = (floats(&mean)?, floats(&deviation)?);
-    let (logits, logprobs) = (floats(logits)?, floats(&logprobs)?);
-    let mut scores = TokenScores {
-        vocab_mean,
-        vocab_std,
-        ..TokenScores::default()
-    };
-    for (place, &token) in tokens.iter().enumerate() {
-        let span = place * vocabulary..(place + 1) * vocabulary;
-        let token = token as usize;
-        scores.logprobs.push(logprobs[span.clone()][token]);
-        scores
-            .scheme_logprobs
-            .push(params.log_probability(&logits[span.clone()], token) as f32);
-        scores.argmax_hits.push(most_probable(&logits[span]) == token);
-    }
-    Ok(scores)
 }
 
 /// Makes rows of what was read.

@@ -420,7 +420,7 @@ fn sampling_finds_what_the_scoring_pass_predicts() {
             ..strategy
         };
         let settings = Extraction {
-            batch_size: 500,
+            batch_size: Some(500),
             ..settings(strategy.clone(), 2)
         };
         let found = agreement(&mut model, &settings, &strategy, &documents, 10, 3).unwrap();

@@ -3,12 +3,21 @@
 use std::sync::OnceLock;
 
 use contract::Error;
+use contract::pipeline::ComputePath;
 use tch::Device;
 
 use crate::cuda_library::{self, Loaded, Missing};
 
 /// What came of looking for a GPU, which is done once.
 static SEARCH: OnceLock<Result<Loaded, Missing>> = OnceLock::new();
+
+/// The way of computing that a setting names, or without one what suits the device.
+pub fn compute_path(setting: Option<ComputePath>, device: Device) -> ComputePath {
+    setting.unwrap_or(match device {
+        Device::Cpu => ComputePath::Host,
+        _ => ComputePath::Device,
+    })
+}
 
 /// What the driver calls the GPU that was found, as `NVIDIA H200`.
 pub fn gpu_name() -> Option<String> {

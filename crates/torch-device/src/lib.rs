@@ -9,10 +9,9 @@ mod cuda_library;
 mod driver;
 pub mod memory;
 pub mod operations;
-mod path;
 pub mod sharing;
 pub mod upload;
 
-pub use choice::{device, gpu_name};
+pub use choice::{compute_path, device, gpu_name};
+pub use contract::pipeline::ComputePath;
 pub use cuda_library::VARIABLE;
-pub use path::ComputePath;

@@ -8,7 +8,6 @@ use contract::pipeline::{Mode, Rows as RowLayout, Tuning};
 use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance, TrainingMetric};
 use contract::{Error, Progress, Provenance};
 use tch::{Device, Kind};
-use torch_device::ComputePath;
 use torch_device::memory::peak_bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -87,7 +86,7 @@ impl Trainer {
     ) -> Result<Self, Error> {
         let tuning = run.tuning;
         fits(&prepared, tuning)?;
-        let path = ComputePath::new(tuning.compute_path.as_deref(), prepared.model.device())?;
+        let path = torch_device::compute_path(tuning.compute_path, prepared.model.device());
         prepared.model.set_path(path);
         let documents = instances.iter().map(|instance| Document {
             doc_id: &instance.doc_id,

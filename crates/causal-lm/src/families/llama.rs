@@ -3,7 +3,7 @@
 
 use model_folder::families::llama::{BlockNorms, QkNorms, Settings};
 use model_folder::{Activation, EmbeddingScale};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{Decoder, Pass};
 use crate::parts::{
@@ -230,8 +230,10 @@ impl Decoder for Llama {
                 is_rounded: false,
             }) => Ok(embedded.f_mul_scalar(factor)?),
             Some(EmbeddingScale { factor, .. }) => {
-                let factor = Tensor::f_from_slice(&[factor as f32])?.f_to_kind(embedded.kind())?;
-                Ok(embedded.f_mul(&factor.f_to_device(embedded.device())?)?)
+                // Made on the device: a copy from the host would make every step wait.
+                let options = (Kind::Float, embedded.device());
+                let factor = Tensor::f_full([1], f64::from(factor as f32), options)?;
+                Ok(embedded.f_mul(&factor.f_to_kind(embedded.kind())?)?)
             }
         }
     }

@@ -354,7 +354,12 @@ fn tuning(tuning: &Tuning) -> Checked {
 }
 
 fn extraction(extraction: &Extraction) -> Checked {
-    at_least("extraction.batch_size", extraction.batch_size, 1)?;
+    if extraction.batch_size == Some(0) {
+        return wrong(
+            "extraction.batch_size",
+            "expected at least 1, or no such key for what suits the device",
+        );
+    }
     at_least("extraction.new_tokens", extraction.new_tokens, 1)?;
     at_least("extraction.prefix_tokens", extraction.prefix_tokens, 1)?;
     if extraction.documents == Some(0) {

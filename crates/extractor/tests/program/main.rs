@@ -101,6 +101,43 @@ fn results_do_not_depend_on_the_size_of_batches() {
 }
 
 #[test]
+fn results_do_not_depend_on_where_tokens_are_chosen() {
+    let bench = Bench::new("prompts = [\"train\", \"heldout\", \"none\"]\nunprompted = 3");
+    let on = |place: &str, out: &str| {
+        let decoding = format!("extraction.compute_path={place}");
+        bench.extract("tiny-gpt2", out, &["--set", &decoding])
+    };
+    let (host, host_scores) = on("host", "host");
+    let (device, device_scores) = on("device", "device");
+    assert_eq!(host.len(), device.len());
+    for (host, device) in host.iter().zip(&device) {
+        close(&host.logprobs, &device.logprobs);
+        let rounded = |sample: &Sample| Sample {
+            logprobs: Vec::new(),
+            ..sample.clone()
+        };
+        assert_eq!(rounded(host), rounded(device));
+    }
+    assert_eq!(host_scores.len(), device_scores.len());
+    for (host, device) in host_scores.iter().zip(&device_scores) {
+        close(&host.logprobs, &device.logprobs);
+        close(&host.scheme_logprobs, &device.scheme_logprobs);
+        close(&host.vocab_mean, &device.vocab_mean);
+        close(&host.vocab_std, &device.vocab_std);
+        assert_eq!(host.argmax_hits, device.argmax_hits);
+    }
+    // Neither is it part of what results were made with.
+    let more = ["--set", "extraction.compute_path=device"];
+    assert!(bench.told("tiny-gpt2", "host", &more).contains("up to date"));
+    let output = bench.run(
+        "tiny-gpt2",
+        "wrong",
+        &["--set", "extraction.compute_path=elsewhere"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn log_probabilities_of_generations_are_those_of_scoring_them() {
     // What greedy decoding writes is the most probable at every step, so where the truth agrees the scores do too.
     let (samples, scores) = Bench::new("").extract("tiny-gpt2", "cell", &[]);

@@ -100,7 +100,7 @@ impl Family {
     }
 
     /// Heads of keys and values, and the width of each, in a model of this width.
-    pub(crate) fn key_heads(&self, width: usize) -> (usize, usize) {
+    pub fn key_heads(&self, width: usize) -> (usize, usize) {
         let divided = |heads: usize| (heads, width / heads);
         match self {
             Self::Gpt2(settings) => divided(settings.heads),

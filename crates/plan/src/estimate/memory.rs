@@ -3,7 +3,7 @@
 //! Weights, for what is trained its gradient and AdamW's two moments in float32, what the way back needs of the tokens of a pass
 //! ([`activations`]), and logits. How many tokens a pass has follows from the settings, and on a GPU from its memory, by the tuner's own rule.
 
-use contract::pipeline::{ModeKind, Precision, Tuning};
+use contract::pipeline::{Extraction, ModeKind, Precision, Tuning};
 use model_folder::cost::{
     Activations, DEVICE_LOGITS_BYTES, LOGITS_BYTES, MAX_PREPACKED_BYTES, PassSize, activations,
     pass_for_memory,
@@ -30,7 +30,7 @@ pub(super) fn of_training(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed:
     } else {
         4.0
     };
-    let kept = kept_of(cell);
+    let kept = kept_of(cell, speed.gpu.is_some());
     let state = number * shape.parameters + (8.0 + master) * shape.trainable;
     let gradients =
         (4.0 + if speed.gpu.is_some() && number < 4.0 {
@@ -81,7 +81,7 @@ pub(super) fn of_extraction(plan: &Plan, cell: &PlannedCell, shape: &Shape, spee
     }
     let extraction = &plan.pipeline.extraction;
     let number = bytes_of(extraction.precision, speed);
-    let rows = extraction.batch_size as f64;
+    let rows = extraction.batch_size.unwrap_or(Extraction::CPU_BATCH_SIZE) as f64;
     let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
     let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
     // In float32 weights of up to 4 GiB are prepacked for decoding, beside what they are. Small models are read once for each thread besides,
@@ -105,8 +105,8 @@ fn bytes_of(precision: Precision, speed: &Speed) -> f64 {
     }
 }
 
-/// What a cell's way of tuning keeps of each token.
-fn kept_of(cell: &PlannedCell) -> Activations {
+/// What a cell's way of tuning keeps of each token. On the processor products may be convolutions, which keep what they read in any case.
+fn kept_of(cell: &PlannedCell, on_gpu: bool) -> Activations {
     let of_shape = || {
         let architecture = cell.combination.model.architecture.as_ref()?;
         Some(Model::gpt2(architecture, 0).ok()?.config)
@@ -121,8 +121,8 @@ fn kept_of(cell: &PlannedCell) -> Activations {
     };
     let chosen = adapted_modules(cell);
     activations(&config, |module| match &chosen {
-        None => true,
-        Some(choice) => is_chosen(choice, &module.path, &config),
+        Some(choice) if on_gpu => is_chosen(choice, &module.path, &config),
+        _ => true,
     })
 }
 

@@ -153,6 +153,7 @@ fn tables_of_every_stage_are_checked_when_the_file_is_read() {
         ("tuning.warmup=nan", "tuning.warmup"),
         ("extraction.device=cuda:x", "extraction.device"),
         ("extraction.prefix_tokens=0", "extraction.prefix_tokens"),
+        ("extraction.batch_size=0", "extraction.batch_size"),
         ("extraction.scored_prefixes=[0]", "extraction.scored_prefixes"),
         (
             "extraction.strategy=[{ name = \"a\", prompt = \"question\" }]",

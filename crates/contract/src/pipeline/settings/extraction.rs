@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadDocuments, LossOn, Precision};
+use super::{BadDocuments, ComputePath, LossOn, Precision};
 use crate::records::PromptForm;
 
 /// `[extraction]`: how generations are drawn and continuations scored.
@@ -24,8 +24,10 @@ pub struct Extraction {
     pub unprompted: usize,
     /// What to do with a document no longer than the prompt, and with a prompt that leaves no room in the context.
     pub short_documents: BadDocuments,
-    /// Generations in one forward pass; results do not depend on it.
-    pub batch_size: usize,
+    /// Generations in one forward pass; results do not depend on it. Without it [`Extraction::CPU_BATCH_SIZE`] on the CPU, and on a
+    /// GPU as many as its memory holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<usize>,
     /// Ways of decoding.
     pub strategy: Vec<Strategy>,
     /// Whether to score whole documents and continuations as well, as far as training read them.
@@ -58,6 +60,15 @@ pub struct Extraction {
     pub precision: Precision,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// How to compute: as the device wants it, or for tests and comparisons as the other would. Results are the same up to rounding, so it is
+    /// not part of their provenance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_path: Option<ComputePath>,
+}
+
+impl Extraction {
+    /// Generations in one forward pass on the CPU where `batch_size` says nothing.
+    pub const CPU_BATCH_SIZE: usize = 32;
 }
 
 impl Default for Extraction {
@@ -70,7 +81,7 @@ impl Default for Extraction {
             documents: None,
             unprompted: 100,
             short_documents: BadDocuments::Skip,
-            batch_size: 32,
+            batch_size: None,
             strategy: vec![Strategy::default()],
             score: true,
             scored_documents: None,
@@ -83,6 +94,7 @@ impl Default for Extraction {
             prompt_file: None,
             precision: Precision::Float32,
             device: "auto".to_owned(),
+            compute_path: None,
         }
     }
 }

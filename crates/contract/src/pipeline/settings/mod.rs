@@ -1,6 +1,7 @@
 //! The tables of a pipeline file, every key with its meaning, unit and default.
 
 mod check;
+mod compute_path;
 mod corpus;
 mod detection;
 mod duplication;
@@ -12,6 +13,7 @@ mod tuning;
 use serde::{Deserialize, Serialize};
 
 pub use check::Check;
+pub use compute_path::ComputePath;
 pub use corpus::{BadDocuments, Corpus, CorpusFormat, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
 pub use duplication::{Budget, Canaries, Duplication, Layout};

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::ComputePath;
+
 /// `[tuning]`: how training runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,10 +65,9 @@ pub struct Tuning {
     pub save_seconds: f64,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
-    /// `host` or `device`, for comparing the two ways of computing: CPU tensors computed as a GPU wants it give the same up to rounding. Without
-    /// it, what suits the device.
+    /// How to compute: as the device wants it, or for tests and comparisons as the other would.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub compute_path: Option<String>,
+    pub compute_path: Option<ComputePath>,
 }
 
 impl Tuning {

@@ -1,0 +1,128 @@
+"""What stages take on a machine that they share: beside processes that never rest, and beside one another. Run by `make bench-sharing`.
+
+    sharing.py [stages] [jobs] [idle]     all of them without arguments
+
+stages: tuner, extractor and plagiarism of a small run, beside 0, 1 and 2 busy processes; the ratio is to the time with none. jobs: the
+stages of two cells with `make -j2` and one after the other. idle: what keeping watch on the processors costs where they are idle, against
+threads that spin whatever happens, as GNU's OpenMP has it (GOMP_SPINCOUNT=300000). BENCH_TURNS: how often each is measured (3); medians
+count. Wants a machine that nothing else uses.
+"""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import polars as pl
+
+from harness import DATA, ROOT
+
+TURNS = int(os.environ.get("BENCH_TURNS", 3))
+BIN = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
+PROGRAMS = {name.upper(): str(BIN / name) for name in ("dupgen", "tuner", "extractor", "plagiarism", "report")}
+STAGES = {"tune": ["metrics.parquet", "checkpoint"], "extract": ["samples.parquet", "scores.parquet"], "plagiarism": ["verdicts.parquet", "matches.parquet"]}
+# Most that a stage may take beside so many busy processes, as a multiple of its time alone.
+GOALS = {1: 1.7, 2: 2.2}
+JOBS_GOAL, IDLE_GOAL = 1.1, 1.03
+BUSY = "while True: pass"
+SETTINGS = [
+    "corpus.documents=100", "tuning.epochs=0.3", "extraction.strategy.1.samples=4", "report.title=shared",
+]  # fmt: skip
+
+
+class SmallRun:
+    """A run folder with two cells that are tuned, whose stages are done again and again."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        settings = [part for setting in SETTINGS for part in ("--set", setting)]
+        pipeline = (ROOT / "pipelines/demo.toml").read_text()
+        # Full and LoRA tuning alone: two cells.
+        head = pipeline.index("[[mode]]", pipeline.index("[[mode]]") + 1)
+        lora = pipeline.index("[[mode]]", head + 1)
+        file = folder / "shared.toml"
+        file.write_text((pipeline[:head] + pipeline[lora:]).replace('"../data/', f'"{ROOT}/data/'))
+        plan = [BIN / "plan", "--config", file, "--out", folder / "run", *settings]
+        subprocess.run([str(part) for part in plan], check=True, capture_output=True, cwd=ROOT)
+        for stage in ("dupgen", "tune", "extract", "plagiarism"):
+            self.make(stage)
+
+    def make(self, stage, *flags, environment=None):
+        command = ["make", "--no-print-directory", *flags, "-f", str(self.folder / "run/cells.mk"), stage]
+        given = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "THREADS")}
+        start = time.perf_counter()
+        done = subprocess.run(command, env={**given, **PROGRAMS, **(environment or {})}, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+        return time.perf_counter() - start
+
+    def seconds(self, stage, *flags, environment=None):
+        """Of a stage of all cells, from the beginning."""
+        for cell in (self.folder / "run/cells").iterdir():
+            for name in STAGES[stage]:
+                for file in (cell / name, cell / "best" / name):
+                    subprocess.run(["rm", "-rf", file])
+        return self.make(stage, *flags, environment=environment)
+
+
+def beside(busy, work):
+    neighbours = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
+    try:
+        time.sleep(0.5)
+        return work()
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
+
+
+def median(work):
+    return statistics.median(work() for _ in range(TURNS))
+
+
+def row(case, seconds, alone, goal):
+    ratio = seconds / alone
+    return {"case": case, "seconds": seconds, "alone": alone, "ratio": ratio, "goal": goal, "holds": ratio <= goal}
+
+
+def stages(run):
+    for stage in STAGES:
+        alone = median(lambda: run.seconds(stage))
+        for busy, goal in GOALS.items():
+            seconds = median(lambda: beside(busy, lambda: run.seconds(stage)))
+            yield row(f"{stage} beside {busy} busy process{'es' if busy > 1 else ''}", seconds, alone, goal)
+
+
+def jobs(run):
+    for stage in ("tune", "extract"):
+        alone = median(lambda: run.seconds(stage))
+        yield row(f"{stage} of all cells with make -j2", median(lambda: run.seconds(stage, "-j2")), alone, JOBS_GOAL)
+
+
+def idle(run):
+    for stage in STAGES:
+        turns = [(run.seconds(stage), run.seconds(stage, environment={"GOMP_SPINCOUNT": "300000"})) for _ in range(TURNS)]
+        watched, spinning = (statistics.median(side) for side in zip(*turns))
+        yield row(f"{stage}, watched against spinning", watched, spinning, IDLE_GOAL)
+
+
+def main():
+    wanted = sys.argv[1:] or ["stages", "jobs", "idle"]
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="bench-sharing-") as folder:
+        run = SmallRun(pathlib.Path(folder))
+        print(f"{'case':42}  {'seconds':>7}  {'alone':>7}  {'ratio':>5}  {'goal':>4}")
+        for part in (stages, jobs, idle):
+            for found in part(run) if part.__name__ in wanted else ():
+                rows.append(found)
+                mark = "" if found["holds"] else "  over"
+                print(f"{found['case']:42}  {found['seconds']:7.1f}  {found['alone']:7.1f}  {found['ratio']:5.2f}  {found['goal']:4.2f}{mark}", flush=True)
+    DATA.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(rows).write_parquet(DATA / "sharing.parquet")
+
+
+if __name__ == "__main__":
+    main()
