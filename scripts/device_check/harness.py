@@ -85,7 +85,8 @@ class Machine:
         self.budget = budget
         self.log = out / "device_check.log"
         self.log.write_text("")
-        self.environment = dict(os.environ) | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        # Threads that spin while they wait take seven times as long where another program is busy, and gain 3% where none is.
+        self.environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
         if torch_folder is not None:
             # The programs were built against a LibTorch that is not on this machine: they take that of this Python.
             path = [str(torch_folder / "lib"), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
