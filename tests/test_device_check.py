@@ -13,9 +13,11 @@ import polars as pl
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts/device_check"))
+import settings  # noqa: E402
+from checks import decoding, models, scoring, tuning  # noqa: E402
 from checks.models import judged, parse_estimate  # noqa: E402
 from checks.tuning import speed_row  # noqa: E402
-from harness import Failed  # noqa: E402
+from harness import Failed, Finished, Machine  # noqa: E402
 from main import is_bad, verdict  # noqa: E402
 from tuning_run import Run  # noqa: E402
 
@@ -124,7 +126,69 @@ class Goals:
         return value if self.are_judged else None
 
 
+class Gpu(Machine):
+    """A machine with a GPU whose programs and peers say known figures."""
+
+    def __init__(self, folder):
+        super().__init__(device="cuda", programs=folder, out=folder, work=folder, budget=1000, shapes=settings.TINY, torch_folder=folder)
+
+    def peer(self, name, given):
+        if name == "make_models":
+            for model in given["models"]:
+                Path(model["folder"]).mkdir(parents=True)
+        speeds = {case["name"]: {"tokens_per_second": 150_000.0, "peak_bytes": 9e9} for case in given.get("cases", [])}
+        return speeds or {str(batch): 1000.0 * batch for batch in given.get("batches", [])}
+
+    def program(self, name, *arguments):
+        option = lambda key: Path(arguments[arguments.index(key) + 1])
+        seconds, output = 5.0, ""
+        if name == "tuner":
+            out = option("--out")
+            out.mkdir(parents=True)
+            memory = {"peak_rss_bytes": 10**9, "peak_device_bytes": 4 * 10**9}
+            speed = 300_000 if "documents" in out.name else 400_000
+            # Slow while it warms up, which does not count.
+            rows = [{"step": n, "split": "train", "tokens": n * speed, "seconds": n + 7.0} | memory for n in (1, 2, 6)]
+            pl.DataFrame(rows).write_parquet(out / "metrics.parquet")
+        elif name == "extractor":
+            option("--out").mkdir(parents=True)
+            few = option("--config").name == "4.toml"
+            seconds = 2.0 if few else 6.0
+            pl.DataFrame({"prefix_tokens": [0, 50], "suffix_tokens": [1_000 if few else 4_001_000, 50]}).write_parquet(option("--out") / "scores.parquet")
+            output = "extractor: 4 generations of 120 tokens in 0 s (1200 a second), 8 rows of scores"
+        elif name == "plan":
+            row = "model-lora4-1e-4-uniform1-s0       6.9 M         4 k      61 s        1 s         2 s    5.5 GB    6.1 MB"
+            output = row + "\nEstimates, measured here: 1 GFLOP/s in training"
+        else:
+            output = json.dumps({"tokens_per_second": 15_000.0, "seconds": 1.0, "ids": [[1]] * 8})
+        return Finished(output, "", seconds, 10**9, 6 * 10**9)
+
+
 class FiguresTest(unittest.TestCase):
+    def figures(self, check):
+        with tempfile.TemporaryDirectory() as folder:
+            return {row.what: (row.ours, row.peer, row.ratio, row.goal, row.holds) for row in check.check(Gpu(Path(folder)))}
+
+    def test_speeds_on_a_gpu_are_those_after_warm_steps_and_are_held_to_goals(self):
+        found = self.figures(tuning)
+        self.assertEqual(found["packed, full"], (400_000, 150_000, 400 / 150, 400_000, True))
+        self.assertEqual(found["packed, LoRA"][3:], (550_000, False))
+        self.assertEqual(found["documents, full"], (300_000, 400_000, 0.75, 0.8, False))
+        self.assertEqual(list(self.figures(decoding).values()), [(15_000, 8000, 15 / 8, 2.0, False)])
+        self.assertEqual(list(self.figures(scoring).values()), [(1_000_000, None, None, 1_000_000, True)])
+
+    def test_memory_of_a_gpu_is_the_device_s_and_held_to_the_estimate(self):
+        found = self.figures(models)
+        for name in ["Llama-3.2-1B", "Qwen3-1.7B"]:
+            self.assertEqual(found[f"{name}: LoRA, peak memory"][0], 4.0)
+            self.assertEqual(found[f"{name}: extraction, peak memory"][0], 6.0)
+            self.assertEqual(found[f"{name}: plan's memory"], (5.5, 4.0, 1.375, 0.25, False))
+            # 2.4 M tokens at 400,000 a second, ten times: 60 s, and plan says 61 with one for the process.
+            ours, peer, ratio, goal, holds = found[f"{name}: plan's time"]
+            self.assertAlmostEqual(ratio, 1)
+            self.assertAlmostEqual(peer, 2.5)
+            self.assertEqual((goal, holds), (0.25, True))
+
     def test_goal_of_speed_is_met_or_not_and_fails_nothing(self):
         for speed, holds in [(400_001, True), (399_999, False)]:
             row = speed_row(Goals(True), "packed, full", Run(speed, 1, 2e9), {"tokens_per_second": 1e5, "peak_bytes": 3e9})

@@ -78,8 +78,7 @@ def read_environment():
     parquet_files.library()
     shapes = settings.TINY if name == "cpu" else settings.FULL
     if (given("LARGE") or "0") != "0":
-        shapes = shapes | {"shapes": shapes["shapes"] | shapes["large"]}
-        shapes["seconds"] = shapes["seconds"] | {"models": shapes["seconds"]["models"] * 2}
+        shapes = shapes | {"groups": [*shapes["groups"], shapes["large"]]}
     arguments = {"device": name, "programs": programs, "budget": budget, "shapes": shapes, "torch_folder": torch_folder(name)}
     return wanted, arguments, Path(given("OUT") or ROOT / "data/device-check").resolve()
 

@@ -26,7 +26,7 @@ LLAMA_3_ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor
 
 FULL = {
     # What each check takes on an H200, in seconds, programs' starts included: one that has less left is not begun.
-    "seconds": {"device": 10, "parity": 40, "greedy": 40, "tuning": 60, "decoding": 30, "scoring": 30, "models": 60},
+    "seconds": {"device": 10, "parity": 40, "greedy": 40, "tuning": 60, "decoding": 30, "scoring": 30, "models": 70},
     "gpt2": {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024},
     "speed": {"width": 768, "vocabulary": 50257},
     "greedy": {"documents": 60, "prefix_tokens": 30, "new_tokens": 50, "steps": 6, "rows": 8},
@@ -34,7 +34,8 @@ FULL = {
     "decoding": {"prompts": 1024, "prompt_tokens": 50, "new_tokens": 50, "top_k": 40, "peer_batches": [256, 1024]},
     "scoring": {"documents": 4000, "fewer": 40, "tokens": 1000, "context": 1024},
     "models": {"rows": 8, "context": 1024, "rank": 16, "warm_steps": 5, "steps": 20, "documents": 512},
-    "shapes": {
+    # Models that are made together.
+    "groups": [{
         "Llama-3.2-1B": LLAMA_3 | {
             "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
             "num_key_value_heads": 8, "head_dim": 64, "tie_word_embeddings": True, "rope_scaling": LLAMA_3_ROPE | {"factor": 32.0},
@@ -44,7 +45,7 @@ FULL = {
             "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": True,
             "rms_norm_eps": 1e-6, "max_position_embeddings": 40960, "rope_theta": 1000000.0,
         },
-    },
+    }],
     "large": {
         "Llama-3.1-8B": LLAMA_3 | {
             "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
@@ -67,6 +68,6 @@ TINY = FULL | {
     "decoding": FULL["decoding"] | {"prompts": 8, "prompt_tokens": 10, "new_tokens": 4, "peer_batches": [4, 8]},
     "scoring": {"documents": 40, "fewer": 4, "tokens": 80, "context": 128},
     "models": FULL["models"] | {"rows": 2, "context": 32, "rank": 4, "warm_steps": 2, "steps": 6, "documents": 4},
-    "shapes": {name: shape | TINY_LAYERS for name, shape in FULL["shapes"].items()},
+    "groups": [{name: shape | TINY_LAYERS for name, shape in group.items()} for group in FULL["groups"]],
     "large": {name: shape | TINY_LAYERS for name, shape in FULL["large"].items()},
 }

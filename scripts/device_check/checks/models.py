@@ -6,7 +6,7 @@ import shutil
 
 import corpus
 import gpt2
-from harness import Failed, Row, pipeline
+from harness import Failed, OutOfTime, Row, pipeline
 from settings import TOLERANCES
 from tuning_run import tune
 
@@ -17,16 +17,20 @@ READABLE_SECONDS = 60
 
 
 def check(machine):
-    shapes = machine.shapes["shapes"]
-    models = [
-        {"folder": str(machine.work / name / "model"), "config": config, "dtype": "bfloat16", "tokenizer": str(gpt2.TOKENIZER)}
-        for name, config in shapes.items()
-    ]
-    machine.peer("make_models", {"device": machine.device, "models": models})
-    for name in shapes:
-        yield from of_model(machine, name, machine.work / name)
-        # The next one may need the room.
-        shutil.rmtree(machine.work / name)
+    for group in machine.shapes["groups"]:
+        models = [
+            {"folder": str(machine.work / name / "model"), "config": config, "dtype": "bfloat16", "tokenizer": str(gpt2.TOKENIZER)}
+            for name, config in group.items()
+        ]
+        machine.peer("make_models", {"device": machine.device, "models": models})
+        names = list(group)
+        for place, name in enumerate(names):
+            try:
+                yield from of_model(machine, name, machine.work / name)
+            except OutOfTime as cut:
+                raise OutOfTime(f"{cut} for {name}{''.join(f' (and nothing yet for {later})' for later in names[place + 1 :])}") from cut
+            # The next one may need the room.
+            shutil.rmtree(machine.work / name)
 
 
 def of_model(machine, name, folder):
