@@ -79,7 +79,7 @@ impl Prepacked {
         let input = input.f_contiguous()?;
         let elements = floats(&input)?;
         let rows = elements.len() / self.in_features;
-        let blocks = Blocks::new(elements, self.in_features);
+        let blocks = BlockedInput::new(elements, self.in_features);
         let mut output = vec![0.0; rows * self.out_features];
         let work = rows * self.out_features * self.in_features;
         let threads = threads::count(work / MIN_WORK_OF_A_THREAD);
@@ -88,7 +88,7 @@ impl Prepacked {
     }
 
     /// All columns of the output `[rows, out]`, divided over threads.
-    fn columns_on(&self, threads: usize, input: &Blocks, output: &mut [f32]) {
+    fn columns_on(&self, threads: usize, input: &BlockedInput, output: &mut [f32]) {
         let instructions = Instructions::widest();
         let panels = self.out_features.div_ceil(LANES);
         if threads < 2 {
@@ -124,7 +124,7 @@ impl Prepacked {
         instructions: Instructions,
         first: usize,
         end: usize,
-        input: &Blocks,
+        input: &BlockedInput,
         output: &mut [f32],
     ) {
         let width = self.width(first, end);
@@ -145,7 +145,7 @@ impl Prepacked {
                 match (block.rows, together) {
                     (1, SUMS) => output.store(&self.products::<1, SUMS>(instructions, number, elements)),
                     (2, 2..) => {
-                        output.store(&self.products::<2, { SUMS / 2 }>(instructions, number, elements))
+                        output.store(&self.products::<2, { SUMS / 2 }>(instructions, number, elements));
                     }
                     (1, _) => output.store(&self.products::<1, 1>(instructions, number, elements)),
                     (2, _) => output.store(&self.products::<2, 1>(instructions, number, elements)),
@@ -183,7 +183,7 @@ fn floats(tensor: &Tensor) -> Result<&[f32], TchError> {
 
 /// Rows of an input in blocks; within a block the elements of one column stand side by side, so that they are read in the order of
 /// memory beside the weights to them.
-struct Blocks {
+struct BlockedInput {
     rows: usize,
     elements: Vec<f32>,
     blocks: Vec<Block>,
@@ -195,7 +195,7 @@ struct Block {
     start: usize,
 }
 
-impl Blocks {
+impl BlockedInput {
     fn new(input: &[f32], in_features: usize) -> Self {
         let count = input.len() / in_features;
         let mut elements = Vec::with_capacity(input.len() + ROWS * in_features);
