@@ -11,6 +11,9 @@ use crate::{slice, threads};
 /// Rows that are computed together, so that weights are read once for all of them.
 const ROWS: usize = 8;
 
+/// Sums of one register each that are computed together, since a single one waits for each of its additions.
+const SUMS: usize = 4;
+
 /// Multiplications that are worth a thread of their own.
 const MIN_WORK_OF_A_THREAD: usize = 1 << 18;
 
@@ -76,7 +79,7 @@ impl Prepacked {
         let input = input.f_contiguous()?;
         let elements = floats(&input)?;
         let rows = elements.len() / self.in_features;
-        let blocks = Blocks::new(elements, self.in_features);
+        let blocks = BlockedInput::new(elements, self.in_features);
         let mut output = vec![0.0; rows * self.out_features];
         let work = rows * self.out_features * self.in_features;
         let threads = threads::count(work / MIN_WORK_OF_A_THREAD);
@@ -85,7 +88,7 @@ impl Prepacked {
     }
 
     /// All columns of the output `[rows, out]`, divided over threads.
-    fn columns_on(&self, threads: usize, input: &Blocks, output: &mut [f32]) {
+    fn columns_on(&self, threads: usize, input: &BlockedInput, output: &mut [f32]) {
         let instructions = Instructions::widest();
         let panels = self.out_features.div_ceil(LANES);
         if threads < 2 {
@@ -121,27 +124,51 @@ impl Prepacked {
         instructions: Instructions,
         first: usize,
         end: usize,
-        input: &Blocks,
+        input: &BlockedInput,
         output: &mut [f32],
     ) {
         let width = self.width(first, end);
-        for number in first..end {
-            let panel = &self.panels[number * self.in_features..(number + 1) * self.in_features];
-            let column = (number - first) * LANES;
-            let count = LANES.min(width - column);
-            let bias = &self.bias[number * LANES..number * LANES + count];
+        let mut number = first;
+        while number < end {
+            let together = match input.rows {
+                rows @ 1..=2 if number + SUMS / rows <= end => SUMS / rows,
+                _ => 1,
+            };
             for block in &input.blocks {
                 let elements = &input.elements[block.start..];
-                let output = &mut output[block.row * width + column..];
-                let place = Place { bias, width, output };
-                match block.rows {
-                    1 => place.store(&products::<1>(instructions, panel, elements.as_chunks().0)),
-                    2 => place.store(&products::<2>(instructions, panel, elements.as_chunks().0)),
-                    3..=4 => place.store(&products::<4>(instructions, panel, elements.as_chunks().0)),
-                    _ => place.store(&products::<ROWS>(instructions, panel, elements.as_chunks().0)),
+                let mut output = Columns {
+                    bias: &self.bias[number * LANES..],
+                    width,
+                    output: &mut output[block.row * width..],
+                    column: (number - first) * LANES,
+                };
+                match (block.rows, together) {
+                    (1, SUMS) => output.store(&self.products::<1, SUMS>(instructions, number, elements)),
+                    (2, 2..) => {
+                        output.store(&self.products::<2, { SUMS / 2 }>(instructions, number, elements));
+                    }
+                    (1, _) => output.store(&self.products::<1, 1>(instructions, number, elements)),
+                    (2, _) => output.store(&self.products::<2, 1>(instructions, number, elements)),
+                    (3..=4, _) => output.store(&self.products::<4, 1>(instructions, number, elements)),
+                    _ => output.store(&self.products::<ROWS, 1>(instructions, number, elements)),
                 }
             }
+            number += together;
         }
+    }
+
+    /// The products of a block's rows with the panels from `first` on.
+    fn products<const COUNT: usize, const PANELS: usize>(
+        &self,
+        instructions: Instructions,
+        first: usize,
+        elements: &[f32],
+    ) -> [[[f32; LANES]; COUNT]; PANELS] {
+        let panels = std::array::from_fn(|offset| {
+            let start = (first + offset) * self.in_features;
+            &self.panels[start..start + self.in_features]
+        });
+        products(instructions, panels, elements.as_chunks().0)
     }
 }
 
@@ -156,7 +183,8 @@ fn floats(tensor: &Tensor) -> Result<&[f32], TchError> {
 
 /// Rows of an input in blocks; within a block the elements of one column stand side by side, so that they are read in the order of
 /// memory beside the weights to them.
-struct Blocks {
+struct BlockedInput {
+    rows: usize,
     elements: Vec<f32>,
     blocks: Vec<Block>,
 }
@@ -167,7 +195,7 @@ struct Block {
     start: usize,
 }
 
-impl Blocks {
+impl BlockedInput {
     fn new(input: &[f32], in_features: usize) -> Self {
         let count = input.len() / in_features;
         let mut elements = Vec::with_capacity(input.len() + ROWS * in_features);
@@ -186,47 +214,63 @@ impl Blocks {
                 }
             }
         }
-        Self { elements, blocks }
+        Self {
+            rows: count,
+            elements,
+            blocks,
+        }
     }
 }
 
 dispatch! {
-    /// The products of a block's rows with a panel.
-    fn products[const COUNT: usize](panel: &[[f32; LANES]], elements: &[[f32; COUNT]]) -> [[f32; LANES]; COUNT] {
+    /// The products of a block's rows with some panels.
+    fn products[const COUNT: usize, const PANELS: usize](
+        panels: [&[[f32; LANES]]; PANELS],
+        elements: &[[f32; COUNT]],
+    ) -> [[[f32; LANES]; COUNT]; PANELS] {
         avx512: x86::products_512,
         avx2: x86::products_256,
         baseline: products_in_order,
     }
 }
 
-fn products_in_order<const COUNT: usize>(
-    panel: &[[f32; LANES]],
+fn products_in_order<const COUNT: usize, const PANELS: usize>(
+    panels: [&[[f32; LANES]]; PANELS],
     elements: &[[f32; COUNT]],
-) -> [[f32; LANES]; COUNT] {
-    let mut sums = [[0.0; LANES]; COUNT];
-    for (weights, elements) in panel.iter().zip(elements) {
-        for (sums, element) in sums.iter_mut().zip(elements) {
-            for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum += element * weight;
+) -> [[[f32; LANES]; COUNT]; PANELS] {
+    panels.map(|panel| {
+        let mut sums = [[0.0; LANES]; COUNT];
+        for (weights, elements) in panel.iter().zip(elements) {
+            for (sums, element) in sums.iter_mut().zip(elements) {
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum += element * weight;
+                }
             }
         }
-    }
-    sums
+        sums
+    })
 }
 
-/// Where the products of a block with a panel go: rows of an output that is `width` wide, as many columns as the bias has.
-struct Place<'a> {
+/// Where the products of a block with some panels go: rows of an output that is `width` wide, from one column on.
+struct Columns<'a> {
+    /// From the first of the columns on.
     bias: &'a [f32],
     width: usize,
+    /// From the first of the rows on.
     output: &'a mut [f32],
+    column: usize,
 }
 
-impl Place<'_> {
-    /// Stores sums with the bias added; what is beyond the bias or the output is of no row or column.
-    fn store(self, sums: &[[f32; LANES]]) {
-        for (row, sums) in self.output.chunks_mut(self.width).zip(sums) {
-            for ((output, sum), bias) in row.iter_mut().zip(sums).zip(self.bias) {
-                *output = sum + bias;
+impl Columns<'_> {
+    /// Stores sums with the bias added; what is beyond the output is of no row or column.
+    fn store<const COUNT: usize>(&mut self, sums: &[[[f32; LANES]; COUNT]]) {
+        for (panel, sums) in sums.iter().enumerate() {
+            let column = self.column + panel * LANES;
+            let bias = &self.bias[panel * LANES..];
+            for (row, sums) in self.output.chunks_mut(self.width).zip(sums) {
+                for ((output, sum), bias) in row[column..].iter_mut().zip(sums).zip(bias) {
+                    *output = sum + bias;
+                }
             }
         }
     }
@@ -244,45 +288,58 @@ mod x86 {
     use super::LANES;
 
     #[target_feature(enable = "avx512f")]
-    pub(super) fn products_512<const COUNT: usize>(
-        panel: &[[f32; LANES]],
+    pub(super) fn products_512<const COUNT: usize, const PANELS: usize>(
+        panels: [&[[f32; LANES]]; PANELS],
         elements: &[[f32; COUNT]],
-    ) -> [[f32; LANES]; COUNT] {
-        let mut sums = [_mm512_setzero_ps(); COUNT];
-        for (weights, elements) in panel.iter().zip(elements) {
-            // SAFETY: an array of as many values as are loaded.
-            let weights = unsafe { _mm512_loadu_ps(weights.as_ptr()) };
-            for (sum, element) in sums.iter_mut().zip(elements) {
-                *sum = _mm512_fmadd_ps(_mm512_set1_ps(*element), weights, *sum);
+    ) -> [[[f32; LANES]; COUNT]; PANELS] {
+        let length = panels
+            .iter()
+            .map(|panel| panel.len())
+            .fold(elements.len(), usize::min);
+        let mut sums = [[_mm512_setzero_ps(); COUNT]; PANELS];
+        for (input, elements) in elements[..length].iter().enumerate() {
+            for (sums, panel) in sums.iter_mut().zip(panels) {
+                // SAFETY: an array of as many values as are loaded, of a panel that has `length` of them.
+                let weights = unsafe { _mm512_loadu_ps(panel.get_unchecked(input).as_ptr()) };
+                for (sum, element) in sums.iter_mut().zip(elements) {
+                    *sum = _mm512_fmadd_ps(_mm512_set1_ps(*element), weights, *sum);
+                }
             }
         }
-        let mut stored = [[0.0; LANES]; COUNT];
-        for (stored, sum) in stored.iter_mut().zip(sums) {
+        let mut stored = [[[0.0; LANES]; COUNT]; PANELS];
+        for (stored, sum) in stored.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
             // SAFETY: an array of as many values as are stored.
-            unsafe { _mm512_storeu_ps(stored.as_mut_ptr(), sum) };
+            unsafe { _mm512_storeu_ps(stored.as_mut_ptr(), *sum) };
         }
         stored
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn products_256<const COUNT: usize>(
-        panel: &[[f32; LANES]],
+    pub(super) fn products_256<const COUNT: usize, const PANELS: usize>(
+        panels: [&[[f32; LANES]]; PANELS],
         elements: &[[f32; COUNT]],
-    ) -> [[f32; LANES]; COUNT] {
+    ) -> [[[f32; LANES]; COUNT]; PANELS] {
         const HALF: usize = LANES / 2;
-        let mut stored = [[0.0; LANES]; COUNT];
+        let length = panels
+            .iter()
+            .map(|panel| panel.len())
+            .fold(elements.len(), usize::min);
+        let mut stored = [[[0.0; LANES]; COUNT]; PANELS];
         for half in 0..2 {
-            let mut sums = [_mm256_setzero_ps(); COUNT];
-            for (weights, elements) in panel.iter().zip(elements) {
-                // SAFETY: the second half of an array ends with it.
-                let weights = unsafe { _mm256_loadu_ps(weights.as_ptr().add(half * HALF)) };
-                for (sum, element) in sums.iter_mut().zip(elements) {
-                    *sum = _mm256_fmadd_ps(_mm256_set1_ps(*element), weights, *sum);
+            let mut sums = [[_mm256_setzero_ps(); COUNT]; PANELS];
+            for (input, elements) in elements[..length].iter().enumerate() {
+                for (sums, panel) in sums.iter_mut().zip(panels) {
+                    // SAFETY: the second half of an array ends with it; the panel has `length` arrays.
+                    let weights =
+                        unsafe { _mm256_loadu_ps(panel.get_unchecked(input).as_ptr().add(half * HALF)) };
+                    for (sum, element) in sums.iter_mut().zip(elements) {
+                        *sum = _mm256_fmadd_ps(_mm256_set1_ps(*element), weights, *sum);
+                    }
                 }
             }
-            for (stored, sum) in stored.iter_mut().zip(sums) {
+            for (stored, sum) in stored.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
                 // SAFETY: as above.
-                unsafe { _mm256_storeu_ps(stored.as_mut_ptr().add(half * HALF), sum) };
+                unsafe { _mm256_storeu_ps(stored.as_mut_ptr().add(half * HALF), *sum) };
             }
         }
         stored
@@ -300,6 +357,8 @@ mod tests {
         tch::manual_seed(0);
         for (shape, from, to, biased) in [
             (vec![1], 3, 5, true),
+            (vec![1], 40, 137, true),
+            (vec![2, 1], 40, 150, false),
             (vec![16, 1], 64, 48, true),
             (vec![3, 7], 33, 100, false),
             (vec![90], 256, 1030, true),
@@ -328,10 +387,15 @@ mod tests {
         let elements: Vec<[f32; 4]> = (0..37)
             .map(|input| std::array::from_fn(|row| ((input * 5 + row) as f32 / 2.0).cos()))
             .collect();
-        let expected = products_in_order(&panel, &elements);
+        let expected = products_in_order([&panel, &panel], &elements);
         for instructions in Instructions::available() {
-            let found = products(instructions, &panel, &elements);
-            for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            let found = products(instructions, [&panel, &panel], &elements);
+            for (found, expected) in found
+                .as_flattened()
+                .as_flattened()
+                .iter()
+                .zip(expected.as_flattened().as_flattened())
+            {
                 assert!(
                     (found - expected).abs() < 1e-5,
                     "{instructions:?}: {found} {expected}"
@@ -353,5 +417,18 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_the_rows_beside_it() {
+        tch::manual_seed(1);
+        let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
+        let (input, weight) = (random(&[13, 50]), random(&[201, 50]));
+        let prepacked = Prepacked::new(&weight, None).unwrap().unwrap();
+        let together = prepacked.multiply(&input).unwrap();
+        for rows in [1, 2, 3, 5, 8] {
+            let part = prepacked.multiply(&input.narrow(0, 0, rows)).unwrap();
+            assert_eq!(part, together.narrow(0, 0, rows), "{rows}");
+        }
     }
 }

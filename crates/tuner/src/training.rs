@@ -253,7 +253,7 @@ impl Trainer {
                     state.stopped = true;
                 }
             }
-            if is_saved {
+            if is_saved && last_saved.0 != state.step {
                 state::save(saved, provenance, &state, &self.optimizer)?;
                 last_saved = (state.step, Instant::now());
             }
