@@ -37,6 +37,7 @@ mod packed_forward;
 mod padding;
 mod parts;
 mod precision;
+mod seeded;
 mod tokenizer;
 mod virtual_tokens;
 pub mod weights;

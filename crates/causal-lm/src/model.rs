@@ -16,6 +16,7 @@ use crate::adapter::{LoadedAdapter, Updated};
 use crate::families::{self, Decoder, Pass};
 use crate::lm_head::logits_of;
 use crate::parts::{Layout, Linear, LowRank, Part, Span, WeightSource, cast};
+use crate::seeded::seeded;
 use crate::virtual_tokens::VirtualTokens;
 use crate::{Config, Error, KvCache, LeftPadding, LmHead, LoraSettings, PackedForward, lora, weights};
 
@@ -94,8 +95,9 @@ impl CausalLm {
     /// [`contract::Error::Configuration`] for an impossible shape.
     pub fn random(shape: &Architecture, eos_token_id: i64, seed: u64, device: Device) -> Result<Self, Error> {
         let config = Model::gpt2(shape, eos_token_id)?.config;
-        tch::manual_seed(seed as i64);
-        let decoder = families::build(&config, &mut WeightSource::random(&config, device), device)?;
+        let decoder = seeded(seed as i64, || {
+            families::build(&config, &mut WeightSource::random(&config, device), device)
+        })?;
         Ok(Self {
             config,
             decoder,
@@ -443,8 +445,7 @@ impl CausalLm {
         seed: u64,
         compute: Kind,
     ) -> Result<Vec<String>, Error> {
-        tch::manual_seed(seed as i64);
-        let adapted = self.attach_adapter(settings)?;
+        let adapted = seeded(seed as i64, || self.attach_adapter(settings))?;
         self.compute_in(compute)?;
         for factor in self.adapter_mut().into_values() {
             *factor = factor.f_set_requires_grad(true)?;

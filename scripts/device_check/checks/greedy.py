@@ -30,7 +30,7 @@ def generated(machine, folder, is_device):
     name, device = side(machine, is_device)
     extraction = {
         "prompts": ["train"], "prefix_tokens": shape["prefix_tokens"], "new_tokens": shape["new_tokens"], "score": False,
-        "precision": "float32", "device": device, "decoding": "device" if is_device else "host",
+        "precision": "float32", "device": device, "compute_path": "device" if is_device else "host",
     }  # fmt: skip
     file = pipeline(folder / f"{name}.toml", name="greedy", model=MODEL, extraction=extraction, strategies=[{"name": "greedy", "temperature": 0}])
     out = folder.parent / f"generated-{name}"

@@ -6,17 +6,16 @@ use tch::{Device, Kind, Tensor};
 use super::{Effect, Stored};
 use crate::Error;
 use crate::parts::Linear;
+use crate::seeded::seeded;
 
 pub(super) fn effect(change: &FourierFt, layer: &Linear, stored: &Stored<'_>) -> Result<Effect, Error> {
     let spectrum = stored.tensor(&change.spectrum)?;
     let (rows, columns) = (layer.out_features(), layer.in_features());
     let key = format!("places of {}", rows * columns);
     let places = stored.drawn(&key, || {
-        tch::manual_seed(change.seed);
-        Ok(vec![Tensor::f_randperm(
-            rows * columns,
-            (Kind::Int64, Device::Cpu),
-        )?])
+        let options = (Kind::Int64, Device::Cpu);
+        let order = seeded(change.seed, || Tensor::f_randperm(rows * columns, options))?;
+        Ok(vec![order])
     })?;
     let places = places[0].f_narrow(0, 0, spectrum.size1()?)?;
     let dense = Tensor::f_zeros([rows * columns], (Kind::Float, Device::Cpu))?;

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 use super::{Effect, Stored};
 use crate::Error;
 use crate::parts::Linear;
+use crate::seeded::seeded;
 
 pub(super) fn effect(change: &Vera, layer: &Linear, stored: &Stored<'_>) -> Result<Effect, Error> {
     let (a, b) = projections(&change.projections, stored)?;
@@ -31,8 +32,7 @@ fn projections(projections: &Projections, stored: &Stored<'_>) -> Result<(Tensor
         } => (*seed, *rank as i64, *inputs as i64, *outputs as i64),
     };
     let drawn = stored.drawn("A and B", || {
-        tch::manual_seed(seed);
-        Ok(vec![uniform(rank, inputs)?, uniform(outputs, rank)?])
+        seeded(seed, || Ok(vec![uniform(rank, inputs)?, uniform(outputs, rank)?]))
     })?;
     Ok((drawn[0].shallow_clone(), drawn[1].shallow_clone()))
 }
