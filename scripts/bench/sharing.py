@@ -28,9 +28,7 @@ STAGES = {"tune": ["metrics.parquet", "checkpoint"], "extract": ["samples.parque
 GOALS = {1: 1.7, 2: 2.2}
 JOBS_GOAL, IDLE_GOAL = 1.1, 1.03
 BUSY = "while True: pass"
-SETTINGS = [
-    "corpus.documents=100", "tuning.epochs=0.3", "extraction.strategy.1.samples=4", "report.title=shared",
-]  # fmt: skip
+SETTINGS = ["corpus.documents=60", "tuning.epochs=0.5"]
 
 
 class SmallRun:

@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn waiting_is_seen_to_grow() {
-        let (before, processors) = (waited().unwrap(), thread::available_parallelism().unwrap().get());
+        // Some systems do not say; nothing is watched there.
+        let Some(before) = waited() else { return };
+        let processors = thread::available_parallelism().unwrap().get();
         let end = Instant::now() + Duration::from_millis(300);
         // Twice as many as can run.
         thread::scope(|scope| {
