@@ -62,12 +62,20 @@ lay_out_encoder() {
 }
 
 cd_absolute=$PWD
+# Whoever brings a LibTorch of their own brings what it needs of CUDA too.
+refuse_cuda() {
+  [ "${CUDA:-}" = 1 ] || return 0
+  say "CUDA=1 belongs to the LibTorch that set-up fetches: unset LIBTORCH and LIBTORCH_USE_PYTORCH, or leave CUDA=1 out"
+  exit 2
+}
 venv=$cd_absolute/$venv
 toolchain=$cd_absolute/$toolchain
 mkdir -p "$toolchain"
 if [ -n "${LIBTORCH:-}" ] && [ "$LIBTORCH" != "$toolchain/libtorch" ]; then
+  refuse_cuda
   say "using your LIBTORCH=$LIBTORCH (tch needs LibTorch $torch_version there)"
 elif [ "${LIBTORCH_USE_PYTORCH:-}" = 1 ]; then
+  refuse_cuda
   say "using the PyTorch of your python3 (tch needs version $torch_version)"
 else
   case "$(uname -s)" in
@@ -75,15 +83,10 @@ else
     *) install libtorch-macos "LibTorch $torch_version (80 MB)" ;;
   esac
   lay_out_libtorch
-fi
-if [ "${CUDA:-}" = 1 ]; then
-  case "$(uname -s)" in
-    Linux) install libtorch-cuda-linux "what LibTorch asks for to use a GPU (3 GB)" ;;
-    *) say "CUDA=1 is for Linux; nothing is fetched for it"; exit 2 ;;
-  esac
-  # Whoever brings a LibTorch of their own brings what it needs of CUDA too.
-  [ -e "$(site_packages)/torch/lib/libtorch_cuda.so" ] ||
-    { say "the LibTorch of this set-up has no libtorch_cuda.so; unset LIBTORCH and LIBTORCH_USE_PYTORCH for CUDA=1"; exit 2; }
+  if [ "${CUDA:-}" = 1 ]; then
+    [ -e "$(site_packages)/torch/lib/libtorch_cuda.so" ] || { say "CUDA=1: PyTorch's wheel for this system computes on no GPU"; exit 2; }
+    install libtorch-cuda-linux "what LibTorch asks for to use a GPU (3 GB)"
+  fi
 fi
 install encoder "the sentence encoder all-MiniLM-L6-v2 (83 MB)"
 lay_out_encoder

@@ -26,6 +26,11 @@ impl PassLimits {
     /// As the settings say; on a GPU, where they say nothing, as its memory has room beside the weights and the optimizer that are there.
     pub(crate) fn new(model: &CausalLm, weights: &WorkingWeights, tuning: &Tuning, rows: &Rows) -> Self {
         let Some(free) = free_bytes(model.device()) else {
+            if model.device().is_cuda() {
+                tracing::warn!(
+                    "LibTorch does not say how much of the GPU's memory is free: passes are as on the processor"
+                );
+            }
             return Self {
                 rows: tuning.batch_size,
                 tokens: tuning.pass_tokens.unwrap_or(Tuning::PASS_TOKENS),

@@ -22,6 +22,20 @@ impl Scalar {
         Ok(Self::Device(tensor.f_view(&[] as &[i64])?))
     }
 
+    /// Whether it is a number, as 1 or 0 without dimensions on a device: float32.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub(crate) fn is_finite_on(&self, device: Device) -> Result<Tensor, Error> {
+        Ok(match self {
+            Self::Host(number) => {
+                let is_finite = f64::from(u8::from(number.is_finite()));
+                Tensor::f_full(&[] as &[i64], is_finite, (Kind::Float, device))?
+            }
+            Self::Device(tensor) => tensor.f_isfinite()?.f_to_kind(Kind::Float)?,
+        })
+    }
+
     /// The sum of two.
     ///
     /// # Errors

@@ -363,7 +363,7 @@ impl Trainer {
     fn change_weights(&mut self, gradients: &Gradients, sum: &Scalar, rate: f64) -> Result<Scalar, Error> {
         let clip = self.tuning.clip;
         if self.prepared.model.path().is_device() {
-            let norm = self.optimizer.step_on_device(gradients, clip, rate)?;
+            let norm = self.optimizer.step_on_device(gradients, sum, clip, rate)?;
             self.weights.renew()?;
             return Ok(Scalar::on_device(&norm)?);
         }

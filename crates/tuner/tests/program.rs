@@ -100,6 +100,24 @@ impl Bench {
         command
     }
 
+    /// A run that is killed again and again, each time some milliseconds later, so that every part of it is hit, and then left to end.
+    #[track_caller]
+    fn tune_killed(&self, later: u64) -> PathBuf {
+        let mut kills = 0;
+        for life in 0..40 {
+            let mut child = self.command("killed", &[]).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(60 + later * life));
+            if child.try_wait().unwrap().is_some_and(|status| status.success()) {
+                break;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            kills += 1;
+        }
+        assert!(kills > 0, "no run was killed");
+        self.tune("killed")
+    }
+
     fn run(&self, out: &str, more: &[&str]) -> Output {
         self.command(out, more).output().unwrap()
     }
@@ -273,24 +291,7 @@ fn killed_at_any_moment_it_resumes_to_the_same_bytes() {
             !mode.contains("0.05") || lowest(&losses) + 3 < losses.len(),
             "the test needs a loss that rises: {losses:?}"
         );
-        let mut kills = 0;
-        // Each life is a little longer, so that every part of the run is hit.
-        for life in 0..40 {
-            let mut child = bench
-                .command("killed", &[])
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            std::thread::sleep(Duration::from_millis(60 + 15 * life));
-            if child.try_wait().unwrap().is_some_and(|status| status.success()) {
-                break;
-            }
-            child.kill().unwrap();
-            child.wait().unwrap();
-            kills += 1;
-        }
-        assert!(kills > 0, "no run was killed");
-        let killed = bench.tune("killed");
+        let killed = bench.tune_killed(15);
         assert_eq!(files(&whole), files(&killed), "{mode}");
         assert_eq!(best_files(&whole), best_files(&killed), "{mode}");
         assert_eq!(kept(&whole), kept(&killed), "{mode}");
@@ -475,23 +476,7 @@ fn the_way_of_a_gpu_resumes_to_the_same_bytes_and_says_what_is_no_number() {
         "save_seconds = 0\nprecision = \"bf16\"\ncompute_path = \"device\"",
     );
     let whole = bench.tune("whole");
-    let mut kills = 0;
-    for life in 0..40 {
-        let mut child = bench
-            .command("killed", &[])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(60 + 30 * life));
-        if child.try_wait().unwrap().is_some_and(|status| status.success()) {
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-    }
-    assert!(kills > 0, "no run was killed");
-    let killed = bench.tune("killed");
+    let killed = bench.tune_killed(30);
     assert_eq!(files(&whole), files(&killed));
     assert_eq!(best_files(&whole), best_files(&killed));
 

@@ -6,20 +6,22 @@ use torch_device::operations::{self, AdamWStep};
 
 use super::{AdamW, EPSILON, Parameter};
 use crate::Gradients;
+use crate::scalar::Scalar;
 
 /// Added to a norm that gradients are divided by.
 const NORM_EPSILON: f64 = 1e-6;
 
 impl AdamW {
-    /// One step at `learning_rate`, along gradients whose norm is brought down to `clip` (0: whatever it is); the norm, on the device, is as
-    /// of before. Where it is no number nothing changes, so that weights are still good when somebody looks. What has no gradient stays as
-    /// it is.
+    /// One step at `learning_rate`, along gradients whose norm is brought down to `clip` (0: any norm is left); the norm, on the device, is
+    /// that of before. Where it or the `loss` is no number nothing changes, so that weights are still good when somebody looks. What has no
+    /// gradient stays as it is.
     ///
     /// # Errors
     /// [`Error::Torch`] where a gradient does not fit.
     pub(crate) fn step_on_device(
         &mut self,
         gradients: &Gradients,
+        loss: &Scalar,
         clip: f64,
         learning_rate: f64,
     ) -> Result<Tensor, Error> {
@@ -32,7 +34,8 @@ impl AdamW {
         } else {
             None
         };
-        let is_skipped = norm.f_isfinite()?.f_logical_not()?.f_to_kind(Kind::Float)?;
+        let is_number = norm.f_isfinite()?.f_mul(&loss.is_finite_on(norm.device())?)?;
+        let is_skipped = is_number.f_eq(0.0)?.f_to_kind(Kind::Float)?;
         let step = norm.f_full_like(f64::from(self.steps))?;
         for decays in [true, false] {
             let mut group = Group::default();
@@ -100,7 +103,6 @@ mod tests {
 
     /// A matrix, one that lies transposed in memory, and a vector, which does not decay.
     fn parameters() -> Vec<(String, Tensor)> {
-        tch::manual_seed(3);
         let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
         vec![
             ("a.weight".to_owned(), random(&[5, 7])),
@@ -126,7 +128,10 @@ mod tests {
 
     #[test]
     fn steps_are_those_of_the_host() {
-        let (host, device) = (parameters(), parameters());
+        let host = parameters();
+        let copies = host.iter().map(|(name, tensor)| (name.clone(), tensor.copy()));
+        let device: Vec<(String, Tensor)> = copies.collect();
+        assert!(!device[1].1.is_contiguous());
         let optimizer = |parameters: &[(String, Tensor)]| {
             let shared = parameters
                 .iter()
@@ -150,7 +155,7 @@ mod tests {
             };
             of_host.step(&on_host, factor, 0.05).unwrap();
             let found = of_device
-                .step_on_device(&gradients(&device, size, missing), clip, 0.05)
+                .step_on_device(&gradients(&device, size, missing), &Scalar::Host(2.0), clip, 0.05)
                 .unwrap();
             assert!((found.double_value(&[]) - norm).abs() < 1e-5 * norm);
             for (found, expected) in weights(&device).iter().zip(weights(&host)) {
@@ -161,16 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn gradients_that_are_no_numbers_change_nothing() {
+    fn losses_and_gradients_that_are_no_numbers_change_nothing() {
         let parameters = parameters();
         let before = weights(&parameters);
         let shared = parameters
             .iter()
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
         let mut optimizer = AdamW::new(shared.collect(), [0.9, 0.99], 0.1).unwrap();
-        let gradients = gradients(&parameters, f64::INFINITY, None);
-        let norm = optimizer.step_on_device(&gradients, 1.0, 0.05).unwrap();
+        let loss = |number: f64| Scalar::on_device(&Tensor::from_slice(&[number])).unwrap();
+        let broken = gradients(&parameters, f64::INFINITY, None);
+        let norm = optimizer.step_on_device(&broken, &loss(1.0), 1.0, 0.05).unwrap();
         assert!(norm.double_value(&[]).is_nan());
+        for number in [f64::INFINITY, f64::NAN] {
+            let norm = optimizer.step_on_device(&gradients(&parameters, 1.0, None), &loss(number), 1.0, 0.05);
+            assert!(norm.unwrap().double_value(&[]).is_finite());
+        }
         for (found, expected) in weights(&parameters).iter().zip(&before) {
             assert_eq!(found, expected);
         }
