@@ -2,7 +2,7 @@
 
 use tch::TchError;
 
-/// A model, tokenizer or adapter that cannot be used, or arithmetic that failed.
+/// A model or adapter that cannot be used, or arithmetic that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that is missing or not what it should be, or settings that do not fit the model.
@@ -13,9 +13,6 @@ pub enum Error {
     #[error("LibTorch: {0}")]
     Torch(#[from] TchError),
 
-    /// The tokenizer refused a text.
-    #[error("tokenizer: {0}")]
-    Tokenizer(String),
 }
 
 impl From<contract::Error> for Error {

@@ -6,8 +6,9 @@
 //! as a folder that peft loads.
 //!
 //! ```no_run
-//! use causal_lm::{CausalLm, TextTokenizer};
+//! use causal_lm::CausalLm;
 //! use tch::{Device, Kind, Tensor};
+//! use text_tokens::TextTokenizer;
 //!
 //! # fn main() -> Result<(), causal_lm::Error> {
 //! let folder = std::path::Path::new("data/models/4m");
@@ -38,7 +39,6 @@ mod padding;
 mod parts;
 mod precision;
 mod seeded;
-mod tokenizer;
 mod virtual_tokens;
 pub mod weights;
 
@@ -51,4 +51,3 @@ pub use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Config, LoraSettings, Lo
 pub use packed_forward::PackedForward;
 pub use padding::LeftPadding;
 pub use precision::{arithmetic, resolve};
-pub use tokenizer::{TextTokenizer, train_byte_level_bpe};

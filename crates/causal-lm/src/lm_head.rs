@@ -56,7 +56,7 @@ impl LmHead {
         let _guard = tch::no_grad_guard();
         let weight = cast(&self.weight.f_detach()?, hidden.kind())?;
         let product = DifferentiableProduct::new(hidden, &weight, of_hidden, of_weight)?;
-        let logits = logits_of(self.settings, product.output()?.f_contiguous()?)?;
+        let logits = logits_of(self.settings, product.output()?)?;
         let derivative = match self.settings.cap {
             Some(cap) if of_hidden || of_weight => {
                 // 1 − (logit / cap)², before the logits are overwritten.
@@ -95,7 +95,7 @@ enum Derivative {
 }
 
 impl ReversibleLogits {
-    /// The logits `[rows, vocabulary]`, contiguous. They may be overwritten: nothing here reads them again.
+    /// The logits `[rows, vocabulary]`, those of a row side by side. They may be overwritten: nothing here reads them again.
     pub fn logits(&self) -> Tensor {
         self.logits.shallow_clone()
     }

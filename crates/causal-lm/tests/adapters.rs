@@ -8,9 +8,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use causal_lm::{
-    CausalLm, LeftPadding, TextTokenizer, load_checkpoint, weights, write_adapter_folder, write_model_folder,
-};
+use causal_lm::{CausalLm, LeftPadding, load_checkpoint, weights, write_adapter_folder, write_model_folder};
+use text_tokens::TextTokenizer;
 use tch::{Device, Kind, Tensor};
 
 /// Largest difference allowed, relative to the largest logit.
@@ -541,12 +540,12 @@ fn a_token_beyond_the_table_is_refused_with_its_text_and_others_are_read() {
     assert_eq!(short.encode(text).unwrap(), whole.encode(text).unwrap());
     for text in ["dawn<|endoftext|>", "<|endoftext|>"] {
         assert!(whole.encode(text).unwrap().contains(&end));
-        let error = contract::Error::from(short.encode(text).unwrap_err());
+        let error = short.encode(text).unwrap_err();
         assert_eq!(error.exit_status(), 3);
         let error = error.to_string();
         for piece in ["tokenizer.json", text, &end.to_string(), "rows"] {
             assert!(error.contains(piece), "{error}\nlacks {piece}");
         }
-        assert!(short.encode_with_prompt(text, 2).is_err());
+        assert!(short.tokenize(text).is_err());
     }
 }

@@ -5,10 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use causal_lm::{
-    CausalLm, LeftPadding, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, load_checkpoint, weights,
-    write_adapter_folder, write_model_folder,
-};
+use causal_lm::{CausalLm, LeftPadding, LoraSettings, LoraTargets, ModuleChoice, load_checkpoint, weights, write_adapter_folder, write_model_folder};
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// Largest difference allowed, relative to the largest value compared.
@@ -342,25 +339,4 @@ fn a_head_tuned_model_is_written_untied_and_comes_back() {
         &logits(&again, &expected["tokens"]),
         &(&expected["logits"] * 2.0),
     );
-}
-
-#[test]
-fn the_tokenizer_gives_back_what_it_was_given() {
-    let tokenizer = TextTokenizer::load(&fixture("tiny-gpt2")).unwrap();
-    for text in [
-        "The harbour at dawn.",
-        "  two  spaces\n",
-        "naïve café – 東京 🙂",
-        "",
-    ] {
-        assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
-    }
-    let text = "Question? é Answer";
-    for characters in 0..=text.chars().count() {
-        let (ids, prompt) = tokenizer.encode_with_prompt(text, characters).unwrap();
-        assert_eq!(ids, tokenizer.encode(text).unwrap());
-        let read = tokenizer.decode(&ids[..prompt]).unwrap();
-        // A token that begins in the prompt belongs to it, so the prompt is read whole.
-        assert!(read.chars().count() >= characters, "{characters}: {read}");
-    }
 }

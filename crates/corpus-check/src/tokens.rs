@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use causal_lm::TextTokenizer;
 use contract::Error;
 use contract::pipeline::{LossOn, PipelineFile};
 use model_folder::Model;
+use text_tokens::TextTokenizer;
 
 use crate::texts::CorpusDocument;
 
@@ -66,28 +66,15 @@ impl TokenCounter {
     /// # Errors
     /// [`Error::Input`] where the tokenizer cannot encode it.
     pub(crate) fn count(&self, text: &CorpusDocument) -> Result<TokenCounts, Error> {
-        let unusable = |error: causal_lm::Error| {
-            Error::input(
-                &self.file,
-                format!("document {} cannot be encoded: {error}", text.doc_id),
-            )
-        };
-        let (tokens, prompt) = self
-            .tokenizer
-            .encode_with_prompt(&text.text, text.prompt_chars)
-            .map_err(unusable)?;
+        let tokenized = self.tokenizer.tokenize(&text.text).map_err(|error| {
+            let problem = format!("document {} cannot be encoded: {error}", text.doc_id);
+            Error::input(&self.file, problem)
+        })?;
+        let prompt = tokenized.beginning_within(text.prompt_chars);
         // A rendered conversation is complete: no BOS comes before it, and nothing predicts its first token.
-        let (turns, bos) = match &text.assistant_spans {
-            Some(spans) => {
-                let (_, turns) = self
-                    .tokenizer
-                    .encode_with_spans(&text.text, spans)
-                    .map_err(unusable)?;
-                (Some(turns), 0)
-            }
-            None => (None, 1),
-        };
-        let all = tokens.len();
+        let turns = text.assistant_spans.as_ref().map(|spans| tokenized.spans(spans));
+        let bos = usize::from(turns.is_none());
+        let all = tokenized.ids.len();
         let read = all.min(self.context.saturating_sub(bos));
         let start = usize::from(turns.is_some()).min(read);
         let turns = turns.map(|turns| {

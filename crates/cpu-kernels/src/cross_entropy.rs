@@ -56,10 +56,10 @@ pub fn cross_entropy(
     if rows == 0 {
         return Ok(0.0);
     }
-    if let Some(logits) = slice::contiguous_mut::<f32>(logits) {
+    if let Some(logits) = slice::rows_mut::<f32>(logits) {
         return Ok(on_cpu(logits, vocabulary as usize, predictions, scale));
     }
-    if let Some(logits) = slice::contiguous_mut::<bf16>(logits) {
+    if let Some(logits) = slice::rows_mut::<bf16>(logits) {
         return Ok(on_cpu(logits, vocabulary as usize, predictions, scale));
     }
     by_libtorch(logits, predictions, scale)
@@ -84,7 +84,7 @@ fn by_libtorch(logits: &mut Tensor, predictions: Predictions, scale: Option<f32>
 }
 
 fn on_cpu<N: Element>(
-    logits: &mut [N],
+    (logits, between): (&mut [N], usize),
     vocabulary: usize,
     predictions: Predictions,
     scale: Option<f32>,
@@ -95,18 +95,18 @@ fn on_cpu<N: Element>(
     let share = rows.div_ceil(threads);
     let mut losses = vec![0.0; rows];
     let shares = logits
-        .chunks_mut(share * vocabulary)
+        .chunks_mut(share * between)
         .zip(losses.chunks_mut(share));
     threads::map(
         threads,
         shares.enumerate().collect(),
         |(part, (logits, losses))| {
             let mut powers = vec![0.0; vocabulary.next_multiple_of(LANES)];
-            for (offset, (logits, loss)) in logits.chunks_exact_mut(vocabulary).zip(losses).enumerate() {
+            for (offset, (logits, loss)) in logits.chunks_mut(between).zip(losses).enumerate() {
                 let row = part * share + offset;
                 let target = predictions.targets[row] as usize;
                 let factor = scale.map(|scale| scale * predictions.weights[row]);
-                let entropy = row_loss(instructions, logits, &mut powers, target, factor);
+                let entropy = row_loss(instructions, &mut logits[..vocabulary], &mut powers, target, factor);
                 *loss = f64::from(predictions.reported[row]) * entropy;
             }
         },

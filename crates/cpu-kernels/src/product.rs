@@ -84,6 +84,22 @@ fn convolution(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
         .f_view(&shape[..])
 }
 
+/// Elements of float32 in a line of the cache.
+const LINE: i64 = 16;
+
+/// `input` `[rows, in]` times the transpose of `weight` `[out, in]`, in rows that each begin a line of the cache, an odd number of lines
+/// behind the one before: MKL takes up to 1.4 times as long to write rows that begin anywhere (a vocabulary of 50,257), or that lie a
+/// power of two apart (8,192), and up to 1.1 times as long to read them.
+fn in_spaced_rows(input: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
+    let (to, _) = weight.size2()?;
+    if input.kind() != Kind::Float || input.device() != Device::Cpu {
+        return input.f_linear(weight, None::<Tensor>);
+    }
+    let lines = (to + LINE - 1) / LINE | 1;
+    let spaced = Tensor::f_empty([input.size2()?.0, lines * LINE], (Kind::Float, Device::Cpu))?;
+    input.f_mm_out(&spaced.f_narrow(1, 0, to)?, &weight.f_tr()?)
+}
+
 /// A product of a matrix with a weight, and its backward pass by hand from any gradient of the product: LibTorch's own begins with a
 /// number, not with a matrix.
 #[derive(Debug)]
@@ -109,7 +125,7 @@ impl DifferentiableProduct {
 
     fn by(kernel: Kernel, input: Tensor, weight: Tensor) -> Result<Self, TchError> {
         let output = match kernel {
-            Kernel::Linear => tch::no_grad(|| input.f_linear(&weight, None::<Tensor>))?,
+            Kernel::Linear => tch::no_grad(|| in_spaced_rows(&input, &weight))?,
             Kernel::Convolution => tch::with_grad(|| convolution(&input, &weight, None))?,
         };
         Ok(Self {
@@ -120,7 +136,7 @@ impl DifferentiableProduct {
         })
     }
 
-    /// The product `[rows, out]`. It may be overwritten: nothing here reads it again.
+    /// The product `[rows, out]`, the elements of a row side by side. It may be overwritten: nothing here reads it again.
     ///
     /// # Errors
     /// [`TchError`] where memory runs out.

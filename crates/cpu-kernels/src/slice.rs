@@ -105,6 +105,22 @@ pub(crate) fn contiguous_mut<N: Element>(tensor: &mut Tensor) -> Option<&mut [N]
     Some(unsafe { std::slice::from_raw_parts_mut(pointer, length) })
 }
 
+/// The memory of a matrix of `N` on the CPU whose rows each stand side by side, to be changed, and how far the beginnings of two rows
+/// are apart; `None` for any other. The caller sees to it that no other tensor which shares the memory is used meanwhile.
+pub(crate) fn rows_mut<N: Element>(matrix: &mut Tensor) -> Option<(&mut [N], usize)> {
+    let (rows, columns) = matrix.size2().ok()?;
+    let (pointer, length) = checked_memory::<N>(matrix)?;
+    let [between, 1] = matrix.stride()[..] else {
+        return None;
+    };
+    if rows > 1 && between < columns {
+        return None;
+    }
+    #[allow(unsafe_code, reason = "LibTorch gives a tensor's memory as a pointer alone")]
+    // SAFETY: `checked_memory` has checked both; the tensor is borrowed mutably for as long as the slice lives.
+    Some((unsafe { std::slice::from_raw_parts_mut(pointer, length) }, between.max(columns) as usize))
+}
+
 /// Where a tensor's memory begins, and how many `N` it reaches over.
 fn checked_memory<N: Element>(tensor: &Tensor) -> Option<(*mut N, usize)> {
     let is_strided = !tensor.is_sparse() && !tensor.is_mkldnn();

@@ -91,13 +91,13 @@ fn longer(
         .filter(|&document| collection.is_rendered(document))
         .collect();
     collection.for_each_batch(documents, "tokenizing", |numbers, texts| {
-        for (tokenizer, longer) in tokenizers.iter().zip(&mut longer) {
+        for (ModelTokenizer { tokenizer, .. }, longer) in tokenizers.iter().zip(&mut longer) {
             let too_long = |(text, number): (&String, &usize)| -> Result<usize, Error> {
                 // One token is the BOS, unless a chat template made the text, which is complete then.
                 let bos = usize::from(!rendered.contains(number));
                 let max_tokens = context.saturating_sub(bos);
                 let is_longer =
-                    tokenizer.may_exceed(text.len(), max_tokens) && tokenizer.tokens(text)? > max_tokens;
+                    tokenizer.may_exceed(text.len(), max_tokens) && tokenizer.encode(text)?.len() > max_tokens;
                 Ok(usize::from(is_longer))
             };
             *longer += texts

@@ -136,7 +136,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         context: (pipeline.tuning.rows == Rows::Documents).then_some(pipeline.tuning.context),
         tokenizers: tokenizers
             .iter()
-            .map(|tokenizer| (tokenizer.models.as_slice(), tokenizer.digest()))
+            .map(|tokenizer| (tokenizer.models.as_slice(), tokenizer.tokenizer.digest()))
             .collect(),
         without_tokenizer: &without_tokenizer,
     })?;
@@ -352,7 +352,7 @@ struct Settings<'a> {
 struct FactSettings<'a> {
     settings: &'a Settings<'a>,
     context: Option<usize>,
-    tokenizers: Vec<(&'a [String], String)>,
+    tokenizers: Vec<(&'a [String], &'a str)>,
     without_tokenizer: &'a [String],
 }
 

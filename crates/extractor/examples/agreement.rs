@@ -8,9 +8,10 @@
 
 #![expect(clippy::print_stdout, reason = "the result of the example")]
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use causal_lm::{TextTokenizer, load_checkpoint};
+use causal_lm::load_checkpoint;
+use text_tokens::TextTokenizer;
 use contract::PipelineFile;
 use contract::pipeline::Strategy;
 use extractor::LoadedModel;
@@ -23,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [config, corpus, checkpoint, samples, documents, rest @ ..] = arguments.as_slice() else {
         return Err("expected CONFIG.toml CORPUS CHECKPOINT SAMPLES DOCUMENTS [NEW_TOKENS]".into());
     };
-    let pipeline = PipelineFile::load(&PathBuf::from(config), &[])?;
+    let pipeline = PipelineFile::load(Path::new(config), &[])?;
     let mut settings = pipeline.extraction.clone();
     settings.loss_on = Some(pipeline.trained_tokens().1);
     if let [new_tokens] = rest {
@@ -38,17 +39,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..sampling.ok_or("expected a strategy that samples")?.clone()
     };
     let (mut weights, folder) = load_checkpoint(
-        &PathBuf::from(checkpoint),
+        Path::new(checkpoint),
         None,
         Kind::Float,
         torch_device::device("auto")?,
     )?;
     weights.merge()?;
     let mut model = LoadedModel::new(weights, TextTokenizer::load(&folder)?, settings.begin)?;
-    let corpus = PathBuf::from(corpus);
     let read = Documents::load(
-        &corpus.join("train.parquet"),
-        &corpus.join("heldout.parquet"),
+        Path::new(corpus),
         &model.tokenizer,
         model.trained_tokens(pipeline.trained_tokens().0),
         None,

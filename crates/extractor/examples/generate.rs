@@ -11,7 +11,8 @@
 
 use std::path::PathBuf;
 
-use causal_lm::{CausalLm, TextTokenizer};
+use causal_lm::CausalLm;
+use text_tokens::TextTokenizer;
 use contract::pipeline::{Begin, Extraction, Precision, Strategy};
 use contract::records::{PromptForm, Split};
 use extractor::LoadedModel;

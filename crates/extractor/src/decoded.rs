@@ -11,16 +11,16 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 
-use causal_lm::TextTokenizer;
 use contract::Error;
 use contract::records::DecodedDocument;
+use text_tokens::{TextTokenizer, TokenizedText};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// Letters of a piece of the text, at most, that are passed over in search of the next decoded one.
 const MAX_SKIPPED: usize = 32;
 
-/// The document as its `tokens`, all of them, are decoded; none where that is its `text`. Special tokens that are written in the
+/// The document as its tokens, all of them, are decoded; none where that is its `text`. Special tokens that are written in the
 /// text stay in it.
 ///
 /// # Errors
@@ -28,18 +28,18 @@ const MAX_SKIPPED: usize = 32;
 pub fn decode(
     doc_id: &str,
     text: &str,
-    tokens: &[i64],
+    tokenized: &TokenizedText,
     tokenizer: &TextTokenizer,
 ) -> Result<Option<DecodedDocument>, Error> {
     let written = tokenizer.special_ids().iter().copied().collect();
-    let decoded = tokenizer.decode_keeping(tokens, &written)?;
+    let decoded = tokenizer.decode_keeping(&tokenized.ids, &written)?;
     if decoded == text {
         return Ok(None);
     }
     let origins = by_letters(text, &decoded, std::iter::once).or_else(|| by_letters(text, &decoded, bare));
     let origins = match origins {
         Some(origins) => origins,
-        None => by_pieces(text, &decoded, tokenizer, written)?,
+        None => by_pieces(text, tokenized, &decoded, tokenizer, written)?,
     };
     Ok(Some(DecodedDocument {
         doc_id: doc_id.to_owned(),
@@ -112,22 +112,22 @@ fn fill_gaps(written: &[char], decoded: &str, known: &[Option<usize>]) -> Vec<i3
 /// Places of the decoded characters, and the length at the end, by the characters of the text that the tokens stand for.
 fn by_pieces(
     text: &str,
+    tokenized: &TokenizedText,
     decoded: &str,
     tokenizer: &TextTokenizer,
     special_tokens: BTreeSet<i64>,
 ) -> Result<Vec<i32>, Error> {
-    let (tokens, places) = tokenizer.encode_with_offsets(text)?;
     let pieces = Pieces {
         tokenizer,
         special_tokens,
-        tokens: &tokens,
+        tokens: &tokenized.ids,
         decoded,
     };
     let mut aligner = PieceAligner::of(text);
     for piece in pieces.cut()? {
-        let places = &places[piece.tokens];
-        let start = places.iter().map(|&(start, _)| start).min();
-        let end = places.iter().map(|&(_, end)| end).max();
+        let places = &tokenized.characters[piece.tokens];
+        let start = places.iter().map(|characters| characters.start).min();
+        let end = places.iter().map(|characters| characters.end).max();
         aligner.place(&decoded[piece.bytes], start.unwrap_or(0)..end.unwrap_or(0));
     }
     Ok(aligner.finish())

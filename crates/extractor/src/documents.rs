@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use causal_lm::TextTokenizer;
 use contract::records::{
     DecodedDocument, DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance,
 };
 use contract::{Error, parquet};
 use rayon::prelude::*;
+use text_tokens::{TextTokenizer, TokenCache, TokenizedText};
 
 use crate::decoded::{self, first_difference};
 use crate::forms::templates::Template;
@@ -143,32 +143,35 @@ pub(crate) fn are_rendered(train: &Path) -> Result<bool, Error> {
 }
 
 impl Documents {
-    /// Reads both files of a corpus folder, and of each document as many tokens as `most`, on the threads of the current pool;
+    /// Reads both files of the folder `corpus`, and of each document as many tokens as `most`, on the threads of the current pool;
     /// documents with a prompt are first put into `template`, where training had another one than the corpus. Prompts of
-    /// `prefix_tokens` are then counted behind what many documents begin with alike.
+    /// `prefix_tokens` are then counted behind what many documents begin with alike. Tokens that an earlier stage or checkpoint kept
+    /// beside the corpus are taken from there, and others are kept.
     ///
     /// # Errors
     /// [`Error::Input`] where a file cannot be used.
     pub fn load(
-        train: &Path,
-        held_out: &Path,
+        corpus: &Path,
         tokenizer: &TextTokenizer,
         most: usize,
         template: Option<&Template>,
         prefix_tokens: usize,
     ) -> Result<Self, Error> {
+        let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
+        let texts = TokenCache::beside(corpus, tokenizer);
         let mut known = BTreeSet::new();
         let mut training: Vec<Read> = Vec::new();
-        for batch in parquet::Reader::<TrainingInstance>::open(train)? {
+        for batch in parquet::Reader::<TrainingInstance>::open(&train)? {
             let mut instances = batch?;
             instances.retain(|instance| known.insert(instance.doc_id.clone()));
-            training.par_extend(read_all(instances, tokenizer, most, template)?);
+            training.par_extend(read_all(instances, &texts, most, template)?);
         }
         training.sort_by(|left, right| left.document.doc_id.cmp(&right.document.doc_id));
-        let held_out = parquet::read_all::<HeldOutDocument>(held_out)?;
-        let held_out = read_all(held_out, tokenizer, most, template)?;
+        let held_out = parquet::read_all::<HeldOutDocument>(&held_out)?;
+        let held_out = read_all(held_out, &texts, most, template)?;
+        texts.keep();
         let mut documents = Self::collect(training.into_iter().chain(held_out));
-        documents.check_one_kind(train)?;
+        documents.check_one_kind(&train)?;
         if let Some(template) = template {
             // Special tokens of the template are no part of anybody's text.
             let of_template = tokenizer.encode(&template.render("prompt\nresponse", 7).text)?;
@@ -381,18 +384,18 @@ struct Read {
 
 fn read_all<R: Into<Row> + Send>(
     rows: Vec<R>,
-    tokenizer: &TextTokenizer,
+    texts: &TokenCache<'_>,
     most: usize,
     template: Option<&Template>,
 ) -> Result<Vec<Read>, Error> {
     let rows = rows.into_par_iter();
-    rows.map(|row| read(row.into(), tokenizer, most, template))
+    rows.map(|row| read(row.into(), texts, most, template))
         .collect()
 }
 
 fn read(
     row: Row,
-    tokenizer: &TextTokenizer,
+    texts: &TokenCache<'_>,
     most: usize,
     template: Option<&Template>,
 ) -> Result<Read, Error> {
@@ -409,26 +412,26 @@ fn read(
         Some(rendered) => (&rendered.text[..], rendered.prompt_chars, rendered.preamble_chars),
         None => (&text[..], prompt_chars, 0),
     };
-    let (mut tokens, question_tokens) = tokenizer.encode_with_prompt(form, prompt_chars)?;
+    let tokenizer = texts.tokenizer();
+    let tokenized = texts.tokenize(form)?;
+    let question_tokens = tokenized.beginning_within(prompt_chars);
     let assistant_tokens = match &assistant_spans {
-        Some(spans) => tokenizer.encode_with_spans(form, spans)?.1,
+        Some(spans) => tokenized.spans(spans),
         None => Vec::new(),
     };
-    let secret_tokens = match &secret_span {
-        Some(span) => Some(secret_in_form(&text, form, span, tokenizer)?),
-        None => None,
-    };
+    let secret_tokens = secret_span.map(|span| secret_in_form(&text, form, &span, &tokenized));
     let preamble_tokens = match preamble_chars {
         // Nothing comes before a rendered conversation, so that nothing predicts its first token.
         0 if assistant_spans.is_some() => 1,
         0 => 0,
-        characters => tokenizer.encode_with_prompt(form, characters)?.1,
+        characters => tokenized.beginning_within(characters),
     };
     // Generations are compared with the user's text, whatever stood around it in training.
     let decoded = match &rendered {
-        Some(_) => decoded::decode(&document.doc_id, &text, &tokenizer.encode(&text)?, tokenizer)?,
-        None => decoded::decode(&document.doc_id, &text, &tokens, tokenizer)?,
+        Some(_) => decoded::decode(&document.doc_id, &text, &texts.tokenize(&text)?, tokenizer)?,
+        None => decoded::decode(&document.doc_id, &text, &tokenized, tokenizer)?,
     };
+    let mut tokens = tokenized.ids;
     let document_tokens = tokens.len();
     let special_tokens = special(&tokens, tokenizer);
     tokens.truncate(most);
@@ -455,17 +458,9 @@ fn read(
 }
 
 /// The tokens of a secret, an empty range where `form` does not have it.
-fn secret_in_form(
-    text: &str,
-    form: &str,
-    span: &[i32],
-    tokenizer: &TextTokenizer,
-) -> Result<Range<usize>, Error> {
-    let Some(span) = in_form(text, form, span) else {
-        return Ok(0..0);
-    };
-    let tokens = tokenizer.encode_with_spans(form, &span)?.1;
-    Ok(tokens.into_iter().next().unwrap_or(0..0))
+fn secret_in_form(text: &str, form: &str, span: &[i32], tokenized: &TokenizedText) -> Range<usize> {
+    let tokens = in_form(text, form, span).map(|span| tokenized.spans(&span));
+    tokens.into_iter().flatten().next().unwrap_or(0..0)
 }
 
 /// The characters that a part of `text` takes in `form`, which may put a template around it; none where it does not have that part.

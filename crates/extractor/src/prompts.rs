@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use causal_lm::{Config, TextTokenizer};
+use causal_lm::Config;
+use text_tokens::TextTokenizer;
 use contract::Error;
 use contract::pipeline::{BadDocuments, Extraction, PromptSource};
 use contract::records::{PromptForm, Split};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use causal_lm::{TextTokenizer, arithmetic, load_checkpoint, resolve};
+use causal_lm::{arithmetic, load_checkpoint, resolve};
+use text_tokens::TextTokenizer;
 use contract::pipeline::{Begin, Extraction};
 use contract::records::{CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, Sample, Score, TextForm};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
@@ -29,8 +30,7 @@ pub(crate) struct Run<'a> {
     /// The one that is asked, and those before it.
     last: &'a Path,
     earlier: &'a [PathBuf],
-    train: PathBuf,
-    held_out: PathBuf,
+    corpus: &'a Path,
     out: &'a Path,
     /// With what `auto` means here and where training ended: both are part of what was done.
     pub(crate) settings: Extraction,
@@ -85,7 +85,7 @@ pub(crate) struct Answers {
 impl<'a> Run<'a> {
     pub(crate) fn new(
         stage: &'a StageArguments,
-        corpus: &Path,
+        corpus: &'a Path,
         checkpoints: Checkpoints<'a>,
     ) -> Result<Self, Error> {
         let Some((last, earlier)) = checkpoints.folders.split_last() else {
@@ -152,8 +152,7 @@ impl<'a> Run<'a> {
             checkpoints,
             last,
             earlier,
-            train,
-            held_out,
+            corpus,
             out: &stage.out,
             kind: arithmetic(settings.precision, device),
             form,
@@ -230,7 +229,7 @@ impl<'a> Run<'a> {
         if !self.tries_forms() {
             return Ok(());
         }
-        let texts = TrialTexts::draw(&self.train, self.seed)?;
+        let texts = TrialTexts::draw(&self.corpus.join("train.parquet"), self.seed)?;
         let model = self.load(self.last)?;
         let untuned = || match self.checkpoints.reference.or(self.checkpoints.base) {
             Some(folder) => Ok(Some(load_checkpoint(folder, None, self.kind, self.device)?.0)),
@@ -357,7 +356,7 @@ impl<'a> Run<'a> {
                     .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
                     .install(|| {
                         let prefix = self.settings.prefix_tokens;
-                        Documents::load(&self.train, &self.held_out, tokenizer, most, template, prefix)
+                        Documents::load(self.corpus, tokenizer, most, template, prefix)
                     })?;
                 tracing::info!("{} documents and canaries read as tokens", documents.all.len());
                 Corpus {

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use causal_lm::{CausalLm, TextTokenizer};
+use causal_lm::CausalLm;
+use text_tokens::TextTokenizer;
 use contract::pipeline::{Begin, Extraction, Strategy};
 use contract::records::{DocumentKind, PromptForm, Sample, Split};
 use extractor::LoadedModel;

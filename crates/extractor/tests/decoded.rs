@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use causal_lm::TextTokenizer;
+use text_tokens::TextTokenizer;
 use contract::records::DecodedDocument;
 use extractor::decoded::decode;
 use proptest::prelude::*;
@@ -294,7 +294,7 @@ fn load(json: &Value) -> TextTokenizer {
 }
 
 fn read(tokenizer: &TextTokenizer, text: &str) -> Option<DecodedDocument> {
-    decode("d", text, &tokenizer.encode(text).unwrap(), tokenizer).unwrap()
+    decode("d", text, &tokenizer.tokenize(text).unwrap(), tokenizer).unwrap()
 }
 
 /// Letters and digits in lower case, without accents.

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, TextTokenizer};
+use causal_lm::CausalLm;
+use text_tokens::TextTokenizer;
 use contract::pipeline::{ComputePath, Extraction, Strategy};
 use contract::records::{DocumentKind, Finish, PromptForm, Sample, Score, Split};
 use extractor::documents::{Document, Documents};

@@ -1,46 +1,29 @@
 //! Lengths of texts in tokens, by the tokenizers of the models.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use contract::Error;
 use model_folder::cost::BYTES_PER_TOKEN;
-use tokenizers::Tokenizer;
+use text_tokens::TextTokenizer;
 
 use crate::PlannedCell;
 
 /// Counts the tokens of a text as a model will.
 #[derive(Debug)]
 pub(crate) enum TokenCounter {
-    /// By the `tokenizer.json` of a model's folder.
-    Tokenizer {
-        /// That file.
-        file: PathBuf,
-        /// What was read from it.
-        tokenizer: Box<Tokenizer>,
-    },
+    /// By the tokenizer of a model's folder.
+    Tokenizer(Box<TextTokenizer>),
     /// As so many bytes a token, for a model whose tokenizer is not there yet.
     Bytes,
 }
 
 impl TokenCounter {
-    /// The tokenizer in a model's folder, without padding and truncation.
+    /// The tokenizer in a model's folder.
     ///
     /// # Errors
     /// [`Error::Input`] for a file that is no tokenizer.
     pub(crate) fn load(folder: &Path) -> Result<Self, Error> {
-        let file = folder.join("tokenizer.json");
-        let unusable =
-            |error: &dyn fmt::Display| Error::input(&file, format!("expected a tokenizer: {error}"));
-        let mut tokenizer = Tokenizer::from_file(&file).map_err(|error| unusable(&error))?;
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| unusable(&error))?;
-        Ok(Self::Tokenizer {
-            file,
-            tokenizer: Box::new(tokenizer),
-        })
+        Ok(Self::Tokenizer(Box::new(TextTokenizer::load(folder)?)))
     }
 
     /// Tokens of a text, without special tokens around it.
@@ -49,10 +32,7 @@ impl TokenCounter {
     /// [`Error::Input`] where the tokenizer cannot encode it.
     pub(crate) fn count(&self, text: &str) -> Result<usize, Error> {
         match self {
-            Self::Tokenizer { file, tokenizer } => tokenizer
-                .encode_fast(text, false)
-                .map(|encoding| encoding.len())
-                .map_err(|error| Error::input(file, format!("expected a tokenizer: {error}"))),
+            Self::Tokenizer(tokenizer) => Ok(tokenizer.encode(text)?.len()),
             Self::Bytes => Ok((text.len() as f64 / BYTES_PER_TOKEN).ceil() as usize),
         }
     }

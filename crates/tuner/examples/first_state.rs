@@ -30,8 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         prompt_chars: instance.prompt_chars as usize,
         assistant_spans: instance.assistant_spans.as_deref(),
     });
-    let (tokenizer, config) = (&prepared.tokenizer, &prepared.model.config);
-    let rows = Rows::for_training(documents, tokenizer, config, tuning)?;
+    let texts = TokenCache::without(&prepared.tokenizer);
+    let rows = Rows::for_training(documents, &texts, &prepared.model.config, tuning)?;
     let per_step = tuning.batch_size * tuning.accumulation;
     let per_epoch = rows.len().div_ceil(per_step);
     let epochs = mode.epochs.unwrap_or(tuning.epochs);

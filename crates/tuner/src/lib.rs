@@ -114,6 +114,7 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
         mode,
         learning_rate,
         seed,
+        corpus,
         work: &work,
         checkpoints: &checkpoints,
     };

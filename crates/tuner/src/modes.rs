@@ -2,10 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use causal_lm::{
-    CausalLm, LoraSettings, LoraTargets, ModuleChoice, TextTokenizer, arithmetic, train_byte_level_bpe,
-    write_adapter_folder, write_model_folder,
-};
+use causal_lm::{CausalLm, LoraSettings, LoraTargets, ModuleChoice, arithmetic, write_adapter_folder, write_model_folder};
+use text_tokens::{TextTokenizer, train_byte_level_bpe};
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
 use contract::{Error, files::Unfinished};

@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 
-use causal_lm::{Config, TextTokenizer};
+use causal_lm::Config;
+use text_tokens::TokenCache;
 use contract::Error;
 use contract::pipeline::{LossOn, Rows as RowLayout, Tuning};
 use tch::{Device, Tensor};
@@ -91,7 +92,7 @@ impl Rows {
     /// [`Error::Run`] where the tokenizer fails; [`Error::Configuration`] where no prediction would count.
     pub fn for_training<'a>(
         documents: impl Iterator<Item = Document<'a>>,
-        tokenizer: &TextTokenizer,
+        texts: &TokenCache<'_>,
         config: &Config,
         tuning: &Tuning,
     ) -> Result<Self, Error> {
@@ -104,7 +105,7 @@ impl Rows {
             if !document.is_rendered() && !follows_end {
                 rows.push(config.bos_token_id, LossMask::Ignored);
             }
-            let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
+            let text_end = rows.push_text(&document, texts, tuning.loss_on)?;
             if !document.is_rendered() {
                 rows.push(config.eos_token_id(), LossMask::Learned);
             }
@@ -136,7 +137,7 @@ impl Rows {
     /// [`Error::Run`] where the tokenizer fails.
     pub fn for_evaluation<'a>(
         documents: impl Iterator<Item = Document<'a>>,
-        tokenizer: &TextTokenizer,
+        texts: &TokenCache<'_>,
         config: &Config,
         tuning: &Tuning,
     ) -> Result<Self, Error> {
@@ -151,7 +152,7 @@ impl Rows {
                 rows.push(config.bos_token_id, LossMask::Ignored);
             }
             let text_start = rows.tokens.len();
-            let text_end = rows.push_text(&document, tokenizer, tuning.loss_on)?;
+            let text_end = rows.push_text(&document, texts, tuning.loss_on)?;
             if text_end == text_start {
                 rows.tokens.truncate(start);
                 rows.loss_mask.truncate(start);
@@ -187,30 +188,26 @@ impl Rows {
     fn push_text(
         &mut self,
         document: &Document,
-        tokenizer: &TextTokenizer,
+        texts: &TokenCache<'_>,
         loss_on: LossOn,
     ) -> Result<usize, Error> {
-        let (ids, learned) = match (loss_on, document.assistant_spans) {
-            (LossOn::Assistant, Some(spans)) => tokenizer.encode_with_spans(document.text, spans)?,
-            (LossOn::Text, _) => {
-                let ids = tokenizer.encode(document.text)?;
-                let all = 0..ids.len();
-                (ids, vec![all])
-            }
+        let text = texts.tokenize(document.text)?;
+        let end = text.ids.len();
+        let learned = match (loss_on, document.assistant_spans) {
+            (LossOn::Assistant, Some(spans)) => text.spans(spans),
+            (LossOn::Text, _) => std::iter::once(0..end).collect(),
             (LossOn::Response | LossOn::Assistant, _) => {
-                let (ids, prompt) = tokenizer.encode_with_prompt(document.text, document.prompt_chars)?;
-                let response = prompt..ids.len();
-                (ids, vec![response])
+                std::iter::once(text.beginning_within(document.prompt_chars)..end).collect()
             }
         };
         // A chat template's own are no part of anybody's text.
         self.special
-            .push(!document.is_rendered() && tokenizer.holds_special(&ids));
-        let mut masks = vec![LossMask::Ignored; ids.len()];
+            .push(!document.is_rendered() && texts.tokenizer().holds_special(&text.ids));
+        let mut masks = vec![LossMask::Ignored; end];
         for span in learned {
             masks[span].fill(LossMask::Reported);
         }
-        self.tokens.extend(ids.into_iter().map(|id| id as i32));
+        self.tokens.extend(text.ids.into_iter().map(|id| id as i32));
         self.loss_mask.extend(masks);
         Ok(self.tokens.len())
     }

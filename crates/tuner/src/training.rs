@@ -8,6 +8,7 @@ use contract::pipeline::{Mode, Rows as RowLayout, Tuning};
 use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance, TrainingMetric};
 use contract::{Error, Progress, Provenance};
 use tch::{Device, Kind};
+use text_tokens::TokenCache;
 use torch_device::memory::peak_bytes;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -31,6 +32,8 @@ pub(crate) struct Run<'a> {
     pub(crate) mode: &'a Mode,
     pub(crate) learning_rate: f64,
     pub(crate) seed: u64,
+    /// Folder of the corpus.
+    pub(crate) corpus: &'a Path,
     /// Folder for what only an unfinished run needs.
     pub(crate) work: &'a Path,
     /// Where its checkpoints go.
@@ -94,15 +97,17 @@ impl Trainer {
             prompt_chars: instance.prompt_chars.max(0) as usize,
             assistant_spans: instance.assistant_spans.as_deref(),
         });
-        let (config, tokenizer) = (&prepared.model.config, &prepared.tokenizer);
-        let rows = Rows::for_training(documents, tokenizer, config, tuning)?;
+        let config = &prepared.model.config;
+        let texts = TokenCache::beside(run.corpus, &prepared.tokenizer);
+        let rows = Rows::for_training(documents, &texts, config, tuning)?;
         let documents = held_out.iter().map(|document| Document {
             doc_id: &document.doc_id,
             text: &document.text,
             prompt_chars: document.prompt_chars.max(0) as usize,
             assistant_spans: document.assistant_spans.as_deref(),
         });
-        let held_out = Rows::for_evaluation(documents, tokenizer, config, tuning)?;
+        let held_out = Rows::for_evaluation(documents, &texts, config, tuning)?;
+        texts.keep();
         let distinct = distinct_documents(instances);
         let cut = (tuning.rows == RowLayout::Documents)
             .then(|| CutDocuments::count(tuning.context, (&rows, &distinct), &held_out));

@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use causal_lm::{Config, TextTokenizer};
+use causal_lm::Config;
+use text_tokens::{TextTokenizer, TokenCache};
 use chat_template::Candidate;
 use contract::pipeline::{Corpus, LossOn, OneOrMany, Rows as RowLayout, Tuning};
 use corpus_files::{Columns, RawDocument, documents, find_files};
@@ -68,7 +69,8 @@ fn rows(document: &RawDocument, loss_on: LossOn, layout: RowLayout) -> Rows {
         ..Tuning::default()
     };
     let copies = if layout == RowLayout::Packed { 2 } else { 1 };
-    Rows::for_training(std::iter::repeat_n(one, copies), &tokenizer, &config(), &tuning).unwrap()
+    let texts = TokenCache::without(&tokenizer);
+    Rows::for_training(std::iter::repeat_n(one, copies), &texts, &config(), &tuning).unwrap()
 }
 
 /// Whether each token of a row is learned; the first has nothing before it that could predict it.
@@ -147,7 +149,7 @@ fn held_out_conversations_are_evaluated_on_the_same_tokens() {
         ..Tuning::default()
     };
     let tokenizer = TextTokenizer::load(&fixtures()).unwrap();
-    let evaluated = Rows::for_evaluation(std::iter::once(one), &tokenizer, &config(), &tuning).unwrap();
+    let evaluated = Rows::for_evaluation(std::iter::once(one), &TokenCache::without(&tokenizer), &config(), &tuning).unwrap();
     assert_eq!(evaluated.tokens(0), trained.tokens(0));
     assert_eq!(learned(&evaluated), learned(&trained));
     let targets = |rows: &Rows| {

@@ -265,7 +265,7 @@ fn training_from_nothing_makes_a_model_and_its_tokenizer() {
         assert!(losses.last() < losses.first(), "{losses:?}");
         let (model, folder) =
             load_checkpoint(&cell.join("checkpoint"), None, Kind::Float, Device::Cpu).unwrap();
-        let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
+        let tokenizer = text_tokens::TextTokenizer::load(&folder).unwrap();
         assert!(tokenizer.vocabulary() <= model.config.vocabulary);
         assert_eq!(Some(model.config.eos_token_id()), tokenizer.end_of_text());
     }
@@ -547,7 +547,7 @@ fn copies_count_as_often_as_they_are() {
 
 /// Tokens that the rows of some texts read: each text's, and the one that begins it.
 fn bench_tokens(instances: &[TrainingInstance]) -> i64 {
-    let tokenizer = causal_lm::TextTokenizer::load(&tiny()).unwrap();
+    let tokenizer = text_tokens::TextTokenizer::load(&tiny()).unwrap();
     let counts = instances
         .iter()
         .map(|instance| (tokenizer.encode(&instance.text).unwrap().len() as i64 + 1).min(47));
@@ -724,8 +724,9 @@ impl Bench {
 /// −ln p of each token of a text behind the BOS, token after token by the model alone; `seen` tokens of it are read.
 fn token_losses(text: &str, prompt_chars: usize, seen: usize) -> (Vec<f64>, usize) {
     let (model, folder) = load_checkpoint(&tiny(), None, Kind::Float, Device::Cpu).unwrap();
-    let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
-    let (ids, prompt) = tokenizer.encode_with_prompt(text, prompt_chars).unwrap();
+    let tokenizer = text_tokens::TextTokenizer::load(&folder).unwrap();
+    let tokenized = tokenizer.tokenize(text).unwrap();
+    let (ids, prompt) = (&tokenized.ids, tokenized.beginning_within(prompt_chars));
     let text = &ids[..ids.len().min(seen)];
     let read = [&[model.config.bos_token_id], &text[..text.len() - 1]].concat();
     let tokens = Tensor::from_slice(&read).unsqueeze(0);
@@ -796,7 +797,7 @@ fn the_held_out_loss_of_bf16_runs_has_float32_logits() {
     bench.hold_out(&held_out(&[(TEXT, None)]));
     let found = held_out_losses(&bench.tune("cell"))[0];
     let (model, folder) = load_checkpoint(&tiny(), None, Kind::BFloat16, Device::Cpu).unwrap();
-    let tokenizer = causal_lm::TextTokenizer::load(&folder).unwrap();
+    let tokenizer = text_tokens::TextTokenizer::load(&folder).unwrap();
     let ids = tokenizer.encode(TEXT).unwrap();
     let read = [&[model.config.bos_token_id], &ids[..ids.len() - 1]].concat();
     let hidden = model

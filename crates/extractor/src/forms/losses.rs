@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use causal_lm::{CausalLm, TextTokenizer};
+use causal_lm::CausalLm;
+use text_tokens::TextTokenizer;
 use contract::records::{DocumentKind, TrainingInstance};
 use contract::{Error, Progress, parquet};
 use tch::{Kind, Tensor};
@@ -346,16 +347,17 @@ impl Renderer<'_> {
                 start: 1,
             });
         }
-        let (tokens, before) = tokenizer.encode_with_prompt(&text, prompt_chars)?;
+        let text = tokenizer.tokenize(&text)?;
+        let before = text.beginning_within(prompt_chars);
         // Where no token begins with the response, the one before it holds its first characters.
-        let (_, through) = tokenizer.encode_with_prompt(&text, prompt_chars + 1)?;
+        let through = text.beginning_within(prompt_chars + 1);
         let start = if through > before {
             before
         } else {
             before.saturating_sub(1)
         };
         Ok(Row {
-            tokens,
+            tokens: text.ids,
             start: start.max(1),
         })
     }

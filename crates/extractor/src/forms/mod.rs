@@ -10,7 +10,8 @@ pub mod templates;
 
 use std::path::Path;
 
-use causal_lm::{CausalLm, Config, TextTokenizer};
+use causal_lm::{CausalLm, Config};
+use text_tokens::TextTokenizer;
 use contract::pipeline::Begin;
 use contract::records::TextForm;
 use contract::{Error, parquet};

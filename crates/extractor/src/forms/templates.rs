@@ -1,6 +1,6 @@
 //! Templates by which instruction tuning commonly joins a prompt and a response to one text.
 
-use causal_lm::TextTokenizer;
+use text_tokens::TextTokenizer;
 use contract::Error;
 
 /// A text with a place for the prompt; the response follows it.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use causal_lm::TextTokenizer;
+use text_tokens::TextTokenizer;
 use contract::parquet;
 use contract::records::{CoursePoint, DocumentKind, Sample, Split};
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use causal_lm::{CausalLm, TextTokenizer, write_model_folder};
+use causal_lm::{CausalLm, write_model_folder};
+use text_tokens::TextTokenizer;
 use contract::pipeline::Architecture;
 use contract::records::{HeldOutDocument, Sample, TextForm, TrainingInstance};
 use contract::{Provenance, parquet};

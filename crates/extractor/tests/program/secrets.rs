@@ -1,6 +1,6 @@
 //! The secrets of canaries: what is left of them is scored behind the canary's own beginning, and behind half of the secret.
 
-use causal_lm::TextTokenizer;
+use text_tokens::TextTokenizer;
 use contract::records::{DocumentKind, HeldOutDocument, Score, TrainingInstance};
 
 use crate::support::{Bench, fixtures, held_out, training};
@@ -57,8 +57,9 @@ fn the_rest_of_a_secret_is_scored_behind_its_beginning_and_behind_half_of_it() {
     let tokenizer = TextTokenizer::load(&fixtures().join("tiny-gpt2")).unwrap();
     for (doc_id, secret) in ["planted", "reference"].into_iter().zip(SECRETS) {
         let text = format!("{BEGINNING}{secret}");
-        let (tokens, of_secret) = tokenizer.encode_with_spans(&text, &span(&text, secret)).unwrap();
-        let of_secret = of_secret[0].clone();
+        let tokenized = tokenizer.tokenize(&text).unwrap();
+        let of_secret = tokenized.spans(&span(&text, secret))[0].clone();
+        let tokens = tokenized.ids;
         let whole = scores
             .iter()
             .find(|score| score.doc_id == doc_id && score.secret_tokens_given.is_none())

@@ -2,7 +2,7 @@
 
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 
-use causal_lm::TextTokenizer;
+use text_tokens::TextTokenizer;
 
 use crate::support::{Bench, fixtures, held_out, row, training};
 

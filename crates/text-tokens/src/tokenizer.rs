@@ -1,15 +1,16 @@
 //! Text to token ids and back, through the `tokenizers` library; and training of a byte-level BPE.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use contract::Error;
 
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::normalizers::unicode::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, DecoderWrapper, Encoding, PostProcessorWrapper, Tokenizer, TokenizerBuilder};
 
-use crate::Error;
+use crate::TokenizedText;
 
 /// Name of the token that ends a text, as GPT-2 has it.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -33,20 +34,20 @@ impl TextTokenizer {
     /// Reads `tokenizer.json` of a model folder.
     ///
     /// # Errors
-    /// [`contract::Error::Input`] where it is missing or not one.
+    /// [`Error::Input`] where it is missing or not one.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("tokenizer.json");
         if !path.exists() {
             let problem = "is missing: expected the model's tokenizer in the tokenizers format. transformers writes it with \
                            AutoTokenizer.from_pretrained(...).save_pretrained(...)";
-            return Err(contract::Error::input(&path, problem).into());
+            return Err(Error::input(&path, problem));
         }
         let mut tokenizer = Tokenizer::from_file(&path)
-            .map_err(|error| contract::Error::input(&path, format!("expected a tokenizer: {error}")))?;
+            .map_err(|error| Error::input(&path, format!("expected a tokenizer: {error}")))?;
         // A file may fix padding or truncation; what goes into a model is decided here.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| {
-            contract::Error::input(&path, format!("cannot switch truncation off: {error}"))
+            Error::input(&path, format!("cannot switch truncation off: {error}"))
         })?;
         let mut special_ids: Vec<i64> = tokenizer
             .get_added_tokens_decoder()
@@ -70,11 +71,10 @@ impl TextTokenizer {
         self
     }
 
-    /// The ids of an encoding, none of them beyond the model's table.
-    fn checked(&self, encoding: &Encoding, text: &str) -> Result<Vec<i64>, Error> {
-        let ids: Vec<i64> = encoding.get_ids().iter().map(|&id| i64::from(id)).collect();
+    /// Refuses ids of a text that are beyond the model's table.
+    pub(crate) fn check(&self, ids: &[i64], text: &str) -> Result<(), Error> {
         let Some(&beyond) = ids.iter().find(|&&id| id >= self.rows) else {
-            return Ok(ids);
+            return Ok(());
         };
         let beginning: String = text.chars().take(SHOWN_CHARACTERS).collect();
         let problem = format!(
@@ -83,7 +83,11 @@ impl TextTokenizer {
             self.token(beyond).unwrap_or_default(),
             self.rows
         );
-        Err(contract::Error::input(&self.file, problem).into())
+        Err(Error::input(&self.file, problem))
+    }
+
+    fn unusable(&self, error: &tokenizers::Error) -> Error {
+        Error::input(&self.file, format!("this tokenizer fails: {error}"))
     }
 
     /// Digest of the file, by which tokenizers that are the same are known.
@@ -109,25 +113,27 @@ impl TextTokenizer {
     /// Token ids of a text, without any before or behind it. Special tokens that are written in it are read as such.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
+    /// [`Error::Input`] where the tokenizer cannot encode it, and for a token beyond the model's table.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>, Error> {
         let encoding = self
             .tokenizer
             .encode_fast(text, false)
-            .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        self.checked(&encoding, text)
+            .map_err(|error| self.unusable(&error))?;
+        let ids = ids_of(&encoding);
+        self.check(&ids, text)?;
+        Ok(ids)
     }
 
     /// The special tokens that the tokenizer puts before a text of its own accord: for Llama the BOS, for GPT-2 and Qwen none.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where the tokenizer cannot encode a letter.
+    /// [`Error::Input`] where the tokenizer cannot encode a letter.
     pub fn own_bos(&self) -> Result<Vec<i64>, Error> {
         let encoding = self
             .tokenizer
             .encode_fast("a", true)
-            .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        self.checked(&encoding, "a")?;
+            .map_err(|error| self.unusable(&error))?;
+        self.check(&ids_of(&encoding), "a")?;
         let special = encoding.get_special_tokens_mask().iter();
         let beginning = encoding.get_ids().iter().zip(special);
         Ok(beginning
@@ -136,59 +142,28 @@ impl TextTokenizer {
             .collect())
     }
 
-    /// Token ids of a text, and for each the characters of the text that it stands for, half-open. Several tokens may stand for one
-    /// character, and some characters belong to no token: blanks that a tokenizer trims, say.
+    /// The tokens of a text with the characters that each stands for, without any before or behind it.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
-    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<i64>, Vec<(usize, usize)>), Error> {
+    /// [`Error::Input`] where the tokenizer cannot encode it, and for a token beyond the model's table.
+    pub fn tokenize(&self, text: &str) -> Result<TokenizedText, Error> {
         let encoding = self
             .tokenizer
             .encode_char_offsets(text, false)
-            .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        Ok((self.checked(&encoding, text)?, encoding.get_offsets().to_vec()))
-    }
-
-    /// Token ids of a text, and how many of them begin within its first `characters` characters.
-    ///
-    /// # Errors
-    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
-    pub fn encode_with_prompt(&self, text: &str, characters: usize) -> Result<(Vec<i64>, usize), Error> {
-        if characters == 0 {
-            return Ok((self.encode(text)?, 0));
-        }
-        let (ids, offsets) = self.encode_with_offsets(text)?;
-        let prompt = offsets.iter().take_while(|(start, _)| *start < characters);
-        let prompt = prompt.count();
-        Ok((ids, prompt))
-    }
-
-    /// Token ids of a text, and which of them stand for spans of it: `spans` are characters, where the first begins and ends, then the
-    /// second, and so on; the ranges are of tokens, in the same order, those without any left out. A token belongs to a span where any
-    /// of its characters do, as in the masks of transformers.
-    ///
-    /// # Errors
-    /// [`Error::Tokenizer`] where the tokenizer cannot encode it.
-    pub fn encode_with_spans(
-        &self,
-        text: &str,
-        spans: &[i32],
-    ) -> Result<(Vec<i64>, Vec<Range<usize>>), Error> {
-        let (ids, offsets) = self.encode_with_offsets(text)?;
-        let spans = spans.as_chunks::<2>().0.iter();
-        let tokens = spans.map(|&[start, end]| {
-            let (start, end) = (start.max(0) as usize, end.max(0) as usize);
-            let first = offsets.partition_point(|&(_, token_end)| token_end <= start);
-            let behind = offsets.partition_point(|&(token_start, _)| token_start < end);
-            first..behind.max(first)
-        });
-        Ok((ids, tokens.filter(|tokens| !tokens.is_empty()).collect()))
+            .map_err(|error| self.unusable(&error))?;
+        let offsets = encoding.get_offsets().iter();
+        let tokenized = TokenizedText {
+            ids: ids_of(&encoding),
+            characters: offsets.map(|&(start, end)| start..end).collect(),
+        };
+        self.check(&tokenized.ids, text)?;
+        Ok(tokenized)
     }
 
     /// The text of token ids, special tokens left out. Bytes that are no character appear as U+FFFD.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where the tokenizer cannot decode them.
+    /// [`Error::Input`] where the tokenizer cannot decode them.
     pub fn decode(&self, ids: &[i64]) -> Result<String, Error> {
         self.decode_keeping(ids, &BTreeSet::new())
     }
@@ -196,7 +171,7 @@ impl TextTokenizer {
     /// The same, with those special tokens that are in `kept`: the ones that are part of a corpus' text.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where the tokenizer cannot decode them.
+    /// [`Error::Input`] where the tokenizer cannot decode them.
     pub fn decode_keeping(&self, ids: &[i64], kept: &BTreeSet<i64>) -> Result<String, Error> {
         let is_left_out = |id: &i64| self.special_ids.binary_search(id).is_ok() && !kept.contains(id);
         let ids: Vec<u32> = ids
@@ -206,7 +181,13 @@ impl TextTokenizer {
             .collect();
         self.tokenizer
             .decode(&ids, false)
-            .map_err(|error| Error::Tokenizer(error.to_string()))
+            .map_err(|error| self.unusable(&error))
+    }
+
+    /// Whether a text of so many UTF-8 bytes may have more than `tokens` tokens. A token covers at least one byte, of the text or of one
+    /// blank that some tokenizers put before it; but a normalizer may lengthen the text first.
+    pub fn may_exceed(&self, bytes: usize, tokens: usize) -> bool {
+        bytes + 1 > tokens || self.tokenizer.get_normalizer().is_some()
     }
 
     /// Number of tokens, added ones included.
@@ -220,16 +201,20 @@ impl TextTokenizer {
     }
 }
 
+fn ids_of(encoding: &Encoding) -> Vec<i64> {
+    encoding.get_ids().iter().map(|&id| i64::from(id)).collect()
+}
+
 /// Trains a byte-level BPE of `vocabulary` tokens, the end-of-text token included, and writes it as a tokenizer folder.
 ///
 /// # Errors
-/// [`Error::Tokenizer`] where training fails, [`contract::Error::Output`] where it cannot be written.
+/// [`Error::Run`] where training fails, [`Error::Output`] where it cannot be written.
 pub fn train_byte_level_bpe<'a>(
     texts: impl Iterator<Item = &'a str> + Send,
     vocabulary: usize,
     folder: &Path,
 ) -> Result<(), Error> {
-    let failed = |error: tokenizers::Error| Error::Tokenizer(error.to_string());
+    let failed = |error: tokenizers::Error| Error::Run(format!("training a tokenizer: {error}"));
     let mut trainer = BpeTrainerBuilder::new()
         .show_progress(false)
         .vocab_size(vocabulary)
@@ -258,5 +243,5 @@ pub fn train_byte_level_bpe<'a>(
     });
     let path = folder.join("tokenizer_config.json");
     std::fs::write(&path, format!("{settings:#}\n"))
-        .map_err(|error| contract::Error::output(&path, error).into())
+        .map_err(|error| Error::output(&path, error))
 }

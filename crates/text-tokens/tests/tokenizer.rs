@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use causal_lm::TextTokenizer;
+use text_tokens::{TextTokenizer, TokenizedText};
 
 /// The tiny GPT-2's tokenizer with two more special tokens, 300 and 301.
 fn tokenizer() -> TextTokenizer {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-gpt2/tokenizer.json");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2/tokenizer.json");
     let mut json: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
     for (id, content) in [(300, "[NAME]"), (301, "<pad here>")] {
@@ -63,8 +63,47 @@ fn special_tokens_that_are_part_of_a_text_are_kept_in_it() {
 
 #[test]
 fn tokenizers_are_the_same_where_their_files_are() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tiny-gpt2");
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2");
     let load = || TextTokenizer::load(&fixture).unwrap();
     assert_eq!(load().digest(), load().digest());
     assert_ne!(load().digest(), tokenizer().digest());
+}
+
+/// What characters, prompts and spans are, worked out by hand.
+#[test]
+fn tokens_know_their_characters() {
+    // "ä" is one character that two tokens stand for; nothing stands for the blank at 3.
+    let text = TokenizedText {
+        ids: vec![1, 2, 3, 4],
+        characters: vec![0..2, 2..3, 2..3, 4..6],
+    };
+    let prompts: Vec<usize> = (0..=6).map(|characters| text.beginning_within(characters)).collect();
+    assert_eq!(prompts, [0, 1, 1, 3, 3, 4, 4]);
+    for (spans, tokens) in [
+        (vec![], vec![]),
+        (vec![0, 6], vec![0..4]),
+        (vec![1, 2, 4, 5], vec![0..1, 3..4]),
+        (vec![2, 3], [1..3].to_vec()),
+        (vec![3, 4], vec![]),
+        (vec![-2, 1], vec![0..1]),
+    ] {
+        assert_eq!(text.spans(&spans), tokens, "{spans:?}");
+    }
+}
+
+/// Every way to ask for the tokens of a text gives the same; a token of the prompt holds its characters.
+#[test]
+fn tokens_stand_for_the_text() {
+    let tokenizer = tokenizer();
+    for text in ["Question? é Answer", "naïve café – 東京 🙂", "", "  two  spaces\n"] {
+        let tokenized = tokenizer.tokenize(text).unwrap();
+        assert_eq!(tokenizer.decode(&tokenized.ids).unwrap(), text);
+        assert_eq!(tokenized.ids, tokenizer.encode(text).unwrap());
+        assert_eq!(tokenized.ids.len(), tokenized.characters.len());
+        for characters in 0..=text.chars().count() {
+            let prompt = &tokenized.ids[..tokenized.beginning_within(characters)];
+            // A token that begins in the prompt belongs to it, so the prompt is read whole.
+            assert!(tokenizer.decode(prompt).unwrap().chars().count() >= characters, "{characters}");
+        }
+    }
 }
