@@ -222,8 +222,26 @@ dispatch! {
     /// The product of the query with each key.
     fn score_keys[N: Element](query: &[f32], keys: &[N], scores: &mut [f32]) {
         avx512: x86::score_keys,
-        avx2: score_keys_in_order,
+        avx2: score_keys_by_lanes,
         baseline: score_keys_in_order,
+    }
+}
+
+/// A sum for each lane, so that no addition waits for the one before it. Widths that are no multiple of [`LANES`] go in order.
+#[inline(always)]
+fn score_keys_by_lanes<N: Element>(query: &[f32], keys: &[N], scores: &mut [f32]) {
+    let (groups, rest) = query.as_chunks::<LANES>();
+    if !rest.is_empty() {
+        return score_keys_in_order(query, keys, scores);
+    }
+    for (score, key) in scores.iter_mut().zip(keys.chunks_exact(query.len())) {
+        let mut sums = [0.0; LANES];
+        for (query, key) in groups.iter().zip(key.as_chunks::<LANES>().0) {
+            for lane in 0..LANES {
+                sums[lane] += query[lane] * key[lane].widen();
+            }
+        }
+        *score = sums.iter().sum();
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use contract::pipeline::{ModeKind, PipelineFile};
 use contract::{parquet, records::TrainingInstance};
+use text_tokens::TokenCache;
 use tuner::modes::Prepared;
 use tuner::schedule::learning_rate;
 use tuner::{Document, Rows};
