@@ -12,7 +12,6 @@ pub enum Error {
     /// LibTorch refused an operation.
     #[error("LibTorch: {0}")]
     Torch(#[from] TchError),
-
 }
 
 impl From<contract::Error> for Error {

@@ -6,12 +6,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::Path;
 
+use contract::seal;
 use memmap2::Mmap;
 use model_folder::Model;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::{Error, four_bit};
+
+/// Key of the seal in a file's header.
+const SEAL: &str = "seal";
 
 /// Bytes of a file that are copied at a time.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -50,6 +54,7 @@ fn read_some(
     let map = map(&file).map_err(|error| bad(format!("cannot be mapped: {error}")))?;
     let tensors =
         SafeTensors::deserialize(&map).map_err(|error| bad(format!("expected safetensors: {error}")))?;
+    check_seal(path)?;
     let mut read = BTreeMap::new();
     for (name, view) in tensors.iter().filter(|(name, _)| wanted(name)) {
         let stored = match view.dtype() {
@@ -164,7 +169,7 @@ pub(crate) fn read_model(
     Ok(parameters)
 }
 
-/// Writes tensors in the precision that each has; the folder must exist. The caller makes the file appear whole.
+/// Writes tensors in the precision that each has, with a seal; the folder must exist. The caller makes the file appear whole.
 ///
 /// # Errors
 /// [`contract::Error::Output`] where it cannot be written.
@@ -181,10 +186,19 @@ pub fn write(
     let metadata: HashMap<String, String> = metadata
         .iter()
         .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+        .chain([(SEAL.to_owned(), seal::open())])
         .collect();
-    safetensors::serialize_to_file(views, Some(metadata), path)
-        .map_err(|error| contract::Error::output(path, error.to_string()))?;
-    failure.into_inner().map_or(Ok(()), |error| Err(error.into()))
+    let failed = |error: String| contract::Error::output(path, error);
+    safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| failed(error.to_string()))?;
+    failure.into_inner().map_or(Ok(()), Err)?;
+    let header = seal::safetensors_header(path).map_err(|error| failed(error.to_string()))?;
+    Ok(seal::close(path, header)?)
+}
+
+/// Whether a file that was written here is what was written.
+fn check_seal(path: &Path) -> Result<(), Error> {
+    let header = seal::safetensors_header(path).map_err(|error| contract::Error::input(path, error))?;
+    Ok(seal::check(path, header)?.unbroken(path)?)
 }
 
 /// The text facts in a file's header.
@@ -197,6 +211,7 @@ pub fn metadata(path: &Path) -> Result<HashMap<String, String>, Error> {
     let map = map(&file).map_err(|error| bad(format!("cannot be mapped: {error}")))?;
     let (_, metadata) =
         SafeTensors::read_metadata(&map).map_err(|error| bad(format!("expected safetensors: {error}")))?;
+    check_seal(path)?;
     Ok(metadata.metadata().clone().unwrap_or_default())
 }
 

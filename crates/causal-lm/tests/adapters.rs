@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use causal_lm::{CausalLm, LeftPadding, load_checkpoint, weights, write_adapter_folder, write_model_folder};
-use text_tokens::TextTokenizer;
 use tch::{Device, Kind, Tensor};
+use text_tokens::TextTokenizer;
 
 /// Largest difference allowed, relative to the largest logit.
 const TOLERANCE: f64 = 1e-4;

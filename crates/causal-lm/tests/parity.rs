@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, LeftPadding, LoraSettings, LoraTargets, ModuleChoice, load_checkpoint, weights, write_adapter_folder, write_model_folder};
+use causal_lm::{
+    CausalLm, LeftPadding, LoraSettings, LoraTargets, ModuleChoice, load_checkpoint, weights,
+    write_adapter_folder, write_model_folder,
+};
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// Largest difference allowed, relative to the largest value compared.

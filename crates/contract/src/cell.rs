@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, seal};
 
 /// What `plan` writes as `cells/<cell>/cell.toml`, and the report reads.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +82,7 @@ impl Cell {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::input(path, format!("cannot be read: {error}")))?;
+        seal::check_text(&text).unbroken(path)?;
         toml::from_str(&text).map_err(|error| Error::input(path, error.message()))
     }
 

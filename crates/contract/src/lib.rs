@@ -40,10 +40,12 @@ pub mod error;
 pub mod files;
 pub mod log;
 pub mod parquet;
+pub mod paths;
 pub mod pipeline;
 pub mod progress;
 pub mod provenance;
 pub mod records;
+pub mod seal;
 
 pub use arguments::StageArguments;
 pub use cell::Cell;

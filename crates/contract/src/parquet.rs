@@ -25,7 +25,15 @@ use arrow::record_batch::RecordBatch;
 
 use crate::files::Unfinished;
 use crate::records::Record;
+use crate::seal::{self, Seal};
 use crate::{Error, Provenance};
+
+/// What a file's footer says of the program that wrote it. What begins so has a seal.
+const WRITTEN_BY: &str = concat!("contract version ", env!("CARGO_PKG_VERSION"));
+const WRITER: &str = "contract version ";
+
+/// Key of the seal in a file's footer.
+const SEAL: &str = "seal";
 
 /// Rows in one row group.
 const GROUP_ROWS: usize = 4096;
@@ -48,14 +56,19 @@ impl<R: Record + Clone> Writer<R> {
         let failed = |error| Error::output(destination, error);
         let output = Unfinished::file(destination)?;
         let file = File::create(output.path()).map_err(|error| Error::output(destination, error))?;
+        let folder = destination
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let facts = provenance
-            .to_key_values()
+            .to_key_values(folder.unwrap_or(Path::new(".")))
             .into_iter()
             .map(|(key, value)| KeyValue::new(key, value))
+            .chain([KeyValue::new(SEAL.to_owned(), seal::open())])
             .collect();
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_created_by(WRITTEN_BY.to_owned())
             .set_key_value_metadata(Some(facts))
             .build();
         let fields = columns::fields(R::COLUMNS);
@@ -102,6 +115,9 @@ impl<R: Record + Clone> Writer<R> {
         self.rows
             .close()
             .map_err(|error| Error::output(&self.destination, error))?;
+        let written = self.output.path();
+        let footer = seal::parquet_footer(written).map_err(|error| Error::output(written, error))?;
+        seal::close(written, footer)?;
         self.output.finish()
     }
 
@@ -149,10 +165,10 @@ pub struct Reader<R> {
 }
 
 impl<R: Record> Reader<R> {
-    /// Opens a file and checks its columns.
+    /// Opens a file, checks its columns, and where one of our stages wrote it, that its bytes are those that were written.
     ///
     /// # Errors
-    /// [`Error::Input`] for a file that is missing or no Parquet, a missing column, or one of the wrong type.
+    /// [`Error::Input`] for a file that is missing, damaged or no Parquet, a missing column, or one of the wrong type.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file =
             File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
@@ -163,6 +179,7 @@ impl<R: Record> Reader<R> {
             )
         })?;
         check_places(path, builder.metadata())?;
+        seal_of(path, builder.metadata())?.unbroken(path)?;
         columns::check::<R>(path, builder.schema())?;
         let wanted = R::COLUMNS
             .iter()
@@ -241,9 +258,42 @@ pub fn read_all<R: Record>(path: &Path) -> Result<Vec<R>, Error> {
     Ok(records)
 }
 
+/// The seal of a file with this footer: what says that it was written here, and has no seal, has a broken one; what another program
+/// wrote has none, even where that program took over our facts from a file that it read.
+fn seal_of(path: &Path, metadata: &ParquetMetaData) -> Result<Seal, Error> {
+    let written_by = metadata.file_metadata().created_by();
+    if !written_by.is_some_and(|writer| writer.starts_with(WRITER)) {
+        return Ok(Seal::None);
+    }
+    let footer =
+        seal::parquet_footer(path).map_err(|error| Error::input(path, format!("cannot be read: {error}")))?;
+    Ok(match seal::check(path, footer)? {
+        Seal::Whole => Seal::Whole,
+        Seal::Broken | Seal::None => Seal::Broken,
+    })
+}
+
+/// What a file says of its bytes.
+///
+/// # Errors
+/// [`Error::Input`] for a file that is missing or no Parquet.
+pub fn check_seal(path: &Path) -> Result<Seal, Error> {
+    let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
+    let reader = SerializedFileReader::new(file).map_err(|error| {
+        Error::input(
+            path,
+            format!("expected a Parquet file, found a damaged or foreign one: {error}"),
+        )
+    })?;
+    seal_of(path, reader.metadata())
+}
+
 /// The provenance in a file's footer; `None` where the file is missing, damaged, or written by another program.
 pub fn provenance(path: &Path) -> Option<Provenance> {
     let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+    if seal_of(path, reader.metadata()).ok()? == Seal::Broken {
+        return None;
+    }
     let facts = reader.metadata().file_metadata().key_value_metadata()?;
     let facts: BTreeMap<String, String> = facts
         .iter()

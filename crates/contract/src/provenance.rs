@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::paths::relative;
 use crate::{CONTRACT_VERSION, Error};
 
 /// Everything an output depends on, and when it was made.
@@ -22,6 +23,10 @@ pub struct Provenance {
     pub configuration: String,
     /// Input files by role, each with its xxh3-128 digest in hexadecimal.
     pub inputs: BTreeMap<String, String>,
+    /// Where each input was, as the stage was told; in a file, as seen from the file's folder. No part of the work: it is there so that
+    /// the inputs can be looked at again.
+    #[serde(default)]
+    pub places: BTreeMap<String, PathBuf>,
     /// Seed of everything random.
     pub seed: u64,
     /// Version of the program that wrote the output.
@@ -38,6 +43,7 @@ impl Provenance {
             contract_version: CONTRACT_VERSION,
             configuration: "{}".to_owned(),
             inputs: BTreeMap::new(),
+            places: BTreeMap::new(),
             seed: 0,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             created: SystemTime::now()
@@ -69,17 +75,24 @@ impl Provenance {
     /// [`Error::Input`] where it cannot be read.
     pub fn with_input(mut self, role: &str, path: &Path) -> Result<Self, Error> {
         self.inputs.insert(role.to_owned(), digest(path)?);
+        self.places.insert(role.to_owned(), path.to_path_buf());
         Ok(self)
     }
 
-    /// The facts as footer keys and values.
-    pub fn to_key_values(&self) -> Vec<(String, String)> {
+    /// The facts as footer keys and values of a file in `folder`.
+    pub fn to_key_values(&self, folder: &Path) -> Vec<(String, String)> {
         let inputs = serde_json::to_string(&self.inputs).unwrap_or_default();
+        let places = self.places.iter();
+        let places: BTreeMap<&str, PathBuf> = places
+            .map(|(role, place)| (&role[..], seen_from(folder, place)))
+            .collect();
+        let places = serde_json::to_string(&places).unwrap_or_default();
         [
             ("stage", self.stage.clone()),
             ("contract_version", self.contract_version.to_string()),
             ("configuration", self.configuration.clone()),
             ("inputs", inputs),
+            ("places", places),
             ("seed", self.seed.to_string()),
             ("program_version", self.program_version.clone()),
             ("created", self.created.to_string()),
@@ -95,21 +108,24 @@ impl Provenance {
             contract_version: facts.get("contract_version")?.parse().ok()?,
             configuration: facts.get("configuration")?.clone(),
             inputs: serde_json::from_str(facts.get("inputs")?).ok()?,
+            places: facts
+                .get("places")
+                .and_then(|places| serde_json::from_str(places).ok())
+                .unwrap_or_default(),
             seed: facts.get("seed")?.parse().ok()?,
             program_version: facts.get("program_version")?.clone(),
             created: facts.get("created")?.parse().ok()?,
         })
     }
 
-    /// Whether work with this provenance would repeat the work that `other` records: all but the time agrees.
+    /// Whether work with this provenance would repeat the work that `other` records: all agrees but the time, and where inputs lie.
     pub fn same_work(&self, other: &Self) -> bool {
-        Self {
+        let work = |provenance: &Self| Self {
             created: 0,
-            ..self.clone()
-        } == Self {
-            created: 0,
-            ..other.clone()
-        }
+            places: BTreeMap::new(),
+            ..provenance.clone()
+        };
+        work(self) == work(other)
     }
 
     /// Whether every one of the Parquet `outputs` exists, is complete, and records this very work.
@@ -120,6 +136,14 @@ impl Provenance {
             .iter()
             .all(|output| crate::parquet::provenance(output).is_some_and(|present| self.same_work(&present)));
         done && outputs.iter().all(|output| crate::files::touch(output).is_ok())
+    }
+}
+
+/// An input as seen from the folder of an output; as it was told where one of them is not there.
+fn seen_from(folder: &Path, place: &Path) -> PathBuf {
+    match (folder.canonicalize(), place.canonicalize()) {
+        (Ok(folder), Ok(place)) => relative(&folder, &place),
+        _ => place.to_path_buf(),
     }
 }
 
@@ -164,7 +188,7 @@ fn hash_file(hasher: &mut Xxh3, path: &Path) -> std::io::Result<()> {
 
 /// Bytes of a file that say what is in it: all, but for Parquet without the footer, which also says when it was written. The
 /// same rows written anew are the same input, and nothing made from them needs to be made again.
-fn content_length(file: &mut File) -> std::io::Result<u64> {
+pub(crate) fn content_length(file: &mut File) -> std::io::Result<u64> {
     let length = file.metadata()?.len();
     let mut ending = [0; 8];
     if length < 12 {

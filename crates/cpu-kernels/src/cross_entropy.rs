@@ -94,9 +94,7 @@ fn on_cpu<N: Element>(
     let threads = threads::count(rows);
     let share = rows.div_ceil(threads);
     let mut losses = vec![0.0; rows];
-    let shares = logits
-        .chunks_mut(share * between)
-        .zip(losses.chunks_mut(share));
+    let shares = logits.chunks_mut(share * between).zip(losses.chunks_mut(share));
     threads::map(
         threads,
         shares.enumerate().collect(),
@@ -106,7 +104,13 @@ fn on_cpu<N: Element>(
                 let row = part * share + offset;
                 let target = predictions.targets[row] as usize;
                 let factor = scale.map(|scale| scale * predictions.weights[row]);
-                let entropy = row_loss(instructions, &mut logits[..vocabulary], &mut powers, target, factor);
+                let entropy = row_loss(
+                    instructions,
+                    &mut logits[..vocabulary],
+                    &mut powers,
+                    target,
+                    factor,
+                );
                 *loss = f64::from(predictions.reported[row]) * entropy;
             }
         },

@@ -11,7 +11,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use crate::processor::IS_CONVOLUTION_FASTER;
 
-/// Images that the rows are divided into. From sixteen on LibTorch convolves with oneDNN whatever the number of threads, so that
+/// Images that the rows are divided into. From sixteen on LibTorch convolves with oneDNN on any number of threads, so that
 /// results do not change with it.
 const IMAGES: i64 = 16;
 

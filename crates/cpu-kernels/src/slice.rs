@@ -82,7 +82,7 @@ impl Element for bf16 {
     }
 }
 
-/// The memory from a tensor's first element to its last, whatever its strides; `None` where that is not memory of `N` that the CPU
+/// The memory from a tensor's first element to its last, of any strides; `None` where that is not memory of `N` that the CPU
 /// can read.
 pub(crate) fn memory<N: Element>(tensor: &Tensor) -> Option<&[N]> {
     let (pointer, length) = checked_memory::<N>(tensor)?;
@@ -118,7 +118,10 @@ pub(crate) fn rows_mut<N: Element>(matrix: &mut Tensor) -> Option<(&mut [N], usi
     }
     #[allow(unsafe_code, reason = "LibTorch gives a tensor's memory as a pointer alone")]
     // SAFETY: `checked_memory` has checked both; the tensor is borrowed mutably for as long as the slice lives.
-    Some((unsafe { std::slice::from_raw_parts_mut(pointer, length) }, between.max(columns) as usize))
+    Some((
+        unsafe { std::slice::from_raw_parts_mut(pointer, length) },
+        between.max(columns) as usize,
+    ))
 }
 
 /// Where a tensor's memory begins, and how many `N` it reaches over.

@@ -10,7 +10,7 @@ use tch::{TchError, Tensor};
 use crate::dispatch::{Instructions, LANES, dispatch};
 use crate::{slice, threads};
 
-/// Σ x² of a tensor. Of a dense float32 tensor on the CPU it is the same bits whatever the number of threads.
+/// Σ x² of a tensor. Of a dense float32 tensor on the CPU it is the same bits with any number of threads.
 ///
 /// # Errors
 /// [`TchError`] where memory runs out.

@@ -96,8 +96,8 @@ fn longer(
                 // One token is the BOS, unless a chat template made the text, which is complete then.
                 let bos = usize::from(!rendered.contains(number));
                 let max_tokens = context.saturating_sub(bos);
-                let is_longer =
-                    tokenizer.may_exceed(text.len(), max_tokens) && tokenizer.encode(text)?.len() > max_tokens;
+                let is_longer = tokenizer.may_exceed(text.len(), max_tokens)
+                    && tokenizer.encode(text)?.len() > max_tokens;
                 Ok(usize::from(is_longer))
             };
             *longer += texts

@@ -11,13 +11,13 @@
 use std::path::Path;
 
 use causal_lm::load_checkpoint;
-use text_tokens::TextTokenizer;
 use contract::PipelineFile;
 use contract::pipeline::Strategy;
 use extractor::LoadedModel;
 use extractor::agreement::agreement;
 use extractor::documents::Documents;
 use tch::Kind;
+use text_tokens::TextTokenizer;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

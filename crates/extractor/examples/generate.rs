@@ -12,13 +12,13 @@
 use std::path::PathBuf;
 
 use causal_lm::CausalLm;
-use text_tokens::TextTokenizer;
 use contract::pipeline::{Begin, Extraction, Precision, Strategy};
 use contract::records::{PromptForm, Split};
 use extractor::LoadedModel;
 use extractor::generation::generate;
 use extractor::prompts::{Prompt, Prompts};
 use tch::{Device, Kind};
+use text_tokens::TextTokenizer;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -389,16 +389,10 @@ fn read_all<R: Into<Row> + Send>(
     template: Option<&Template>,
 ) -> Result<Vec<Read>, Error> {
     let rows = rows.into_par_iter();
-    rows.map(|row| read(row.into(), texts, most, template))
-        .collect()
+    rows.map(|row| read(row.into(), texts, most, template)).collect()
 }
 
-fn read(
-    row: Row,
-    texts: &TokenCache<'_>,
-    most: usize,
-    template: Option<&Template>,
-) -> Result<Read, Error> {
+fn read(row: Row, texts: &TokenCache<'_>, most: usize, template: Option<&Template>) -> Result<Read, Error> {
     let Row {
         document,
         text,

@@ -28,7 +28,7 @@ mod beams;
 pub mod choice;
 pub mod course;
 pub mod decoded;
-pub mod device_memory;
+mod device_memory;
 pub mod documents;
 pub mod forms;
 pub mod generation;

@@ -1,10 +1,10 @@
 //! A model with its tokenizer, and copies of a small one to work side by side.
 
 use causal_lm::CausalLm;
-use text_tokens::TextTokenizer;
 use contract::Error;
 use contract::pipeline::Begin;
 use model_folder::cost::{MAX_PREPACKED_BYTES, SMALL_MODEL_BYTES};
+use text_tokens::TextTokenizer;
 
 use crate::forms::TextBegin;
 

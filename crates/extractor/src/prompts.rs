@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use causal_lm::Config;
-use text_tokens::TextTokenizer;
 use contract::Error;
 use contract::pipeline::{BadDocuments, Extraction, PromptSource};
 use contract::records::{PromptForm, Split};
+use text_tokens::TextTokenizer;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::documents::{Document, Documents};

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causal_lm::{arithmetic, load_checkpoint, resolve};
-use text_tokens::TextTokenizer;
 use contract::pipeline::{Begin, Extraction};
 use contract::records::{CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, Sample, Score, TextForm};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use tch::{Device, Kind};
+use text_tokens::TextTokenizer;
 
 use crate::documents::{self, Documents, Remarks};
 use crate::forms::{self, Form, TrialTexts};

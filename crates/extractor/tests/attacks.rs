@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use causal_lm::CausalLm;
-use text_tokens::TextTokenizer;
 use contract::pipeline::{Begin, Extraction, Strategy};
 use contract::records::{DocumentKind, PromptForm, Sample, Split};
 use extractor::LoadedModel;
@@ -16,6 +15,7 @@ use extractor::generation::generate;
 use extractor::prompts::{Prompt, Prompts, choose};
 use extractor::sampling::SamplingParams;
 use tch::{Device, Kind, Tensor};
+use text_tokens::TextTokenizer;
 
 const PREFIX: usize = 6;
 const GREEDY: SamplingParams = SamplingParams {

@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use text_tokens::TextTokenizer;
 use contract::records::DecodedDocument;
 use extractor::decoded::decode;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use text_tokens::TextTokenizer;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 

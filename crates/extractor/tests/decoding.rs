@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use causal_lm::CausalLm;
-use text_tokens::TextTokenizer;
 use contract::pipeline::{ComputePath, Extraction, Strategy};
 use contract::records::{DocumentKind, Finish, PromptForm, Sample, Score, Split};
 use extractor::documents::{Document, Documents};
@@ -13,6 +12,7 @@ use extractor::generation::generate;
 use extractor::prompts::{Prompt, Prompts};
 use extractor::{LoadedModel, scoring};
 use tch::{Device, Kind};
+use text_tokens::TextTokenizer;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures")

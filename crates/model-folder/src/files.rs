@@ -1,6 +1,7 @@
 //! The files of a model's folder.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,12 @@ pub(crate) fn weights(folder: &Path) -> Result<(PathBuf, Vec<PathBuf>), Error> {
     if index.is_file() {
         let listed: Index = json(&index)?;
         let shards: BTreeSet<String> = listed.weight_map.into_values().collect();
+        // A list of a foreign model must not lead to other files of this machine.
+        let is_beside = |shard: &&String| Path::new(shard).file_name() == Some(OsStr::new(shard.as_str()));
+        if let Some(outside) = shards.iter().find(|shard| !is_beside(shard)) {
+            let problem = format!("weight_map: expected names of files beside it, found {outside:?}");
+            return Err(Error::input(index, problem));
+        }
         return Ok((
             index,
             shards.into_iter().map(|shard| folder.join(shard)).collect(),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use contract::Error;
 use contract::pipeline::{Architecture, Mode};
+use contract::{Error, seal};
 
 use crate::config::quantised;
 use crate::families::BUFFERS;
@@ -45,6 +45,7 @@ impl Model {
     /// # Errors
     /// [`Error::Input`] naming file and tensor or key, what was expected and what was found.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        seal::check_folder(folder)?;
         let mut config = Config::load(folder)?;
         let (file, shards) = files::weights(folder)?;
         let mut headers = BTreeMap::new();

@@ -53,7 +53,7 @@ impl Audited {
                 Some(base)
             }
             (None, Some(_)) => Some(ModelFolder {
-                path: crate::paths::normalized(&opened.model.folder),
+                path: contract::paths::normalized(&opened.model.folder),
             }),
             (named, _) => named,
         };
@@ -113,6 +113,6 @@ fn base_by_name(folder: &ModelFolder) -> Option<ModelFolder> {
     let name = settings.get("base_model_name_or_path")?.as_str()?;
     let path = hub::find(name, &folder.path).or_else(|| hub::find(name, std::path::Path::new(".")))?;
     Some(ModelFolder {
-        path: crate::paths::normalized(&path),
+        path: contract::paths::normalized(&path),
     })
 }

@@ -169,7 +169,7 @@ fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, spe
         generated_tokens: asked * asking.generated_tokens,
         seconds,
         memory_bytes: memory::of_training(plan, cell, shape, &speed)
-            .max(memory::of_extraction(plan, cell, shape, &speed)),
+            .max(memory::of_extraction(plan, cell, shape, &speed, &asking)),
         disk_bytes: disk(plan, cell, shape, asked * asking.generations),
     }
 }

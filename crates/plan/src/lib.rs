@@ -180,7 +180,7 @@ impl PlannedCell {
 pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Error> {
     let plan = Plan::of(pipeline)?;
     readiness::check(&plan)?;
-    let run = paths::normalized(run);
+    let run = contract::paths::normalized(run);
     let mut links = Links::new(&run);
     let rules = make::rules(&plan, &run, &mut links)?;
     reduced::write_all(&plan, &run)?;
@@ -247,7 +247,7 @@ impl<'a> Plan<'a> {
         let held_out = held_out.map_or_else(Vec::new, |found| found.files);
         let held_out: Vec<PathBuf> = held_out
             .iter()
-            .map(|file| paths::normalized(&file.path))
+            .map(|file| contract::paths::normalized(&file.path))
             .collect();
         CorpusSize::of_files(&self.columns, &self.corpus, |file| held_out.contains(&file.path))
     }
@@ -315,7 +315,7 @@ fn other_files(pipeline: &PipelineFile) -> Result<Vec<CorpusFile>, Error> {
 
 fn in_order(mut files: Vec<CorpusFile>) -> Vec<CorpusFile> {
     for file in &mut files {
-        file.path = paths::normalized(&file.path);
+        file.path = contract::paths::normalized(&file.path);
     }
     files.sort_by(|first, second| first.path.cmp(&second.path));
     files.dedup_by(|first, second| first.path == second.path);

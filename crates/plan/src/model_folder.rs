@@ -29,10 +29,10 @@ impl ModelFolder {
     pub fn beside(beside: &Path, name: &str) -> Result<Self, Error> {
         match hub::find(name, beside) {
             Some(path) => Ok(Self {
-                path: crate::paths::normalized(&path),
+                path: contract::paths::normalized(&path),
             }),
             None => Err(Error::input(
-                crate::paths::normalized(&beside.join(name)),
+                contract::paths::normalized(&beside.join(name)),
                 format!(
                     "no such model folder. Give a folder with config.json and model.safetensors; {}",
                     hub::HOW_TO_DOWNLOAD

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use contract::paths::normalized;
 use contract::pipeline::{BadDocuments, ModeKind, PromptSource, Strategy};
 use contract::records::{PersonalDetailLabel, PromptForm};
 use contract::{Error, PipelineFile, parquet};
@@ -15,7 +16,6 @@ use corpus_files::{
 };
 
 use crate::Plan;
-use crate::paths::normalized;
 use crate::tokens::{TokenCounter, tokenizer_folder};
 
 /// Corpus files that are opened, at most.

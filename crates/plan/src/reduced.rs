@@ -5,16 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chat_template::{ChatTemplate, Choice, NAMES, SpecialTokens, common_template};
+use contract::paths::{normalized, relative};
 use contract::pipeline::{
     Canaries, Check, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany,
     Reporting, Rows, Tuning,
 };
-use contract::{Error, PipelineFile, files};
+use contract::{Error, PipelineFile, files, seal};
 use serde::Serialize;
 
 use crate::make::check_folder;
 use crate::model_folder::ModelFolder;
-use crate::paths::{normalized, relative};
 use crate::{Plan, PlannedCell, PlantedCanaries, TrainingSet};
 
 const NOTE: &str =
@@ -72,7 +72,8 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
     }
     for cell in &plan.cells {
         let folder = Folder::create(plan.pipeline, run.join("cells").join(&cell.facts.name))?;
-        files::write_if_changed(&folder.path.join("cell.toml"), cell.facts.to_toml()?.as_bytes())?;
+        let facts = seal::sealed_text(&cell.facts.to_toml()?);
+        files::write_if_changed(&folder.path.join("cell.toml"), facts.as_bytes())?;
         if cell.is_tuned() {
             folder.write("tuner.toml", &tuner(plan.pipeline, cell, &folder)?)?;
         }
@@ -327,7 +328,8 @@ impl<'a> Folder<'a> {
     fn write(&self, name: &str, content: &Reduced) -> Result<(), Error> {
         let text = toml::to_string(content)
             .map_err(|error| Error::Run(format!("{name}: settings without a TOML form: {error}")))?;
-        files::write_if_changed(&self.path.join(name), format!("{NOTE}{text}").as_bytes())
+        let text = seal::sealed_text(&format!("{NOTE}{text}"));
+        files::write_if_changed(&self.path.join(name), text.as_bytes())
     }
 
     /// A path of the pipeline file as it must stand in a file of this folder.

@@ -27,6 +27,7 @@ pub mod page;
 pub mod plot;
 pub mod read;
 pub mod terminal;
+pub mod verify;
 
 /// What the stage did.
 #[derive(Debug)]

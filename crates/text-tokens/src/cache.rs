@@ -132,7 +132,10 @@ fn files_named(folder: &Path, name: &str) -> Vec<PathBuf> {
         rest.is_some_and(|rest| !rest.contains('.'))
     };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|file| is_one(file)).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|file| is_one(file))
+        .collect();
     files.sort();
     files
 }
@@ -212,7 +215,10 @@ impl NewFile {
             return;
         };
         // The same texts have the same name, in whatever order they were read.
-        let texts = self.entries.keys().fold(0_u128, |sum, text| sum.wrapping_add(*text));
+        let texts = self
+            .entries
+            .keys()
+            .fold(0_u128, |sum, text| sum.wrapping_add(*text));
         let destination = self.folder.join(format!("{}{texts:032x}", self.name));
         if let Err(error) = written.finish(&self.entries, &destination) {
             refused(&error);
@@ -301,11 +307,15 @@ fn read_index(path: &Path) -> Option<(File, Vec<(u128, Entry)>)> {
     let end = read(end_start..length).ok()?;
     let (count, index_digest) = end.split_first_chunk()?;
     let index_digest = u128::from_le_bytes(*index_digest.first_chunk()?);
-    let index_bytes = usize::try_from(u64::from_le_bytes(*count)).ok()?.checked_mul(ENTRY_BYTES)?;
+    let index_bytes = usize::try_from(u64::from_le_bytes(*count))
+        .ok()?
+        .checked_mul(ENTRY_BYTES)?;
     let index = read(end_start.checked_sub(index_bytes)?..end_start).ok()?;
     let whole = read(0..MAGIC.len()).ok()? == MAGIC && xxh3_128(&index) == index_digest;
     let entries = index.as_chunks::<ENTRY_BYTES>().0.iter();
-    whole.then(|| entries.filter_map(entry).collect()).map(|entries| (file, entries))
+    whole
+        .then(|| entries.filter_map(entry).collect())
+        .map(|entries| (file, entries))
 }
 
 fn entry(bytes: &[u8; ENTRY_BYTES]) -> Option<(u128, Entry)> {

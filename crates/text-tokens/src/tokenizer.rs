@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use contract::Error;
+use contract::{Error, seal};
 
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::normalizers::unicode::NFC;
@@ -42,13 +42,14 @@ impl TextTokenizer {
                            AutoTokenizer.from_pretrained(...).save_pretrained(...)";
             return Err(Error::input(&path, problem));
         }
+        seal::check_folder(folder)?;
         let mut tokenizer = Tokenizer::from_file(&path)
             .map_err(|error| Error::input(&path, format!("expected a tokenizer: {error}")))?;
         // A file may fix padding or truncation; what goes into a model is decided here.
         tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|error| {
-            Error::input(&path, format!("cannot switch truncation off: {error}"))
-        })?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| Error::input(&path, format!("cannot switch truncation off: {error}")))?;
         let mut special_ids: Vec<i64> = tokenizer
             .get_added_tokens_decoder()
             .into_iter()
@@ -242,6 +243,5 @@ pub fn train_byte_level_bpe<'a>(
         "clean_up_tokenization_spaces": false,
     });
     let path = folder.join("tokenizer_config.json");
-    std::fs::write(&path, format!("{settings:#}\n"))
-        .map_err(|error| Error::output(&path, error))
+    std::fs::write(&path, format!("{settings:#}\n")).map_err(|error| Error::output(&path, error))
 }

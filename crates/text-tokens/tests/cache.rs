@@ -24,7 +24,11 @@ fn kept(corpus: &Path) -> Vec<PathBuf> {
 fn check(corpus: &Path, tokenizer: &TextTokenizer, texts: &[&str]) {
     let cache = TokenCache::beside(corpus, tokenizer);
     for text in texts {
-        assert_eq!(cache.tokenize(text).unwrap(), tokenizer.tokenize(text).unwrap(), "{text:?}");
+        assert_eq!(
+            cache.tokenize(text).unwrap(),
+            tokenizer.tokenize(text).unwrap(),
+            "{text:?}"
+        );
     }
     cache.keep();
 }
@@ -44,7 +48,12 @@ fn forgetful(place: &Path, unknown: &str) -> TextTokenizer {
 fn what_was_read_is_found_and_nothing_is_written_twice() {
     let corpus = tempfile::tempdir().unwrap();
     let tokenizer = TextTokenizer::load(&fixture()).unwrap();
-    let texts = ["The harbour at dawn.", "", "naïve café – 東京 🙂", "The harbour at dawn."];
+    let texts = [
+        "The harbour at dawn.",
+        "",
+        "naïve café – 東京 🙂",
+        "The harbour at dawn.",
+    ];
     check(corpus.path(), &tokenizer, &texts);
     let first = kept(corpus.path());
     assert_eq!(first.len(), 1, "{first:?}");
@@ -67,15 +76,25 @@ fn what_was_read_is_found_and_nothing_is_written_twice() {
     check(other.path(), &unknown, &["The harbour at dawn."]);
     let theirs = fs::read(&kept(other.path())[0]).unwrap();
     fs::write(&first[0], theirs).unwrap();
-    let found = TokenCache::beside(corpus.path(), &tokenizer).tokenize("The harbour at dawn.").unwrap();
+    let found = TokenCache::beside(corpus.path(), &tokenizer)
+        .tokenize("The harbour at dawn.")
+        .unwrap();
     assert_eq!(found, unknown.tokenize("The harbour at dawn.").unwrap());
 }
 
 #[test]
 fn tokenizers_and_texts_that_differ_share_nothing() {
     let (corpus, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    check(corpus.path(), &TextTokenizer::load(&fixture()).unwrap(), &["one text"]);
-    check(corpus.path(), &forgetful(place.path(), "unknown"), &["one text", "one text "]);
+    check(
+        corpus.path(),
+        &TextTokenizer::load(&fixture()).unwrap(),
+        &["one text"],
+    );
+    check(
+        corpus.path(),
+        &forgetful(place.path(), "unknown"),
+        &["one text", "one text "],
+    );
     check(corpus.path(), &forgetful(place.path(), "other"), &["one text"]);
     assert_eq!(kept(corpus.path()).len(), 3);
 }
@@ -89,8 +108,14 @@ fn a_token_beyond_the_table_is_refused_whether_it_was_kept_or_not() {
     let end = whole.end_of_text().unwrap();
     let short = TextTokenizer::load(&fixture()).unwrap().with_rows(end as usize);
     for corpus in [corpus.path(), tempfile::tempdir().unwrap().path()] {
-        let error = TokenCache::beside(corpus, &short).tokenize(text).unwrap_err().to_string();
-        assert!(error.contains(&end.to_string()) && error.contains("rows"), "{error}");
+        let error = TokenCache::beside(corpus, &short)
+            .tokenize(text)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&end.to_string()) && error.contains("rows"),
+            "{error}"
+        );
     }
 }
 
@@ -113,7 +138,11 @@ fn damage_is_never_believed() {
         fs::write(&file, &bytes).unwrap();
         let cache = TokenCache::beside(corpus.path(), &tokenizer);
         for text in texts {
-            assert_eq!(cache.tokenize(text).unwrap(), tokenizer.tokenize(text).unwrap(), "{text:?}");
+            assert_eq!(
+                cache.tokenize(text).unwrap(),
+                tokenizer.tokenize(text).unwrap(),
+                "{text:?}"
+            );
         }
     }
 }
@@ -123,14 +152,20 @@ fn a_folder_that_cannot_be_written_is_done_without() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("file");
     fs::write(&file, "").unwrap();
-    check(&file, &TextTokenizer::load(&fixture()).unwrap(), &["one text", "one text"]);
+    check(
+        &file,
+        &TextTokenizer::load(&fixture()).unwrap(),
+        &["one text", "one text"],
+    );
 }
 
 #[test]
 fn a_cache_that_is_dropped_leaves_nothing() {
     let corpus = tempfile::tempdir().unwrap();
     let tokenizer = TextTokenizer::load(&fixture()).unwrap();
-    TokenCache::beside(corpus.path(), &tokenizer).tokenize("a text").unwrap();
+    TokenCache::beside(corpus.path(), &tokenizer)
+        .tokenize("a text")
+        .unwrap();
     assert_eq!(kept(corpus.path()), [] as [PathBuf; 0]);
 }
 

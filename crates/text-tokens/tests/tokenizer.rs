@@ -9,7 +9,8 @@ use text_tokens::{TextTokenizer, TokenizedText};
 
 /// The tiny GPT-2's tokenizer with two more special tokens, 300 and 301.
 fn tokenizer() -> TextTokenizer {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2/tokenizer.json");
+    let fixture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2/tokenizer.json");
     let mut json: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
     for (id, content) in [(300, "[NAME]"), (301, "<pad here>")] {
@@ -77,7 +78,9 @@ fn tokens_know_their_characters() {
         ids: vec![1, 2, 3, 4],
         characters: vec![0..2, 2..3, 2..3, 4..6],
     };
-    let prompts: Vec<usize> = (0..=6).map(|characters| text.beginning_within(characters)).collect();
+    let prompts: Vec<usize> = (0..=6)
+        .map(|characters| text.beginning_within(characters))
+        .collect();
     assert_eq!(prompts, [0, 1, 1, 3, 3, 4, 4]);
     for (spans, tokens) in [
         (vec![], vec![]),
@@ -95,7 +98,12 @@ fn tokens_know_their_characters() {
 #[test]
 fn tokens_stand_for_the_text() {
     let tokenizer = tokenizer();
-    for text in ["Question? é Answer", "naïve café – 東京 🙂", "", "  two  spaces\n"] {
+    for text in [
+        "Question? é Answer",
+        "naïve café – 東京 🙂",
+        "",
+        "  two  spaces\n",
+    ] {
         let tokenized = tokenizer.tokenize(text).unwrap();
         assert_eq!(tokenizer.decode(&tokenized.ids).unwrap(), text);
         assert_eq!(tokenized.ids, tokenizer.encode(text).unwrap());
@@ -103,7 +111,10 @@ fn tokens_stand_for_the_text() {
         for characters in 0..=text.chars().count() {
             let prompt = &tokenized.ids[..tokenized.beginning_within(characters)];
             // A token that begins in the prompt belongs to it, so the prompt is read whole.
-            assert!(tokenizer.decode(prompt).unwrap().chars().count() >= characters, "{characters}");
+            assert!(
+                tokenizer.decode(prompt).unwrap().chars().count() >= characters,
+                "{characters}"
+            );
         }
     }
 }

@@ -205,7 +205,7 @@ pub fn add(into: &[Tensor], from: &[Tensor]) -> Result<(), TchError> {
     outcome(unsafe { torch_device_add(into.as_ptr(), from.as_ptr(), into.len()) })
 }
 
-/// What one step of AdamW is told.
+/// The settings of one step of AdamW.
 #[derive(Debug)]
 pub struct AdamWStep<'a> {
     /// Learning rate.

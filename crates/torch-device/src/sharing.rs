@@ -2,7 +2,7 @@
 //!
 //! LibTorch divides its work among OpenMP's threads, and a thread that is done spins for some milliseconds while it waits for the others:
 //! on idle processors that is the fastest, and where another program wants the processor it takes away what the others need to end. GNU's
-//! OpenMP spins shortly where it has more threads than there are processors, whatever they do. So while this program's threads are kept
+//! OpenMP spins shortly where it has more threads than there are processors, busy or not. So while this program's threads are kept
 //! waiting for processors, one more team of threads that sleep is held, and let go of when they are not. Results do not change, since the
 //! work is divided as before.
 

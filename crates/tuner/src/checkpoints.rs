@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use contract::files::Unfinished;
 use contract::pipeline::Tuning;
 use contract::records::{Split, TrainingMetric};
-use contract::{Error, files::Unfinished};
+use contract::{Error, seal};
 
 use crate::modes::Prepared;
 use crate::state::TrainState;
@@ -179,6 +180,7 @@ fn step_of(folder: &Path) -> Option<usize> {
 fn write(prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
     let folder = Unfinished::folder(destination)?;
     prepared.write(folder.path())?;
+    seal::write_checksums(folder.path())?;
     folder.finish()
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct HeldOut {
 
 impl HeldOut {
     /// Mean loss in nats per token over all rows, in passes of at most so many rows and tokens; `None` where no token counts. The
-    /// last product is made in float32 whatever the model computes in, as where the extractor scores.
+    /// last product is made in float32, also where the model computes in bf16, as where the extractor scores.
     ///
     /// # Errors
     /// [`Error::Torch`] where memory runs out.

@@ -286,7 +286,7 @@ impl Way<'_> {
         Ok((loss.sum, gradient))
     }
 
-    /// Goes back from `output`, whose gradient is `upstream`, to whatever changes, and to `stream`.
+    /// Goes back from `output`, whose gradient is `upstream`, to the tensors that change, and to `stream`.
     fn back(
         &self,
         output: &Tensor,

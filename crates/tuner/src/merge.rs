@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use causal_lm::{load_checkpoint, write_model_folder};
 use clap::Args;
-use contract::{Error, files::Unfinished};
+use contract::files::Unfinished;
+use contract::{Error, seal};
 use tch::{Device, Kind};
 
 /// Adds an adapter's update to its base and writes the result as a plain model folder
@@ -48,7 +49,7 @@ impl fmt::Display for Merged {
     }
 }
 
-/// Merges an adapter into its base. The sum is made in float32, whatever is written.
+/// Merges an adapter into its base. The sum is made in float32, and written in the precision that is asked for.
 ///
 /// # Errors
 /// [`Error::Input`] for a folder that is no adapter or lacks its base, [`Error::Output`] where the result cannot be written.
@@ -73,6 +74,7 @@ pub fn merge(arguments: &MergeArguments) -> Result<Merged, Error> {
     };
     let folder = Unfinished::folder(&arguments.out)?;
     write_model_folder(&mut model, folder.path(), kind, &tokenizer)?;
+    seal::write_checksums(folder.path())?;
     folder.finish()?;
     Ok(Merged {
         folder: arguments.out.clone(),

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, LoraSettings, LoraTargets, ModuleChoice, arithmetic, write_adapter_folder, write_model_folder};
-use text_tokens::{TextTokenizer, train_byte_level_bpe};
+use causal_lm::{
+    CausalLm, LoraSettings, LoraTargets, ModuleChoice, arithmetic, write_adapter_folder, write_model_folder,
+};
+use contract::files::Unfinished;
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
-use contract::{Error, files::Unfinished};
+use contract::{Error, seal};
 use tch::Kind;
+use text_tokens::{TextTokenizer, train_byte_level_bpe};
 
 /// A model ready to be tuned, with its tokenizer.
 #[derive(Debug)]
@@ -169,6 +172,7 @@ fn train_tokenizer(instances: &[TrainingInstance], vocabulary: usize, work: &Pat
             vocabulary,
             folder.path(),
         )?;
+        seal::write_checksums(folder.path())?;
         folder.finish()?;
     }
     Ok(destination)

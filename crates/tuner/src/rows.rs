@@ -9,10 +9,10 @@
 use std::collections::HashMap;
 
 use causal_lm::Config;
-use text_tokens::TokenCache;
 use contract::Error;
 use contract::pipeline::{LossOn, Rows as RowLayout, Tuning};
 use tch::{Device, Tensor};
+use text_tokens::TokenCache;
 use torch_device::ComputePath;
 use torch_device::upload::upload;
 use xxhash_rust::xxh3::xxh3_64_with_seed;

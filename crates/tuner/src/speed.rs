@@ -136,7 +136,7 @@ pub fn measure_speed(arguments: &SpeedArguments) -> Result<MeasuredSpeed, Error>
     };
     tch::set_num_threads(threads as i32);
     let training_gflops = bench.training()?;
-    // A GPU decodes with one copy of the model, whatever its size.
+    // A GPU decodes with one copy of a model of any size.
     let side_by_side = arguments.side_by_side && !on_gpu;
     let copies = if side_by_side { threads } else { 1 };
     if side_by_side {

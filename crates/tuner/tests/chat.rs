@@ -6,12 +6,12 @@
 use std::path::Path;
 
 use causal_lm::Config;
-use text_tokens::{TextTokenizer, TokenCache};
 use chat_template::Candidate;
 use contract::pipeline::{Corpus, LossOn, OneOrMany, Rows as RowLayout, Tuning};
 use corpus_files::{Columns, RawDocument, documents, find_files};
 use serde_json::Value;
 use tch::{Device, Tensor};
+use text_tokens::{TextTokenizer, TokenCache};
 use torch_device::ComputePath;
 use tuner::{Document, Rows};
 
@@ -149,7 +149,13 @@ fn held_out_conversations_are_evaluated_on_the_same_tokens() {
         ..Tuning::default()
     };
     let tokenizer = TextTokenizer::load(&fixtures()).unwrap();
-    let evaluated = Rows::for_evaluation(std::iter::once(one), &TokenCache::without(&tokenizer), &config(), &tuning).unwrap();
+    let evaluated = Rows::for_evaluation(
+        std::iter::once(one),
+        &TokenCache::without(&tokenizer),
+        &config(),
+        &tuning,
+    )
+    .unwrap();
     assert_eq!(evaluated.tokens(0), trained.tokens(0));
     assert_eq!(learned(&evaluated), learned(&trained));
     let targets = |rows: &Rows| {

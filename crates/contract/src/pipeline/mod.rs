@@ -21,6 +21,7 @@ pub use settings::{
 };
 
 use crate::Error;
+use crate::seal::{self, Seal};
 
 /// A pipeline file as read, and where it lies.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ impl PipelineFile {
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::Configuration(format!("{}: cannot be read: {error}", path.display())))?;
+        if seal::check_text(&text) == Seal::Broken {
+            return Err(Error::Configuration(format!(
+                "{}: is not what plan wrote: damaged, or changed by hand. Plan once more; or where the change is meant, remove the first line",
+                path.display()
+            )));
+        }
         // Reading from the text first lets a message name the line.
         let mut pipeline: Pipeline =
             toml::from_str(&text).map_err(|error| Error::Configuration(describe(path, &text, &error)))?;

@@ -65,12 +65,19 @@ fn a_file_cut_off_anywhere_is_told() {
     }
 }
 
-/// The rows of the first column's pages are damaged, the footer is whole: it opens, and reading says where it broke.
+/// The rows of the first column's pages are damaged, the footer of another program, which seals nothing, is whole: it opens, and reading
+/// says where it broke.
 #[test]
-fn damaged_pages_are_told_with_the_row() {
+fn damaged_pages_of_another_program_are_told_with_the_row() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("heldout.parquet");
     let mut bytes = whole_file(&file);
+    let writer = b"contract version";
+    let place = bytes
+        .windows(writer.len())
+        .position(|window| window == writer)
+        .unwrap();
+    bytes[place..place + writer.len()].copy_from_slice(b"somebody version");
     // The first page's header and the beginning of its zstd frame follow the four bytes of the magic.
     bytes[4..60].fill(0xff);
     fs::write(&file, &bytes).unwrap();

@@ -11,6 +11,7 @@ mod pipeline_file;
 mod polars;
 mod provenance;
 mod round_trip;
+mod seals;
 
 use std::path::Path;
 

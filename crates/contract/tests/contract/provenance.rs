@@ -24,7 +24,13 @@ fn the_facts_come_back_from_the_footer() {
         .with_input("corpus", &input)
         .unwrap();
     write(&output, &provenance);
-    assert_eq!(parquet::provenance(&output), Some(provenance.clone()));
+    let read = parquet::provenance(&output).unwrap();
+    assert!(read.same_work(&provenance), "{read:?}");
+    assert_eq!(
+        read.places,
+        [("corpus".to_owned(), "input".into())].into(),
+        "as seen from the output"
+    );
     // xxh3-128 of no bytes at all, from the algorithm's specification.
     assert_eq!(provenance.inputs["corpus"], "99aa06d3014798d86001c324468d497f");
     assert_eq!(provenance.configuration, r#"[["text","ünï\"code\""]]"#);

@@ -4,12 +4,12 @@
 //! on some rows at a time, so that memory stays bounded.
 
 use contract::Error;
+use model_folder::cost::PIECE_BYTES;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::truncation::{Needs, Truncation};
 use super::{NextToken, Row, TokenChoice, Written};
 use crate::batch::not_finite;
-use crate::device_memory::PIECE_BYTES;
 use crate::sampling::SamplingParams;
 
 /// Steps after which the host looks which rows have ended.

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use causal_lm::CausalLm;
-use text_tokens::TextTokenizer;
 use contract::records::{DocumentKind, TrainingInstance};
 use contract::{Error, Progress, parquet};
 use tch::{Kind, Tensor};
+use text_tokens::TextTokenizer;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::choice::FormLoss;

@@ -11,10 +11,10 @@ pub mod templates;
 use std::path::Path;
 
 use causal_lm::{CausalLm, Config};
-use text_tokens::TextTokenizer;
 use contract::pipeline::Begin;
 use contract::records::TextForm;
 use contract::{Error, parquet};
+use text_tokens::TextTokenizer;
 
 use choice::{FormLoss, best_of, likeliest};
 use losses::Trial;

@@ -1,7 +1,7 @@
 //! Templates by which instruction tuning commonly joins a prompt and a response to one text.
 
-use text_tokens::TextTokenizer;
 use contract::Error;
+use text_tokens::TextTokenizer;
 
 /// A text with a place for the prompt; the response follows it.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use text_tokens::TextTokenizer;
 use contract::parquet;
 use contract::records::{CoursePoint, DocumentKind, Sample, Split};
+use text_tokens::TextTokenizer;
 
 use crate::support::{Bench, copy_folder, edit_json, fixtures, row};
 

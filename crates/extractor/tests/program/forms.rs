@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use causal_lm::{CausalLm, write_model_folder};
-use text_tokens::TextTokenizer;
 use contract::pipeline::Architecture;
 use contract::records::{HeldOutDocument, Sample, TextForm, TrainingInstance};
 use contract::{Provenance, parquet};
 use extractor::forms::templates;
 use tch::{Device, Kind, Tensor};
+use text_tokens::TextTokenizer;
 
 use crate::support::{Bench, fixtures, held_out, row, training};
 

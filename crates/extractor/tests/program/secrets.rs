@@ -1,7 +1,7 @@
 //! The secrets of canaries: what is left of them is scored behind the canary's own beginning, and behind half of the secret.
 
-use text_tokens::TextTokenizer;
 use contract::records::{DocumentKind, HeldOutDocument, Score, TrainingInstance};
+use text_tokens::TextTokenizer;
 
 use crate::support::{Bench, fixtures, held_out, training};
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use contract::Error;
+use contract::{Error, seal};
 use serde_json::{Map, Value};
 
 use super::keys::{Keys, Order, whole_numbers};
@@ -68,6 +68,7 @@ impl AdapterConfig {
     /// # Errors
     /// [`Error::Input`] naming the key: for a malformed value, and for an active setting that is not supported.
     pub fn read(folder: &Path) -> Result<Self, Error> {
+        seal::check_folder(folder)?;
         let file = folder.join(ADAPTER_CONFIG);
         let json: Map<String, Value> = files::json(&file)?;
         let refused = |problem| Error::input(&file, problem);

@@ -200,7 +200,7 @@ fn unusable_models_are_told_with_their_file() {
 fn files_that_hold_no_readable_weights_are_told_with_the_way_out() {
     let whole = safetensors(&tensors_of(&gpt2()), "F32");
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n";
-    let cases: [(&[&str], &str, &[u8]); 9] = [
+    let cases: [(&[&str], &str, &[u8]); 11] = [
         (&["expected model.safetensors", "neither"], "other.txt", b""),
         (
             &["pickled", "pytorch_model.bin", "save_pretrained"],
@@ -225,6 +225,20 @@ fn files_that_hold_no_readable_weights_are_told_with_the_way_out() {
             &["index.json", "expected JSON"],
             "model.safetensors.index.json",
             b"{}",
+        ),
+        (
+            &[
+                "index.json",
+                "names of files beside it",
+                "../../other/model.safetensors",
+            ],
+            "model.safetensors.index.json",
+            br#"{"weight_map": {"a": "../../other/model.safetensors"}}"#,
+        ),
+        (
+            &["index.json", "names of files beside it", "/etc/passwd"],
+            "model.safetensors.index.json",
+            br#"{"weight_map": {"a": "1.safetensors", "b": "/etc/passwd"}}"#,
         ),
     ];
     for (pieces, name, content) in cases {

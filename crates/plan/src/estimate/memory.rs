@@ -5,12 +5,13 @@
 
 use contract::pipeline::{Extraction, ModeKind, Precision, Tuning};
 use model_folder::cost::{
-    Activations, DEVICE_LOGITS_BYTES, LOGITS_BYTES, MAX_PREPACKED_BYTES, PassSize, activations,
-    pass_for_memory,
+    Activations, DEVICE_LOGITS_BYTES, LOGITS_BYTES, MAX_PREPACKED_BYTES, PIECE_BYTES, PassSize, RowBytes,
+    activations, even_rows, pass_for_memory, rows_for_memory, scored_tokens_for_memory, token_bytes,
 };
 use model_folder::{Config, LoraTargets, Model, ModuleChoice};
 
-use super::{Shape, Speed};
+use super::speed::Gpu;
+use super::{Asking, Shape, Speed};
 use crate::{Plan, PlannedCell};
 
 /// What LibTorch, its kernels and the program hold, whatever the model: measured on the processor, and taken for a GPU too.
@@ -75,25 +76,58 @@ pub(super) fn of_training(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed:
 }
 
 /// Largest memory of extraction, in bytes.
-pub(super) fn of_extraction(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed: &Speed) -> f64 {
+pub(super) fn of_extraction(
+    plan: &Plan,
+    cell: &PlannedCell,
+    shape: &Shape,
+    speed: &Speed,
+    asking: &Asking,
+) -> f64 {
     if !cell.is_extracted() {
         return 0.0;
     }
     let extraction = &plan.pipeline.extraction;
     let number = bytes_of(extraction.precision, speed);
+    if let (Some(gpu), Some(config)) = (&speed.gpu, config_of(cell)) {
+        let weights = number * shape.parameters;
+        return PROGRAM_BYTES + weights + decoded_on(gpu, weights, &config, number, extraction, asking);
+    }
     let rows = extraction.batch_size.unwrap_or(Extraction::CPU_BATCH_SIZE) as f64;
     let passage = (extraction.prefix_tokens + extraction.new_tokens) as f64;
     let cache = 2.0 * number * shape.layers * shape.width * rows * passage;
     // In float32 weights of up to 4 GiB are prepacked for decoding, beside what they are. Small models are read once for each thread besides,
     // which is not counted: how many threads there will be is not known here.
     let weights = number * shape.parameters;
-    let prepacked = if speed.gpu.is_none() && number == 4.0 && weights <= MAX_PREPACKED_BYTES as f64 {
+    let prepacked = if number == 4.0 && weights <= MAX_PREPACKED_BYTES as f64 {
         weights
     } else {
         0.0
     };
     // The scoring pass holds logits and log-probabilities of whole passages.
     PROGRAM_BYTES + weights + prepacked + cache + 8.0 * rows * passage * shape.vocabulary
+}
+
+/// What decoding and scoring hold on a GPU beside the weights: the larger of both, by the extractor's own rules.
+fn decoded_on(
+    gpu: &Gpu,
+    weights: f64,
+    config: &Config,
+    number: f64,
+    extraction: &Extraction,
+    asking: &Asking,
+) -> f64 {
+    let free = (gpu.free_bytes - weights).max(0.0) as u64;
+    // One more token is the BOS.
+    let prompt = asking.prompt_tokens.max(extraction.prefix_tokens as f64) as usize + 1;
+    let row = RowBytes::of(config, number as usize, prompt, extraction.new_tokens);
+    let rows = match extraction.batch_size {
+        Some(rows) => rows,
+        None => even_rows(asking.generations as usize, rows_for_memory(free, row)),
+    };
+    let token = token_bytes(config, number as usize);
+    let scored = (asking.scored_tokens as usize).min(scored_tokens_for_memory(free, token));
+    let held = (rows as u64 * row.sum()).max(scored as u64 * token);
+    (held + PIECE_BYTES) as f64
 }
 
 /// Bytes of a number that is computed with.
@@ -107,16 +141,7 @@ fn bytes_of(precision: Precision, speed: &Speed) -> f64 {
 
 /// What a cell's way of tuning keeps of each token. On the processor products may be convolutions, which keep what they read in any case.
 fn kept_of(cell: &PlannedCell, on_gpu: bool) -> Activations {
-    let of_shape = || {
-        let architecture = cell.combination.model.architecture.as_ref()?;
-        Some(Model::gpt2(architecture, 0).ok()?.config)
-    };
-    let Some(config) = cell
-        .weights
-        .as_ref()
-        .map(|model| model.config.clone())
-        .or_else(of_shape)
-    else {
+    let Some(config) = config_of(cell) else {
         return Activations::default();
     };
     let chosen = adapted_modules(cell);
@@ -124,6 +149,16 @@ fn kept_of(cell: &PlannedCell, on_gpu: bool) -> Activations {
         Some(choice) if on_gpu => is_chosen(choice, &module.path, &config),
         _ => true,
     })
+}
+
+/// The configuration of a cell's model, which may be one that is still to be trained.
+fn config_of(cell: &PlannedCell) -> Option<Config> {
+    let of_shape = || {
+        let architecture = cell.combination.model.architecture.as_ref()?;
+        Some(Model::gpt2(architecture, 0).ok()?.config)
+    };
+    let weights = cell.weights.as_ref();
+    weights.map(|model| model.config.clone()).or_else(of_shape)
 }
 
 /// The modules that LoRA adapts; none for a mode that trains all.

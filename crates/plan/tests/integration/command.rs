@@ -660,6 +660,30 @@ fn times_follow_the_speed_that_is_told_or_measured() {
     }
 }
 
+/// On a GPU a batch takes for each row what is worked out here: in bf16 keys and values of one layer and the buffer, 3 · 2 · 4 bytes for each of
+/// 5 tokens (BOS, 2 and 2), logits twice in float32, 2 · 4 · 11, and 24 · 2 · 4 for each of the 3 tokens of a prompt: 784 bytes; beside 350 MB
+/// for the program and 512 MiB for what is worked on.
+#[test]
+fn memory_of_extraction_on_a_gpu_is_that_of_its_batches() {
+    let place = Workplace::new(PIPELINE);
+    place.write(
+        "speed.sh",
+        "echo '{\"training_gflops\": 1e5, \"decoding_gflops\": 1e4, \"gpu\": {\"name\": \"a card\", \"free_bytes\": 8e10}}'\n",
+    );
+    for (settings, expected) in [
+        (&[][..], "887 MB"),
+        (&["--set", "extraction.batch_size=1000000"], "1.7 GB"),
+        (&["--set", "extraction.batch_size=10000000"], "8.7 GB"),
+    ] {
+        let row = estimated(
+            &place,
+            "tiny-base",
+            &[&["--measure", "sh speed.sh"], settings].concat(),
+        );
+        assert_eq!(row[6], expected, "{row:?}");
+    }
+}
+
 #[test]
 fn errors_begin_with_the_file_and_name_no_part_of_the_program() {
     let place = Workplace::new(&PIPELINE.replace("encoder =", "encodr ="));

@@ -67,7 +67,7 @@ impl AdamW {
     }
 }
 
-/// Tensors that are changed alike, each with its numbers in one piece.
+/// Tensors that are changed alike, each contiguous.
 #[derive(Default)]
 struct Group {
     weights: Vec<Tensor>,
@@ -115,7 +115,7 @@ mod tests {
         let mut gradients = Gradients::none(parameters.len());
         for (place, (_, tensor)) in parameters.iter().enumerate() {
             if Some(place) != missing {
-                // In the order of the places, whatever the parameter's own.
+                // Contiguous, also where the parameter is not.
                 gradients.add(place, (tensor * size).sin().contiguous()).unwrap();
             }
         }

@@ -1,25 +1,9 @@
-//! Memory that tuning and extraction hold beside the weights: constants that the programs keep to and that estimates are made
-//! with.
+//! What a forward pass of training keeps for the way back, and how large a pass may be on a GPU.
 
 use std::collections::BTreeMap;
 
+use super::{DEVICE_LOGITS_BYTES, USABLE_SHARE};
 use crate::{Config, Module, Role};
-
-/// Logits that the tuner holds at once, in bytes.
-pub const LOGITS_BYTES: usize = 128 << 20;
-
-/// The same on a GPU, where few large pieces are faster.
-pub const DEVICE_LOGITS_BYTES: usize = 1 << 30;
-
-/// Float32 weights up to this many bytes are prepacked for decoding, so that memory holds them twice.
-pub const MAX_PREPACKED_BYTES: usize = 4 << 30;
-
-/// Weights up to this many bytes are read once for each thread: they are small enough for the processor's caches, and the threads
-/// need not wait for each other in every layer.
-pub const SMALL_MODEL_BYTES: usize = 64 << 20;
-
-/// Bytes of text that one token is taken for.
-pub const BYTES_PER_TOKEN: f64 = 4.0;
 
 /// Numbers that a forward pass keeps of each token for the way back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -139,10 +123,6 @@ pub struct PassSize {
     /// Whether only what enters each layer is kept.
     pub checkpointing: bool,
 }
-
-/// Share of a GPU's free memory that passes are made for: blocks of memory do not fit one another seamlessly, and results of single
-/// operations come and go.
-const USABLE_SHARE: f64 = 0.8;
 
 /// Fewest tokens of a pass for which everything is kept: with fewer a GPU is not busy.
 const FEWEST_TOKENS: usize = 4096;

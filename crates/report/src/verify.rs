@@ -1,0 +1,233 @@
+//! Whether a run folder is what its stages wrote: every file by its seal, and every output by the inputs that it was made from.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use contract::provenance::digest;
+use contract::seal::{self, Seal};
+use contract::{Error, Provenance, parquet};
+
+/// What was found. Paths are as seen from the run folder.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// Files whose seal, or line in a list of checksums, holds.
+    pub whole: Vec<PathBuf>,
+    /// Files that are not what was written, each with what is wrong.
+    pub damaged: Vec<(PathBuf, String)>,
+    /// Files without a seal: those of other programs, pages, and what make reads.
+    pub unsealed: Vec<PathBuf>,
+    /// Inputs that are what outputs were made from.
+    pub inputs: usize,
+    /// Outputs of which an input is another now: the output, and the input.
+    pub changed: Vec<(PathBuf, PathBuf)>,
+    /// Outputs of which an input cannot be found: the output, and the input.
+    pub lost: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Verified {
+    /// Whether nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        self.damaged.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// Looks at every file of a run folder, and at every input that an output of it names.
+///
+/// # Errors
+/// [`Error::Input`] for a folder that cannot be read, or holds no file that a stage wrote.
+pub fn verify(run: &Path) -> Result<Verified, Error> {
+    let mut files = Vec::new();
+    list(run, &mut files)?;
+    files.sort();
+    let mut verified = Verified::default();
+    let listed = check_lists(run, &files, &mut verified)?;
+    let mut digests = HashMap::new();
+    for file in &files {
+        let shown = shown(run, file);
+        match seal_of(file) {
+            Err(error) => verified.damaged.push((shown, error.to_string())),
+            Ok(Seal::Broken) => verified
+                .damaged
+                .push((shown, "its bytes are not those that were written".to_owned())),
+            Ok(Seal::None) if listed.get(file) == Some(&true) => verified.whole.push(shown),
+            Ok(Seal::None) if listed.contains_key(file) => {}
+            Ok(Seal::None) => verified.unsealed.push(shown),
+            Ok(Seal::Whole) => {
+                verified.whole.push(shown);
+                if let Some(provenance) = is_parquet(file).then(|| parquet::provenance(file)).flatten() {
+                    check_inputs(run, file, &provenance, &mut digests, &mut verified);
+                }
+            }
+        }
+    }
+    if verified.whole.is_empty() && verified.damaged.is_empty() {
+        let problem = "holds no file that a stage wrote; name a run folder, such as data/runs/demo";
+        return Err(Error::input(run, problem));
+    }
+    Ok(verified)
+}
+
+/// Folders of files that are made again where they are not what was written, and have digests of their own for that.
+const CACHES: [&str; 2] = ["token-cache", "detection-cache"];
+
+/// Every file below a folder but those of caches, links to folders not followed.
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let unreadable = |error| Error::input(folder, format!("cannot be read: {error}"));
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if CACHES.iter().any(|cache| entry.file_name() == *cache) {
+            continue;
+        }
+        if entry.file_type().map_err(unreadable)?.is_dir() {
+            list(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn has_end(file: &Path, end: &str) -> bool {
+    file.extension() == Some(OsStr::new(end))
+}
+
+fn is_parquet(file: &Path) -> bool {
+    has_end(file, "parquet")
+}
+
+fn seal_of(file: &Path) -> Result<Seal, Error> {
+    if is_parquet(file) {
+        return parquet::check_seal(file);
+    }
+    let unreadable = |error| Error::input(file, format!("cannot be read: {error}"));
+    if has_end(file, "safetensors") {
+        return seal::check(file, seal::safetensors_header(file).map_err(unreadable)?);
+    }
+    if has_end(file, "toml") {
+        let text = fs::read_to_string(file).map_err(unreadable)?;
+        return Ok(seal::check_text(&text));
+    }
+    Ok(Seal::None)
+}
+
+/// The files that lists of checksums name, and whether they are what was listed. The lists are among them.
+fn check_lists(
+    run: &Path,
+    files: &[PathBuf],
+    verified: &mut Verified,
+) -> Result<BTreeMap<PathBuf, bool>, Error> {
+    let mut listed = BTreeMap::new();
+    for list in files
+        .iter()
+        .filter(|file| file.file_name() == Some(OsStr::new(seal::CHECKSUMS)))
+    {
+        let folder = list.parent().unwrap_or(run);
+        let problem = seal::check_folder(folder).err();
+        for file in seal::listed(folder)
+            .unwrap_or_default()
+            .into_iter()
+            .chain([list.clone()])
+        {
+            let is_wrong = matches!(&problem, Some(Error::Input { file: wrong, .. }) if *wrong == file);
+            listed.insert(file, !is_wrong);
+        }
+        if let Some(Error::Input { file, problem }) = problem {
+            verified.damaged.push((shown(run, &file), problem));
+        }
+    }
+    Ok(listed)
+}
+
+/// Compares the inputs that a file was made from with what lies where they were.
+fn check_inputs(
+    run: &Path,
+    file: &Path,
+    provenance: &Provenance,
+    digests: &mut HashMap<PathBuf, Option<String>>,
+    verified: &mut Verified,
+) {
+    for (role, made_from) in &provenance.inputs {
+        let Some(place) = provenance.places.get(role) else {
+            verified.lost.push((shown(run, file), PathBuf::from(role)));
+            continue;
+        };
+        // Results of the last checkpoint that are those of the best as well were copied a folder down.
+        let folders = file.ancestors().skip(1).take(2);
+        let places: Vec<PathBuf> = folders
+            .map(|folder| contract::paths::normalized(&folder.join(place)))
+            .collect();
+        let mut found = places.iter().filter_map(|place| {
+            let known = digests.entry(place.clone()).or_insert_with(|| digest(place).ok());
+            Some((place, known.clone()?))
+        });
+        match found.next() {
+            Some((_, found)) if found == *made_from => verified.inputs += 1,
+            Some((place, _)) => verified.changed.push((shown(run, file), shown(run, place))),
+            None => verified.lost.push((shown(run, file), shown(run, &places[0]))),
+        }
+    }
+}
+
+fn shown(run: &Path, file: &Path) -> PathBuf {
+    file.strip_prefix(run).unwrap_or(file).to_path_buf()
+}
+
+/// What a person reads: the counts, then each thing that is wrong with what to do.
+impl fmt::Display for Verified {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            whole,
+            damaged,
+            unsealed,
+            inputs,
+            changed,
+            lost,
+        } = self;
+        writeln!(
+            formatter,
+            "{} files are as they were written, {} are not; {} have no seal",
+            whole.len(),
+            damaged.len(),
+            unsealed.len()
+        )?;
+        write!(
+            formatter,
+            "{inputs} inputs are those that outputs were made from, {} are not; {} were not found",
+            changed.len(),
+            lost.len()
+        )?;
+        for (file, problem) in damaged {
+            write!(formatter, "\ndamaged    {}: {problem}", file.display())?;
+        }
+        for (output, input) in changed {
+            write!(
+                formatter,
+                "\nchanged    {} was made from another {}",
+                output.display(),
+                input.display()
+            )?;
+        }
+        for (output, input) in lost {
+            write!(
+                formatter,
+                "\nnot found  {} was made from {}",
+                output.display(),
+                input.display()
+            )?;
+        }
+        if !unsealed.is_empty() {
+            let names: Vec<String> = unsealed.iter().map(|file| file.display().to_string()).collect();
+            write!(formatter, "\nno seal    {}", names.join(", "))?;
+        }
+        if !self.is_right() {
+            write!(
+                formatter,
+                "\nRemove what is damaged, or made from what has changed, and run once more: make makes it again."
+            )?;
+        }
+        Ok(())
+    }
+}
