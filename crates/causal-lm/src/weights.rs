@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use contract::seal;
@@ -192,7 +194,29 @@ pub fn write(
     safetensors::serialize_to_file(views, Some(metadata), path).map_err(|error| failed(error.to_string()))?;
     failure.into_inner().map_or(Ok(()), Err)?;
     let header = seal::safetensors_header(path).map_err(|error| failed(error.to_string()))?;
+    order_metadata(path, header.clone()).map_err(|error| failed(error.to_string()))?;
     Ok(seal::close(path, header)?)
+}
+
+/// Puts the text facts, with which a header begins, in order of their keys: the library writes them in one by chance, and the same weights
+/// would have other bytes each time.
+fn order_metadata(path: &Path, header: Range<u64>) -> std::io::Result<()> {
+    const BEGINNING: &[u8] = br#"{"__metadata__":"#;
+    let file = File::options().read(true).write(true).open(path)?;
+    let mut bytes = vec![0; (header.end - header.start) as usize];
+    file.read_exact_at(&mut bytes, header.start)?;
+    let Some(rest) = bytes.strip_prefix(BEGINNING) else {
+        return Ok(());
+    };
+    let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<BTreeMap<String, String>>();
+    let Some(Ok(facts)) = values.next() else {
+        return Ok(());
+    };
+    let ordered = serde_json::to_vec(&facts)?;
+    if ordered.len() == values.byte_offset() {
+        file.write_all_at(&ordered, header.start + BEGINNING.len() as u64)?;
+    }
+    Ok(())
 }
 
 /// Whether a file that was written here is what was written.

@@ -50,6 +50,27 @@ fn a_turned_bit_of_weights_is_found_or_changes_nothing() {
     assert!(harmless * 4 < found, "{harmless} of {found} were not found");
 }
 
+/// The same seed gives the same bytes, and digests of checkpoints are compared.
+#[test]
+fn the_same_weights_make_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let written: Vec<Vec<u8>> = (0..20)
+        .map(|number| {
+            let file = folder.path().join(format!("{number}.safetensors"));
+            weights::write(
+                &file,
+                &tensors(),
+                &[("format", "pt"), ("progress", "\"ä\"\n12"), ("a", "b")],
+            )
+            .unwrap();
+            let metadata = weights::metadata(&file).unwrap();
+            assert_eq!(metadata["progress"], "\"ä\"\n12");
+            fs::read(&file).unwrap()
+        })
+        .collect();
+    assert!(written.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
 #[test]
 fn weights_of_another_program_have_no_seal_and_are_read() {
     let folder = tempfile::tempdir().unwrap();
