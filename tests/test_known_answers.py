@@ -118,6 +118,8 @@ class KnownAnswers(unittest.TestCase):
         kinds = ("NFKD", "StripAccents", "Lowercase")
         tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [{"type": kind} for kind in kinds]}
         (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+        # The tuner listed the tokenizer as it wrote it.
+        (copy / "checksums.json").unlink()
 
     @classmethod
     def make(cls, name, pipeline, stage):
