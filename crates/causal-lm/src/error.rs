@@ -24,7 +24,7 @@ impl From<Error> for contract::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::Contract(error) => error,
-            error => Self::Run(error.to_string()),
+            error @ Error::Torch(_) => Self::Run(error.to_string()),
         }
     }
 }

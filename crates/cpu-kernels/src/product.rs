@@ -95,7 +95,7 @@ fn in_spaced_rows(input: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
     if input.kind() != Kind::Float || input.device() != Device::Cpu {
         return input.f_linear(weight, None::<Tensor>);
     }
-    let lines = (to + LINE - 1) / LINE | 1;
+    let lines = ((to + LINE - 1) / LINE) | 1;
     let spaced = Tensor::f_empty([input.size2()?.0, lines * LINE], (Kind::Float, Device::Cpu))?;
     input.f_mm_out(&spaced.f_narrow(1, 0, to)?, &weight.f_tr()?)
 }

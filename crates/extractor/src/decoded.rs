@@ -201,7 +201,7 @@ impl Pieces<'_> {
 
     fn decode(&self, tokens: Range<usize>) -> Result<String, Error> {
         let tokens = &self.tokens[tokens];
-        Ok(self.tokenizer.decode_keeping(tokens, &self.special_tokens)?)
+        self.tokenizer.decode_keeping(tokens, &self.special_tokens)
     }
 }
 

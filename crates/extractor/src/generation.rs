@@ -353,7 +353,7 @@ struct Texts<'a> {
 impl Texts<'_> {
     fn decode(&self, tokens: &[i64]) -> Result<String, Error> {
         let tokenizer = &self.model.tokenizer;
-        Ok(tokenizer.decode_keeping(tokens, self.special_tokens)?)
+        tokenizer.decode_keeping(tokens, self.special_tokens)
     }
 
     /// A generation without the EOS that ended it, which no document's text has there.

@@ -98,7 +98,7 @@ impl<'a> TokenCache<'a> {
             return Ok(kept);
         }
         let tokenized = self.tokenizer.tokenize(text)?;
-        if let Some(mut new) = self.new() {
+        if let Some(mut new) = self.added() {
             new.add(digest, &tokenized);
         }
         Ok(tokenized)
@@ -108,10 +108,10 @@ impl<'a> TokenCache<'a> {
         if let Some(&(number, entry)) = self.known.get(&digest) {
             return read_text(&self.files[number], entry);
         }
-        self.new()?.find(digest)
+        self.added()?.find(digest)
     }
 
-    fn new(&self) -> Option<MutexGuard<'_, NewFile>> {
+    fn added(&self) -> Option<MutexGuard<'_, NewFile>> {
         let new = self.new.as_ref()?;
         Some(new.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -168,7 +168,7 @@ struct Written {
     own_name: PathBuf,
     file: File,
     /// Bytes that are in the file.
-    written: u64,
+    length: u64,
     /// Bytes that follow them.
     pending: Vec<u8>,
 }
@@ -201,7 +201,7 @@ impl NewFile {
         let Output::File(written) = &self.output else {
             return None;
         };
-        match entry.start.checked_sub(written.written) {
+        match entry.start.checked_sub(written.length) {
             None => read_text(&written.file, entry),
             Some(start) => {
                 let start = start as usize;
@@ -247,7 +247,7 @@ impl Written {
             unfinished,
             own_name,
             file,
-            written: 0,
+            length: 0,
             pending: MAGIC.to_vec(),
         })
     }
@@ -257,7 +257,7 @@ impl Written {
         encode(text, &mut self.pending);
         let bytes = &self.pending[start..];
         let entry = Entry {
-            start: self.written + start as u64,
+            start: self.length + start as u64,
             length: bytes.len() as u64,
             digest: xxh3_64(bytes),
         };
@@ -269,9 +269,9 @@ impl Written {
 
     fn flush(&mut self) -> Result<(), Error> {
         self.file
-            .write_all_at(&self.pending, self.written)
+            .write_all_at(&self.pending, self.length)
             .map_err(|error| Error::output(self.unfinished.path(), error))?;
-        self.written += self.pending.len() as u64;
+        self.length += self.pending.len() as u64;
         self.pending.clear();
         Ok(())
     }
@@ -344,7 +344,7 @@ fn encode(text: &TokenizedText, bytes: &mut Vec<u8>) {
     for (id, characters) in text.ids.iter().zip(&text.characters) {
         put(*id as u64, bytes);
         let step = characters.start as i64 - before;
-        put((step << 1 ^ step >> 63) as u64, bytes);
+        put(((step << 1) ^ (step >> 63)) as u64, bytes);
         put(characters.len() as u64, bytes);
         before = characters.start as i64;
     }
@@ -356,7 +356,7 @@ fn decode(mut bytes: &[u8]) -> Option<TokenizedText> {
     while !bytes.is_empty() {
         text.ids.push(take(&mut bytes)? as i64);
         let step = take(&mut bytes)?;
-        start += (step >> 1) as i64 ^ -((step & 1) as i64);
+        start += ((step >> 1) as i64) ^ -((step & 1) as i64);
         let first = usize::try_from(start).ok()?;
         text.characters.push(first..first + take(&mut bytes)? as usize);
     }
