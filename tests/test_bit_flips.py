@@ -68,7 +68,7 @@ class BitFlips(unittest.TestCase):
             }[name]
             command = [PROGRAMS / name, *given, "--out", out, "--threads", "1"]
             # A length that was read wrongly must not take the machine's memory.
-            limited = ["bash", "-c", 'ulimit -v 16000000; exec "$@"', "_", *map(str, command)]
+            limited = ["bash", "-c", 'ulimit -v 64000000; exec "$@"', "_", *map(str, command)]
             done = subprocess.run(limited, capture_output=True, text=True, errors="replace", timeout=120)
             return done.returncode, done.stderr, self.results(Path(out)) if done.returncode == 0 else None
 
