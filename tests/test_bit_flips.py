@@ -138,7 +138,7 @@ class BitFlips(unittest.TestCase):
             shutil.copytree(self.run_folder, copy)
             done = verify(copy)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-            self.assertIn(" 0 are not; ", done.stdout)
+            self.assertEqual(done.stdout.count(" 0 are not; "), 2, done.stdout)
             samples = next(copy.glob("cells/*full*/samples.parquet"))
             scores = next(copy.glob("cells/*full*/scores.parquet"))
             # Other samples, as another program may write them: what was made of the first is not made of these.
@@ -146,11 +146,17 @@ class BitFlips(unittest.TestCase):
             damaged = bytearray(scores.read_bytes())
             damaged[len(damaged) // 2] ^= 1
             scores.write_bytes(damaged)
+            # Two files of one list, neither of which hides the other.
+            listed = [next(copy.glob(f"cells/*full*/checkpoint/{name}")) for name in ("config.json", "tokenizer.json")]
+            for file in listed:
+                file.write_bytes(file.read_bytes()[:-1] + b" ")
             done = verify(copy)
             self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
             name = samples.relative_to(copy)
             self.assertIn(f"{name.parent}/verdicts.parquet was made from another {name}", done.stdout)
-            self.assertIn(f"damaged    {scores.relative_to(copy)}", done.stdout)
+            for file in [scores, *listed]:
+                self.assertIn(f"damaged    {file.relative_to(copy)}", done.stdout)
+            self.assertIn("written, 3 are not; ", done.stdout)
         done = verify(ROOT / "scripts")
         self.assertEqual(done.returncode, 3)
         self.assertIn("no file that a stage wrote", done.stderr)

@@ -103,6 +103,7 @@ fn damage_is_told_with_what_to_do() {
         "model.safetensors",
         "damaged",
         "Make it again with the stage that writes it",
+        "remove `seal`",
     ] {
         assert!(message.contains(piece), "{message}");
     }

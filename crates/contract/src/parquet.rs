@@ -278,14 +278,18 @@ fn seal_of(path: &Path, metadata: &ParquetMetaData) -> Result<Seal, Error> {
 /// # Errors
 /// [`Error::Input`] for a file that is missing or no Parquet.
 pub fn check_seal(path: &Path) -> Result<Seal, Error> {
+    seal_of(path, opened(path)?.metadata())
+}
+
+/// A file whose footer was read.
+fn opened(path: &Path) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-    let reader = SerializedFileReader::new(file).map_err(|error| {
+    SerializedFileReader::new(file).map_err(|error| {
         Error::input(
             path,
             format!("expected a Parquet file, found a damaged or foreign one: {error}"),
         )
-    })?;
-    seal_of(path, reader.metadata())
+    })
 }
 
 /// The provenance in a file's footer; `None` where the file is missing, damaged, or written by another program.
@@ -307,13 +311,7 @@ pub fn provenance(path: &Path) -> Option<Provenance> {
 /// # Errors
 /// [`Error::Input`] for a file that is missing or no Parquet.
 pub fn extent(path: &Path, columns: &[&str]) -> Result<(u64, u64), Error> {
-    let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-    let reader = SerializedFileReader::new(file).map_err(|error| {
-        Error::input(
-            path,
-            format!("expected a Parquet file, found a damaged or foreign one: {error}"),
-        )
-    })?;
+    let reader = opened(path)?;
     let rows = reader.metadata().file_metadata().num_rows();
     let bytes: i64 = reader
         .metadata()

@@ -1,4 +1,4 @@
-//! Seals: a digest of a file that stands in the file itself, so that whoever reads the file finds a bit that was turned.
+//! Seals: a digest of a file inside the file itself, so that whoever reads the file finds a bit that was turned.
 //!
 //! A seal is a mark and 32 hexadecimal digits, which are zeros while the file is written and while it is digested. It stands where the
 //! format has room for text: a Parquet file's footer, the header of safetensors, a comment. Small files that have no such room are listed
@@ -20,6 +20,9 @@ const MARK: &str = "seal-xxh3-128:";
 
 /// Hexadecimal digits of a digest.
 const DIGITS: usize = 32;
+
+/// Bytes of the longest header that the safetensors library reads.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// Bytes that are digested at once.
 const DIGESTED_AT_ONCE: usize = 1 << 20;
@@ -103,8 +106,8 @@ pub fn safetensors_header(path: &Path) -> io::Result<Range<u64>> {
     let mut file = File::open(path)?;
     let mut length = [0; 8];
     file.read_exact(&mut length)?;
-    let end = u64::from_le_bytes(length).saturating_add(8);
-    Ok(8..end.min(file.metadata()?.len()))
+    let end = u64::from_le_bytes(length).min(LONGEST_HEADER) + 8;
+    Ok(8..end.min(file.metadata()?.len()).max(8))
 }
 
 /// Whether a file is what was sealed; the seal is looked for within `part` of its bytes.
@@ -217,31 +220,39 @@ pub fn write_checksums(folder: &Path) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Input`] for a file that is missing or other than it was written.
 pub fn check_folder(folder: &Path) -> Result<(), Error> {
-    for (name, expected) in checksums(folder)? {
-        let file = folder.join(&name);
-        let found = digest_of(&file).map_err(|error| {
-            Error::input(
-                &file,
-                format!("is listed in {CHECKSUMS}, and cannot be read: {error}"),
-            )
-        })?;
-        if found != expected {
-            let problem = format!(
-                "{DAMAGED}. Where somebody changed it who meant to, remove its line from {CHECKSUMS} beside it"
-            );
-            return Err(Error::input(&file, problem));
-        }
-    }
-    Ok(())
+    check_each(folder)?
+        .into_iter()
+        .try_for_each(|(_, checked)| checked)
 }
 
-/// The files that a folder's [`CHECKSUMS`] lists; none without such a list.
+/// The files that a folder's [`CHECKSUMS`] lists, each with whether it is what was listed; none without such a list.
 ///
 /// # Errors
 /// [`Error::Input`] for a list that cannot be read.
-pub fn listed(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let checksums = checksums(folder)?;
-    Ok(checksums.into_keys().map(|name| folder.join(name)).collect())
+pub fn check_each(folder: &Path) -> Result<Vec<(PathBuf, Result<(), Error>)>, Error> {
+    let listed = checksums(folder)?.into_iter();
+    let checked = listed.map(|(name, expected)| {
+        let file = folder.join(&name);
+        let checked = check_listed(&file, &expected);
+        (file, checked)
+    });
+    Ok(checked.collect())
+}
+
+fn check_listed(file: &Path, expected: &str) -> Result<(), Error> {
+    let found = digest_of(file).map_err(|error| {
+        Error::input(
+            file,
+            format!("is listed in {CHECKSUMS}, and cannot be read: {error}"),
+        )
+    })?;
+    if found == expected {
+        return Ok(());
+    }
+    let problem = format!(
+        "{DAMAGED}. Where somebody changed it who meant to, remove its line from {CHECKSUMS} beside it"
+    );
+    Err(Error::input(file, problem))
 }
 
 /// The names that a folder's [`CHECKSUMS`] lists, each with its digest.

@@ -48,7 +48,7 @@ pub fn verify(run: &Path) -> Result<Verified, Error> {
     for file in &files {
         let shown = shown(run, file);
         match seal_of(file) {
-            Err(error) => verified.damaged.push((shown, error.to_string())),
+            Err(error) => verified.damaged.push((shown, told(error))),
             Ok(Seal::Broken) => verified
                 .damaged
                 .push((shown, "its bytes are not those that were written".to_owned())),
@@ -120,21 +120,26 @@ fn check_lists(run: &Path, files: &[PathBuf], verified: &mut Verified) -> BTreeM
         .iter()
         .filter(|file| file.file_name() == Some(OsStr::new(seal::CHECKSUMS)))
     {
-        let folder = list.parent().unwrap_or(run);
-        let problem = seal::check_folder(folder).err();
-        for file in seal::listed(folder)
-            .unwrap_or_default()
-            .into_iter()
-            .chain([list.clone()])
-        {
-            let is_wrong = matches!(&problem, Some(Error::Input { file: wrong, .. }) if *wrong == file);
-            listed.insert(file, !is_wrong);
-        }
-        if let Some(Error::Input { file, problem }) = problem {
-            verified.damaged.push((shown(run, &file), problem));
+        let checked = match seal::check_each(list.parent().unwrap_or(run)) {
+            Ok(checked) => checked.into_iter().chain([(list.clone(), Ok(()))]).collect(),
+            Err(error) => vec![(list.clone(), Err(error))],
+        };
+        for (file, checked) in checked {
+            listed.insert(file.clone(), checked.is_ok());
+            if let Err(error) = checked {
+                verified.damaged.push((shown(run, &file), told(error)));
+            }
         }
     }
     listed
+}
+
+/// What is wrong, without the name of the file.
+fn told(error: Error) -> String {
+    match error {
+        Error::Input { problem, .. } => problem,
+        other => other.to_string(),
+    }
 }
 
 /// Compares the inputs that a file was made from with what lies where they were.
@@ -155,14 +160,16 @@ fn check_inputs(
         let places: Vec<PathBuf> = folders
             .map(|folder| contract::paths::normalized(&folder.join(place)))
             .collect();
-        let mut found = places.iter().filter_map(|place| {
+        let found = places.iter().filter_map(|place| {
             let known = digests.entry(place.clone()).or_insert_with(|| digest(place).ok());
             Some((place, known.clone()?))
         });
-        match found.next() {
-            Some((_, found)) if found == *made_from => verified.inputs += 1,
-            Some((place, _)) => verified.changed.push((shown(run, file), shown(run, place))),
-            None => verified.lost.push((shown(run, file), shown(run, &places[0]))),
+        let found: Vec<(&PathBuf, String)> = found.collect();
+        let output = shown(run, file);
+        match (found.iter().any(|(_, found)| found == made_from), found.first()) {
+            (true, _) => verified.inputs += 1,
+            (false, Some((place, _))) => verified.changed.push((output, shown(run, place))),
+            (false, None) => verified.lost.push((output, place.clone())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A text as tokens that know where they stand in it.
+//! A text as tokens, each with its characters.
 
 use std::ops::Range;
 

@@ -64,7 +64,7 @@ fn what_was_read_is_found_and_nothing_is_written_twice() {
     assert_eq!(kept(corpus.path()), first);
     assert_eq!(fs::read(&first[0]).unwrap(), written);
 
-    // What is new stands in a file of its own, and both are found.
+    // What is new is in a file of its own, and both are found.
     check(corpus.path(), &tokenizer, &[texts[0], "Another text."]);
     assert_eq!(kept(corpus.path()).len(), 2);
     check(corpus.path(), &tokenizer, &[texts[0], "Another text."]);

@@ -8,7 +8,7 @@ use contract::{Error, Provenance, parquet};
 
 use crate::{assert_tells, told};
 
-fn documents() -> Vec<HeldOutDocument> {
+pub(crate) fn documents() -> Vec<HeldOutDocument> {
     let document = |number: i32| HeldOutDocument {
         doc_id: format!("document {number}"),
         text: "no two rows alike ".repeat(number as usize),

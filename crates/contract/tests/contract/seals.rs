@@ -3,26 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use contract::records::{DocumentKind, HeldOutDocument};
+use contract::records::HeldOutDocument;
 use contract::seal::{self, Seal};
 use contract::{Cell, PipelineFile, Provenance, parquet};
 
-use crate::{assert_tells, told};
+use crate::{assert_tells, damaged_files, told};
 
 fn documents() -> Vec<HeldOutDocument> {
-    let document = |number: i32| HeldOutDocument {
-        doc_id: format!("d{number}"),
-        text: format!("{number} alike"),
-        prompt_chars: number,
-        kind: DocumentKind::Document,
-        role: None,
-        near_duplicate_of: None,
-        shared_8grams: None,
-        canary_format: None,
-        assistant_spans: None,
-        secret_span: None,
-    };
-    (0..3).map(document).collect()
+    damaged_files::documents().into_iter().take(3).collect()
 }
 
 /// The contents of a file with each of its bits turned, `step` bits apart.
