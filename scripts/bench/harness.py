@@ -101,6 +101,7 @@ def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None,
                 if side == 0:
                     return row(bench, case, unit, note=f"missing: {missing}")
                 peer, note = None, f"{note}; peer missing: {missing}".lstrip("; ")
+        tell(f"{case}: {f'pair {turn} of {pairs}' if turn else 'warm-up'}: {', '.join(f'{results[side][0]:,.4g}' for side in sorted(results))} {unit}")
         if turn == 0:
             continue
         mine.append(results[0][0])
@@ -123,6 +124,11 @@ def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None,
         ratio_max=max(ratios, default=None), goal=goal, floor=value, floor_by=by, ours_peak_bytes=max(peaks[0]),
         peer_peak_bytes=max(peaks[1], default=None), equal=all(agree) if agree else None, note=note,
     )  # fmt: skip
+
+
+def tell(line):
+    """What has been measured so far, since the table comes at the end: ours, then the peer's."""
+    print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 FLOOR_TURNS = 3
