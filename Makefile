@@ -32,7 +32,7 @@ ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing clean distclean
+.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate status $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,7 +47,9 @@ help:
 	@echo 'make check CORPUS=FILE [MODEL=FOLDER] [HELD_OUT=FILE]    (make check alone says more)'
 	@echo '                                 a look at a text before tuning: copies, personal details, what is cut, what is most at risk'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
+	@echo 'make status PIPELINE=FILE.toml   how far its run is, or that in RUN=FOLDER: done, running, failed, to do, with times and disk'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
+	@echo 'make -jN -k run PIPELINE=FILE.toml    N jobs at once, fewer where memory does not hold them; goes on past what fails and says what did'
 	@echo 'make setup|build|lint|bench      what the others do first; the checks of style; the benchmarks'
 	@echo 'make setup CUDA=1                LibTorch for a GPU too (3 GB); device = "auto" then means the GPU where there is one'
 	@echo 'make clean|distclean             remove all results; also the builds and what set-up fetched'
@@ -80,6 +82,10 @@ estimate $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.
 run demo audit check estimate $(stages): build
 	+@MAKE='$(MAKE)' scripts/run.sh $(stage)
+
+# It looks at a run that may be under way, so nothing is built where plan is there.
+status: $(if $(filter status,$(MAKECMDGOALS)),$(if $(shell command -v $(firstword $(PLAN)) 2>/dev/null),,build))
+	@scripts/run.sh status
 
 doctor: build
 	@"$(PYTHON)" scripts/doctor.py

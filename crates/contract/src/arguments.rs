@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Error, PipelineFile, files, log};
+use crate::{Error, PipelineFile, files, log, stage_run};
 
 /// Arguments common to all stages.
 #[derive(Debug, Clone, clap::Args)]
@@ -59,6 +59,7 @@ pub fn start_program() {
     log::start();
     let handler = ctrlc::set_handler(|| {
         files::remove_unfinished();
+        stage_run::interrupted();
         std::process::exit(130);
     });
     drop(handler);

@@ -71,12 +71,18 @@ pub fn exit_code(result: Result<(), anyhow::Error>) -> ExitCode {
     let Err(failure) = result else {
         return ExitCode::SUCCESS;
     };
-    let known = failure.chain().find_map(|cause| cause.downcast_ref::<Error>());
+    let (status, message) = status_and_message(&failure);
     // Not by the log: no level of RUST_LOG hides why a program failed.
+    eprintln!("error: {message}");
+    ExitCode::from(status)
+}
+
+/// The exit status of a failure, and what is told of it.
+pub(crate) fn status_and_message(failure: &anyhow::Error) -> (u8, String) {
+    let known = failure.chain().find_map(|cause| cause.downcast_ref::<Error>());
     match known {
         // Its message holds its cause already.
-        Some(error) => eprintln!("error: {error}"),
-        None => eprintln!("error: {failure:#}"),
+        Some(error) => (error.exit_status(), error.to_string()),
+        None => (1, format!("{failure:#}")),
     }
-    ExitCode::from(known.map_or(1, Error::exit_status))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -11,6 +12,9 @@ use crate::Error;
 
 /// Everything half-written by this process, so that Ctrl-C can take it away.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// How many outputs this process has given their final name.
+static FINISHED: AtomicU64 = AtomicU64::new(0);
 
 /// An output under way: written to `<name>.partial`, and given its final name by [`Unfinished::finish`].
 ///
@@ -90,6 +94,7 @@ impl Unfinished {
             let _ = parent.sync_all();
         }
         self.finished = true;
+        FINISHED.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -104,6 +109,11 @@ impl Drop for Unfinished {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&self.partial);
     }
+}
+
+/// How many outputs this process has finished so far.
+pub(crate) fn finished() -> u64 {
+    FINISHED.load(Ordering::Relaxed)
 }
 
 /// Removes every partial output of this process; for the handler of Ctrl-C.

@@ -3,7 +3,8 @@
 //! Stages meet only in files, so the agreement is about files: the [`records`] that each Parquet file holds, how they are
 //! read and written ([`parquet`]), the pipeline file that says what to do ([`pipeline`]), and the [`provenance`] that every
 //! output carries, by which a stage recognises work already done. Around them stands what every program of the pipeline
-//! shares: [`arguments`], [`progress`], and an [`Error`] that knows its exit status.
+//! shares: [`arguments`], [`progress`], an [`Error`] that knows its exit status, and the records that a stage leaves of its runs
+//! ([`stage_run`]).
 //!
 //! ```
 //! use contract::records::{DocumentKind, HeldOutDocument};
@@ -46,6 +47,7 @@ pub mod progress;
 pub mod provenance;
 pub mod records;
 pub mod seal;
+pub mod stage_run;
 
 pub use arguments::StageArguments;
 pub use cell::Cell;

@@ -1,9 +1,9 @@
 //! Progress on standard error: a bar on a terminal, elsewhere a line of the log after two seconds and then every ten.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,39 @@ const FIRST_LINE: Duration = Duration::from_secs(2);
 /// How long after a line the next one is logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// The work that is under way in this process, the latest last.
+static UNDER_WAY: Mutex<Vec<Arc<Work>>> = Mutex::new(Vec::new());
+
 /// Progress of one piece of work.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
+    work: Arc<Work>,
     /// Steps that were done before, in work that resumes: they say nothing of how long the rest takes.
     done_before: Arc<AtomicU64>,
     log: Option<Log>,
+}
+
+/// A piece of work as others see it.
+#[derive(Debug)]
+struct Work {
+    label: String,
+    /// What is counted, in the plural; nothing for work without steps.
+    unit: Option<&'static str>,
+    bar: ProgressBar,
+}
+
+/// How far this process is with what it began last: `training: 24/147 steps, loss 4.280`. Nothing between pieces of work.
+pub(crate) fn under_way() -> Option<String> {
+    let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    let Work { label, unit, bar } = &**under_way.last()?;
+    match unit {
+        Some(unit) => {
+            let count = format!("{}/{} {unit}", bar.position(), bar.length().unwrap_or(0));
+            Some(line(label, &count, &bar.message(), None))
+        }
+        None => Some(label.clone()),
+    }
 }
 
 /// A thread that logs how far the work is, until its channel closes.
@@ -48,6 +74,7 @@ impl Progress {
     }
 
     fn start(label: String, total: Option<u64>, unit: &'static str, template: &str) -> Self {
+        let own_label = label.clone();
         let label = match std::env::var(CELL_VARIABLE) {
             Ok(cell) if !cell.is_empty() => format!("{cell}, {label}"),
             _ => label,
@@ -78,8 +105,18 @@ impl Progress {
                 Arc::clone(&done_before),
             )
         };
+        let work = Arc::new(Work {
+            label: own_label,
+            unit: total.map(|_| unit),
+            bar: bar.clone(),
+        });
+        UNDER_WAY
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&work));
         Self {
             bar,
+            work,
             done_before,
             log,
         }
@@ -100,6 +137,10 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        UNDER_WAY
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|work| !Arc::ptr_eq(work, &self.work));
         if let Some(Log { channel, thread }) = self.log.take() {
             drop(channel);
             // A line less is no failure of the work.

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use contract::stage_run::recorded;
 
 fn main() -> ExitCode {
     let arguments = corpus_check::Arguments::parse();
     contract::arguments::start_program();
-    let result = corpus_check::run(&arguments).map(|outcome| eprintln!("{outcome}"));
-    contract::error::exit_code(result.map_err(anyhow::Error::from))
+    let outcome = recorded("check", &arguments.stage.out, || corpus_check::run(&arguments));
+    contract::error::exit_code(outcome.map(|outcome| eprintln!("{outcome}")))
 }

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use contract::stage_run::recorded;
 
 fn main() -> ExitCode {
     let arguments = dupgen::Arguments::parse();
     contract::arguments::start_program();
-    let result = dupgen::run(&arguments).map(|outcome| eprintln!("{outcome}"));
-    contract::error::exit_code(result.map_err(anyhow::Error::from))
+    let outcome = recorded("dupgen", &arguments.stage.out, || dupgen::run(&arguments));
+    contract::error::exit_code(outcome.map(|outcome| eprintln!("{outcome}")))
 }

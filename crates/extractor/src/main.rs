@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use contract::StageArguments;
 use contract::error::exit_code;
+use contract::stage_run::recorded;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,15 +61,18 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     contract::arguments::start_program();
     torch_device::sharing::watch();
-    let outcome = extractor::course::expand(&arguments.checkpoint).and_then(|folders| {
-        let checkpoints = extractor::Checkpoints {
-            folders: &folders,
-            best: arguments.best.as_deref(),
-            base: arguments.base.as_deref(),
-            reference: arguments.reference.as_deref(),
-            forms: arguments.forms.as_deref(),
-        };
-        extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
-    });
-    exit_code(outcome.map(|outcome| eprintln!("{outcome}")).map_err(Into::into))
+    let outcome = recorded("extractor", &arguments.stage.out, || extract(&arguments));
+    exit_code(outcome.map(|outcome| eprintln!("{outcome}")))
+}
+
+fn extract(arguments: &Arguments) -> Result<extractor::Outcome, contract::Error> {
+    let folders = extractor::course::expand(&arguments.checkpoint)?;
+    let checkpoints = extractor::Checkpoints {
+        folders: &folders,
+        best: arguments.best.as_deref(),
+        base: arguments.base.as_deref(),
+        reference: arguments.reference.as_deref(),
+        forms: arguments.forms.as_deref(),
+    };
+    extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
 }

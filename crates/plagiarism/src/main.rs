@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use contract::stage_run::recorded;
 use plagiarism::side_by_side::{self, AlignArguments};
 use plagiarism::{Arguments, Outcome};
 
@@ -20,18 +21,19 @@ fn main() -> ExitCode {
     let outcome = match matches.subcommand() {
         Some((_, chosen)) => {
             let arguments = AlignArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
-            side_by_side::run(&arguments)
+            side_by_side::run(&arguments).map_err(Into::into)
         }
         None => {
             let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
             run_stage(&arguments)
         }
     };
-    contract::error::exit_code(outcome.map_err(anyhow::Error::from))
+    contract::error::exit_code(outcome)
 }
 
-fn run_stage(arguments: &Arguments) -> Result<(), contract::Error> {
-    match plagiarism::run(arguments)? {
+fn run_stage(arguments: &Arguments) -> Result<(), anyhow::Error> {
+    let outcome = recorded("plagiarism", &arguments.stage.out, || plagiarism::run(arguments))?;
+    match outcome {
         Outcome::UpToDate => eprintln!("plagiarism: {} is up to date", arguments.stage.out.display()),
         Outcome::Copied(folder) => eprintln!(
             "plagiarism: the best checkpoint is the last, and so are its results: copied from {}",

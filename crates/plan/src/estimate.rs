@@ -524,7 +524,7 @@ fn write_row(formatter: &mut fmt::Formatter, width: usize, estimate: &Estimate) 
 }
 
 /// A number in steps of a thousand: `840`, `1.2 M`.
-fn count(number: f64) -> String {
+pub(crate) fn count(number: f64) -> String {
     let mut scaled = number;
     for unit in ["", "k", "M", "G"] {
         if scaled < 999.5 {
@@ -536,7 +536,7 @@ fn count(number: f64) -> String {
     format!("{scaled:.1} T")
 }
 
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         0.0 => "0 s".to_owned(),
         seconds if seconds < 100.0 => format!("{:.0} s", seconds.max(1.0)),

@@ -6,7 +6,8 @@
 //!
 //! Three types matter. A [`Combination`] is what one cell does, under the name that its folder has. A [`PlannedCell`] adds
 //! what its model's files say: how many parameters there are and how many tuning changes. A [`Plan`] is all of them,
-//! ready to be written as files or shown with an [`Estimate`] of their cost.
+//! ready to be written as files or shown with an [`Estimate`] of their cost. Once there is a run folder, [`Status`] says from it alone how
+//! far its cells are.
 //!
 //! ```
 //! use contract::PipelineFile;
@@ -32,6 +33,7 @@
 //! # }
 //! ```
 
+mod at_once;
 pub mod audited;
 mod cells;
 pub mod estimate;
@@ -42,6 +44,7 @@ mod other_programs;
 mod paths;
 mod readiness;
 mod reduced;
+pub mod status;
 mod tokens;
 
 use std::collections::btree_map::Entry;
@@ -58,10 +61,12 @@ use corpus_files::{Columns, CorpusFile, find_files, find_held_out_files, find_ot
 use estimate::CorpusSize;
 use links::Links;
 
+pub use at_once::AtOnce;
 pub use audited::Audited;
 pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
 pub use estimate::Estimate;
 pub use model_folder::ModelFolder;
+pub use status::Status;
 
 /// Everything that a pipeline file asks for.
 #[derive(Debug)]

@@ -2,28 +2,32 @@
 
 mod given_here;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
 use contract::PipelineFile;
 use given_here::Given;
 use plan::estimate::{self, Speed, SpeedSource, Table, cut_shares};
+use plan::status::{Brief, Status};
+use plan::{AtOnce, Plan};
 
 const EXAMPLES: &str = "\
 Examples:
   # Write the run folder data/runs/demo, with the rules that make runs
   plan --config pipelines/demo.toml
   # What every cell will cost with twice the epochs; nothing is written
-  plan --config pipelines/demo.toml --estimate --set tuning.epochs=6";
+  plan --config pipelines/demo.toml --estimate --set tuning.epochs=6
+  # How far a run is, from its folder alone
+  plan --status --out data/runs/demo";
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
 #[derive(Parser)]
 #[command(name = "plan", version, after_help = EXAMPLES)]
 struct Arguments {
     /// Pipeline file (TOML)
-    #[arg(long, value_name = "FILE.toml")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE.toml", required_unless_present = "status")]
+    config: Option<PathBuf>,
 
     /// Folder of the run [default: data/runs/<name of the pipeline file>]
     #[arg(long, value_name = "FOLDER")]
@@ -32,6 +36,26 @@ struct Arguments {
     /// Print the cells with estimates of tokens, time, memory and disk, and write nothing
     #[arg(long, visible_alias = "show")]
     estimate: bool,
+
+    /// Say how far the run in the folder is, from the folder alone: what is done, running, failed and to do, with times and disk
+    #[arg(long, conflicts_with_all = ["estimate", "at_once"])]
+    status: bool,
+
+    /// With --status: only sums, and what failed
+    #[arg(long, requires = "status")]
+    brief: bool,
+
+    /// With --status: as JSON
+    #[arg(long, requires = "status", conflicts_with = "brief")]
+    json: bool,
+
+    /// Print how many of N jobs can run at once in the memory that is free, by the estimates of what each cell takes
+    #[arg(long, value_name = "N", conflicts_with = "estimate", value_parser = jobs)]
+    at_once: Option<usize>,
+
+    /// Free memory in bytes, for --at-once [default: what the machine and the process's control group have left]
+    #[arg(long, value_name = "BYTES", requires = "at_once", value_parser = positive)]
+    memory: Option<f64>,
 
     /// Arithmetic rate of training for the estimated time, in 10^9 operations a second [default: measured, see --measure]
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -64,20 +88,18 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if arguments.status {
+        return print_status(&arguments);
+    }
+    // The command line has seen to it.
+    let config = arguments.config.unwrap_or_default();
     let mut overrides = arguments.given.overrides()?;
     overrides.extend(arguments.overrides);
     overrides.extend(arguments.seed.map(|seed| format!("seeds=[{seed}]")));
-    let pipeline = PipelineFile::load(&arguments.config, &overrides)?;
-    let folder = arguments.out.unwrap_or_else(|| {
-        PathBuf::from("data/runs").join(
-            arguments
-                .config
-                .file_stem()
-                .unwrap_or_else(|| pipeline.name.as_ref()),
-        )
-    });
+    let pipeline = PipelineFile::load(&config, &overrides)?;
+    let folder = arguments.out.unwrap_or_else(|| run_folder(&config));
     if arguments.estimate {
-        let plan = plan::Plan::of(&pipeline)?;
+        let plan = Plan::of(&pipeline)?;
         let mut speed = match arguments.gflops {
             Some(gflops) => SpeedSource::Given(Speed::of_training(gflops)),
             None => SpeedSource::program(&arguments.measure, arguments.threads),
@@ -88,6 +110,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         for cut in cut_shares(&plan, &folder)? {
             println!("{cut}");
         }
+        return Ok(());
+    }
+    if let Some(jobs) = arguments.at_once {
+        let at_once = AtOnce::of(&Plan::of(&pipeline)?, &folder, jobs, arguments.memory)?;
+        if at_once.jobs < jobs {
+            eprintln!("{at_once}");
+        }
+        println!("{}", at_once.jobs);
         return Ok(());
     }
     let plan = plan::plan(&pipeline, &folder)?;
@@ -108,6 +138,38 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         folder.display()
     );
     Ok(())
+}
+
+/// The run folder of a pipeline file, where none is named.
+fn run_folder(config: &Path) -> PathBuf {
+    PathBuf::from("data/runs").join(config.file_stem().unwrap_or_default())
+}
+
+fn print_status(arguments: &Arguments) -> anyhow::Result<()> {
+    let folder = match (&arguments.out, &arguments.config) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(config)) => run_folder(config),
+        (None, None) => {
+            let problem = "--status needs the run folder: --out FOLDER, or --config FILE.toml where the folder has its name";
+            return Err(contract::Error::Configuration(problem.to_owned()).into());
+        }
+    };
+    let status = Status::of(&folder)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else if arguments.brief {
+        print!("{}", Brief(&status));
+    } else {
+        print!("{status}");
+    }
+    Ok(())
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a number of jobs above 0".to_owned()),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

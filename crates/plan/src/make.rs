@@ -3,6 +3,8 @@
 //! A stage writes several files; make, down to version 3.81, knows no rule for that. So the file that the stage is known by
 //! gets the rule, and each further file a rule of its own that runs the stage again only where that file is missing, or
 //! older than what it is made from, while the first one is current: after a file was removed, or the stage killed between two.
+//!
+//! `status/rules.rs` reads these rules back.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ const HEAD: &str = r#"# Written by plan from the pipeline file: one rule for eac
 #   make -f THIS_FILE [-j N] [-n] [-k] [all|dupgen|tune|extract|plagiarism|report|check] [THREADS=N] [EXTRACTOR="…"]
 #
 # Run it in the folder that plan was run in. Any stage's program can be replaced by its variable. The exit status of a stage that
-# fails is left in the file exit_status beside this one, since make's own is 2 whatever happened.
+# fails is left in the file exit_status beside this one, since make's own is 2 whatever happened. plan --status tells how far a run is.
 
 DUPGEN ?= dupgen
 TUNER ?= tuner
@@ -35,7 +37,9 @@ jobs = $(lastword $(filter -j%,$(MAKEFLAGS)))
 share = all=$$(getconf _NPROCESSORS_ONLN); jobs=$(jobs:-j%=%); jobs=$${jobs:-$$all}; echo $$((jobs < all ? all / jobs : 1))
 threads = $(if $(THREADS), --threads $(THREADS),$(if $(jobs), --threads $(shell $(share))))
 current = test -e $@ && test -z "$$(find -L $^ -prune -newer $@)"
-failed = { status=$$?; echo $$status >$(run)/exit_status; exit $$status; }
+# $(call failed,STAGE,FOLDER): whatever program the stage is, its exit status is left where it writes, for make status.
+, := ,
+failed = { status=$$?; echo $$status >$(run)/exit_status; echo $$status >$(2)/.exit-$(1); exit $$status; }
 
 .PHONY: all dupgen tune extract plagiarism report check
 "#;
@@ -122,6 +126,8 @@ struct Rule {
     /// The cell that it works on.
     cell: Option<CellNumber>,
     command: String,
+    /// Where it writes.
+    out: String,
     prerequisites: Vec<String>,
     /// The file that the stage is known by.
     main: String,
@@ -147,11 +153,14 @@ impl std::fmt::Display for Rule {
             subject,
             cell,
             command,
+            out,
             prerequisites,
             main,
             further,
             folders,
         } = self;
+        // A comma would divide what make's `call` is given.
+        let failed = format!("$(call failed,{stage},{})", out.replace(',', "$(,)"));
         // The progress that a stage shows begins with the cell.
         let (of_cells, command) = match cell {
             Some(cell) => (
@@ -169,21 +178,21 @@ impl std::fmt::Display for Rule {
         )?;
         writeln!(
             formatter,
-            "{main}:\n\t@echo '{of_cells}{subject}: {stage}'\n\t@{command}$(threads) || $(failed)"
+            "{main}:\n\t@echo '{of_cells}{subject}: {stage}'\n\t@{command}$(threads) || {failed}"
         )?;
         // One waits for the other: the stage that makes a first missing one makes all of them, and does not run twice at once.
         let mut before = main;
         for file in further {
             writeln!(
                 formatter,
-                "{file}: | {before}\n\t@$(current) || {{ {command}$(threads) && touch -c $@; }} || $(failed)"
+                "{file}: | {before}\n\t@$(current) || {{ {command}$(threads) && touch -c $@; }} || {failed}"
             )?;
             before = file;
         }
         for folder in folders {
             writeln!(
                 formatter,
-                "{folder}: | {before}\n\t@test -e $@ || {command}$(threads) || $(failed)"
+                "{folder}: | {before}\n\t@test -e $@ || {command}$(threads) || {failed}"
             )?;
             before = folder;
         }
@@ -282,6 +291,7 @@ fn dupgen(
         prerequisites,
         main: format!("{folder}/train.parquet"),
         further: vec![format!("{folder}/heldout.parquet")],
+        out: folder,
         folders: Vec::new(),
     })
 }
@@ -301,6 +311,7 @@ fn tuner(run: &str, cell: &PlannedCell, number: CellNumber, links: &mut Links) -
         main: format!("{folder}/metrics.parquet"),
         further: Vec::new(),
         folders: checkpoints(&folder).into(),
+        out: folder,
     })
 }
 
@@ -365,6 +376,7 @@ fn extractor(
         main: format!("{folder}/samples.parquet"),
         further: beside_samples(&folder, plan, cell),
         folders: Vec::new(),
+        out: folder,
     })
 }
 
@@ -449,6 +461,7 @@ fn plagiarism(
         main: format!("{out}/verdicts.parquet"),
         further: vec![format!("{out}/matches.parquet")],
         folders: Vec::new(),
+        out,
     })
 }
 
@@ -477,6 +490,7 @@ fn report(run: &str, plan: &Plan, stages: &Stages) -> Rule {
         main: format!("{run}/report/report.html"),
         further: vec![format!("{run}/report/summary.parquet")],
         folders: Vec::new(),
+        out: format!("{run}/report"),
     }
 }
 
@@ -513,6 +527,7 @@ fn check(run: &str, plan: &Plan, set: &TrainingSet, links: &mut Links) -> Result
             format!("{run}/{folder}/table.txt"),
         ],
         folders: Vec::new(),
+        out: format!("{run}/{folder}"),
     })
 }
 

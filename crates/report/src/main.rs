@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
+use contract::stage_run::recorded;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         return verify(&arguments.run);
     }
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    contract::error::exit_code(run(&arguments))
+    contract::error::exit_code(recorded("report", &arguments.stage.out, || run(&arguments)))
 }
 
 fn verify(run: &Path) -> ExitCode {

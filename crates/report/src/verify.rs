@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use contract::provenance::digest;
 use contract::seal::{self, Seal};
-use contract::{Error, Provenance, parquet};
+use contract::{Error, Provenance, parquet, stage_run};
 
 /// What was found. Paths are as seen from the run folder.
 #[derive(Debug, Default)]
@@ -73,12 +73,13 @@ pub fn verify(run: &Path) -> Result<Verified, Error> {
 /// Folders of files that are made again where they are not what was written, and have digests of their own for that.
 const CACHES: [&str; 2] = ["token-cache", "detection-cache"];
 
-/// Every file below a folder but those of caches, links to folders not followed.
+/// Every file below a folder but those of caches and records of runs, links to folders not followed.
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     let unreadable = |error| Error::input(folder, format!("cannot be read: {error}"));
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if CACHES.iter().any(|cache| entry.file_name() == *cache) {
+        let name = entry.file_name();
+        if CACHES.iter().any(|cache| name == *cache) || stage_run::is_record(&name.to_string_lossy()) {
             continue;
         }
         if entry.file_type().map_err(unreadable)?.is_dir() {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
+use contract::stage_run::recorded;
 use tuner::{MergeArguments, SpeedArguments, measure_speed, merge, tune};
 
 const EXAMPLES: &str = "\
@@ -62,18 +63,23 @@ fn main() -> ExitCode {
     let outcome = match matches.subcommand() {
         Some((SPEED, chosen)) => {
             let arguments = SpeedArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
-            measure_speed(&arguments).and_then(print_as_json)
+            measure_speed(&arguments)
+                .and_then(print_as_json)
+                .map_err(Into::into)
         }
         Some((_, chosen)) => {
             let arguments = MergeArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
-            merge(&arguments).map(|merged| eprintln!("{merged}"))
+            merge(&arguments)
+                .map(|merged| eprintln!("{merged}"))
+                .map_err(Into::into)
         }
         None => {
             let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-            tune(&arguments.stage, &arguments.corpus).map(|outcome| eprintln!("{outcome}"))
+            let Arguments { stage, corpus } = &arguments;
+            recorded("tuner", &stage.out, || tune(stage, corpus)).map(|outcome| eprintln!("{outcome}"))
         }
     };
-    exit_code(outcome.map_err(Into::into))
+    exit_code(outcome)
 }
 
 fn print_as_json(speed: tuner::MeasuredSpeed) -> Result<(), contract::Error> {

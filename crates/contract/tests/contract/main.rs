@@ -12,6 +12,7 @@ mod polars;
 mod provenance;
 mod round_trip;
 mod seals;
+mod stage_runs;
 
 use std::path::Path;
 

@@ -64,13 +64,14 @@ impl Folder {
         assert_eq!(self.results(), Vec::<String>::new());
     }
 
-    /// Names of the files in the results' folder, sorted.
+    /// Names of the files in the results' folder but for records of runs, sorted.
     pub(crate) fn results(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path("corpus")) else {
             return Vec::new();
         };
         let mut names: Vec<String> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !contract::stage_run::is_record(name))
             .collect();
         names.sort();
         names
