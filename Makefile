@@ -48,6 +48,7 @@ help:
 	@echo '                                 a look at a text before tuning: copies, personal details, what is cut, what is most at risk'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
 	@echo 'make status PIPELINE=FILE.toml   how far its run is, or that in RUN=FOLDER: done, running, failed, to do, with times and disk'
+	@echo 'make slurm PIPELINE=FILE.toml    plan it as jobs of Slurm: scripts in the run folder, which bash RUN/slurm/submit.sh submits'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
 	@echo 'make -jN -k run PIPELINE=FILE.toml    N jobs at once, fewer where memory does not hold them; goes on past what fails and says what did'
 	@echo 'make setup|build|lint|bench      what the others do first; the checks of style; the benchmarks'
@@ -86,6 +87,10 @@ run demo audit check estimate $(stages): build
 # It looks at a run that may be under way, so nothing is built where plan is there.
 status: $(if $(filter status,$(MAKECMDGOALS)),$(if $(shell command -v $(firstword $(PLAN)) 2>/dev/null),,build))
 	@scripts/run.sh status
+
+.PHONY: slurm
+slurm: build
+	+@scripts/run.sh slurm
 
 doctor: build
 	@"$(PYTHON)" scripts/doctor.py

@@ -44,6 +44,8 @@ mod other_programs;
 mod paths;
 mod readiness;
 mod reduced;
+pub mod slurm;
+mod stage_runs;
 pub mod status;
 mod tokens;
 
@@ -60,6 +62,7 @@ use corpus_files::{Columns, CorpusFile, find_files, find_held_out_files, find_ot
 
 use estimate::CorpusSize;
 use links::Links;
+use stage_runs::StageRuns;
 
 pub use at_once::AtOnce;
 pub use audited::Audited;
@@ -187,7 +190,7 @@ pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Erro
     readiness::check(&plan)?;
     let run = contract::paths::normalized(run);
     let mut links = Links::new(&run);
-    let rules = make::rules(&plan, &run, &mut links)?;
+    let rules = make::rules(&StageRuns::of(&plan, &run, &mut links)?);
     reduced::write_all(&plan, &run)?;
     retire_other_cells(&plan, &run)?;
     links.create()?;

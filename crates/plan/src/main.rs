@@ -19,7 +19,9 @@ Examples:
   # What every cell will cost with twice the epochs; nothing is written
   plan --config pipelines/demo.toml --estimate --set tuning.epochs=6
   # How far a run is, from its folder alone
-  plan --status --out data/runs/demo";
+  plan --status --out data/runs/demo
+  # The run folder with scripts for Slurm in data/runs/sweep/slurm; [cluster] in the pipeline file says what jobs ask for
+  plan --config pipelines/sweep.toml --slurm";
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
 #[derive(Parser)]
@@ -38,7 +40,7 @@ struct Arguments {
     estimate: bool,
 
     /// Say how far the run in the folder is, from the folder alone: what is done, running, failed and to do, with times and disk
-    #[arg(long, conflicts_with_all = ["estimate", "at_once"])]
+    #[arg(long, conflicts_with_all = ["estimate", "at_once", "slurm"])]
     status: bool,
 
     /// With --status: only sums, and what failed
@@ -50,12 +52,16 @@ struct Arguments {
     json: bool,
 
     /// Print how many of N jobs can run at once in the memory that is free, by the estimates of what each cell takes
-    #[arg(long, value_name = "N", conflicts_with = "estimate", value_parser = jobs)]
+    #[arg(long, value_name = "N", conflicts_with_all = ["estimate", "slurm"], value_parser = jobs)]
     at_once: Option<usize>,
 
     /// Free memory in bytes, for --at-once [default: what the machine and the process's control group have left]
     #[arg(long, value_name = "BYTES", requires = "at_once", value_parser = positive)]
     memory: Option<f64>,
+
+    /// Write job scripts for Slurm too, in the run folder's folder slurm
+    #[arg(long, conflicts_with = "estimate")]
+    slurm: bool,
 
     /// Arithmetic rate of training for the estimated time, in 10^9 operations a second [default: measured, see --measure]
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -98,12 +104,13 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     overrides.extend(arguments.seed.map(|seed| format!("seeds=[{seed}]")));
     let pipeline = PipelineFile::load(&config, &overrides)?;
     let folder = arguments.out.unwrap_or_else(|| run_folder(&config));
+    let of_cluster = pipeline.cluster.gflops.filter(|_| arguments.slurm);
+    let mut speed = match arguments.gflops.or(of_cluster) {
+        Some(gflops) => SpeedSource::Given(Speed::of_training(gflops)),
+        None => SpeedSource::program(&arguments.measure, arguments.threads),
+    };
     if arguments.estimate {
         let plan = Plan::of(&pipeline)?;
-        let mut speed = match arguments.gflops {
-            Some(gflops) => SpeedSource::Given(Speed::of_training(gflops)),
-            None => SpeedSource::program(&arguments.measure, arguments.threads),
-        };
         let estimates = estimate::estimates(&plan, &folder, &mut speed)?;
         print!("{}", Table(&estimates));
         println!("Estimates, {speed} (--gflops); dupgen and report not counted.");
@@ -123,6 +130,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let plan = plan::plan(&pipeline, &folder)?;
     for cut in cut_shares(&plan, &folder)? {
         eprintln!("{cut}");
+    }
+    if arguments.slurm {
+        let written = plan::slurm::write(&plan, &folder, &mut speed)?;
+        eprintln!(
+            "plan: {} job arrays of {} jobs in all, with times estimated {speed} (cluster.gflops). Submit them: bash {}",
+            written.arrays,
+            written.elements,
+            folder.join("slurm/submit.sh").display()
+        );
     }
     if plan.is_look() {
         eprintln!(

@@ -10,5 +10,6 @@ mod look;
 mod reduced;
 mod rules;
 mod shipped;
+mod slurm;
 mod status;
 mod workplace;
