@@ -207,7 +207,7 @@ fn a_failed_program_is_listed_with_what_is_known_of_it() {
         ] {
             assert!(text.contains(fragment), "{fragment:?} in {text}");
         }
-        assert_eq!(text.contains("disk\n"), arguments.is_empty(), "{text}");
+        assert_eq!(text.contains("\ncell "), arguments.is_empty(), "{text}");
     }
 
     place.make(&["-k"]);
