@@ -118,7 +118,7 @@ class Slurm(unittest.TestCase):
         self.submit(run)
         jobs = self.jobs(run)
         node = os.uname().nodename.split(".")[0]
-        cells = {name: next(path for path in (run / "cells").iterdir() if f"-{name}-" in path.name) for name in ("full", "head", "lora")}
+        cells = {name: next(path for path in (run / "cells").iterdir() if f"-{name}" in path.name) for name in ("full", "head", "lora")}
 
         # The node is drained while cells are trained: what runs goes on, nothing new begins.
         wait_for("a state to resume from", lambda: list(cells["full"].glob("*/state.safetensors")))

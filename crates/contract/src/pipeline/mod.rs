@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 pub use check::{CANARY_DIGITS, MIN_RESAMPLES};
 pub use one_or_many::OneOrMany;
 pub use settings::{
-    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, Cluster,
-    ComputePath, Confirmation, Corpus, CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn,
+    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, Cluster, ComputePath,
+    Confirmation, Corpus, CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn,
     Mode, ModeKind, Model, Pipeline, Precision, PromptSource, Reporting, RowShape, Rows, Schedule, Shortage,
     SimilaritySearch, StageResources, Strategy, Targets, TextUnit, Tuning,
 };
