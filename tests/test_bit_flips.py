@@ -14,33 +14,11 @@ from pathlib import Path
 
 import polars as pl
 
+from faults.damage import KINDS, flip
 from test_pipeline import PROGRAMS, ROOT, content, make
 
 FLIPS = int(os.environ.get("FLIPS", "60"))
 SEED = int(os.environ.get("SEED", "0"))
-
-# The kind of a file in a run folder, where it is, and the stages that read it.
-KINDS = {
-    "corpus": ("corpus/*/train.parquet", ["tuner", "extractor", "plagiarism", "report"]),
-    "held-out": ("corpus/*/heldout.parquet", ["tuner", "extractor", "plagiarism", "report"]),
-    "facts of the corpus": ("corpus/*/corpus.parquet", ["report"]),
-    "tokens of the corpus": ("corpus/*/token-cache/*", ["tuner", "extractor"]),
-    "vectors of the corpus": ("corpus/*/detection-cache/*", ["plagiarism"]),
-    "weights": ("cells/*/checkpoint/*.safetensors", ["extractor"]),
-    "configuration of a model": ("cells/*/checkpoint/*config.json", ["extractor"]),
-    "tokenizer": ("cells/*/checkpoint/tokenizer.json", ["extractor"]),
-    "checksums": ("cells/*/checkpoint/checksums.json", ["extractor"]),
-    "training log": ("cells/*/metrics.parquet", ["report"]),
-    "samples": ("cells/*/samples.parquet", ["plagiarism", "report"]),
-    "scores": ("cells/*/scores.parquet", ["report"]),
-    "decoded": ("cells/*/decoded.parquet", ["plagiarism"]),
-    "matches": ("cells/*/matches.parquet", ["report"]),
-    "verdicts": ("cells/*/verdicts.parquet", ["report"]),
-    "settings of tuning": ("cells/*/tuner.toml", ["tuner"]),
-    "settings of extraction": ("cells/*/extractor.toml", ["extractor"]),
-    "settings of detection": ("cells/*/plagiarism.toml", ["plagiarism"]),
-    "facts of a cell": ("cells/*/cell.toml", ["report"]),
-}
 
 
 class BitFlips(unittest.TestCase):
@@ -64,7 +42,7 @@ class BitFlips(unittest.TestCase):
                 "tuner": ["--config", cell / "tuner.toml", "--in", corpus],
                 "extractor": ["--config", cell / "extractor.toml", "--in", corpus, "--checkpoint", cell / "checkpoint"],
                 "plagiarism": ["--config", cell / "plagiarism.toml", "--in", corpus, "--samples", cell / "samples.parquet"],
-                "report": ["--config", ROOT / "pipelines/test.toml", "--in", run],
+                "report": ["--config", run / "report/report.toml", "--in", run],
             }[name]
             command = [PROGRAMS / name, *given, "--out", out, "--threads", "1"]
             # A length that was read wrongly must not take the machine's memory.
@@ -96,10 +74,8 @@ class BitFlips(unittest.TestCase):
             self.assertEqual(status, 0, said)
             self.expected[reader, cell] = results
         whole = file.read_bytes()
-        bit = chooser.randrange(len(whole) * 8)
-        damaged = bytearray(whole)
-        damaged[bit // 8] ^= 1 << (bit % 8)
-        where = f"bit {bit} of {file.relative_to(self.run_folder)}, read by {reader}"
+        damaged, bit = flip(whole, chooser)
+        where = f"{bit} of {file.relative_to(self.run_folder)}, read by {reader}"
         file.write_bytes(damaged)
         try:
             status, said, results = self.stage(reader, cell)
