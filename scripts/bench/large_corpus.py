@@ -52,18 +52,18 @@ per_copies = 0
 """
 
 
-def vocabulary(chance):
+def vocabulary(chance, count=VOCABULARY, size=URN):
     """An urn of words: rank r is in it in proportion to 1 / (r + 2.7); rarer words are longer."""
     letters = "etaoinshrdlucmfwypvbgk"
     words = set()
     ranked = []
-    while len(ranked) < VOCABULARY:
+    while len(ranked) < count:
         word = "".join(chance.choices(letters, k=2 + len(ranked).bit_length() // 3 + chance.randrange(4)))
         if word not in words:
             words.add(word)
             ranked.append(word)
-    whole = sum(1 / (rank + 2.7) for rank in range(VOCABULARY))
-    shares = [URN / whole / (rank + 2.7) for rank in range(VOCABULARY)]
+    whole = sum(1 / (rank + 2.7) for rank in range(count))
+    shares = [size / whole / (rank + 2.7) for rank in range(count)]
     counts = [math.floor(share) + (chance.random() < share % 1) for share in shares]
     return pl.DataFrame({"word": ranked, "count": counts}).select(pl.col("word").repeat_by("count").explode(empty_as_null=False))["word"]
 
@@ -81,12 +81,12 @@ def documents(urn, seed, first):
     shuffled = pl.concat(sentences).sample(DOCUMENTS * SENTENCES, shuffle=True, seed=chance.getrandbits(63))
     bodies = shuffled.reshape((DOCUMENTS, SENTENCES)).arr.join(" ")
     # What stands nowhere else: a number and a name.
-    own = pl.Series([f"Record {first + place} of {chance.getrandbits(48):x}. " for place in range(DOCUMENTS)])
+    own_words = pl.Series([f"Record {first + place} of {chance.getrandbits(48):x}. " for place in range(DOCUMENTS)])
     # Three quarters of one document in a hundred are another's; half of its sentences would be hard to tell from chance.
     copied = bodies.shift(1, fill_value="")
-    texts = own + bodies
+    texts = own_words + bodies
     marked = pl.Series([place % 100 == 50 for place in range(DOCUMENTS)])
-    near = own + copied.str.slice(0, copied.str.len_chars() * 3 // 4) + " " + bodies.str.slice(0, bodies.str.len_chars() // 4)
+    near = own_words + copied.str.slice(0, copied.str.len_chars() * 3 // 4) + " " + bodies.str.slice(0, bodies.str.len_chars() // 4)
     texts = near.zip_with(marked, texts)
     return pl.concat([texts, texts.gather_every(100)])
 

@@ -222,7 +222,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let mut clock = Clock::start();
     let reading = Progress::of_task("reading samples and corpus");
     let samples = parquet::read_all::<Sample>(&arguments.samples)?;
-    let texts = TextStore::new(&out, corpus::sources::TEXT_IN_MEMORY);
+    let texts = || TextStore::new(&out, corpus::sources::TEXT_IN_MEMORY);
     let mut sources = Sources::read(&train, &held_out, decoded.as_deref(), texts)?;
     let labels = match &labels_file {
         Some(file) => Some(personal_details::labels::attach(file, &mut sources)?),

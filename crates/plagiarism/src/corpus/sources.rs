@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 
-use contract::records::{DecodedDocument, DocumentKind, HeldOutDocument, TrainingInstance};
+use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, parquet};
 use measures::final_answer::final_answer;
 use text_align::Span;
 use text_index::{StoredText, TextStore};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::corpus::decoded::{DecodedTexts, Origins};
+use crate::corpus::decoded::{DecodedText, DecodedTexts, KEEPING, Origins};
 use crate::corpus::normal_form::{NormalForm, compared};
 use crate::failed;
 use crate::personal_details::labels::Label;
@@ -57,19 +57,27 @@ impl Document {
     }
 
     /// The document with its text as the tokenizer gives it back, in place of the one `written` in the file.
-    pub fn decoded(written: String, copies: i32, decoded: DecodedDocument) -> Self {
+    pub fn decoded(doc_id: String, written: String, copies: i32, decoded: DecodedText) -> Self {
         Self {
-            origins: Some(Box::new(Origins::new(written, decoded.origins))),
-            ..Self::new(decoded.doc_id, decoded.text, copies)
+            origins: Some(Box::new(Origins::of(written.into(), decoded.steps))),
+            ..Self::new(doc_id, decoded.text.to_string(), copies)
         }
     }
 
     /// The same with its texts in `store`.
     fn stored(self, store: &mut TextStore) -> Result<Self, Error> {
-        let mut add = |text: StoredText| store.add(text).map_err(failed("keeping the texts of the corpus"));
+        let original = match self.original {
+            Some(text) => Some(Box::new(store.add(*text).map_err(failed(KEEPING))?)),
+            None => None,
+        };
+        let origins = match self.origins {
+            Some(origins) => Some(Box::new(origins.stored(store)?)),
+            None => None,
+        };
         Ok(Self {
-            text: add(self.text)?,
-            original: self.original.map(|text| add(*text).map(Box::new)).transpose()?,
+            text: store.add(self.text).map_err(failed(KEEPING))?,
+            original,
+            origins,
             ..self
         })
     }
@@ -112,7 +120,7 @@ pub struct Sources {
 
 impl Sources {
     /// Reads `train.parquet` and `heldout.parquet`, and of `decoded.parquet`, where there is one, what takes the place of texts. Texts
-    /// go to `store`.
+    /// of a corpus and of that file go to a `store` each.
     ///
     /// # Errors
     /// [`Error::Input`] where a file is missing, damaged, or no such table, where `decoded` is of other texts, and where there is no
@@ -121,9 +129,13 @@ impl Sources {
         train: &Path,
         held_out: &Path,
         decoded: Option<&Path>,
-        mut store: TextStore,
+        store: impl Fn() -> TextStore,
     ) -> Result<Self, Error> {
-        let mut decoded = decoded.map_or_else(|| Ok(DecodedTexts::default()), DecodedTexts::read)?;
+        let mut decoded = match decoded {
+            Some(file) => DecodedTexts::read(file, store())?,
+            None => DecodedTexts::default(),
+        };
+        let mut store = store();
         let training = training_documents(train, &mut decoded, &mut store)?;
         if training.is_empty() {
             return Err(Error::input(
@@ -133,7 +145,7 @@ impl Sources {
         }
         let held_out = held_out_documents(held_out, &mut decoded, &mut store)?;
         decoded.check()?;
-        store.finish().map_err(failed("keeping the texts of the corpus"))?;
+        store.finish().map_err(failed(KEEPING))?;
         Ok(Self { training, held_out })
     }
 
@@ -223,7 +235,7 @@ fn document(
     let response = written.char_indices().nth(prompt_chars);
     let final_answer = response.and_then(|(start, _)| final_answer(&written[start..]));
     let document = match decoded.take(&doc_id, &written) {
-        Some(row) => Document::decoded(written, copies, row),
+        Some(row) => Document::decoded(doc_id, written, copies, row),
         None => Document::new(doc_id, written, copies),
     };
     Document {
