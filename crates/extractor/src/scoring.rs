@@ -282,12 +282,13 @@ fn near_verbatim_bounds(
         .collect();
     let count = searched.iter().map(Vec::len).sum::<usize>();
     let mut progress = Progress::new("near-verbatim search", count as u64, "documents");
-    // The longest of the corpus, whichever documents are searched here.
-    let prompt_tokens = (0..documents.all.len())
-        .filter(is_searched)
+    // Of the whole corpus, whichever documents are searched here.
+    let all = (0..documents.all.len()).filter(is_searched);
+    let prompt_tokens = all
+        .clone()
         .map(|index| generated_span(settings, &documents.all[index]).0);
     let longest = prompt_tokens.max().unwrap_or(0) + model.add_bos(&[]).len();
-    let rows = device_memory::batch_rows(&model.model, settings, longest, count * search.beams);
+    let rows = device_memory::batch_rows(&model.model, settings, longest, all.count() * search.beams);
     // One batch after the other is searched in the same memory.
     let mut cache = model.model.cache(0);
     let together = (rows / search.beams).max(1);

@@ -247,7 +247,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let rounds = comparison::rounds(samples.len());
     let own = match share {
         Share::Part(part) => &rounds[part.range(rounds.len())],
-        Share::Whole | Share::Merge(_) => &rounds,
+        Share::Whole | Share::Merge(_) => &rounds[..],
     };
     let Comparisons { comparisons, scope } = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.stage.threads())
@@ -255,27 +255,26 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
         .install(|| compare_rounds(&samples, own, &sources, &pipeline.detection, &tools, &mut clock))?;
 
-    let numbers = own.iter().cloned().flatten();
-    let compared: Vec<Sample> = numbers.clone().map(|number| samples[number].clone()).collect();
+    // Rounds follow one another.
+    let compared = match (own.first(), own.last()) {
+        (Some(first), Some(last)) => first.start..last.end,
+        _ => 0..0,
+    };
     // The sample that each row is about, by its number.
     let mut passages: Vec<(i64, PassageMatch)> = Vec::new();
     let mut rows: Vec<SampleVerdict> = Vec::with_capacity(comparisons.len());
-    for (number, comparison) in numbers.clone().zip(comparisons) {
-        passages.extend(
-            comparison
-                .matches
-                .into_iter()
-                .map(|passage| (number as i64, passage)),
-        );
+    for (number, comparison) in compared.clone().zip(comparisons) {
+        let found = comparison.matches.into_iter();
+        passages.extend(found.map(|passage| (number as i64, passage)));
         rows.push(comparison.verdict);
     }
-    let places = numbers.map(|number| number as i64);
+    let places = compared.clone().map(|number| number as i64);
     let passages = passages.iter().map(|(place, passage)| (*place, passage));
     parquet::write_placed(&matches, &provenance, passages)?;
     parquet::write_placed(&verdicts, &provenance, places.zip(&rows))?;
     clock.lap("writing");
     Ok(Outcome::Done(Summary {
-        tally: VerdictTally::of(&compared, &rows),
+        tally: VerdictTally::of(&samples[compared], &rows),
         scope,
         without_sentence: rows.iter().filter(|row| row.max_similarity.is_none()).count(),
         decoded: sources.decoded(),

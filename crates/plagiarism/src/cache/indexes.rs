@@ -10,6 +10,7 @@ use contract::Error;
 use contract::files::Unfinished;
 use text_index::{ExactIndex, IndexError};
 
+use super::lock::Lock;
 use crate::corpus::sources::Document;
 use crate::failed;
 
@@ -99,6 +100,11 @@ impl IndexCache {
             return (ways.build)().map_err(failed("indexing the training documents"));
         };
         let place = folder.join(name);
+        if let Ok(index) = (ways.open)(&place) {
+            return Ok(index);
+        }
+        let _lock = Lock::wait(&place);
+        // Another process may have built it meanwhile.
         if let Ok(index) = (ways.open)(&place) {
             return Ok(index);
         }

@@ -157,7 +157,7 @@ impl Steps {
     }
 
     /// The same in `store`.
-    pub(crate) fn stored(self, store: &mut TextStore) -> Result<Self, Error> {
+    fn stored(self, store: &mut TextStore) -> Result<Self, Error> {
         Ok(Self(store.add(self.0).map_err(failed(KEEPING))?))
     }
 
@@ -206,11 +206,11 @@ impl Origins {
         Self { written, steps }
     }
 
-    /// The same with its texts in `store`.
+    /// The same with the written text in `store`; the steps stay where they are.
     pub(crate) fn stored(self, store: &mut TextStore) -> Result<Self, Error> {
         Ok(Self {
             written: store.add(self.written).map_err(failed(KEEPING))?,
-            steps: self.steps.stored(store)?,
+            ..self
         })
     }
 
