@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use contract::StageArguments;
 use contract::error::exit_code;
+use contract::parts::{PartArguments, Share};
 use contract::stage_run::recorded;
 
 const EXAMPLES: &str = "\
@@ -13,6 +14,10 @@ Examples:
   # Ask a model for the documents of a training set that dupgen made
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --checkpoint data/models/4m --out asked
+  # The same in two processes, at once or on two machines, and their results put together
+  extractor … --out asked --rank 0 --world 2
+  extractor … --out asked --rank 1 --world 2
+  extractor … --out asked --merge 2
   # Ask an adapter, and follow what the checkpoints before it remember
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --checkpoint step-100 step-200 --out asked";
@@ -55,17 +60,25 @@ struct Arguments {
     /// none is tried. For a control, which is asked as the audited model is
     #[arg(long, value_name = "FILE")]
     forms: Option<PathBuf>,
+
+    #[command(flatten)]
+    parts: PartArguments,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     contract::arguments::start_program();
     torch_device::sharing::watch();
-    let outcome = recorded("extractor", &arguments.stage.out, || extract(&arguments));
-    exit_code(outcome.map(|outcome| eprintln!("{outcome}")))
+    exit_code(run(&arguments).map(|outcome| eprintln!("{outcome}")))
 }
 
-fn extract(arguments: &Arguments) -> Result<extractor::Outcome, contract::Error> {
+fn run(arguments: &Arguments) -> Result<extractor::Outcome, anyhow::Error> {
+    let share = arguments.parts.share()?;
+    let out = share.folder(&arguments.stage.out);
+    recorded("extractor", &out, || extract(arguments, share))
+}
+
+fn extract(arguments: &Arguments, share: Share) -> Result<extractor::Outcome, contract::Error> {
     let folders = extractor::course::expand(&arguments.checkpoint)?;
     let checkpoints = extractor::Checkpoints {
         folders: &folders,
@@ -74,5 +87,5 @@ fn extract(arguments: &Arguments) -> Result<extractor::Outcome, contract::Error>
         reference: arguments.reference.as_deref(),
         forms: arguments.forms.as_deref(),
     };
-    extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
+    extractor::extract(&arguments.stage, &arguments.corpus, checkpoints, share)
 }

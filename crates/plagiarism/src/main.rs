@@ -32,12 +32,17 @@ fn main() -> ExitCode {
 }
 
 fn run_stage(arguments: &Arguments) -> Result<(), anyhow::Error> {
-    let outcome = recorded("plagiarism", &arguments.stage.out, || plagiarism::run(arguments))?;
+    let out = arguments.parts.share()?.folder(&arguments.stage.out);
+    let outcome = recorded("plagiarism", &out, || plagiarism::run(arguments))?;
     match outcome {
         Outcome::UpToDate => eprintln!("plagiarism: {} is up to date", arguments.stage.out.display()),
         Outcome::Copied(folder) => eprintln!(
             "plagiarism: the best checkpoint is the last, and so are its results: copied from {}",
             folder.display()
+        ),
+        Outcome::Merged(parts) => eprintln!(
+            "plagiarism: {parts} parts put together in {}",
+            arguments.stage.out.display()
         ),
         Outcome::Done(verdicts) => eprintln!("{verdicts}"),
     }

@@ -52,7 +52,14 @@ pub(crate) fn rules(runs: &StageRuns) -> String {
         }
         text.push('\n');
     }
-    for run in &runs.runs {
+    let (parts, whole): (Vec<_>, Vec<_>) = runs.runs.iter().map(StageRun::shared).unzip();
+    let parts: Vec<StageRun> = parts.into_iter().flatten().collect();
+    if !parts.is_empty() {
+        // What is there as a whole needs no parts, and make asks for none: not of a run without parts, nor where somebody removed them.
+        let files: Vec<&str> = parts.iter().map(|part| &part.main[..]).collect();
+        write!(text, ".SECONDARY: \\\n  {}\n", files.join(" \\\n  ")).ok();
+    }
+    for run in whole.iter().chain(&parts) {
         write!(text, "{}", Rule(run)).ok();
     }
     text
@@ -72,6 +79,7 @@ impl std::fmt::Display for Rule<'_> {
             main,
             further,
             folders,
+            parts: _,
         }) = self;
         let stage = stage.name();
         // A comma would divide what make's `call` is given.

@@ -83,7 +83,7 @@ impl std::fmt::Display for CellNumber {
 }
 
 /// What one run of one stage makes, from what, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StageRun {
     pub(crate) stage: Stage,
     /// The cell or training set in words.
@@ -100,6 +100,8 @@ pub(crate) struct StageRun {
     pub(crate) further: Vec<String>,
     /// Folders; their times say nothing, so only their absence counts.
     pub(crate) folders: Vec<String>,
+    /// Processes that share the work, each on a part of it; 1 where one does all of it.
+    pub(crate) parts: usize,
 }
 
 impl StageRun {
@@ -111,6 +113,33 @@ impl StageRun {
     /// The files that it makes, that which it is known by first.
     pub(crate) fn files(&self) -> impl Iterator<Item = &String> {
         std::iter::once(&self.main).chain(&self.further)
+    }
+
+    /// The runs that do parts of its work, and the one that puts the parts together; it alone where nothing is shared. Each part
+    /// writes its main file last.
+    pub(crate) fn shared(&self) -> (Vec<Self>, Self) {
+        if self.parts < 2 {
+            return (Vec::new(), self.clone());
+        }
+        let (world, out) = (self.parts, self.out());
+        let name = self.main.rsplit('/').next().unwrap_or(&self.main);
+        let of_part = |rank: usize| Self {
+            subject: format!("{}, part {rank} of {world}", self.subject),
+            command: format!("{} --rank {rank} --world {world}", self.command),
+            main: format!("{out}/parts/{rank}-of-{world}/{name}"),
+            further: Vec::new(),
+            folders: Vec::new(),
+            ..self.clone()
+        };
+        let parts: Vec<Self> = (0..world).map(of_part).collect();
+        let made = parts.iter().map(|part| part.main.clone());
+        let merged = Self {
+            subject: format!("{}, {world} parts put together", self.subject),
+            command: format!("{} --merge {world}", self.command),
+            prerequisites: self.prerequisites.iter().cloned().chain(made).collect(),
+            ..self.clone()
+        };
+        (parts, merged)
     }
 
     /// Everything that it makes.
@@ -248,6 +277,7 @@ fn dupgen(
         main: format!("{folder}/train.parquet"),
         further: vec![format!("{folder}/heldout.parquet")],
         folders: Vec::new(),
+        parts: 1,
     })
 }
 
@@ -266,6 +296,7 @@ fn tuner(run: &str, cell: &PlannedCell, number: CellNumber, links: &mut Links) -
         main: format!("{folder}/metrics.parquet"),
         further: Vec::new(),
         folders: checkpoints(&folder).into(),
+        parts: 1,
     })
 }
 
@@ -330,6 +361,7 @@ fn extractor(
         main: format!("{folder}/samples.parquet"),
         further: beside_samples(&folder, plan, cell),
         folders: Vec::new(),
+        parts: settings.parts,
     })
 }
 
@@ -414,6 +446,7 @@ fn plagiarism(
         main: format!("{out}/verdicts.parquet"),
         further: vec![format!("{out}/matches.parquet")],
         folders: Vec::new(),
+        parts: plan.pipeline.detection.parts,
     })
 }
 
@@ -436,6 +469,7 @@ fn report(run: &str, plan: &Plan, made: &[StageRun]) -> StageRun {
         main: format!("{run}/report/report.html"),
         further: vec![format!("{run}/report/summary.parquet")],
         folders: Vec::new(),
+        parts: 1,
     }
 }
 
@@ -472,6 +506,7 @@ fn check(run: &str, plan: &Plan, set: &TrainingSet, links: &mut Links) -> Result
             format!("{run}/{folder}/table.txt"),
         ],
         folders: Vec::new(),
+        parts: 1,
     })
 }
 

@@ -229,8 +229,7 @@ impl<'a> States<'a> {
         let by_files = self.state_by_files(rule);
         let stage = with_record(
             stage_without_record(rule, by_files),
-            &rule.folder,
-            &rule.stage,
+            last_run_of(rule),
             self.now,
         );
         self.known.insert(number, stage.clone());
@@ -294,9 +293,23 @@ fn stage_without_record(rule: &Rule, state: State) -> Stage {
     }
 }
 
+/// The last run of a rule's stage. Where several processes share the work: that of the whole, unless a part is running or has failed.
+fn last_run_of(rule: &Rule) -> Option<LastRun> {
+    let whole = last_run(&rule.folder, &rule.stage);
+    if matches!(whole, Some(LastRun::Running(_))) {
+        return whole;
+    }
+    let parts = rule.parts.iter().filter_map(|part| last_run(part, &rule.stage));
+    let of_parts: Vec<LastRun> = parts.collect();
+    let find = |is_it: fn(&LastRun) -> bool| of_parts.iter().find(|run| is_it(run)).cloned();
+    find(|run| matches!(run, LastRun::Running(_)))
+        .or_else(|| find(|run| matches!(run, LastRun::Failed(_))))
+        .or(whole)
+}
+
 /// A stage with what the records of its runs say. One that make would leave alone is done, however a later run of it ended.
-fn with_record(stage: Stage, folder: &Path, name: &str, now: f64) -> Stage {
-    match (last_run(folder, name), stage.state) {
+fn with_record(stage: Stage, last_run: Option<LastRun>, now: f64) -> Stage {
+    match (last_run, stage.state) {
         (Some(LastRun::Running(record)), _) => Stage {
             state: State::Running,
             seconds: (record.started > 0).then(|| (now - record.started as f64).max(record.seconds)),

@@ -18,6 +18,8 @@ pub(super) struct Rule {
     /// Folders, of which only absence counts.
     pub(super) folders: Vec<PathBuf>,
     pub(super) prerequisites: Vec<PathBuf>,
+    /// Where processes that share the work write their parts. Once the whole is made nobody needs them.
+    pub(super) parts: Vec<PathBuf>,
 }
 
 /// Reads the rules of the run folder `run`, which may lie elsewhere now than when they were written.
@@ -32,7 +34,7 @@ pub(super) fn read(run: &Path) -> Result<Vec<Rule>, Error> {
         );
         Error::input(&path, problem)
     })?;
-    let rules = parse(&text, run);
+    let rules = without_parts(parse(&text, run));
     if rules.is_empty() {
         let problem = "expected the rules of a run, found none. make run has plan write them anew";
         return Err(Error::input(&path, problem));
@@ -86,6 +88,28 @@ fn parse(text: &str, run: &Path) -> Vec<Rule> {
         }
     }
     rules
+}
+
+/// The rules but those of parts, which the rules that put them together hold instead.
+fn without_parts(rules: Vec<Rule>) -> Vec<Rule> {
+    let is_of_part = |folder: &Path| folder.parent().is_some_and(|parent| parent.ends_with("parts"));
+    let with_parts = |mut rule: Rule| {
+        let (parts, others) = rule.prerequisites.into_iter().partition(|path: &PathBuf| {
+            path.parent()
+                .is_some_and(|part| is_of_part(part) && part.starts_with(&rule.folder))
+        });
+        rule.prerequisites = others;
+        rule.parts = parts;
+        rule.parts.iter_mut().for_each(|file| {
+            file.pop();
+        });
+        rule
+    };
+    rules
+        .into_iter()
+        .filter(|rule| !is_of_part(&rule.folder))
+        .map(with_parts)
+        .collect()
 }
 
 /// The words of lines that end in a backslash, and of the one after them.
@@ -146,7 +170,20 @@ mod tests {
                     path("/b/inputs/0-x"),
                     path("data/runs/ab/model")
                 ],
+                parts: Vec::new(),
             }]
         );
+    }
+
+    #[test]
+    fn parts_belong_to_the_rule_that_puts_them_together() {
+        let text = "run := a\n\n$(run)/cells/x/samples.parquet: \\\n  $(run)/cells/x/extractor.toml \\\n  \
+                    $(run)/cells/x/parts/0-of-1/samples.parquet\n$(run)/cells/x/samples.parquet:\n\t@echo '[1 of 1] x: extractor'\n\n\
+                    $(run)/cells/x/parts/0-of-1/samples.parquet: \\\n  $(run)/cells/x/extractor.toml\n\
+                    $(run)/cells/x/parts/0-of-1/samples.parquet:\n\t@echo '[1 of 1] x, part 0 of 1: extractor'\n";
+        let rules = without_parts(parse(text, Path::new("a")));
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0].prerequisites, [PathBuf::from("a/cells/x/extractor.toml")]);
+        assert_eq!(rules[0].parts, [PathBuf::from("a/cells/x/parts/0-of-1")]);
     }
 }
