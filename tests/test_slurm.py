@@ -21,7 +21,7 @@ PROGRAM_NAMES = ["plan", "dupgen", "tuner", "extractor", "plagiarism", "report"]
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 LACKING = [name for name in ["munged", "slurmctld", "slurmd", "sbatch", "flock"] if not shutil.which(name, path=PATH)]
 # Training long enough that it can be interrupted, with a state that is saved all the time.
-SETTINGS = "tuning.epochs=60 tuning.save_seconds=0.1"
+SETTINGS = "tuning.epochs=30 tuning.save_seconds=0.1"
 CLUSTER_SETTINGS = "cluster.cpus=1 cluster.min_memory_gb=0.1"
 # On a machine that others use too.
 PATIENCE_S = 180

@@ -1,4 +1,4 @@
-//! `plan`: turns a pipeline file into cells and Make rules, or shows what the cells will cost.
+//! `plan`: turns a pipeline file into cells and Make rules (and jobs of Slurm), or shows what the cells will cost.
 
 mod given_here;
 
@@ -20,7 +20,7 @@ Examples:
   plan --config pipelines/demo.toml --estimate --set tuning.epochs=6
   # How far a run is, from its folder alone
   plan --status --out data/runs/demo
-  # The run folder with scripts for Slurm in data/runs/sweep/slurm; [cluster] in the pipeline file says what jobs ask for
+  # The same with job scripts for Slurm, in data/runs/sweep/slurm
   plan --config pipelines/sweep.toml --slurm";
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
