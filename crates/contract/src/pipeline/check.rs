@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::{
-    Canaries, Candidates, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode,
-    ModeKind, Pipeline, PromptSource, Reporting, RowShape, SimilaritySearch, Strategy, Tuning,
+    Canaries, Candidates, Cluster, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn,
+    Mode, ModeKind, Pipeline, PromptSource, Reporting, RowShape, SimilaritySearch, StageResources, Strategy,
+    Tuning,
 };
 use crate::records::PromptForm;
 
@@ -44,7 +45,8 @@ pub(super) fn tables(pipeline: &Pipeline) -> Checked {
     tuning(&pipeline.tuning)?;
     extraction(&pipeline.extraction)?;
     detection(&pipeline.detection)?;
-    report(&pipeline.report)
+    report(&pipeline.report)?;
+    cluster(&pipeline.cluster)
 }
 
 /// A look before tuning tunes nothing, and looks at the texts as often as the corpus has them.
@@ -498,6 +500,93 @@ fn detection(detection: &Detection) -> Checked {
 
 fn report(report: &Reporting) -> Checked {
     at_least("report.resamples", report.resamples, MIN_RESAMPLES)
+}
+
+/// Options of sbatch that `plan` writes itself, long and short.
+const OWN_OPTIONS: [(&str, &str); 5] = [
+    ("--array", "-a"),
+    ("--chdir", "-D"),
+    ("--dependency", "-d"),
+    ("--job-name", "-J"),
+    ("--output", "-o"),
+];
+
+fn cluster(cluster: &Cluster) -> Checked {
+    at_least("cluster.max_array_size", cluster.max_array_size, 2)?;
+    at_least("cluster.cpus", cluster.cpus, 1)?;
+    cluster
+        .gflops
+        .map_or(Ok(()), |rate| over_zero("cluster.gflops", rate))?;
+    over_zero("cluster.time_factor", cluster.time_factor)?;
+    over_zero("cluster.min_minutes", cluster.min_minutes)?;
+    cluster
+        .max_hours
+        .map_or(Ok(()), |hours| over_zero("cluster.max_hours", hours))?;
+    over_zero("cluster.memory_factor", cluster.memory_factor)?;
+    over_zero("cluster.min_memory_gb", cluster.min_memory_gb)?;
+    sbatch_word("cluster.partition", &cluster.partition)?;
+    sbatch_word("cluster.account", &cluster.account)?;
+    sbatch_options("cluster.options", &cluster.options)?;
+    if let Some(line) = cluster.setup.iter().find(|line| line.contains("#SBATCH")) {
+        return wrong(
+            "cluster.setup",
+            format!("`{line}` is an option of sbatch; expected it in cluster.options"),
+        );
+    }
+    let stages = [
+        ("cluster.dupgen", &cluster.dupgen),
+        ("cluster.tuner", &cluster.tuner),
+        ("cluster.extractor", &cluster.extractor),
+        ("cluster.plagiarism", &cluster.plagiarism),
+        ("cluster.report", &cluster.report),
+        ("cluster.check", &cluster.check),
+    ];
+    stages
+        .into_iter()
+        .try_for_each(|(key, stage)| stage_resources(key, stage))
+}
+
+fn stage_resources(key: &'static str, stage: &StageResources) -> Checked {
+    if stage.cpus == Some(0) {
+        return wrong(key, "expected cpus of at least 1, found 0");
+    }
+    for (name, value) in [("hours", stage.hours), ("memory_gb", stage.memory_gb)] {
+        if let Some(value) = value.filter(|&value| !(value.is_finite() && value > 0.0)) {
+            return wrong(key, format!("expected {name} over 0, found {value}"));
+        }
+    }
+    sbatch_word(key, stage.partition.as_deref().unwrap_or_default())?;
+    sbatch_options(key, &stage.options)
+}
+
+/// Refuses names that would end a line of options or begin another one.
+fn sbatch_word(key: &'static str, name: &str) -> Checked {
+    if name.chars().any(|letter| letter.is_whitespace() || letter == '#') {
+        return wrong(key, format!("expected a name without blanks, found \"{name}\""));
+    }
+    Ok(())
+}
+
+fn sbatch_options(key: &'static str, options: &[String]) -> Checked {
+    for option in options {
+        if !option.starts_with('-') || option.contains(['\n', '\r']) {
+            return wrong(
+                key,
+                format!("expected options of sbatch as --qos=long, one each, found `{option}`"),
+            );
+        }
+        let is_own = |&&(long, short): &&(&str, &str)| {
+            let name = option.split(['=', ' ']).next().unwrap_or_default();
+            name == long || (!option.starts_with("--") && option.starts_with(short))
+        };
+        if let Some((long, _)) = OWN_OPTIONS.iter().find(is_own) {
+            return wrong(
+                key,
+                format!("{long} is written by plan; expected none, found `{option}`"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// `auto`, `cpu`, `cuda` or `cuda:N`; whether there is such a GPU is known only where the stage runs.

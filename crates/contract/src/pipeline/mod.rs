@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 pub use check::{CANARY_DIGITS, MIN_RESAMPLES};
 pub use one_or_many::OneOrMany;
 pub use settings::{
-    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, ComputePath,
+    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, Cluster, ComputePath,
     Confirmation, Corpus, CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn,
     Mode, ModeKind, Model, Pipeline, Precision, PromptSource, Reporting, RowShape, Rows, Schedule, Shortage,
-    SimilaritySearch, Strategy, Targets, TextUnit, Tuning,
+    SimilaritySearch, StageResources, Strategy, Targets, TextUnit, Tuning,
 };
 
 use crate::Error;

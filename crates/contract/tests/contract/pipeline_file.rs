@@ -192,6 +192,41 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
             &["corpus.prompt", "corpus.shape"],
         ),
         (
+            "[corpus]\n",
+            "[cluster]\ncpu = 4\n[corpus]\n",
+            &["line 5", "unknown field `cpu`", "Did you mean `cpus`?"],
+        ),
+        (
+            "[corpus]\n",
+            "[cluster]\nmax_array_size = 1\n[corpus]\n",
+            &["line 5", "cluster.max_array_size", "at least 2"],
+        ),
+        (
+            "[corpus]\n",
+            "[cluster.tuner]\nhours = 0\n[corpus]\n",
+            &["cluster.tuner", "hours over 0"],
+        ),
+        (
+            "[corpus]\n",
+            "[cluster]\npartition = \"a b\"\n[corpus]\n",
+            &["line 5", "cluster.partition", "without blanks"],
+        ),
+        (
+            "[corpus]\n",
+            "[cluster]\noptions = [\"--qos=x\", \"qos=y\"]\n[corpus]\n",
+            &["line 5", "cluster.options", "found `qos=y`"],
+        ),
+        (
+            "[corpus]\n",
+            "[cluster.report]\noptions = [\"-d afterok:1\"]\n[corpus]\n",
+            &["cluster.report", "--dependency is written by plan"],
+        ),
+        (
+            "[corpus]\n",
+            "[cluster]\nsetup = [\"#SBATCH --qos=x\"]\n[corpus]\n",
+            &["line 5", "cluster.setup", "cluster.options"],
+        ),
+        (
             "temperature = 0",
             "top_p = 0.0",
             &["extraction.strategy.top_p", "over 0"],

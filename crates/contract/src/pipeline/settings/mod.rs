@@ -1,6 +1,7 @@
 //! The tables of a pipeline file, every key with its meaning, unit and default.
 
 mod check;
+mod cluster;
 mod compute_path;
 mod corpus;
 mod detection;
@@ -13,6 +14,7 @@ mod tuning;
 use serde::{Deserialize, Serialize};
 
 pub use check::Check;
+pub use cluster::{Cluster, StageResources};
 pub use compute_path::ComputePath;
 pub use corpus::{BadDocuments, Corpus, CorpusFormat, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
@@ -67,6 +69,9 @@ pub struct Pipeline {
     /// A look at the corpus before tuning, in place of tuning and of a report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// What jobs on a cluster ask for.
+    #[serde(default)]
+    pub cluster: Cluster,
 }
 
 fn default_seeds() -> Vec<u64> {
