@@ -42,6 +42,8 @@ mod other_programs;
 mod paths;
 mod readiness;
 mod reduced;
+pub mod slurm;
+mod stage_runs;
 mod tokens;
 
 use std::collections::btree_map::Entry;
@@ -57,6 +59,7 @@ use corpus_files::{Columns, CorpusFile, find_files, find_held_out_files, find_ot
 
 use estimate::CorpusSize;
 use links::Links;
+use stage_runs::StageRuns;
 
 pub use audited::Audited;
 pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
@@ -182,7 +185,7 @@ pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Erro
     readiness::check(&plan)?;
     let run = contract::paths::normalized(run);
     let mut links = Links::new(&run);
-    let rules = make::rules(&plan, &run, &mut links)?;
+    let rules = make::rules(&StageRuns::of(&plan, &run, &mut links)?);
     reduced::write_all(&plan, &run)?;
     retire_other_cells(&plan, &run)?;
     links.create()?;

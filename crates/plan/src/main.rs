@@ -1,4 +1,4 @@
-//! `plan`: turns a pipeline file into cells and Make rules, or shows what the cells will cost.
+//! `plan`: turns a pipeline file into cells and Make rules (and jobs of Slurm), or shows what the cells will cost.
 
 mod given_here;
 
@@ -15,7 +15,9 @@ Examples:
   # Write the run folder data/runs/demo, with the rules that make runs
   plan --config pipelines/demo.toml
   # What every cell will cost with twice the epochs; nothing is written
-  plan --config pipelines/demo.toml --estimate --set tuning.epochs=6";
+  plan --config pipelines/demo.toml --estimate --set tuning.epochs=6
+  # The run folder with scripts for Slurm in data/runs/sweep/slurm; [cluster] in the pipeline file says what jobs ask for
+  plan --config pipelines/sweep.toml --slurm";
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
 #[derive(Parser)]
@@ -32,6 +34,10 @@ struct Arguments {
     /// Print the cells with estimates of tokens, time, memory and disk, and write nothing
     #[arg(long, visible_alias = "show")]
     estimate: bool,
+
+    /// Write job scripts for Slurm too, in the run folder's folder slurm
+    #[arg(long, conflicts_with = "estimate")]
+    slurm: bool,
 
     /// Arithmetic rate of training for the estimated time, in 10^9 operations a second [default: measured, see --measure]
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -76,12 +82,13 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
                 .unwrap_or_else(|| pipeline.name.as_ref()),
         )
     });
+    let of_cluster = pipeline.cluster.gflops.filter(|_| arguments.slurm);
+    let mut speed = match arguments.gflops.or(of_cluster) {
+        Some(gflops) => SpeedSource::Given(Speed::of_training(gflops)),
+        None => SpeedSource::program(&arguments.measure, arguments.threads),
+    };
     if arguments.estimate {
         let plan = plan::Plan::of(&pipeline)?;
-        let mut speed = match arguments.gflops {
-            Some(gflops) => SpeedSource::Given(Speed::of_training(gflops)),
-            None => SpeedSource::program(&arguments.measure, arguments.threads),
-        };
         let estimates = estimate::estimates(&plan, &folder, &mut speed)?;
         print!("{}", Table(&estimates));
         println!("Estimates, {speed} (--gflops); dupgen and report not counted.");
@@ -93,6 +100,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let plan = plan::plan(&pipeline, &folder)?;
     for cut in cut_shares(&plan, &folder)? {
         eprintln!("{cut}");
+    }
+    if arguments.slurm {
+        let written = plan::slurm::write(&plan, &folder, &mut speed)?;
+        eprintln!(
+            "plan: {} job arrays of {} jobs in all, with times estimated {speed} (cluster.gflops). Submit them: bash {}",
+            written.arrays,
+            written.elements,
+            folder.join("slurm/submit.sh").display()
+        );
     }
     if plan.is_look() {
         eprintln!(

@@ -13,8 +13,8 @@ use contract::pipeline::{
 use contract::{Error, PipelineFile, files, seal};
 use serde::Serialize;
 
-use crate::make::check_folder;
 use crate::model_folder::ModelFolder;
+use crate::stage_runs::check_folder;
 use crate::{Plan, PlannedCell, PlantedCanaries, TrainingSet};
 
 const NOTE: &str =

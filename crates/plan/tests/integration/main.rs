@@ -10,4 +10,5 @@ mod look;
 mod reduced;
 mod rules;
 mod shipped;
+mod slurm;
 mod workplace;
