@@ -47,6 +47,7 @@ help:
 	@echo 'make check CORPUS=FILE [MODEL=FOLDER] [HELD_OUT=FILE]    (make check alone says more)'
 	@echo '                                 a look at a text before tuning: copies, personal details, what is cut, what is most at risk'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
+	@echo 'make slurm PIPELINE=FILE.toml    plan it as jobs of Slurm: scripts in the run folder, which bash RUN/slurm/submit.sh submits'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
 	@echo 'make setup|build|lint|bench      what the others do first; the checks of style; the benchmarks'
 	@echo 'make setup CUDA=1                LibTorch for a GPU too (3 GB); device = "auto" then means the GPU where there is one'
@@ -80,6 +81,10 @@ estimate $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.
 run demo audit check estimate $(stages): build
 	+@MAKE='$(MAKE)' scripts/run.sh $(stage)
+
+.PHONY: slurm
+slurm: build
+	+@scripts/run.sh slurm
 
 doctor: build
 	@"$(PYTHON)" scripts/doctor.py

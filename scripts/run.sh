@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Plans a pipeline and runs its cells: run.sh [all|dupgen|tune|extract|plagiarism|report|check|estimate]
+# Plans a pipeline and runs its cells: run.sh [all|dupgen|tune|extract|plagiarism|report|check|estimate|slurm]
 #
 # The Makefile's targets end here; its variables are in the environment. Exit status: that of the stage that failed (1 the run
 # failed, 2 wrong usage or configuration, 3 bad input). make itself ends with 2 whatever happened; its last line and the file
@@ -32,6 +32,11 @@ plan() { $PLAN --config "$PIPELINE" --out "$RUN" ${given[@]+"${given[@]}"} --set
 
 if [ "$stage" = estimate ]; then
   plan --estimate --measure "$TUNER" ${THREADS:+--threads "$THREADS"}
+  exit
+fi
+if [ "$stage" = slurm ]; then
+  # The machine that plans is seldom one that computes: its speed is not measured.
+  plan --slurm
   exit
 fi
 plan
