@@ -16,7 +16,7 @@ Examples:
   plan --config pipelines/demo.toml
   # What every cell will cost with twice the epochs; nothing is written
   plan --config pipelines/demo.toml --estimate --set tuning.epochs=6
-  # The run folder with scripts for Slurm in data/runs/sweep/slurm; [cluster] in the pipeline file says what jobs ask for
+  # The same with job scripts for Slurm, in data/runs/sweep/slurm
   plan --config pipelines/sweep.toml --slurm";
 
 /// Turns a pipeline file into cells, each with the configuration of its stages, and into Make rules between their files
