@@ -22,13 +22,13 @@ use crate::paraphrase::exhaustive::Exhaustive;
 use crate::paraphrase::nominated::Nominated;
 
 /// Generations worked on in one round, at most: few enough for what is known about them to fit in memory, however many there are.
-const MAX_ROUND: usize = 16_384;
+const MAX_ROUND: usize = 4096;
 
 /// And at least, where there are as many: enough for a document that is a candidate of many to be prepared for them together.
 const MIN_ROUND: usize = 64;
 
 /// Rounds that there are in between. Whoever works in parts gets whole rounds.
-const ROUNDS: usize = 32;
+const ROUNDS: usize = 16;
 
 /// What a comparison needs beside texts and settings.
 #[derive(Debug)]

@@ -75,7 +75,7 @@
 //! - `longest_match_tokens` counts words and punctuation marks (Unicode Standard Annex 29), not the model's tokens: the
 //!   stage reads text alone, so that it serves any model.
 //! - Results depend neither on the number of threads nor on the order of the training set, and several processes give those of one:
-//!   each takes some of the [`comparison::rounds`] (`--rank`, `--world`), and their files are put together (`--merge`).
+//!   each takes some of the [`rounds`] (`--rank`, `--world`), and their files are put together (`--merge`).
 
 pub mod alignment;
 pub mod cache;
@@ -100,7 +100,7 @@ use text_index::TextStore;
 pub use cache::indexes::IndexCache;
 pub use cache::vectors::VectorCache;
 pub use clock::Clock;
-pub use comparison::{Comparisons, Tools, compare, compare_rounds};
+pub use comparison::{Comparisons, Tools, compare, compare_rounds, rounds};
 pub use corpus::decoded::DecodedTexts;
 pub use corpus::sources::Sources;
 pub use decision::classifier::Comparison;
