@@ -2,7 +2,7 @@
 //!
 //! Stages meet only in files, so the agreement is about files: the [`records`] that each Parquet file holds, how they are
 //! read and written ([`parquet`]), the pipeline file that says what to do ([`pipeline`]), and the [`provenance`] that every
-//! output carries, by which a stage recognises work already done. Around them stands what every program of the pipeline
+//! output carries, by which a stage recognises work already done. Several processes share a stage's work by [`parts`]. Around them stands what every program of the pipeline
 //! shares: [`arguments`], [`progress`], and an [`Error`] that knows its exit status.
 //!
 //! ```
@@ -40,6 +40,7 @@ pub mod error;
 pub mod files;
 pub mod log;
 pub mod parquet;
+pub mod parts;
 pub mod paths;
 pub mod pipeline;
 pub mod progress;

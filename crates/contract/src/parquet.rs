@@ -19,12 +19,12 @@ use ::parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData, 
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::FileReader;
 use ::parquet::file::serialized_reader::SerializedFileReader;
-use arrow::array::ArrayRef;
-use arrow::datatypes::{FieldRef, Schema};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
+use arrow::datatypes::{FieldRef, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 
 use crate::files::Unfinished;
-use crate::records::Record;
+use crate::records::{Column, ColumnType, Record};
 use crate::seal::{self, Seal};
 use crate::{Error, Provenance};
 
@@ -38,6 +38,16 @@ const SEAL: &str = "seal";
 /// Rows in one row group.
 const GROUP_ROWS: usize = 4096;
 
+/// Bytes of rows that a reader holds at once, about: fewer rows where they are long.
+const BATCH_BYTES: i64 = 64 << 20;
+
+/// The column of a part's file that says what each row is about, by its number in the whole.
+const PLACE: Column = Column {
+    name: "place",
+    kind: ColumnType::Int64,
+    nullable: false,
+};
+
 /// Writes records of one kind to a Parquet file that appears whole or not at all.
 pub struct Writer<R> {
     output: Unfinished,
@@ -45,6 +55,8 @@ pub struct Writer<R> {
     rows: ArrowWriter<File>,
     fields: Vec<FieldRef>,
     pending: Vec<R>,
+    /// Of a part's file, the places of the pending rows.
+    places: Option<Vec<i64>>,
 }
 
 impl<R: Record + Clone> Writer<R> {
@@ -53,6 +65,11 @@ impl<R: Record + Clone> Writer<R> {
     /// # Errors
     /// [`Error::Output`] where it cannot be created.
     pub fn create(destination: &Path, provenance: &Provenance) -> Result<Self, Error> {
+        Self::create_with(destination, provenance, false)
+    }
+
+    /// Begins a file with or without places.
+    fn create_with(destination: &Path, provenance: &Provenance, has_places: bool) -> Result<Self, Error> {
         let failed = |error| Error::output(destination, error);
         let output = Unfinished::file(destination)?;
         let file = File::create(output.path()).map_err(|error| Error::output(destination, error))?;
@@ -72,7 +89,8 @@ impl<R: Record + Clone> Writer<R> {
             .set_key_value_metadata(Some(facts))
             .build();
         let fields = columns::fields(R::COLUMNS);
-        let schema = Arc::new(Schema::new(fields.clone()));
+        let further = if has_places { columns::fields(&[PLACE]) } else { Vec::new() };
+        let schema = Arc::new(Schema::new([&fields[..], &further].concat()));
         let rows = ArrowWriter::try_new(file, schema, Some(properties)).map_err(failed)?;
         Ok(Self {
             output,
@@ -80,6 +98,7 @@ impl<R: Record + Clone> Writer<R> {
             rows,
             fields,
             pending: Vec::new(),
+            places: has_places.then(Vec::new),
         })
     }
 
@@ -129,9 +148,13 @@ impl<R: Record + Clone> Writer<R> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let batch = serde_arrow::to_record_batch(&self.fields, &self.pending)
+        let mut batch = serde_arrow::to_record_batch(&self.fields, &self.pending)
             .map_err(|error| Error::output(&self.destination, error))?;
         self.pending.clear();
+        if let Some(places) = &mut self.places {
+            batch = with_places(&batch, std::mem::take(places))
+                .map_err(|error| Error::output(&self.destination, error))?;
+        }
         self.rows
             .write(&batch)
             .map_err(|error| Error::output(&self.destination, error))?;
@@ -155,6 +178,36 @@ pub fn write_all<R: Record + Clone>(
     writer.finish()
 }
 
+/// Writes rows to `destination` at once, each of which comes with its place: the number of what it is about among all that the stage
+/// works on, ascending. The file has the places only where `provenance` is that of a part, which is going to be put together with
+/// others.
+///
+/// # Errors
+/// As [`Writer`].
+pub fn write_placed<'a, R: Record + Clone + 'a>(
+    destination: &Path,
+    provenance: &Provenance,
+    rows: impl IntoIterator<Item = (i64, &'a R)>,
+) -> Result<(), Error> {
+    let mut writer = Writer::create_with(destination, provenance, provenance.part.is_some())?;
+    for (place, row) in rows {
+        if let Some(places) = &mut writer.places {
+            places.push(place);
+        }
+        writer.write(row)?;
+    }
+    writer.finish()
+}
+
+/// A batch with a column of places behind the others.
+fn with_places(batch: &RecordBatch, places: Vec<i64>) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let fields: Vec<FieldRef> = batch.schema().fields().iter().cloned().collect();
+    let schema = Schema::new([fields, columns::fields(&[PLACE])].concat());
+    let mut columns = batch.columns().to_vec();
+    columns.push(Arc::new(Int64Array::from(places)));
+    RecordBatch::try_new(Arc::new(schema), columns)
+}
+
 /// Reads records of one kind, batch by batch.
 pub struct Reader<R> {
     path: PathBuf,
@@ -170,6 +223,11 @@ impl<R: Record> Reader<R> {
     /// # Errors
     /// [`Error::Input`] for a file that is missing, damaged or no Parquet, a missing column, or one of the wrong type.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_with(path, &[])
+    }
+
+    /// The same, with columns beside those of the record, all of which the file must have.
+    fn open_with(path: &Path, further: &[Column]) -> Result<Self, Error> {
         let file =
             File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
@@ -180,15 +238,18 @@ impl<R: Record> Reader<R> {
         })?;
         check_places(path, builder.metadata())?;
         seal_of(path, builder.metadata())?.unbroken(path)?;
-        columns::check::<R>(path, builder.schema())?;
+        columns::check(path, builder.schema(), R::COLUMNS, R::OPTIONAL_COLUMNS)?;
+        columns::check(path, builder.schema(), further, &[])?;
         let wanted = R::COLUMNS
             .iter()
+            .chain(further)
             .filter_map(|column| builder.schema().index_of(column.name).ok());
         let projection = ProjectionMask::roots(builder.parquet_schema(), wanted);
         let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+        let batch_rows = batch_rows(builder.metadata());
         let batches = builder
             .with_projection(projection)
-            .with_batch_size(GROUP_ROWS)
+            .with_batch_size(batch_rows)
             .build()
             .map_err(|error| Error::input(path, format!("cannot be read as Parquet: {error}")))?;
         Ok(Self {
@@ -203,6 +264,19 @@ impl<R: Record> Reader<R> {
     /// Number of rows in the file.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    fn next_batch(&mut self) -> Option<Result<RecordBatch, Error>> {
+        let batch = self.batches.next()?;
+        Some(batch.map_err(|error| {
+            Error::input(
+                &self.path,
+                format!(
+                    "damaged after row {}: {error}. Make it again with the stage that writes it",
+                    self.read
+                ),
+            )
+        }))
     }
 
     fn records(&mut self, batch: &RecordBatch) -> Result<Vec<R>, Error> {
@@ -232,17 +306,38 @@ impl<R: Record> Iterator for Reader<R> {
     type Item = Result<Vec<R>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batches.next()?;
-        Some(match batch {
-            Ok(batch) => self.records(&batch),
-            Err(error) => Err(Error::input(
-                &self.path,
-                format!(
-                    "damaged after row {}: {error}. Make it again with the stage that writes it",
-                    self.read
-                ),
-            )),
+        let batch = self.next_batch()?;
+        Some(batch.and_then(|batch| self.records(&batch)))
+    }
+}
+
+/// Reads the rows of a part's file, each with its place.
+pub(crate) struct PlacedReader<R> {
+    reader: Reader<R>,
+}
+
+impl<R: Record> PlacedReader<R> {
+    /// As [`Reader::open`].
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            reader: Reader::open_with(path, &[PLACE])?,
         })
+    }
+
+    fn rows(&mut self, batch: &RecordBatch) -> Result<Vec<(i64, R)>, Error> {
+        let places = columns::cast(&self.reader.path, batch, &PLACE, self.reader.read)?;
+        let places = places.as_primitive::<Int64Type>().values().to_vec();
+        let records = self.reader.records(batch)?;
+        Ok(places.into_iter().zip(records).collect())
+    }
+}
+
+impl<R: Record> Iterator for PlacedReader<R> {
+    type Item = Result<Vec<(i64, R)>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.reader.next_batch()?;
+        Some(batch.and_then(|batch| self.rows(&batch)))
     }
 }
 
@@ -256,6 +351,15 @@ pub fn read_all<R: Record>(path: &Path) -> Result<Vec<R>, Error> {
         records.extend(batch?);
     }
     Ok(records)
+}
+
+/// Rows to read at once, so that no row group's rows take much more than [`BATCH_BYTES`].
+fn batch_rows(metadata: &ParquetMetaData) -> usize {
+    let rows = metadata.row_groups().iter().map(|group| {
+        let bytes_of_row = group.total_byte_size() / group.num_rows().max(1);
+        BATCH_BYTES / bytes_of_row.max(1)
+    });
+    rows.min().map_or(GROUP_ROWS, |rows| (rows as usize).clamp(1, GROUP_ROWS))
 }
 
 /// The seal of a file with this footer: what says that it was written here, and has no seal, has a broken one; what another program

@@ -1,6 +1,6 @@
 //! Where an output came from: written into its Parquet footer, one key a fact, and read back to recognise finished work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::parts::Part;
 use crate::paths::relative;
 use crate::{CONTRACT_VERSION, Error};
 
@@ -29,6 +30,9 @@ pub struct Provenance {
     pub places: BTreeMap<String, PathBuf>,
     /// Seed of everything random.
     pub seed: u64,
+    /// Which part of the output it is; none for the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// Version of the program that wrote the output.
     pub program_version: String,
     /// Seconds since 1970 (UTC) at which the output was begun.
@@ -45,6 +49,7 @@ impl Provenance {
             inputs: BTreeMap::new(),
             places: BTreeMap::new(),
             seed: 0,
+            part: None,
             program_version: env!("CARGO_PKG_VERSION").to_owned(),
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -79,6 +84,13 @@ impl Provenance {
         Ok(self)
     }
 
+    /// The provenance of a part of the output.
+    #[must_use]
+    pub fn with_part(mut self, part: Part) -> Self {
+        self.part = Some(part);
+        self
+    }
+
     /// The facts as footer keys and values of a file in `folder`.
     pub fn to_key_values(&self, folder: &Path) -> Vec<(String, String)> {
         let inputs = serde_json::to_string(&self.inputs).unwrap_or_default();
@@ -87,7 +99,8 @@ impl Provenance {
             .map(|(role, place)| (&role[..], seen_from(folder, place)))
             .collect();
         let places = serde_json::to_string(&places).unwrap_or_default();
-        [
+        let part = self.part.map(|part| ("part", part.to_string()));
+        let facts = [
             ("stage", self.stage.clone()),
             ("contract_version", self.contract_version.to_string()),
             ("configuration", self.configuration.clone()),
@@ -96,9 +109,9 @@ impl Provenance {
             ("seed", self.seed.to_string()),
             ("program_version", self.program_version.clone()),
             ("created", self.created.to_string()),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .to_vec()
+        ];
+        let facts = facts.into_iter().chain(part);
+        facts.map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
     /// Reads the facts back; `None` where one is missing, as in a file that another program wrote.
@@ -113,6 +126,7 @@ impl Provenance {
                 .and_then(|places| serde_json::from_str(places).ok())
                 .unwrap_or_default(),
             seed: facts.get("seed")?.parse().ok()?,
+            part: facts.get("part").map(|part| part.parse()).transpose().ok()?,
             program_version: facts.get("program_version")?.clone(),
             created: facts.get("created")?.parse().ok()?,
         })
@@ -120,12 +134,57 @@ impl Provenance {
 
     /// Whether work with this provenance would repeat the work that `other` records: all agrees but the time, and where inputs lie.
     pub fn same_work(&self, other: &Self) -> bool {
-        let work = |provenance: &Self| Self {
-            created: 0,
-            places: BTreeMap::new(),
-            ..provenance.clone()
+        self.difference(other).is_none()
+    }
+
+    /// The first fact by which `other` is other work, with what was expected and found; none where it is the same.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let part = |part: Option<Part>| part.map_or("the whole".to_owned(), |part| format!("part {part}"));
+        let facts = [
+            ("stage", &self.stage, &other.stage),
+            (
+                "program version",
+                &self.program_version,
+                &other.program_version,
+            ),
+            (
+                "contract version",
+                &self.contract_version.to_string(),
+                &other.contract_version.to_string(),
+            ),
+            ("part", &part(self.part), &part(other.part)),
+            ("seed", &self.seed.to_string(), &other.seed.to_string()),
+        ];
+        if let Some((fact, expected, found)) = facts.iter().find(|(_, expected, found)| expected != found) {
+            return Some(format!("{fact}: expected {expected}, found {found}"));
+        }
+        let inputs = first_difference(&self.inputs, &other.inputs);
+        if let Some((role, expected, found)) = inputs {
+            let input = |digest: Option<&String>| {
+                digest.map_or("none".to_owned(), |digest| format!("that with digest {digest}"))
+            };
+            return Some(format!(
+                "input {role}: expected {}, found {}",
+                input(expected),
+                input(found)
+            ));
+        }
+        if self.configuration == other.configuration {
+            return None;
+        }
+        let settings = |text: &str| serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text);
+        let (Ok(expected), Ok(found)) = (settings(&self.configuration), settings(&other.configuration))
+        else {
+            return Some("settings: expected others".to_owned());
         };
-        work(self) == work(other)
+        let value =
+            |value: Option<&serde_json::Value>| value.map_or("none".to_owned(), ToString::to_string);
+        Some(match first_difference(&expected, &found) {
+            Some((key, expected, found)) => {
+                format!("setting {key}: expected {}, found {}", value(expected), value(found))
+            }
+            None => "settings: expected them in another order".to_owned(),
+        })
     }
 
     /// Whether every one of the Parquet `outputs` exists, is complete, and records this very work.
@@ -137,6 +196,16 @@ impl Provenance {
             .all(|output| crate::parquet::provenance(output).is_some_and(|present| self.same_work(&present)));
         done && outputs.iter().all(|output| crate::files::touch(output).is_ok())
     }
+}
+
+/// The first key whose values differ, with both; a value may be missing.
+fn first_difference<'a, V: PartialEq>(
+    left: &'a BTreeMap<String, V>,
+    right: &'a BTreeMap<String, V>,
+) -> Option<(&'a String, Option<&'a V>, Option<&'a V>)> {
+    let keys: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let mut values = keys.into_iter().map(|key| (key, left.get(key), right.get(key)));
+    values.find(|(_, left, right)| left != right)
 }
 
 /// An input as seen from the folder of an output; as it was told where one of them is not there.

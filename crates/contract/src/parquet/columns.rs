@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 
 use crate::Error;
-use crate::records::{Column, ColumnType, Record};
+use crate::records::{Column, ColumnType};
 
 /// The columns as a writer hands them to Arrow.
 pub(super) fn fields(columns: &[Column]) -> Vec<FieldRef> {
@@ -17,9 +17,14 @@ pub(super) fn fields(columns: &[Column]) -> Vec<FieldRef> {
     columns.iter().map(field).collect()
 }
 
-/// Whether a file has every column that a record cannot do without, each of a type that [`cast`] takes.
-pub(super) fn check<R: Record>(path: &Path, schema: &Schema) -> Result<(), Error> {
-    for column in R::COLUMNS {
+/// Whether a file has all of `columns` but those that are `optional`, each of a type that [`cast`] takes.
+pub(super) fn check(
+    path: &Path,
+    schema: &Schema,
+    columns: &[Column],
+    optional: &[&str],
+) -> Result<(), Error> {
+    for column in columns {
         let expected = column.kind.name();
         let problem = match schema.field_with_name(column.name) {
             Ok(field) if castable(field.data_type(), column) => continue,
@@ -28,7 +33,7 @@ pub(super) fn check<R: Record>(path: &Path, schema: &Schema) -> Result<(), Error
                 column.name,
                 field.data_type()
             ),
-            Err(_) if R::OPTIONAL_COLUMNS.contains(&column.name) => continue,
+            Err(_) if optional.contains(&column.name) => continue,
             Err(_) => format!(
                 "column {} is missing: expected {expected}, found the columns {}",
                 column.name,

@@ -360,6 +360,7 @@ fn extraction(extraction: &Extraction) -> Checked {
             "expected at least 1, or no such key for what suits the device",
         );
     }
+    at_least("extraction.parts", extraction.parts, 1)?;
     at_least("extraction.new_tokens", extraction.new_tokens, 1)?;
     at_least("extraction.prefix_tokens", extraction.prefix_tokens, 1)?;
     if extraction.documents == Some(0) {
@@ -460,6 +461,7 @@ fn detection(detection: &Detection) -> Checked {
         detection.verbatim_chars.unwrap_or(usize::MAX),
         1,
     )?;
+    at_least("detection.parts", detection.parts, 1)?;
     at_least("detection.candidate_limit", detection.candidate_limit, 1)?;
     at_least(
         "detection.boilerplate_documents",

@@ -7,6 +7,7 @@ mod exit_status;
 mod foreign_files;
 mod log;
 mod outputs;
+mod parts;
 mod pipeline_file;
 mod polars;
 mod provenance;

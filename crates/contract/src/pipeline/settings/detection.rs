@@ -50,6 +50,10 @@ pub struct Detection {
     pub precision: Precision,
     /// Where encoder and classifier compute: `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
+    /// Processes that share the comparison of one checkpoint's generations. Results do not depend on it, so it is not part of their
+    /// provenance.
+    #[serde(skip_serializing)]
+    pub parts: usize,
 }
 
 impl Default for Detection {
@@ -69,6 +73,7 @@ impl Default for Detection {
             encoder: None,
             precision: Precision::Float32,
             device: "auto".to_owned(),
+            parts: 1,
         }
     }
 }

@@ -64,6 +64,9 @@ pub struct Extraction {
     /// not part of their provenance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compute_path: Option<ComputePath>,
+    /// Processes that share the work on one cell. Results do not depend on it, so it is not part of their provenance.
+    #[serde(skip_serializing)]
+    pub parts: usize,
 }
 
 impl Extraction {
@@ -95,6 +98,7 @@ impl Default for Extraction {
             precision: Precision::Float32,
             device: "auto".to_owned(),
             compute_path: None,
+            parts: 1,
         }
     }
 }
