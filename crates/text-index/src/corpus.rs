@@ -17,6 +17,15 @@ impl<S: Symbol> Corpus<S> {
         self.shards.last().map_or(0, |shard| shard.documents().end)
     }
 
+    /// The symbols of a document; none where there is no such document.
+    pub(crate) fn document(&self, document: usize) -> Option<&[S]> {
+        let after = self
+            .shards
+            .partition_point(|shard| shard.documents().end <= document);
+        let shard = self.shards.get(after)?;
+        Some(&shard.suffixes.text[shard.span(document - shard.first_document)])
+    }
+
     pub(crate) fn longest_match(&self, query: &[S]) -> Option<Match> {
         let shards: Vec<&Shard<S>> = self.shards.iter().collect();
         let search = Search::new(&shards, query);

@@ -68,6 +68,11 @@ impl ExactIndex {
         self.corpus.documents()
     }
 
+    /// The text of a document, as it was indexed; none where there is no such document.
+    pub fn text(&self, document: usize) -> Option<&str> {
+        std::str::from_utf8(self.corpus.document(document)?).ok()
+    }
+
     /// The longest passage of `text`, in characters, that stands anywhere in the corpus; `None` if they have no character
     /// in common. Of several the first in `text`, and its first place in the first document that holds it.
     pub fn longest_match(&self, text: &str) -> Option<Match> {

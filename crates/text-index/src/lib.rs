@@ -68,6 +68,7 @@ mod stop_words;
 mod storage;
 mod suffix_array;
 mod symbol;
+mod text_store;
 mod token;
 
 use std::ops::Range;
@@ -75,6 +76,7 @@ use std::ops::Range;
 pub use candidates::{Candidate, CandidateIndex, CandidateIndexBuilder};
 pub use error::IndexError;
 pub use exact::{ExactIndex, ExactIndexBuilder};
+pub use text_store::{StoredText, TextStore};
 pub use token::{TokenIndex, TokenIndexBuilder};
 
 /// A passage that stands both in the text asked about and in a document of the corpus.

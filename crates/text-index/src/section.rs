@@ -38,10 +38,15 @@ impl<T> From<Vec<T>> for Section<T> {
 
 /// Maps the whole file at `path`.
 pub(crate) fn map(path: &Path) -> io::Result<Arc<Mmap>> {
-    let file = File::open(path)?;
+    Ok(Arc::new(map_file(&File::open(path)?)?))
+}
+
+/// Maps a whole file, to which nothing is written from now on.
+pub(crate) fn map_file(file: &File) -> io::Result<Mmap> {
     // SAFETY: a mapping is a slice as long as nobody writes to the file. The programs of this crate never write to a file
-    // under its final name: they rename a finished one over it, which leaves the mapped file as it was.
+    // under its final name: they rename a finished one over it, which leaves the mapped file as it was; and a file without a
+    // name is written to its end before it is mapped.
     #[expect(unsafe_code, reason = "there is no other way to map a file")]
-    let map = unsafe { Mmap::map(&file) }?;
-    Ok(Arc::new(map))
+    let map = unsafe { Mmap::map(file) }?;
+    Ok(map)
 }

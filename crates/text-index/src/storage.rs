@@ -130,6 +130,12 @@ impl SectionReader {
         })
     }
 
+    /// Says that the file is going to be read in places here and there: then the system reads those alone, not what is around them.
+    pub(crate) fn expect_random_reads(&self) {
+        // Without the advice all is as right, and slower.
+        _ = self.file.advise(memmap2::Advice::Random);
+    }
+
     /// The next section, of `length` elements.
     pub(crate) fn section<T: Pod>(&mut self, length: usize) -> Result<Section<T>, IndexError> {
         let start = self.read.next_multiple_of(ALIGNMENT);

@@ -28,6 +28,11 @@ proptest! {
         let opened = ExactIndex::open(folder.path()).unwrap();
         reference::check(&opened, &documents, &query, minimum, limit);
         prop_assert_eq!(opened.documents(), documents.len());
+        for (number, document) in documents.iter().enumerate() {
+            prop_assert_eq!(opened.text(number), Some(document.as_str()));
+            prop_assert_eq!(index.text(number), Some(document.as_str()));
+        }
+        prop_assert_eq!(opened.text(documents.len()), None);
         prop_assert_eq!(opened.corpus_digest(), ExactIndex::digest_of(&documents));
         prop_assert_eq!(opened.corpus_digest(), index.corpus_digest());
     }

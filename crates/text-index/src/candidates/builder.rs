@@ -14,9 +14,12 @@ use crate::{IndexError, storage};
 /// somewhat longer with every further segment.
 const SEGMENT_BYTES: usize = 64 << 20;
 
+/// Segments that are built at once, at most.
+const MAX_TOGETHER: usize = 4;
+
 /// Builds a [`CandidateIndex`] in a folder from documents that need not fit in memory together.
 ///
-/// Documents go into segments of 64 MiB, and as many are built at once as the current rayon pool has threads; each takes
+/// Documents go into segments of 64 MiB, and as many are built at once as the current rayon pool has threads, up to four; each takes
 /// about 250 MB meanwhile.
 pub struct CandidateIndexBuilder {
     /// Where finished segments go; without it they stay in memory.
@@ -87,7 +90,7 @@ impl CandidateIndexBuilder {
         }
         if !self.filling.ends.is_empty() && self.filling.text.len() + document.len() > self.segment_bytes {
             self.full.push(std::mem::take(&mut self.filling));
-            if self.full.len() == rayon::current_num_threads() {
+            if self.full.len() == rayon::current_num_threads().min(MAX_TOGETHER) {
                 self.finish_full()?;
             }
         }

@@ -51,6 +51,7 @@ pub(crate) fn open_shard<S: Symbol>(
     check: bool,
 ) -> Result<Shard<S>, IndexError> {
     let mut reader = SectionReader::open(&path(folder, number), &entry.file, check)?;
+    reader.expect_random_reads();
     Ok(Shard {
         suffixes: SuffixArray {
             text: reader.section(entry.symbols)?,
