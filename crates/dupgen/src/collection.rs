@@ -369,6 +369,16 @@ impl Collection {
         Ok(())
     }
 
+    /// How many of the first of `documents` have at most so many bytes of text together; one at least, where there is any.
+    pub(crate) fn documents_within(&self, documents: &[usize], most_bytes: usize) -> usize {
+        let mut bytes = 0;
+        let fits = documents.iter().take_while(|&&document| {
+            bytes += self.documents[document].extent.text_bytes();
+            bytes <= most_bytes
+        });
+        fits.count().max(1).min(documents.len())
+    }
+
     /// Whether a chat template made the text of a document.
     pub(crate) fn is_rendered(&self, document: usize) -> bool {
         self.documents[document].extent.has_spans()

@@ -1,7 +1,8 @@
 //! Near-duplicates across the split: held-out documents much of whose wording occurs in one training document.
 //!
 //! A model that gives such a document back may have it from its training set, so it is no control. The 8-grams of words of
-//! the held-out documents are held in memory, some 20 bytes each; the training documents are read once.
+//! the held-out documents are held in memory, some 20 bytes each: those of a slice of the documents at a time, and for each slice the
+//! training documents are read once.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,6 +12,10 @@ use rayon::prelude::*;
 use word_ngrams::{NEAR_DUPLICATE_SHARE, NgramIndex};
 
 use crate::collection::Collection;
+
+/// Bytes of held-out text that are compared at once: its 8-grams take about 1.3 GB, of a script without blanks twice as much. What
+/// is common is so within a slice.
+const SLICE_BYTES: usize = 384 << 20;
 
 /// Held-out documents that may hold an 8-gram before it is common: part of a form letter, a signature, a disclaimer.
 const COMMON: usize = 1000;
@@ -34,6 +39,21 @@ pub(crate) struct Overlap {
 /// # Errors
 /// Those of reading the documents again.
 pub(crate) fn overlaps(
+    collection: &mut Collection,
+    held_out: &[usize],
+    training: &[usize],
+) -> Result<Vec<Overlap>, Error> {
+    let mut found = Vec::with_capacity(held_out.len());
+    let mut rest = held_out;
+    while !rest.is_empty() {
+        let (slice, others) = rest.split_at(collection.documents_within(rest, SLICE_BYTES));
+        found.extend(overlaps_of_slice(collection, slice, training)?);
+        rest = others;
+    }
+    Ok(found)
+}
+
+fn overlaps_of_slice(
     collection: &mut Collection,
     held_out: &[usize],
     training: &[usize],

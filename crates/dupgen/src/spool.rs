@@ -35,6 +35,11 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    /// Bytes of the text.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.text_bytes as usize
+    }
+
     /// Whether the text has spans.
     pub(crate) fn has_spans(&self) -> bool {
         self.spans.is_some()
