@@ -1,11 +1,13 @@
 //! All generations against both sides of the corpus: what every generation shares with it is brought together here.
 
+use std::ops::Range;
+
 use contract::pipeline::{Candidates, Detection};
 use contract::records::Sample;
 use contract::{Error, Progress};
 
 use crate::alignment::policy::DetectorPolicy;
-use crate::cache::indexes::IndexCache;
+use crate::cache::indexes::{CorpusName, IndexCache};
 use crate::candidates::RankedSearch;
 use crate::candidates::exact::{ExactSearch, Shared};
 use crate::clock::Clock;
@@ -19,9 +21,14 @@ use crate::paraphrase::evidence::{self, Evidence, Scope};
 use crate::paraphrase::exhaustive::Exhaustive;
 use crate::paraphrase::nominated::Nominated;
 
-/// Generations worked on in one round: enough for documents that are candidates of many to be prepared once, and few enough
-/// for what is known about them to fit in memory, however many there are.
-const ROUND: usize = 16_384;
+/// Generations worked on in one round, at most: few enough for what is known about them to fit in memory, however many there are.
+const MAX_ROUND: usize = 4096;
+
+/// And at least, where there are as many: enough for a document that is a candidate of many to be prepared for them together.
+const MIN_ROUND: usize = 64;
+
+/// Rounds that there are in between. Whoever works in parts gets whole rounds.
+const ROUNDS: usize = 16;
 
 /// What a comparison needs beside texts and settings.
 #[derive(Debug)]
@@ -75,9 +82,10 @@ impl<'run> DocumentSide<'run> {
         indexes: &IndexCache,
         own: fn(&Generation) -> Option<usize>,
     ) -> Result<Self, Error> {
-        let (exact, ranked) = rayon::join(
-            || ExactSearch::new(documents, indexes),
-            || RankedSearch::new(documents, indexes),
+        let corpus = CorpusName::of(documents);
+        let (exact, ranked) = corpus.both(
+            || ExactSearch::named(documents, indexes, &corpus),
+            || RankedSearch::named(documents, indexes, &corpus),
         );
         let policy = DetectorPolicy::of(detection);
         Ok(Self {
@@ -127,6 +135,16 @@ impl<'run> DocumentSide<'run> {
     }
 }
 
+/// The rounds in which so many samples are compared. Sentences of a round are encoded together, and a cosine may differ in its last
+/// bits by what is encoded with it; so rounds follow from the number of samples alone, whoever works on which.
+pub fn rounds(samples: usize) -> Vec<Range<usize>> {
+    let size = samples.div_ceil(ROUNDS).clamp(MIN_ROUND, MAX_ROUND);
+    (0..samples)
+        .step_by(size)
+        .map(|start| start..samples.min(start + size))
+        .collect()
+}
+
 /// Compares every sample with the sources, on the threads of the current pool; results in the order of the samples. The
 /// `clock` counts what each phase took.
 ///
@@ -135,6 +153,21 @@ impl<'run> DocumentSide<'run> {
 /// [`Error::Run`] where the work fails.
 pub fn compare(
     samples: &[Sample],
+    sources: &Sources,
+    detection: &Detection,
+    tools: &Tools,
+    clock: &mut Clock,
+) -> Result<Comparisons, Error> {
+    compare_rounds(samples, &rounds(samples.len()), sources, detection, tools, clock)
+}
+
+/// The same for the samples of some [`rounds`] alone.
+///
+/// # Errors
+/// Those of [`compare`].
+pub fn compare_rounds(
+    samples: &[Sample],
+    rounds: &[Range<usize>],
     sources: &Sources,
     detection: &Detection,
     tools: &Tools,
@@ -163,8 +196,9 @@ pub fn compare(
 
     let classifier = Classifier::new(detection, &searches, method.scope());
     let minimum = DetectorPolicy::of(detection).parameters.verbatim_minimum;
-    let mut comparisons = Vec::with_capacity(samples.len());
-    for round in samples.chunks(ROUND) {
+    let mut comparisons = Vec::new();
+    for round in rounds {
+        let round = &samples[round.clone()];
         let generations = parallel::map("reading", "generations", round, |sample| {
             Ok(Generation::new(sample, sources))
         })?;

@@ -74,7 +74,8 @@
 //! - Offsets count characters. They lie within the generation, which never includes the prompt.
 //! - `longest_match_tokens` counts words and punctuation marks (Unicode Standard Annex 29), not the model's tokens: the
 //!   stage reads text alone, so that it serves any model.
-//! - Results depend neither on the number of threads nor on the order of the training set.
+//! - Results depend neither on the number of threads nor on the order of the training set, and several processes give those of one:
+//!   each takes some of the [`rounds`] (`--rank`, `--world`), and their files are put together (`--merge`).
 
 pub mod alignment;
 pub mod cache;
@@ -91,13 +92,15 @@ pub mod side_by_side;
 use std::path::{Path, PathBuf};
 
 use contract::files::write_whole;
+use contract::parts::{PartArguments, Parts, Places, Share};
 use contract::records::{PassageMatch, Sample, SampleVerdict};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
+use text_index::TextStore;
 
 pub use cache::indexes::IndexCache;
 pub use cache::vectors::VectorCache;
 pub use clock::Clock;
-pub use comparison::{Comparisons, Tools, compare};
+pub use comparison::{Comparisons, Tools, compare, compare_rounds, rounds};
 pub use corpus::decoded::DecodedTexts;
 pub use corpus::sources::Sources;
 pub use decision::classifier::Comparison;
@@ -110,8 +113,15 @@ Examples:
   # What the extractor left in the folder asked, against the corpus of a run
   plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --samples asked/samples.parquet --out asked
+  # The same in two processes, at once or on two machines, and their results put together
+  plagiarism … --out asked --rank 0 --world 2
+  plagiarism … --out asked --rank 1 --world 2
+  plagiarism … --out asked --merge 2
   # Two texts side by side
   plagiarism align generation.txt document.txt";
+
+/// The files that a run makes.
+const OUTPUTS: [&str; 2] = ["matches.parquet", "verdicts.parquet"];
 
 /// Compares what a model generated with the corpus: verbatim, paraphrase, idea, similarity
 #[derive(Debug, Clone, clap::Parser)]
@@ -128,6 +138,10 @@ pub struct Arguments {
     /// Generations to compare
     #[arg(long, value_name = "FILE.parquet")]
     pub samples: PathBuf,
+
+    /// How much of the work to do.
+    #[command(flatten)]
+    pub parts: PartArguments,
 }
 
 /// How a run ended.
@@ -139,6 +153,8 @@ pub enum Outcome {
     Copied(PathBuf),
     /// The outputs were written.
     Done(Summary),
+    /// So many parts were put together.
+    Merged(usize),
 }
 
 /// The whole stage: reads samples and corpus, compares, and writes `matches.parquet` and `verdicts.parquet`.
@@ -152,8 +168,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let classifier_folder = paraphrase::classifier::locate(&pipeline)?;
     let [train, held_out] =
         ["train", "heldout"].map(|name| arguments.corpus.join(name).with_extension("parquet"));
-    let [matches, verdicts] =
-        ["matches", "verdicts"].map(|name| arguments.stage.out.join(name).with_extension("parquet"));
+    let share = arguments.parts.share()?;
+    let whole = OUTPUTS.map(|name| arguments.stage.out.join(name));
+    let out = match share {
+        Share::Part(part) => part.folder(&arguments.stage.out),
+        Share::Whole | Share::Merge(_) => arguments.stage.out.clone(),
+    };
+    let [matches, verdicts] = OUTPUTS.map(|name| out.join(name));
 
     let decoded = DecodedTexts::beside(&arguments.samples);
 
@@ -178,11 +199,21 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     if let Some(file) = &decoded {
         provenance = provenance.with_input("decoded", file)?;
     }
+    // Where the whole is there, so is every part of it.
+    if !arguments.stage.force && provenance.is_done(&whole.each_ref().map(PathBuf::as_path)) {
+        return Ok(Outcome::UpToDate);
+    }
+    if let Share::Merge(world) = share {
+        return merge(&arguments.stage.out, world, &provenance);
+    }
+    if let Share::Part(part) = share {
+        provenance = provenance.with_part(part);
+    }
     if !arguments.stage.force {
         if provenance.is_done(&[&matches, &verdicts]) {
             return Ok(Outcome::UpToDate);
         }
-        if let Some(folder) = copied_from_above(&provenance, [&matches, &verdicts])? {
+        if let Some(folder) = copied_from_above(&provenance, &arguments.stage.out, [&matches, &verdicts])? {
             return Ok(Outcome::Copied(folder));
         }
     }
@@ -191,7 +222,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let mut clock = Clock::start();
     let reading = Progress::of_task("reading samples and corpus");
     let samples = parquet::read_all::<Sample>(&arguments.samples)?;
-    let mut sources = Sources::read(&train, &held_out, decoded.as_deref())?;
+    let texts = || TextStore::new(&out, corpus::sources::TEXT_IN_MEMORY);
+    let mut sources = Sources::read(&train, &held_out, decoded.as_deref(), texts)?;
     let labels = match &labels_file {
         Some(file) => Some(personal_details::labels::attach(file, &mut sources)?),
         None => None,
@@ -212,23 +244,37 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     };
     drop(reading);
     clock.lap("reading");
+    let rounds = comparison::rounds(samples.len());
+    let own = match share {
+        Share::Part(part) => &rounds[part.range(rounds.len())],
+        Share::Whole | Share::Merge(_) => &rounds[..],
+    };
     let Comparisons { comparisons, scope } = rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.stage.threads())
         .build()
         .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
-        .install(|| compare(&samples, &sources, &pipeline.detection, &tools, &mut clock))?;
+        .install(|| compare_rounds(&samples, own, &sources, &pipeline.detection, &tools, &mut clock))?;
 
-    let mut passages: Vec<PassageMatch> = Vec::new();
+    // Rounds follow one another.
+    let compared = match (own.first(), own.last()) {
+        (Some(first), Some(last)) => first.start..last.end,
+        _ => 0..0,
+    };
+    // The sample that each row is about, by its number.
+    let mut passages: Vec<(i64, PassageMatch)> = Vec::new();
     let mut rows: Vec<SampleVerdict> = Vec::with_capacity(comparisons.len());
-    for comparison in comparisons {
-        passages.extend(comparison.matches);
+    for (number, comparison) in compared.clone().zip(comparisons) {
+        let found = comparison.matches.into_iter();
+        passages.extend(found.map(|passage| (number as i64, passage)));
         rows.push(comparison.verdict);
     }
-    parquet::write_all(&matches, &provenance, &passages)?;
-    parquet::write_all(&verdicts, &provenance, &rows)?;
+    let places = compared.clone().map(|number| number as i64);
+    let passages = passages.iter().map(|(place, passage)| (*place, passage));
+    parquet::write_placed(&matches, &provenance, passages)?;
+    parquet::write_placed(&verdicts, &provenance, places.zip(&rows))?;
     clock.lap("writing");
     Ok(Outcome::Done(Summary {
-        tally: VerdictTally::of(&samples, &rows),
+        tally: VerdictTally::of(&samples[compared], &rows),
         scope,
         without_sentence: rows.iter().filter(|row| row.max_similarity.is_none()).count(),
         decoded: sources.decoded(),
@@ -238,12 +284,28 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     }))
 }
 
+/// Puts the results of so many parts together.
+fn merge(out: &Path, world: usize, provenance: &Provenance) -> Result<Outcome, Error> {
+    let [matches, verdicts] = OUTPUTS;
+    let parts = Parts::check(out, world, provenance, &OUTPUTS)?;
+    parts.merge::<PassageMatch>(matches, Places::Some, |_, _| ())?;
+    parts.merge::<SampleVerdict>(verdicts, Places::All, |_, _| ())?;
+    Ok(Outcome::Merged(world))
+}
+
 /// The checkpoint with the best held-out loss is often the last, which the folder above is about. Copies its results where they are
 /// those of this very work, and names that folder.
-fn copied_from_above(provenance: &Provenance, outputs: [&Path; 2]) -> Result<Option<PathBuf>, Error> {
-    let Some(above) = outputs[0].parent().and_then(Path::parent) else {
+fn copied_from_above(
+    provenance: &Provenance,
+    out: &Path,
+    outputs: [&Path; 2],
+) -> Result<Option<PathBuf>, Error> {
+    let Some(above) = out.parent() else {
         return Ok(None);
     };
+    let above = provenance
+        .part
+        .map_or_else(|| above.to_path_buf(), |part| part.folder(above));
     let sources = outputs.map(|output| above.join(output.file_name().unwrap_or_default()));
     let is_same =
         |source: &PathBuf| parquet::provenance(source).is_some_and(|present| provenance.same_work(&present));
@@ -255,7 +317,7 @@ fn copied_from_above(provenance: &Provenance, outputs: [&Path; 2]) -> Result<Opt
             .map_err(|error| Error::input(source, format!("cannot be read: {error}")))?;
         write_whole(output, &content)?;
     }
-    Ok(Some(above.to_path_buf()))
+    Ok(Some(above))
 }
 
 /// Turns the error of a library into one that says what it was called for.

@@ -37,6 +37,10 @@ fn run_stage(arguments: &Arguments) -> Result<(), contract::Error> {
             "plagiarism: the best checkpoint is the last, and so are its results: copied from {}",
             folder.display()
         ),
+        Outcome::Merged(parts) => eprintln!(
+            "plagiarism: {parts} parts put together in {}",
+            arguments.stage.out.display()
+        ),
         Outcome::Done(verdicts) => eprintln!("{verdicts}"),
     }
     Ok(())

@@ -6,6 +6,8 @@
 mod answers;
 #[path = "stage/labels.rs"]
 mod labels;
+#[path = "stage/parts.rs"]
+mod parts;
 mod support;
 
 use contract::records::{

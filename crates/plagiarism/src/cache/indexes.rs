@@ -8,12 +8,54 @@ use std::path::{Path, PathBuf};
 
 use contract::Error;
 use contract::files::Unfinished;
-use text_index::IndexError;
+use text_index::{ExactIndex, IndexError};
 
+use super::lock::Lock;
+use crate::corpus::sources::Document;
 use crate::failed;
 
 /// Smaller corpora, in bytes of text, are indexed anew each time, in memory: that takes about a second.
 const LARGE: usize = 16 << 20;
+
+/// Larger corpora, in bytes of text, are not indexed in memory where an index cannot be kept: that would take many times as much.
+const MAX_IN_MEMORY: usize = 512 << 20;
+
+/// What the indexes of some documents are called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CorpusName {
+    digest: u128,
+    /// Bytes of text.
+    pub(crate) bytes: usize,
+}
+
+impl CorpusName {
+    /// Reads the documents once.
+    pub(crate) fn of(documents: &[Document]) -> Self {
+        let bytes = documents.iter().map(|document| document.text.len()).sum();
+        // The name of an index that is not kept is asked of nobody.
+        let texts = documents.iter().map(|document| &*document.text);
+        let digest = if bytes < LARGE { 0 } else { ExactIndex::digest_of(texts) };
+        Self { digest, bytes }
+    }
+
+    /// The name of the index of a kind.
+    pub(crate) fn index_of(&self, kind: &str) -> String {
+        format!("{kind}-{:032x}", self.digest)
+    }
+
+    /// Does two things: at once for few documents, and one after the other for many, each of which takes all threads and much memory.
+    pub(crate) fn both<Left: Send, Right: Send>(
+        &self,
+        left: impl FnOnce() -> Left + Send,
+        right: impl FnOnce() -> Right + Send,
+    ) -> (Left, Right) {
+        if self.bytes < LARGE {
+            rayon::join(left, right)
+        } else {
+            (left(), right())
+        }
+    }
+}
 
 /// Where indexes are kept, if anywhere.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +85,7 @@ impl IndexCache {
     /// goes on without, and the log says why.
     ///
     /// # Errors
-    /// [`Error::Run`] where it cannot be built.
+    /// [`Error::Run`] where it cannot be built, [`Error::Output`] where that of a corpus too large for memory cannot be kept.
     pub fn index<Index>(
         &self,
         name: &str,
@@ -61,12 +103,19 @@ impl IndexCache {
         if let Ok(index) = (ways.open)(&place) {
             return Ok(index);
         }
+        let _lock = Lock::wait(&place);
+        // Another process may have built it meanwhile.
+        if let Ok(index) = (ways.open)(&place) {
+            return Ok(index);
+        }
         match build_at(&place, &ways.build_in) {
             Ok(index) => Ok(index),
-            Err(error) => {
+            Err(error) if bytes <= MAX_IN_MEMORY => {
                 tracing::warn!("an index is not kept for the next run: {error}");
                 (ways.build)().map_err(failed("indexing the training documents"))
             }
+            // Without it memory would have to hold many times the corpus.
+            Err(error) => Err(error),
         }
     }
 }

@@ -13,6 +13,8 @@ use contract::files::Unfinished;
 use sentence_embed::Embeddings;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::lock::Lock;
+
 /// Begins a file; changes whenever the same encoder and sentences would give other vectors.
 const MAGIC: &[u8; 16] = b"sentence vec\0\0\0\x01";
 
@@ -45,7 +47,13 @@ impl VectorCache {
             return compute();
         };
         let file = folder.join(format!("vectors-{}", key(encoder_digest, sentences)));
-        if let Some(kept) = read(&file).filter(|kept| kept.len() == sentences.len()) {
+        let kept = || read(&file).filter(|kept| kept.len() == sentences.len());
+        if let Some(kept) = kept() {
+            return Ok(kept);
+        }
+        let _lock = Lock::wait(&file);
+        // Another process may have computed them meanwhile.
+        if let Some(kept) = kept() {
             return Ok(kept);
         }
         let vectors = compute()?;

@@ -5,14 +5,16 @@
 //! counts for nothing.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use contract::Error;
+use rayon::prelude::*;
 use text_align::Span;
-use text_index::{ExactIndex, ExactIndexBuilder, Match, TokenIndex, TokenIndexBuilder};
+use text_index::{ExactIndex, ExactIndexBuilder, IndexError, Match, TokenIndex, TokenIndexBuilder};
+use xxhash_rust::xxh3::xxh3_128;
 
-use crate::cache::indexes::{IndexCache, Ways};
+use crate::cache::indexes::{CorpusName, IndexCache, Ways};
 use crate::candidates::vocabulary::Vocabulary;
 use crate::corpus::generation::Generation;
 use crate::corpus::normal_form::{NormalForm, folded};
@@ -28,8 +30,17 @@ const SUBSTANTIAL_CHARACTERS: usize = 50;
 /// Documents that hold a passage are counted up to here: beyond, how many there are changes nothing.
 pub const MAX_COUNTED: usize = 1000;
 
-/// Words in one part of the word index: a part is sorted in half a gigabyte.
-const SHARD_WORDS: usize = 64 << 20;
+/// Bytes of text that are sorted at once for the character index, by all threads together, in 5.3 times as much memory.
+const SORTED_BYTES: usize = 384 << 20;
+
+/// Words that are sorted at once for the word index, by all threads together, in 8.3 bytes each.
+const SORTED_WORDS: usize = 128 << 20;
+
+/// Documents that are folded at once, about so many bytes of them.
+const FOLDED_BYTES: usize = 16 << 20;
+
+/// Version of the folded form: an index of another is not that of the documents.
+const FOLDED: &str = "folded1";
 
 /// Name of the file of words beside the word index.
 const VOCABULARY: &str = "words";
@@ -60,39 +71,46 @@ pub struct LongestMatch {
 /// Exact search over all documents of a side: what it does not report is not there.
 pub struct ExactSearch<'sources> {
     documents: &'sources [Document],
-    /// Their folded forms.
-    texts: Vec<String>,
+    /// Holds their folded forms.
     characters: ExactIndex,
     words: WordIndex,
     /// For each document the first one of equal folded text.
-    originals: Vec<usize>,
+    originals: Vec<u32>,
 }
 
 impl<'sources> ExactSearch<'sources> {
-    /// Indexes documents, on two threads if there are; indexes of large corpora are kept in `cache`.
+    /// Indexes documents, on two threads if they are few; indexes of large corpora are kept in `cache`, and built one after another.
     ///
     /// # Errors
     /// [`Error::Run`] where they cannot be indexed.
     pub fn new(documents: &'sources [Document], cache: &IndexCache) -> Result<Self, Error> {
-        let forms: Vec<String> = documents.iter().map(|document| folded(&document.text)).collect();
-        let texts: Vec<&str> = forms.iter().map(String::as_str).collect();
-        let (characters, words) = rayon::join(
-            || character_index(&texts, cache),
-            || WordIndex::new(&texts, cache),
+        let corpus = CorpusName::of(documents);
+        Self::named(documents, cache, &corpus)
+    }
+
+    /// The same for documents whose name is known.
+    pub(crate) fn named(
+        documents: &'sources [Document],
+        cache: &IndexCache,
+        corpus: &CorpusName,
+    ) -> Result<Self, Error> {
+        let (characters, words) = corpus.both(
+            || character_index(documents, cache, corpus),
+            || WordIndex::new(documents, cache, corpus),
         );
-        let mut first = HashMap::with_capacity(texts.len());
-        let originals = texts
-            .iter()
-            .enumerate()
-            .map(|(document, text)| *first.entry(*text).or_insert(document))
-            .collect();
+        let characters = characters?;
         Ok(Self {
             documents,
-            characters: characters?,
+            originals: originals(&characters),
+            characters,
             words: words?,
-            originals,
-            texts: forms,
         })
+    }
+
+    /// The folded form of a document.
+    fn text(&self, document: usize) -> &str {
+        // The index has the text of every document that it was made of.
+        self.characters.text(document).unwrap_or_default()
     }
 
     /// The passages of `generation` that occur in a document: all that are as long as what makes a candidate or as
@@ -149,7 +167,7 @@ impl<'sources> ExactSearch<'sources> {
             .documents_containing(folded(passage).trim(), MAX_COUNTED);
         let originals: HashSet<usize> = holding
             .into_iter()
-            .map(|document| self.originals[document])
+            .map(|document| self.originals[document] as usize)
             .collect();
         originals.len()
     }
@@ -233,7 +251,7 @@ impl Shared<'_> {
             };
         };
         let text = self.text(found);
-        let own = own.filter(|&own| self.search.texts[own].contains(&text));
+        let own = own.filter(|&own| self.search.text(own).contains(&text));
         LongestMatch {
             characters: found.new,
             document: own.or(Some(found.document)),
@@ -254,7 +272,7 @@ impl Shared<'_> {
 
     fn locate(&self, found: &Passage, own: Option<usize>) -> ExactPassage {
         let text = self.text(found);
-        let in_own = own.and_then(|own| Some((own, position(&self.search.texts[own], &text)?)));
+        let in_own = own.and_then(|own| Some((own, position(self.search.text(own), &text)?)));
         let (document, place) = in_own.unwrap_or((found.document, found.in_document));
         let form = NormalForm::folded(&self.search.documents[document].text);
         ExactPassage {
@@ -324,18 +342,76 @@ impl Shared<'_> {
     }
 }
 
-fn character_index(texts: &[&str], cache: &IndexCache) -> Result<ExactIndex, Error> {
-    let name = format!("exact-{:032x}", ExactIndex::digest_of(texts));
+/// For each document the first one of equal folded text.
+fn originals(index: &ExactIndex) -> Vec<u32> {
+    let documents = (0..index.documents()).into_par_iter();
+    let mut by_text: Vec<(u128, u32)> = documents
+        .map(|document| {
+            let text = index.text(document).unwrap_or_default();
+            (xxh3_128(text.as_bytes()), document as u32)
+        })
+        .collect();
+    by_text.par_sort_unstable();
+    let mut originals = vec![0; by_text.len()];
+    for equal in by_text.chunk_by(|left, right| left.0 == right.0) {
+        for &(_, document) in equal {
+            originals[document as usize] = equal[0].1;
+        }
+    }
+    originals
+}
+
+/// Hands out the folded forms of `documents` in their order, a few at a time.
+fn for_each_folded(
+    documents: &[Document],
+    mut each: impl FnMut(&str) -> Result<(), IndexError>,
+) -> Result<(), IndexError> {
+    let mut rest = documents;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|document| {
+            let fits = bytes < FOLDED_BYTES;
+            bytes += document.text.len();
+            fits
+        });
+        let (together, others) = rest.split_at(fits.count().max(1));
+        let forms: Vec<String> = together
+            .par_iter()
+            .map(|document| folded(&document.text))
+            .collect();
+        forms.iter().try_for_each(|form| each(form))?;
+        rest = others;
+    }
+    Ok(())
+}
+
+/// The share of a thread in what is sorted at once.
+fn share_of_thread(together: usize) -> usize {
+    (together / rayon::current_num_threads()).max(1 << 20)
+}
+
+fn character_index(
+    documents: &[Document],
+    cache: &IndexCache,
+    corpus: &CorpusName,
+) -> Result<ExactIndex, Error> {
     let ways = Ways {
         open: ExactIndex::open,
         build_in: |folder: &Path| {
-            let mut builder = ExactIndexBuilder::new(folder, ExactIndexBuilder::DEFAULT_SHARD_BYTES)?;
-            texts.iter().try_for_each(|text| builder.push(text))?;
+            let mut builder = ExactIndexBuilder::new(folder, share_of_thread(SORTED_BYTES))?;
+            for_each_folded(documents, |form| builder.push(form))?;
             builder.finish()
         },
-        build: || ExactIndex::build(texts),
+        build: || {
+            let mut forms = Vec::with_capacity(documents.len());
+            for_each_folded(documents, |form| {
+                forms.push(form.to_owned());
+                Ok(())
+            })?;
+            ExactIndex::build(&forms.iter().map(String::as_str).collect::<Vec<_>>())
+        },
     };
-    cache.index(&name, texts.iter().map(|text| text.len()).sum(), &ways)
+    cache.index(&corpus.index_of(&format!("exact-{FOLDED}")), corpus.bytes, &ways)
 }
 
 /// Exact search over words, white space aside.
@@ -345,8 +421,7 @@ struct WordIndex {
 }
 
 impl WordIndex {
-    fn new(texts: &[&str], cache: &IndexCache) -> Result<Self, Error> {
-        let name = format!("words-{:032x}", ExactIndex::digest_of(texts));
+    fn new(documents: &[Document], cache: &IndexCache, corpus: &CorpusName) -> Result<Self, Error> {
         let ways = Ways {
             open: |folder: &Path| {
                 Ok(Self {
@@ -356,23 +431,25 @@ impl WordIndex {
             },
             build_in: |folder: &Path| {
                 let mut vocabulary = Vocabulary::default();
-                let mut builder = TokenIndexBuilder::new(folder, SHARD_WORDS)?;
-                for text in texts {
-                    builder.push(&vocabulary.number_all(text))?;
-                }
+                let mut builder = TokenIndexBuilder::new(folder, share_of_thread(SORTED_WORDS))?;
+                for_each_folded(documents, |form| builder.push(&vocabulary.number_all(form)))?;
                 let index = builder.finish()?;
                 vocabulary.write(&folder.join(VOCABULARY))?;
                 Ok(Self { index, vocabulary })
             },
             build: || {
                 let mut vocabulary = Vocabulary::default();
-                let numbered: Vec<Vec<u32>> = texts.iter().map(|text| vocabulary.number_all(text)).collect();
+                let mut numbered: Vec<Vec<u32>> = Vec::with_capacity(documents.len());
+                for_each_folded(documents, |form| {
+                    numbered.push(vocabulary.number_all(form));
+                    Ok(())
+                })?;
                 let numbered: Vec<&[u32]> = numbered.iter().map(Vec::as_slice).collect();
                 let index = TokenIndex::build(&numbered)?;
                 Ok(Self { index, vocabulary })
             },
         };
-        cache.index(&name, texts.iter().map(|text| text.len()).sum(), &ways)
+        cache.index(&corpus.index_of(&format!("words-{FOLDED}")), corpus.bytes, &ways)
     }
 
     /// Length of the longest run of words of `generation` that occurs in a document.

@@ -10,9 +10,9 @@ use std::path::Path;
 
 use contract::Error;
 use contract::pipeline::{Candidates, Detection, DetectorPreset};
-use text_index::{CandidateIndex, CandidateIndexBuilder, ExactIndex};
+use text_index::{CandidateIndex, CandidateIndexBuilder};
 
-use crate::cache::indexes::{IndexCache, Ways};
+use crate::cache::indexes::{CorpusName, IndexCache, Ways};
 use crate::corpus::sentences::SplitText;
 use crate::corpus::sources::Document;
 use crate::failed;
@@ -39,20 +39,31 @@ impl RankedSearch {
     /// # Errors
     /// [`Error::Run`] where that fails.
     pub fn new(documents: &[Document], cache: &IndexCache) -> Result<Self, Error> {
-        let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
-        let name = format!("ranked-{:032x}", ExactIndex::digest_of(&texts));
+        Self::named(documents, cache, &CorpusName::of(documents))
+    }
+
+    /// The same for documents whose name is known.
+    pub(crate) fn named(
+        documents: &[Document],
+        cache: &IndexCache,
+        corpus: &CorpusName,
+    ) -> Result<Self, Error> {
         let ways = Ways {
             open: CandidateIndex::open,
             build_in: |folder: &Path| {
                 let mut builder = CandidateIndexBuilder::new(folder)?;
-                texts.iter().try_for_each(|text| builder.push(text))?;
+                documents
+                    .iter()
+                    .try_for_each(|document| builder.push(&document.text))?;
                 builder.finish()
             },
-            build: || CandidateIndex::build(&texts),
+            build: || {
+                let texts: Vec<&str> = documents.iter().map(|document| &*document.text).collect();
+                CandidateIndex::build(&texts)
+            },
         };
-        let bytes = texts.iter().map(|text| text.len()).sum();
         Ok(Self {
-            index: cache.index(&name, bytes, &ways)?,
+            index: cache.index(&corpus.index_of("ranked"), corpus.bytes, &ways)?,
         })
     }
 

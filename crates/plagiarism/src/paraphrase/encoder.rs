@@ -1,7 +1,9 @@
 //! Where the sentence encoder lies, and how it is put to work on every thread.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use contract::pipeline::Precision;
 use contract::{Error, PipelineFile, Progress};
@@ -54,6 +56,17 @@ pub struct SentenceEncoder {
     device: Device,
     digest: String,
     cache: VectorCache,
+    loaded: Loaded,
+}
+
+/// An encoder once it was needed.
+#[derive(Clone, Default)]
+struct Loaded(Arc<Mutex<Option<Encoder>>>);
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Loaded")
+    }
 }
 
 impl SentenceEncoder {
@@ -66,6 +79,7 @@ impl SentenceEncoder {
             device: Device::Cpu,
             digest: format!("{digest} {precision:?}"),
             cache,
+            loaded: Loaded::default(),
         }
     }
 
@@ -83,6 +97,7 @@ impl SentenceEncoder {
             device: Device::Cpu,
             digest: String::new(),
             cache: VectorCache::default(),
+            loaded: Loaded::default(),
         }
     }
 
@@ -91,12 +106,16 @@ impl SentenceEncoder {
     /// # Errors
     /// Those of [`encode`].
     pub fn rows(&self, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
-        match &self.folder {
-            Some(folder) => rows(folder, self.precision, self.device, sentences),
-            None => {
-                Embeddings::from_rows(vec![0.0; sentences.len()], 1).map_err(failed("encoding sentences"))
-            }
-        }
+        let Some(folder) = &self.folder else {
+            return Embeddings::from_rows(vec![0.0; sentences.len()], 1)
+                .map_err(failed("encoding sentences"));
+        };
+        let mut loaded = self.loaded.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let encoder = match &mut *loaded {
+            Some(encoder) => encoder,
+            none => none.insert(load(folder, self.precision, self.device)?),
+        };
+        rows(encoder, sentences)
     }
 
     /// The vectors of the sentences of a corpus, row by row, from the cache if they are there.
@@ -114,23 +133,22 @@ impl SentenceEncoder {
 /// # Errors
 /// [`Error::Input`] where the folder holds no usable encoder, [`Error::Run`] where the computation fails.
 pub fn encode(folder: &Path, sentences: &[impl Borrow<str>]) -> Result<Vectors, Error> {
-    rows(folder, Precision::Float32, Device::Cpu, sentences).map(Vectors::from)
+    let encoder = load(folder, Precision::Float32, Device::Cpu)?;
+    rows(&encoder, sentences).map(Vectors::from)
 }
 
-fn rows(
-    folder: &Path,
-    precision: Precision,
-    device: Device,
-    sentences: &[impl Borrow<str>],
-) -> Result<Embeddings, Error> {
-    // One thread within each operation: sums then never depend on how many threads there are.
-    tch::set_num_threads(1);
+fn load(folder: &Path, precision: Precision, device: Device) -> Result<Encoder, Error> {
     let precision = match precision {
         // What is found should not depend on the machine.
         Precision::Float32 | Precision::Auto => sentence_embed::Precision::Single,
         Precision::Bf16 => sentence_embed::Precision::BFloat16,
     };
-    let encoder = Encoder::load_in(precision, folder, device).map_err(|error| Error::input(folder, error))?;
+    Encoder::load_in(precision, folder, device).map_err(|error| Error::input(folder, error))
+}
+
+fn rows(encoder: &Encoder, sentences: &[impl Borrow<str>]) -> Result<Embeddings, Error> {
+    // One thread within each operation: sums then never depend on how many threads there are.
+    tch::set_num_threads(1);
     let mut progress = Progress::new("encoding", sentences.len() as u64, "sentences");
     let sentences: Vec<&str> = sentences.iter().map(Borrow::borrow).collect();
     encoder

@@ -192,5 +192,5 @@ impl CorpusSentences {
 }
 
 fn texts(documents: &[Document]) -> Vec<&str> {
-    documents.iter().map(|document| document.text.as_str()).collect()
+    documents.iter().map(|document| &*document.text).collect()
 }

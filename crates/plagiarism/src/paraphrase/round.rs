@@ -127,7 +127,7 @@ impl<'run> Round<'run> {
         numbers.dedup();
         let texts: Vec<&str> = numbers
             .iter()
-            .map(|&number| documents[number].text.as_str())
+            .map(|&number| &*documents[number].text)
             .collect();
         let split = self.table.read(&texts);
         numbers.into_iter().zip(split).collect()

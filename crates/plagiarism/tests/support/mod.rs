@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use contract::parts::PartArguments;
 use contract::records::{
     DocumentKind, Finish, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Split, TrainingInstance,
 };
@@ -113,6 +114,7 @@ impl Run {
             stage,
             corpus: self.folder.path().to_path_buf(),
             samples: self.file("samples.parquet"),
+            parts: PartArguments::default(),
         }
     }
 
