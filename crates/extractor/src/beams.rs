@@ -273,6 +273,7 @@ mod tests {
 
     fn search<'a>(prompt: &'a Prompt, strategy: &'a Strategy) -> Search<'a> {
         let request = Request {
+            place: 0,
             prompt_index: 0,
             prompt,
             strategy_index: 0,

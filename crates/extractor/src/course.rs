@@ -40,9 +40,9 @@ pub(crate) fn settings(settings: &Extraction) -> Extraction {
 }
 
 /// What a checkpoint's scores say: one point for each split and number of copies. The documents of `other` text are in none.
-pub(crate) fn points(
+pub(crate) fn points<'s>(
     folder: &Path,
-    scores: &[Score],
+    scores: impl IntoIterator<Item = &'s Score>,
     other: &BTreeSet<String>,
     settings: &Extraction,
 ) -> Vec<CoursePoint> {
@@ -50,7 +50,7 @@ pub(crate) fn points(
     let step = step(&name);
     let mut groups: BTreeMap<(Split, i32), Group> = BTreeMap::new();
     let of_corpus = scores
-        .iter()
+        .into_iter()
         .filter(|score| score.kind == DocumentKind::Document && !other.contains(&score.doc_id));
     for score in of_corpus {
         let group = groups.entry((score.split, score.copies)).or_default();

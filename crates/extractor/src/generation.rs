@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use causal_lm::KvCache;
+use contract::parts::Part;
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{Finish, PromptForm, Sample};
 use contract::{Error, Progress};
@@ -26,13 +27,26 @@ const LEAVE_AT: f64 = 0.75;
 pub struct Drawn {
     /// One row per generation, in order of `sample_id`.
     pub samples: Vec<Sample>,
+    /// How each came about.
+    pub(crate) origins: Vec<Origin>,
     /// Seconds that generation took.
     pub seconds: f64,
+}
+
+/// How a sample came about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    /// Number of its request among those of all parts; a search gives several samples for one.
+    pub(crate) place: i64,
+    /// Number of the batch that it was made in.
+    pub(crate) batch: usize,
 }
 
 /// A generation to be made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request<'a> {
+    /// Its number among all requests, by prompt and strategy.
+    pub(crate) place: i64,
     pub(crate) prompt_index: usize,
     pub(crate) prompt: &'a Prompt,
     pub(crate) strategy_index: usize,
@@ -75,12 +89,31 @@ pub fn generate(
     prompts: &Prompts,
     seed: u64,
 ) -> Result<Drawn, Error> {
+    generate_part(models, settings, prompts, seed, None)
+}
+
+/// The same of those samples alone that a `part` has to draw: its share of the batches.
+///
+/// # Errors
+/// Those of [`generate`].
+pub fn generate_part(
+    models: &mut [LoadedModel],
+    settings: &Extraction,
+    prompts: &Prompts,
+    seed: u64,
+    part: Option<Part>,
+) -> Result<Drawn, Error> {
     let requests = requests(prompts, &settings.strategy, seed);
     let longest = requests.iter().map(|request| request.prompt.tokens.len()).max();
     let longest = longest.unwrap_or(0) + models[0].add_bos(&[]).len();
     let batch_size = device_memory::batch_rows(&models[0].model, settings, longest, requests.len());
-    let jobs = jobs(requests, batch_size);
-    let count = jobs.iter().map(Job::len).sum::<usize>();
+    // Batches are those of one process, so that a part rounds as the whole does.
+    let jobs: Vec<(usize, Job)> = jobs(requests, batch_size)
+        .into_iter()
+        .enumerate()
+        .filter(|(number, _)| part.is_none_or(|part| part.takes(*number)))
+        .collect();
+    let count = jobs.iter().map(|(_, job)| job.len()).sum::<usize>();
     let started = Instant::now();
     let work = Mutex::new(Work {
         jobs: jobs.into_iter(),
@@ -88,14 +121,14 @@ pub fn generate(
         tokens: 0,
         started,
     });
-    let one_by_one = |model: &LoadedModel| -> Result<Vec<Generation<'_>>, Error> {
+    let one_by_one = |model: &LoadedModel| -> Result<Vec<(usize, Generation<'_>)>, Error> {
         let mut made = Vec::new();
         // One batch after the other is decoded in the same memory.
         let mut cache = model.model.cache(0);
-        while let Some(job) = next_job(&work) {
+        while let Some((number, job)) = next_job(&work) {
             let generations = job.run(model, &mut cache, settings)?;
             report_progress(&work, &job, &generations);
-            made.extend(generations);
+            made.extend(generations.into_iter().map(|generation| (number, generation)));
         }
         Ok(made)
     };
@@ -118,13 +151,12 @@ pub fn generate(
         })?,
     };
     let seconds = started.elapsed().as_secs_f64();
-    generations.sort_by_key(|made| {
-        (
-            made.request.prompt_index,
-            made.request.strategy_index,
-            made.request.number,
-        )
+    generations.sort_by_key(|(_, made)| (made.request.place, made.request.number));
+    let origins = generations.iter().map(|(batch, made)| Origin {
+        place: made.request.place,
+        batch: *batch,
     });
+    let origins = origins.collect();
     let texts = Texts {
         model: &models[0],
         special_tokens: &prompts.special_tokens,
@@ -133,9 +165,13 @@ pub fn generate(
     let samples = generations
         .into_iter()
         .enumerate()
-        .map(|(id, made)| texts.sample(id, made, &mut references))
+        .map(|(id, (_, made))| texts.sample(id, made, &mut references))
         .collect::<Result<_, _>>()?;
-    Ok(Drawn { samples, seconds })
+    Ok(Drawn {
+        samples,
+        origins,
+        seconds,
+    })
 }
 
 /// Does something while LibTorch uses so many threads for each operation.
@@ -149,13 +185,14 @@ fn with_torch_threads<T>(threads: i32, what: impl FnOnce() -> T) -> T {
 
 /// What is left to do, and how it goes.
 struct Work<'a> {
-    jobs: std::vec::IntoIter<Job<'a>>,
+    /// Each with its number.
+    jobs: std::vec::IntoIter<(usize, Job<'a>)>,
     progress: Progress,
     tokens: usize,
     started: Instant,
 }
 
-fn next_job<'a>(work: &Mutex<Work<'a>>) -> Option<Job<'a>> {
+fn next_job<'a>(work: &Mutex<Work<'a>>) -> Option<(usize, Job<'a>)> {
     work.lock().unwrap_or_else(PoisonError::into_inner).jobs.next()
 }
 
@@ -244,6 +281,7 @@ fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> 
                 let identity = document.unwrap_or_else(|| format!("\u{0}{}", prompt.number));
                 let identity = format!("{identity}\u{0}{}\u{0}{number}", strategy.name);
                 requests.push(Request {
+                    place: 0,
                     prompt_index,
                     prompt,
                     strategy_index,
@@ -253,6 +291,11 @@ fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> 
                 });
             }
         }
+    }
+    let mut places: Vec<&mut Request> = requests.iter_mut().collect();
+    places.sort_by_key(|request| (request.prompt_index, request.strategy_index, request.number));
+    for (place, request) in places.into_iter().enumerate() {
+        request.place = place as i64;
     }
     requests
 }

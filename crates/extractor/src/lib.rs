@@ -8,7 +8,8 @@
 //! pass then reads the documents themselves, and so gives the probability of a continuation without drawing it.
 //!
 //! A sample's random numbers follow from the seed, its document, strategy and number alone, so that results do not depend
-//! on the size of batches, up to rounding in the logits.
+//! on the size of batches, up to rounding in the logits. Several processes share the work by whole batches, so that their files, put
+//! together, are those of one process.
 //!
 //! ```
 //! use extractor::sampling::SamplingParams;
@@ -38,7 +39,7 @@ mod optimised;
 mod outcome;
 mod preamble;
 pub mod prompts;
-pub mod ranking;
+mod ranking;
 mod run;
 pub mod sampling;
 pub mod scoring;
@@ -46,6 +47,7 @@ mod token_scores;
 
 use std::path::{Path, PathBuf};
 
+use contract::parts::Share;
 use contract::{Error, StageArguments};
 
 pub use loaded_model::LoadedModel;
@@ -71,7 +73,7 @@ pub struct Checkpoints<'a> {
 
 /// Draws generations from the last of `checkpoints`, and from the best where one is named, and scores the documents of `corpus`, as
 /// the pipeline file says. The corpus is tokenized once for all checkpoints, unless their tokenizers differ; weights are held of one
-/// at a time.
+/// at a time. Of a part of the work only its share of the batches goes through the models, and nothing does where parts are put together.
 ///
 /// # Errors
 /// [`Error::Configuration`] for settings that do not fit the model, [`Error::Input`] for files that cannot be used,
@@ -80,12 +82,31 @@ pub fn extract(
     stage: &StageArguments,
     corpus: &Path,
     checkpoints: Checkpoints<'_>,
+    share: Share,
 ) -> Result<Outcome, Error> {
     let mut run = Run::new(stage, corpus, checkpoints)?;
-    run.remove_stale()?;
+    let is_part = matches!(share, Share::Part(_));
+    if !is_part {
+        run.remove_stale()?;
+    }
+    // Where the whole is there, so is every part of it.
     if !stage.force && run.is_done() {
         tracing::info!("{} is up to date", stage.out.display());
         return Ok(Outcome::up_to_date(&stage.out));
+    }
+    match share {
+        Share::Whole => {}
+        Share::Part(part) => {
+            run.take_part(part);
+            run.remove_stale()?;
+            if !stage.force && run.is_done() {
+                return Ok(Outcome::up_to_date(&part.folder(&stage.out)));
+            }
+        }
+        Share::Merge(world) => {
+            run.merge(world)?;
+            return Ok(Outcome::merged(&stage.out, world));
+        }
     }
     tch::set_num_threads(stage.threads() as i32);
     run.find_form()?;
@@ -104,7 +125,7 @@ pub fn extract(
         Asked::new(&answers.drawn, scored)
     };
     Ok(Outcome::new(
-        &stage.out,
+        run.out(),
         Figures {
             last: figures(&last),
             best: best.as_ref().map(figures),

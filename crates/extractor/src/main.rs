@@ -6,12 +6,17 @@ use std::process::ExitCode;
 use clap::Parser;
 use contract::StageArguments;
 use contract::error::exit_code;
+use contract::parts::PartArguments;
 
 const EXAMPLES: &str = "\
 Examples:
   # Ask a model for the documents of a training set that dupgen made
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --checkpoint data/models/4m --out asked
+  # The same in two processes, at once or on two machines, and their results put together
+  extractor … --out asked --rank 0 --world 2
+  extractor … --out asked --rank 1 --world 2
+  extractor … --out asked --merge 2
   # Ask an adapter, and follow what the checkpoints before it remember
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --checkpoint step-100 step-200 --out asked";
@@ -54,6 +59,9 @@ struct Arguments {
     /// none is tried. For a control, which is asked as the audited model is
     #[arg(long, value_name = "FILE")]
     forms: Option<PathBuf>,
+
+    #[command(flatten)]
+    parts: PartArguments,
 }
 
 fn main() -> ExitCode {
@@ -68,7 +76,8 @@ fn main() -> ExitCode {
             reference: arguments.reference.as_deref(),
             forms: arguments.forms.as_deref(),
         };
-        extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
+        let share = arguments.parts.share()?;
+        extractor::extract(&arguments.stage, &arguments.corpus, checkpoints, share)
     });
     exit_code(outcome.map(|outcome| eprintln!("{outcome}")).map_err(Into::into))
 }

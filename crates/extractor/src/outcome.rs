@@ -15,7 +15,16 @@ use crate::scoring::LeftOut;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     folder: PathBuf,
-    figures: Option<Figures>,
+    end: End,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq)]
+enum End {
+    UpToDate,
+    /// So many parts were put together.
+    Merged(usize),
+    Done(Box<Figures>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -61,22 +70,34 @@ impl Outcome {
     pub(crate) fn up_to_date(folder: &Path) -> Self {
         Self {
             folder: folder.to_path_buf(),
-            figures: None,
+            end: End::UpToDate,
+        }
+    }
+
+    pub(crate) fn merged(folder: &Path, parts: usize) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            end: End::Merged(parts),
         }
     }
 
     pub(crate) fn new(folder: &Path, figures: Figures) -> Self {
         Self {
             folder: folder.to_path_buf(),
-            figures: Some(figures),
+            end: End::Done(Box::new(figures)),
         }
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(figures) = &self.figures else {
-            return write!(formatter, "extractor: {} is up to date", self.folder.display());
+        let folder = self.folder.display();
+        let figures = match &self.end {
+            End::UpToDate => return write!(formatter, "extractor: {folder} is up to date"),
+            End::Merged(parts) => {
+                return write!(formatter, "extractor: {parts} parts put together in {folder}");
+            }
+            End::Done(figures) => figures,
         };
         for ((split, strategy), count) in &figures.last.generations {
             let source = match split {

@@ -3,6 +3,8 @@
 //!
 //! The perplexity under the model itself stands in the samples already, as the log-probabilities of their tokens.
 
+use std::collections::BTreeMap;
+
 use causal_lm::CausalLm;
 use contract::Error;
 use contract::records::{PromptForm, Sample};
@@ -11,13 +13,31 @@ use tch::{Kind, Tensor};
 
 use crate::LoadedModel;
 use crate::batch::floats;
+use crate::generation::Drawn;
 
 /// Texts read at once.
 const ROWS: usize = 32;
 
 /// Whether any of the samples is ranked.
-pub fn is_ranked(samples: &[Sample]) -> bool {
+pub(crate) fn is_ranked(samples: &[Sample]) -> bool {
     samples.iter().any(from_nothing)
+}
+
+/// Generations from nothing in the groups in which they are read: within a batch of the generation, so that a part of the batches reads
+/// them as the whole does.
+fn read_together(drawn: &mut Drawn) -> Vec<Vec<&mut Sample>> {
+    let mut batches: BTreeMap<usize, Vec<Vec<&mut Sample>>> = BTreeMap::new();
+    for (sample, origin) in drawn.samples.iter_mut().zip(&drawn.origins) {
+        if !from_nothing(sample) {
+            continue;
+        }
+        let groups = batches.entry(origin.batch).or_default();
+        match groups.last_mut().filter(|group| group.len() < ROWS) {
+            Some(group) => group.push(sample),
+            None => groups.push(vec![sample]),
+        }
+    }
+    batches.into_values().flatten().collect()
 }
 
 fn from_nothing(sample: &Sample) -> bool {
@@ -28,9 +48,8 @@ fn from_nothing(sample: &Sample) -> bool {
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
-pub fn score(loaded: &LoadedModel, samples: &mut [Sample]) -> Result<(), Error> {
-    let mut chosen: Vec<&mut Sample> = samples.iter_mut().filter(|sample| from_nothing(sample)).collect();
-    for rows in chosen.chunks_mut(ROWS) {
+pub(crate) fn score(loaded: &LoadedModel, drawn: &mut Drawn) -> Result<(), Error> {
+    for mut rows in read_together(drawn) {
         let texts = rows
             .iter()
             .map(|sample| loaded.tokenizer.encode(&sample.generation.to_lowercase()))
@@ -50,9 +69,12 @@ pub fn score(loaded: &LoadedModel, samples: &mut [Sample]) -> Result<(), Error> 
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch fails.
-pub fn score_by_reference(reference: &CausalLm, bos: &[i64], samples: &mut [Sample]) -> Result<(), Error> {
-    let mut chosen: Vec<&mut Sample> = samples.iter_mut().filter(|sample| from_nothing(sample)).collect();
-    for rows in chosen.chunks_mut(ROWS) {
+pub(crate) fn score_by_reference(
+    reference: &CausalLm,
+    bos: &[i64],
+    drawn: &mut Drawn,
+) -> Result<(), Error> {
+    for mut rows in read_together(drawn) {
         let texts: Vec<Vec<i64>> = rows
             .iter()
             .map(|sample| {

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causal_lm::{arithmetic, load_checkpoint, resolve};
+use contract::parts::{Part, Parts, Places};
 use contract::pipeline::{Begin, Extraction};
-use contract::records::{CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, Sample, Score, TextForm};
+use contract::records::{
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, Sample, Score, TextForm,
+};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use tch::{Device, Kind};
 use text_tokens::TextTokenizer;
@@ -15,7 +18,7 @@ use crate::documents::{self, Documents, Remarks};
 use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
-use crate::scoring::{self, LeftOut};
+use crate::scoring::{self, LeftOut, PlacedScores};
 use crate::{Checkpoints, LoadedModel, course, ranking};
 
 /// The role of the checkpoint whose results they are among their inputs.
@@ -31,7 +34,9 @@ pub(crate) struct Run<'a> {
     last: &'a Path,
     earlier: &'a [PathBuf],
     corpus: &'a Path,
-    out: &'a Path,
+    out: PathBuf,
+    /// Which part of the work is done; none for the whole.
+    part: Option<Part>,
     /// With what `auto` means here and where training ended: both are part of what was done.
     pub(crate) settings: Extraction,
     user_prompts: Vec<String>,
@@ -70,7 +75,7 @@ struct ReadsAs {
 pub(crate) struct Answers {
     pub(crate) drawn: Drawn,
     /// Empty where the settings ask for none and nobody follows the checkpoint.
-    pub(crate) scores: Vec<Score>,
+    pub(crate) scores: PlacedScores,
     pub(crate) skipped: Skipped,
     pub(crate) remarks: Remarks,
     pub(crate) left_out: LeftOut,
@@ -153,7 +158,8 @@ impl<'a> Run<'a> {
             last,
             earlier,
             corpus,
-            out: &stage.out,
+            out: stage.out.clone(),
+            part: None,
             kind: arithmetic(settings.precision, device),
             form,
             tried: Vec::new(),
@@ -165,6 +171,19 @@ impl<'a> Run<'a> {
             provenance,
             best_provenance,
         })
+    }
+
+    /// From here on it is about one part of the work, in a folder of its own.
+    pub(crate) fn take_part(&mut self, part: Part) {
+        self.out = part.folder(&self.out);
+        self.part = Some(part);
+        self.provenance = self.provenance.clone().with_part(part);
+        self.best_provenance = self.best_provenance.take().map(|best| best.with_part(part));
+    }
+
+    /// Where the results go.
+    pub(crate) fn out(&self) -> &Path {
+        &self.out
     }
 
     /// Takes away what this run does not make: results of another would be taken for its own.
@@ -192,9 +211,9 @@ impl<'a> Run<'a> {
 
     /// Whether everything that this run would make is there.
     pub(crate) fn is_done(&self) -> bool {
-        let mut outputs = files(self.out).to_vec();
+        let mut outputs = files(&self.out).to_vec();
         if !self.earlier.is_empty() {
-            outputs.push(self.course_file());
+            outputs.extend(self.course_files());
         }
         if self.tries_forms() {
             outputs.push(self.forms_file());
@@ -294,7 +313,7 @@ impl<'a> Run<'a> {
                 )?)
             }
         };
-        let mut drawn = generation::generate(&mut models, settings, prompts, self.seed)?;
+        let mut drawn = generation::generate_part(&mut models, settings, prompts, self.seed, self.part)?;
         // One copy is enough from here on.
         let model = models.swap_remove(0);
         drop(models);
@@ -302,11 +321,11 @@ impl<'a> Run<'a> {
         let mut left_out = LeftOut::default();
         let mut scores = Vec::new();
         if settings.score {
-            ranking::score(&model, &mut drawn.samples)?;
-            scores = scoring::score(&model, settings, documents)?;
+            ranking::score(&model, &mut drawn)?;
+            scores = scoring::score_part(&model, settings, documents, self.part)?;
             left_out = scoring::left_out(settings, documents);
         } else if is_followed {
-            scores = scoring::score(&model, &course::settings(settings), documents)?;
+            scores = scoring::score_part(&model, &course::settings(settings), documents, self.part)?;
         }
         Ok(Answers {
             drawn,
@@ -385,12 +404,13 @@ impl<'a> Run<'a> {
         }
         let (reference, _) = load_checkpoint(folder, None, self.kind, self.device)?;
         for answers in ranked {
-            ranking::score_by_reference(&reference, &answers.bos, &mut answers.drawn.samples)?;
+            ranking::score_by_reference(&reference, &answers.bos, &mut answers.drawn)?;
         }
         Ok(())
     }
 
-    /// How the documents are remembered over the checkpoints, those that were asked included: their scores are there already.
+    /// How the documents are remembered over the checkpoints, those that were asked included: their scores are there already. A part
+    /// has no points, and writes its scores, which are put together with those of the others.
     pub(crate) fn follow(
         &self,
         corpus: &mut Option<Corpus>,
@@ -411,18 +431,40 @@ impl<'a> Run<'a> {
                 best.filter(|_| self.is_best(&role))
             };
             points.extend(match asked {
-                Some(answers) => course::points(folder, &answers.scores, &answers.other, &settings),
+                Some(answers) => self.points(number, &answers.scores, &answers.other)?,
                 None => {
                     let model = self.load(folder)?;
                     let corpus = self.read_corpus(&model, corpus)?;
-                    let scores = scoring::score(&model, &settings, &corpus.documents)?;
-                    course::points(folder, &scores, &corpus.documents.other, &settings)
+                    let scores = scoring::score_part(&model, &settings, &corpus.documents, self.part)?;
+                    self.points(number, &scores, &corpus.documents.other)?
                 }
             });
             progress.advance(1, "");
         }
-        points.extend(course::points(self.last, &last.scores, &last.other, &settings));
+        points.extend(self.points(self.earlier.len(), &last.scores, &last.other)?);
         Ok(points)
+    }
+
+    /// The points of the checkpoint of this number, the asked one being the last; of a part its scores are written, and there are none.
+    fn points(
+        &self,
+        number: usize,
+        scores: &PlacedScores,
+        other: &BTreeSet<String>,
+    ) -> Result<Vec<CoursePoint>, Error> {
+        if self.part.is_some() {
+            let file = self.out.join(course_scores(number));
+            parquet::write_placed(&file, &self.provenance, placed(scores))?;
+            return Ok(Vec::new());
+        }
+        let folder = self.checkpoints.folders[number].as_path();
+        let scores = scores.iter().map(|(_, score)| score);
+        Ok(course::points(
+            folder,
+            scores,
+            other,
+            &course::settings(&self.settings),
+        ))
     }
 
     /// Writes what the last checkpoint gave and, where one was named, the best; `best` is none where it is the last.
@@ -432,28 +474,93 @@ impl<'a> Run<'a> {
         best: Option<&Answers>,
         course: &[CoursePoint],
     ) -> Result<(), Error> {
-        if !self.earlier.is_empty() {
+        if !self.earlier.is_empty() && self.part.is_none() {
             parquet::write_all(&self.course_file(), &self.provenance, course)?;
         }
         if self.tries_forms() {
-            parquet::write_all(&self.forms_file(), &self.provenance, &self.tried)?;
+            parquet::write_placed(&self.forms_file(), &self.provenance, self.once(&self.tried))?;
         }
         if let Some(provenance) = &self.best_provenance {
             self.write_answers(&self.out.join(BEST), provenance, best.unwrap_or(last))?;
         }
-        self.write_answers(self.out, &self.provenance, last)
+        self.write_answers(&self.out, &self.provenance, last)
     }
 
     fn write_answers(&self, folder: &Path, provenance: &Provenance, answers: &Answers) -> Result<(), Error> {
         let [decoded, samples, scores] = files(folder);
-        parquet::write_all(&decoded, provenance, &answers.decoded)?;
-        let wanted: &[Score] = if self.settings.score { &answers.scores } else { &[] };
-        parquet::write_all::<Score>(&scores, provenance, wanted)?;
-        parquet::write_all::<Sample>(&samples, provenance, &answers.drawn.samples)
+        parquet::write_placed(&decoded, provenance, self.once(&answers.decoded))?;
+        let wanted = placed(&answers.scores).filter(|_| self.settings.score);
+        parquet::write_placed(&scores, provenance, wanted)?;
+        let drawn = answers.drawn.origins.iter().zip(&answers.drawn.samples);
+        let drawn = drawn.map(|(origin, sample)| (origin.place, sample));
+        parquet::write_placed(&samples, provenance, drawn)
+    }
+
+    /// Rows that every part comes to have: the first one writes them.
+    fn once<'r, R>(&self, rows: &'r [R]) -> impl Iterator<Item = (i64, &'r R)> {
+        let is_first = self.part.is_none_or(|part| part.rank() == 0);
+        (0..).zip(rows).filter(move |_| is_first)
+    }
+
+    /// Puts together what so many parts wrote. No model is loaded.
+    pub(crate) fn merge(&self, world: usize) -> Result<(), Error> {
+        let mut names = NAMES.map(str::to_owned).to_vec();
+        if !self.earlier.is_empty() {
+            names.extend((0..=self.earlier.len()).map(course_scores));
+        }
+        if self.tries_forms() {
+            names.push(FORMS.to_owned());
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let parts = Parts::check(&self.out, world, &self.provenance, &names)?;
+        let in_best = NAMES.map(|name| format!("{BEST}/{name}"));
+        let of_best = match &self.best_provenance {
+            Some(provenance) => {
+                let names = in_best.each_ref().map(String::as_str);
+                Some(Parts::check(&self.out, world, provenance, &names)?)
+            }
+            None => None,
+        };
+        if !self.earlier.is_empty() {
+            parquet::write_all(&self.course_file(), &self.provenance, &self.course_of(&parts)?)?;
+        }
+        if self.tries_forms() {
+            parts.merge::<TextForm>(FORMS, Places::All, |_, _| ())?;
+        }
+        if let Some(of_best) = of_best {
+            merge_answers(&of_best, in_best.each_ref().map(String::as_str))?;
+        }
+        merge_answers(&parts, NAMES)
+    }
+
+    /// The points of all checkpoints by the scores that parts have.
+    fn course_of(&self, parts: &Parts<'_>) -> Result<Vec<CoursePoint>, Error> {
+        let other = other_documents(&self.corpus.join("heldout.parquet"))?;
+        let settings = course::settings(&self.settings);
+        let mut points = Vec::new();
+        for (number, folder) in self.checkpoints.folders.iter().enumerate() {
+            let mut scores: Vec<Score> = Vec::new();
+            parts.for_each(&course_scores(number), Places::Some, |score| {
+                scores.push(score);
+                Ok(())
+            })?;
+            points.extend(course::points(folder, &scores, &other, &settings));
+        }
+        Ok(points)
+    }
+
+    /// What is made of the checkpoints over which memorization is followed.
+    fn course_files(&self) -> Vec<PathBuf> {
+        match self.part {
+            Some(_) => (0..=self.earlier.len())
+                .map(|number| self.out.join(course_scores(number)))
+                .collect(),
+            None => vec![self.course_file()],
+        }
     }
 
     fn forms_file(&self) -> PathBuf {
-        self.out.join("forms.parquet")
+        self.out.join(FORMS)
     }
 
     fn course_file(&self) -> PathBuf {
@@ -479,6 +586,40 @@ fn earlier_role(number: usize) -> String {
 }
 
 /// What a checkpoint that is asked gives: its tokenizer's form of documents, samples and scores.
+const NAMES: [&str; 3] = ["decoded.parquet", "samples.parquet", "scores.parquet"];
+
+/// The forms of texts that were tried.
+const FORMS: &str = "forms.parquet";
+
 fn files(folder: &Path) -> [PathBuf; 3] {
-    ["decoded.parquet", "samples.parquet", "scores.parquet"].map(|name| folder.join(name))
+    NAMES.map(|name| folder.join(name))
+}
+
+/// A part's scores of a checkpoint that is followed.
+fn course_scores(number: usize) -> String {
+    format!("course-{number}.parquet")
+}
+
+fn placed(scores: &PlacedScores) -> impl Iterator<Item = (i64, &Score)> {
+    scores.iter().map(|(place, score)| (*place, score))
+}
+
+/// Puts together what parts have of one checkpoint.
+fn merge_answers(parts: &Parts<'_>, [decoded, samples, scores]: [&str; 3]) -> Result<(), Error> {
+    parts.merge::<DecodedDocument>(decoded, Places::All, |_, _| ())?;
+    parts.merge::<Score>(scores, Places::Some, |_, _| ())?;
+    parts.merge::<Sample>(samples, Places::All, |sample, number| {
+        sample.sample_id = number as i64;
+    })
+}
+
+/// The identities of documents of other text.
+fn other_documents(held_out: &Path) -> Result<BTreeSet<String>, Error> {
+    let mut other = BTreeSet::new();
+    for batch in parquet::Reader::<HeldOutDocument>::open(held_out)? {
+        let documents = batch?.into_iter();
+        let documents = documents.filter(|document| document.role == Some(HeldOutRole::Other));
+        other.extend(documents.map(|document| document.doc_id));
+    }
+    Ok(other)
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use causal_lm::CausalLm;
+use contract::parts::Part;
 use contract::pipeline::{ComputePath, Extraction, LossOn};
 use contract::records::{DocumentKind, Score, Split};
 use contract::{Error, Progress};
@@ -42,12 +43,29 @@ pub struct LeftOut {
     pub secrets: usize,
 }
 
+/// Rows of scores, each with the place of its document.
+pub type PlacedScores = Vec<(i64, Score)>;
+
 /// Scores every document of the corpus, and of other text each document as a whole. Probabilities under the sampling parameters are those of the first strategy that
 /// samples, or of greedy decoding where none does.
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
 pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) -> Result<Vec<Score>, Error> {
+    let scores = score_part(model, settings, documents, None)?;
+    Ok(scores.into_iter().map(|(_, score)| score).collect())
+}
+
+/// The same of those documents alone that a `part` has to score: its share of the batches.
+///
+/// # Errors
+/// Those of [`score`].
+pub fn score_part(
+    model: &LoadedModel,
+    settings: &Extraction,
+    documents: &Documents,
+    part: Option<Part>,
+) -> Result<PlacedScores, Error> {
     let params = sampling_params(settings);
     let is_chosen = chosen(settings, documents);
     let mut order: Vec<usize> = (0..documents.all.len())
@@ -55,27 +73,32 @@ pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) 
         .collect();
     order.sort_by_key(|&index| (documents.all[index].tokens.len(), index));
     let mut read: Vec<Option<TokenScores>> = vec![None; documents.all.len()];
-    let mut progress = Progress::new("scoring", order.len() as u64, "documents");
     let path = torch_device::compute_path(settings.compute_path, model.model.device());
     let max_tokens = device_memory::scored_tokens(&model.model, BATCH_TOKENS);
-    let mut rest = &order[..];
-    while !rest.is_empty() {
-        let rows = batch_rows(rest, documents, max_tokens);
-        let (batch, later) = rest.split_at(rows);
+    // Batches are those of one process, so that a part rounds as the whole does.
+    let batches: Vec<&[usize]> = batches(&order, documents, max_tokens)
+        .into_iter()
+        .enumerate()
+        .filter(|(number, _)| part.is_none_or(|part| part.takes(*number)))
+        .map(|(_, batch)| batch)
+        .collect();
+    let count = batches.iter().map(|batch| batch.len()).sum::<usize>();
+    let mut progress = Progress::new("scoring", count as u64, "documents");
+    for &batch in &batches {
         let scores = read_batch(model, path, &params, batch, documents)?;
         for (&index, scores) in batch.iter().zip(scores) {
             read[index] = Some(scores);
         }
-        progress.advance(rows as u64, "");
-        rest = later;
+        progress.advance(batch.len() as u64, "");
     }
-    let near = near_verbatim_bounds(model, params, settings, documents)?;
+    let near = near_verbatim_bounds(model, params, settings, documents, &batches)?;
     let rows = Rows { model, documents };
     let mut scores = Vec::new();
     for (index, (document, read)) in documents.all.iter().zip(read).enumerate() {
         let Some(read) = read else { continue };
         let whole = loss_spans(settings, document);
-        scores.push(Score {
+        let mut push = |score| scores.push((index as i64, score));
+        push(Score {
             prefix_tokens: 0,
             ..rows.score(document, &read, &whole)?
         });
@@ -84,10 +107,10 @@ pub fn score(model: &LoadedModel, settings: &Extraction, documents: &Documents) 
             if span == generated_span(settings, document) {
                 score.near_verbatim_logprob = near.get(&index).map(|&bound| bound as f32);
             }
-            scores.push(score);
+            push(score);
         }
         for (given, rest) in secrets(settings, document) {
-            scores.push(Score {
+            push(Score {
                 secret_tokens_given: Some(given as i32),
                 ..rows.score(document, &read, &[rest])?
             });
@@ -230,13 +253,14 @@ fn secrets(settings: &Extraction, document: &Document) -> Vec<(usize, Range<usiz
         .collect()
 }
 
-/// For the documents that are prompted with and have a whole continuation, by their place, a lower bound on the log-probability of
-/// something nearly it. Nothing unless the settings ask for it.
+/// For the documents of `batches` that are prompted with and have a whole continuation, by their place, a lower bound on the
+/// log-probability of something nearly it. Nothing unless the settings ask for it.
 fn near_verbatim_bounds(
     model: &LoadedModel,
     params: SamplingParams,
     settings: &Extraction,
     documents: &Documents,
+    batches: &[&[usize]],
 ) -> Result<BTreeMap<usize, f64>, Error> {
     let search = Search {
         beams: settings.near_verbatim_beams,
@@ -247,22 +271,28 @@ fn near_verbatim_bounds(
         return Ok(bounds);
     }
     let is_chosen = chosen(settings, documents);
-    let chosen: Vec<usize> = (0..documents.all.len())
-        .filter(|&index| {
-            let document = &documents.all[index];
-            is_chosen(document)
-                && continuations(settings, document).contains(&generated_span(settings, document))
-        })
-        .collect();
-    let mut progress = Progress::new("near-verbatim search", chosen.len() as u64, "documents");
-    let prompt_tokens = chosen
+    let is_searched = |&index: &usize| {
+        let document = &documents.all[index];
+        is_chosen(document)
+            && continuations(settings, document).contains(&generated_span(settings, document))
+    };
+    let searched: Vec<Vec<usize>> = batches
         .iter()
-        .map(|&index| generated_span(settings, &documents.all[index]).0);
+        .map(|batch| batch.iter().copied().filter(is_searched).collect())
+        .collect();
+    let count = searched.iter().map(Vec::len).sum::<usize>();
+    let mut progress = Progress::new("near-verbatim search", count as u64, "documents");
+    // Of the whole corpus, whichever documents are searched here.
+    let all = (0..documents.all.len()).filter(is_searched);
+    let prompt_tokens = all
+        .clone()
+        .map(|index| generated_span(settings, &documents.all[index]).0);
     let longest = prompt_tokens.max().unwrap_or(0) + model.add_bos(&[]).len();
-    let rows = device_memory::batch_rows(&model.model, settings, longest, chosen.len() * search.beams);
+    let rows = device_memory::batch_rows(&model.model, settings, longest, all.count() * search.beams);
     // One batch after the other is searched in the same memory.
     let mut cache = model.model.cache(0);
-    for chunk in chosen.chunks((rows / search.beams).max(1)) {
+    let together = (rows / search.beams).max(1);
+    for chunk in searched.iter().flat_map(|batch| batch.chunks(together)) {
         let texts: Vec<(&[i64], &[i64])> = chunk
             .iter()
             .map(|&index| {
@@ -276,6 +306,18 @@ fn near_verbatim_bounds(
         progress.advance(chunk.len() as u64, "");
     }
     Ok(bounds)
+}
+
+/// Documents, given in order of length, in batches of at most so many tokens.
+fn batches<'o>(order: &'o [usize], documents: &Documents, max_tokens: usize) -> Vec<&'o [usize]> {
+    let mut batches = Vec::new();
+    let mut rest = order;
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(batch_rows(rest, documents, max_tokens));
+        batches.push(batch);
+        rest = later;
+    }
+    batches
 }
 
 /// How many of the next documents, in order of length, go into one batch of at most so many tokens.

@@ -7,6 +7,7 @@ mod checkpoints;
 mod decoded;
 mod forms;
 mod other;
+mod parts;
 mod secrets;
 mod special_tokens;
 mod support;
