@@ -69,7 +69,8 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
             stages.tune.push(tuner(run, cell, number, links)?);
         }
         if cell.is_extracted() {
-            stages.extract.push(extractor(run, plan, cell, number, links)?);
+            let rule = extractor(run, plan, cell, number, links)?;
+            stages.extract.push(shared(rule, plan.pipeline.extraction.parts, &mut stages.parts));
         }
         if cell.is_extracted() && !plan.is_look() {
             let checkpoints = [
@@ -77,9 +78,9 @@ pub(crate) fn rules(plan: &Plan, run: &Path, links: &mut Links) -> Result<String
                 cell.has_best().then_some(Checkpoint::Best),
             ];
             for checkpoint in checkpoints.into_iter().flatten() {
-                stages
-                    .plagiarism
-                    .push(plagiarism(run, plan, cell, number, checkpoint, links)?);
+                let rule = plagiarism(run, plan, cell, number, checkpoint, links)?;
+                let rule = shared(rule, plan.pipeline.detection.parts, &mut stages.parts);
+                stages.plagiarism.push(rule);
             }
         }
     }
@@ -116,6 +117,7 @@ impl std::fmt::Display for CellNumber {
 }
 
 /// What one run of one stage makes, from what, and how.
+#[derive(Clone)]
 struct Rule {
     stage: &'static str,
     subject: String,
@@ -201,6 +203,8 @@ struct Stages {
     plagiarism: Vec<Rule>,
     report: Vec<Rule>,
     check: Vec<Rule>,
+    /// Of stages whose work several processes share.
+    parts: Vec<Rule>,
 }
 
 impl std::fmt::Display for Stages {
@@ -225,10 +229,42 @@ impl std::fmt::Display for Stages {
             }
             writeln!(formatter, "{line}")?;
         }
+        if !self.parts.is_empty() {
+            // What is there as a whole needs no parts, and make asks for none: not of a run without parts, nor where somebody removed them.
+            let files: Vec<&str> = self.parts.iter().map(|rule| &rule.main[..]).collect();
+            writeln!(formatter, ".SECONDARY: \\\n  {}", files.join(" \\\n  "))?;
+        }
         stages
             .iter()
             .flat_map(|(_, rules)| rules.iter())
+            .chain(&self.parts)
             .try_for_each(|rule| write!(formatter, "{rule}"))
+    }
+}
+
+/// The rule of a stage whose work `world` processes share: it puts together what the rules that go to `parts` make. Each of these writes its
+/// main file last.
+fn shared(rule: Rule, world: usize, parts: &mut Vec<Rule>) -> Rule {
+    if world < 2 {
+        return rule;
+    }
+    let (out, name) = rule.main.rsplit_once('/').unwrap_or((".", &rule.main));
+    let parts_of_rule = (0..world).map(|rank| Rule {
+        subject: format!("{}, part {rank} of {world}", rule.subject),
+        command: format!("{} --rank {rank} --world {world}", rule.command),
+        main: format!("{out}/parts/{rank}-of-{world}/{name}"),
+        further: Vec::new(),
+        folders: Vec::new(),
+        ..rule.clone()
+    });
+    let first = parts.len();
+    parts.extend(parts_of_rule);
+    let made = parts[first..].iter().map(|part| part.main.clone());
+    Rule {
+        subject: format!("{}, {world} parts put together", rule.subject),
+        command: format!("{} --merge {world}", rule.command),
+        prerequisites: rule.prerequisites.iter().cloned().chain(made).collect(),
+        ..rule
     }
 }
 

@@ -61,6 +61,42 @@ fn everything_runs_once_and_the_second_time_nothing() {
     }
 }
 
+/// With [`PIPELINE`]'s cells, each of whose extractions is in three parts, and each comparison in two.
+#[test]
+fn work_in_parts_is_put_together_and_what_is_whole_needs_no_parts() {
+    let mut parts = Vec::new();
+    for line in everything(&["extractor", "plagiarism"]) {
+        let world = if line.starts_with("extractor") { 3 } else { 2 };
+        parts.extend((0..world).map(|rank| format!("{line}, part {rank} of {world}")));
+    }
+    let in_parts = ["--set", "extraction.parts=3", "--set", "detection.parts=2"];
+    for jobs in ["-j1", "-j4"] {
+        let place = Workplace::new(PIPELINE);
+        place.plan_well(&in_parts);
+        let mut all = everything(&["dupgen", "tuner", "extractor", "plagiarism", "report"]);
+        all.extend(parts.clone());
+        all.sort();
+        assert_eq!(place.make(&[jobs]), all);
+        assert!(place.make(&[jobs]).is_empty());
+        // Parts may be removed, and another number of them asks for nothing that is there.
+        for cell in CELLS {
+            std::fs::remove_dir_all(place.path(&format!("run/cells/tiny-{cell}-bucketed-s0/parts"))).unwrap();
+        }
+        assert!(place.make(&[jobs]).is_empty());
+        for again in [&in_parts[..2], &[], &in_parts] {
+            place.plan_well(again);
+            let made = place.make(&[jobs]);
+            assert!(made.iter().all(|line| line.starts_with("report")), "{made:?}");
+        }
+        // A change of settings makes all parts again, and what follows.
+        place.plan_well(&[&in_parts[..], &["--set", "detection.candidate_limit=3"]].concat());
+        let mut again = everything(&["plagiarism", "report"]);
+        again.extend(parts.iter().filter(|line| line.starts_with("plagiarism")).cloned());
+        again.sort();
+        assert_eq!(place.make(&[jobs]), again);
+    }
+}
+
 #[test]
 fn kept_checkpoints_are_followed() {
     let rules = |pipeline: &str| {

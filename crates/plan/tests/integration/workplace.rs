@@ -57,11 +57,13 @@ pub(crate) const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [], "pr
 const FAKE_STAGE: &str = r#"
 stage=$1; shift
 while [ $# -gt 0 ]; do
-  case $1 in --out) out=$2 ;; --threads) threads=" on $2 threads" ;; --best) best=$2 ;; esac
+  case $1 in --out) out=$2 ;; --rank) rank=$2 ;; --world) world=$2 ;; --merge) merge=$2 ;; --threads) threads=" on $2 threads" ;; --best) best=$2 ;; esac
   shift
 done
 name=$(basename "$out")
 test "$name" != best || name=$(basename "$(dirname "$out")")/best
+if test -n "$world"; then name="$name, part $rank of $world"; out=$out/parts/$rank-of-$world; mkdir -p "$out/best"; fi
+for part in $(test -z "$merge" || seq 0 $((merge - 1))); do ls "$out/parts/$part-of-$merge/"*.parquet >/dev/null || exit 1; done
 echo "$stage $name" >>log
 echo "$stage $name$threads" >>threads
 case $stage in
