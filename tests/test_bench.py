@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ os.environ["BENCH_DATA"] = FOLDER.name
 sys.path.insert(0, str(BENCH))
 
 import harness
+import large_corpus
 import polars as pl
 
 
@@ -39,6 +41,22 @@ def finished(rows):
         except SystemExit as end:
             return end.code, printed.getvalue()
     return 0, printed.getvalue()
+
+
+class LargeCorpusTest(unittest.TestCase):
+    def test_text_is_seeded_and_repeats_what_it_says(self):
+        urn = large_corpus.vocabulary(random.Random(0), count=2_000, size=20_000)
+        texts, again, later = (large_corpus.documents(urn, seed, first) for seed, first in [(1, 0), (1, 0), (1, 4096)])
+        self.assertEqual(texts.to_list(), again.to_list())
+        count = large_corpus.DOCUMENTS
+        self.assertEqual((len(texts), texts.n_unique()), (count + 41, count), "one in a hundred is there twice")
+        self.assertEqual(pl.concat([texts, later]).n_unique(), 2 * count, "and no document of one batch is in another")
+        # Document 50 has three quarters of document 49 behind words of its own.
+        first, second = (text.split(". ", 1)[1] for text in texts[49:51].to_list())
+        quarters = len(first) * 3 // 4
+        self.assertEqual(second[:quarters], first[:quarters])
+        words = pl.Series(" ".join(texts[:count].to_list()).lower().replace(".", "").split()).value_counts(sort=True)
+        self.assertGreater(words["count"][0], 20 * words["count"][100], "frequencies fall as in a language")
 
 
 class FloorTest(unittest.TestCase):

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -141,6 +142,28 @@ class Pipeline(unittest.TestCase):
         self.assertEqual(changed, {"matches", "verdicts", "summary"})
         make(*self.arguments)
         self.assertIn("Nothing to be done", make(*self.arguments))
+
+    def test_several_processes_give_the_files_of_one(self):
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            shutil.copytree(self.run_folder, run)
+            stages = ("decoded", "samples", "scores", "matches", "verdicts")
+            for path in parquet_files(run):
+                if path.stem in stages:
+                    path.unlink()
+            arguments = ["run", "PIPELINE=pipelines/test.toml", f"RUN={run}", "THREADS=1"]
+            make("-j2", *arguments, "SET=extraction.parts=2 detection.parts=3")
+            parts = {path.parent.name for path in run.rglob("parts/*/*.parquet")}
+            self.assertEqual(parts, {"0-of-2", "1-of-2", "0-of-3", "1-of-3", "2-of-3"})
+            for path in parquet_files(self.run_folder):
+                self.assertTrue(content(run / path.relative_to(self.run_folder)).equals(content(path)), path)
+            # What is whole needs no parts, and is not made again without them.
+            before = {path: path.stat().st_mtime_ns for path in run.glob("cells/**/verdicts.parquet") if "parts" not in path.parts}
+            for path in list(run.rglob("parts")):
+                shutil.rmtree(path)
+            make(*arguments)
+            self.assertEqual({path: path.stat().st_mtime_ns for path in before}, before)
+            self.assertEqual(list(run.rglob("parts")), [])
 
     def test_the_snippets_of_the_readme_run(self):
         snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
