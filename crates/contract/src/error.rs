@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::log;
+
 /// What went wrong, told so that a person knows what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -75,8 +77,8 @@ pub fn exit_code(result: Result<(), anyhow::Error>) -> ExitCode {
     // Not by the log: no level of RUST_LOG hides why a program failed.
     match known {
         // Its message holds its cause already.
-        Some(error) => eprintln!("error: {error}"),
-        None => eprintln!("error: {failure:#}"),
+        Some(error) => log::say(format_args!("error: {error}")),
+        None => log::say(format_args!("error: {failure:#}")),
     }
     ExitCode::from(known.map_or(1, Error::exit_status))
 }

@@ -7,6 +7,6 @@ use clap::Parser;
 fn main() -> ExitCode {
     let arguments = dupgen::Arguments::parse();
     contract::arguments::start_program();
-    let result = dupgen::run(&arguments).map(|outcome| eprintln!("{outcome}"));
+    let result = dupgen::run(&arguments).map(contract::log::say);
     contract::error::exit_code(result.map_err(anyhow::Error::from))
 }

@@ -70,5 +70,5 @@ fn main() -> ExitCode {
         };
         extractor::extract(&arguments.stage, &arguments.corpus, checkpoints)
     });
-    exit_code(outcome.map(|outcome| eprintln!("{outcome}")).map_err(Into::into))
+    exit_code(outcome.map(contract::log::say).map_err(Into::into))
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use contract::log::say;
 use plagiarism::side_by_side::{self, AlignArguments};
 use plagiarism::{Arguments, Outcome};
 
@@ -32,12 +33,15 @@ fn main() -> ExitCode {
 
 fn run_stage(arguments: &Arguments) -> Result<(), contract::Error> {
     match plagiarism::run(arguments)? {
-        Outcome::UpToDate => eprintln!("plagiarism: {} is up to date", arguments.stage.out.display()),
-        Outcome::Copied(folder) => eprintln!(
+        Outcome::UpToDate => say(format_args!(
+            "plagiarism: {} is up to date",
+            arguments.stage.out.display()
+        )),
+        Outcome::Copied(folder) => say(format_args!(
             "plagiarism: the best checkpoint is the last, and so are its results: copied from {}",
             folder.display()
-        ),
-        Outcome::Done(verdicts) => eprintln!("{verdicts}"),
+        )),
+        Outcome::Done(verdicts) => say(verdicts),
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use contract::PipelineFile;
+use contract::log::say;
 use given_here::Given;
 use plan::estimate::{self, Speed, SpeedSource, Table, cut_shares};
 
@@ -92,21 +93,21 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let plan = plan::plan(&pipeline, &folder)?;
     for cut in cut_shares(&plan, &folder)? {
-        eprintln!("{cut}");
+        say(cut);
     }
     if plan.is_look() {
-        eprintln!(
+        say(format_args!(
             "plan: a look at the corpus before tuning, in {}",
             folder.display()
-        );
+        ));
         return Ok(());
     }
-    eprintln!(
+    say(format_args!(
         "plan: {} cells on {} training sets, in {}",
         plan.cells.len(),
         plan.training_sets.len(),
         folder.display()
-    );
+    ));
     Ok(())
 }
 

@@ -66,11 +66,11 @@ fn main() -> ExitCode {
         }
         Some((_, chosen)) => {
             let arguments = MergeArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
-            merge(&arguments).map(|merged| eprintln!("{merged}"))
+            merge(&arguments).map(contract::log::say)
         }
         None => {
             let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-            tune(&arguments.stage, &arguments.corpus).map(|outcome| eprintln!("{outcome}"))
+            tune(&arguments.stage, &arguments.corpus).map(contract::log::say)
         }
     };
     exit_code(outcome.map_err(Into::into))
