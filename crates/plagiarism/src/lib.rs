@@ -91,6 +91,7 @@ pub mod side_by_side;
 use std::path::{Path, PathBuf};
 
 use contract::files::write_whole;
+use contract::pipeline::Detection;
 use contract::records::{PassageMatch, Sample, SampleVerdict};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 
@@ -157,8 +158,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
 
     let decoded = DecodedTexts::beside(&arguments.samples);
 
+    // Of files their content counts, which is an input, and not where they lie.
+    let settings = Detection {
+        encoder: None,
+        classifier: None,
+        personal_details: None,
+        ..pipeline.detection.clone()
+    };
     let mut provenance = Provenance::new("plagiarism")
-        .with_configuration(&pipeline.detection)?
+        .with_configuration(&settings)?
         .with_seed(arguments.stage.seed(&pipeline))
         .with_input("train", &train)?
         .with_input("heldout", &held_out)?
