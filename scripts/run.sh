@@ -36,7 +36,8 @@ if [ "$stage" = estimate ]; then
 fi
 plan
 rm -f "$RUN/exit_status"
-started=$(mktemp)
+# Where there is no room for temporary files, the run folder has some.
+started=$(mktemp 2>/dev/null || mktemp "$RUN/.started.XXXXXX")
 trap 'rm -f "$started"' EXIT
 "${MAKE:-make}" --no-print-directory -f "$RUN/cells.mk" "$stage" || exit "$(cat "$RUN/exit_status" 2>/dev/null || echo 2)"
 # The report says itself where its page is; where it was there already, nobody else does.

@@ -42,6 +42,7 @@ mod other_programs;
 mod paths;
 mod readiness;
 mod reduced;
+mod times;
 mod tokens;
 
 use std::collections::btree_map::Entry;
@@ -183,6 +184,7 @@ pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Erro
     let run = contract::paths::normalized(run);
     let mut links = Links::new(&run);
     let rules = make::rules(&plan, &run, &mut links)?;
+    times::bring_to_present(&run);
     reduced::write_all(&plan, &run)?;
     retire_other_cells(&plan, &run)?;
     links.create()?;
