@@ -83,7 +83,8 @@ plan
 jobs=()
 is_dry_run || limit_jobs
 rm -f "$RUN/exit_status"
-started=$(mktemp)
+# Where there is no room for temporary files, the run folder has some.
+started=$(mktemp 2>/dev/null || mktemp "$RUN/.started.XXXXXX")
 trap 'rm -f "$started"' EXIT
 status=0
 "${MAKE:-make}" --no-print-directory ${jobs[@]+"${jobs[@]}"} -f "$RUN/cells.mk" "$stage" || status=$(cat "$RUN/exit_status" 2>/dev/null || echo 2)

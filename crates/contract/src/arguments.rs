@@ -1,6 +1,11 @@
 //! The part of the command line that every stage has, and what every program does before its work.
 
+use std::ffi::c_int;
 use std::path::PathBuf;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::{self, signal_name};
 
 use crate::{Error, PipelineFile, files, log, stage_run};
 
@@ -54,13 +59,26 @@ impl StageArguments {
     }
 }
 
-/// Sets up the log on standard error (level by `RUST_LOG`, `info` without it) and a Ctrl-C that leaves no half-written file.
+/// Sets up the log on standard error (level by `RUST_LOG`, `info` without it), and an end by Ctrl-C or SIGTERM that leaves no half-written
+/// file, says what it was, and has the status that shells give it.
 pub fn start_program() {
     log::start();
-    let handler = ctrlc::set_handler(|| {
-        files::remove_unfinished();
-        stage_run::interrupted();
-        std::process::exit(130);
+    drop(ctrlc::set_handler(|| stop(SIGINT)));
+    // Schedulers send it. That of ctrlc would not tell the two apart, and takes SIGHUP too, which `nohup` has told us to ignore.
+    if let Ok(mut signals) = Signals::new([SIGTERM]) {
+        std::thread::spawn(move || signals.forever().for_each(stop));
+    }
+}
+
+/// Ends the program by a signal.
+fn stop(signal: c_int) {
+    files::end_without_unfinished(|| {
+        let name = signal_name(signal).unwrap_or("a signal");
+        log::say(format_args!(
+            "error: stopped by {name}. What is finished stays; the same command goes on from there"
+        ));
+        stage_run::stopped(128 + signal, &format!("stopped by {name}"));
+        // At once: what ends with a program that ends by itself does not expect threads that are at work.
+        low_level::exit(128 + signal);
     });
-    drop(handler);
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::log;
+
 /// What went wrong, told so that a person knows what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,7 +75,7 @@ pub fn exit_code(result: Result<(), anyhow::Error>) -> ExitCode {
     };
     let (status, message) = status_and_message(&failure);
     // Not by the log: no level of RUST_LOG hides why a program failed.
-    eprintln!("error: {message}");
+    log::say(format_args!("error: {message}"));
     ExitCode::from(status)
 }
 

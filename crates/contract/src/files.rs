@@ -1,11 +1,13 @@
 //! Whole outputs or none: a file or folder is written beside its final name, synced, and renamed.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::Error;
@@ -16,55 +18,97 @@ static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// How many outputs this process has given their final name.
 static FINISHED: AtomicU64 = AtomicU64::new(0);
 
+/// What the name of an output ends in until it is whole.
+const PARTIAL: &str = ".partial";
+
+/// What a folder is called between the moment in which it is put aside and that in which it is removed.
+const REPLACED: &str = ".replaced";
+
 /// An output under way: written to `<name>.partial`, and given its final name by [`Unfinished::finish`].
 ///
-/// Dropped before that, it is removed. A process that was killed leaves the partial behind; the next run overwrites it.
+/// Dropped before that, it is removed. A process that was killed leaves the partial behind; the next run overwrites it. While it is
+/// written it is locked, so that no two processes write the same output: the second is refused.
 #[derive(Debug)]
 pub struct Unfinished {
     partial: PathBuf,
     destination: PathBuf,
     finished: bool,
+    /// The partial itself, with the lock on it.
+    _lock: File,
 }
 
 impl Unfinished {
-    /// Begins a file that will be `destination`, creating the folders above it.
+    /// Begins a file that will be `destination`, creating the folders above it. Meanwhile it is there under its other name, and empty.
     ///
     /// # Errors
-    /// [`Error::Output`] where the folder cannot be created or a left-over partial cannot be removed.
+    /// [`Error::Output`] where the folder cannot be created, a left-over partial cannot be removed, or another process is writing the
+    /// same output.
     pub fn file(destination: &Path) -> Result<Self, Error> {
-        let parent = match destination.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(parent).map_err(|error| Error::output(parent, error))?;
-        let partial = beside(destination, ".partial");
-        for left_over in [&partial, &beside(destination, ".replaced")] {
-            remove(left_over).map_err(|error| Error::output(left_over, error))?;
-        }
-        UNFINISHED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(partial.clone());
-        Ok(Self {
-            partial,
-            destination: destination.to_path_buf(),
-            finished: false,
-        })
+        Self::begin(destination, PARTIAL, Kind::File)
     }
 
     /// Begins a folder that will be `destination`; the partial folder exists and is empty.
     ///
     /// # Errors
-    /// [`Error::Output`] where it cannot be created.
+    /// As [`Unfinished::file`].
     pub fn folder(destination: &Path) -> Result<Self, Error> {
-        let unfinished = Self::file(destination)?;
-        fs::create_dir(&unfinished.partial).map_err(|error| Error::output(&unfinished.partial, error))?;
-        Ok(unfinished)
+        Self::begin(destination, PARTIAL, Kind::Folder)
+    }
+
+    /// Begins a file that other processes may be writing too, each under a name of its own: the last to finish wins. What
+    /// processes that are gone left in its folder is removed.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where it cannot be created.
+    pub fn shared_file(destination: &Path) -> Result<Self, Error> {
+        Self::begin_shared(destination, Kind::File)
+    }
+
+    /// As [`Unfinished::shared_file`], of a folder.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where it cannot be created.
+    pub fn shared_folder(destination: &Path) -> Result<Self, Error> {
+        Self::begin_shared(destination, Kind::Folder)
+    }
+
+    fn begin_shared(destination: &Path, kind: Kind) -> Result<Self, Error> {
+        remove_abandoned(folder_of(destination));
+        Self::begin(destination, &format!(".{}{PARTIAL}", std::process::id()), kind)
+    }
+
+    fn begin(destination: &Path, ending: &str, kind: Kind) -> Result<Self, Error> {
+        let parent = folder_of(destination);
+        fs::create_dir_all(parent).map_err(|error| Error::output(parent, error))?;
+        let partial = beside(destination, ending);
+        // Ctrl-C finds either nothing or all of it.
+        let mut unfinished = unfinished();
+        let lock = claim(&partial, kind).map_err(|error| Error::output(&partial, error))?;
+        unfinished.insert(partial.clone());
+        drop(unfinished);
+        let begun = Self {
+            partial,
+            destination: destination.to_path_buf(),
+            finished: false,
+            _lock: lock,
+        };
+        let replaced = beside(destination, REPLACED);
+        remove(&replaced).map_err(|error| Error::output(&replaced, error))?;
+        Ok(begun)
     }
 
     /// Where to write meanwhile.
     pub fn path(&self) -> &Path {
         &self.partial
+    }
+
+    /// As [`Unfinished::finish`], under a name in the same folder that could not be known before.
+    ///
+    /// # Errors
+    /// As [`Unfinished::finish`].
+    pub fn finish_as(mut self, destination: &Path) -> Result<(), Error> {
+        destination.clone_into(&mut self.destination);
+        self.finish()
     }
 
     /// Syncs what was written and gives it its final name, replacing what stood there.
@@ -76,7 +120,7 @@ impl Unfinished {
         sync(&self.partial).map_err(failed)?;
         // A folder cannot be renamed over another that has content, and taking that one away file by file could be
         // interrupted half-way: it is first put aside whole.
-        let replaced = beside(&self.destination, ".replaced");
+        let replaced = beside(&self.destination, REPLACED);
         let replaces = self.partial.is_dir() && self.destination.is_dir();
         if replaces {
             fs::rename(&self.destination, &replaced).map_err(failed)?;
@@ -85,11 +129,7 @@ impl Unfinished {
         if replaces {
             remove(&replaced).map_err(failed)?;
         }
-        if let Some(parent) = self
-            .destination
-            .parent()
-            .and_then(|parent| File::open(parent).ok())
-        {
+        if let Ok(parent) = File::open(folder_of(&self.destination)) {
             // Not every file system can sync a folder; the rename itself has succeeded.
             let _ = parent.sync_all();
         }
@@ -104,10 +144,7 @@ impl Drop for Unfinished {
         if !self.finished {
             let _ = remove(&self.partial);
         }
-        UNFINISHED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.partial);
+        unfinished().remove(&self.partial);
     }
 }
 
@@ -116,10 +153,105 @@ pub(crate) fn finished() -> u64 {
     FINISHED.load(Ordering::Relaxed)
 }
 
-/// Removes every partial output of this process; for the handler of Ctrl-C.
-pub fn remove_unfinished() {
-    for partial in &*UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner) {
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every partial output of this process, and then ends it by `end`. Until then no thread begins or drops an output, and so none
+/// tells of the files that it misses.
+pub fn end_without_unfinished(end: impl FnOnce()) {
+    let unfinished = unfinished();
+    for partial in &*unfinished {
         let _ = remove(partial);
+    }
+    end();
+}
+
+/// What a partial is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Folder,
+}
+
+/// Makes an empty partial and locks it. What a process that is gone left under its name is removed.
+fn claim(partial: &Path, kind: Kind) -> io::Result<File> {
+    loop {
+        match create(partial, kind) {
+            Ok(created) => {
+                let is_ours = lock(&created)? && is_at(&created, partial);
+                // Before it was locked, another process may have taken it for abandoned.
+                if is_ours {
+                    return Ok(created);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove_if_abandoned(partial)?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn create(partial: &Path, kind: Kind) -> io::Result<File> {
+    match kind {
+        Kind::File => File::create_new(partial),
+        Kind::Folder => {
+            fs::create_dir(partial)?;
+            File::open(partial)
+        }
+    }
+}
+
+/// Locks an open file or folder; false where another process has the lock.
+fn lock(opened: &File) -> io::Result<bool> {
+    match opened.try_lock() {
+        // Not every file system has locks, and folders can be locked on fewer.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+    }
+}
+
+/// Whether an open file is the one at a path.
+fn is_at(opened: &File, path: &Path) -> bool {
+    let numbers = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (opened.metadata(), fs::symlink_metadata(path)) {
+        (Ok(opened), Ok(found)) => numbers(opened) == numbers(found),
+        _ => false,
+    }
+}
+
+/// Removes a partial that no process is writing.
+fn remove_if_abandoned(partial: &Path) -> io::Result<()> {
+    let found = match fs::symlink_metadata(partial) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !found.is_file() && !found.is_dir() {
+        return fs::remove_file(partial);
+    }
+    let opened = match File::open(partial) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    if !lock(&opened)? {
+        return Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another process is writing it. Wait until that one has ended, or end it; then run this once more",
+        ));
+    }
+    // Before it was locked, whoever wrote it may have given it its final name.
+    if is_at(&opened, partial) {
+        remove(partial)
+    } else {
+        Ok(())
+    }
+}
+
+/// Removes partials in a folder that no process is writing. What cannot be removed stays, and harms nobody.
+fn remove_abandoned(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().ends_with(PARTIAL.as_bytes()) {
+            let _ = remove_if_abandoned(&entry.path());
+        }
     }
 }
 
@@ -144,6 +276,18 @@ pub fn write_if_changed(destination: &Path, content: &[u8]) -> Result<(), Error>
     write_whole(destination, content)
 }
 
+/// Removes the file that says that others beside it are whole, before the first of them is written anew: a run that is stopped in
+/// between is never taken for done.
+///
+/// # Errors
+/// [`Error::Output`] where it cannot be removed.
+pub fn remove_if_present(file: &Path) -> Result<(), Error> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::output(file, error)),
+        _ => Ok(()),
+    }
+}
+
 /// Sets a file's time to now: an output found up to date is thereby newer than its inputs, and make asks no more.
 ///
 /// # Errors
@@ -158,11 +302,17 @@ pub fn touch(file: &Path) -> Result<(), Error> {
         .map_err(|error| Error::output(file, error))
 }
 
+/// The folder that a file is in.
+fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// The path of the same folder with `ending` put behind the name.
 fn beside(destination: &Path, ending: &str) -> PathBuf {
-    let mut name = destination
-        .file_name()
-        .map_or_else(|| OsString::from("output"), OsString::from);
+    let mut name = OsString::from(destination.file_name().unwrap_or(OsStr::new("output")));
     name.push(ending);
     destination.with_file_name(name)
 }

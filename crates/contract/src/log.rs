@@ -2,7 +2,7 @@
 //! where in the program it comes from only at the levels that are for programmers.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -20,11 +20,18 @@ pub(crate) fn start() {
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // What cannot be told is no reason to stop, and there is nobody to tell it.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .event_format(PlainLines)
         .try_init();
     // A second call, or a log that the caller set up himself, is no reason to stop.
     drop(started);
+}
+
+/// Tells a line on standard error, however high the level of the log. Where nobody can be told, as on a full disk, it is not told.
+pub fn say(line: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// One line for each event: `training: 24/147 steps`, `warning: …`, `error: …`, `debug plagiarism::clock: …`.

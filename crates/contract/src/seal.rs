@@ -225,6 +225,21 @@ pub fn check_folder(folder: &Path) -> Result<(), Error> {
         .try_for_each(|(_, checked)| checked)
 }
 
+/// Whether a folder of a model or an adapter is as one of our stages wrote it: all that its [`CHECKSUMS`] lists, and weights, which have
+/// seals.
+pub fn is_whole_model(folder: &Path) -> bool {
+    let is_sealed = |weights: &Path| {
+        safetensors_header(weights)
+            .is_ok_and(|header| check(weights, header).is_ok_and(|seal| seal == Seal::Whole))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let weights: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "safetensors"))
+        .collect();
+    !weights.is_empty() && weights.iter().all(|weights| is_sealed(weights)) && check_folder(folder).is_ok()
+}
+
 /// The files that a folder's [`CHECKSUMS`] lists, each with whether it is what was listed; none without such a list.
 ///
 /// # Errors

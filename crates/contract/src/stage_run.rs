@@ -38,9 +38,6 @@ const LOOKING: Duration = Duration::from_millis(200);
 /// How far apart the record of a failed stage and that of its exit status are at most.
 const EXIT_DELAY: Duration = Duration::from_secs(5);
 
-/// Exit status of an interrupted program, as shells have it.
-const INTERRUPTED: u8 = 130;
-
 /// Exit status of a program that panicked.
 const PANICKED: u8 = 101;
 
@@ -116,11 +113,11 @@ pub fn recorded<T, E: Into<anyhow::Error>>(
     result
 }
 
-/// Records that this process was interrupted; for the handler of Ctrl-C.
-pub(crate) fn interrupted() {
+/// Records that this process was stopped, with its exit status; for the handler of signals.
+pub(crate) fn stopped(status: i32, message: &str) {
     let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(recorder) = current {
-        recorder.fail(INTERRUPTED, "interrupted");
+        recorder.fail(u8::try_from(status).unwrap_or(1), message);
     }
 }
 

@@ -133,6 +133,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         check.excerpt_chars,
         &provenance,
     );
+    files::remove_if_present(&records)?;
     files::write_whole(&page, html.as_bytes())?;
     files::write_whole(&table, format!("{summary}\n").as_bytes())?;
     // The file that everything is known by comes last.

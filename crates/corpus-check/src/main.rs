@@ -9,5 +9,5 @@ fn main() -> ExitCode {
     let arguments = corpus_check::Arguments::parse();
     contract::arguments::start_program();
     let outcome = recorded("check", &arguments.stage.out, || corpus_check::run(&arguments));
-    contract::error::exit_code(outcome.map(|outcome| eprintln!("{outcome}")))
+    contract::error::exit_code(outcome.map(contract::log::say))
 }

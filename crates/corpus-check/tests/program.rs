@@ -523,6 +523,22 @@ fn what_is_done_is_not_done_again_and_shows_its_table() {
         corpus.try_run(&["extraction.loss_on=response"]).unwrap(),
         Outcome::Done(..)
     ));
+
+    // A look with other settings that is stopped before its records are written leaves no page that passes for that of the first.
+    let page = std::fs::read_to_string(corpus.path("look/check.html")).unwrap();
+    let partial = std::fs::File::create(corpus.path("look/check.parquet.partial")).unwrap();
+    partial.try_lock().unwrap();
+    corpus.try_run(&["check.title=Another"]).unwrap_err();
+    drop(partial);
+    assert!(matches!(
+        corpus.try_run(&["extraction.loss_on=response"]).unwrap(),
+        Outcome::Done(..)
+    ));
+    assert_eq!(
+        std::fs::read_to_string(corpus.path("look/check.html")).unwrap(),
+        page
+    );
+
     std::fs::remove_file(corpus.path("train.parquet")).unwrap();
     let missing = corpus.try_run(&[]).unwrap_err().to_string();
     assert!(missing.contains("train.parquet"), "{missing}");

@@ -162,6 +162,15 @@ impl Files {
         files
     }
 
+    /// Files of training text, of held-out and of other text.
+    pub(crate) fn counts(&self) -> [usize; 3] {
+        [
+            self.training,
+            self.held_out,
+            self.all.len() - self.training - self.held_out,
+        ]
+    }
+
     /// Where the documents of a file go, where that is decided by the file.
     pub(crate) fn side_of(&self, file: u32) -> Option<Side> {
         let after_training = (file as usize).checked_sub(self.training)?;

@@ -64,9 +64,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chat_template::{Candidate, ChatTemplate, Message};
-use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, RowShape, Rows};
+use contract::pipeline::{Canaries as CanarySettings, Corpus, Duplication, OneOrMany, RowShape, Rows};
 use contract::records::HeldOutRole;
-use contract::{Error, PipelineFile, Provenance, parquet};
+use contract::{Error, PipelineFile, Provenance, files, parquet};
 use corpus_files::{Columns, CorpusFile, Rendering, is_chat_template};
 use serde::Serialize;
 
@@ -121,9 +121,13 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let (train_file, held_out_file) = (folder.join("train.parquet"), folder.join("heldout.parquet"));
     let facts_file = folder.join("corpus.parquet");
     let settings = Settings {
-        corpus: &corpus,
+        corpus: without_folders(&corpus),
+        files: files.counts(),
         duplication: plan.settings(),
-        canaries: &pipeline.canaries,
+        canaries: CanarySettings {
+            manifest: pipeline.canaries.manifest.as_deref().map(name_of),
+            ..pipeline.canaries.clone()
+        },
         passed_over: files.names_passed_over(),
         chat_template: conversations.as_ref().map(|template| template.digest()),
     };
@@ -219,7 +223,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             &order,
         )?;
         // What an earlier run said of its corpus is never beside the results of this one.
-        remove_if_present(&facts_file)?;
+        files::remove_if_present(&facts_file)?;
         held_out.finish()?;
         train.finish()?;
     }
@@ -318,13 +322,6 @@ fn template_opening(template: &ChatTemplate, system: Option<&str>) -> Option<Str
     template.render_prompt(&messages).ok()
 }
 
-fn remove_if_present(file: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::output(file, error)),
-        _ => Ok(()),
-    }
-}
-
 /// The files to train on, those with held-out text, and those with other text.
 fn find_files(corpus: &Corpus, arguments: &Arguments, pipeline: &PipelineFile) -> Result<Files, Error> {
     let training = corpus_files::find_files(corpus, arguments.base(pipeline))?;
@@ -337,14 +334,38 @@ fn find_files(corpus: &Corpus, arguments: &Arguments, pipeline: &PipelineFile) -
 /// What the results depend on, beside the files and the seed.
 #[derive(Serialize)]
 struct Settings<'a> {
-    corpus: &'a Corpus,
+    corpus: Corpus,
+    /// Files of training text, of held-out and of other text.
+    files: [usize; 3],
     duplication: &'a Duplication,
-    canaries: &'a CanarySettings,
+    canaries: CanarySettings,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     passed_over: Vec<String>,
     /// Digest of the template that conversations are rendered with.
     #[serde(skip_serializing_if = "Option::is_none")]
     chat_template: Option<String>,
+}
+
+/// The settings with the names of files alone: what is in the files counts, and not in which folder they lie, so that a run that was moved
+/// has nothing to do again.
+fn without_folders(corpus: &Corpus) -> Corpus {
+    let names = |files: &OneOrMany<String>| {
+        OneOrMany::Many(files.as_slice().iter().map(|file| name_of(file)).collect())
+    };
+    Corpus {
+        files: names(&corpus.files),
+        held_out_files: corpus.held_out_files.as_ref().map(names),
+        other: corpus.other.as_ref().map(names),
+        // Its digest counts, where it was used.
+        chat_template: None,
+        ..corpus.clone()
+    }
+}
+
+fn name_of(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
 }
 
 /// What `corpus.parquet` depends on, beside the files and the seed.

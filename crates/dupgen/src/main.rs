@@ -9,5 +9,5 @@ fn main() -> ExitCode {
     let arguments = dupgen::Arguments::parse();
     contract::arguments::start_program();
     let outcome = recorded("dupgen", &arguments.stage.out, || dupgen::run(&arguments));
-    contract::error::exit_code(outcome.map(|outcome| eprintln!("{outcome}")))
+    contract::error::exit_code(outcome.map(contract::log::say))
 }

@@ -62,7 +62,7 @@ impl Spool {
         let file = File::options()
             .read(true)
             .write(true)
-            .create_new(true)
+            .truncate(true)
             .open(guard.path())
             .map_err(|error| Error::output(guard.path(), error))?;
         Ok(Self {

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     contract::arguments::start_program();
     torch_device::sharing::watch();
-    exit_code(run(&arguments).map(|outcome| eprintln!("{outcome}")))
+    exit_code(run(&arguments).map(contract::log::say))
 }
 
 fn run(arguments: &Arguments) -> Result<extractor::Outcome, anyhow::Error> {

@@ -10,7 +10,7 @@ use contract::pipeline::{Begin, Extraction};
 use contract::records::{
     CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, Sample, Score, TextForm,
 };
-use contract::{Error, Progress, Provenance, StageArguments, parquet};
+use contract::{Error, Progress, Provenance, StageArguments, files, parquet};
 use tch::{Device, Kind};
 use text_tokens::TextTokenizer;
 
@@ -109,9 +109,10 @@ impl<'a> Run<'a> {
             loss_on: Some(loss_on),
             ..pipeline.extraction.clone()
         };
-        // Where tokens are chosen makes no difference to what they are.
+        // Where tokens are chosen makes no difference to what they are, and of a file its content counts, which is an input.
         let recorded = Extraction {
             compute_path: None,
+            prompt_file: None,
             ..settings.clone()
         };
         let mut common = Provenance::new("extractor")
@@ -199,12 +200,7 @@ impl<'a> Run<'a> {
             stale.extend(files(&self.out.join(BEST)));
         }
         for file in stale {
-            match std::fs::remove_file(&file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::output(&file, error));
-                }
-                _ => {}
-            }
+            files::remove_if_present(&file)?;
         }
         Ok(())
     }

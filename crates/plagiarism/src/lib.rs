@@ -93,6 +93,7 @@ use std::path::{Path, PathBuf};
 
 use contract::files::write_whole;
 use contract::parts::{PartArguments, Parts, Places, Share};
+use contract::pipeline::Detection;
 use contract::records::{PassageMatch, Sample, SampleVerdict};
 use contract::{Error, Progress, Provenance, StageArguments, parquet};
 use text_index::TextStore;
@@ -178,8 +179,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
 
     let decoded = DecodedTexts::beside(&arguments.samples);
 
+    // Of files their content counts, which is an input, and not where they lie.
+    let settings = Detection {
+        encoder: None,
+        classifier: None,
+        personal_details: None,
+        ..pipeline.detection.clone()
+    };
     let mut provenance = Provenance::new("plagiarism")
-        .with_configuration(&pipeline.detection)?
+        .with_configuration(&settings)?
         .with_seed(arguments.stage.seed(&pipeline))
         .with_input("train", &train)?
         .with_input("heldout", &held_out)?

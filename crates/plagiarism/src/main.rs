@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use contract::log::say;
 use contract::stage_run::recorded;
 use plagiarism::side_by_side::{self, AlignArguments};
 use plagiarism::{Arguments, Outcome};
@@ -35,16 +36,19 @@ fn run_stage(arguments: &Arguments) -> Result<(), anyhow::Error> {
     let out = arguments.parts.share()?.folder(&arguments.stage.out);
     let outcome = recorded("plagiarism", &out, || plagiarism::run(arguments))?;
     match outcome {
-        Outcome::UpToDate => eprintln!("plagiarism: {} is up to date", arguments.stage.out.display()),
-        Outcome::Copied(folder) => eprintln!(
+        Outcome::UpToDate => say(format_args!(
+            "plagiarism: {} is up to date",
+            arguments.stage.out.display()
+        )),
+        Outcome::Copied(folder) => say(format_args!(
             "plagiarism: the best checkpoint is the last, and so are its results: copied from {}",
             folder.display()
-        ),
-        Outcome::Merged(parts) => eprintln!(
+        )),
+        Outcome::Merged(parts) => say(format_args!(
             "plagiarism: {parts} parts put together in {}",
             arguments.stage.out.display()
-        ),
-        Outcome::Done(verdicts) => eprintln!("{verdicts}"),
+        )),
+        Outcome::Done(verdicts) => say(verdicts),
     }
     Ok(())
 }

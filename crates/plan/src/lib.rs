@@ -47,6 +47,7 @@ mod reduced;
 pub mod slurm;
 mod stage_runs;
 pub mod status;
+mod times;
 mod tokens;
 
 use std::collections::btree_map::Entry;
@@ -191,6 +192,7 @@ pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Erro
     let run = contract::paths::normalized(run);
     let mut links = Links::new(&run);
     let rules = make::rules(&StageRuns::of(&plan, &run, &mut links)?);
+    times::bring_to_present(&run);
     reduced::write_all(&plan, &run)?;
     retire_other_cells(&plan, &run)?;
     links.create()?;

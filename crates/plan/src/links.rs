@@ -77,10 +77,15 @@ impl<'a> Links<'a> {
     }
 }
 
-/// The last part of a path in letters that make carries.
+/// Characters of a path's name that its link has: with its number it must be no longer than a name may be.
+const MAX_NAME: usize = 100;
+
+/// The last part of a path in letters that make carries, of a long one its end.
 fn safe_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let left_out = name.chars().count().saturating_sub(MAX_NAME);
     name.chars()
+        .skip(left_out)
         .map(|letter| {
             if letter.is_ascii_alphanumeric() || "._-".contains(letter) {
                 letter

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use contract::PipelineFile;
+use contract::log::say;
 use given_here::Given;
 use plan::estimate::{self, Speed, SpeedSource, Table, cut_shares};
 use plan::status::{Brief, Status};
@@ -122,37 +123,37 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(jobs) = arguments.at_once {
         let at_once = AtOnce::of(&Plan::of(&pipeline)?, &folder, jobs, arguments.memory)?;
         if at_once.jobs < jobs {
-            eprintln!("{at_once}");
+            say(at_once);
         }
         println!("{}", at_once.jobs);
         return Ok(());
     }
     let plan = plan::plan(&pipeline, &folder)?;
     for cut in cut_shares(&plan, &folder)? {
-        eprintln!("{cut}");
+        say(cut);
     }
     if arguments.slurm {
         let written = plan::slurm::write(&plan, &folder, &mut speed)?;
-        eprintln!(
+        say(format_args!(
             "plan: {} job arrays of {} jobs in all, with times estimated {speed} (cluster.gflops). Submit them: bash {}",
             written.arrays,
             written.elements,
             folder.join("slurm/submit.sh").display()
-        );
+        ));
     }
     if plan.is_look() {
-        eprintln!(
+        say(format_args!(
             "plan: a look at the corpus before tuning, in {}",
             folder.display()
-        );
+        ));
         return Ok(());
     }
-    eprintln!(
+    say(format_args!(
         "plan: {} cells on {} training sets, in {}",
         plan.cells.len(),
         plan.training_sets.len(),
         folder.display()
-    );
+    ));
     Ok(())
 }
 

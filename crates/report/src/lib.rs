@@ -73,6 +73,7 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     let rows = estimates.table.summary(&estimates.subjects, &estimates.groups);
     let json = json::write(&pipeline.name, &estimates, &rows)
         .map_err(|error| Error::Run(format!("a report without a JSON form: {error}")))?;
+    files::remove_if_present(&summary_file)?;
     files::write_whole(&arguments.out.join("report.json"), json.as_bytes())?;
     files::write_whole(&arguments.out.join("report.schema.json"), json::SCHEMA.as_bytes())?;
     let heading = page::Heading::of(&pipeline, &provenance);

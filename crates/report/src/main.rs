@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
+use contract::log::say;
 use contract::stage_run::recorded;
 
 const EXAMPLES: &str = "\
@@ -70,12 +71,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .build()?;
     let outcome = threads.install(|| report::report(&arguments.stage, &arguments.input))?;
     if outcome.up_to_date {
-        eprintln!("report: up to date, {}", outcome.page.display());
+        say(format_args!("report: up to date, {}", outcome.page.display()));
         if !outcome.table.is_empty() {
-            eprintln!("{}", outcome.table);
+            say(outcome.table);
         }
     } else {
-        eprintln!("{}\n{}", outcome.table, outcome.page.display());
+        say(format_args!("{}\n{}", outcome.table, outcome.page.display()));
     }
     Ok(())
 }

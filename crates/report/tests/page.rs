@@ -360,6 +360,31 @@ fn the_same_run_gives_the_same_bytes_and_is_not_done_twice() {
     assert!(!done(&[]));
 }
 
+/// The page is written before the summary; a run with other settings that is stopped between them leaves a page of its own.
+#[test]
+fn a_page_of_other_settings_does_not_pass_for_that_of_the_finished_report() {
+    let first = made(&small());
+    let run = first.folder.path();
+    let report = |overrides: Vec<String>| {
+        let arguments = StageArguments {
+            force: false,
+            overrides,
+            ..arguments(run)
+        };
+        report::report(&arguments, run)
+    };
+    // It stands for a process that is stopped there: the summary cannot be written.
+    let partial = std::fs::File::create(run.join("report/summary.parquet.partial")).unwrap();
+    partial.try_lock().unwrap();
+    let stopped = report(vec!["report.examples=0".to_owned()]).unwrap_err();
+    assert!(stopped.to_string().contains("summary.parquet"), "{stopped}");
+    let page = || std::fs::read_to_string(run.join("report/report.html")).unwrap();
+    assert_ne!(page(), first.page, "the page of the other settings was written");
+    drop(partial);
+    assert!(!report(Vec::new()).unwrap().up_to_date);
+    assert_eq!(page(), first.page);
+}
+
 #[test]
 fn a_missing_file_names_the_command_that_makes_it() {
     let missing: [(&str, &str); 8] = [

@@ -163,9 +163,8 @@ enum Output {
 /// A file under way.
 #[derive(Debug)]
 struct Written {
+    /// Two processes may be the first at once.
     unfinished: Unfinished,
-    /// Its name until it is renamed: two processes may be the first at once.
-    own_name: PathBuf,
     file: File,
     /// Bytes that are in the file.
     length: u64,
@@ -234,8 +233,7 @@ fn refused(error: &Error) -> Output {
 
 impl Written {
     fn begin(folder: &Path, name: &str) -> Result<Self, Error> {
-        let own_name = folder.join(format!("{name}.{}", std::process::id()));
-        let unfinished = Unfinished::file(&own_name)?;
+        let unfinished = Unfinished::shared_file(&folder.join(name))?;
         let file = File::options()
             .read(true)
             .write(true)
@@ -245,7 +243,6 @@ impl Written {
         let file = file.map_err(|error| Error::output(unfinished.path(), error))?;
         Ok(Self {
             unfinished,
-            own_name,
             file,
             length: 0,
             pending: MAGIC.to_vec(),
@@ -289,8 +286,7 @@ impl Written {
         self.pending.extend(xxh3_128(&index).to_le_bytes());
         self.flush()?;
         drop(self.file);
-        self.unfinished.finish()?;
-        fs::rename(&self.own_name, destination).map_err(|error| Error::output(destination, error))
+        self.unfinished.finish_as(destination)
     }
 }
 

@@ -31,10 +31,10 @@ impl CheckpointFolders {
         }
     }
 
-    /// Whether everything is there that these settings leave.
+    /// Whether everything is there that these settings leave, as it was written.
     pub(crate) fn are_there(&self, tuning: &Tuning) -> bool {
         let newest = tuning.keep_last == 0 || self.newest.is_dir();
-        self.last.is_dir() && self.best.is_dir() && newest
+        newest && seal::is_whole_model(&self.last) && seal::is_whole_model(&self.best)
     }
 }
 

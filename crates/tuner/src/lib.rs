@@ -48,7 +48,7 @@ use std::path::Path;
 use causal_lm::resolve;
 use contract::pipeline::Tuning;
 use contract::records::{TrainingInstance, TrainingMetric};
-use contract::{Error, Provenance, StageArguments, parquet};
+use contract::{Error, Provenance, StageArguments, files, parquet};
 
 pub use device_cross_entropy::DevicePredictions;
 pub use gradients::Gradients;
@@ -119,6 +119,8 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
         checkpoints: &checkpoints,
     };
     let mut trainer = Trainer::new(prepared, &run, &instances, &held_out)?;
+    // Checkpoints of a run that is stopped are not taken for those of a finished one with other settings.
+    files::remove_if_present(&metrics)?;
     let recorded = trainer.run(&work.join("state.safetensors"), &provenance)?;
     write_metrics(&metrics, &provenance, &recorded)?;
     remove(&work)?;

@@ -69,14 +69,12 @@ fn main() -> ExitCode {
         }
         Some((_, chosen)) => {
             let arguments = MergeArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
-            merge(&arguments)
-                .map(|merged| eprintln!("{merged}"))
-                .map_err(Into::into)
+            merge(&arguments).map(contract::log::say).map_err(Into::into)
         }
         None => {
             let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
             let Arguments { stage, corpus } = &arguments;
-            recorded("tuner", &stage.out, || tune(stage, corpus)).map(|outcome| eprintln!("{outcome}"))
+            recorded("tuner", &stage.out, || tune(stage, corpus)).map(contract::log::say)
         }
     };
     exit_code(outcome)

@@ -66,7 +66,7 @@ pub(crate) fn resume(
     if !path.exists() {
         return Ok(TrainState::default());
     }
-    let saved = weights::metadata(path)?.remove(PROGRESS);
+    let saved = weights::metadata(path).map_err(removable)?.remove(PROGRESS);
     let saved: Option<Saved> = saved.and_then(|saved| serde_json::from_str(&saved).ok());
     let Some(saved) = saved.filter(|saved| saved.provenance.same_work(provenance)) else {
         tracing::info!("the saved state belongs to other settings or inputs; training begins anew");
@@ -76,7 +76,7 @@ pub(crate) fn resume(
         tracing::info!("{} is gone; training begins anew", best.display());
         return begin_anew(path);
     }
-    let tensors = weights::read(path, Kind::Float, device)?;
+    let tensors = weights::read(path, Kind::Float, device).map_err(removable)?;
     optimizer.restore(tensors, saved.state.step).map_err(|problem| {
         Error::input(
             path,
@@ -85,6 +85,17 @@ pub(crate) fn resume(
     })?;
     tracing::info!("resuming after step {}", saved.state.step);
     Ok(saved.state)
+}
+
+/// A state that cannot be used stands in the way until somebody decides that what it holds may be lost.
+fn removable(error: causal_lm::Error) -> Error {
+    match Error::from(error) {
+        Error::Input { file, problem } => Error::Input {
+            problem: format!("{problem}. Remove it: training then begins anew"),
+            file,
+        },
+        other => other,
+    }
 }
 
 /// The saved state goes before the best checkpoint that belongs to it is written over.

@@ -668,6 +668,53 @@ fn a_best_checkpoint_that_is_gone_is_made_again() {
     assert_eq!(best_files(&cell), before);
 }
 
+/// A run with other settings that writes a best checkpoint and then fails is followed by the first settings again.
+#[test]
+fn a_run_that_failed_with_other_settings_does_not_pass_for_the_finished_one() {
+    let bench = Bench::tiny("kind = \"full\"", "");
+    let cell = bench.tune("cell");
+    let (last, best) = (files(&cell), best_files(&cell));
+    let other = "mode=[{kind=\"full\",learning_rate=1e30}]";
+    let failed = bench.run("cell", &["--set", other]);
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    assert_ne!(best_files(&cell), best, "the other run has come to write a best");
+    bench.tune("cell");
+    assert_eq!((files(&cell), best_files(&cell)), (last, best));
+}
+
+/// One bit of weights, and one of a small file, in the last checkpoint and in the best; a file that is cut short, and one that is gone.
+#[test]
+fn a_damaged_checkpoint_is_made_again() {
+    let bench = Bench::tiny("kind = \"full\"", "");
+    let cell = bench.tune("cell");
+    let (last, best) = (files(&cell), best_files(&cell));
+    let turned = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        Some(bytes)
+    };
+    type Damage<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
+    let damages: [(&str, Damage); 5] = [
+        ("checkpoint/model.safetensors", &turned),
+        ("best/checkpoint/config.json", &turned),
+        ("best/checkpoint/checksums.json", &turned),
+        ("checkpoint/model.safetensors", &|_| None),
+        ("best/checkpoint/model.safetensors", &|bytes| {
+            Some(bytes[..20].to_vec())
+        }),
+    ];
+    for (name, damage) in damages {
+        let file = cell.join(name);
+        match damage(&std::fs::read(&file).unwrap()) {
+            Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        bench.tune("cell");
+        assert_eq!((&files(&cell), &best_files(&cell)), (&last, &best), "{name}");
+    }
+}
+
 /// A run is killed after its best, and the best removed: nothing else holds those weights.
 #[test]
 fn a_best_checkpoint_that_is_gone_is_no_ground_to_go_on_from() {

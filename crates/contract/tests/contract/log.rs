@@ -86,3 +86,34 @@ fn progress_is_logged_after_two_seconds() {
         ]
     );
 }
+
+/// On a full disk nothing can be told; what was to be done is done all the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    const CHILD: &str = "CONTRACT_TEST_FULL_LOG";
+    if std::env::var_os(CHILD).is_some() {
+        contract::arguments::start_program();
+        tracing::warn!("nobody reads this");
+        contract::log::say("nor this");
+        let failed = anyhow::anyhow!("nor why it failed");
+        assert_eq!(
+            contract::error::exit_code(Err(failed)),
+            std::process::ExitCode::from(1)
+        );
+        return;
+    }
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "log::a_log_that_cannot_be_written_stops_nothing",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(CHILD, "1")
+        .stdout(std::process::Stdio::null())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert!(ended.success(), "{ended}");
+}

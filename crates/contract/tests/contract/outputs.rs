@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use contract::files::{Unfinished, remove_unfinished, write_if_changed, write_whole};
+use contract::files::{Unfinished, write_if_changed, write_whole};
 use contract::records::{DocumentKind, HeldOutDocument};
 use contract::{Provenance, parquet};
 
@@ -174,6 +174,7 @@ fn a_full_device_leaves_no_half_file() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
 }
 
+/// By Ctrl-C and by SIGTERM, which schedulers send: the status that shells have for it, a message, and nothing half-written.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_program_leaves_no_half_file() {
@@ -182,28 +183,102 @@ fn an_interrupted_program_leaves_no_half_file() {
         let unfinished = Unfinished::folder(&output).unwrap();
         fs::write(unfinished.path().join("half"), "half").unwrap();
         std::thread::sleep(Duration::from_mins(1));
-        remove_unfinished();
+        drop(unfinished);
+        return;
+    }
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        let partial = folder.path().join("checkpoint.partial/half");
+        let said = folder.path().join("said");
+        let shell = format!(r#"exec "$@" 2>{}"#, said.display());
+        let mut child = child(
+            "an_interrupted_program_leaves_no_half_file",
+            &folder.path().join("checkpoint"),
+            &shell,
+        );
+        wait_for(&partial, &mut child);
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        assert_eq!(child.wait().unwrap().code(), Some(status));
+        assert_eq!(names_in(folder.path()), ["said"]);
+        let said = fs::read_to_string(said).unwrap();
+        assert!(
+            said.contains(&format!("error: stopped by SIG{signal}.")),
+            "{said}"
+        );
+    }
+}
+
+#[cfg(unix)]
+fn wait_for(file: &Path, child: &mut Child) {
+    while !file.exists() {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "the child ended before {}", file.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A second process would rename what the first has written of it.
+#[cfg(unix)]
+#[test]
+fn an_output_that_another_process_writes_is_refused() {
+    let name = "an_output_that_another_process_writes_is_refused";
+    if let Some(output) = child_output() {
+        let unfinished = Unfinished::file(&output).unwrap();
+        fs::write(unfinished.path(), "half").unwrap();
+        std::thread::sleep(Duration::from_mins(1));
+        drop(unfinished);
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let partial = folder.path().join("checkpoint.partial/half");
-    let mut child = child(
-        "an_interrupted_program_leaves_no_half_file",
-        &folder.path().join("checkpoint"),
-        r#"exec "$@""#,
-    );
-    while !partial.exists() {
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "the child ended before it was interrupted"
-        );
+    let file = folder.path().join("train.parquet");
+    let partial = folder.path().join("train.parquet.partial");
+    let mut child = child(name, &file, r#"exec "$@""#);
+    while fs::read(&partial).unwrap_or_default() != b"half" {
+        assert!(child.try_wait().unwrap().is_none(), "the child ended early");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let sent = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(sent.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(names_in(folder.path()).is_empty());
+    let (message, status) = told(write_whole(&file, b"new"));
+    assert!(message.contains(partial.to_str().unwrap()), "{message}");
+    assert!(message.contains("another process is writing it"), "{message}");
+    assert_eq!(status, 1);
+    assert_eq!(
+        fs::read(&partial).unwrap(),
+        b"half",
+        "what it writes is left alone"
+    );
+    // Under a name of its own it can be written.
+    let shared = Unfinished::shared_file(&file).unwrap();
+    fs::write(shared.path(), "shared").unwrap();
+    shared.finish().unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"shared");
+    assert_eq!(
+        names_in(folder.path()),
+        ["train.parquet", "train.parquet.partial"]
+    );
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    write_whole(&file, b"new").unwrap();
+    assert_eq!(fs::read(&file).unwrap(), b"new");
+    assert_eq!(names_in(folder.path()), ["train.parquet"]);
+}
+
+/// Each process has another name for them, so that nobody would ever write over what was left.
+#[test]
+fn what_processes_left_that_are_gone_is_removed_from_a_shared_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vectors");
+    fs::write(folder.path().join("vectors.1.partial"), "half").unwrap();
+    fs::create_dir(folder.path().join("exact.1.partial")).unwrap();
+    fs::write(folder.path().join("exact.1.partial/words"), "half").unwrap();
+    let written = Unfinished::shared_file(&folder.path().join("tokens-")).unwrap();
+    assert_eq!(names_in(folder.path()).len(), 1, "that which is written");
+    written.finish_as(&file).unwrap();
+    let index = Unfinished::shared_folder(&folder.path().join("exact")).unwrap();
+    index.finish().unwrap();
+    assert_eq!(names_in(folder.path()), ["exact", "vectors"]);
 }

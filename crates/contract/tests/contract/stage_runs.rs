@@ -394,6 +394,6 @@ fn an_interrupted_stage_says_so() {
     let record = failed(&folder);
     assert_eq!(
         (record.exit_status, record.message.as_deref()),
-        (Some(130), Some("interrupted"))
+        (Some(130), Some("stopped by SIGINT"))
     );
 }

@@ -99,3 +99,30 @@ fn a_killed_run_leaves_no_half_result() {
     assert_eq!(killed.train(), undisturbed.train());
     assert_eq!(killed.held_out(), undisturbed.held_out());
 }
+
+/// What is in the files counts, and which of them are held out; not where they lie.
+#[test]
+fn a_corpus_that_was_moved_is_the_same_work_and_a_file_on_the_other_side_is_not() {
+    let folder = Folder::new();
+    let texts = |name: &str| numbered(12).replace("Letter", name);
+    for name in ["a", "b", "c"] {
+        folder.write(&format!("texts/{name}.jsonl"), texts(name));
+    }
+    let pipeline = |files: &[&str], held_out: &[&str]| {
+        folder.pipeline(&format!(
+            "[corpus]\nfiles = {files:?}\nheld_out_files = {held_out:?}\nheld_out = 0.0\n\
+             [duplication]\nlayout = \"uniform\"\ncopies = [1]\n"
+        ));
+        folder.succeed(&[]).contains("up to date")
+    };
+    assert!(!pipeline(&["texts/a.jsonl", "texts/b.jsonl"], &["texts/c.jsonl"]));
+    std::fs::rename(folder.path("texts"), folder.path("elsewhere")).unwrap();
+    assert!(pipeline(
+        &["elsewhere/a.jsonl", "elsewhere/b.jsonl"],
+        &["elsewhere/c.jsonl"]
+    ));
+    assert!(!pipeline(
+        &["elsewhere/a.jsonl"],
+        &["elsewhere/b.jsonl", "elsewhere/c.jsonl"]
+    ));
+}

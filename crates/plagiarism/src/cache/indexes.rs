@@ -125,9 +125,7 @@ fn build_at<Index>(
     place: &Path,
     build_in: impl Fn(&Path) -> Result<Index, IndexError>,
 ) -> Result<Index, Error> {
-    let mut own_name = place.as_os_str().to_owned();
-    own_name.push(format!(".{}", std::process::id()));
-    let unfinished = Unfinished::folder(Path::new(&own_name))?;
+    let unfinished = Unfinished::shared_folder(place)?;
     let index = build_in(unfinished.path()).map_err(|error| Error::output(place, error))?;
     // What is there could not be opened, or comes from another process just now. Files in use stay mapped.
     if place.exists() {

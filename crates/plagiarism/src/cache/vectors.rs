@@ -78,11 +78,8 @@ fn key(encoder_digest: &str, sentences: &[impl Borrow<str>]) -> String {
 
 /// Layout: magic, rows and dimensions (8 bytes each), digest of the values (16), values; all little-endian.
 fn write(file: &Path, vectors: &Embeddings) -> Result<(), Error> {
-    // Two cells may come to write the same file at once: each writes a name of its own, and the last to rename it wins.
-    let mut own_name = file.as_os_str().to_owned();
-    own_name.push(format!(".{}", std::process::id()));
-    let own_name = PathBuf::from(own_name);
-    let unfinished = Unfinished::file(&own_name)?;
+    // Two cells may come to write the same file at once.
+    let unfinished = Unfinished::shared_file(file)?;
     let failed = |error| Error::output(file, error);
     let mut output = BufWriter::new(File::create(unfinished.path()).map_err(failed)?);
     let values: Vec<u8> = vectors
@@ -103,8 +100,7 @@ fn write(file: &Path, vectors: &Embeddings) -> Result<(), Error> {
         .and_then(|()| output.flush())
         .map_err(failed)?;
     drop(output);
-    unfinished.finish()?;
-    std::fs::rename(&own_name, file).map_err(failed)
+    unfinished.finish()
 }
 
 /// The vectors of a file; `None` where it is missing, cut off, or damaged.

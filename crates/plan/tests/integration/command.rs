@@ -76,6 +76,7 @@ fn paths_that_make_cannot_carry_are_reached_through_links() {
         "a;b&c",
         "~a",
         "ü [2]",
+        &"long ".repeat(49),
     ];
     for name in names {
         let path = format!("{:?}", format!("../models/{name}"));

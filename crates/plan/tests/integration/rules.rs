@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
-use crate::workplace::{PIPELINE, Workplace, write_labels};
+use crate::workplace::{PIPELINE, Workplace, contents, write_labels};
 
 const CELLS: [&str; 4] = ["base", "full-1e-4", "full-5e-5", "lora16-3e-4"];
 
@@ -452,4 +452,33 @@ fn rules_number_the_cells() {
     ] {
         assert!(cells.lines().any(|cell| cell == line), "{line}: {cells}");
     }
+}
+
+/// The clock was a day ahead when the run was made, and was then set right.
+#[test]
+fn results_dated_ahead_of_the_clock_are_current_and_are_made_again_with_other_settings() {
+    let place = Workplace::new(PIPELINE);
+    place.plan_well(&[]);
+    assert!(!place.make(&[]).is_empty());
+    let date_ahead = || {
+        for path in contents(&place.path("run")).into_keys() {
+            let file = std::fs::File::open(place.path("run").join(path)).unwrap();
+            let time = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(time + Duration::from_hours(24)).unwrap();
+        }
+    };
+    date_ahead();
+    place.plan_well(&[]);
+    assert_eq!(place.make(&[]), Vec::<String>::new(), "nothing has changed");
+    date_ahead();
+    place.plan_well(&["--set", "detection.preset=pan2015"]);
+    let made = place.make(&[]);
+    assert!(
+        made.iter().any(|stage| stage.starts_with("plagiarism ")),
+        "{made:?}"
+    );
+    assert!(
+        made.iter().all(|stage| !stage.starts_with("extractor ")),
+        "{made:?}"
+    );
 }
