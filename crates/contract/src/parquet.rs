@@ -5,6 +5,9 @@
 //! strings, wider or narrower integers) to the contract's types.
 
 mod columns;
+mod nesting;
+
+pub use nesting::check_nesting;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,15 +18,18 @@ use std::sync::Arc;
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use ::parquet::arrow::{ArrowWriter, ProjectionMask};
 use ::parquet::basic::{Compression, ZstdLevel};
+use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData, RowGroupMetaData};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::FileReader;
 use ::parquet::file::serialized_reader::SerializedFileReader;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{FieldRef, Schema};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use crate::files::Unfinished;
+use crate::foreign::Work;
 use crate::records::Record;
 use crate::seal::{self, Seal};
 use crate::{Error, Provenance};
@@ -37,6 +43,12 @@ const SEAL: &str = "seal";
 
 /// Rows in one row group.
 const GROUP_ROWS: usize = 4096;
+
+/// Memory that the next rows of a file may take, beside so many times its length, and the time for them in seconds. Another program may
+/// write all rows as one group.
+const GROUP_MAX_BYTES: u64 = 4 << 30;
+const TIMES_IN_MEMORY: u64 = 8;
+const MAX_SECONDS: u64 = 3600;
 
 /// Writes records of one kind to a Parquet file that appears whole or not at all.
 pub struct Writer<R> {
@@ -158,6 +170,7 @@ pub fn write_all<R: Record + Clone>(
 /// Reads records of one kind, batch by batch.
 pub struct Reader<R> {
     path: PathBuf,
+    work: Arc<Work>,
     batches: ParquetRecordBatchReader,
     rows: usize,
     read: usize,
@@ -172,12 +185,11 @@ impl<R: Record> Reader<R> {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file =
             File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
-            Error::input(
-                path,
-                format!("expected a Parquet file, found a damaged or foreign one: {error}"),
-            )
-        })?;
+        check_nesting(path, &file)?;
+        let work = reading(path);
+        let builder = work
+            .run(|| ParquetRecordBatchReaderBuilder::try_new(file))?
+            .map_err(|error| no_parquet(path, &error))?;
         check_places(path, builder.metadata())?;
         seal_of(path, builder.metadata())?.unbroken(path)?;
         columns::check::<R>(path, builder.schema())?;
@@ -193,6 +205,7 @@ impl<R: Record> Reader<R> {
             .map_err(|error| Error::input(path, format!("cannot be read as Parquet: {error}")))?;
         Ok(Self {
             path: path.to_path_buf(),
+            work,
             batches,
             rows,
             read: 0,
@@ -203,6 +216,17 @@ impl<R: Record> Reader<R> {
     /// Number of rows in the file.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    fn records_of(&mut self, batch: Result<RecordBatch, ArrowError>) -> Result<Vec<R>, Error> {
+        let batch = batch.map_err(|error| {
+            let problem = format!(
+                "damaged after row {}: {error}. Make it again with the stage that writes it",
+                self.read
+            );
+            Error::input(&self.path, problem)
+        })?;
+        self.records(&batch)
     }
 
     fn records(&mut self, batch: &RecordBatch) -> Result<Vec<R>, Error> {
@@ -232,17 +256,12 @@ impl<R: Record> Iterator for Reader<R> {
     type Item = Result<Vec<R>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batches.next()?;
-        Some(match batch {
-            Ok(batch) => self.records(&batch),
-            Err(error) => Err(Error::input(
-                &self.path,
-                format!(
-                    "damaged after row {}: {error}. Make it again with the stage that writes it",
-                    self.read
-                ),
-            )),
-        })
+        let work = Arc::clone(&self.work);
+        let batch = work.run(|| self.batches.next().map(|batch| self.records_of(batch)));
+        match batch {
+            Ok(records) => records,
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 
@@ -284,17 +303,27 @@ pub fn check_seal(path: &Path) -> Result<Seal, Error> {
 /// A file whose footer was read.
 fn opened(path: &Path) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-    SerializedFileReader::new(file).map_err(|error| {
-        Error::input(
-            path,
-            format!("expected a Parquet file, found a damaged or foreign one: {error}"),
-        )
-    })
+    check_nesting(path, &file)?;
+    reading(path)
+        .run(|| SerializedFileReader::new(file))?
+        .map_err(|error| no_parquet(path, &error))
+}
+
+fn no_parquet(path: &Path, error: &ParquetError) -> Error {
+    let problem = format!("expected a Parquet file, found a damaged or foreign one: {error}");
+    Error::input(path, problem)
+}
+
+/// Reading a file, within what it may take: a group of rows is held as Parquet has it, as Arrow has it and as records.
+fn reading(path: &Path) -> Arc<Work> {
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let max_bytes = GROUP_MAX_BYTES.saturating_add(length.saturating_mul(TIMES_IN_MEMORY));
+    Work::new(path, "reading its rows", max_bytes, MAX_SECONDS)
 }
 
 /// The provenance in a file's footer; `None` where the file is missing, damaged, or written by another program.
 pub fn provenance(path: &Path) -> Option<Provenance> {
-    let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+    let reader = opened(path).ok()?;
     if seal_of(path, reader.metadata()).ok()? == Seal::Broken {
         return None;
     }
@@ -313,15 +342,16 @@ pub fn provenance(path: &Path) -> Option<Provenance> {
 pub fn extent(path: &Path, columns: &[&str]) -> Result<(u64, u64), Error> {
     let reader = opened(path)?;
     let rows = reader.metadata().file_metadata().num_rows();
-    let bytes: i64 = reader
+    let chunks = reader
         .metadata()
         .row_groups()
         .iter()
-        .flat_map(RowGroupMetaData::columns)
+        .flat_map(RowGroupMetaData::columns);
+    let bytes = chunks
         .filter(|chunk| columns.contains(&chunk.column_path().string().as_str()))
-        .map(ColumnChunkMetaData::uncompressed_size)
-        .sum();
-    Ok((rows.max(0) as u64, bytes.max(0) as u64))
+        .map(|chunk| chunk.uncompressed_size().max(0) as u64)
+        .fold(0, u64::saturating_add);
+    Ok((rows.max(0) as u64, bytes))
 }
 
 /// Whether the places that the footer gives can be places in the file. The library takes them on trust, and stops the program
