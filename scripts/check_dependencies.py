@@ -19,19 +19,23 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def packages(cargo):
-    command = [cargo, "metadata", "--format-version", "1", "--locked", "--offline"]
-    host = subprocess.run(["rustc", "-vV"], capture_output=True, text=True)
-    target = re.search(r"^host: (.+)$", host.stdout, re.MULTILINE)
-    if target:
-        # What other systems need was not fetched here, and is not part of what is built.
-        command += ["--filter-platform", target[1]]
+def told(*command):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{' '.join(command)} failed: {done.stderr.strip()}")
-    metadata = json.loads(done.stdout)
-    used = {node["id"] for node in metadata["resolve"]["nodes"]}
-    return [package for package in metadata["packages"] if package["source"] and package["id"] in used]
+        print(f"{' '.join(command)} failed: {done.stderr.strip()}", file=sys.stderr)
+        sys.exit(2)
+    return done.stdout
+
+
+def packages(cargo):
+    """The packages that are built here, tests included: those of `cargo tree`, for `cargo metadata` also lists what no feature asks for.
+    What other systems need was not fetched, and is not part of it."""
+    host = re.search(r"^host: (.+)$", told("rustc", "-vV"), re.MULTILINE)[1]
+    given = ["--locked", "--offline"]
+    tree = told(cargo, "tree", "--workspace", "--edges", "normal,build,dev", "--prefix", "none", "--target", host, *given)
+    built = set(re.findall(r"^(\S+) v(\S+)", tree, re.MULTILINE))
+    metadata = json.loads(told(cargo, "metadata", "--format-version", "1", "--filter-platform", host, *given))
+    return [package for package in metadata["packages"] if package["source"] and (package["name"], package["version"]) in built]
 
 
 def is_allowed(expression, allowed):
@@ -122,7 +126,8 @@ def fits(version, requirement):
 def find_database(named):
     if named:
         if not (Path(named) / "crates").is_dir():
-            sys.exit(f"{named}: expected a clone of https://github.com/rustsec/advisory-db, found no folder crates")
+            print(f"{named}: expected a clone of https://github.com/rustsec/advisory-db, found no folder crates", file=sys.stderr)
+            sys.exit(2)
         return Path(named)
     home = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
     known = [home / "advisory-db", *sorted((home / "advisory-dbs").glob("*"))]
