@@ -51,7 +51,7 @@ help:
 	@echo 'make slurm PIPELINE=FILE.toml    plan it as jobs of Slurm: scripts in the run folder, which bash RUN/slurm/submit.sh submits'
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
 	@echo 'make -jN -k run PIPELINE=FILE.toml    N jobs at once, fewer where memory does not hold them; goes on past what fails and says what did'
-	@echo 'make setup|build|lint|bench      what the others do first; the checks of style; the benchmarks'
+	@echo 'make setup|build|lint|bench      what the others do first; the checks of style and of dependencies; the benchmarks'
 	@echo 'make setup CUDA=1                LibTorch for a GPU too (3 GB); device = "auto" then means the GPU where there is one'
 	@echo 'make clean|distclean             remove all results; also the builds and what set-up fetched'
 	@echo
@@ -110,6 +110,8 @@ device-check:
 lint:
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@CARGO='$(CARGO)' "$(PYTHON)" scripts/check_dependencies.py
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; fi
 
 bench: bench-tuner bench-extractor bench-plagiarism bench-sharing
 

@@ -158,8 +158,11 @@ def load(checkpoint, base):
         base = json.loads(adapter.read_text())["base_model_name_or_path"]
         base = checkpoint / base if (checkpoint / base).exists() else base
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    # Pickled weights can run code when they are read.
+    model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
     if adapter.exists():
+        if not (checkpoint / "adapter_model.safetensors").exists():
+            fail(3, f"{checkpoint}: expected adapter_model.safetensors; pickled weights are not read")
         model = peft.PeftModel.from_pretrained(model, checkpoint)
         # Virtual tokens and the like are no change of weights; peft then stays around the model.
         if not model.active_peft_config.is_prompt_learning and hasattr(model.base_model, "merge_and_unload"):

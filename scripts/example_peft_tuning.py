@@ -106,7 +106,7 @@ def main():
         (options.out / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
-    model = transformers.AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(options.base, dtype=torch.float32, use_safetensors=True)
     if options.mode == "lora":
         model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32))
     tune(model, tokenizer, training, options)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use model_folder::hub::BaseName;
 use model_folder::{Checkpoint, Module, TOKENIZER_FILES};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
@@ -95,10 +96,10 @@ pub fn write_model_folder(
 pub fn write_adapter_folder(
     model: &mut CausalLm,
     folder: &Path,
-    base: &str,
+    base: impl Into<BaseName>,
     tokenizer: &Path,
 ) -> Result<(), Error> {
-    adapter::write(model, folder, base)?;
+    adapter::write(model, folder, &base.into())?;
     copy_tokenizer(tokenizer, folder)
 }
 

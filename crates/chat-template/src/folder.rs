@@ -1,10 +1,10 @@
 //! Chat templates and special tokens in the folders of models.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use contract::Error;
+use contract::foreign::{MAX_SETTINGS_BYTES, read_text};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -73,8 +73,7 @@ impl ChatTemplate {
     pub fn of_folder(folder: &Path) -> Result<Option<Self>, Error> {
         let own = folder.join(OWN_FILE);
         let source = if own.is_file() {
-            let source = fs::read_to_string(&own);
-            Some(source.map_err(|error| Error::input(&own, format!("expected a chat template: {error}")))?)
+            Some(read_text(&own, MAX_SETTINGS_BYTES)?)
         } else {
             of_config(&folder.join(CONFIG))?
         };
@@ -88,8 +87,7 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::Input`] for files that cannot be used.
     pub fn of_file(file: &Path) -> Result<Self, Error> {
-        let source = fs::read_to_string(file)
-            .map_err(|error| Error::input(file, format!("expected a chat template: {error}")))?;
+        let source = read_text(file, MAX_SETTINGS_BYTES)?;
         let tokens = SpecialTokens::of_folder(file.parent().unwrap_or(Path::new(".")))?;
         Ok(Self::new(
             format!("the chat template {}", file.display()),
@@ -189,8 +187,7 @@ fn read_json(file: &Path) -> Result<Option<Map<String, Value>>, Error> {
     if !file.is_file() {
         return Ok(None);
     }
-    let text =
-        fs::read_to_string(file).map_err(|error| Error::input(file, format!("cannot be read: {error}")))?;
+    let text = read_text(file, MAX_SETTINGS_BYTES)?;
     match serde_json::from_str(&text) {
         Ok(Value::Object(values)) => Ok(Some(values)),
         Ok(_) => Err(Error::input(file, "expected a JSON object")),

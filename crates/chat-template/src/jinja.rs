@@ -26,11 +26,15 @@ pub(crate) fn marks_generation(source: &str) -> bool {
     tags(source).next().is_some()
 }
 
+/// Most steps of a template for one conversation. The templates of models take about a hundred for a turn.
+const MAX_STEPS: u64 = 20_000_000;
+
 /// A template ready to render.
 pub(crate) fn environment(source: &str) -> Result<Environment<'static>, String> {
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
+    environment.set_fuel(Some(MAX_STEPS));
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -49,20 +53,51 @@ pub(crate) fn render(
     messages: &[Message],
     add_generation_prompt: bool,
     tokens: &SpecialTokens,
-) -> Result<(String, Vec<Range<usize>>), String> {
+) -> Result<(String, Vec<Range<usize>>), Problem> {
     if messages
         .iter()
         .any(|message| message.content.contains([BEGIN, END]))
     {
-        return Err(format!(
+        return Err(Problem::Refused(format!(
             "a message holds the character U+{:X} or U+{:X}, by which what the assistant writes is marked",
             BEGIN as u32, END as u32
-        ));
+        )));
     }
     let values = context! { messages, add_generation_prompt, ..Value::from_serialize(tokens) };
-    let template = environment.get_template(NAME).map_err(|error| describe(&error))?;
-    let text = template.render(values).map_err(|error| describe(&error))?;
-    Ok(without_marks(&text))
+    let rendered = environment
+        .get_template(NAME)
+        .and_then(|template| template.render(values));
+    match rendered {
+        Ok(text) => Ok(without_marks(&text)),
+        Err(error) if is_endless(&error) => Err(Problem::Endless),
+        Err(error) => Err(Problem::Refused(describe(&error))),
+    }
+}
+
+/// Why there is no text.
+pub(crate) enum Problem {
+    /// The template does not take the conversation, in its words.
+    Refused(String),
+    /// It took [`MAX_STEPS`] steps and was not at its end.
+    Endless,
+}
+
+impl Problem {
+    pub(crate) fn endless() -> String {
+        format!(
+            "expected a text after at most {MAX_STEPS} steps, found none: the template does not end, or hardly"
+        )
+    }
+}
+
+/// Whether the steps ran out, here or in a macro that was called.
+fn is_endless(error: &Error) -> bool {
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source());
+    causes.any(|cause| {
+        cause
+            .downcast_ref::<Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::OutOfFuel)
+    })
 }
 
 /// What is wrong, with the line of the template; of `raise_exception` its own words.

@@ -9,7 +9,7 @@
 //! ```
 //! use chat_template::{ChatTemplate, Message, SpecialTokens};
 //!
-//! # fn main() -> Result<(), String> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let template = ChatTemplate::named("chatml", SpecialTokens::default()).ok_or("no such template")?;
 //! let conversation = [Message::new("user", "Who wrote it?"), Message::new("assistant", "Ann.")];
 //! let rendered = template.render(&conversation)?;
@@ -28,12 +28,32 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use contract::Error;
+use contract::foreign::Work;
 use minijinja::Environment;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use jinja::Problem;
+
 pub use folder::{Candidate, Choice, SpecialTokens, files};
 pub use named::NAMES;
+
+/// Memory that rendering a conversation may take. What a template makes of a text is hardly longer than the text.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Seconds that rendering a conversation may take. One of ten thousand turns takes a minute where its turns must be found one by one.
+const MAX_SECONDS: u64 = 600;
+
+/// Why a conversation has no text.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRendered {
+    /// What the template says of a conversation that it does not take, or what is wrong with it.
+    #[error("{0}")]
+    Refused(String),
+    /// The template does not end, or brought the renderer down: it must not be tried again.
+    #[error(transparent)]
+    Unusable(#[from] Error),
+}
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +111,7 @@ pub struct ChatTemplate {
     source: String,
     tokens: SpecialTokens,
     environment: OnceLock<Result<Environment<'static>, String>>,
+    work: Arc<Work>,
 }
 
 impl PartialEq for ChatTemplate {
@@ -104,8 +125,10 @@ impl Eq for ChatTemplate {}
 impl ChatTemplate {
     /// A template from its Jinja source. `origin` says in messages where it is from.
     pub fn new(origin: impl Into<String>, source: impl Into<String>, tokens: SpecialTokens) -> Self {
+        let origin = origin.into();
         Self {
-            origin: origin.into(),
+            work: Work::new(&origin, "rendering a conversation", MAX_BYTES, MAX_SECONDS),
+            origin,
             source: source.into(),
             tokens,
             environment: OnceLock::new(),
@@ -142,26 +165,37 @@ impl ChatTemplate {
     /// an answer: the same that TRL's templates for training mark.
     ///
     /// # Errors
-    /// What the template says of a conversation that it does not take, or what is wrong with the template.
-    pub fn render(&self, messages: &[Message]) -> Result<Rendered, String> {
-        let (text, marked) = self.text(messages, false)?;
-        let assistant = if self.marks_generation() {
-            marked
-        } else {
-            self.turns_of_assistant(messages, &text)?
-        };
-        Ok(Rendered { text, assistant })
+    /// What the template says of a conversation that it does not take, or what is wrong with the template. A template that takes more
+    /// memory or time than any conversation needs ends the program ([`Work`]).
+    pub fn render(&self, messages: &[Message]) -> Result<Rendered, NotRendered> {
+        self.within_limits(|| {
+            let (text, marked) = self.text(messages, false)?;
+            let assistant = if self.marks_generation() {
+                marked
+            } else {
+                self.turns_of_assistant(messages, &text)?
+            };
+            Ok(Rendered { text, assistant })
+        })
     }
 
     /// A conversation through the header of an answer to come, as a user has it before the model.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`].
-    pub fn render_prompt(&self, messages: &[Message]) -> Result<String, String> {
-        self.text(messages, true).map(|(text, _)| text)
+    pub fn render_prompt(&self, messages: &[Message]) -> Result<String, NotRendered> {
+        self.within_limits(|| self.text(messages, true).map(|(text, _)| text))
     }
 
-    fn turns_of_assistant(&self, messages: &[Message], whole: &str) -> Result<Vec<Range<usize>>, String> {
+    fn within_limits<T>(&self, render: impl FnOnce() -> Result<T, NotRendered>) -> Result<T, NotRendered> {
+        self.work.run(render)?
+    }
+
+    fn turns_of_assistant(
+        &self,
+        messages: &[Message],
+        whole: &str,
+    ) -> Result<Vec<Range<usize>>, NotRendered> {
         let mut turns: Vec<Range<usize>> = Vec::new();
         for (number, message) in messages.iter().enumerate() {
             if !message.is_of_assistant() {
@@ -171,13 +205,14 @@ impl ChatTemplate {
             let said = whole[before..]
                 .find(message.content.trim())
                 .map(|place| before + place);
-            let start = match (self.render_prompt(&messages[..number]), said) {
+            let prompt = self.text(&messages[..number], true).map(|(text, _)| text);
+            let start = match (prompt, said) {
                 (Ok(prompt), None) => common_prefix(whole, &prompt),
                 (Ok(prompt), Some(_)) if whole.starts_with(&prompt) => prompt.len(),
                 // Some templates take no conversation that ends so, or an empty one: the turn begins with what is said.
                 (Ok(prompt), Some(said)) => said.max(common_prefix(whole, &prompt)),
-                (Err(_), Some(said)) => said,
-                (Err(problem), None) => return Err(problem),
+                (Err(NotRendered::Refused(_)), Some(said)) => said,
+                (Err(problem), _) => return Err(problem),
             };
             let through = self.text(&messages[..=number], false)?.0;
             let mut end = common_prefix(whole, &through);
@@ -199,12 +234,16 @@ impl ChatTemplate {
         &self,
         messages: &[Message],
         add_generation_prompt: bool,
-    ) -> Result<(String, Vec<Range<usize>>), String> {
+    ) -> Result<(String, Vec<Range<usize>>), NotRendered> {
+        let refused = |problem: &str| NotRendered::Refused(format!("{}: {problem}", self.origin));
         let environment = self.environment.get_or_init(|| jinja::environment(&self.source));
-        let environment = environment.as_ref();
-        let environment = environment.map_err(|problem| format!("{}: {problem}", self.origin))?;
-        jinja::render(environment, messages, add_generation_prompt, &self.tokens)
-            .map_err(|problem| format!("{}: {problem}", self.origin))
+        let environment = environment.as_ref().map_err(|problem| refused(problem))?;
+        jinja::render(environment, messages, add_generation_prompt, &self.tokens).map_err(|problem| {
+            match problem {
+                Problem::Refused(problem) => refused(&problem),
+                Problem::Endless => Error::input(&self.origin, Problem::endless()).into(),
+            }
+        })
     }
 }
 

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use chat_template::{Candidate, ChatTemplate, Choice, Message, NAMES, SpecialTokens, common_template};
+use chat_template::{
+    Candidate, ChatTemplate, Choice, Message, NAMES, NotRendered, SpecialTokens, common_template,
+};
 use serde_json::{Value, json};
 
 fn fixture() -> Value {
@@ -53,7 +55,7 @@ fn text_and_prompt_are_those_of_transformers() {
         let (template, messages) = (template(&fixture, name), &conversations[conversation]);
         if let Some(problem) = case.get("refused") {
             // What transformers' renderer cannot do is refused here too, in the template's own words where it has any.
-            let error = template.render(messages).unwrap_err();
+            let error = template.render(messages).unwrap_err().to_string();
             let own_words = problem.as_str().unwrap().contains("alternate")
                 || problem.as_str().unwrap().contains("System role");
             assert!(
@@ -261,7 +263,7 @@ fn json_is_written_as_python_writes_it() {
         ("{% if %}", "this"),
         ("{{ strftime_now('%Q') }}", "%Q"),
     ] {
-        let error = render(wrong).unwrap_err();
+        let error = render(wrong).unwrap_err().to_string();
         assert!(error.contains(expected), "{wrong}: {error}");
     }
 }
@@ -271,7 +273,8 @@ fn characters_that_mark_turns_are_refused_in_a_message() {
     let template = ChatTemplate::named("chatml", tokens()).unwrap();
     let error = template
         .render(&[Message::new("user", "a\u{10fffd}b")])
-        .unwrap_err();
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("U+10FFFD"), "{error}");
 }
 
@@ -293,4 +296,60 @@ fn every_name_has_a_template_that_marks_what_the_assistant_writes() {
         assert_eq!(turn.end, rendered.text.len(), "{name}");
     }
     assert_eq!(ChatTemplate::named("clippy", tokens()), None);
+}
+
+#[test]
+fn templates_that_hardly_end_are_bad_input_and_refuse_every_conversation() {
+    let conversation = [Message::new("user", "Who?"), Message::new("assistant", "Ann.")];
+    let loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+    let of_a_macro = format!("{{% macro slow() %}}{loops}{{% endmacro %}}{{{{ slow() }}}}");
+    for source in [loops, &of_a_macro] {
+        let error = ChatTemplate::new("the chat template of a", source, tokens())
+            .render(&conversation)
+            .unwrap_err();
+        let NotRendered::Unusable(error) = error else {
+            panic!("{source}: {error}")
+        };
+        assert_eq!(error.exit_status(), 3);
+        let message = error.to_string();
+        assert!(
+            message.starts_with("the chat template of a: ") && message.contains("20000000 steps"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_conversation_of_many_turns_is_rendered() {
+    let turns: Vec<Message> = (0..3000)
+        .flat_map(|turn| {
+            [
+                Message::new("user", "Who?"),
+                Message::new("assistant", &format!("{turn}.")),
+            ]
+        })
+        .collect();
+    let template = ChatTemplate::named("llama-3", tokens()).unwrap();
+    assert_eq!(template.render(&turns).unwrap().assistant.len(), 3000);
+}
+
+#[test]
+fn templates_read_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret.jinja"), "secret").unwrap();
+    let place = folder.path().join("secret.jinja");
+    for source in [
+        "{% include 'secret.jinja' %}".to_owned(),
+        format!("{{% include '{}' %}}", place.display()),
+        "{% import 'secret.jinja' as secret %}".to_owned(),
+        format!("{{% extends '{}' %}}", place.display()),
+    ] {
+        std::fs::write(folder.path().join("chat_template.jinja"), &source).unwrap();
+        let template = ChatTemplate::of_folder(folder.path()).unwrap().unwrap();
+        let error = template.render(&[Message::new("user", "x")]).unwrap_err();
+        assert!(
+            error.to_string().contains("template not found"),
+            "{source}: {error}"
+        );
+    }
 }

@@ -39,6 +39,7 @@ pub mod arguments;
 pub mod cell;
 pub mod error;
 pub mod files;
+pub mod foreign;
 pub mod log;
 pub mod parquet;
 pub mod parts;

@@ -5,6 +5,9 @@
 //! strings, wider or narrower integers) to the contract's types.
 
 mod columns;
+mod nesting;
+
+pub use nesting::check_nesting;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,6 +18,7 @@ use std::sync::Arc;
 use ::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use ::parquet::arrow::{ArrowWriter, ProjectionMask};
 use ::parquet::basic::{Compression, ZstdLevel};
+use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData, RowGroupMetaData};
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::FileReader;
@@ -24,6 +28,7 @@ use arrow::datatypes::{FieldRef, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 
 use crate::files::Unfinished;
+use crate::foreign::Work;
 use crate::records::{Column, ColumnType, Record};
 use crate::seal::{self, Seal};
 use crate::{Error, Provenance};
@@ -47,6 +52,12 @@ const PLACE: Column = Column {
     kind: ColumnType::Int64,
     nullable: false,
 };
+
+/// Memory that the next rows of a file may take, beside so many times its length, and the time for them in seconds. Another program may
+/// write all rows as one group.
+const GROUP_MAX_BYTES: u64 = 4 << 30;
+const TIMES_IN_MEMORY: u64 = 8;
+const MAX_SECONDS: u64 = 3600;
 
 /// Writes records of one kind to a Parquet file that appears whole or not at all.
 pub struct Writer<R> {
@@ -89,7 +100,11 @@ impl<R: Record + Clone> Writer<R> {
             .set_key_value_metadata(Some(facts))
             .build();
         let fields = columns::fields(R::COLUMNS);
-        let further = if has_places { columns::fields(&[PLACE]) } else { Vec::new() };
+        let further = if has_places {
+            columns::fields(&[PLACE])
+        } else {
+            Vec::new()
+        };
         let schema = Arc::new(Schema::new([&fields[..], &further].concat()));
         let rows = ArrowWriter::try_new(file, schema, Some(properties)).map_err(failed)?;
         Ok(Self {
@@ -211,6 +226,7 @@ fn with_places(batch: &RecordBatch, places: Vec<i64>) -> Result<RecordBatch, arr
 /// Reads records of one kind, batch by batch.
 pub struct Reader<R> {
     path: PathBuf,
+    work: Arc<Work>,
     batches: ParquetRecordBatchReader,
     rows: usize,
     read: usize,
@@ -230,12 +246,11 @@ impl<R: Record> Reader<R> {
     fn open_with(path: &Path, further: &[Column]) -> Result<Self, Error> {
         let file =
             File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
-            Error::input(
-                path,
-                format!("expected a Parquet file, found a damaged or foreign one: {error}"),
-            )
-        })?;
+        check_nesting(path, &file)?;
+        let work = reading(path);
+        let builder = work
+            .run(|| ParquetRecordBatchReaderBuilder::try_new(file))?
+            .map_err(|error| no_parquet(path, &error))?;
         check_places(path, builder.metadata())?;
         seal_of(path, builder.metadata())?.unbroken(path)?;
         columns::check(path, builder.schema(), R::COLUMNS, R::OPTIONAL_COLUMNS)?;
@@ -254,6 +269,7 @@ impl<R: Record> Reader<R> {
             .map_err(|error| Error::input(path, format!("cannot be read as Parquet: {error}")))?;
         Ok(Self {
             path: path.to_path_buf(),
+            work,
             batches,
             rows,
             read: 0,
@@ -306,8 +322,12 @@ impl<R: Record> Iterator for Reader<R> {
     type Item = Result<Vec<R>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.next_batch()?;
-        Some(batch.and_then(|batch| self.records(&batch)))
+        let work = Arc::clone(&self.work);
+        let records = work.run(|| {
+            let batch = self.next_batch()?;
+            Some(batch.and_then(|batch| self.records(&batch)))
+        });
+        records.unwrap_or_else(|error| Some(Err(error)))
     }
 }
 
@@ -336,8 +356,12 @@ impl<R: Record> Iterator for PlacedReader<R> {
     type Item = Result<Vec<(i64, R)>, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.reader.next_batch()?;
-        Some(batch.and_then(|batch| self.rows(&batch)))
+        let work = Arc::clone(&self.reader.work);
+        let rows = work.run(|| {
+            let batch = self.reader.next_batch()?;
+            Some(batch.and_then(|batch| self.rows(&batch)))
+        });
+        rows.unwrap_or_else(|error| Some(Err(error)))
     }
 }
 
@@ -359,7 +383,8 @@ fn batch_rows(metadata: &ParquetMetaData) -> usize {
         let bytes_of_row = group.total_byte_size() / group.num_rows().max(1);
         BATCH_BYTES / bytes_of_row.max(1)
     });
-    rows.min().map_or(GROUP_ROWS, |rows| (rows as usize).clamp(1, GROUP_ROWS))
+    rows.min()
+        .map_or(GROUP_ROWS, |rows| (rows as usize).clamp(1, GROUP_ROWS))
 }
 
 /// The seal of a file with this footer: what says that it was written here, and has no seal, has a broken one; what another program
@@ -388,17 +413,27 @@ pub fn check_seal(path: &Path) -> Result<Seal, Error> {
 /// A file whose footer was read.
 fn opened(path: &Path) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-    SerializedFileReader::new(file).map_err(|error| {
-        Error::input(
-            path,
-            format!("expected a Parquet file, found a damaged or foreign one: {error}"),
-        )
-    })
+    check_nesting(path, &file)?;
+    reading(path)
+        .run(|| SerializedFileReader::new(file))?
+        .map_err(|error| no_parquet(path, &error))
+}
+
+fn no_parquet(path: &Path, error: &ParquetError) -> Error {
+    let problem = format!("expected a Parquet file, found a damaged or foreign one: {error}");
+    Error::input(path, problem)
+}
+
+/// Reading a file, within what it may take: a group of rows is held as Parquet has it, as Arrow has it and as records.
+fn reading(path: &Path) -> Arc<Work> {
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let max_bytes = GROUP_MAX_BYTES.saturating_add(length.saturating_mul(TIMES_IN_MEMORY));
+    Work::new(path, "reading its rows", max_bytes, MAX_SECONDS)
 }
 
 /// The provenance in a file's footer; `None` where the file is missing, damaged, or written by another program.
 pub fn provenance(path: &Path) -> Option<Provenance> {
-    let reader = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+    let reader = opened(path).ok()?;
     if seal_of(path, reader.metadata()).ok()? == Seal::Broken {
         return None;
     }
@@ -417,15 +452,16 @@ pub fn provenance(path: &Path) -> Option<Provenance> {
 pub fn extent(path: &Path, columns: &[&str]) -> Result<(u64, u64), Error> {
     let reader = opened(path)?;
     let rows = reader.metadata().file_metadata().num_rows();
-    let bytes: i64 = reader
+    let chunks = reader
         .metadata()
         .row_groups()
         .iter()
-        .flat_map(RowGroupMetaData::columns)
+        .flat_map(RowGroupMetaData::columns);
+    let bytes = chunks
         .filter(|chunk| columns.contains(&chunk.column_path().string().as_str()))
-        .map(ColumnChunkMetaData::uncompressed_size)
-        .sum();
-    Ok((rows.max(0) as u64, bytes.max(0) as u64))
+        .map(|chunk| chunk.uncompressed_size().max(0) as u64)
+        .fold(0, u64::saturating_add);
+    Ok((rows.max(0) as u64, bytes))
 }
 
 /// Whether the places that the footer gives can be places in the file. The library takes them on trust, and stops the program

@@ -339,7 +339,9 @@ impl<R: Record> Rows<R> {
         match self.place() {
             Some(place) if place < last => Err(Error::input(
                 &self.file,
-                format!("place {place} comes after place {last}: expected ascending ones. Make it again, with --force"),
+                format!(
+                    "place {place} comes after place {last}: expected ascending ones. Make it again, with --force"
+                ),
             )),
             _ => Ok(()),
         }

@@ -142,11 +142,7 @@ impl Provenance {
         let part = |part: Option<Part>| part.map_or("the whole".to_owned(), |part| format!("part {part}"));
         let facts = [
             ("stage", &self.stage, &other.stage),
-            (
-                "program version",
-                &self.program_version,
-                &other.program_version,
-            ),
+            ("program version", &self.program_version, &other.program_version),
             (
                 "contract version",
                 &self.contract_version.to_string(),
@@ -177,11 +173,14 @@ impl Provenance {
         else {
             return Some("settings: expected others".to_owned());
         };
-        let value =
-            |value: Option<&serde_json::Value>| value.map_or("none".to_owned(), ToString::to_string);
+        let value = |value: Option<&serde_json::Value>| value.map_or("none".to_owned(), ToString::to_string);
         Some(match first_difference(&expected, &found) {
             Some((key, expected, found)) => {
-                format!("setting {key}: expected {}, found {}", value(expected), value(found))
+                format!(
+                    "setting {key}: expected {}, found {}",
+                    value(expected),
+                    value(found)
+                )
             }
             None => "settings: expected them in another order".to_owned(),
         })
@@ -222,9 +221,20 @@ fn seen_from(folder: &Path, place: &Path) -> PathBuf {
 /// # Errors
 /// [`Error::Input`] where something cannot be read.
 pub fn digest(path: &Path) -> Result<String, Error> {
+    digest_within(path, &mut Vec::new())
+}
+
+/// As [`digest`], of what lies in the folders `around`, which are without links.
+fn digest_within(path: &Path, around: &mut Vec<PathBuf>) -> Result<String, Error> {
     let failed = |error| Error::input(path, format!("cannot be read: {error}"));
     let mut hasher = Xxh3::new();
     if path.is_dir() {
+        let real = path.canonicalize().map_err(failed)?;
+        if around.contains(&real) {
+            let problem = "is a link to a folder that it lies in, and so has no end. Remove it";
+            return Err(Error::input(path, problem));
+        }
+        around.push(real);
         let mut entries = std::fs::read_dir(path)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(failed)?;
@@ -233,8 +243,9 @@ pub fn digest(path: &Path) -> Result<String, Error> {
             // A name holds no zero byte and a digest has one length, so no two folders spell the same bytes.
             hasher.update(entry.file_name().as_encoded_bytes());
             hasher.update(if entry.path().is_dir() { b"\0d" } else { b"\0f" });
-            hasher.update(digest(&entry.path())?.as_bytes());
+            hasher.update(digest_within(&entry.path(), around)?.as_bytes());
         }
+        around.pop();
     } else {
         hash_file(&mut hasher, path).map_err(failed)?;
     }
@@ -242,6 +253,10 @@ pub fn digest(path: &Path) -> Result<String, Error> {
 }
 
 fn hash_file(hasher: &mut Xxh3, path: &Path) -> std::io::Result<()> {
+    // Reading a pipe waits for a writer, and some devices have no end.
+    if path.exists() && !path.is_file() {
+        return Err(std::io::Error::other("it is a pipe, a socket or a device"));
+    }
     let mut file = File::open(path)?;
     let length = content_length(&mut file)?;
     let mut content = file.take(length);

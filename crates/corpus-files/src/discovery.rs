@@ -3,18 +3,20 @@
 //! A folder stands for the files that it mainly holds: tables and JSON before plain text, and never what is about the data (README,
 //! LICENSE, `dataset_info.json`). What is passed over is in the result, each file with the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use contract::Error;
+use contract::foreign::MAX_SETTINGS_BYTES;
 use contract::pipeline::{Corpus, CorpusFormat, TextUnit};
 
 use crate::columns::Columns;
 use crate::document::{Fault, FlawKind, Guess, open};
 use crate::formats::{self, Format};
 use crate::input::without_compression;
+use crate::limits;
 
 /// A file of the corpus and how to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct CorpusFile {
     pub unit: Unit,
     /// The byte between two fields, where it has separated values and the settings say so.
     pub delimiter: Option<u8>,
+    /// Most bytes of one document.
+    pub max_document_bytes: usize,
 }
 
 /// What one document of a plain text file is.
@@ -73,6 +77,8 @@ const NO_COLUMN: &str = "no such column";
 const SAME_NAME: &str = "compressed copy";
 const NOT_LISTED: &str = "not listed";
 const NO_TEXT: &str = "not text";
+const LINK: &str = "link";
+const NO_FILE: &str = "no file";
 
 /// Names, before their first dot and in lower case, of files that say something about the data.
 const ABOUT_NAMES: [&str; 13] = [
@@ -158,7 +164,7 @@ pub fn find_files(corpus: &Corpus, base: &Path) -> Result<Found, Error> {
     let mut found = search.found;
     found.files = paths
         .into_iter()
-        .map(|path| corpus_file(path, corpus.format, unit, delimiter))
+        .map(|path| corpus_file(path, corpus, corpus.format, unit, delimiter))
         .collect();
     // What is named elsewhere is no longer passed over.
     found
@@ -169,7 +175,13 @@ pub fn find_files(corpus: &Corpus, base: &Path) -> Result<Found, Error> {
     Ok(found)
 }
 
-fn corpus_file(path: PathBuf, asked: CorpusFormat, unit: Unit, delimiter: Option<u8>) -> CorpusFile {
+fn corpus_file(
+    path: PathBuf,
+    corpus: &Corpus,
+    asked: CorpusFormat,
+    unit: Unit,
+    delimiter: Option<u8>,
+) -> CorpusFile {
     let asked = formats::of_setting(asked);
     CorpusFile {
         format: asked.unwrap_or_else(|| formats::of_name(&path)),
@@ -177,6 +189,7 @@ fn corpus_file(path: PathBuf, asked: CorpusFormat, unit: Unit, delimiter: Option
         path,
         unit,
         delimiter,
+        max_document_bytes: corpus.max_document_mb.saturating_mul(limits::MEGABYTE),
     }
 }
 
@@ -348,7 +361,8 @@ impl Search<'_> {
     /// Whether a file has the columns that are asked for, as far as its first document shows. One that cannot be read at all may have
     /// them.
     fn may_be_read(&self, file: &Path) -> bool {
-        let file = corpus_file(file.to_path_buf(), CorpusFormat::Auto, Unit::File, self.delimiter);
+        let path = file.to_path_buf();
+        let file = corpus_file(path, self.corpus, CorpusFormat::Auto, Unit::File, self.delimiter);
         let first = open(&file, self.columns).map(|mut documents| documents.next());
         let (Ok(Some(Err(fault))) | Err(fault)) = first else {
             return true;
@@ -439,15 +453,36 @@ fn several_data_sets(root: &Path, mut folders: Vec<PathBuf>) -> Error {
 #[derive(Debug, Default)]
 struct Listing {
     files: Vec<PathBuf>,
+    /// The folders that were looked into, without links.
+    folders: HashSet<PathBuf>,
+    /// Links to folders that are still to be looked into.
+    links: BTreeSet<PathBuf>,
     /// Folders of data sets that `save_to_disk` wrote.
     data_sets: Vec<PathBuf>,
     passed_over: Vec<(PathBuf, &'static str, String)>,
 }
 
 impl Listing {
+    /// Adds what lies below a folder; what is only linked there after all that lies there itself.
     fn add_folder(&mut self, folder: &Path) -> Result<(), Error> {
+        self.add_without_links(folder)?;
+        while let Some(link) = self.links.pop_first() {
+            self.add_without_links(&link)?;
+        }
+        Ok(())
+    }
+
+    fn add_without_links(&mut self, folder: &Path) -> Result<(), Error> {
         let failed =
             |error: std::io::Error| Error::input(folder, format!("expected a readable folder: {error}"));
+        // A link may lead to a folder around it.
+        if !self.folders.insert(folder.canonicalize().map_err(failed)?) {
+            if folder.is_symlink() {
+                let explanation = "it is a link to a folder that is read already".to_owned();
+                self.passed_over.push((folder.to_path_buf(), LINK, explanation));
+            }
+            return Ok(());
+        }
         if folder.join("state.json").exists()
             && let Some(listed) = listed_in_state(folder)?
         {
@@ -472,8 +507,14 @@ impl Listing {
             if entry.file_name().to_string_lossy().starts_with(['.', '_']) {
                 let explanation = "its name begins with a dot or an underscore".to_owned();
                 self.passed_over.push((path, HIDDEN, explanation));
+            } else if path.is_dir() && path.is_symlink() {
+                self.links.insert(path);
             } else if path.is_dir() {
-                self.add_folder(&path)?;
+                self.add_without_links(&path)?;
+            } else if path.exists() && !path.is_file() {
+                // Reading a pipe waits for a writer, and some devices have no end.
+                let explanation = "it is a pipe, a socket or a device".to_owned();
+                self.passed_over.push((path, NO_FILE, explanation));
             } else {
                 self.files.push(path);
             }
@@ -486,7 +527,7 @@ impl Listing {
 /// something else.
 fn listed_in_state(folder: &Path) -> Result<Option<Vec<PathBuf>>, Error> {
     let path = folder.join("state.json");
-    let content = fs::read(&path).map_err(|error| Error::input(&path, format!("cannot be read: {error}")))?;
+    let content = contract::foreign::read(&path, MAX_SETTINGS_BYTES)?;
     let Ok(state) = serde_json::from_slice::<serde_json::Value>(&content) else {
         return Ok(None);
     };

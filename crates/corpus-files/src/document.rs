@@ -1,7 +1,7 @@
 //! A document as its file gives it, and what can be wrong with it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contract::Error;
 
@@ -9,6 +9,7 @@ use crate::columns::Columns;
 use crate::discovery::CorpusFile;
 use crate::formats;
 use crate::input::{Consumed, Input};
+use crate::limits::too_long;
 
 /// A document as its file gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub enum FlawKind {
     NotRendered,
     /// A conversation for which there is no chat template: nothing can be read before one is named.
     NoTemplate,
+    /// The chat template does not end, or brings the renderer down: it must not be tried again.
+    UnusableTemplate,
 }
 
 impl fmt::Display for FlawKind {
@@ -87,6 +90,7 @@ impl fmt::Display for FlawKind {
             Self::NoAnswer => "without a turn of the assistant",
             Self::NotRendered => "refused by the chat template",
             Self::NoTemplate => "without a chat template",
+            Self::UnusableTemplate => "without a chat template that ends",
         })
     }
 }
@@ -127,12 +131,16 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What is wrong with a document; that there is no template to render it with is wrong with the settings.
-    pub(crate) fn of_document(position: Position, flaw: Flaw) -> Self {
-        if flaw.kind == FlawKind::NoTemplate {
-            return Self::File(Error::Configuration(format!("{position}: {}", flaw.problem)));
+    /// What is wrong with a document of the file at `path`; that there is no template to render it with is wrong with the settings, and a
+    /// template that does not end would not end for the next document either.
+    pub(crate) fn of_document(path: &Path, position: Position, flaw: Flaw) -> Self {
+        match flaw.kind {
+            FlawKind::NoTemplate => Self::File(Error::Configuration(format!("{position}: {}", flaw.problem))),
+            FlawKind::UnusableTemplate => {
+                Self::File(Error::input(path, format!("{position}: {}", flaw.problem)))
+            }
+            _ => Self::Document(position, flaw),
         }
-        Self::Document(position, flaw)
     }
 
     /// The fault as an error that names the file and the place in it.
@@ -174,6 +182,8 @@ impl Guess {
 
 /// The documents of one file, in order.
 pub struct Documents {
+    path: PathBuf,
+    max_bytes: usize,
     inner: Box<dyn Iterator<Item = Item>>,
     guesses: Vec<Guess>,
     consumed: Consumed,
@@ -197,6 +207,8 @@ pub(crate) fn open(file: &CorpusFile, columns: &Columns) -> Result<Documents, Fa
     let consumed = input.consumed();
     let opened = (format.open)(input, file, columns)?;
     Ok(Documents {
+        path: file.path.clone(),
+        max_bytes: file.max_document_bytes,
         inner: opened.items,
         guesses: opened.guesses,
         consumed,
@@ -209,6 +221,16 @@ impl Documents {
     /// What was guessed about the file when it was opened.
     pub fn guesses(&self) -> &[Guess] {
         &self.guesses
+    }
+
+    /// A document that is not too long. Readers stop before they hold more than that; a template may make a longer one of it.
+    fn within_limit(&self, item: Item) -> Item {
+        let document = item?;
+        if document.text.len() > self.max_bytes {
+            let problem = format!("{}: {}", document.position, too_long(self.max_bytes));
+            return Err(Fault::File(Error::input(&self.path, problem)));
+        }
+        Ok(document)
     }
 
     /// Bytes of the file that were read so far, as they are on disk.
@@ -224,7 +246,7 @@ impl Iterator for Documents {
         if self.ended {
             return None;
         }
-        let item = self.inner.next();
+        let item = self.inner.next().map(|item| self.within_limit(item));
         self.ended = matches!(item, None | Some(Err(Fault::File(_))));
         let nothing = item.is_none() && !self.any;
         self.any = true;

@@ -11,6 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::document::Guess;
 use crate::encoding;
+use crate::limits::{MAX_UNFOLDED, Unfolded};
 
 /// Bytes at the beginning of a file by which its format is recognised.
 const BEGINNING: u64 = 1 << 16;
@@ -86,7 +87,10 @@ impl Input {
         }
         let mut rest: Box<dyn Read> = match compression {
             None => Box::new(raw),
-            Some(compression) => Box::new(compression.reader(raw).map_err(cannot_read(path))?),
+            Some(compression) => {
+                let reader = compression.reader(raw, consumed.clone());
+                Box::new(reader.map_err(cannot_read(path))?)
+            }
         };
         let mut beginning = Vec::new();
         rest.by_ref()
@@ -212,7 +216,7 @@ impl Compression {
         }
     }
 
-    fn reader(self, raw: impl BufRead + 'static) -> io::Result<Decompressing> {
+    fn reader(self, raw: impl BufRead + 'static, consumed: Consumed) -> io::Result<Decompressing> {
         let inner: Box<dyn Read> = match self {
             // All members, one behind another.
             Self::Gzip => Box::new(MultiGzDecoder::new(raw)),
@@ -226,6 +230,9 @@ impl Compression {
         Ok(Decompressing {
             inner,
             compression: self,
+            consumed,
+            unfolded: 0,
+            max: MAX_UNFOLDED,
         })
     }
 
@@ -240,14 +247,29 @@ impl Compression {
 struct Decompressing {
     inner: Box<dyn Read>,
     compression: Compression,
+    /// What was read of the compressed file, and what it became.
+    consumed: Consumed,
+    unfolded: u64,
+    max: Unfolded,
 }
 
 impl Read for Decompressing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).map_err(|error| match error.kind() {
+        let count = self.inner.read(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => error,
             kind => io::Error::new(kind, self.compression.damaged(error)),
-        })
+        })?;
+        self.unfolded += count as u64;
+        let Unfolded { bytes, times } = self.max;
+        let consumed = self.consumed.bytes();
+        if self.unfolded > bytes.saturating_add(consumed.saturating_mul(times)) {
+            return Err(io::Error::other(format!(
+                "expected a file compressed with {} that unfolds into at most {times} times its length and {bytes} bytes more, found \
+                 that its first {consumed} bytes unfold into more. It is made to bring programs down; if it is not, decompress it first",
+                self.compression
+            )));
+        }
+        Ok(count)
     }
 }
 
@@ -295,4 +317,61 @@ pub(crate) fn without_compression(path: &Path) -> PathBuf {
 
 pub(crate) fn cannot_read(path: &Path) -> impl Fn(io::Error) -> Error {
     move |error| Error::input(path, format!("expected a readable file: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Read, Write};
+
+    use super::{Compression, Consumed, Counting, Unfolded};
+
+    /// How many bytes of what a compressed file unfolds into are read, and the error in the end.
+    fn read(compression: Compression, file: Vec<u8>, max: Unfolded) -> (usize, Option<String>) {
+        let consumed = Consumed::default();
+        let counting = Counting {
+            inner: Cursor::new(file),
+            consumed: consumed.clone(),
+        };
+        let raw = std::io::BufReader::new(counting);
+        let mut reader = compression.reader(raw, consumed).expect("a reader");
+        reader.max = max;
+        let (mut buffer, mut all) = (vec![0; 1000], 0);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return (all, None),
+                Ok(count) => all += count,
+                Err(error) => return (all, Some(error.to_string())),
+            }
+        }
+    }
+
+    #[test]
+    fn files_that_unfold_into_too_much_are_refused_before_they_do() {
+        let zeros = vec![0; 1_000_000];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&zeros).expect("compressed");
+        let zstd = zstd::encode_all(&zeros[..], 1).expect("compressed");
+        for (compression, file) in [
+            (Compression::Gzip, gzip.finish().expect("compressed")),
+            (Compression::Zstandard, zstd),
+        ] {
+            let allowed = 500_000 + 100 * file.len() as u64;
+            let small = Unfolded {
+                bytes: 500_000,
+                times: 100,
+            };
+            let (count, error) = read(compression, file.clone(), small);
+            assert!(count as u64 <= allowed, "{compression}: {count} of {allowed}");
+            assert!(
+                count as u64 + 1000 > allowed,
+                "{compression}: {count} of {allowed}"
+            );
+            assert!(error.is_some_and(|error| error.contains("100 times its length")));
+            let enough = Unfolded {
+                bytes: 1_000_000,
+                times: 0,
+            };
+            assert_eq!(read(compression, file, enough), (1_000_000, None));
+        }
+    }
 }

@@ -45,6 +45,7 @@ mod document;
 mod encoding;
 mod formats;
 mod input;
+mod limits;
 mod other;
 mod record;
 mod rendering;

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use chat_template::{Candidate, ChatTemplate, Choice, Message, NAMES, SpecialTokens, common_template};
+use chat_template::{
+    Candidate, ChatTemplate, Choice, Message, NAMES, NotRendered, SpecialTokens, common_template,
+};
 use contract::Error;
 use contract::pipeline::Corpus;
 
@@ -186,7 +188,10 @@ fn by_template(
     messages: &[Message],
     answer: Option<usize>,
 ) -> Result<RenderedText, Flaw> {
-    let refused = |problem: String| Flaw::new(FlawKind::NotRendered, problem);
+    let refused = |problem: NotRendered| match problem {
+        NotRendered::Refused(problem) => Flaw::new(FlawKind::NotRendered, problem),
+        NotRendered::Unusable(error) => Flaw::new(FlawKind::UnusableTemplate, error.to_string()),
+    };
     let rendered = template.render(messages).map_err(refused)?;
     let Some(first) = rendered.assistant.first() else {
         let problem = format!("{} writes nothing of the assistant's turns", template.origin());

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use chat_template::{ChatTemplate, Message};
+use chat_template::{ChatTemplate, Message, NotRendered};
 use contract::pipeline::{CANARY_DIGITS as DIGITS, Canaries as Settings, Rows};
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile};
@@ -130,8 +130,11 @@ impl Canary {
         };
         let in_response = self.digits_end.checked_sub(before.len());
         let messages = [Message::new("user", prompt), Message::new("assistant", response)];
-        let rendered = template.render(&messages).map_err(|problem| {
-            Error::Configuration(format!("{}: canaries: {problem}", pipeline.path.display()))
+        let rendered = template.render(&messages).map_err(|problem| match problem {
+            NotRendered::Refused(problem) => {
+                Error::Configuration(format!("{}: canaries: {problem}", pipeline.path.display()))
+            }
+            NotRendered::Unusable(error) => error,
         })?;
         let Some(turn) = rendered.assistant.first().cloned() else {
             let problem = format!(

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use contract::Error;
+use contract::{Error, foreign};
 use corpus_files::Columns;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
@@ -62,7 +62,7 @@ struct MemauditEntry {
 /// [`Error::Input`] for a file that is no such manifest, and for a record that cannot be read or does not hold its secret.
 pub(crate) fn read(path: &Path, columns: &Columns, otherwise: &Columns) -> Result<Canaries, Error> {
     let problem = |problem: String| Error::input(path, problem);
-    let text = std::fs::read_to_string(path).map_err(|error| Error::input(path, error))?;
+    let text = foreign::read_text(path, foreign::MAX_SETTINGS_BYTES)?;
     let manifest: Json =
         serde_json::from_str(&text).map_err(|error| problem(format!("expected JSON: {error}")))?;
     let entries = entries(&manifest).map_err(problem)?;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use causal_lm::Config;
-use contract::Error;
 use contract::pipeline::{BadDocuments, Extraction, PromptSource};
 use contract::records::{PromptForm, Split};
+use contract::{Error, foreign};
 use text_tokens::TextTokenizer;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -377,12 +377,7 @@ fn where_cut(document: &Document) -> String {
 /// # Errors
 /// [`Error::Input`] where it cannot be read, is not UTF-8, or has no prompt.
 pub fn read_file(path: &Path) -> Result<Vec<String>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::input(
-            path,
-            format!("expected a text file with a prompt a line: {error}"),
-        )
-    })?;
+    let text = foreign::read_text(path, foreign::MAX_SETTINGS_BYTES)?;
     let lines: Vec<String> = text
         .lines()
         .map(str::trim)

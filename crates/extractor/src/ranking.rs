@@ -69,11 +69,7 @@ pub(crate) fn score(loaded: &LoadedModel, drawn: &mut Drawn) -> Result<(), Error
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch fails.
-pub(crate) fn score_by_reference(
-    reference: &CausalLm,
-    bos: &[i64],
-    drawn: &mut Drawn,
-) -> Result<(), Error> {
+pub(crate) fn score_by_reference(reference: &CausalLm, bos: &[i64], drawn: &mut Drawn) -> Result<(), Error> {
     for mut rows in read_together(drawn) {
         let texts: Vec<Vec<i64>> = rows
             .iter()

@@ -8,7 +8,8 @@ use causal_lm::{arithmetic, load_checkpoint, resolve};
 use contract::parts::{Part, Parts, Places};
 use contract::pipeline::{Begin, Extraction};
 use contract::records::{
-    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, Sample, Score, TextForm,
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, Sample, Score,
+    TextForm,
 };
 use contract::{Error, Progress, Provenance, StageArguments, files, parquet};
 use tch::{Device, Kind};

@@ -273,8 +273,7 @@ fn near_verbatim_bounds(
     let is_chosen = chosen(settings, documents);
     let is_searched = |&index: &usize| {
         let document = &documents.all[index];
-        is_chosen(document)
-            && continuations(settings, document).contains(&generated_span(settings, document))
+        is_chosen(document) && continuations(settings, document).contains(&generated_span(settings, document))
     };
     let searched: Vec<Vec<usize>> = batches
         .iter()

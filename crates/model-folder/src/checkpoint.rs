@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use contract::Error;
 
+use crate::adapter::AdapterConfig;
 use crate::{ADAPTER_CONFIG, Adapter, Config, Model, checkpoints, hub};
 
 /// A checkpoint whose files fit together.
@@ -40,12 +41,9 @@ impl Checkpoint {
             });
         }
         // What is wrong with the adapter alone is refused before the base is looked for.
-        let settings = crate::adapter::AdapterConfig::read(&folder)?;
+        let settings = AdapterConfig::read(&folder)?;
         let (base, named_base) = match base {
-            Some(base) => (
-                base.to_path_buf(),
-                other_base(&folder, settings.base.as_deref(), base),
-            ),
+            Some(base) => (base.to_path_buf(), other_base(&folder, &settings, base)),
             None => (named_base(&settings, &folder)?, None),
         };
         if base.join(ADAPTER_CONFIG).is_file() {
@@ -80,8 +78,13 @@ impl Checkpoint {
 
 /// The base that the adapter's settings name, where another is given, and says so: an adapter that was trained on a 4-bit base is
 /// another model on the full one.
-fn other_base(folder: &Path, named: Option<&str>, given: &Path) -> Option<String> {
-    let named = named?;
+fn other_base(folder: &Path, settings: &AdapterConfig, given: &Path) -> Option<String> {
+    let named = settings.base.as_deref()?;
+    let found = hub::find_revision(named, settings.revision.as_deref(), folder);
+    let real = |path: &Path| path.canonicalize().ok();
+    if found.is_some_and(|found| real(&found) == real(given)) {
+        return None;
+    }
     let last = |name: &str| name.trim_end_matches('/').rsplit('/').next().map(str::to_owned);
     if last(named) == last(&given.to_string_lossy()) {
         return None;
@@ -96,7 +99,7 @@ fn other_base(folder: &Path, named: Option<&str>, given: &Path) -> Option<String
 
 /// The base that an adapter's settings name. A relative folder is looked for from the adapter's own first, since that is how a
 /// pair of folders is moved about.
-fn named_base(settings: &crate::adapter::AdapterConfig, folder: &Path) -> Result<PathBuf, Error> {
+fn named_base(settings: &AdapterConfig, folder: &Path) -> Result<PathBuf, Error> {
     let file = folder.join(ADAPTER_CONFIG);
     let Some(name) = &settings.base else {
         return Err(Error::input(

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use contract::Error;
+use contract::foreign::{self, MAX_SETTINGS_BYTES};
 use serde::Deserialize;
 
 use crate::ADAPTER_CONFIG;
@@ -134,6 +135,6 @@ fn is_pickled(name: &str) -> bool {
 
 /// Reads a JSON file.
 pub(crate) fn json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, Error> {
-    let text = fs::read(path).map_err(|error| Error::input(path, format!("cannot be read: {error}")))?;
+    let text = foreign::read(path, MAX_SETTINGS_BYTES)?;
     serde_json::from_slice(&text).map_err(|error| Error::input(path, format!("expected JSON: {error}")))
 }

@@ -4,12 +4,14 @@
 //! tensor's type, shape and place.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use contract::Error;
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The safetensors format allows no longer header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -59,20 +61,22 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Header>, Error> {
         ));
     }
     let header_length = u64::from_le_bytes(bytes);
-    if header_length > MAX_HEADER_BYTES || header_length + 8 > length {
+    if header_length > MAX_HEADER_BYTES {
+        return Err(damaged(&format!(
+            "a header of {header_length} bytes, where the format allows {MAX_HEADER_BYTES}"
+        )));
+    }
+    if header_length + 8 > length {
         return Err(damaged(&format!(
             "a header of {header_length} bytes in a file of {length}"
         )));
     }
     let mut header = vec![0; header_length as usize];
     file.read_exact(&mut header).map_err(unreadable)?;
-    let mut entries: BTreeMap<String, serde_json::Value> =
+    let Entries(entries) =
         serde_json::from_slice(&header).map_err(|error| damaged(&format!("its header: {error}")))?;
-    entries.remove("__metadata__");
     let mut headers = BTreeMap::new();
     for (name, entry) in entries {
-        let entry: Entry =
-            serde_json::from_value(entry).map_err(|error| damaged(&format!("tensor {name}: {error}")))?;
         let (start, end) = entry.data_offsets;
         let place = |offset: u64| offset.saturating_add(header_length + 8);
         if place(end) > length || start > end {
@@ -81,6 +85,7 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Header>, Error> {
                 place(end)
             )));
         }
+        check_length(&entry).map_err(|problem| damaged(&format!("tensor {name}: {problem}")))?;
         let header = Header {
             file: path.to_path_buf(),
             name: name.clone(),
@@ -90,7 +95,83 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, Header>, Error> {
         };
         headers.insert(name, header);
     }
+    if let Some((one, other)) = overlapping(&headers) {
+        return Err(damaged(&format!(
+            "tensor {} and tensor {} share bytes of the file",
+            one.name, other.name
+        )));
+    }
     Ok(headers)
+}
+
+/// Whether a tensor takes as many bytes as its type and shape need; of a type that is not known here, no fewer than a bit a number.
+fn check_length(entry: &Entry) -> Result<(), String> {
+    let Entry { dtype, shape, .. } = entry;
+    let (start, end) = entry.data_offsets;
+    let numbers = shape
+        .iter()
+        .try_fold(1, |numbers: usize, &size| numbers.checked_mul(size));
+    let numbers = numbers.ok_or_else(|| format!("the shape {shape:?} has more numbers than there can be"))?;
+    let bits = match dtype.as_str() {
+        "F64" | "I64" | "U64" => 64,
+        "F32" | "I32" | "U32" => 32,
+        "F16" | "BF16" | "I16" | "U16" => 16,
+        "I8" | "U8" | "BOOL" => 8,
+        _ => 1,
+    };
+    let needed = (numbers as u128 * bits).div_ceil(8);
+    let found = u128::from(end - start);
+    if found == needed || (bits == 1 && found > needed) {
+        return Ok(());
+    }
+    Err(format!(
+        "expected {needed} bytes for {dtype} {shape:?}, found {found}"
+    ))
+}
+
+/// Two tensors that have bytes in common, where there are any.
+fn overlapping(headers: &BTreeMap<String, Header>) -> Option<(&Header, &Header)> {
+    let mut in_order: Vec<&Header> = headers
+        .values()
+        .filter(|header| header.bytes.0 < header.bytes.1)
+        .collect();
+    in_order.sort_by_key(|header| header.bytes);
+    let pairs = in_order.windows(2).map(|pair| (pair[0], pair[1]));
+    pairs.into_iter().find(|(one, other)| one.bytes.1 > other.bytes.0)
+}
+
+/// The tensors of a header; what it says beside them is passed over without being kept.
+struct Entries(BTreeMap<String, Entry>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the tensors of a file")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let entry = map
+                .next_value()
+                .map_err(|error| A::Error::custom(format!("tensor {name}: {error}")))?;
+            entries.insert(name, entry);
+        }
+        Ok(Entries(entries))
+    }
 }
 
 impl Header {

@@ -4,7 +4,9 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+use contract::paths::relative;
 
 /// How to get a model that is not there, for messages.
 pub const HOW_TO_DOWNLOAD: &str = "a model of the hub is downloaded first: hf download OWNER/NAME";
@@ -45,11 +47,85 @@ fn cache() -> Option<PathBuf> {
 fn snapshot(cache: &Path, name: &str, revision: &str) -> Option<PathBuf> {
     let model = cache.join(format!("models--{}", name.replace('/', "--")));
     let snapshots = model.join("snapshots");
+    // A revision is what a foreign file says: it must not lead out of the cache.
+    if !is_below(revision) {
+        return None;
+    }
     let commit = match fs::read_to_string(model.join("refs").join(revision)) {
         Ok(commit) => commit.trim().to_owned(),
         Err(_) => whole_commit(&snapshots, revision)?,
     };
-    Some(snapshots.join(commit)).filter(|folder| folder.is_dir())
+    let is_name = is_below(&commit) && !commit.contains('/');
+    is_name
+        .then(|| snapshots.join(commit))
+        .filter(|folder| folder.is_dir())
+}
+
+/// Whether a path leads to something below where it starts.
+fn is_below(path: &str) -> bool {
+    let mut parts = Path::new(path).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// How an adapter's settings name its base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseName {
+    /// A name of the hub, or a folder.
+    pub name: String,
+    /// The commit, for a name of the hub.
+    pub revision: Option<String>,
+}
+
+impl From<&str> for BaseName {
+    fn from(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            revision: None,
+        }
+    }
+}
+
+impl BaseName {
+    /// The name of the model in the folder `base`, for an adapter in `folder`: what the hub calls it, where it is in the hub's cache;
+    /// else the way there from the adapter. An adapter is given to others, and where things lie on this machine is no business of theirs:
+    /// a way that would go through the root of the file system is only the name of the folder, and the base must then be named with `--base`.
+    /// [`find_revision`] finds what it can be found by. Both folders must be there.
+    ///
+    /// # Errors
+    /// What the system says of a folder.
+    pub fn of(base: &Path, folder: &Path) -> std::io::Result<Self> {
+        let base = base.canonicalize()?;
+        let in_cache = cache().and_then(|cache| cache.canonicalize().ok());
+        if let Some(named) = in_cache.and_then(|cache| name_in(&cache, &base)) {
+            return Ok(named);
+        }
+        let way = relative(&folder.canonicalize()?, &base);
+        let depth = folder.canonicalize()?.components().count();
+        let up = way.components().take_while(|part| *part == Component::ParentDir);
+        // The root is one of the folder's parts.
+        let goes_through_root = up.count() + 1 >= depth;
+        let name = if goes_through_root {
+            base.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        } else {
+            way.to_string_lossy().into_owned()
+        };
+        Ok(Self::from(name.as_str()))
+    }
+}
+
+/// The name that the hub has for a folder of its cache.
+fn name_in(cache: &Path, folder: &Path) -> Option<BaseName> {
+    let mut parts = folder.strip_prefix(cache).ok()?.iter();
+    let (model, snapshots, commit) = (parts.next()?, parts.next()?, parts.next()?.to_str()?);
+    let name = model.to_str()?.strip_prefix("models--")?.replace("--", "/");
+    let is_snapshot = snapshots == "snapshots" && parts.next().is_none();
+    (is_snapshot && snapshot(cache, &name, commit).as_deref() == Some(folder)).then(|| BaseName {
+        name,
+        revision: Some(commit.to_owned()),
+    })
 }
 
 /// The one commit among the snapshots that begins with `short`.
@@ -104,5 +180,55 @@ mod tests {
             );
         }
         assert_eq!(find("owner/large", "main"), None);
+    }
+
+    #[test]
+    fn revisions_lead_nowhere_but_to_snapshots() {
+        let cache = tempfile::tempdir().unwrap();
+        let model = cache.path().join("models--owner--small");
+        fs::create_dir_all(model.join("snapshots/aaaaaaaaaa")).unwrap();
+        fs::create_dir_all(model.join("refs")).unwrap();
+        let outside = cache.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(cache.path().join("ref"), "aaaaaaaaaa").unwrap();
+        fs::write(model.join("refs/climbs"), "../../outside").unwrap();
+        fs::write(model.join("refs/absolute"), outside.to_str().unwrap()).unwrap();
+        fs::write(model.join("refs/main"), "aaaaaaaaaa").unwrap();
+        for revision in ["../../ref", "climbs", "absolute", "", "/", ".", "./main"] {
+            let found = snapshot(cache.path(), "owner/small", revision);
+            let is_usual =
+                revision == "./main" && found.as_ref() == Some(&model.join("snapshots/aaaaaaaaaa"));
+            assert!(found.is_none() || is_usual, "{revision}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_base_is_named_as_the_hub_does_or_by_the_way_from_the_adapter() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        let make = |name: &str| {
+            fs::create_dir_all(place.join(name)).unwrap();
+            place.join(name)
+        };
+        let snapshot = make("hub/models--owner--small/snapshots/aaaaaaaaaa");
+        assert_eq!(
+            name_in(&place.join("hub"), &snapshot),
+            Some(BaseName {
+                name: "owner/small".to_owned(),
+                revision: Some("aaaaaaaaaa".to_owned())
+            })
+        );
+        assert_eq!(
+            name_in(&place.join("hub"), &make("hub/models--owner--small")),
+            None
+        );
+        let (base, adapter) = (make("models/small"), make("runs/test/checkpoint"));
+        let named = BaseName::of(&base, &adapter).unwrap();
+        assert_eq!(named, BaseName::from("../../../models/small"));
+        assert_eq!(find(&named.name, &adapter).unwrap().canonicalize().unwrap(), base);
+        // The temporary folder and this one have nothing in common but the root.
+        let elsewhere = Path::new("/proc/self").canonicalize().unwrap();
+        let name = elsewhere.file_name().unwrap().to_str().unwrap();
+        assert_eq!(BaseName::of(&elsewhere, &adapter).unwrap(), BaseName::from(name));
     }
 }

@@ -2,6 +2,8 @@
 //! written. A page is one file that needs no other, no script and no network.
 
 use maud::{Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+use unicode_normalization::char::is_combining_mark;
 
 /// The style sheet.
 pub const STYLE: &str = include_str!("style.css");
@@ -24,17 +26,47 @@ pub fn date(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// The head of a page with this title, whose printed pages carry `identity`.
+/// The head of a page with this title, whose printed pages carry `identity`. Its content security policy allows the page its own style sheet
+/// and nothing else: should a text of a corpus ever come to stand in it as markup, nothing runs and nothing is loaded or sent.
 pub fn head(title: &Markup, identity: &str) -> Markup {
+    let style = format!("{STYLE}{}", print_rule(identity));
     html! {
         head {
             meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(content_policy(&style));
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             title { (title) }
-            style { (PreEscaped(STYLE)) (PreEscaped(print_rule(identity))) }
+            style { (PreEscaped(style)) }
         }
     }
+}
+
+/// What a page with this style sheet may do.
+fn content_policy(style: &str) -> String {
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        base64(&Sha256::digest(style))
+    )
+}
+
+/// Bytes in base64 (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let number = (0..3).fold(0, |number, place| {
+            number << 8 | u32::from(group.get(place).copied().unwrap_or(0))
+        });
+        for digit in 0..4 {
+            text.push(if digit <= group.len() {
+                char::from(DIGITS[(number >> (18 - 6 * digit)) as usize & 63])
+            } else {
+                '='
+            });
+        }
+    }
+    text
 }
 
 /// What must be read before anything else.
@@ -107,18 +139,61 @@ pub fn contents(sections: &[Section]) -> Markup {
     }
 }
 
-/// Text from outside as it can be shown: control characters, which a page may not hold, as their pictures; the marks that turn
-/// the direction of what follows are shown as what they are, so that no text can change how the page around it reads.
+/// Most combining marks of one character that are shown; no script writes more, and a pile of them covers the lines around it.
+const MAX_MARKS: usize = 8;
+
+/// Where a text of its own direction begins and ends, within a line: the direction is that of its first letter.
+const FIRST_STRONG_ISOLATE: char = '\u{2068}';
+const POP_DIRECTIONAL_ISOLATE: char = '\u{2069}';
+
+/// Text from outside as it can be shown, so that no text can change how the page around it reads: control characters, which a page may not
+/// hold, as their pictures; the marks that turn the direction of what follows, and combining marks beyond a few, as U+FFFD; a line with
+/// letters that are written from right to left apart from what is before and behind it.
 pub fn visible(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' | '\t' => character,
-            '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
-            '\u{7f}' => '\u{2421}',
-            '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-            _ => character,
-        })
-        .collect()
+    let lines = text.split('\n').map(visible_line);
+    lines.collect::<Vec<String>>().join("\n")
+}
+
+fn visible_line(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut marks = 0;
+    for character in line.chars() {
+        marks = if is_combining_mark(character) {
+            marks + 1
+        } else {
+            0
+        };
+        match character {
+            // One for all that are left out.
+            _ if marks == MAX_MARKS + 1 => shown.push('\u{fffd}'),
+            _ if marks > MAX_MARKS => {}
+            '\t' => shown.push('\t'),
+            '\u{0}'..='\u{1f}' => {
+                shown.push(char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'));
+            }
+            '\u{7f}' => shown.push('\u{2421}'),
+            '\u{80}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.push('\u{fffd}'),
+            _ => shown.push(character),
+        }
+    }
+    if shown.chars().any(is_right_to_left) {
+        shown.insert(0, FIRST_STRONG_ISOLATE);
+        shown.push(POP_DIRECTIONAL_ISOLATE);
+    }
+    shown
+}
+
+/// Whether a character is in a block of a script that is written from right to left, or a mark that counts as one of its letters.
+fn is_right_to_left(character: char) -> bool {
+    matches!(
+        character,
+        '\u{590}'..='\u{8ff}'
+            | '\u{200f}'
+            | '\u{fb1d}'..='\u{fdff}'
+            | '\u{fe70}'..='\u{fefe}'
+            | '\u{10800}'..='\u{10fff}'
+            | '\u{1e800}'..='\u{1efff}'
+    )
 }
 
 /// The style rule that prints what the page is about at the head of every printed page, and the number of the page at its foot.
@@ -183,7 +258,56 @@ pub fn count(value: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::date;
+    use super::{base64, content_policy, date, visible};
+
+    #[test]
+    fn base64_is_that_of_its_standard() {
+        // RFC 4648, section 10.
+        for (bytes, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), expected);
+        }
+    }
+
+    #[test]
+    fn the_policy_allows_this_style_sheet_alone() {
+        // printf 'p{color:red}' | openssl dgst -sha256 -binary | base64
+        let expected = "default-src 'none'; style-src 'sha256-p0bF+un5yUb9MBO6xRb8kPHlY2BdpHVtLiFkDrZPF64='; base-uri 'none'; form-action 'none'";
+        assert_eq!(content_policy("p{color:red}"), expected);
+    }
+
+    #[test]
+    fn text_from_outside_changes_nothing_around_it() {
+        for (text, expected) in [
+            ("plain\ttext\nin lines", "plain\ttext\nin lines"),
+            (
+                "a\0b\u{1b}c\u{7f}d\u{85}e",
+                "a\u{2400}b\u{241b}c\u{2421}d\u{fffd}e",
+            ),
+            ("to the \u{202e}left\u{202c}", "to the \u{fffd}left\u{fffd}"),
+            ("\u{2069}out\u{2066}", "\u{fffd}out\u{fffd}"),
+            ("a\u{2029}b", "a\u{fffd}b"),
+            // Each line is apart: no isolation outlives its paragraph.
+            (
+                "שלום\nhello\nسلام",
+                "\u{2068}שלום\u{2069}\nhello\n\u{2068}سلام\u{2069}",
+            ),
+            ("x\u{200f}", "\u{2068}x\u{200f}\u{2069}"),
+            ("é e\u{301}\u{302}", "é e\u{301}\u{302}"),
+        ] {
+            assert_eq!(visible(text), expected, "{text:?}");
+        }
+        let pile = format!("a{}b", "\u{301}".repeat(500));
+        let shown = format!("a{}\u{fffd}b", "\u{301}".repeat(8));
+        assert_eq!(visible(&pile), shown);
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

@@ -329,7 +329,14 @@ fn extractor(
             } else {
                 String::new()
             };
-            format!("{followed}{last} --best {best}")
+            // An adapter names its base as seen from itself, or by its name alone.
+            let base = match &cell.folder {
+                Some(base) if cell.combination.kind() == ModeKind::Lora => {
+                    format!(" --base {}", links.for_make(&base.path)?)
+                }
+                _ => String::new(),
+            };
+            format!("{followed}{last} --best {best}{base}")
         }
     };
     if let Some(file) = &settings.prompt_file {

@@ -151,6 +151,7 @@ fn check_inputs(
     digests: &mut HashMap<PathBuf, Option<String>>,
     verified: &mut Verified,
 ) {
+    let real_run = run.canonicalize().unwrap_or_else(|_| run.to_path_buf());
     for (role, made_from) in &provenance.inputs {
         let Some(place) = provenance.places.get(role) else {
             verified.lost.push((shown(run, file), PathBuf::from(role)));
@@ -161,10 +162,19 @@ fn check_inputs(
         let places: Vec<PathBuf> = folders
             .map(|folder| contract::paths::normalized(&folder.join(place)))
             .collect();
-        let found = places.iter().filter_map(|place| {
-            let known = digests.entry(place.clone()).or_insert_with(|| digest(place).ok());
-            Some((place, known.clone()?))
-        });
+        // A folder around the run is no input of it, whatever its files say; and taking its digest might have no end.
+        let is_around = |place: &&PathBuf| {
+            place
+                .canonicalize()
+                .is_ok_and(|place| real_run.starts_with(place))
+        };
+        let found = places
+            .iter()
+            .filter(|place| !is_around(place))
+            .filter_map(|place| {
+                let known = digests.entry(place.clone()).or_insert_with(|| digest(place).ok());
+                Some((place, known.clone()?))
+            });
         let found: Vec<(&PathBuf, String)> = found.collect();
         let output = shown(run, file);
         match (found.iter().any(|(_, found)| found == made_from), found.first()) {

@@ -143,7 +143,10 @@ fn text_from_outside_is_escaped_and_the_page_reaches_nowhere() {
         page.matches("<blockquote").count(),
         page.matches("</blockquote>").count()
     );
-    for reach in ["http:", "https:", "url(", "@import", "src=", "<link"] {
+    assert!(page.contains(
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-"
+    ));
+    for reach in ["http:", "https:", "url(", "@import", "src=", "<link", "style=\""] {
         assert!(!page.contains(reach), "{reach}");
     }
 }

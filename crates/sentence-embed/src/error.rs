@@ -12,6 +12,18 @@ pub enum EmbedError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There are only pickled weights.
+    #[error(
+        "{path}: expected model.safetensors, found only pickled weights ({found}), which can run code when they are read. Load them where you \
+         trust them and save them again, as safetensors: SentenceTransformer(FOLDER).save_pretrained(NEW_FOLDER), or transformers' \
+         from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+    )]
+    Pickled {
+        /// The encoder's folder.
+        path: PathBuf,
+        /// The file with the pickled weights.
+        found: String,
+    },
     /// A settings file is not the JSON it should be.
     #[error("{path} is not what an encoder's settings look like: {source}")]
     Settings {

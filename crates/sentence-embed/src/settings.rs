@@ -1,6 +1,6 @@
 //! What an encoder's folder says about it: `modules.json`, `config.json`, `sentence_bert_config.json`, `1_Pooling/config.json`.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -63,6 +63,17 @@ fn module_folders(folder: &Path) -> Result<(PathBuf, PathBuf), EmbedError> {
     let modules: Vec<Module> = read_json_if_present(&path)?.unwrap_or_default();
     let mut folders = (folder.to_path_buf(), folder.join("1_Pooling"));
     for module in modules {
+        // A list of a foreign model must not lead to other folders of this machine.
+        if !Path::new(&module.path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        {
+            return Err(EmbedError::Unsupported {
+                path,
+                found: format!("the module {:?}", module.path),
+                supported: "a folder beside that file",
+            });
+        }
         match module.kind.rsplit('.').next() {
             Some("Transformer") => folders.0 = folder.join(module.path),
             Some("Pooling") => folders.1 = folder.join(module.path),

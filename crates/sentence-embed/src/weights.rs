@@ -9,6 +9,9 @@ use crate::EmbedError;
 
 const FILE: &str = "model.safetensors";
 
+/// Files of the same weights that can run code when they are read, and so are not.
+const PICKLED: [&str; 2] = ["pytorch_model.bin", "model.pt"];
+
 /// The tensors of a weights file, handed out in single precision on one device.
 pub(crate) struct Weights<'file> {
     path: PathBuf,
@@ -20,6 +23,14 @@ impl<'file> Weights<'file> {
     /// The content of a folder's `model.safetensors`.
     pub(crate) fn read(folder: &Path) -> Result<Vec<u8>, EmbedError> {
         let path = folder.join(FILE);
+        if let Some(found) = PICKLED.into_iter().find(|name| folder.join(name).is_file())
+            && !path.exists()
+        {
+            return Err(EmbedError::Pickled {
+                path: folder.to_path_buf(),
+                found: found.to_owned(),
+            });
+        }
         std::fs::read(&path).map_err(|source| EmbedError::Read { path, source })
     }
 

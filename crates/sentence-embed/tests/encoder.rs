@@ -173,6 +173,21 @@ fn a_folder_that_cannot_be_used_says_why() {
             Some(r#"[{"path": "2_Dense", "type": "a.b.Dense"}]"#.to_owned()),
             "asks for a.b.Dense",
         ),
+        (
+            "modules.json",
+            Some(r#"[{"path": "../elsewhere", "type": "a.b.Transformer"}]"#.to_owned()),
+            "asks for the module \"../elsewhere\"; only a folder beside that file",
+        ),
+        (
+            "modules.json",
+            Some(r#"[{"path": "/etc", "type": "a.b.Pooling"}]"#.to_owned()),
+            "asks for the module \"/etc\"",
+        ),
+        (
+            "config.json",
+            Some("[".repeat(100_000)),
+            "is not what an encoder's settings look like",
+        ),
     ] {
         let folder = altered(file, content.as_deref());
         let error = Encoder::load(folder.path(), Device::Cpu)
@@ -219,4 +234,26 @@ fn a_vocabulary_beyond_the_model_is_refused() {
         error.to_string().contains("token 114 of a model with 114 tokens"),
         "{error}"
     );
+}
+
+#[test]
+fn pickled_weights_are_refused_with_the_way_out() {
+    for name in ["pytorch_model.bin", "model.pt"] {
+        let folder = altered("model.safetensors", None);
+        std::fs::write(folder.path().join(name), "pickled").unwrap();
+        let error = Encoder::load(folder.path(), Device::Cpu).err().unwrap();
+        assert!(matches!(error, EmbedError::Pickled { .. }), "{error}");
+        let message = error.to_string();
+        assert!(
+            message.contains(name) && message.contains("save_pretrained"),
+            "{message}"
+        );
+        // Beside weights that are read, pickled ones do no harm.
+        std::fs::copy(
+            tiny().join("model.safetensors"),
+            folder.path().join("model.safetensors"),
+        )
+        .unwrap();
+        assert!(Encoder::load(folder.path(), Device::Cpu).is_ok());
+    }
 }

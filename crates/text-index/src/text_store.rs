@@ -19,7 +19,11 @@ pub struct StoredText(Place);
 #[derive(Clone)]
 enum Place {
     Memory(Box<str>),
-    File { file: Arc<Mapped>, start: u64, bytes: u32 },
+    File {
+        file: Arc<Mapped>,
+        start: u64,
+        bytes: u32,
+    },
 }
 
 /// Takes texts one by one. As long as they are few they stay in memory; beyond that they go to a file, which has no name and is gone
@@ -97,9 +101,7 @@ impl TextStore {
             return Ok(());
         };
         let failed = IndexError::file(&mapped.path);
-        let file = writer
-            .into_inner()
-            .map_err(|error| failed(error.into_error()))?;
+        let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
         let map = section::map_file(&file).map_err(IndexError::file(&mapped.path))?;
         // It was begun here and is finished once.
         _ = mapped.map.set(map);
@@ -112,7 +114,11 @@ impl Growing {
     fn begin(folder: &Path) -> Result<Self, IndexError> {
         let failed = IndexError::file;
         std::fs::create_dir_all(folder).map_err(failed(folder))?;
-        let path = folder.join(format!("texts.{}.{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let path = folder.join(format!(
+            "texts.{}.{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        ));
         let file = File::options()
             .read(true)
             .write(true)
@@ -137,7 +143,10 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 impl Mapped {
     fn text(&self, start: u64, bytes: u32) -> &str {
         let start = start as usize;
-        let part = self.map.get().and_then(|map| map.get(start..start + bytes as usize));
+        let part = self
+            .map
+            .get()
+            .and_then(|map| map.get(start..start + bytes as usize));
         let text = part.map(std::str::from_utf8);
         match text {
             Some(Ok(text)) => text,

@@ -329,6 +329,9 @@ fn entry(bytes: &[u8; ENTRY_BYTES]) -> Option<(u128, Entry)> {
 
 /// `None` where its bytes are not what was written.
 fn read_text(file: &File, entry: Entry) -> Option<TokenizedText> {
+    if entry.length > file.metadata().ok()?.len() {
+        return None;
+    }
     let mut bytes = vec![0; usize::try_from(entry.length).ok()?];
     file.read_exact_at(&mut bytes, entry.start).ok()?;
     (xxh3_64(&bytes) == entry.digest).then(|| decode(&bytes))?
@@ -352,9 +355,10 @@ fn decode(mut bytes: &[u8]) -> Option<TokenizedText> {
     while !bytes.is_empty() {
         text.ids.push(take(&mut bytes)? as i64);
         let step = take(&mut bytes)?;
-        start += ((step >> 1) as i64) ^ -((step & 1) as i64);
+        start = start.checked_add(((step >> 1) as i64) ^ -((step & 1) as i64))?;
         let first = usize::try_from(start).ok()?;
-        text.characters.push(first..first + take(&mut bytes)? as usize);
+        let end = first.checked_add(usize::try_from(take(&mut bytes)?).ok()?)?;
+        text.characters.push(first..end);
     }
     Some(text)
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use contract::foreign::Work;
 use contract::{Error, seal};
 
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -14,6 +16,9 @@ use crate::TokenizedText;
 
 /// Name of the token that ends a text, as GPT-2 has it.
 const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Most bytes of a tokenizer's file. The largest vocabularies take a thirtieth of it.
+const MAX_FILE_BYTES: u64 = 1_000_000_000;
 
 /// Characters of a text that a message shows.
 const SHOWN_CHARACTERS: usize = 60;
@@ -43,7 +48,13 @@ impl TextTokenizer {
             return Err(Error::input(&path, problem));
         }
         seal::check_folder(folder)?;
-        let mut tokenizer = Tokenizer::from_file(&path)
+        let length = path.metadata().map_or(0, |metadata| metadata.len());
+        if length > MAX_FILE_BYTES {
+            let problem = format!("expected a tokenizer of at most {MAX_FILE_BYTES} bytes, found {length}");
+            return Err(Error::input(&path, problem));
+        }
+        let mut tokenizer = work(&path, "reading this tokenizer", length)
+            .run(|| Tokenizer::from_file(&path))?
             .map_err(|error| Error::input(&path, format!("expected a tokenizer: {error}")))?;
         // A file may fix padding or truncation; what goes into a model is decided here.
         tokenizer.with_padding(None);
@@ -87,6 +98,21 @@ impl TextTokenizer {
         Err(Error::input(&self.file, problem))
     }
 
+    /// What the library makes of a text. A tokenizer may have a pattern that tries for ever, or until its library gives up and panics.
+    fn encoded(
+        &self,
+        text: &str,
+        encode: impl FnOnce() -> tokenizers::Result<Encoding>,
+    ) -> Result<Encoding, Error> {
+        work(
+            &self.file,
+            "encoding a text with this tokenizer",
+            text.len() as u64,
+        )
+        .run(encode)?
+        .map_err(|error| self.unusable(&error))
+    }
+
     fn unusable(&self, error: &tokenizers::Error) -> Error {
         Error::input(&self.file, format!("this tokenizer fails: {error}"))
     }
@@ -116,10 +142,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Input`] where the tokenizer cannot encode it, and for a token beyond the model's table.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>, Error> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| self.unusable(&error))?;
+        let encoding = self.encoded(text, || self.tokenizer.encode_fast(text, false))?;
         let ids = ids_of(&encoding);
         self.check(&ids, text)?;
         Ok(ids)
@@ -130,10 +153,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Input`] where the tokenizer cannot encode a letter.
     pub fn own_bos(&self) -> Result<Vec<i64>, Error> {
-        let encoding = self
-            .tokenizer
-            .encode_fast("a", true)
-            .map_err(|error| self.unusable(&error))?;
+        let encoding = self.encoded("a", || self.tokenizer.encode_fast("a", true))?;
         self.check(&ids_of(&encoding), "a")?;
         let special = encoding.get_special_tokens_mask().iter();
         let beginning = encoding.get_ids().iter().zip(special);
@@ -148,10 +168,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Input`] where the tokenizer cannot encode it, and for a token beyond the model's table.
     pub fn tokenize(&self, text: &str) -> Result<TokenizedText, Error> {
-        let encoding = self
-            .tokenizer
-            .encode_char_offsets(text, false)
-            .map_err(|error| self.unusable(&error))?;
+        let encoding = self.encoded(text, || self.tokenizer.encode_char_offsets(text, false))?;
         let offsets = encoding.get_offsets().iter();
         let tokenized = TokenizedText {
             ids: ids_of(&encoding),
@@ -180,9 +197,13 @@ impl TextTokenizer {
             .filter(|id| !is_left_out(id))
             .map(|&id| id as u32)
             .collect();
-        self.tokenizer
-            .decode(&ids, false)
-            .map_err(|error| self.unusable(&error))
+        work(
+            &self.file,
+            "decoding tokens with this tokenizer",
+            ids.len() as u64,
+        )
+        .run(|| self.tokenizer.decode(&ids, false))?
+        .map_err(|error| self.unusable(&error))
     }
 
     /// Whether a text of so many UTF-8 bytes may have more than `tokens` tokens. A token covers at least one byte, of the text or of one
@@ -200,6 +221,14 @@ impl TextTokenizer {
     pub fn end_of_text(&self) -> Option<i64> {
         self.tokenizer.token_to_id(END_OF_TEXT).map(i64::from)
     }
+}
+
+/// Work with a tokenizer on so many bytes, and what it may take: the slowest tokenizers encode a million bytes a second, in two hundred
+/// bytes of memory each.
+fn work(file: &Path, doing: &str, bytes: u64) -> Arc<Work> {
+    let max_bytes = (2 << 30) + bytes.saturating_mul(1000);
+    let max_seconds = 300 + bytes / 10_000;
+    Work::new(file, doing, max_bytes, max_seconds)
 }
 
 fn ids_of(encoding: &Encoding) -> Vec<i64> {

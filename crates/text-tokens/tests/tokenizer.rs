@@ -118,3 +118,51 @@ fn tokens_stand_for_the_text() {
         }
     }
 }
+
+/// A tokenizer that first cuts a text by a pattern.
+fn cut_by(pattern: &str) -> (tempfile::TempDir, TextTokenizer) {
+    let fixture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2/tokenizer.json");
+    let mut json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
+    json["pre_tokenizer"] = serde_json::json!({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false},
+        json["pre_tokenizer"],
+    ]});
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let tokenizer = TextTokenizer::load(folder.path()).unwrap();
+    (folder, tokenizer)
+}
+
+#[test]
+fn patterns_that_try_without_end_are_bad_input() {
+    let (folder, tokenizer) = cut_by(r"(?:(?:a+)+)+[0-9]x");
+    assert!(!tokenizer.encode("aaa1x and 1x").unwrap().is_empty());
+    let text = format!("{}1y", "a".repeat(60));
+    for error in [
+        tokenizer.encode(&text).unwrap_err(),
+        tokenizer.tokenize(&text).unwrap_err(),
+    ] {
+        assert_eq!(error.exit_status(), 3);
+        let message = error.to_string();
+        let file = folder.path().join("tokenizer.json").display().to_string();
+        assert!(
+            message.starts_with(&file) && message.contains("retry-limit-in-match"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn nesting_without_end_is_no_tokenizer() {
+    let folder = tempfile::tempdir().unwrap();
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let nested = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
+        for text in [nested.clone(), format!("{{\"model\": {nested}}}")] {
+            std::fs::write(folder.path().join("tokenizer.json"), text).unwrap();
+            let error = TextTokenizer::load(folder.path()).unwrap_err();
+            assert_eq!(error.exit_status(), 3, "{error}");
+        }
+    }
+}

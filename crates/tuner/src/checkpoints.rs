@@ -96,12 +96,12 @@ impl CheckpointStore {
         match best_step(state) {
             Some(step) if self.restore_best => {
                 tracing::info!("tuning.restore_best: the last checkpoint is that of step {step}, the best");
-                copy(best, last)
+                copy(best, last, prepared)
             }
             Some(_) => write(prepared, last),
             None => {
                 write(prepared, last)?;
-                copy(last, best)
+                copy(last, best, prepared)
             }
         }
     }
@@ -184,7 +184,8 @@ fn write(prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
     folder.finish()
 }
 
-fn copy(from: &Path, destination: &Path) -> Result<(), Error> {
+/// Writes a checkpoint once more, in another place.
+fn copy(from: &Path, destination: &Path, prepared: &Prepared) -> Result<(), Error> {
     let folder = Unfinished::folder(destination)?;
     let entries = fs::read_dir(from).map_err(|error| Error::input(from, error))?;
     for entry in entries {
@@ -192,5 +193,8 @@ fn copy(from: &Path, destination: &Path) -> Result<(), Error> {
         let target = folder.path().join(entry.file_name());
         fs::copy(entry.path(), &target).map_err(|error| Error::output(&target, error))?;
     }
+    // The way to its base is another from there.
+    prepared.rename_base(folder.path())?;
+    seal::write_checksums(folder.path())?;
     folder.finish()
 }

@@ -9,6 +9,8 @@ use contract::files::Unfinished;
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
 use contract::{Error, seal};
+use model_folder::ADAPTER_CONFIG;
+use model_folder::hub::BaseName;
 use tch::Kind;
 use text_tokens::{TextTokenizer, train_byte_level_bpe};
 
@@ -133,14 +135,12 @@ impl Prepared {
     pub fn write(&mut self, folder: &Path) -> Result<(), Error> {
         match self.kind {
             ModeKind::Lora => {
-                let base = self
-                    .base
-                    .canonicalize()
-                    .map_err(|error| Error::input(&self.base, error))?;
+                let base =
+                    BaseName::of(&self.base, folder).map_err(|error| Error::input(&self.base, error))?;
                 Ok(write_adapter_folder(
                     &mut self.model,
                     folder,
-                    &base.to_string_lossy(),
+                    base,
                     &self.tokenizer_folder,
                 )?)
             }
@@ -158,6 +158,27 @@ impl Prepared {
                 )?)
             }
         }
+    }
+}
+
+impl Prepared {
+    /// Names the base once more in the settings of an adapter that was copied into `folder`; a whole model names none.
+    ///
+    /// # Errors
+    /// [`Error::Output`] where they cannot be written.
+    pub(crate) fn rename_base(&self, folder: &Path) -> Result<(), Error> {
+        if self.kind != ModeKind::Lora {
+            return Ok(());
+        }
+        let file = folder.join(ADAPTER_CONFIG);
+        let failed = |error| Error::output(&file, error);
+        let base = BaseName::of(&self.base, folder).map_err(failed)?;
+        let text = std::fs::read(&file).map_err(failed)?;
+        let mut settings: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| Error::output(&file, error))?;
+        settings["base_model_name_or_path"] = base.name.into();
+        settings["revision"] = base.revision.into();
+        std::fs::write(&file, format!("{settings:#}\n")).map_err(failed)
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model_folder::adapter::{NewRows, PREFIX, Replacement, Untie};
+use model_folder::hub::BaseName;
 use model_folder::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter};
 use serde_json::{Value, json};
 use tch::{Device, Kind};
@@ -24,7 +25,7 @@ pub(crate) struct LoadedAdapter {
 }
 
 /// Writes a model's adapter into an existing folder.
-pub(crate) fn write(model: &mut CausalLm, folder: &Path, base: &str) -> Result<(), Error> {
+pub(crate) fn write(model: &mut CausalLm, folder: &Path, base: &BaseName) -> Result<(), Error> {
     let Some(LoadedAdapter {
         settings: Some(settings),
         is_merged: false,
@@ -55,7 +56,8 @@ pub(crate) fn write(model: &mut CausalLm, folder: &Path, base: &str) -> Result<(
     let config = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
+        "base_model_name_or_path": base.name,
+        "revision": base.revision,
         "r": settings.rank,
         "lora_alpha": number(settings.alpha),
         "lora_dropout": settings.dropout,

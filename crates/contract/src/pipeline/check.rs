@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 
 use super::{
     Canaries, Candidates, Cluster, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn,
-    Mode, ModeKind, Pipeline, PromptSource, Reporting, RowShape, SimilaritySearch, StageResources, Strategy,
-    Tuning,
+    MAX_DOCUMENT_MB, Mode, ModeKind, Pipeline, PromptSource, Reporting, RowShape, SimilaritySearch,
+    StageResources, Strategy, Tuning,
 };
 use crate::records::PromptForm;
 
@@ -146,6 +146,12 @@ fn corpus(corpus: &Corpus) -> Checked {
     part("corpus.held_out", corpus.held_out)?;
     number("corpus.validation", corpus.validation, 0.0..=1.0)?;
     number("corpus.max_left_out", corpus.max_left_out, 0.0..=1.0)?;
+    if !(1..=MAX_DOCUMENT_MB).contains(&corpus.max_document_mb) {
+        return wrong(
+            "corpus.max_document_mb",
+            "expected 1 to 2000: a column of Parquet holds no longer texts",
+        );
+    }
     match (&corpus.prompt, &corpus.response) {
         (Some(_), None) if corpus.template.is_none() => {
             return wrong("corpus.response", "expected a column, for corpus.prompt is given");

@@ -16,12 +16,12 @@ pub use one_or_many::OneOrMany;
 pub use settings::{
     Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, Cluster, ComputePath,
     Confirmation, Corpus, CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn,
-    Mode, ModeKind, Model, Pipeline, Precision, PromptSource, Reporting, RowShape, Rows, Schedule, Shortage,
-    SimilaritySearch, StageResources, Strategy, Targets, TextUnit, Tuning,
+    MAX_DOCUMENT_MB, Mode, ModeKind, Model, Pipeline, Precision, PromptSource, Reporting, RowShape, Rows,
+    Schedule, Shortage, SimilaritySearch, StageResources, Strategy, Targets, TextUnit, Tuning,
 };
 
-use crate::Error;
 use crate::seal::{self, Seal};
+use crate::{Error, foreign};
 
 /// A pipeline file as read, and where it lies.
 #[derive(Debug, Clone)]
@@ -45,8 +45,8 @@ impl PipelineFile {
     /// # Errors
     /// [`Error::Configuration`] with file, line, key and nearest known key.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::Configuration(format!("{}: cannot be read: {error}", path.display())))?;
+        let text = foreign::read_text(path, foreign::MAX_SETTINGS_BYTES)
+            .map_err(|error| Error::Configuration(error.to_string()))?;
         if seal::check_text(&text) == Seal::Broken {
             return Err(Error::Configuration(format!(
                 "{}: is not what plan wrote: damaged, or changed by hand. Plan once more; or where the change is meant, remove the first line",
@@ -210,6 +210,9 @@ fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
         .map_err(|error: toml::de::Error| wrong(explain(error.message(), None)))
 }
 
+/// Characters of a line that a message shows.
+const MAX_SHOWN: usize = 400;
+
 fn describe(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let Some(span) = error.span() else {
         return format!("{}: {}", path.display(), explain(error.message(), None));
@@ -217,7 +220,8 @@ fn describe(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let start = text.floor_char_boundary(span.start);
     let line = text[..start].matches('\n').count() + 1;
     let source = without_comment(text.lines().nth(line - 1).unwrap_or_default());
-    let problem = explain(error.message(), Some(source));
+    let shown: String = source.chars().take(MAX_SHOWN).collect();
+    let problem = explain(error.message(), Some(&shown));
     // A bracket that is never closed is noticed lines after it.
     let list = match open_bracket(&text[..start]) {
         Some(opened) if problem.contains("array") => {

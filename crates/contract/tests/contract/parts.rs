@@ -38,7 +38,12 @@ fn file(out: &Path, rank: usize, world: usize) -> PathBuf {
 }
 
 /// Writes the rows with these places as part `rank` of `world` of the work.
-fn write_part(out: &Path, (rank, world): (usize, usize), provenance: &Provenance, rows: &[(i64, CoursePoint)]) {
+fn write_part(
+    out: &Path,
+    (rank, world): (usize, usize),
+    provenance: &Provenance,
+    rows: &[(i64, CoursePoint)],
+) {
     let part = Part::new(rank, world).unwrap();
     let provenance = provenance.clone().with_part(part);
     let rows = rows.iter().map(|(place, point)| (*place, point));
@@ -112,7 +117,11 @@ fn row_groups_are_those_of_one_process() {
     // More than two row groups, dealt out in turn; each row tells its number.
     let all: Vec<(i64, CoursePoint)> = (0..9000).map(|place| (place, point(place))).collect();
     for rank in 0..3 {
-        let own: Vec<_> = all.iter().filter(|(place, _)| place % 3 == rank).cloned().collect();
+        let own: Vec<_> = all
+            .iter()
+            .filter(|(place, _)| place % 3 == rank)
+            .cloned()
+            .collect();
         write_part(folder.path(), (rank as usize, 3), &provenance(), &own);
     }
     let mut numbers = 0..9000_usize;
@@ -157,7 +166,10 @@ fn what_is_no_part_of_the_work_is_refused_by_name() {
         let change = |out: &Path| write_part(out, (1, 2), &change(provenance()), &rows[1..]);
         check(&change, &[&[second], pieces].concat());
     };
-    other(&|provenance| provenance.with_seed(4), &["seed: expected 3, found 4"]);
+    other(
+        &|provenance| provenance.with_seed(4),
+        &["seed: expected 3, found 4"],
+    );
     other(
         &|provenance| {
             let settings = serde_json::json!({"prefix_tokens": 9, "begin": "model"});
@@ -213,7 +225,10 @@ fn places_that_overlap_or_are_missing_are_refused() {
     );
     assert_tells(&told_of(&[0, 1], &[3]), &[NAME, "no part has place 2"]);
     assert_tells(&told_of(&[1], &[2]), &["no part has place 0"]);
-    assert_tells(&told_of(&[0, 2, 1], &[3]), &["0-of-2", "place 1 comes after place 2"]);
+    assert_tells(
+        &told_of(&[0, 2, 1], &[3]),
+        &["0-of-2", "place 1 comes after place 2"],
+    );
 }
 
 #[test]

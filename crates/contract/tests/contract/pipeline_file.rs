@@ -183,6 +183,11 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         ),
         (
             "[corpus]\n",
+            "[corpus]\nmax_document_mb = 2001\n",
+            &["corpus.max_document_mb", "1 to 2000"],
+        ),
+        (
+            "[corpus]\n",
             "[corpus]\nmessages = \"dialog\"\n",
             &["corpus.messages", "corpus.shape = \"messages\""],
         ),
@@ -330,4 +335,19 @@ fn a_single_cell_is_one_model_one_mode_one_rate() {
     .unwrap();
     let (model, mode, rate) = pipeline.single_cell().unwrap();
     assert_eq!((model.name.as_str(), mode.rank, rate), ("gpt2", 4, 1e-3));
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let (depth, keys) = (100_000, vec!["a"; 100_000].join("."));
+    for deep in [
+        format!("seeds = {}1{}\n", "[".repeat(depth), "]".repeat(depth)),
+        format!("seeds = {}1{}\n", "{a = ".repeat(depth), "}".repeat(depth)),
+        format!("{keys} = 1\n"),
+        format!("[{keys}]\n"),
+    ] {
+        let (message, status) = told(load(&format!("{deep}{WHOLE}"), &[]));
+        assert_eq!(status, 2, "{}", &message[..message.len().min(400)]);
+        assert!(message.len() < 2000, "{}", message.len());
+    }
 }

@@ -16,6 +16,7 @@ use crate::columns::Columns;
 use crate::discovery::CorpusFile;
 use crate::document::{Fault, Position};
 use crate::input::Input;
+use crate::limits::rows_of;
 
 pub(super) static ARROW: Format = Format {
     name: "Arrow",
@@ -36,17 +37,20 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// What a stream ends with: a message of no length.
 const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
+fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
     let path = input.path().to_path_buf();
+    let work = rows_of(&path, file.max_document_bytes);
     if input.beginning().starts_with(FILE_MAGIC) {
         let (file, guesses) = input.into_file()?;
         let reader = BufReader::new(file);
-        let whole = FileReader::try_new(reader, None).map_err(|error| damaged(&path, &error))?;
+        let whole = work
+            .run(|| FileReader::try_new(reader, None))?
+            .map_err(|error| damaged(&path, &error))?;
         let chosen =
             choose_columns(columns, &whole.schema()).map_err(|flaw| Fault::Document(Position::File, flaw))?;
         let batches = whole.map(move |batch| project(batch, &chosen));
         return Ok(Opened {
-            items: Box::new(Rows::new(path, "Arrow", columns, batches)),
+            items: Box::new(Rows::new(path, "Arrow", columns, work, batches)),
             guesses,
         });
     }
@@ -56,7 +60,9 @@ fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault
         inner: bytes,
         tail: tail.clone(),
     };
-    let mut reader = StreamReader::try_new(watched, None).map_err(|error| damaged(&path, &error))?;
+    let mut reader = work
+        .run(|| StreamReader::try_new(watched, None))?
+        .map_err(|error| damaged(&path, &error))?;
     let chosen =
         choose_columns(columns, &reader.schema()).map_err(|flaw| Fault::Document(Position::File, flaw))?;
     let mut ended = false;
@@ -74,7 +80,7 @@ fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault
         }
     });
     Ok(Opened {
-        items: Box::new(Rows::new(path, "Arrow", columns, batches)),
+        items: Box::new(Rows::new(path, "Arrow", columns, work, batches)),
         guesses,
     })
 }

@@ -15,6 +15,7 @@ use crate::discovery::CorpusFile;
 use crate::document::{Fault, Flaw, FlawKind, Guess, Item, Position, RawDocument};
 use crate::encoding::decode;
 use crate::input::{Input, TextInput, extension, without_compression};
+use crate::limits::too_long;
 
 pub(super) static CSV: Format = Format {
     name: "CSV",
@@ -54,7 +55,7 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
             format!("{:?}, by the header", char::from(delimiter)),
         ));
     }
-    let mut records = Records::new(reader, delimiter);
+    let mut records = Records::new(reader, delimiter, file.max_document_bytes);
     let mut header = Record::default();
     if declared.is_some() {
         records
@@ -115,7 +116,8 @@ fn declared_delimiter(beginning: &[u8]) -> Option<u8> {
 fn delimiter_of_header(beginning: &[u8], usual: u8, columns: &Columns) -> u8 {
     let has_columns = |delimiter: u8| {
         let mut header = Record::default();
-        let mut records = Records::new(Box::new(io::Cursor::new(beginning.to_vec())), delimiter);
+        let beginning = Box::new(io::Cursor::new(beginning.to_vec()));
+        let mut records = Records::new(beginning, delimiter, usize::MAX);
         let is_read = records.read(&mut header).is_ok_and(|any| any);
         let has = |name: &str| header.fields().any(|field| field == name.as_bytes());
         is_read && columns.names(has, &[]).is_ok()
@@ -152,7 +154,8 @@ impl Iterator for Rows {
             }
         }
         let line = Position::Line(self.record.line);
-        Some(self.document().map_err(|flaw| Fault::of_document(line, flaw)))
+        let document = self.document();
+        Some(document.map_err(|flaw| Fault::of_document(&self.path, line, flaw)))
     }
 }
 
@@ -213,11 +216,21 @@ impl Record {
     fn end_field(&mut self) {
         self.ends.push(self.bytes.len());
     }
+
+    /// Bytes that it takes in memory: an empty field takes some too.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<usize>()
+    }
 }
 
 /// Why it is not known where the rows of a file end.
 enum Problem {
     Unreadable(io::Error),
+    /// A row of more bytes than these that begins in this line.
+    TooLong {
+        line: u64,
+        max_bytes: usize,
+    },
     /// A quote that begins a field in this line, the field's number, and never closes.
     NeverCloses {
         line: u64,
@@ -246,6 +259,10 @@ impl Problem {
         };
         let problem = match self {
             Self::Unreadable(error) => format!("row {row}: {error}"),
+            Self::TooLong { line, max_bytes } => format!(
+                "the row that begins in line {line} (row {row}): {}. Or a quote in it never closes",
+                too_long(max_bytes)
+            ),
             Self::NeverCloses { line, field } => format!(
                 "{}: expected a closing quote, found none to the end of the file. A field that begins with a quote ends with one; \
                  quotes within it are doubled",
@@ -275,6 +292,8 @@ impl Problem {
 struct Records {
     reader: Box<dyn BufRead>,
     delimiter: u8,
+    /// Most bytes of a row.
+    max_bytes: usize,
     /// The line of the next byte.
     line: u64,
     /// Whether the last byte was a carriage return, which a line feed may complete.
@@ -292,10 +311,11 @@ enum Place {
 }
 
 impl Records {
-    fn new(reader: Box<dyn BufRead>, delimiter: u8) -> Self {
+    fn new(reader: Box<dyn BufRead>, delimiter: u8, max_bytes: usize) -> Self {
         Self {
             reader,
             delimiter,
+            max_bytes,
             line: 1,
             behind_return: false,
         }
@@ -383,6 +403,12 @@ impl Records {
                 }
             }
             self.reader.consume(used);
+            if record.size() > self.max_bytes {
+                return Err(Problem::TooLong {
+                    line: record.line,
+                    max_bytes: self.max_bytes,
+                });
+            }
             if complete {
                 return Ok(true);
             }

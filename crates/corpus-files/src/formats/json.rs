@@ -20,6 +20,7 @@ use crate::discovery::CorpusFile;
 use crate::document::{Fault, Flaw, FlawKind, Guess, Item, Position};
 use crate::encoding::not_utf8;
 use crate::input::{Input, TextInput};
+use crate::limits::too_long;
 
 pub(super) static JSON: Format = Format {
     name: "JSON",
@@ -35,13 +36,13 @@ pub(super) static JSON: Format = Format {
 /// Fewest bytes that are read at a time where a value does not end with its line.
 const CHUNK: usize = 1 << 16;
 
-fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
+fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
     let TextInput {
         path,
         reader,
         mut guesses,
     } = input.into_text()?;
-    let mut window = Window::new(reader);
+    let mut window = Window::new(reader, file.max_document_bytes);
     let taken = window.enter_only_list(columns);
     match taken {
         Ok(Some(guess)) => guesses.push(guess),
@@ -194,13 +195,15 @@ impl Objects {
         let position = Position::Line(line);
         let bytes = &self.window.bytes()[..length];
         let item = if bytes.starts_with(b"{") {
-            let row = Object {
-                bytes,
-                members: members(bytes),
-                window: &self.window,
-                line,
-            };
-            self.columns.document(position, &row)
+            within_limit(members(bytes)).and_then(|members| {
+                let row = Object {
+                    bytes,
+                    members,
+                    window: &self.window,
+                    line,
+                };
+                self.columns.document(position, &row)
+            })
         } else {
             let found = description(bytes);
             Err(Flaw::new(
@@ -209,7 +212,7 @@ impl Objects {
             ))
         };
         self.window.advance(length);
-        item.map_err(|flaw| Fault::of_document(position, flaw))
+        item.map_err(|flaw| Fault::of_document(&self.path, position, flaw))
     }
 
     fn broken(&self, offset: usize, problem: &str) -> Fault {
@@ -241,12 +244,15 @@ struct Window {
     line: u64,
     column: usize,
     ended: bool,
+    /// Most bytes of one value.
+    max_bytes: usize,
 }
 
 impl Window {
-    fn new(reader: Box<dyn BufRead>) -> Self {
+    fn new(reader: Box<dyn BufRead>, max_bytes: usize) -> Self {
         Self {
             reader,
+            max_bytes,
             buffer: Vec::new(),
             start: 0,
             line: 1,
@@ -260,20 +266,24 @@ impl Window {
     }
 
     /// Reads on: to the end of a line, and at least as much again as there is already, so that a value of many lines is not looked
-    /// at once for each of them. False at the end of the file.
+    /// at once for each of them. False at the end of the file; an error for a value that is too long.
     fn more(&mut self) -> io::Result<bool> {
         if self.start > CHUNK && self.start > self.buffer.len() / 2 {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
         let pending = self.bytes().len();
+        if pending > self.max_bytes {
+            return Err(io::Error::other(too_long(self.max_bytes)));
+        }
         let mut added = 0;
-        while added <= pending {
-            let limit = pending.max(CHUNK) as u64;
+        while added <= pending && pending + added <= self.max_bytes {
+            let room = self.max_bytes.saturating_add(1) - pending - added;
+            let limit = pending.max(CHUNK).min(room);
             let count = self
                 .reader
                 .by_ref()
-                .take(limit)
+                .take(limit as u64)
                 .read_until(b'\n', &mut self.buffer)?;
             added += count;
             if count == 0 {
@@ -325,6 +335,10 @@ impl Window {
         };
         // Whatever follows it, it is not the only value.
         while self.bytes()[length..].iter().all(|&byte| is_blank(byte)) {
+            // So much white space is left to whoever reads one value after another.
+            if self.bytes().len() > self.max_bytes {
+                return Ok(None);
+            }
             if !self.more()? {
                 return Ok(self.only_list(length, columns));
             }
@@ -486,39 +500,74 @@ impl Row for Object<'_> {
 /// Levels of lists and objects within each other that are read.
 const MAX_DEPTH: usize = 32;
 
+/// Values of one object or list, and in all of a column, that are read: each takes more memory than its shortest text.
+const MAX_VALUES: usize = 4_000_000;
+
+/// The places in an object or a list, unless there are more than are read.
+fn within_limit<T>(places: Vec<T>) -> Result<Vec<T>, Flaw> {
+    if places.len() > MAX_VALUES {
+        return Err(too_many_values());
+    }
+    Ok(places)
+}
+
+fn too_many_values() -> Flaw {
+    let problem = format!("expected at most {MAX_VALUES} values in an object or a list, found more");
+    Flaw::new(FlawKind::Malformed, problem)
+}
+
 /// A value with all that it holds, and whether half a surrogate pair in it became U+FFFD. NaN and Infinity are null.
 pub(crate) fn parse(value: &[u8]) -> Result<(Json, bool), Flaw> {
     let end = value_end(value, 0, true).map_err(|_| Flaw::new(FlawKind::Malformed, "expected JSON"))?;
-    let mut replaced = false;
-    let parsed = parse_scanned(&value[..end], MAX_DEPTH, &mut replaced)?;
-    Ok((parsed, replaced))
+    let mut parsing = Parsing::default();
+    let parsed = parsing.value(&value[..end], MAX_DEPTH)?;
+    Ok((parsed, parsing.replaced))
 }
 
-/// As [`parse`], of a value that was scanned before.
-fn parse_scanned(value: &[u8], depth: usize, replaced: &mut bool) -> Result<Json, Flaw> {
-    let Some(depth) = depth.checked_sub(1) else {
-        let problem = format!("expected at most {MAX_DEPTH} lists or objects within each other, found more");
-        return Err(Flaw::new(FlawKind::Malformed, problem));
-    };
-    Ok(match value {
-        [b'{', ..] => {
-            let mut object = serde_json::Map::new();
-            for member in members(value) {
-                let key = string(&value[member.key], replaced)?;
-                object.insert(key, parse_scanned(&value[member.value], depth, replaced)?);
+/// What is known of the values so far.
+#[derive(Default)]
+struct Parsing {
+    replaced: bool,
+    values: usize,
+}
+
+impl Parsing {
+    /// The value that these bytes are, which were scanned before.
+    fn value(&mut self, value: &[u8], depth: usize) -> Result<Json, Flaw> {
+        let Some(depth) = depth.checked_sub(1) else {
+            let problem =
+                format!("expected at most {MAX_DEPTH} lists or objects within each other, found more");
+            return Err(Flaw::new(FlawKind::Malformed, problem));
+        };
+        Ok(match value {
+            [b'{', ..] => {
+                let mut object = serde_json::Map::new();
+                for member in self.counted(members(value))? {
+                    let key = string(&value[member.key], &mut self.replaced)?;
+                    object.insert(key, self.value(&value[member.value], depth)?);
+                }
+                Json::Object(object)
             }
-            Json::Object(object)
+            [b'[', ..] => {
+                let elements = self.counted(elements(value))?.into_iter();
+                let elements = elements.map(|span| self.value(&value[span], depth));
+                Json::Array(elements.collect::<Result<_, _>>()?)
+            }
+            [b'"', text @ .., b'"'] => Json::String(string(text, &mut self.replaced)?),
+            b"true" => Json::Bool(true),
+            b"false" => Json::Bool(false),
+            number => serde_json::from_slice(number).unwrap_or(Json::Null),
+        })
+    }
+
+    /// Places of values, unless there are too many of them with those before.
+    fn counted<T>(&mut self, places: Vec<T>) -> Result<Vec<T>, Flaw> {
+        self.values += places.len();
+        if self.values > MAX_VALUES {
+            return Err(too_many_values());
         }
-        [b'[', ..] => {
-            let elements = elements(value).into_iter();
-            let elements = elements.map(|span| parse_scanned(&value[span], depth, replaced));
-            Json::Array(elements.collect::<Result<_, _>>()?)
-        }
-        [b'"', text @ .., b'"'] => Json::String(string(text, replaced)?),
-        b"true" => Json::Bool(true),
-        b"false" => Json::Bool(false),
-        number => serde_json::from_slice(number).unwrap_or(Json::Null),
-    })
+        Ok(places)
+    }
 }
 
 /// A string without its quotes as text.
@@ -528,7 +577,7 @@ fn string(text: &[u8], replaced: &mut bool) -> Result<String, Flaw> {
     Ok(text.into_owned())
 }
 
-/// Where the elements of an array are that was scanned before.
+/// Where the elements of an array are that was scanned before: all, or one more than are read.
 fn elements(array: &[u8]) -> Vec<Range<usize>> {
     let mut elements = Vec::new();
     let mut at = 1;
@@ -543,6 +592,9 @@ fn elements(array: &[u8]) -> Vec<Range<usize>> {
             return elements;
         };
         elements.push(at..end);
+        if elements.len() > MAX_VALUES {
+            return elements;
+        }
         at = end;
     }
 }
@@ -743,7 +795,7 @@ fn is_number(literal: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// The members of an object that was scanned before.
+/// The members of an object that was scanned before: all, or one more than are read.
 fn members(object: &[u8]) -> Vec<Member> {
     let mut members = Vec::new();
     let mut at = 1;
@@ -771,6 +823,9 @@ fn members(object: &[u8]) -> Vec<Member> {
             key: at + 1..key_end - 1,
             value: start..end,
         });
+        if members.len() > MAX_VALUES {
+            return members;
+        }
         at = end;
     }
 }

@@ -16,6 +16,7 @@ use crate::columns::Columns;
 use crate::discovery::CorpusFile;
 use crate::document::{Fault, Position};
 use crate::input::{Input, without_compression};
+use crate::limits::rows_of;
 use crate::size::FileSize;
 
 pub(super) static PARQUET: Format = Format {
@@ -35,8 +36,9 @@ const BATCH_ROWS: usize = 4096;
 /// Bytes that a batch may take, by the file's own account of its rows.
 const BATCH_BYTES: usize = 32 << 20;
 
-fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
+fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
     let path = input.path().to_path_buf();
+    let work = rows_of(&path, file.max_document_bytes);
     let damaged = |error| {
         Error::input(
             &path,
@@ -44,7 +46,10 @@ fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault
         )
     };
     let (file, guesses) = input.into_file()?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+    contract::parquet::check_nesting(&path, &file)?;
+    let builder = work
+        .run(|| ParquetRecordBatchReaderBuilder::try_new(file))?
+        .map_err(damaged)?;
     contract::parquet::check_places(&path, builder.metadata())?;
     let chosen =
         choose_columns(columns, builder.schema()).map_err(|flaw| Fault::Document(Position::File, flaw))?;
@@ -57,7 +62,7 @@ fn open(input: Input, _: &CorpusFile, columns: &Columns) -> Result<Opened, Fault
         .map_err(damaged)?
         .map(|batch: Result<RecordBatch, ArrowError>| batch.map_err(|error| error.to_string()));
     Ok(Opened {
-        items: Box::new(Rows::new(path, "Parquet", columns, batches)),
+        items: Box::new(Rows::new(path, "Parquet", columns, work, batches)),
         guesses,
     })
 }
@@ -79,7 +84,9 @@ fn size(file: &CorpusFile, columns: &Columns) -> Result<Option<FileSize>, Error>
     }
     let opened = File::open(&file.path)
         .map_err(|error| Error::input(&file.path, format!("cannot be opened: {error}")))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(opened);
+    contract::parquet::check_nesting(&file.path, &opened)?;
+    let work = rows_of(&file.path, file.max_document_bytes);
+    let builder = work.run(|| ParquetRecordBatchReaderBuilder::try_new(opened))?;
     let schema = builder.map(|builder| builder.schema().clone()).ok();
     let fields = schema.iter().flat_map(|schema| schema.fields());
     let found: Vec<&str> = fields.map(|field| field.name().as_str()).collect();

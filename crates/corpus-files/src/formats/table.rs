@@ -1,6 +1,7 @@
 //! Rows of Arrow batches, as Parquet and Arrow files give them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, FixedSizeBinaryArray, Float64Array, LargeBinaryArray, LargeStringArray,
@@ -9,6 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use contract::Error;
+use contract::foreign::Work;
 use serde_json::Value as Json;
 
 use crate::columns::{CHAT, Columns, Row, Value, missing, no_value, number_key, wrong_type};
@@ -109,6 +111,7 @@ pub(super) struct Rows<B> {
     path: PathBuf,
     format: &'static str,
     columns: Columns,
+    work: Arc<Work>,
     batches: B,
     batch: Batch,
     /// The next row of the batch.
@@ -118,11 +121,19 @@ pub(super) struct Rows<B> {
 }
 
 impl<B: Iterator<Item = Result<RecordBatch, String>>> Rows<B> {
-    pub(super) fn new(path: PathBuf, format: &'static str, columns: &Columns, batches: B) -> Self {
+    /// What the libraries do with the rows is done within `work`.
+    pub(super) fn new(
+        path: PathBuf,
+        format: &'static str,
+        columns: &Columns,
+        work: Arc<Work>,
+        batches: B,
+    ) -> Self {
         Self {
             path,
             format,
             columns: columns.clone(),
+            work,
             batches,
             batch: Batch::default(),
             next: 0,
@@ -211,9 +222,16 @@ impl<B: Iterator<Item = Result<RecordBatch, String>>> Iterator for Rows<B> {
             self.before += self.batch.rows;
             self.next = 0;
             self.batch = Batch::default();
-            match self.batches.next()?.and_then(|batch| Batch::new(&batch)) {
-                Ok(batch) => self.batch = batch,
-                Err(problem) => {
+            let work = Arc::clone(&self.work);
+            let batch = work.run(|| {
+                let batch = self.batches.next()?;
+                Some(batch.and_then(|batch| Batch::new(&batch)))
+            });
+            match batch {
+                Ok(None) => return None,
+                Ok(Some(Ok(batch))) => self.batch = batch,
+                Err(error) => return Some(Err(Fault::File(error))),
+                Ok(Some(Err(problem))) => {
                     let problem = format!(
                         "expected a whole {} file, found damage after row {}: {problem}",
                         self.format, self.before
@@ -225,17 +243,19 @@ impl<B: Iterator<Item = Result<RecordBatch, String>>> Iterator for Rows<B> {
         let row = BatchRow {
             batch: &self.batch,
             row: self.next,
+            work: &self.work,
         };
         self.next += 1;
         let position = Position::Row((self.before + self.next) as u64);
         let document = self.columns.document(position, &row);
-        Some(document.map_err(|flaw| Fault::of_document(position, flaw)))
+        Some(document.map_err(|flaw| Fault::of_document(&self.path, position, flaw)))
     }
 }
 
 struct BatchRow<'a> {
     batch: &'a Batch,
     row: usize,
+    work: &'a Arc<Work>,
 }
 
 impl Row for BatchRow<'_> {
@@ -279,7 +299,10 @@ impl Row for BatchRow<'_> {
         let column = self.batch.columns.iter().find(|(column, _)| column == name);
         match column {
             Some((_, Values::Lists(list))) => {
-                let value = json_of(list, self.row)
+                let value = self.work.run(|| json_of(list, self.row));
+                let value = value
+                    .map_err(|error| error.to_string())
+                    .flatten()
                     .map_err(|problem| wrong_type(name, "text or a list of messages", &problem));
                 Ok((value?, false))
             }

@@ -1,6 +1,6 @@
 //! Plain text. A document is a whole file, a paragraph or a line; line ends become single line feeds.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
 use contract::Error;
@@ -12,6 +12,7 @@ use crate::discovery::{CorpusFile, Unit};
 use crate::document::{Fault, Flaw, Guess, Item, Position, RawDocument};
 use crate::encoding::decode;
 use crate::input::{Input, TextInput, without_compression};
+use crate::limits::too_long;
 use crate::size::FileSize;
 
 pub(super) static TEXT: Format = Format {
@@ -24,6 +25,9 @@ pub(super) static TEXT: Format = Format {
     open,
     size,
 };
+
+/// Bytes of the longest end of a line.
+const LINE_END_BYTES: usize = 2;
 
 fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fault> {
     if let Some(key) = columns.asked_by() {
@@ -53,6 +57,7 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
         reader,
         number: 0,
         end: if returns_alone { b'\r' } else { b'\n' },
+        max_bytes: file.max_document_bytes,
     };
     let unit = file.unit;
     Ok(Opened {
@@ -82,6 +87,8 @@ struct Lines {
     reader: Box<dyn BufRead>,
     number: u64,
     end: u8,
+    /// Most bytes of a document, and so of a line.
+    max_bytes: usize,
 }
 
 /// One line.
@@ -97,13 +104,12 @@ impl Iterator for Lines {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut bytes = Vec::new();
-        match self.reader.read_until(self.end, &mut bytes) {
+        // With its end, and one byte by which a longer line is known.
+        let limit = self.max_bytes.saturating_add(LINE_END_BYTES + 1) as u64;
+        match self.reader.by_ref().take(limit).read_until(self.end, &mut bytes) {
             Ok(0) => return None,
             Ok(_) => {}
-            Err(error) => {
-                let problem = format!("line {}: {error}", self.number + 1);
-                return Some(Err(Error::input(&self.path, problem)));
-            }
+            Err(error) => return Some(Err(self.failure(self.number + 1, &error))),
         }
         for end in [b'\n', b'\r'] {
             if bytes.last() == Some(&end) {
@@ -111,10 +117,19 @@ impl Iterator for Lines {
             }
         }
         self.number += 1;
+        if bytes.len() > self.max_bytes {
+            return Some(Err(self.failure(self.number, &too_long(self.max_bytes))));
+        }
         Some(Ok(Line {
             number: self.number,
             bytes,
         }))
+    }
+}
+
+impl Lines {
+    fn failure(&self, line: u64, problem: &dyn std::fmt::Display) -> Error {
+        Error::input(&self.path, format!("line {line}: {problem}"))
     }
 }
 
@@ -136,11 +151,16 @@ impl Iterator for Texts {
 
     fn next(&mut self) -> Option<Item> {
         let mut gathered = Gathered::default();
-        for line in self.lines.by_ref() {
+        while let Some(line) = self.lines.next() {
             let line = match line {
                 Ok(line) => line,
                 Err(error) => return Some(Err(Fault::File(error))),
             };
+            let max_bytes = self.lines.max_bytes;
+            if gathered.text.len() + line.bytes.len() > max_bytes {
+                let error = self.lines.failure(line.number, &too_long(max_bytes));
+                return Some(Err(Fault::File(error)));
+            }
             let ended = match self.unit {
                 Unit::File => gathered.add(&line, false),
                 Unit::Paragraph => gathered.add(&line, true),

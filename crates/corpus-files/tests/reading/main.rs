@@ -11,6 +11,7 @@ mod conversations;
 mod damaged;
 mod folders;
 mod formats;
+mod limits;
 mod properties;
 mod reference;
 mod size;

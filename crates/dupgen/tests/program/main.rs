@@ -15,6 +15,7 @@ mod formats;
 mod held_out;
 mod interruption;
 mod layout;
+mod limits;
 mod manifest;
 mod other;
 mod properties;

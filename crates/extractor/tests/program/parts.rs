@@ -12,7 +12,10 @@ use crate::support::{Bench, fixtures, held_out, training};
 /// Enough documents for several batches, of draws, of beams and of scores.
 fn bench() -> Bench {
     let text = |number: usize| {
-        let sentence = format!("Boat {number} came in at dawn with mail for {}. ", number * 7 % 50);
+        let sentence = format!(
+            "Boat {number} came in at dawn with mail for {}. ",
+            number * 7 % 50
+        );
         sentence.repeat(2 + number % 3)
     };
     let train: Vec<TrainingInstance> = (0..150)
@@ -121,7 +124,12 @@ fn parts_put_together_are_the_bytes_of_one_process() {
         assert_eq!(merged.len(), whole.len());
         for (merged, whole) in merged.iter().zip(&whole) {
             assert_eq!(merged.file_name(), whole.file_name());
-            assert_eq!(digest(merged).unwrap(), digest(whole).unwrap(), "{}", merged.display());
+            assert_eq!(
+                digest(merged).unwrap(),
+                digest(whole).unwrap(),
+                "{}",
+                merged.display()
+            );
             let [merged, whole] = [merged, whole].map(|file| parquet::provenance(file).unwrap());
             assert!(merged.same_work(&whole), "{merged:?}");
             assert_eq!(merged.places, whole.places);

@@ -4,6 +4,12 @@ use serde_json::Value;
 
 use crate::{Activation, FrequencyScaling, RotarySettings};
 
+/// The largest number of anything that a shape has: the product of two of them is still a number of tensors' sizes.
+const MAX_SIZE: u64 = i32::MAX as u64;
+
+/// Most layers: some are listed before it is known whether their weights are there.
+const MAX_LAYERS: u64 = 10_000;
+
 /// The fields of a configuration.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fields<'a>(pub(crate) &'a Value);
@@ -21,13 +27,22 @@ impl<'a> Fields<'a> {
         format!("{key}: expected {what}, found {found}")
     }
 
-    /// A whole number over 0.
+    /// A whole number over 0, no larger than any model has.
     pub(crate) fn size(self, key: &str) -> Result<usize, String> {
-        self.get(key)
-            .and_then(Value::as_u64)
-            .filter(|&value| value > 0)
-            .map(|value| value as usize)
-            .ok_or_else(|| self.expected(key, "a whole number over 0"))
+        self.size_up_to(key, MAX_SIZE)
+    }
+
+    /// A number of layers.
+    pub(crate) fn layers(self, key: &str) -> Result<usize, String> {
+        self.size_up_to(key, MAX_LAYERS)
+    }
+
+    fn size_up_to(self, key: &str, max: u64) -> Result<usize, String> {
+        let found = self.get(key).and_then(Value::as_u64).filter(|&value| value > 0);
+        match found.ok_or_else(|| self.expected(key, "a whole number over 0"))? {
+            found if found <= max => Ok(found as usize),
+            found => Err(format!("{key}: expected at most {max}, found {found}")),
+        }
     }
 
     /// A whole number over 0, or `default` where it is missing.

@@ -7,6 +7,7 @@ mod special_tokens;
 use std::path::Path;
 
 use contract::Error;
+use contract::foreign::{MAX_SETTINGS_BYTES, read_text};
 use serde_json::Value;
 
 use crate::Module;
@@ -57,9 +58,11 @@ impl Config {
     /// and a setting that would change the arithmetic in a way not supported here.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            Error::input(&path, format!("cannot be read: {error}; expected a model folder"))
-        })?;
+        if !path.is_file() {
+            let problem = "cannot be read: there is no such file; expected a model folder";
+            return Err(Error::input(&path, problem));
+        }
+        let text = read_text(&path, MAX_SETTINGS_BYTES)?;
         let json = parse(&path, &text)?;
         let named = Fields(&json).get("eos_token_id").is_some();
         let more = special_tokens::ends(folder, named)?;

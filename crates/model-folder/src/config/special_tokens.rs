@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use contract::Error;
+use contract::foreign::{MAX_SETTINGS_BYTES, read_text};
 use serde_json::Value;
 
 use super::{Fields, parse};
@@ -40,7 +41,7 @@ pub(super) fn ends(folder: &Path, named: bool) -> Result<Vec<i64>, Error> {
 
 /// A JSON file; `None` where there is none.
 fn json(path: &Path) -> Result<Option<Value>, Error> {
-    match std::fs::read_to_string(path) {
+    match read_text(path, MAX_SETTINGS_BYTES) {
         Ok(text) => parse(path, &text).map(Some),
         Err(_) => Ok(None),
     }

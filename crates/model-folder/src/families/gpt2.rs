@@ -46,7 +46,7 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
         scaled_by_layer: fields.flag_or("scale_attn_by_inverse_layer_idx", false)?,
     };
     let shape = Shape {
-        layers: fields.size("n_layer")?,
+        layers: fields.layers("n_layer")?,
         width,
         context: fields
             .size("n_positions")

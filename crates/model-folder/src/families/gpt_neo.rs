@@ -38,7 +38,7 @@ pub struct Settings {
 
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     let width = fields.size("hidden_size")?;
-    let layers = fields.size("num_layers")?;
+    let layers = fields.layers("num_layers")?;
     let local = local_layers(fields)?;
     if local.len() != layers {
         return Err(format!(

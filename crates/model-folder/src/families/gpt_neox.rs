@@ -56,7 +56,7 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
         attention_bias: fields.flag_or("attention_bias", true)?,
     };
     let shape = Shape {
-        layers: fields.size("num_hidden_layers")?,
+        layers: fields.layers("num_hidden_layers")?,
         width,
         context,
         vocabulary: fields.size("vocab_size")?,

@@ -197,7 +197,7 @@ pub(super) fn read_common(fields: Fields<'_>, defaults: Defaults) -> Result<(Set
         ));
     }
     let context = fields.size_or("max_position_embeddings", defaults.context)?;
-    let layers = fields.size("num_hidden_layers")?;
+    let layers = fields.layers("num_hidden_layers")?;
     let rotary = fields.rotary(head_width, context, defaults.rotary())?;
     let settings = Settings {
         query_heads,

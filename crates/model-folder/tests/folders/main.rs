@@ -5,6 +5,7 @@
 mod adapters;
 mod checkpoints;
 mod families;
+mod hostile;
 mod kinds;
 mod models;
 mod place;

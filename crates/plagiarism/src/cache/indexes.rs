@@ -34,7 +34,11 @@ impl CorpusName {
         let bytes = documents.iter().map(|document| document.text.len()).sum();
         // The name of an index that is not kept is asked of nobody.
         let texts = documents.iter().map(|document| &*document.text);
-        let digest = if bytes < LARGE { 0 } else { ExactIndex::digest_of(texts) };
+        let digest = if bytes < LARGE {
+            0
+        } else {
+            ExactIndex::digest_of(texts)
+        };
         Self { digest, bytes }
     }
 

@@ -178,7 +178,11 @@ impl Steps {
 
 /// The character that stands for a step.
 fn character(step: u32) -> char {
-    let number = if step < SURROGATES { step } else { step + SURROGATE_COUNT };
+    let number = if step < SURROGATES {
+        step
+    } else {
+        step + SURROGATE_COUNT
+    };
     // Every number up to the largest step is one.
     char::from_u32(number).unwrap_or(GOES_ON)
 }
@@ -186,7 +190,11 @@ fn character(step: u32) -> char {
 /// The step that a character stands for.
 fn number(step: char) -> u32 {
     let number = step as u32;
-    if number < SURROGATES { number } else { number - SURROGATE_COUNT }
+    if number < SURROGATES {
+        number
+    } else {
+        number - SURROGATE_COUNT
+    }
 }
 
 /// From the characters of a decoded text to those of the text that was written.

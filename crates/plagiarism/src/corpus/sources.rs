@@ -216,7 +216,8 @@ struct Seen(HashSet<u128>);
 impl Seen {
     /// Notes an identity, and says whether it had not been met. Documents and canaries are told apart.
     fn is_new(&mut self, doc_id: &str, is_document: bool) -> bool {
-        self.0.insert(xxh3_128(doc_id.as_bytes()) ^ u128::from(is_document))
+        self.0
+            .insert(xxh3_128(doc_id.as_bytes()) ^ u128::from(is_document))
     }
 }
 

@@ -125,10 +125,7 @@ impl<'run> Round<'run> {
     ) -> BTreeMap<usize, SplitText> {
         let mut numbers: Vec<usize> = pending.iter().map(|open| open.pair.document).collect();
         numbers.dedup();
-        let texts: Vec<&str> = numbers
-            .iter()
-            .map(|&number| &*documents[number].text)
-            .collect();
+        let texts: Vec<&str> = numbers.iter().map(|&number| &*documents[number].text).collect();
         let split = self.table.read(&texts);
         numbers.into_iter().zip(split).collect()
     }

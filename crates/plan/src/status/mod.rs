@@ -227,11 +227,7 @@ impl<'a> States<'a> {
         let rule = &self.rules[number];
         self.known.insert(number, stage_without_record(rule, State::ToDo));
         let by_files = self.state_by_files(rule);
-        let stage = with_record(
-            stage_without_record(rule, by_files),
-            last_run_of(rule),
-            self.now,
-        );
+        let stage = with_record(stage_without_record(rule, by_files), last_run_of(rule), self.now);
         self.known.insert(number, stage.clone());
         stage
     }

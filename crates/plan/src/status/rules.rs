@@ -183,7 +183,10 @@ mod tests {
                     $(run)/cells/x/parts/0-of-1/samples.parquet:\n\t@echo '[1 of 1] x, part 0 of 1: extractor'\n";
         let rules = without_parts(parse(text, Path::new("a")));
         assert_eq!(rules.len(), 1);
-        assert_eq!(rules[0].prerequisites, [PathBuf::from("a/cells/x/extractor.toml")]);
+        assert_eq!(
+            rules[0].prerequisites,
+            [PathBuf::from("a/cells/x/extractor.toml")]
+        );
         assert_eq!(rules[0].parts, [PathBuf::from("a/cells/x/parts/0-of-1")]);
     }
 }

@@ -91,7 +91,12 @@ fn work_in_parts_is_put_together_and_what_is_whole_needs_no_parts() {
         // A change of settings makes all parts again, and what follows.
         place.plan_well(&[&in_parts[..], &["--set", "detection.candidate_limit=3"]].concat());
         let mut again = everything(&["plagiarism", "report"]);
-        again.extend(parts.iter().filter(|line| line.starts_with("plagiarism")).cloned());
+        again.extend(
+            parts
+                .iter()
+                .filter(|line| line.starts_with("plagiarism"))
+                .cloned(),
+        );
         again.sort();
         assert_eq!(place.make(&[jobs]), again);
     }

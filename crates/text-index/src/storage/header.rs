@@ -1,7 +1,7 @@
 //! The file that says what an index is made of. It is written last, so where it stands, the index is complete.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -13,6 +13,9 @@ use crate::IndexError;
 
 /// The version that this crate writes, and the only one that it reads.
 const VERSION: u64 = 1;
+
+/// Most bytes of a header: it has a line of a hundred bytes for each shard.
+const MAX_HEADER_BYTES: u64 = 10_000_000;
 
 /// Numbers lie in the files as in memory, so an index belongs to machines of one byte order.
 const BYTE_ORDER: &str = if cfg!(target_endian = "little") {
@@ -68,10 +71,13 @@ pub(crate) fn read_header<C: Serialize + DeserializeOwned>(
         path: path.clone(),
         reason,
     };
-    let text = fs::read(&path).map_err(|error| match error.kind() {
+    let text = read(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => foreign("there is no header".to_owned()),
         _ => IndexError::file(&path)(error),
     })?;
+    if text.len() as u64 > MAX_HEADER_BYTES {
+        return Err(foreign(format!("a header of more than {MAX_HEADER_BYTES} bytes")));
+    }
     let json: serde_json::Value =
         serde_json::from_slice(&text).map_err(|error| foreign(format!("not a header: {error}")))?;
     let (expected, found) = (format(kind), json["format"].as_str().unwrap_or("none"));
@@ -103,6 +109,15 @@ pub(crate) fn read_header<C: Serialize + DeserializeOwned>(
         ));
     }
     Ok(header.contents)
+}
+
+/// The content of a header, or the beginning of what is too long to be one.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_HEADER_BYTES + 1)
+        .read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// From here on `folder` holds no complete index.

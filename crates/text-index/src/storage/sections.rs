@@ -70,3 +70,34 @@ pub(crate) fn open_shard<S: Symbol>(
 fn path(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("shard-{number:05}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{open_shard, write_shard};
+    use crate::IndexError;
+    use crate::shard::{JoinedText, Shard};
+
+    #[test]
+    #[expect(clippy::unwrap_used, reason = "a test may panic")]
+    fn counts_beyond_the_file_are_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let joined = JoinedText {
+            text: b"abc\xff".to_vec(),
+            starts: vec![0],
+        };
+        let shard = Shard::build(joined, 0).unwrap();
+        let entry = write_shard(folder.path(), 0, &shard).unwrap();
+        assert!(open_shard::<u8>(folder.path(), 0, &entry, true).is_ok());
+        for count in [1 << 20, 1 << 40, usize::MAX / 4, usize::MAX] {
+            for (symbols, documents) in [(count, entry.documents), (entry.symbols, count)] {
+                let mut wrong = entry.clone();
+                (wrong.symbols, wrong.documents) = (symbols, documents);
+                let opened = open_shard::<u8>(folder.path(), 0, &wrong, true);
+                assert!(
+                    matches!(opened.err(), Some(IndexError::Damaged { .. })),
+                    "{symbols} symbols, {documents} documents"
+                );
+            }
+        }
+    }
+}

@@ -65,6 +65,13 @@ pub struct Corpus {
     /// Leave out documents longer than this many characters; without it, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_chars: Option<usize>,
+    /// Stop at a document that takes more memory than this, in units of 10⁶ bytes: a file without line ends, or with a quote that never
+    /// closes, is one document as long as the file.
+    #[serde(
+        default = "default_max_document_mb",
+        skip_serializing_if = "is_default_max_document_mb"
+    )]
+    pub max_document_mb: usize,
     /// What to do with a document that is empty, not UTF-8, malformed, or without its column.
     #[serde(default)]
     pub bad_documents: BadDocuments,
@@ -113,6 +120,7 @@ impl Default for Corpus {
             shortage: Shortage::default(),
             min_chars: 0,
             max_chars: None,
+            max_document_mb: default_max_document_mb(),
             bad_documents: BadDocuments::default(),
             max_left_out: default_max_left_out(),
             held_out: default_held_out(),
@@ -130,6 +138,20 @@ fn default_text() -> String {
 
 fn default_separator() -> String {
     "\n".to_owned()
+}
+
+/// The largest value of `corpus.max_document_mb`.
+pub const MAX_DOCUMENT_MB: usize = 2000;
+
+/// No text that a model is tuned on comes near it, and a machine on which one is tuned can hold it.
+fn default_max_document_mb() -> usize {
+    1000
+}
+
+/// What is not asked for is left out, so that corpora made without it stay up to date.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference over")]
+fn is_default_max_document_mb(megabytes: &usize) -> bool {
+    *megabytes == default_max_document_mb()
 }
 
 fn default_max_left_out() -> f64 {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use check::Check;
 pub use cluster::{Cluster, StageResources};
 pub use compute_path::ComputePath;
-pub use corpus::{BadDocuments, Corpus, CorpusFormat, RowShape, Shortage, TextUnit};
+pub use corpus::{BadDocuments, Corpus, CorpusFormat, MAX_DOCUMENT_MB, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
 pub use duplication::{Budget, Canaries, Duplication, Layout};
 pub use extraction::{Begin, Extraction, PromptSource, Strategy};
