@@ -37,10 +37,13 @@ class BitFlips(unittest.TestCase):
         """What a stage gives once more: (exit status, what it said, its results)."""
         run = self.run_folder
         corpus = next(path for path in (run / "corpus").iterdir())
+        # An adapter names its base by name alone where the two share no folder.
+        is_adapter = (cell / "checkpoint/adapter_config.json").exists()
+        base = ["--base", ROOT / "tests/fixtures/tiny-gpt2"] if is_adapter else []
         with tempfile.TemporaryDirectory() as out:
             given = {
                 "tuner": ["--config", cell / "tuner.toml", "--in", corpus],
-                "extractor": ["--config", cell / "extractor.toml", "--in", corpus, "--checkpoint", cell / "checkpoint"],
+                "extractor": ["--config", cell / "extractor.toml", "--in", corpus, "--checkpoint", cell / "checkpoint", *base],
                 "plagiarism": ["--config", cell / "plagiarism.toml", "--in", corpus, "--samples", cell / "samples.parquet"],
                 "report": ["--config", run / "report/report.toml", "--in", run],
             }[name]

@@ -159,12 +159,12 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 
 /// Removes every partial output of this process, and then ends it by `end`. Until then no thread begins or drops an output, and so none
 /// tells of the files that it misses.
-pub fn end_without_unfinished<T>(end: impl FnOnce() -> T) -> T {
+pub fn end_without_unfinished(end: impl FnOnce()) {
     let unfinished = unfinished();
     for partial in &*unfinished {
         let _ = remove(partial);
     }
-    end()
+    end();
 }
 
 /// What a partial is.

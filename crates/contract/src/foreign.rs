@@ -155,7 +155,9 @@ fn end(error: &Error) -> ! {
         stage_run::stopped(status, &message);
         // SAFETY: it takes a number. Handlers of other libraries are not run, for their threads still work.
         unsafe { libc::_exit(status) }
-    })
+    });
+    // Not reached.
+    std::process::abort()
 }
 
 thread_local! {

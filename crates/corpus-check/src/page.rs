@@ -53,7 +53,7 @@ pub(crate) fn write(
             }
         }
     };
-    page.into_string()
+    page_parts::finished(page)
 }
 
 fn texts_banner(shows_texts: bool, excerpt_chars: usize) -> Markup {

@@ -14,10 +14,9 @@ Examples:
   # Ask a model for the documents of a training set that dupgen made
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --checkpoint data/models/4m --out asked
-  # The same in two processes, at once or on two machines, and their results put together
-  extractor … --out asked --rank 0 --world 2
-  extractor … --out asked --rank 1 --world 2
-  extractor … --out asked --merge 2
+  # One half of that, for one of two processes; --merge 2 in its place puts the halves together
+  extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --checkpoint data/models/4m --out asked --rank 0 --world 2
   # Ask an adapter, and follow what the checkpoints before it remember
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --checkpoint step-100 step-200 --out asked";

@@ -183,6 +183,29 @@ fn visible_line(line: &str) -> String {
     shown
 }
 
+/// A page as it is written: whatever name was put into it as it is turns no text around it either. What pages say themselves holds no mark
+/// of direction but those that isolate, and no control character but line feeds and tabs.
+pub fn finished(page: Markup) -> String {
+    let is_allowed = |character: char| match character {
+        '\n' | '\t' => true,
+        '\u{202a}'..='\u{202e}' | '\u{2066}' | '\u{2067}' => false,
+        _ => !character.is_control(),
+    };
+    let page = page.into_string();
+    if page.chars().all(is_allowed) {
+        return page;
+    }
+    page.chars()
+        .map(|character| {
+            if is_allowed(character) {
+                character
+            } else {
+                '\u{fffd}'
+            }
+        })
+        .collect()
+}
+
 /// Whether a character is in a block of a script that is written from right to left, or a mark that counts as one of its letters.
 fn is_right_to_left(character: char) -> bool {
     matches!(

@@ -114,10 +114,9 @@ Examples:
   # What the extractor left in the folder asked, against the corpus of a run
   plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --samples asked/samples.parquet --out asked
-  # The same in two processes, at once or on two machines, and their results put together
-  plagiarism … --out asked --rank 0 --world 2
-  plagiarism … --out asked --rank 1 --world 2
-  plagiarism … --out asked --merge 2
+  # One half of that, for one of two processes; --merge 2 in its place puts the halves together
+  plagiarism --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
+      --samples asked/samples.parquet --out asked --rank 0 --world 2
   # Two texts side by side
   plagiarism align generation.txt document.txt";
 

@@ -3,8 +3,9 @@
 //! LibTorch divides its work among OpenMP's threads, and a thread that is done spins for some milliseconds while it waits for the others:
 //! on idle processors that is the fastest, and where another program wants the processor it takes away what the others need to end. GNU's
 //! OpenMP spins shortly where it has more threads than there are processors, busy or not. So while this program's threads are kept
-//! waiting for processors, one more team of threads that sleep is held, and let go of when they are not. Results do not change, since the
-//! work is divided as before.
+//! waiting for processors by other programs, one more team of threads that sleep is held, and let go of when they are not. Results do not
+//! change, since the work is divided as before. Threads that wait for others of this same program are none of that: it has more threads than
+//! processors now and then, and is faster with spinning all the same.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// does.
 const BUSY: f64 = 0.10;
 const IDLE: f64 = 0.03;
+
+/// Processors that other programs keep busy, on average over an interval, under which they are not what threads wait for.
+const OTHERS: f64 = 0.10;
 
 /// How long the machine must be idle before threads spin again.
 const CALM: Duration = Duration::from_secs(2);
@@ -49,17 +53,31 @@ pub fn watch() {
 fn keep_watch(hold_threads: HoldThreads) {
     let mut held: Option<Held> = None;
     let (mut before, mut at) = (waited().unwrap_or(0.0), Instant::now());
+    let mut of_others_before = busy_with_others();
     let mut idle_since = Instant::now();
     loop {
         thread::sleep(INTERVAL);
         let Some(now) = waited() else { return };
-        let share = ((now - before) / at.elapsed().as_secs_f64()).max(0.0);
-        (before, at) = (now, Instant::now());
+        let seconds = at.elapsed().as_secs_f64();
+        let of_others = busy_with_others();
+        // Where the system does not say what others do, all waiting is for them.
+        let others = match (of_others_before, of_others) {
+            (Some(before), Some(now)) => (now - before) / seconds,
+            _ => f64::INFINITY,
+        };
+        let share = if others > OTHERS {
+            ((now - before) / seconds).max(0.0)
+        } else {
+            0.0
+        };
+        (before, at, of_others_before) = (now, Instant::now(), of_others);
         if share > IDLE {
             idle_since = Instant::now();
         }
         if share > BUSY && held.is_none() {
-            tracing::debug!("threads wait for processors {share:.2} s a second: they no longer spin");
+            tracing::debug!(
+                "threads wait for processors {share:.2} s a second, and others keep {others:.2} of them busy: they no longer spin"
+            );
             held = Held::start(hold_threads);
         } else if held.is_some() && idle_since.elapsed() > CALM {
             tracing::debug!("the processors are idle again");
@@ -79,6 +97,26 @@ fn waited() -> Option<f64> {
         nanoseconds += text.split_whitespace().nth(1)?.parse::<u64>().ok()?;
     }
     Some(nanoseconds as f64 / 1e9)
+}
+
+/// Seconds of processors that everything but this program has taken.
+fn busy_with_others() -> Option<f64> {
+    // Both count in the same ticks, a hundred a second on all systems that have these files.
+    let all = fs::read_to_string("/proc/stat").ok()?;
+    let mut all = all
+        .lines()
+        .next()?
+        .split_whitespace()
+        .skip(1)
+        .map(str::parse::<u64>);
+    let mut next = || all.next()?.ok();
+    let (user, nice, system) = (next()?, next()?, next()?);
+    let own = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name, in parentheses, may hold blanks; the times are the 12th and 13th fields behind it.
+    let mut own = own.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut next = || own.next()?.parse::<u64>().ok();
+    let (own_user, own_system) = (next()?, next()?);
+    Some(((user + nice + system) as f64 - (own_user + own_system) as f64) / 100.0)
 }
 
 /// `GOMP_parallel`: runs a function on so many threads, which then belong to the thread that called it.
@@ -169,6 +207,22 @@ mod tests {
         assert!(until(&|now| now >= before + 1 + processors));
         drop(held);
         assert!(until(&|now| now <= before));
+    }
+
+    /// Work of this program is not counted, that of another is.
+    #[test]
+    fn work_of_others_is_seen() {
+        let Some(before) = busy_with_others() else { return };
+        let mut other = std::process::Command::new("sh")
+            .args(["-c", "while :; do :; done"])
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_millis(1_000);
+        while Instant::now() < end {}
+        let grown = busy_with_others().unwrap() - before;
+        other.kill().unwrap();
+        other.wait().unwrap();
+        assert!(grown > 0.2, "{grown}");
     }
 
     #[test]

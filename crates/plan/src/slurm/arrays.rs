@@ -296,6 +296,7 @@ mod tests {
             main: name.to_owned(),
             further: Vec::new(),
             folders: Vec::new(),
+            parts: 1,
         }
     }
 

@@ -134,7 +134,7 @@ impl Facts {
         self.models.push(ModelFacts {
             group,
             cell: name.clone(),
-            path: cell.path.clone(),
+            path: cell.path.as_deref().map(place_for_others),
             stored: cell.stored.clone(),
             base: cell.base.clone(),
             named_base: cell.named_base.clone(),
@@ -282,4 +282,11 @@ fn strategy(settings: &Value) -> String {
         None | Some("prefix") => format!("{name} ({decoding})"),
         Some(form) => format!("{name} (prompt: {form}; {decoding})"),
     }
+}
+
+/// A path as others may see it: one from the root of a machine is its last name alone.
+fn place_for_others(path: &str) -> String {
+    let path = std::path::Path::new(path);
+    let name = path.file_name().filter(|_| path.is_absolute());
+    name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }

@@ -96,7 +96,7 @@ pub fn write(
             }
         }
     };
-    page.into_string()
+    page_parts::finished(page)
 }
 
 /// Whether the page shows texts that a redacted edition leaves out.
