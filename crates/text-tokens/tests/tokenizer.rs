@@ -137,9 +137,10 @@ fn cut_by(pattern: &str) -> (tempfile::TempDir, TextTokenizer) {
 
 #[test]
 fn patterns_that_try_without_end_are_bad_input() {
-    let (folder, tokenizer) = cut_by(r"(?:(?:a+)+)+[0-9]x");
+    let (folder, tokenizer) = cut_by(r"(?:a|aa)+[0-9]x");
     assert!(!tokenizer.encode("aaa1x and 1x").unwrap().is_empty());
-    let text = format!("{}1y", "a".repeat(60));
+    // What the pattern ends in is in the text, or the library would not try at all.
+    let text = format!("{}1y1x", "a".repeat(60));
     for error in [
         tokenizer.encode(&text).unwrap_err(),
         tokenizer.tokenize(&text).unwrap_err(),
