@@ -179,7 +179,7 @@ fn claim(partial: &Path, kind: Kind) -> io::Result<File> {
     loop {
         match create(partial, kind) {
             Ok(created) => {
-                let is_ours = lock(&created)? && is_at(&created, partial);
+                let is_ours = lock(&created) && is_at(&created, partial);
                 // Before it was locked, another process may have taken it for abandoned.
                 if is_ours {
                     return Ok(created);
@@ -202,11 +202,11 @@ fn create(partial: &Path, kind: Kind) -> io::Result<File> {
 }
 
 /// Locks an open file or folder; false where another process has the lock.
-fn lock(opened: &File) -> io::Result<bool> {
+fn lock(opened: &File) -> bool {
     match opened.try_lock() {
         // Not every file system has locks, and folders can be locked on fewer.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
+        Ok(()) | Err(TryLockError::Error(_)) => true,
+        Err(TryLockError::WouldBlock) => false,
     }
 }
 
@@ -232,7 +232,7 @@ fn remove_if_abandoned(partial: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
-    if !lock(&opened)? {
+    if !lock(&opened) {
         return Err(io::Error::new(
             io::ErrorKind::ResourceBusy,
             "another process is writing it. Wait until that one has ended, or end it; then run this once more",

@@ -453,7 +453,6 @@ fn take_over(stage: &str, folder: &Path) -> Result<File, Error> {
             Ok(()) if record.is_of_another_machine() && is_fresh(&path) && is_written(&path) => {
                 return Err(refused(stage, folder, &record));
             }
-            Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if began.elapsed() < LOOKING => {
                 std::thread::sleep(LOOKING / 10);
             }
@@ -461,7 +460,8 @@ fn take_over(stage: &str, folder: &Path) -> Result<File, Error> {
             Err(TryLockError::Error(_)) if lives(&path, &record) => {
                 return Err(refused(stage, folder, &record));
             }
-            Err(TryLockError::Error(_)) => return Ok(file),
+            // Free, or on a file system without locks.
+            Ok(()) | Err(TryLockError::Error(_)) => return Ok(file),
         }
     }
 }

@@ -349,9 +349,7 @@ struct Settings<'a> {
 /// The settings with the names of files alone: what is in the files counts, and not in which folder they lie, so that a run that was moved
 /// has nothing to do again.
 fn without_folders(corpus: &Corpus) -> Corpus {
-    let names = |files: &OneOrMany<String>| {
-        OneOrMany::Many(files.as_slice().iter().map(|file| name_of(file)).collect())
-    };
+    let names = |files: &OneOrMany<String>| OneOrMany::Many(files.as_slice().iter().map(name_of).collect());
     Corpus {
         files: names(&corpus.files),
         held_out_files: corpus.held_out_files.as_ref().map(names),

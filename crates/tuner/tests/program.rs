@@ -685,6 +685,7 @@ fn a_run_that_failed_with_other_settings_does_not_pass_for_the_finished_one() {
 /// One bit of weights, and one of a small file, in the last checkpoint and in the best; a file that is cut short, and one that is gone.
 #[test]
 fn a_damaged_checkpoint_is_made_again() {
+    type Damage<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
     let bench = Bench::tiny("kind = \"full\"", "");
     let cell = bench.tune("cell");
     let (last, best) = (files(&cell), best_files(&cell));
@@ -694,7 +695,6 @@ fn a_damaged_checkpoint_is_made_again() {
         bytes[middle] ^= 1;
         Some(bytes)
     };
-    type Damage<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
     let damages: [(&str, Damage); 5] = [
         ("checkpoint/model.safetensors", &turned),
         ("best/checkpoint/config.json", &turned),

@@ -218,7 +218,7 @@ mod tests {
             assert_eq!(memory(&cluster, &of_stage, bytes).0, expected, "{bytes:?}");
         }
         let given = StageResources {
-            memory_gb: Some(1.048576),
+            memory_gb: Some(1.048_576),
             ..StageResources::default()
         };
         assert_eq!(memory(&cluster, &given, Some(1e12)).0, 1000);

@@ -53,7 +53,10 @@ fn parse(text: &str, run: &Path) -> Vec<Rule> {
         // A recipe: it says the number of the cell first, and the stage last.
         if let (Some(said), Some(rule)) = (line.strip_prefix("\t@echo '"), rules.last_mut()) {
             let said = said.trim_end_matches('\'');
-            rule.stage = said.rsplit(' ').next().unwrap_or_default().to_owned();
+            said.rsplit(' ')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut rule.stage);
             let number = said.strip_prefix('[').and_then(|said| said.split(' ').next());
             rule.cell = number.and_then(|number| number.parse().ok());
         }

@@ -294,11 +294,11 @@ fn a_thousand_cells_are_counted_one_by_one() {
     let rules = place.read("run/cells.mk");
     let (head, rest) = rules.split_once("\n\n$(run)/").unwrap();
     let rest = format!("$(run)/{rest}");
-    let of_lora: String = rest
+    let of_lora: Vec<&str> = rest
         .split("\n\n")
         .filter(|rule| rule.starts_with(&format!("$(run)/cells/{LORA}/")))
-        .map(|rule| format!("\n\n{rule}"))
         .collect();
+    let of_lora = format!("\n\n{}", of_lora.join("\n\n"));
     let dupgen = rest
         .split("\n\n")
         .find(|rule| rule.starts_with("$(run)/corpus/"))

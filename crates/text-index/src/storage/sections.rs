@@ -78,7 +78,6 @@ mod tests {
     use crate::shard::{JoinedText, Shard};
 
     #[test]
-    #[expect(clippy::unwrap_used, reason = "a test may panic")]
     fn counts_beyond_the_file_are_damage() {
         let folder = tempfile::tempdir().unwrap();
         let joined = JoinedText {
