@@ -79,7 +79,7 @@ pub fn exit_code(result: Result<(), anyhow::Error>) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// The exit status of a failure, and what is told of it.
+/// The exit status of a failure, and its message.
 pub(crate) fn status_and_message(failure: &anyhow::Error) -> (u8, String) {
     let known = failure.chain().find_map(|cause| cause.downcast_ref::<Error>());
     match known {

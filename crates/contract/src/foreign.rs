@@ -131,7 +131,7 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("for a reason that is not known")
 }
 
-/// A panic that becomes an error is told by that error, and by nothing else.
+/// A panic that becomes an error prints nothing itself: the error has its message.
 fn quieten_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

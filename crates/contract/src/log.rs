@@ -20,7 +20,7 @@ pub(crate) fn start() {
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // What cannot be told is no reason to stop, and there is nobody to tell it.
+        // A line that cannot be written is no reason to stop, and there is nowhere to say so.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .event_format(PlainLines)
@@ -29,7 +29,7 @@ pub(crate) fn start() {
     drop(started);
 }
 
-/// Tells a line on standard error, however high the level of the log. Where nobody can be told, as on a full disk, it is not told.
+/// Writes a line to standard error, however high the level of the log. Where that cannot be written, as on a full disk, the line is lost.
 pub fn say(line: impl fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -59,7 +59,7 @@ pub struct Record {
     pub host: String,
     /// Number of the process.
     pub pid: u32,
-    /// The machine's start and the process's, by which a process is told from a later one of the same number.
+    /// The machine's start and the process's, which distinguish a process from a later one of the same number.
     process: String,
     /// Seconds since 1970 (UTC) at which it started.
     pub started: u64,
