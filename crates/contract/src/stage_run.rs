@@ -579,6 +579,8 @@ mod tests {
     fn a_process_is_told_from_a_later_one_of_the_same_number() {
         let own = process(std::process::id()).unwrap();
         assert_eq!(process(std::process::id()), Some(own.clone()));
+        // The kernel counts the start of a process in hundredths of a second.
+        std::thread::sleep(std::time::Duration::from_millis(50));
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert_ne!(process(child.id()), Some(own));
         assert!(process(child.id()).is_some());
