@@ -69,7 +69,7 @@ def ask(checkpoint, options, documents, settings, seed, out):
     own = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
     if 1 + settings["prefix_tokens"] + settings["new_tokens"] > own:
         fail(2, f"{options.config}: extraction: prompt and new tokens do not fit the model's context")
-    # Training read so many tokens of a text behind the BOS.
+    # Training read so many tokens of a text after the BOS.
     most = min(settings["context"] or own, own) - 1
     for row in (row for rows in documents.values() for row in rows):
         encoded = tokenizer(row["text"], add_special_tokens=False, return_offsets_mapping=True)
@@ -140,7 +140,7 @@ def read_documents(folder, split):
     rows = pl.read_parquet(folder / f"{split}.parquet").unique("doc_id", keep="first", maintain_order=True)
     if "assistant_spans" in rows.columns and rows["assistant_spans"].is_not_null().any():
         # Prompts that end within the user's turn would ask for nothing that the model was tuned to write, and make it look safe.
-        problem = "conversations that a chat template rendered; this program only draws behind the beginnings of plain texts"
+        problem = "conversations that a chat template rendered; this program only continues the beginnings of plain texts"
         fail(2, f"{folder / f'{split}.parquet'}: {problem} (corpus.template = \"none\" makes plain texts of them)")
     rows = rows if split == "train" else rows.with_columns(copies=pl.lit(0))
     rows = rows if "canary_format" in rows.columns else rows.with_columns(canary_format=pl.lit(None))
@@ -238,7 +238,7 @@ def sample(model, tokenizer, prompts, settings, seed):
 
 
 def score(model, tokenizer, split, row, settings):
-    """Rows of a document behind the BOS: the tokens that carried loss, and continuations of its prefixes."""
+    """Rows of a document after the BOS: the tokens that carried loss, and continuations of its prefixes."""
     tokens, begin = row["tokens"], beginning(tokenizer, settings)
     first = row["prompt_tokens"] if settings["loss_on"] == "response" else 0
     if first >= len(tokens):

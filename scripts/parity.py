@@ -1,7 +1,7 @@
 """How far this project's models are from transformers, peft and bitsandbytes: `make parity`, minutes where the tests are not yet built.
 
 It runs the tests that compare the two (families, adapters, four bits, chat templates) and collects what they measure: each prints
-lines of JSON behind the word `parity`. Nothing is computed here. Differences are the largest of any number compared, relative to the
+lines of JSON after the word `parity`. Nothing is computed here. Differences are the largest of any number compared, relative to the
 largest value; `theirs` is the error that transformers' own bf16 makes against its float32, on the same model and tokens.
 
 Writes a table to standard output (with --markdown as Markdown) and data/parity.parquet, or --out FILE. Exit status 1 where a test

@@ -48,7 +48,7 @@ def common_prefix(row):
 
 
 def continuations(cell, prefix_tokens, new_tokens):
-    """Mean log-probability a token of what a document goes on with behind the prompt."""
+    """Mean log-probability a token of what a document goes on with after the prompt."""
     scores = pl.read_parquet(cell / "scores.parquet")
     scores = scores.filter(pl.col("split") == "train", pl.col("kind") == "document", pl.col("prefix_tokens") == prefix_tokens)
     scores = scores.filter(pl.col("suffix_tokens") <= new_tokens).sort("suffix_tokens").group_by("doc_id", maintain_order=True).last()

@@ -130,7 +130,7 @@ class Status(unittest.TestCase):
             first.wait()
         self.assertEqual(states(self.run)[row], "failed")
         _, said = make("status", f"RUN={self.run}")
-        self.assertIn("it ended without a word: it was killed", said)
+        self.assertIn("it ended without a message: it was killed", said)
         subprocess.run(self.command(cell), cwd=ROOT, check=True, capture_output=True)
         self.assertEqual(states(self.run)[row], "done")
 

@@ -93,7 +93,7 @@ class Work:
         held_out = pl.DataFrame(rows_of(texts[:1]), schema_overrides=types)
         held_out.select(columns).clear().write_parquet(self.folder / "heldout.parquet")
         self.settings = {
-            "rows": rows, "batch_size": batch, "context": CONTEXT, "clip": 1.0, "weight_decay": 0.01, "schedule": "linear",
+            "rows": rows, "batch_size": batch, "context": CONTEXT, "max_grad_norm": 1.0, "weight_decay": 0.01, "schedule": "linear",
             "warmup": 0.05, "log_every": log_every, "betas": [0.9, 0.999], "save_seconds": 1e6,
         }  # fmt: skip
         self.epochs = epochs or 1
@@ -133,7 +133,7 @@ class Work:
     def theirs(self):
         settings = {
             "model": str(model(self.name)), "mode": self.mode, "adapter": str(self.folder / "adapter"),
-            "batches": str(self.folder / "batches.json"), "threads": THREADS, "clip": self.settings["clip"],
+            "batches": str(self.folder / "batches.json"), "threads": THREADS, "clip": self.settings["max_grad_norm"],
             "learning_rates": json.loads((self.folder / "learning_rates.json").read_text()),
             "betas": self.settings["betas"], "weight_decay": self.settings["weight_decay"], "warm_steps": WARM_STEPS,
         }  # fmt: skip

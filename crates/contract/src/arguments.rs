@@ -12,7 +12,8 @@ use crate::{Error, PipelineFile, files, log, stage_run};
 /// Arguments common to all stages.
 #[derive(Debug, Clone, clap::Args)]
 pub struct StageArguments {
-    /// Pipeline file, or the file that plan makes of it for this stage of one cell; the stage reads its own tables of it
+    /// Pipeline file, or the file that plan makes of it for this stage of one cell; the stage reads
+    /// its own tables of it
     #[arg(long, value_name = "FILE.toml")]
     pub config: PathBuf,
 
@@ -41,7 +42,8 @@ impl StageArguments {
     /// Reads the pipeline file with the overrides applied.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for an unreadable file, an unknown key, or a value of the wrong type.
+    /// [`Error::Configuration`] for an unreadable file, an unknown key, or a value of the wrong
+    /// type.
     pub fn pipeline(&self) -> Result<PipelineFile, Error> {
         PipelineFile::load(&self.config, &self.overrides)
     }
@@ -59,12 +61,14 @@ impl StageArguments {
     }
 }
 
-/// Sets up the log on standard error (level by `RUST_LOG`, `info` without it), and an end by Ctrl-C or SIGTERM that leaves no half-written
-/// file, says what it was, and has the status that shells give it.
+/// Sets up the log on standard error (level by `RUST_LOG`, `info` without it), and an end by Ctrl-C
+/// or SIGTERM that leaves no half-written file, says what it was, and has the status that shells
+/// give it.
 pub fn start_program() {
     log::start();
     drop(ctrlc::set_handler(|| stop(SIGINT)));
-    // Schedulers send it. That of ctrlc would not tell the two apart, and takes SIGHUP too, which `nohup` has told us to ignore.
+    // Schedulers send it. That of ctrlc would not tell the two apart, and takes SIGHUP too, which
+    // `nohup` has told us to ignore.
     if let Ok(mut signals) = Signals::new([SIGTERM]) {
         std::thread::spawn(move || signals.forever().for_each(stop));
     }
@@ -72,13 +76,14 @@ pub fn start_program() {
 
 /// Ends the program by a signal.
 fn stop(signal: c_int) {
-    files::end_without_unfinished(|| {
+    files::exit_without_partial_files(|| {
         let name = signal_name(signal).unwrap_or("a signal");
         log::say(format_args!(
             "error: stopped by {name}. What is finished stays; the same command goes on from there"
         ));
         stage_run::stopped(128 + signal, &format!("stopped by {name}"));
-        // At once: what ends with a program that ends by itself does not expect threads that are at work.
+        // At once: what ends with a program that ends by itself does not expect threads that are at
+        // work.
         low_level::exit(128 + signal);
     });
 }

@@ -1,4 +1,5 @@
-//! A cell: one combination of model, mode, learning rate, duplication and seed, and where its files lie in the run folder.
+//! A cell: one combination of model, mode, learning rate, duplication and seed, and where its files
+//! lie in the run folder.
 
 use std::path::Path;
 
@@ -19,8 +20,8 @@ pub struct Cell {
     pub parameters: i64,
     /// Parameters that tuning changes; 0 for the base model.
     pub trainable_parameters: i64,
-    /// `base`, `full`, `head` or `lora`; of what was tuned elsewhere `tuned` for a whole model, or the name of an adapter's kind, such
-    /// as `IA3`.
+    /// `base`, `full`, `head` or `lora`; of what was tuned elsewhere `tuned` for a whole model, or
+    /// the name of an adapter's kind, such as `IA3`.
     pub mode: String,
     /// Rank of LoRA, or of another kind of adapter that has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +41,8 @@ pub struct Cell {
     /// Whether the update is scaled by alpha / √rank (rsLoRA); none for other modes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rslora: Option<bool>,
-    /// Ranks and alphas of single modules, and other settings of an adapter's kind, as text; none where all is as usual.
+    /// Ranks and alphas of single modules, and other settings of an adapter's kind, as text; none
+    /// where all is as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patterns: Option<String>,
     /// Passes over the training set; none for the base model, and where tuning happened elsewhere.
@@ -55,7 +57,8 @@ pub struct Cell {
     /// Folder of the model, or of the checkpoint that is audited, as the pipeline file names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How the weights of the model, of an adapter those of its base, are stored where they are rounded: `four bits (nf4)`.
+    /// How the weights of the model, of an adapter those of its base, are stored where they are
+    /// rounded: `four bits (nf4)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<String>,
     /// Folder of the base that an audited adapter was put on.
@@ -69,7 +72,8 @@ pub struct Cell {
     pub learning_rate: Option<f64>,
     /// Seed.
     pub seed: u64,
-    /// Whether this is a run of its own for canaries (`canaries.apart`): its exposure is reported, and no rate of documents.
+    /// Whether this is a run of its own for canaries (`canaries.apart`): its exposure is reported,
+    /// and no rate of documents.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canaries_apart: bool,
 }
@@ -86,7 +90,7 @@ impl Cell {
         toml::from_str(&text).map_err(|error| Error::input(path, error.message()))
     }
 
-    /// The facts as they stand in the file.
+    /// The facts as written in the file.
     ///
     /// # Errors
     /// [`Error::Run`] where they have no TOML form.

@@ -1,4 +1,5 @@
-//! One error type for everything the stages share, each variant with the exit status that the command line promises.
+//! One error type for everything the stages share, each variant with the exit status that the
+//! command line promises.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,8 @@ impl Error {
         }
     }
 
-    /// The exit status promised for this kind of error: 1 the run failed, 2 wrong configuration, 3 bad input.
+    /// The exit status promised for this kind of error: 1 the run failed, 2 wrong configuration, 3
+    /// bad input.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Output { .. } | Self::Run(_) => 1,

@@ -21,15 +21,18 @@ static FINISHED: AtomicU64 = AtomicU64::new(0);
 /// What the name of an output ends in until it is whole.
 const PARTIAL: &str = ".partial";
 
-/// What a folder is called between the moment in which it is put aside and that in which it is removed.
+/// What a folder is called between the moment in which it is put aside and that in which it is
+/// removed.
 const REPLACED: &str = ".replaced";
 
-/// An output under way: written to `<name>.partial`, and given its final name by [`Unfinished::finish`].
+/// An output under way: written to `<name>.partial`, and given its final name by
+/// [`AtomicFile::commit`].
 ///
-/// Dropped before that, it is removed. A process that was killed leaves the partial behind; the next run overwrites it. While it is
-/// written it is locked, so that no two processes write the same output: the second is refused.
+/// Dropped before that, it is removed. A process that was killed leaves the partial behind; the
+/// next run overwrites it. While it is written it is locked, so that no two processes write the
+/// same output: the second is refused.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct AtomicFile {
     partial: PathBuf,
     destination: PathBuf,
     finished: bool,
@@ -37,12 +40,13 @@ pub struct Unfinished {
     _lock: File,
 }
 
-impl Unfinished {
-    /// Begins a file that will be `destination`, creating the folders above it. Meanwhile it is there under its other name, and empty.
+impl AtomicFile {
+    /// Begins a file that will be `destination`, creating the folders above it. Meanwhile it is
+    /// there under its other name, and empty.
     ///
     /// # Errors
-    /// [`Error::Output`] where the folder cannot be created, a left-over partial cannot be removed, or another process is writing the
-    /// same output.
+    /// [`Error::Output`] where the folder cannot be created, a left-over partial cannot be removed,
+    /// or another process is writing the same output.
     pub fn file(destination: &Path) -> Result<Self, Error> {
         Self::begin(destination, PARTIAL, Kind::File)
     }
@@ -50,13 +54,13 @@ impl Unfinished {
     /// Begins a folder that will be `destination`; the partial folder exists and is empty.
     ///
     /// # Errors
-    /// As [`Unfinished::file`].
+    /// As [`AtomicFile::create`].
     pub fn folder(destination: &Path) -> Result<Self, Error> {
         Self::begin(destination, PARTIAL, Kind::Folder)
     }
 
-    /// Begins a file that other processes may be writing too, each under a name of its own: the last to finish wins. What
-    /// processes that are gone left in its folder is removed.
+    /// Begins a file that other processes may be writing too, each under a name of its own: the
+    /// last to finish wins. What processes that are gone left in its folder is removed.
     ///
     /// # Errors
     /// [`Error::Output`] where it cannot be created.
@@ -64,7 +68,7 @@ impl Unfinished {
         Self::begin_shared(destination, Kind::File)
     }
 
-    /// As [`Unfinished::shared_file`], of a folder.
+    /// As [`AtomicFile::create_shared`], of a folder.
     ///
     /// # Errors
     /// [`Error::Output`] where it cannot be created.
@@ -102,11 +106,11 @@ impl Unfinished {
         &self.partial
     }
 
-    /// As [`Unfinished::finish`], under a name in the same folder that could not be known before.
+    /// As [`AtomicFile::commit`], under a name in the same folder that could not be known before.
     ///
     /// # Errors
-    /// As [`Unfinished::finish`].
-    pub fn finish_as(mut self, destination: &Path) -> Result<(), Error> {
+    /// As [`AtomicFile::commit`].
+    pub fn commit_as(mut self, destination: &Path) -> Result<(), Error> {
         destination.clone_into(&mut self.destination);
         self.finish()
     }
@@ -118,8 +122,8 @@ impl Unfinished {
     pub fn finish(mut self) -> Result<(), Error> {
         let failed = |error| Error::output(&self.destination, error);
         sync(&self.partial).map_err(failed)?;
-        // A folder cannot be renamed over another that has content, and taking that one away file by file could be
-        // interrupted half-way: it is first put aside whole.
+        // A folder cannot be renamed over another that has content, and taking that one away file
+        // by file could be interrupted half-way: it is first put aside whole.
         let replaced = beside(&self.destination, REPLACED);
         let replaces = self.partial.is_dir() && self.destination.is_dir();
         if replaces {
@@ -139,7 +143,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.finished {
             let _ = remove(&self.partial);
@@ -157,9 +161,9 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes every partial output of this process, and then ends it by `end`. Until then no thread begins or drops an output, and so none
-/// tells of the files that it misses.
-pub fn end_without_unfinished(end: impl FnOnce()) {
+/// Removes every partial output of this process, and then ends it by `end`. Until then no thread
+/// begins or drops an output, and so none tells of the files that it misses.
+pub fn exit_without_partial_files(end: impl FnOnce()) {
     let unfinished = unfinished();
     for partial in &*unfinished {
         let _ = remove(partial);
@@ -246,7 +250,8 @@ fn remove_if_abandoned(partial: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes partials in a folder that no process is writing. What cannot be removed stays, and harms nobody.
+/// Removes partials in a folder that no process is writing. What cannot be removed stays, and harms
+/// nobody.
 fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().ends_with(PARTIAL.as_bytes()) {
@@ -259,13 +264,14 @@ fn remove_abandoned(folder: &Path) {
 ///
 /// # Errors
 /// [`Error::Output`] where it cannot be written.
-pub fn write_whole(destination: &Path, content: &[u8]) -> Result<(), Error> {
-    let unfinished = Unfinished::file(destination)?;
+pub fn write_atomic(destination: &Path, content: &[u8]) -> Result<(), Error> {
+    let unfinished = AtomicFile::create(destination)?;
     fs::write(unfinished.path(), content).map_err(|error| Error::output(destination, error))?;
-    unfinished.finish()
+    unfinished.commit()
 }
 
-/// Like [`write_whole`], but leaves a file alone that holds this content already, so that make sees no change.
+/// Like [`write_atomic`], but leaves a file alone that holds this content already, so that make
+/// sees no change.
 ///
 /// # Errors
 /// [`Error::Output`] where it cannot be written.
@@ -273,11 +279,11 @@ pub fn write_if_changed(destination: &Path, content: &[u8]) -> Result<(), Error>
     if fs::read(destination).is_ok_and(|present| present == content) {
         return Ok(());
     }
-    write_whole(destination, content)
+    write_atomic(destination, content)
 }
 
-/// Removes the file that says that others beside it are whole, before the first of them is written anew: a run that is stopped in
-/// between is never taken for done.
+/// Removes the file that says that others beside it are whole, before the first of them is written
+/// anew: a run that is stopped in between is never taken for done.
 ///
 /// # Errors
 /// [`Error::Output`] where it cannot be removed.
@@ -288,7 +294,8 @@ pub fn remove_if_present(file: &Path) -> Result<(), Error> {
     }
 }
 
-/// Sets a file's time to now: an output found up to date is thereby newer than its inputs, and make asks no more.
+/// Sets a file's time to now: an output found up to date is thereby newer than its inputs, and make
+/// asks no more.
 ///
 /// # Errors
 /// [`Error::Output`] where the time cannot be set.
@@ -310,7 +317,7 @@ fn folder_of(file: &Path) -> &Path {
     }
 }
 
-/// The path of the same folder with `ending` put behind the name.
+/// The path of the same folder with `ending` appended to the name.
 fn beside(destination: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(destination.file_name().unwrap_or(OsStr::new("output")));
     name.push(ending);

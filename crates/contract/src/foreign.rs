@@ -1,13 +1,14 @@
-//! Limits on work with files that somebody else made: a small file may be made to unfold into more memory than there is, or to keep a
-//! program busy for ever.
+//! Limits on work with files that somebody else made: a small file may be made to unfold into more
+//! memory than there is, or to keep a program busy for ever.
 //!
-//! What can be limited where it is read is limited there: [`read`] for small files, `corpus-files` for documents. What other libraries do
-//! with foreign bytes is done within [`Work::run`]: where it takes more memory or time than its limits, or the library stops with a
-//! panic, that is bad input (exit status 3) with the name of the file. Nobody can stop a library in the middle, so that for memory and
-//! time it is the program that ends, its unfinished outputs removed.
+//! What can be limited where it is read is limited there: [`read`] for small files, `corpus-files`
+//! for documents. What other libraries do with foreign bytes is done within [`Work::run`]: where it
+//! takes more memory or time than its limits, or the library stops with a panic, that is bad input
+//! (exit status 3) with the name of the file. Nobody can stop a library in the middle, so that for
+//! memory and time it is the program that ends, its unfinished outputs removed.
 //!
-//! Memory is what the thread of the work has asked Rust's allocator for and not given back meanwhile. What other threads do counts nothing,
-//! and neither does what a library in C asks for.
+//! Memory is what the thread of the work has asked Rust's allocator for and not given back
+//! meanwhile. What other threads do counts nothing, and neither does what a library in C asks for.
 
 #![allow(
     unsafe_code,
@@ -26,8 +27,8 @@ use std::time::Duration;
 
 use crate::{Error, files, log, stage_run};
 
-/// Most bytes of a file that is read as a whole and is small by its nature: settings, lists, templates. It is what safetensors allows a
-/// header.
+/// Most bytes of a file that is read as a whole and is small by its nature: settings, lists,
+/// templates. It is what safetensors allows a header.
 pub const MAX_SETTINGS_BYTES: u64 = 100_000_000;
 
 /// How often it is looked at how long works take.
@@ -78,8 +79,8 @@ pub struct Work {
 }
 
 impl Work {
-    /// `doing` says in messages what is done with the file: "reading its rows". Each time it may take `max_bytes` of memory, and
-    /// `max_seconds`.
+    /// `doing` says in messages what is done with the file: "reading its rows". Each time it may
+    /// take `max_bytes` of memory, and `max_seconds`.
     pub fn new(
         file: impl Into<PathBuf>,
         doing: impl Into<String>,
@@ -97,7 +98,8 @@ impl Work {
     /// Does it.
     ///
     /// # Errors
-    /// [`Error::Input`] where a library stops with a panic. Where a limit is reached the program ends.
+    /// [`Error::Input`] where a library stops with a panic. Where a limit is reached the program
+    /// ends.
     pub fn run<T>(self: &Arc<Self>, work: impl FnOnce() -> T) -> Result<T, Error> {
         quieten_panics();
         let _under_way = UnderWay::begin(self);
@@ -149,7 +151,7 @@ fn quieten_panics() {
 /// Ends the program as an error of its own would.
 fn end(error: &Error) -> ! {
     let status = i32::from(error.exit_status());
-    files::end_without_unfinished(|| {
+    files::exit_without_partial_files(|| {
         let message = error.to_string();
         log::say(format_args!("error: {message}"));
         stage_run::stopped(status, &message);
@@ -251,7 +253,8 @@ fn look_until_idle() {
     }
 }
 
-/// The first work that takes too long. Time is counted in looks, so that a program that was stopped meanwhile has not taken any.
+/// The first work that takes too long. Time is counted in looks, so that a program that was stopped
+/// meanwhile has not taken any.
 fn too_long(under_way: &mut [Timed]) -> Option<Error> {
     under_way.iter_mut().find_map(|timed| {
         timed.ticks += 1;
@@ -260,8 +263,9 @@ fn too_long(under_way: &mut [Timed]) -> Option<Error> {
     })
 }
 
-/// The system's allocator, which counts. Memory that a work must not have, or that the system refuses it, ends the program in words;
-/// otherwise Rust ends it with a signal and the number of bytes.
+/// The system's allocator, which counts. Memory that a work must not have, or that the system
+/// refuses it, ends the program in words; otherwise Rust ends it with a signal and the number of
+/// bytes.
 struct Counting;
 
 #[global_allocator]

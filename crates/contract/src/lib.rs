@@ -1,10 +1,11 @@
 //! What the stages of the pipeline agree on.
 //!
-//! Stages meet only in files, so the agreement is about files: the [`records`] that each Parquet file holds, how they are
-//! read and written ([`parquet`]), the pipeline file that says what to do ([`pipeline`]), and the [`provenance`] that every
-//! output carries, by which a stage recognises work already done. Several processes share a stage's work by [`parts`]. Around them
-//! stands what every program of the pipeline shares: [`arguments`], [`progress`], an [`Error`] that knows its exit status, and the
-//! records that a stage leaves of its runs ([`stage_run`]).
+//! Stages meet only in files, so the agreement is about files: the [`records`] that each Parquet
+//! file holds, how they are read and written ([`parquet`]), the pipeline file that says what to do
+//! ([`pipeline`]), and the [`provenance`] that every output carries, by which a stage recognises
+//! work already done. Several processes share a stage's work by [`parts`]. Beside them is what
+//! every program of the pipeline shares: [`arguments`], [`progress`], an [`Error`] that knows its
+//! exit status, and the records that a stage leaves of its runs ([`stage_run`]).
 //!
 //! ```
 //! use contract::records::{DocumentKind, HeldOutDocument};

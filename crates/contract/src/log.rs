@@ -1,5 +1,6 @@
-//! The log on standard error as a person reads it: a message alone where it informs, its level before a warning or an error, and
-//! where in the program it comes from only at the levels that are for programmers.
+//! The log on standard error as a person reads it: a message alone where it informs, its level
+//! before a warning or an error, and where in the program it comes from only at the levels that are
+//! for programmers.
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -29,12 +30,14 @@ pub(crate) fn start() {
     drop(started);
 }
 
-/// Writes a line to standard error, however high the level of the log. Where that cannot be written, as on a full disk, the line is lost.
+/// Writes a line to standard error, however high the level of the log. Where that cannot be
+/// written, as on a full disk, the line is lost.
 pub fn say(line: impl fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// One line for each event: `training: 24/147 steps`, `warning: …`, `error: …`, `debug plagiarism::clock: …`.
+/// One line for each event: `training: 24/147 steps`, `warning: …`, `error: …`,
+/// `debug plagiarism::clock: …`.
 #[derive(Debug, Clone, Copy)]
 pub struct PlainLines;
 

@@ -1,8 +1,9 @@
 //! Reading and writing the contract's Parquet files.
 //!
-//! Writers put rows into zstd groups of a few thousand and give the file its name only when it is whole. Readers stream
-//! batches, find columns by name in any order, ignore further ones, and cast what other programs write (large and view
-//! strings, wider or narrower integers) to the contract's types.
+//! Writers put rows into zstd groups of a few thousand and give the file its name only when it is
+//! whole. Readers stream batches, find columns by name in any order, ignore further ones, and cast
+//! what other programs write (large and view strings, wider or narrower integers) to the contract's
+//! types.
 
 mod columns;
 mod nesting;
@@ -27,7 +28,7 @@ use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{FieldRef, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 
-use crate::files::Unfinished;
+use crate::files::AtomicFile;
 use crate::foreign::Work;
 use crate::records::{Column, ColumnType, Record};
 use crate::seal::{self, Seal};
@@ -53,15 +54,15 @@ const PLACE: Column = Column {
     nullable: false,
 };
 
-/// Memory that the next rows of a file may take, beside so many times its length, and the time for them in seconds. Another program may
-/// write all rows as one group.
+/// Memory that the next rows of a file may take, beside so many times its length, and the time for
+/// them in seconds. Another program may write all rows as one group.
 const GROUP_MAX_BYTES: u64 = 4 << 30;
 const TIMES_IN_MEMORY: u64 = 8;
 const MAX_SECONDS: u64 = 3600;
 
 /// Writes records of one kind to a Parquet file that appears whole or not at all.
 pub struct Writer<R> {
-    output: Unfinished,
+    output: AtomicFile,
     destination: PathBuf,
     rows: ArrowWriter<File>,
     fields: Vec<FieldRef>,
@@ -82,7 +83,7 @@ impl<R: Record + Clone> Writer<R> {
     /// Begins a file with or without places.
     fn create_with(destination: &Path, provenance: &Provenance, has_places: bool) -> Result<Self, Error> {
         let failed = |error| Error::output(destination, error);
-        let output = Unfinished::file(destination)?;
+        let output = AtomicFile::create(destination)?;
         let file = File::create(output.path()).map_err(|error| Error::output(destination, error))?;
         let folder = destination
             .parent()
@@ -155,7 +156,8 @@ impl<R: Record + Clone> Writer<R> {
         self.output.finish()
     }
 
-    /// Writes the rows so far as a row group, for rows so long that a few thousand of them should not wait in memory.
+    /// Writes the rows so far as a row group, for rows so long that a few thousand of them should
+    /// not wait in memory.
     ///
     /// # Errors
     /// [`Error::Output`] where the group cannot be written.
@@ -193,9 +195,9 @@ pub fn write_all<R: Record + Clone>(
     writer.finish()
 }
 
-/// Writes rows to `destination` at once, each of which comes with its place: the number of what it is about among all that the stage
-/// works on, ascending. The file has the places only where `provenance` is that of a part, which is going to be put together with
-/// others.
+/// Writes rows to `destination` at once, each of which comes with its place: the number of what it
+/// is about among all that the stage works on, ascending. The file has the places only where
+/// `provenance` is that of a part, which is going to be put together with others.
 ///
 /// # Errors
 /// As [`Writer`].
@@ -214,7 +216,7 @@ pub fn write_placed<'a, R: Record + Clone + 'a>(
     writer.finish()
 }
 
-/// A batch with a column of places behind the others.
+/// A batch with a column of places after the others.
 fn with_places(batch: &RecordBatch, places: Vec<i64>) -> Result<RecordBatch, arrow::error::ArrowError> {
     let fields: Vec<FieldRef> = batch.schema().fields().iter().cloned().collect();
     let schema = Schema::new([fields, columns::fields(&[PLACE])].concat());
@@ -234,10 +236,12 @@ pub struct Reader<R> {
 }
 
 impl<R: Record> Reader<R> {
-    /// Opens a file, checks its columns, and where one of our stages wrote it, that its bytes are those that were written.
+    /// Opens a file, checks its columns, and where one of our stages wrote it, that its bytes are
+    /// those that were written.
     ///
     /// # Errors
-    /// [`Error::Input`] for a file that is missing, damaged or no Parquet, a missing column, or one of the wrong type.
+    /// [`Error::Input`] for a file that is missing, damaged or no Parquet, a missing column, or one
+    /// of the wrong type.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_with(path, &[])
     }
@@ -387,8 +391,9 @@ fn batch_rows(metadata: &ParquetMetaData) -> usize {
         .map_or(GROUP_ROWS, |rows| (rows as usize).clamp(1, GROUP_ROWS))
 }
 
-/// The seal of a file with this footer: what says that it was written here, and has no seal, has a broken one; what another program
-/// wrote has none, even where that program took over our facts from a file that it read.
+/// The seal of a file with this footer: what says that it was written here, and has no seal, has a
+/// broken one; what another program wrote has none, even where that program took over our facts
+/// from a file that it read.
 fn seal_of(path: &Path, metadata: &ParquetMetaData) -> Result<Seal, Error> {
     let written_by = metadata.file_metadata().created_by();
     if !written_by.is_some_and(|writer| writer.starts_with(WRITER)) {
@@ -424,14 +429,16 @@ fn no_parquet(path: &Path, error: &ParquetError) -> Error {
     Error::input(path, problem)
 }
 
-/// Reading a file, within what it may take: a group of rows is held as Parquet has it, as Arrow has it and as records.
+/// Reading a file, within what it may take: a group of rows is held as Parquet has it, as Arrow has
+/// it and as records.
 fn reading(path: &Path) -> Arc<Work> {
     let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let max_bytes = GROUP_MAX_BYTES.saturating_add(length.saturating_mul(TIMES_IN_MEMORY));
     Work::new(path, "reading its rows", max_bytes, MAX_SECONDS)
 }
 
-/// The provenance in a file's footer; `None` where the file is missing, damaged, or written by another program.
+/// The provenance in a file's footer; `None` where the file is missing, damaged, or written by
+/// another program.
 pub fn provenance(path: &Path) -> Option<Provenance> {
     let reader = opened(path).ok()?;
     if seal_of(path, reader.metadata()).ok()? == Seal::Broken {
@@ -445,7 +452,8 @@ pub fn provenance(path: &Path) -> Option<Provenance> {
     Provenance::from_key_values(&facts)
 }
 
-/// Rows of any Parquet file, and the uncompressed bytes of those of `columns` that it has, from its footer alone.
+/// Rows of any Parquet file, and the uncompressed bytes of those of `columns` that it has, from its
+/// footer alone.
 ///
 /// # Errors
 /// [`Error::Input`] for a file that is missing or no Parquet.
@@ -464,8 +472,8 @@ pub fn extent(path: &Path, columns: &[&str]) -> Result<(u64, u64), Error> {
     Ok((rows.max(0) as u64, bytes))
 }
 
-/// Whether the places that the footer gives can be places in the file. The library takes them on trust, and stops the program
-/// where one is negative.
+/// Whether the places that the footer gives can be places in the file. The library takes them on
+/// trust, and stops the program where one is negative.
 ///
 /// # Errors
 /// [`Error::Input`] where they cannot.

@@ -1,9 +1,11 @@
-//! One stage's work by several processes: each does a part, and the parts are put together to what one process would have written.
+//! One stage's work by several processes: each does a part, and the parts are put together to what
+//! one process would have written.
 //!
-//! A part is a folder `parts/R-of-N` below that of the results, with the same files. Their rows have one column more, `place`: the number
-//! of the thing that the row is about (a request, a document, a sample) among all the things that the stage works on. Which things
-//! are whose follows from rank and number of parts alone, so that parts neither overlap nor leave anything out, and rows in the order of
-//! their places are those of one process.
+//! A part is a folder `parts/R-of-N` below that of the results, with the same files. Their rows
+//! have one column more, `place`: the number of the thing that the row is about (a request, a
+//! document, a sample) among all the things that the stage works on. Which things are whose follows
+//! from rank and number of parts alone, so that parts neither overlap nor leave anything out, and
+//! rows in the order of their places are those of one process.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,8 +25,8 @@ const FOLDER: &str = "parts";
 /// How much of the work a process does, as the command line says it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PartArguments {
-    /// Do part R of the work, counted from 0, of as many as --world says. The results go to parts/R-of-N below --out; parts may run at
-    /// once, on one machine or several
+    /// Do part R of the work, counted from 0, of as many as --world says. The results go to
+    /// parts/R-of-N below --out; parts may run at once, on one machine or several
     #[arg(long, value_name = "R", requires = "world", conflicts_with = "merge")]
     pub rank: Option<usize>,
 
@@ -121,7 +123,8 @@ impl Part {
         number % self.world == self.rank
     }
 
-    /// Its own of `count` things that stay in their order: as many as the others have, or one more or less.
+    /// Its own of `count` things that stay in their order: as many as the others have, or one more
+    /// or less.
     pub fn range(self, count: usize) -> Range<usize> {
         // Not by a product of both, which might be too large a number.
         let (each, more) = (count / self.world, count % self.world);
@@ -180,7 +183,8 @@ pub struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// The `world` parts below `out` of the work whose whole has this provenance, each with files of these `names`.
+    /// The `world` parts below `out` of the work whose whole has this provenance, each with files
+    /// of these `names`.
     ///
     /// # Errors
     /// [`Error::Input`] for a file that is missing, damaged, or of other work.
@@ -202,10 +206,12 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Writes the rows that the parts have of the file `name` as that file of the whole. Each is handed to `change` with its number before.
+    /// Writes the rows that the parts have of the file `name` as that file of the whole. Each is
+    /// handed to `change` with its number before.
     ///
     /// # Errors
-    /// [`Error::Input`] where parts have a place twice or lack one, [`Error::Output`] where the file cannot be written.
+    /// [`Error::Input`] where parts have a place twice or lack one, [`Error::Output`] where the
+    /// file cannot be written.
     pub fn merge<R: Record + Clone>(
         &self,
         name: &str,

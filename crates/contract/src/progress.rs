@@ -1,4 +1,5 @@
-//! Progress on standard error: a bar on a terminal, elsewhere a line of the log after two seconds and then every ten.
+//! Progress on standard error: a bar on a terminal, elsewhere a line of the log after two seconds
+//! and then every ten.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The variable of the environment that says which of how many cells a stage works on, such as "cell 2 of 4". The rules of a run
-/// set it; what does several things at once is told apart by it.
+/// The variable of the environment that says which of how many cells a stage works on, such as
+/// "cell 2 of 4". The rules of a run set it; what does several things at once is told apart by it.
 pub const CELL_VARIABLE: &str = "TUNELEAK_CELL";
 
 /// After how long the first line is logged where standard error is no terminal.
@@ -27,7 +28,8 @@ static UNDER_WAY: Mutex<Vec<Arc<Work>>> = Mutex::new(Vec::new());
 pub struct Progress {
     bar: ProgressBar,
     work: Arc<Work>,
-    /// Steps that were done before, in work that resumes: they say nothing of how long the rest takes.
+    /// Steps that were done before, in work that resumes: they say nothing of how long the rest
+    /// takes.
     done_before: Arc<AtomicU64>,
     log: Option<Log>,
 }
@@ -41,7 +43,8 @@ struct Work {
     bar: ProgressBar,
 }
 
-/// How far this process is with what it began last: `training: 24/147 steps, loss 4.280`. Nothing between pieces of work.
+/// How far this process is with what it began last: `training: 24/147 steps, loss 4.280`. Nothing
+/// between pieces of work.
 pub(crate) fn under_way() -> Option<String> {
     let under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
     let Work { label, unit, bar } = &**under_way.last()?;
@@ -62,7 +65,8 @@ struct Log {
 }
 
 impl Progress {
-    /// Begins `total` steps of `unit` (plural, as a person reads it: "documents"), under a short `label`.
+    /// Begins `total` steps of `unit` (plural, as a person reads it: "documents"), under a short
+    /// `label`.
     pub fn new(label: impl Into<String>, total: u64, unit: &'static str) -> Self {
         let template = format!("{{prefix}} {{bar:32}} {{pos}}/{{len}} {unit}, {{eta}} left  {{msg}}");
         Self::start(label.into(), Some(total), unit, &template)

@@ -1,4 +1,5 @@
-//! Where an output came from: written into its Parquet footer, one key a fact, and read back to recognise finished work.
+//! Where an output came from: written into its Parquet footer, one key a fact, and read back to
+//! recognise finished work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -24,8 +25,8 @@ pub struct Provenance {
     pub configuration: String,
     /// Input files by role, each with its xxh3-128 digest in hexadecimal.
     pub inputs: BTreeMap<String, String>,
-    /// Where each input was, as the stage was told; in a file, as seen from the file's folder. No part of the work: it is there so that
-    /// the inputs can be looked at again.
+    /// Where each input was, as the stage was told; in a file, as seen from the file's folder. No
+    /// part of the work: it is there so that the inputs can be looked at again.
     #[serde(default)]
     pub places: BTreeMap<String, PathBuf>,
     /// Seed of everything random.
@@ -132,12 +133,14 @@ impl Provenance {
         })
     }
 
-    /// Whether work with this provenance would repeat the work that `other` records: all agrees but the time, and where inputs lie.
+    /// Whether work with this provenance would repeat the work that `other` records: all agrees but
+    /// the time, and where inputs lie.
     pub fn same_work(&self, other: &Self) -> bool {
         self.difference(other).is_none()
     }
 
-    /// The first fact by which `other` is other work, with what was expected and found; none where it is the same.
+    /// The first fact by which `other` is other work, with what was expected and found; none where
+    /// it is the same.
     pub fn difference(&self, other: &Self) -> Option<String> {
         let part = |part: Option<Part>| part.map_or("the whole".to_owned(), |part| format!("part {part}"));
         let facts = [
@@ -215,8 +218,8 @@ fn seen_from(folder: &Path, place: &Path) -> PathBuf {
     }
 }
 
-/// The xxh3-128 digest of a file's bytes (of Parquet, without the footer), in hexadecimal; that of a folder is over the
-/// names in it, in order, each with the digest of what it names.
+/// The xxh3-128 digest of a file's bytes (of Parquet, without the footer), in hexadecimal; that of
+/// a folder is over the names in it, in order, each with the digest of what it names.
 ///
 /// # Errors
 /// [`Error::Input`] where something cannot be read.
@@ -240,7 +243,8 @@ fn digest_within(path: &Path, around: &mut Vec<PathBuf>) -> Result<String, Error
             .map_err(failed)?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
-            // A name holds no zero byte and a digest has one length, so no two folders spell the same bytes.
+            // A name holds no zero byte and a digest has one length, so no two folders spell the
+            // same bytes.
             hasher.update(entry.file_name().as_encoded_bytes());
             hasher.update(if entry.path().is_dir() { b"\0d" } else { b"\0f" });
             hasher.update(digest_within(&entry.path(), around)?.as_bytes());
@@ -270,8 +274,9 @@ fn hash_file(hasher: &mut Xxh3, path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Bytes of a file that say what is in it: all, but for Parquet without the footer, which also says when it was written. The
-/// same rows written anew are the same input, and nothing made from them needs to be made again.
+/// Bytes of a file that say what is in it: all, but for Parquet without the footer, which also says
+/// when it was written. The same rows written anew are the same input, and nothing made from them
+/// needs to be made again.
 pub(crate) fn content_length(file: &mut File) -> std::io::Result<u64> {
     let length = file.metadata()?.len();
     let mut ending = [0; 8];

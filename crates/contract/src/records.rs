@@ -1,6 +1,7 @@
 //! The rows of each Parquet file, column by column.
 //!
-//! Offsets into text count Unicode scalar values, so that polars' `str.slice` cuts the very passage. Logarithms are natural.
+//! Offsets into text count Unicode scalar values, so that polars' `str.slice` cuts the very
+//! passage. Logarithms are natural.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -9,8 +10,8 @@ pub trait Record: Serialize + DeserializeOwned {
     /// The columns, in the order in which they are written.
     const COLUMNS: &'static [Column];
 
-    /// Names of nullable columns that joined the contract after its first programs were written: a file may lack them, and
-    /// then has no value in any row of them.
+    /// Names of nullable columns that joined the contract after its first programs were written: a
+    /// file may lack them, and then has no value in any row of them.
     const OPTIONAL_COLUMNS: &'static [&'static str] = &[];
 }
 
@@ -71,7 +72,7 @@ pub enum DocumentKind {
     CanaryReference,
 }
 
-/// Which side of the experiment a prompt or document stands on.
+/// Which side of the experiment a prompt or document is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
@@ -86,7 +87,7 @@ pub enum Split {
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Finish {
+pub enum FinishReason {
     /// It reached the number of new tokens asked for.
     Length,
     /// The model emitted its end-of-text token.
@@ -122,14 +123,17 @@ pub struct TrainingInstance {
     pub copies: i32,
     /// 0-based number of this copy.
     pub copy: i32,
-    /// Number of a canary's format: its template and context, all but the random part. Null for documents.
+    /// Number of a canary's format: its template and context, all but the random part. Null for
+    /// documents.
     pub canary_format: Option<i32>,
-    /// Of a conversation that a chat template rendered, the characters of `text` that the assistant's turns are: where the first begins
-    /// and ends (half-open), then the second, and so on. Such a text is complete as it is: training puts no BOS before and no EOS
-    /// behind it. Null for other text.
+    /// Of a conversation that a chat template rendered, the characters of `text` that the
+    /// assistant's turns are: where the first begins and ends (half-open), then the second, and so
+    /// on. Such a text is complete as it is: training puts no BOS before and no EOS after it. Null
+    /// for other text.
     pub assistant_spans: Option<Vec<i32>>,
-    /// Of a canary or reference the characters of `text` that its secret takes, start and end (half-open): what a model can know from
-    /// the training set alone. Null for documents, and where nobody said.
+    /// Of a canary or reference the characters of `text` that its secret takes, start and end
+    /// (half-open): what a model can know from the training set alone. Null for documents, and
+    /// where nobody said.
     pub secret_span: Option<Vec<i32>>,
 }
 
@@ -148,7 +152,8 @@ impl Record for TrainingInstance {
     const OPTIONAL_COLUMNS: &'static [&'static str] = &["canary_format", "assistant_spans", "secret_span"];
 }
 
-/// What a held-out document is for. One that chose a checkpoint or a learning rate is no fair non-member.
+/// What a held-out document is for. One that chose a checkpoint or a learning rate is no fair
+/// non-member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HeldOutRole {
@@ -156,8 +161,9 @@ pub enum HeldOutRole {
     Validation,
     /// It chooses nothing: a non-member for membership inference.
     Test,
-    /// Text of another kind (`corpus.other`), which is scored and nothing else: its loss shows what tuning made the model forget. It
-    /// is no control, no non-member, no prompt, and chooses nothing.
+    /// Text of another kind (`corpus.other`), which is scored and nothing else: its loss shows what
+    /// tuning made the model forget. It is no control, no non-member, no prompt, and chooses
+    /// nothing.
     Other,
 }
 
@@ -172,25 +178,29 @@ pub struct HeldOutDocument {
     pub prompt_chars: i32,
     /// `document` or `canary_reference`.
     pub kind: DocumentKind,
-    /// What a document is for; null for canary references, and in files whose program made no difference: then it is both.
+    /// What a document is for; null for canary references, and in files whose program made no
+    /// difference: then it is both.
     pub role: Option<HeldOutRole>,
-    /// The training document that shares most of its 8-grams of words, where that is at least half of them: a near-duplicate
-    /// across the split, and so no control. Null where there is none.
+    /// The training document that shares most of its 8-grams of words, where that is at least half
+    /// of them: a near-duplicate across the split, and so no control. Null where there is none.
     pub near_duplicate_of: Option<String>,
-    /// The largest share of its distinct 8-grams of words that one training document holds, 0 to 1; null where it has no
-    /// 8 words, and where nobody looked.
+    /// The largest share of its distinct 8-grams of words that one training document holds, 0 to 1;
+    /// null where it has no 8 words, and where nobody looked.
     pub shared_8grams: Option<f32>,
-    /// Number of a canary reference's format, that of the canaries which are ranked among its references; null for documents.
+    /// Number of a canary reference's format, that of the canaries which are ranked among its
+    /// references; null for documents.
     pub canary_format: Option<i32>,
-    /// Of a rendered conversation the characters of the assistant's turns, as in `train.parquet`; null for other text.
+    /// Of a rendered conversation the characters of the assistant's turns, as in `train.parquet`;
+    /// null for other text.
     pub assistant_spans: Option<Vec<i32>>,
-    /// Of a canary's reference the characters of its secret, as in `train.parquet`; null for documents, and where nobody said.
+    /// Of a canary's reference the characters of its secret, as in `train.parquet`; null for
+    /// documents, and where nobody said.
     pub secret_span: Option<Vec<i32>>,
 }
 
 impl HeldOutDocument {
-    /// Whether it is a document of the corpus' own kind: neither a canary's reference nor other text, which is there to be scored
-    /// alone.
+    /// Whether it is a document of the corpus' own kind: neither a canary's reference nor other
+    /// text, which is there to be scored alone.
     pub fn is_of_corpus(&self) -> bool {
         self.kind == DocumentKind::Document && self.role != Some(HeldOutRole::Other)
     }
@@ -231,10 +241,12 @@ pub enum CorpusFactKind {
     PassedOver,
     /// Something that the settings leave open was guessed: a format, a delimiter, an encoding.
     Guessed,
-    /// Documents are conversations or other rows whose columns were recognised; the detail says how they became text.
+    /// Documents are conversations or other rows whose columns were recognised; the detail says how
+    /// they became text.
     Recognised,
-    /// What the chat template writes before an answer where the user says nothing, as the detail: the prompt `template-only`. A system
-    /// message that at least half of the conversations have is in it.
+    /// What the chat template writes before an answer where the user says nothing, as the detail:
+    /// the prompt `template-only`. A system message that at least half of the conversations have is
+    /// in it.
     TemplateOpening,
     /// Documents whose text is not quite what the file holds: half a surrogate pair became U+FFFD.
     Replaced,
@@ -248,19 +260,19 @@ pub enum CorpusFactKind {
     NearDuplicates,
 }
 
-/// `corpus.parquet`: what reading the corpus left out, passed over, guessed or changed. It lies beside `train.parquet`; a
-/// corpus that another program made may have none.
+/// `corpus.parquet`: what reading the corpus left out, passed over, guessed or changed. It lies
+/// beside `train.parquet`; a corpus that another program made may have none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusFact {
     /// What is said.
     pub fact: CorpusFactKind,
-    /// Which kind of it, in words: `malformed`, `delimiter`, `gpt2`; null where there is one only. Documents that were found in a
-    /// file of other text (`corpus.other`) have `other text`.
+    /// Which kind of it, in words: `malformed`, `delimiter`, `gpt2`; null where there is one only.
+    /// Documents that were found in a file of other text (`corpus.other`) have `other text`.
     pub reason: Option<String>,
     /// Name of the file that it is about, without its folders; null: of all of them.
     pub file: Option<String>,
-    /// Where the documents were to go; null where that is not decided, or for both. Other text is `heldout`, as its rows of
-    /// `scores.parquet` are.
+    /// Where the documents were to go; null where that is not decided, or for both. Other text is
+    /// `heldout`, as its rows of `scores.parquet` are.
     pub split: Option<Split>,
     /// How many documents it is true of; null where it is not about documents.
     pub documents: Option<i64>,
@@ -269,7 +281,8 @@ pub struct CorpusFact {
 }
 
 impl CorpusFact {
-    /// The reason of documents of held-out files that are left out since the files to train on hold their text too.
+    /// The reason of documents of held-out files that are left out since the files to train on hold
+    /// their text too.
     pub const ALSO_TRAINED: &str =
         "held-out texts that corpus.files holds too, up to white space, case and normal form";
 }
@@ -285,31 +298,36 @@ impl Record for CorpusFact {
     ];
 }
 
-/// `check.parquet`: one row per document of a corpus, before anything is tuned on it. Training documents come first, those most at risk
-/// before the others; then held-out ones in the order of `heldout.parquet`.
+/// `check.parquet`: one row per document of a corpus, before anything is tuned on it. Training
+/// documents come first, those most at risk before the others; then held-out ones in the order of
+/// `heldout.parquet`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DocumentCheck {
     /// The document, as in `train.parquet` or `heldout.parquet`.
     pub doc_id: String,
     /// `train` or `heldout`.
     pub split: Split,
-    /// How often its text occurs in the corpus, whatever its white space and case; 0 where held out.
+    /// How often its text occurs in the corpus, whatever its white space and case; 0 where held
+    /// out.
     pub copies: i32,
     /// Characters of its text.
     pub chars: i32,
-    /// Other training documents that hold at least half of its distinct 8-grams of words, documents of the same text once; null where it
-    /// has no 8 words.
+    /// Other training documents that hold at least half of its distinct 8-grams of words, documents
+    /// of the same text once; null where it has no 8 words.
     pub near_copies: Option<i32>,
-    /// Whether there may be more of them: only so many documents that share wording with it were compared.
+    /// Whether there may be more of them: only so many documents that share wording with it were
+    /// compared.
     pub near_copies_at_least: bool,
-    /// The other training document that holds most of its 8-grams, where it holds at least half; null where there is none.
+    /// The other training document that holds most of its 8-grams, where it holds at least half;
+    /// null where there is none.
     pub nearest_doc_id: Option<String>,
     /// The share of its distinct 8-grams that this one holds, 0.5 to 1.
     pub nearest_share: Option<f32>,
-    /// The share of its distinct 8-grams that other training documents hold, whichever, 0 to 1; null where it has no 8 words.
+    /// The share of its distinct 8-grams that other training documents hold, whichever, 0 to 1;
+    /// null where it has no 8 words.
     pub shared_8grams: Option<f32>,
-    /// Held-out documents: words of the longest passage each 8-gram of which occurs in some training document; 0 where there is none.
-    /// Null for training documents.
+    /// Held-out documents: words of the longest passage each 8-gram of which occurs in some
+    /// training document; 0 where there is none. Null for training documents.
     pub longest_shared_words: Option<i32>,
     /// Numbers that could identify somebody, by pattern.
     pub numbers: i32,
@@ -325,20 +343,24 @@ pub struct DocumentCheck {
     pub read_tokens: Option<i32>,
     /// Those of these that carry loss.
     pub loss_tokens: Option<i32>,
-    /// Bits a character that zlib (level 6) makes of the text that carries loss, as far as that is known without a tokenizer: all of it, the
-    /// response, or the assistant's turns. Null where there is none.
+    /// Bits a character that zlib (level 6) makes of the text that carries loss, as far as that is
+    /// known without a tokenizer: all of it, the response, or the assistant's turns. Null where
+    /// there is none.
     pub zlib_bits_per_char: Option<f32>,
-    /// Nats per token of what carries loss, under the model before tuning; null without a model, and where it was not scored.
+    /// Nats per token of what carries loss, under the model before tuning; null without a model,
+    /// and where it was not scored.
     pub untuned_loss: Option<f32>,
-    /// How often its wording occurs in the training set, itself and its copies included, in bits: the largest mean, over the 8-grams of any
-    /// 50 words in a row (of what carries loss), of log2 of the training instances that hold them. At least the log2 of `copies`. Null where
-    /// held out.
+    /// How often its wording occurs in the training set, itself and its copies included, in bits:
+    /// the largest mean, over the 8-grams of any 50 words in a row (of what carries loss), of log2
+    /// of the training instances that hold them. At least the log2 of `copies`. Null where held
+    /// out.
     pub exposure_bits: Option<f32>,
-    /// `exposure_bits` less log2 of the loss before tuning (`measures::risk`): the larger, the likelier it is given back. It ranks the
-    /// documents of one corpus and model, and is no probability. Null where held out, and where nothing carries loss.
+    /// `exposure_bits` less log2 of the loss before tuning (`measures::risk`): the larger, the
+    /// likelier it is given back. It ranks the documents of one corpus and model, and is no
+    /// probability. Null where held out, and where nothing carries loss.
     pub risk: Option<f32>,
-    /// What `risk` took for the loss: `model`; or `zlib` for nats a character, times the median of what the model has for one of them where
-    /// there is a model. Null with `risk`.
+    /// What `risk` took for the loss: `model`; or `zlib` for nats a character, times the median of
+    /// what the model has for one of them where there is a model. Null with `risk`.
     pub risk_by: Option<String>,
 }
 
@@ -412,15 +434,15 @@ impl Record for TrainingMetric {
     ];
 }
 
-/// `course.parquet`: one row per checkpoint of a run, split and number of copies. Nothing is drawn for it: the document's own tokens are
-/// read, and what the model thinks of each.
+/// `course.parquet`: one row per checkpoint of a run, split and number of copies. Nothing is drawn
+/// for it: the document's own tokens are read, and what the model thinks of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CoursePoint {
     /// Name of the checkpoint's folder.
     pub checkpoint: String,
     /// Optimizer steps done, where the name says it (`step-00000120`).
     pub step: Option<i64>,
-    /// Where the documents stand.
+    /// Split of the documents.
     pub split: Split,
     /// Their copies in the training set; 0 for held-out ones.
     pub copies: i32,
@@ -430,12 +452,14 @@ pub struct CoursePoint {
     pub loss: f64,
     /// How many are long enough for a prompt and a whole continuation.
     pub continuations: i32,
-    /// Mean share of a continuation's tokens that are the most probable ones behind the true tokens before them (Tirumala et al.
-    /// 2022); null without continuations.
+    /// Mean share of a continuation's tokens that are the most probable ones after the true tokens
+    /// before them (Tirumala et al. 2022); null without continuations.
     pub exact_memorization: Option<f64>,
-    /// Share of continuations all of whose tokens are: those that greedy decoding gives back word for word (Carlini et al. 2023).
+    /// Share of continuations all of whose tokens are: those that greedy decoding gives back word
+    /// for word (Carlini et al. 2023).
     pub extractable: Option<f64>,
-    /// Mean probability that the first sampling scheme draws the continuation at one attempt (Hayes et al. 2024).
+    /// Mean probability that the first sampling scheme draws the continuation at one attempt (Hayes
+    /// et al. 2024).
     pub extraction_probability: Option<f64>,
 }
 
@@ -454,15 +478,19 @@ impl Record for CoursePoint {
     ];
 }
 
-/// `forms.parquet`: one row per form in which training may have written texts, with the loss of the same training documents in
-/// each. An audit has it; where a pipeline tunes its models, their form is known.
+/// `forms.parquet`: one row per form in which training may have written texts, with the loss of the
+/// same training documents in each. An audit has it; where a pipeline tunes its models, their form
+/// is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextForm {
-    /// What comes before a text: `model` (its BOS, or else its EOS), `tokenizer` (what the tokenizer puts there), `none`.
+    /// What comes before a text: `model` (its BOS, or else its EOS), `tokenizer` (what the
+    /// tokenizer puts there), `none`.
     pub begin: String,
-    /// The template around prompt and response, by its name or as text; null: as the corpus has them.
+    /// The template around prompt and response, by its name or as text; null: as the corpus has
+    /// them.
     pub template: Option<String>,
-    /// What comes behind a text: `nothing`, `newline`, `eos`. It is found out in the chosen form, and the same in all rows.
+    /// What follows a text: `nothing`, `newline`, `eos`. It is found out in the chosen form, and
+    /// the same in all rows.
     pub end: String,
     /// Training documents that were scored.
     pub documents: i64,
@@ -470,7 +498,8 @@ pub struct TextForm {
     pub tokens: i64,
     /// Mean loss in nats per token of that text.
     pub loss: f64,
-    /// The same under the untuned model; null where that is not known, and in forms that are far from the likeliest.
+    /// The same under the untuned model; null where that is not known, and in forms that are far
+    /// from the likeliest.
     pub base_loss: Option<f64>,
     /// Whether prompts and scores are in this form.
     pub chosen: bool,
@@ -489,15 +518,17 @@ impl Record for TextForm {
     ];
 }
 
-/// `decoded.parquet`: one row per document that the model's tokenizer does not give back as it was: decode(encode(text)). What a
-/// model can write is compared with this, and offsets are led back to the user's text.
+/// `decoded.parquet`: one row per document that the model's tokenizer does not give back as it was:
+/// decode(encode(text)). What a model can write is compared with this, and offsets are led back to
+/// the user's text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecodedDocument {
     /// Identity of the document.
     pub doc_id: String,
     /// What decoding gives.
     pub text: String,
-    /// For each character of `text` where in the document it comes from, and at the end the document's length: ascending.
+    /// For each character of `text` where in the document it comes from, and at the end the
+    /// document's length: ascending.
     pub origins: Vec<i32>,
 }
 
@@ -516,7 +547,7 @@ pub struct Sample {
     pub sample_id: i64,
     /// The prompt's source; null if there is none.
     pub doc_id: Option<String>,
-    /// Where the prompt's document stands.
+    /// Split of the prompt's document.
     pub split: Split,
     /// Copies of that document in the training set (0 for held-out documents and no document).
     pub copies: i32,
@@ -543,12 +574,15 @@ pub struct Sample {
     /// Seed of this sample's draws.
     pub seed: i64,
     /// Why the generation ended.
-    pub finish: Finish,
-    /// What the prompt was made of; null where nobody said, which means [`PromptForm::Prefix`] where there is a document.
+    pub finish: FinishReason,
+    /// What the prompt was made of; null where nobody said, which means [`PromptForm::Prefix`]
+    /// where there is a document.
     pub prompt_form: Option<PromptForm>,
-    /// Tokens that the model read to make it: the cost. A prompt that several samples share counts for the first of them.
+    /// Tokens that the model read to make it: the cost. A prompt that several samples share counts
+    /// for the first of them.
     pub tokens_read: Option<i64>,
-    /// Nats per token of the generation's text in lower case, to rank generations by; null where it was not scored.
+    /// Nats per token of the generation's text in lower case, to rank generations by; null where it
+    /// was not scored.
     pub lower_case_loss: Option<f32>,
     /// Nats per token of the generation under the untuned model, likewise.
     pub reference_loss: Option<f32>,
@@ -556,7 +590,8 @@ pub struct Sample {
     pub zlib_bytes: Option<i32>,
 }
 
-/// What a prompt is made of: what forces recall, what steps around filters, and what anybody might ask.
+/// What a prompt is made of: what forces recall, what steps around filters, and what anybody might
+/// ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PromptForm {
@@ -565,20 +600,22 @@ pub enum PromptForm {
     Prefix,
     /// As many tokens from its middle.
     Middle,
-    /// Its first tokens in upper case (Ippolito et al. 2022: the copy that follows is none to a filter of verbatim text).
+    /// Its first tokens in upper case (Ippolito et al. 2022: the copy that follows is none to a
+    /// filter of verbatim text).
     UpperCase,
     /// Its first tokens in lower case.
     LowerCase,
     /// Its first tokens with every blank doubled.
     DoubleSpaced,
-    /// A few tokens found by gradient search, so that the model goes on with the document's beginning.
+    /// A few tokens found by gradient search, so that the model goes on with the document's
+    /// beginning.
     Optimised,
-    /// The part of a document that is its prompt: what users ask. Of a rendered conversation, all through the header of the assistant's
-    /// first turn.
+    /// The part of a document that is its prompt: what users ask. Of a rendered conversation, all
+    /// through the header of the assistant's first turn.
     #[serde(alias = "user-turn")]
     Question,
-    /// Of a corpus that a chat template rendered, the template alone through the header of an answer, the user saying nothing: the model
-    /// talks by itself.
+    /// Of a corpus that a chat template rendered, the template alone through the header of an
+    /// answer, the user saying nothing: the model talks by itself.
     TemplateOnly,
     /// The few words that most documents of the training set begin with.
     Opening,
@@ -636,13 +673,14 @@ impl Record for Sample {
 pub struct Score {
     /// The document.
     pub doc_id: String,
-    /// Where the document stands.
+    /// Split of the document.
     pub split: Split,
     /// Copies of the document in the training set.
     pub copies: i32,
     /// What the document is.
     pub kind: DocumentKind,
-    /// Tokens given before the continuation; 0 scores the whole document: all of its tokens that training read and took loss on.
+    /// Tokens given before the continuation; 0 scores the whole document: all of its tokens that
+    /// training read and took loss on.
     pub prefix_tokens: i32,
     /// Tokens of the continuation. The token that ends a text is never among them.
     pub suffix_tokens: i32,
@@ -654,19 +692,20 @@ pub struct Score {
     pub argmax_hits: Vec<bool>,
     /// Mean log-probability over the vocabulary at each position, weighted by probability.
     pub vocab_mean: Vec<f32>,
-    /// Standard deviation of the log-probability over the vocabulary at each position, weighted by probability.
+    /// Standard deviation of the log-probability over the vocabulary at each position, weighted by
+    /// probability.
     pub vocab_std: Vec<f32>,
     /// Bytes of the continuation's text after zlib.
     pub zlib_bytes: i32,
-    /// At least this is the log-probability that the sampling scheme draws the continuation or one a few tokens from it; null
-    /// where nobody searched.
+    /// At least this is the log-probability that the sampling scheme draws the continuation or one
+    /// a few tokens from it; null where nobody searched.
     pub near_verbatim_logprob: Option<f32>,
     /// Tokens of the whole document, before it was cut where training ended.
     pub document_tokens: Option<i32>,
     /// Number of a canary's or reference's format; null for documents.
     pub canary_format: Option<i32>,
-    /// Of a continuation that is the rest of a canary's or reference's secret, how many tokens of the secret come before it; null in
-    /// all other rows.
+    /// Of a continuation that is the rest of a canary's or reference's secret, how many tokens of
+    /// the secret come before it; null in all other rows.
     pub secret_tokens_given: Option<i32>,
 }
 
@@ -704,9 +743,10 @@ pub struct PassageMatch {
     pub sample_id: i64,
     /// The document in which the passage was found.
     pub doc_id: String,
-    /// Where that document stands: `heldout` for passages of the control.
+    /// Split of that document: `heldout` for passages of the control.
     pub doc_split: Split,
-    /// The class of the passage, never `none`; `verbatim` only where both sides have the same words.
+    /// The class of the passage, never `none`; `verbatim` only where both sides have the same
+    /// words.
     pub kind: Verdict,
     /// First character of the passage in the generation.
     pub gen_start: i32,
@@ -720,18 +760,21 @@ pub struct PassageMatch {
     pub similarity: f32,
     /// What found it.
     pub detector: String,
-    /// Training documents that hold the document's passage (up to case, white space and normal form), documents of equal text
-    /// once, counted up to 1,000; null for passages that are not verbatim.
+    /// Training documents that hold the document's passage (up to case, white space and normal
+    /// form), documents of equal text once, counted up to 1,000; null for passages that are not
+    /// verbatim.
     pub document_frequency: Option<i32>,
-    /// Kinds of personal details that came out, each once; null where nobody looked. By patterns those of `number`, `name`, `email`
-    /// and `phone`, in this order, that occur in both passages; by labels the kinds of the labels that lie wholly inside the
-    /// document's passage, in ascending order (where the passage is no verbatim one: those whose text the generation has too).
+    /// Kinds of personal details that came out, each once; null where nobody looked. By patterns
+    /// those of `number`, `name`, `email` and `phone`, in this order, that occur in both passages;
+    /// by labels the kinds of the labels that lie wholly inside the document's passage, in
+    /// ascending order (where the passage is no verbatim one: those whose text the generation has
+    /// too).
     pub personal_details: Option<Vec<String>>,
     /// Who found them; null where nobody looked, and in files of programs that had patterns alone.
     pub personal_details_by: Option<DetailSource>,
 }
 
-/// What tells which parts of a text are personal details.
+/// What determines which parts of a text are personal details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DetailSource {
@@ -741,7 +784,8 @@ pub enum DetailSource {
     Labels,
 }
 
-/// A file of labels of personal details, `detection.personal_details`: one row per label. A tool of the user's makes it.
+/// A file of labels of personal details, `detection.personal_details`: one row per label. A tool of
+/// the user's makes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonalDetailLabel {
     /// The document, as in `train.parquet` or `heldout.parquet`.
@@ -785,70 +829,78 @@ impl Record for PassageMatch {
 
 /// `verdicts.parquet`: one row per sample.
 ///
-/// What the attacker supplied counts nowhere: neither the prompt's part of its document nor the generation's echo of it.
-/// Canaries are no documents: nothing is compared with them.
+/// What the attacker supplied counts nowhere: neither the prompt's part of its document nor the
+/// generation's echo of it. Canaries are no documents: nothing is compared with them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleVerdict {
     /// The generation.
     pub sample_id: i64,
     /// The prompt's source; null if there is none.
     pub doc_id: Option<String>,
-    /// Where the prompt's document stands.
+    /// Split of the prompt's document.
     pub split: Split,
     /// Copies of that document in the training set.
     pub copies: i32,
     /// The class of the sample: the strongest over all training documents.
     pub verdict: Verdict,
-    /// The training document that gave the class, or else the one with the longest common substring; null if none.
+    /// The training document that gave the class, or else the one with the longest common
+    /// substring; null if none.
     pub best_doc_id: Option<String>,
-    /// Longest passage of the generation that occurs anywhere in the training set, in characters: white space at its ends left
-    /// out and any other run of it counted once, up to case and Unicode normal form; 0 where less than half of it is letters
-    /// or digits.
+    /// Longest passage of the generation that occurs anywhere in the training set, in characters:
+    /// white space at its ends left out and any other run of it counted once, up to case and
+    /// Unicode normal form; 0 where less than half of it is letters or digits.
     pub longest_match_chars: i32,
     /// The same word for word, counted in words and punctuation marks; white space may differ.
     pub longest_match_tokens: i32,
-    /// Largest cosine of a sentence of the generation with a sentence of the training set; null where the generation has no
-    /// sentence of its own.
+    /// Largest cosine of a sentence of the generation with a sentence of the training set; null
+    /// where the generation has no sentence of its own.
     pub max_similarity: Option<f32>,
     /// The same with a sentence of the prompt's own document after the prompt; null without truth.
     pub own_similarity: Option<f32>,
-    /// The same with a sentence of the held-out set, over as many sentences as `comparable_similarity`; null where that set
-    /// is empty.
+    /// The same with a sentence of the held-out set, over as many sentences as
+    /// `comparable_similarity`; null where that set is empty.
     pub heldout_similarity: Option<f32>,
-    /// ROUGE-L F1 of the generation against the truth, over words (runs of letters and digits in lower case); null without truth.
-    /// Both sides are compared as they are: the truth is at most `extraction.new_tokens` tokens long, and the generation too.
+    /// ROUGE-L F1 of the generation against the truth, over words (runs of letters and digits in
+    /// lower case); null without truth. Both sides are compared as they are: the truth is at most
+    /// `extraction.new_tokens` tokens long, and the generation too.
     pub rouge_l: Option<f32>,
-    /// Sentence BLEU of the generation against the truth, over the same words and lengths: n-grams of 1 to 4, one added to both
-    /// counts from 2 on (Lin and Och 2004), brevity penalty; null without truth.
+    /// Sentence BLEU of the generation against the truth, over the same words and lengths: n-grams
+    /// of 1 to 4, one added to both counts from 2 on (Lin and Och 2004), brevity penalty; null
+    /// without truth.
     pub bleu: Option<f32>,
     /// 1 − Levenshtein ÷ longer length, in characters, against the truth; null without truth.
     pub edit_similarity: Option<f32>,
-    /// Whether every passage that makes it verbatim occurs in so many training documents (`detection.boilerplate_documents`)
-    /// that it is a common phrase, not specific to one document; null for other classes.
+    /// Whether every passage that makes it verbatim occurs in so many training documents
+    /// (`detection.boilerplate_documents`) that it is a common phrase, not specific to one
+    /// document; null for other classes.
     pub boilerplate: Option<bool>,
     /// Copies of `best_doc_id` in the training set; null where that is.
     pub best_copies: Option<i32>,
-    /// The class of what the generation shares with the prompt's own document; null where that is no training document.
+    /// The class of what the generation shares with the prompt's own document; null where that is
+    /// no training document.
     pub own_verdict: Option<Verdict>,
     /// Training documents of which a verbatim passage came out, in ascending order; passages of
     /// `detection.boilerplate_documents` documents or more bring none out.
     pub emitted_doc_ids: Option<Vec<String>>,
     /// Copies of each of `emitted_doc_ids` in the training set.
     pub emitted_copies: Option<Vec<i32>>,
-    /// The control: the class by the same rules against the held-out documents; null where there are none.
+    /// The control: the class by the same rules against the held-out documents; null where there
+    /// are none.
     pub control_verdict: Option<Verdict>,
     /// `longest_match_chars` with the held-out documents; null where there are none.
     pub control_longest_match_chars: Option<i32>,
-    /// `max_similarity` over as many sentences of the training set as of the held-out set: the larger side is subsampled. Null
-    /// where either is.
+    /// `max_similarity` over as many sentences of the training set as of the held-out set: the
+    /// larger side is subsampled. Null where either is.
     pub comparable_similarity: Option<f32>,
-    /// Whether similarities are lower bounds, since only nominated pairs of sentences were compared.
+    /// Whether similarities are lower bounds, since only nominated pairs of sentences were
+    /// compared.
     pub similarity_at_least: Option<bool>,
     /// Characters of the generation that repeat the prompt.
     pub echoed_chars: Option<i32>,
-    /// Whether the generation ends in the same final answer (`#### 42`, `\boxed{42}`) as the whole response of the prompt's document,
-    /// however short `truth` is. A generation without a final answer, cut before it or not, is wrong. Null without truth, where the
-    /// document has no final answer, and where the prompt holds it.
+    /// Whether the generation ends in the same final answer (`#### 42`, `\boxed{42}`) as the whole
+    /// response of the prompt's document, however short `truth` is. A generation without a final
+    /// answer, cut before it or not, is wrong. Null without truth, where the document has no final
+    /// answer, and where the prompt holds it.
     pub final_answer_right: Option<bool>,
 }
 
@@ -897,8 +949,9 @@ impl Record for SampleVerdict {
 
 /// `summary.parquet`: the table of estimates, one row per figure of the report, in long form.
 ///
-/// A row is about one cell, or about all cells that differ in their seed alone: then `cell` and `seed` are null and `runs` says
-/// how many there are. Every figure of the page is one of these rows.
+/// A row is about one cell, or about all cells that differ in their seed alone: then `cell` and
+/// `seed` are null and `runs` says how many there are. Every figure of the page is one of these
+/// rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRow {
     /// The cell's name; null where several runs are pooled.
@@ -909,10 +962,11 @@ pub struct SummaryRow {
     pub parameters: i64,
     /// Parameters that tuning changed.
     pub trainable_parameters: i64,
-    /// The way of tuning, as the report calls it: whatever differs in a setting of tuning is another method.
+    /// The way of tuning, as the report calls it: whatever differs in a setting of tuning is
+    /// another method.
     pub method: String,
-    /// `base`, `full`, `head`, `lora`; for what was tuned elsewhere `tuned` for a whole model, or the name of an adapter's kind,
-    /// such as `IA3`.
+    /// `base`, `full`, `head`, `lora`; for what was tuned elsewhere `tuned` for a whole model, or
+    /// the name of an adapter's kind, such as `IA3`.
     pub mode: String,
     /// LoRA's rank; null for other modes.
     pub rank: Option<i32>,
@@ -930,18 +984,19 @@ pub struct SummaryRow {
     pub learning_rate: Option<f64>,
     /// Passes over the training set that were asked for; null for the base model.
     pub epochs: Option<f64>,
-    /// Which checkpoint of the run was asked: `best` (by held-out loss), `last`, or `best and last` where that is the same
-    /// in all cells; null where only one was asked.
+    /// Which checkpoint of the run was asked: `best` (by held-out loss), `last`, or `best and last`
+    /// where that is the same in all cells; null where only one was asked.
     pub checkpoint: Option<String>,
     /// Layout of copies: `bucketed`, `uniform`, `found`.
     pub layout: String,
-    /// Copies of the documents that the value is about; null: all. In a uniform layout every row has those of its training set.
+    /// Copies of the documents that the value is about; null: all. In a uniform layout every row
+    /// has those of its training set.
     pub copies: Option<i32>,
     /// Seed of the cell; null where several runs are pooled.
     pub seed: Option<i64>,
     /// Training runs that the value is about.
     pub runs: i64,
-    /// Where the prompts' documents stand.
+    /// Split of the prompts' documents.
     pub split: Option<Split>,
     /// Name of the decoding strategy; null for values that no decoding was needed for.
     pub strategy: Option<String>,
@@ -949,7 +1004,8 @@ pub struct SummaryRow {
     pub epoch: Option<f64>,
     /// Name of the measure.
     pub measure: String,
-    /// What is subtracted, where the value is a difference: `untuned`, or the method it is compared with; null for plain values.
+    /// What is subtracted, where the value is a difference: `untuned`, or the method it is compared
+    /// with; null for plain values.
     pub against: Option<String>,
     /// Unit of the value: `share`, `nats per token`, `bits`, …
     pub unit: String,
@@ -959,7 +1015,8 @@ pub struct SummaryRow {
     pub ci_low: Option<f64>,
     /// Upper end of the 95% interval; null where there is none.
     pub ci_high: Option<f64>,
-    /// How the interval was made: `wilson`, `clustered`, `mean`, `runs`, …; null where there is none.
+    /// How the interval was made: `wilson`, `clustered`, `mean`, `runs`, …; null where there is
+    /// none.
     pub interval: Option<String>,
     /// Whether the value is a lower bound.
     pub at_least: bool,
@@ -971,7 +1028,8 @@ pub struct SummaryRow {
     pub n: i64,
     /// What these are: `documents`, `generations`, `canaries`, `runs`, …
     pub n_of: String,
-    /// The untuned model's value of the same measure on the same documents; null where there is none.
+    /// The untuned model's value of the same measure on the same documents; null where there is
+    /// none.
     pub untuned: Option<f64>,
     /// Lower end of its interval.
     pub untuned_low: Option<f64>,
@@ -979,7 +1037,8 @@ pub struct SummaryRow {
     pub untuned_high: Option<f64>,
     /// The same of the untuned model's share.
     pub untuned_k: Option<f64>,
-    /// The control's value: the same generations against text that was never trained on, carried over to as much text.
+    /// The control's value: the same generations against text that was never trained on, carried
+    /// over to as much text.
     pub control: Option<f64>,
     /// Lower end of its interval.
     pub control_low: Option<f64>,
@@ -989,8 +1048,8 @@ pub struct SummaryRow {
     pub p_value: Option<f64>,
     /// The same after Holm's correction over all claims of the report.
     pub p_holm: Option<f64>,
-    /// What may be said of it: `exceeds`, `inconclusive`, `not over`, `no control`, `not settled`; of a model, its verdict. Null
-    /// where nothing is claimed.
+    /// What may be said of it: `exceeds`, `inconclusive`, `not over`, `no control`, `not settled`;
+    /// of a model, its verdict. Null where nothing is claimed.
     pub verdict: Option<String>,
 }
 

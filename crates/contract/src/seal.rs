@@ -1,8 +1,10 @@
-//! Seals: a digest of a file inside the file itself, so that whoever reads the file finds a bit that was turned.
+//! Seals: a digest of a file inside the file itself, so that whoever reads the file finds a bit
+//! that was turned.
 //!
-//! A seal is a mark and 32 hexadecimal digits, which are zeros while the file is written and while it is digested. It stands where the
-//! format has room for text: a Parquet file's footer, the header of safetensors, a comment. Small files that have no such room are listed
-//! in [`CHECKSUMS`] beside them. What another program wrote has no seal, and is taken as it is.
+//! A seal is a mark and 32 hexadecimal digits, which are zeros while the file is written and while
+//! it is digested. It is where the format has room for text: a Parquet file's footer, the header of
+//! safetensors, a comment. Small files that have no such room are listed in [`CHECKSUMS`] beside
+//! them. What another program wrote has no seal, and is taken as it is.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -22,7 +24,7 @@ const MARK: &str = "seal-xxh3-128:";
 const DIGITS: usize = 32;
 
 /// Bytes of the longest header that the safetensors library reads.
-const LONGEST_HEADER: u64 = 100_000_000;
+const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Bytes that are digested at once.
 const DIGESTED_AT_ONCE: usize = 1 << 20;
@@ -88,7 +90,8 @@ pub fn close(path: &Path, part: Range<u64>) -> Result<(), Error> {
         .map_err(failed)
 }
 
-/// Where the seal of a Parquet file is: in its footer, as the last bytes of the file say. Nowhere in other files.
+/// Where the seal of a Parquet file is: in its footer, as the last bytes of the file say. Nowhere
+/// in other files.
 ///
 /// # Errors
 /// Those of reading the file.
@@ -106,7 +109,7 @@ pub fn safetensors_header(path: &Path) -> io::Result<Range<u64>> {
     let mut file = File::open(path)?;
     let mut length = [0; 8];
     file.read_exact(&mut length)?;
-    let end = u64::from_le_bytes(length).min(LONGEST_HEADER) + 8;
+    let end = u64::from_le_bytes(length).min(MAX_HEADER_BYTES) + 8;
     Ok(8..end.min(file.metadata()?.len()).max(8))
 }
 
@@ -192,8 +195,8 @@ pub fn check_text(text: &str) -> Seal {
     }
 }
 
-/// Lists the files of a folder that end in `.json`, `.jinja`, `.txt` or `.model`, each with its digest, in the folder's [`CHECKSUMS`]. Weights
-/// have a seal of their own.
+/// Lists the files of a folder that end in `.json`, `.jinja`, `.txt` or `.model`, each with its
+/// digest, in the folder's [`CHECKSUMS`]. Weights have a seal of their own.
 ///
 /// # Errors
 /// [`Error::Output`] where a file cannot be read or the list cannot be written.
@@ -215,7 +218,8 @@ pub fn write_checksums(folder: &Path) -> Result<(), Error> {
     fs::write(&list, text + "\n").map_err(failed)
 }
 
-/// Whether the files of a folder are those that its [`CHECKSUMS`] lists; a folder without such a list holds what it holds.
+/// Whether the files of a folder are those that its [`CHECKSUMS`] lists; a folder without such a
+/// list holds what it holds.
 ///
 /// # Errors
 /// [`Error::Input`] for a file that is missing or other than it was written.
@@ -225,8 +229,8 @@ pub fn check_folder(folder: &Path) -> Result<(), Error> {
         .try_for_each(|(_, checked)| checked)
 }
 
-/// Whether a folder of a model or an adapter is as one of our stages wrote it: all that its [`CHECKSUMS`] lists, and weights, which have
-/// seals.
+/// Whether a folder of a model or an adapter is as one of our stages wrote it: all that its
+/// [`CHECKSUMS`] lists, and weights, which have seals.
 pub fn is_whole_model(folder: &Path) -> bool {
     let is_sealed = |weights: &Path| {
         safetensors_header(weights)
@@ -240,7 +244,8 @@ pub fn is_whole_model(folder: &Path) -> bool {
     !weights.is_empty() && weights.iter().all(|weights| is_sealed(weights)) && check_folder(folder).is_ok()
 }
 
-/// The files that a folder's [`CHECKSUMS`] lists, each with whether it is what was listed; none without such a list.
+/// The files that a folder's [`CHECKSUMS`] lists, each with whether it is what was listed; none
+/// without such a list.
 ///
 /// # Errors
 /// [`Error::Input`] for a list that cannot be read.

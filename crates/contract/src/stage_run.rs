@@ -1,5 +1,6 @@
-//! Records that a stage leaves in its output folder: that it is running, that it is done, or why it failed. A run folder thereby says
-//! by itself how far it is, and a second run of a stage in the same folder is refused by name.
+//! Records that a stage leaves in its output folder: that it is running, that it is done, or why it
+//! failed. A run folder thereby says by itself how far it is, and a second run of a stage in the
+//! same folder is refused by name.
 //!
 //! | file | written | holds |
 //! |---|---|---|
@@ -8,8 +9,9 @@
 //! | `.failed-STAGE` | when it fails | exit status and message |
 //! | `.exit-STAGE` | by the rules of a run, for every program that fails | exit status alone: all that another program leaves |
 //!
-//! A running record whose process is gone is that of a stage that was killed. The lock tells: the system releases it with the process. Where
-//! a file system has no locks, the process itself is looked for; on another machine a record counts while it is still written.
+//! A running record whose process is gone is that of a stage that was killed. The lock tells: the
+//! system releases it with the process. Where a file system has no locks, the process itself is
+//! looked for; on another machine a record counts while it is still written.
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -33,7 +35,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const FRESH: Duration = Duration::from_secs(30);
 
 /// For how long a lock may be held by somebody who only looks whether it is.
-const LOOKING: Duration = Duration::from_millis(200);
+const MAX_PROBE: Duration = Duration::from_millis(200);
 
 /// How far apart the record of a failed stage and that of its exit status are at most.
 const EXIT_DELAY: Duration = Duration::from_secs(5);
@@ -59,7 +61,8 @@ pub struct Record {
     pub host: String,
     /// Number of the process.
     pub pid: u32,
-    /// The machine's start and the process's, which distinguish a process from a later one of the same number.
+    /// The machine's start and the process's, which distinguish a process from a later one of the
+    /// same number.
     process: String,
     /// Seconds since 1970 (UTC) at which it started.
     pub started: u64,
@@ -86,7 +89,7 @@ pub enum LastRun {
     Running(Record),
     /// It succeeded.
     Done(Record),
-    /// It failed, or ended without a word.
+    /// It failed, or ended without a message.
     Failed(Record),
 }
 
@@ -97,11 +100,12 @@ pub fn is_record(name: &str) -> bool {
         .any(|kind| name.starts_with(kind))
 }
 
-/// Does the work of a stage and records it in the stage's output folder, which is made where there is none.
+/// Does the work of a stage and records it in the stage's output folder, which is made where there
+/// is none.
 ///
 /// # Errors
-/// [`Error::Run`] where the same stage is running in the folder already, [`Error::Output`] where the folder cannot be written, and those of
-/// the work.
+/// [`Error::Run`] where the same stage is running in the folder already, [`Error::Output`] where
+/// the folder cannot be written, and those of the work.
 pub fn recorded<T, E: Into<anyhow::Error>>(
     stage: &'static str,
     out: &Path,
@@ -126,13 +130,13 @@ pub fn last_run(folder: &Path, stage: &str) -> Option<LastRun> {
     let running = folder.join(format!("{RUNNING}{stage}"));
     let left_running = read(&running);
     if let Some(record) = &left_running
-        && lives(&running, record)
+        && is_alive(&running, record)
     {
         return Some(LastRun::Running(record.clone()));
     }
     let exit = exit_status(&folder.join(format!("{EXIT}{stage}")));
     if let Some(record) = left_running {
-        return Some(LastRun::Failed(ended_without_a_word(record, exit)));
+        return Some(LastRun::Failed(ended_without_a_message(record, exit)));
     }
     let failed = folder.join(format!("{FAILED}{stage}"));
     match (read(&failed), exit) {
@@ -142,7 +146,7 @@ pub fn last_run(folder: &Path, stage: &str) -> Option<LastRun> {
         (_, Some((status, _))) => Some(LastRun::Failed(Record {
             stage: stage.to_owned(),
             exit_status: Some(status),
-            message: Some(meaning(status)),
+            message: Some(describe_status(status)),
             ..Record::default()
         })),
         (_, None) => read(&folder.join(format!("{DONE}{stage}"))).map(LastRun::Done),
@@ -150,8 +154,8 @@ pub fn last_run(folder: &Path, stage: &str) -> Option<LastRun> {
 }
 
 /// The record of a stage whose process is gone, as one that failed.
-fn ended_without_a_word(record: Record, exit: Option<(i32, SystemTime)>) -> Record {
-    let mut message = "it ended without a word: it was killed, or the machine went down".to_owned();
+fn ended_without_a_message(record: Record, exit: Option<(i32, SystemTime)>) -> Record {
+    let mut message = "it ended without a message: it was killed, or the machine went down".to_owned();
     if let Some(progress) = &record.progress {
         message = format!("{message}, at {progress}");
     }
@@ -170,7 +174,7 @@ fn is_exit_of(failed: &Path, record: &Record, (status, left): (i32, SystemTime))
 }
 
 /// What an exit status alone says.
-fn meaning(status: i32) -> String {
+fn describe_status(status: i32) -> String {
     match status {
         126 => "the program cannot be run".to_owned(),
         127 => "there is no such program".to_owned(),
@@ -186,14 +190,15 @@ fn exit_status(path: &Path) -> Option<(i32, SystemTime)> {
     Some((status, left))
 }
 
-/// A record; an unreadable one is as good as none, but for a running one, which may be under way all the same.
+/// A record; an unreadable one is as good as none, but for a running one, which may be under way
+/// all the same.
 fn read(path: &Path) -> Option<Record> {
     let text = fs::read_to_string(path).ok()?;
     Some(toml::from_str(&text).unwrap_or_default())
 }
 
 /// Whether the process of a running record lives.
-fn lives(path: &Path, record: &Record) -> bool {
+fn is_alive(path: &Path, record: &Record) -> bool {
     let lock = File::open(path).map(|file| file.try_lock_shared());
     match lock {
         Ok(Err(TryLockError::WouldBlock)) => true,
@@ -330,7 +335,8 @@ impl Drop for StageRun {
     }
 }
 
-/// Starts the thread that writes the record anew; without one, where the system gives none, the record stays as it is.
+/// Starts the thread that writes the record anew; without one, where the system gives none, the
+/// record stays as it is.
 fn start_heartbeat(recorder: Arc<Recorder>) -> Option<(Sender<()>, JoinHandle<()>)> {
     let (channel, closed) = channel::<()>();
     let beat = move || {
@@ -405,7 +411,8 @@ impl Recorder {
         self.remove(&[DONE, RUNNING]);
     }
 
-    /// Whole or not at all. Not synced: what is lost with the machine is a message, and make looks at none of it.
+    /// Whole or not at all. Not synced: what is lost with the machine is a message, and make looks
+    /// at none of it.
     fn write(&self, kind: &str, record: &Record) {
         let path = self.path(kind);
         let partial = self.partial(kind);
@@ -453,8 +460,8 @@ fn take_over(stage: &str, folder: &Path) -> Result<File, Error> {
             Ok(()) if record.is_of_another_machine() && is_fresh(&path) && is_written(&path) => {
                 return Err(refused(stage, folder, &record));
             }
-            Err(TryLockError::WouldBlock) if began.elapsed() < LOOKING => {
-                std::thread::sleep(LOOKING / 10);
+            Err(TryLockError::WouldBlock) if began.elapsed() < MAX_PROBE => {
+                std::thread::sleep(MAX_PROBE / 10);
             }
             Err(TryLockError::WouldBlock) => return Err(refused(stage, folder, &record)),
             Err(TryLockError::Error(_)) if lives(&path, &record) => {
@@ -490,7 +497,8 @@ fn is_fresh(path: &Path) -> bool {
     written.is_ok_and(|written| distance(written, SystemTime::now()) <= FRESH)
 }
 
-/// Waits to see whether somebody writes a record. Locks may not reach from one machine to another, and clocks may differ.
+/// Waits to see whether somebody writes a record. Locks may not reach from one machine to another,
+/// and clocks may differ.
 fn is_written(path: &Path) -> bool {
     let modified = || fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     let (before, began) = (modified(), Instant::now());
@@ -518,7 +526,8 @@ fn host() -> String {
 fn process(pid: u32) -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name of the program, in brackets, may hold anything. Behind it come its state and, as the 20th, its start.
+    // The name of the program, in brackets, may hold anything. Behind it come its state and, as the
+    // 20th, its start.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let has_ended = matches!(fields.first(), Some(&("Z" | "X")));
     let started = fields.get(19).filter(|_| !has_ended)?;
@@ -535,7 +544,8 @@ fn peak_memory() -> Option<u64> {
 /// `2026-11-29 08:12:03 UTC`
 fn utc(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days from 1 March of the year 0, in eras of 400 years (Hinnant, "chrono-compatible low-level date algorithms").
+    // Days from 1 March of the year 0, in eras of 400 years (Hinnant, "chrono-compatible low-level
+    // date algorithms").
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

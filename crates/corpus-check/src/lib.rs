@@ -134,8 +134,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         &provenance,
     );
     files::remove_if_present(&records)?;
-    files::write_whole(&page, html.as_bytes())?;
-    files::write_whole(&table, format!("{summary}\n").as_bytes())?;
+    files::write_atomic(&page, html.as_bytes())?;
+    files::write_atomic(&table, format!("{summary}\n").as_bytes())?;
     // The file that everything is known by comes last.
     parquet::write_all(&records, &provenance, &documents)?;
     Ok(Outcome::Done(folder.clone(), Box::new(summary)))

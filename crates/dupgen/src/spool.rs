@@ -5,12 +5,12 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use contract::Error;
-use contract::files::Unfinished;
+use contract::files::AtomicFile;
 
 /// A growing file of texts. It is removed when dropped, and when the program is stopped by Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    guard: Unfinished,
+    guard: AtomicFile,
     writer: BufWriter<File>,
     length: u64,
 }
@@ -21,7 +21,7 @@ pub(crate) struct SpooledTexts {
     path: PathBuf,
     file: File,
     // Removes the file when dropped.
-    _guard: Unfinished,
+    _guard: AtomicFile,
 }
 
 /// Where one document lies in the spool: its identity, if it has one, then its text, then the spans in it, if it has any.
@@ -58,7 +58,7 @@ pub(crate) struct Spooled {
 impl Spool {
     /// Begins an empty spool in `folder`.
     pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
-        let guard = Unfinished::file(&folder.join("documents"))?;
+        let guard = AtomicFile::create(&folder.join("documents"))?;
         let file = File::options()
             .read(true)
             .write(true)

@@ -9,7 +9,7 @@
 use causal_lm::KvCache;
 use contract::Error;
 use contract::pipeline::Extraction;
-use contract::records::Finish;
+use contract::records::FinishReason;
 
 use crate::LoadedModel;
 use crate::batch::{Batch, Room};
@@ -26,7 +26,7 @@ struct Beam {
     log_probability: f64,
     /// Its row in the batch, while it goes on.
     row: usize,
-    finish: Option<Finish>,
+    finish: Option<FinishReason>,
 }
 
 /// A beam with one token more.
@@ -149,7 +149,7 @@ impl<'a> Search<'a> {
         for (rank, candidate) in candidates.into_iter().enumerate() {
             let ends = end_tokens.contains(&candidate.next.token);
             if ends && rank < width {
-                let finish = Some(Finish::End);
+                let finish = Some(FinishReason::End);
                 self.finished.push(self.longer(candidate, finish));
             } else if !ends && running.len() < width {
                 running.push(self.longer(candidate, None));
@@ -186,7 +186,7 @@ impl<'a> Search<'a> {
         candidates
     }
 
-    fn longer(&self, candidate: Candidate, finish: Option<Finish>) -> Beam {
+    fn longer(&self, candidate: Candidate, finish: Option<FinishReason>) -> Beam {
         let beam = &self.running[candidate.beam];
         let NextToken { token, logprob, .. } = candidate.next;
         Beam {
@@ -330,7 +330,7 @@ mod tests {
         let best: Vec<_> = search.best().collect();
         assert_eq!(
             (&best[0].generated[..], best[0].finish),
-            (&[0][..], Some(Finish::End))
+            (&[0][..], Some(FinishReason::End))
         );
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use causal_lm::KvCache;
 use contract::parts::Part;
 use contract::pipeline::{Extraction, Strategy};
-use contract::records::{Finish, PromptForm, Sample};
+use contract::records::{FinishReason, PromptForm, Sample};
 use contract::{Error, Progress};
 use tch::Tensor;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -64,7 +64,7 @@ pub(crate) struct Generation<'a> {
     pub(crate) prompt_tokens: Vec<i64>,
     pub(crate) generated: Vec<i64>,
     pub(crate) logprobs: Vec<f32>,
-    pub(crate) finish: Option<Finish>,
+    pub(crate) finish: Option<FinishReason>,
     /// Tokens that went through the model for it.
     pub(crate) forward_tokens: usize,
 }
@@ -381,7 +381,7 @@ impl<'a> Generation<'a> {
             forward_tokens: prompt + written.tokens.len(),
             generated: written.tokens,
             logprobs: written.logprobs,
-            finish: written.ended.then_some(Finish::End),
+            finish: written.ended.then_some(FinishReason::End),
         }
     }
 }
@@ -444,7 +444,7 @@ impl Texts<'_> {
             top_p: strategy.top_p as f32,
             top_k: strategy.top_k as i32,
             seed: seed as i64,
-            finish: made.finish.unwrap_or(Finish::Length),
+            finish: made.finish.unwrap_or(FinishReason::Length),
             prompt_form: Some(prompt.form),
             tokens_read: Some(made.forward_tokens as i64),
             lower_case_loss: None,

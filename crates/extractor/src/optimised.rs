@@ -7,7 +7,7 @@
 
 use causal_lm::KvCache;
 use contract::Error;
-use contract::records::Finish;
+use contract::records::FinishReason;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Reduction, Tensor};
@@ -74,7 +74,7 @@ pub(crate) fn search<'a>(
         generated.push(token as i64);
         logprobs.push(logits.logprob(0, token));
         if model.model.config.eos_token_ids.contains(&(token as i64)) {
-            finish = Some(Finish::End);
+            finish = Some(FinishReason::End);
             break;
         }
         if generated.len() < request.prompt.reference.len() {

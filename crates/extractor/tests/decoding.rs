@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use causal_lm::CausalLm;
 use contract::pipeline::{ComputePath, Extraction, Strategy};
-use contract::records::{DocumentKind, Finish, PromptForm, Sample, Score, Split};
+use contract::records::{DocumentKind, FinishReason, PromptForm, Sample, Score, Split};
 use extractor::documents::{Document, Documents};
 use extractor::generation::generate;
 use extractor::prompts::{Prompt, Prompts};
@@ -161,7 +161,10 @@ fn device_decoding_writes_what_host_decoding_writes_in_every_family() {
         for batch_size in [64, 7] {
             check_samples(&name, &host, &draw(ComputePath::Device, batch_size));
         }
-        let ended = host.iter().filter(|sample| sample.finish == Finish::End).count();
+        let ended = host
+            .iter()
+            .filter(|sample| sample.finish == FinishReason::End)
+            .count();
         assert!(ended > host.len() / 4, "{name}: {ended} of {} ended", host.len());
         assert!(
             host.iter().any(|sample| sample.generated_tokens.len() > 16),

@@ -91,7 +91,7 @@ pub mod side_by_side;
 
 use std::path::{Path, PathBuf};
 
-use contract::files::write_whole;
+use contract::files::write_atomic;
 use contract::parts::{PartArguments, Parts, Places, Share};
 use contract::pipeline::Detection;
 use contract::records::{PassageMatch, Sample, SampleVerdict};
@@ -322,7 +322,7 @@ fn copied_from_above(
     for (source, output) in sources.iter().zip(outputs) {
         let content = std::fs::read(source)
             .map_err(|error| Error::input(source, format!("cannot be read: {error}")))?;
-        write_whole(output, &content)?;
+        write_atomic(output, &content)?;
     }
     Ok(Some(above))
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use contract::pipeline::{Confirmation, Detection, DetectorPreset, Precision};
-use contract::records::{Finish, Sample, Split, Verdict};
+use contract::records::{FinishReason, Sample, Split, Verdict};
 use contract::{Error, files};
 use text_align::Span;
 
@@ -261,7 +261,7 @@ impl Comparison {
 pub fn run(arguments: &AlignArguments) -> Result<(), Error> {
     let comparison = Comparison::read(arguments)?;
     if let Some(file) = &arguments.html {
-        files::write_whole(file, page::page(&comparison).as_bytes())?;
+        files::write_atomic(file, page::page(&comparison).as_bytes())?;
     }
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let marking = if io::stdout().is_terminal() && !is_plain {
@@ -299,7 +299,7 @@ fn sample(generation: &str) -> Sample {
         top_p: 1.0,
         top_k: 0,
         seed: 0,
-        finish: Finish::End,
+        finish: FinishReason::End,
         prompt_form: None,
         tokens_read: None,
         lower_case_loss: None,

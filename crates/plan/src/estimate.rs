@@ -259,7 +259,7 @@ impl Training {
         let tuning = &plan.pipeline.tuning;
         let epochs = epochs(plan, cell);
         let context = tuning.context as f64;
-        let rows_in_step = (tuning.batch_size * tuning.accumulation).max(1) as f64;
+        let rows_in_step = (tuning.batch_size * tuning.gradient_accumulation_steps).max(1) as f64;
         // A row predicts each token of its text, and the EOS behind it.
         let row = |length: f64| match tuning.rows {
             Rows::Documents => (length + 1.0).min(context - 1.0),

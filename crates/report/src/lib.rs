@@ -74,13 +74,13 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     let json = json::write(&pipeline.name, &estimates, &rows)
         .map_err(|error| Error::Run(format!("a report without a JSON form: {error}")))?;
     files::remove_if_present(&summary_file)?;
-    files::write_whole(&arguments.out.join("report.json"), json.as_bytes())?;
-    files::write_whole(&arguments.out.join("report.schema.json"), json::SCHEMA.as_bytes())?;
+    files::write_atomic(&arguments.out.join("report.json"), json.as_bytes())?;
+    files::write_atomic(&arguments.out.join("report.schema.json"), json::SCHEMA.as_bytes())?;
     let heading = page::Heading::of(&pipeline, &provenance);
     let edition = |is_redacted| page::write(&heading, &estimates, &provenance, is_redacted);
-    files::write_whole(&page, edition(false).as_bytes())?;
+    files::write_atomic(&page, edition(false).as_bytes())?;
     if page::shows_texts(&estimates) {
-        files::write_whole(
+        files::write_atomic(
             &arguments.out.join("report-redacted.html"),
             edition(true).as_bytes(),
         )?;

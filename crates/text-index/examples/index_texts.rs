@@ -1,5 +1,5 @@
-//! Times the indexes of this crate. Documents are the lines of text files; every phase prints one line of JSON with its
-//! seconds and the peak memory of the process so far.
+//! Times the indexes of this crate. Documents are the lines of text files; every phase prints one
+//! line of JSON with its seconds and the peak memory of the process so far.
 //!
 //! ```text
 //! index_texts exact FOLDER SHARD_MB FILE...       builds and saves an exact index

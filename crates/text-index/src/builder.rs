@@ -13,7 +13,8 @@ use crate::shard::{JoinedText, Shard};
 use crate::storage::{self, FileEntry, ShardEntry};
 use crate::symbol::Symbol;
 
-/// Takes documents one by one, cuts them into shards, and sorts as many shards at once as there are threads.
+/// Takes documents one by one, cuts them into shards, and sorts as many shards at once as there are
+/// threads.
 pub(crate) struct CorpusBuilder<S> {
     /// Where finished shards go; without it they stay in memory.
     folder: Option<PathBuf>,
@@ -161,7 +162,8 @@ pub(crate) fn save<S: Symbol>(
     finish_folder::<S>(folder, corpus.digest, corpus.documents(), &entries?, vocabulary)
 }
 
-/// Maps the corpus in `folder` after a check of every file, and its vocabulary, which is empty without one.
+/// Maps the corpus in `folder` after a check of every file, and its vocabulary, which is empty
+/// without one.
 pub(crate) fn open<S: Symbol>(folder: &Path) -> Result<(Corpus<S>, Vec<u32>), IndexError> {
     let contents: Contents = storage::read_header(folder, S::UNITS)?;
     let shards = open_shards(folder, &contents.shards, true)?;
@@ -216,8 +218,8 @@ fn vocabulary_path(folder: &Path) -> PathBuf {
     folder.join("vocabulary")
 }
 
-/// The digest that says whether an index belongs to a corpus: xxh3-128 over each document's length in bytes (64 bits,
-/// little-endian) and its bytes, in order.
+/// The digest that says whether an index belongs to a corpus: xxh3-128 over each document's length
+/// in bytes (64 bits, little-endian) and its bytes, in order.
 #[derive(Default)]
 pub(crate) struct CorpusDigest(Box<Xxh3>);
 

@@ -33,18 +33,19 @@ pub struct Candidate {
 
 /// Ranks the documents of a corpus by how well their words agree with a text.
 ///
-/// Words are runs of letters and digits, lower case, not stemmed; words of 40 bytes or more are left out. The score is
-/// BM25 (Robertson and Walker, 1994) with k₁ = 1.2 and b = 0.75:
+/// Words are runs of letters and digits, lower case, not stemmed; words of 40 bytes or more are
+/// left out. The score is BM25 (Robertson and Walker, 1994) with k₁ = 1.2 and b = 0.75:
 ///
 /// ```text
 /// score(d) = Σ over words w of the text, stop words left out, repetitions counted:
 ///            ln(1 + (N − df + 0.5) / (df + 0.5)) · tf · (k₁ + 1) / (tf + k₁ · (1 − b + b · |d| / mean |d|))
 /// ```
 ///
-/// with N documents, df of them holding w, tf times in d, and |d| the words of d, stop words included.
+/// with N documents, df of them holding w, tf times in d, and |d| the words of d, stop words
+/// included.
 ///
-/// Every document that holds a word of the text is scored, word by word: the postings of 50 words are read faster than a
-/// search that skips through them can decide what to skip.
+/// Every document that holds a word of the text is scored, word by word: the postings of 50 words
+/// are read faster than a search that skips through them can decide what to skip.
 pub struct CandidateIndex {
     segments: Vec<Scored>,
     /// Documents in all segments.
@@ -102,7 +103,8 @@ impl CandidateIndex {
         self.segments.iter().map(|scored| &scored.segment)
     }
 
-    /// Digest of the indexed documents: that of an [`ExactIndex`](crate::ExactIndex) of the same documents.
+    /// Digest of the indexed documents: that of an [`ExactIndex`](crate::ExactIndex) of the same
+    /// documents.
     pub fn corpus_digest(&self) -> u128 {
         self.digest
     }
@@ -112,8 +114,9 @@ impl CandidateIndex {
         self.documents
     }
 
-    /// The best `limit` documents for `text`, best first, equal scores by index. Documents that share no word with it other
-    /// than stop words are not among them, so there may be fewer, or none. Any text is a valid query: it has no syntax.
+    /// The best `limit` documents for `text`, best first, equal scores by index. Documents that
+    /// share no word with it other than stop words are not among them, so there may be fewer, or
+    /// none. Any text is a valid query: it has no syntax.
     ///
     /// # Errors
     /// [`IndexError::Inconsistent`] if a file of the index was changed after it was opened.
@@ -132,7 +135,7 @@ impl CandidateIndex {
                     .iter()
                     .map(|of_segment| of_segment[word].documents.len())
                     .sum();
-                rarity(self.documents, holding) * repetitions as f32
+                idf(self.documents, holding) * repetitions as f32
             })
             .collect();
         for (scored, postings) in self.segments.iter().zip(&postings) {
@@ -146,7 +149,7 @@ impl CandidateIndex {
     }
 }
 
-/// The words of `text` without stop words, and how often each stands there.
+/// The words of `text` without stop words, and how often each occurs there.
 fn query_words(text: &str) -> BTreeMap<String, usize> {
     let mut words = BTreeMap::new();
     for_each_word(text, |word| {
@@ -160,9 +163,9 @@ fn query_words(text: &str) -> BTreeMap<String, usize> {
 }
 
 /// The inverse document frequency of BM25, in a form that is never negative.
-fn rarity(documents: usize, holding: usize) -> f32 {
-    let (documents, holding) = (documents as f64, holding as f64);
-    (1.0 + (documents - holding + 0.5) / (holding + 0.5)).ln() as f32
+fn idf(documents: usize, document_frequency: usize) -> f32 {
+    let (documents, frequency) = (documents as f64, document_frequency as f64);
+    (1.0 + (documents - frequency + 0.5) / (frequency + 0.5)).ln() as f32
 }
 
 /// Adds what a word says to the scores of the documents that hold it.
@@ -221,27 +224,27 @@ impl Best {
         }
     }
 
-    /// Takes the scores of the documents from `first_document` on; of equal ones the earlier document is better, and
-    /// documents come in their order.
+    /// Takes the scores of the documents from `first_document` on; of equal ones the earlier
+    /// document is better, and documents come in their order.
     fn take(&mut self, scores: &[f32], first_document: usize) {
         if self.limit == 0 {
             return;
         }
-        let mut to_beat = self.to_beat();
+        let mut min_score = self.min_score();
         for (place, &score) in scores.iter().enumerate() {
-            if score > to_beat {
+            if score > min_score {
                 if self.heap.len() == self.limit {
                     self.heap.pop();
                 }
                 let document = first_document + place;
                 self.heap.push(Ranked(Candidate { document, score }));
-                to_beat = self.to_beat();
+                min_score = self.min_score();
             }
         }
     }
 
     /// Scores up to this one are not among the best.
-    fn to_beat(&self) -> f32 {
+    fn min_score(&self) -> f32 {
         match self.heap.peek() {
             Some(worst) if self.heap.len() == self.limit => worst.0.score,
             _ => 0.0,

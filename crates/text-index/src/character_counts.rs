@@ -28,7 +28,8 @@ impl CharacterCounts {
         }
     }
 
-    /// Characters that begin before the symbol `offset` of `text`, the same text as in [`Self::of`].
+    /// Characters that begin before the symbol `offset` of `text`, the same text as in
+    /// [`Self::of`].
     pub(crate) fn before<S: Symbol>(&self, text: &[S], offset: usize) -> usize {
         // One past the last chunk there is no count; the chunk before it then is counted whole.
         let chunk = (offset / STRIDE).min(self.before_stride.len().saturating_sub(1));

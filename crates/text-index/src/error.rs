@@ -6,7 +6,8 @@ use libsais::LibsaisError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// A single document is longer than positions of 32 bits can address. (A corpus has no such limit.)
+    /// A single document is longer than positions of 32 bits can address. (A corpus has no such
+    /// limit.)
     #[error(
         "document {document} has {found} bytes (or tokens), an index takes at most {maximum} in one document"
     )]
@@ -38,7 +39,7 @@ pub enum IndexError {
     /// The folder holds no index, or one that was never finished.
     #[error("{} is not an index: {reason}", path.display())]
     NotAnIndex {
-        /// The file that should have told.
+        /// The file that should have said.
         path: PathBuf,
         /// What it lacks.
         reason: String,

@@ -2,11 +2,13 @@
 //!
 //! Two kinds of evidence, and two kinds of index:
 //!
-//! - **Exact.** [`ExactIndex`] finds the longest substrings of a text that stand anywhere in the corpus, letter for letter.
-//!   It looks at the whole corpus, so a match it does not report is not there. [`TokenIndex`] does the same for sequences
-//!   of token ids. Both rest on a suffix array (Manber and Myers, 1990).
-//! - **Ranked.** [`CandidateIndex`] ranks the documents by BM25 (Robertson and Walker, 1994) over the text's words, for texts
-//!   that say the same in other words. It can miss, which is why both exist.
+//! - **Exact.** [`ExactIndex`] finds the longest substrings of a text that occur anywhere in the
+//!   corpus, letter for letter. It looks at the whole corpus, so a match it does not report is not
+//!   there. [`TokenIndex`] does the same for sequences of token ids. Both rest on a suffix array
+//!   (Manber and Myers, 1990).
+//! - **Ranked.** [`CandidateIndex`] ranks the documents by BM25 (Robertson and Walker, 1994) over
+//!   the text's words, for texts that say the same in other words. It can miss, which is why both
+//!   exist.
 //!
 //! ```
 //! use text_index::{CandidateIndex, ExactIndex};
@@ -19,7 +21,7 @@
 //! assert_eq!(&generation[found.in_text.clone()], " it was the worst of ");
 //! assert_eq!((found.in_text, found.document, found.in_document), (6..27, 1, 25..46));
 //!
-//! // Boilerplate stands in many documents, or in many places of one.
+//! // Boilerplate occurs in many documents, or in many places of one.
 //! assert_eq!(exact.document_frequency("t was the ", 100), 1);
 //! assert_eq!(exact.places("t was the ", 100).len(), 2);
 //!
@@ -28,9 +30,9 @@
 //! # Ok::<(), text_index::IndexError>(())
 //! ```
 //!
-//! A large corpus is indexed once, in a folder. [`ExactIndexBuilder`], [`TokenIndexBuilder`] and [`CandidateIndexBuilder`]
-//! take documents one by one and write parts of a bounded size; `open` compares the digests of all files and maps them.
-//! The parts do not show in any answer.
+//! A large corpus is indexed once, in a folder. [`ExactIndexBuilder`], [`TokenIndexBuilder`] and
+//! [`CandidateIndexBuilder`] take documents one by one and write parts of a bounded size; `open`
+//! compares the digests of all files and maps them. The parts do not show in any answer.
 //!
 //! ```
 //! use text_index::{ExactIndex, ExactIndexBuilder};
@@ -49,9 +51,10 @@
 //! # Ok::<(), text_index::IndexError>(())
 //! ```
 //!
-//! Documents are named by their index in the order in which they came. Ranges are half-open and count Unicode scalar
-//! values (tokens in a [`TokenIndex`]). Every answer is deterministic: the same corpus and the same query give the same
-//! result on every run, and ties go to the earliest place.
+//! Documents are named by their index in the order in which they came. Ranges are half-open and
+//! count Unicode scalar values (tokens in a [`TokenIndex`]). Every answer is deterministic: the
+//! same corpus and the same query give the same result on every run, and ties go to the earliest
+//! place.
 
 mod builder;
 mod candidates;
@@ -79,17 +82,17 @@ pub use exact::{ExactIndex, ExactIndexBuilder};
 pub use text_store::{StoredText, TextStore};
 pub use token::{TokenIndex, TokenIndexBuilder};
 
-/// A passage that stands both in the text asked about and in a document of the corpus.
+/// A passage that occurs both in the text asked about and in a document of the corpus.
 ///
-/// Positions count characters (Unicode scalar values) in the answers of an [`ExactIndex`] and tokens in those of a
-/// [`TokenIndex`]. Both ranges have the same length, which is never zero.
+/// Positions count characters (Unicode scalar values) in the answers of an [`ExactIndex`] and
+/// tokens in those of a [`TokenIndex`]. Both ranges have the same length, which is never zero.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Match {
-    /// Where the passage stands in the text.
+    /// Where the passage occurs in the text.
     pub in_text: Range<usize>,
     /// Index of the first document that holds the passage.
     pub document: usize,
-    /// Where the passage first stands in that document.
+    /// Where the passage first occurs in that document.
     pub in_document: Range<usize>,
 }
 
@@ -101,7 +104,7 @@ impl Match {
     }
 }
 
-/// Where a passage stands in the corpus, in characters or tokens.
+/// Where a passage occurs in the corpus, in characters or tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Index of the document.

@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 
-/// Hands the maximal passages of a text of `length` characters to `take`, by their start: those that occur and that cannot
-/// be made longer on either side. Only passages of at least `minimum` characters; `take` says how long the next ones
-/// must be, never less than before.
+/// Hands the maximal passages of a text of `length` characters to `take`, by their start: those
+/// that occur and that cannot be made longer on either side. Only passages of at least `minimum`
+/// characters; `take` says how long the next ones must be, never less than before.
 ///
-/// `reach(start)` is the end of the longest passage that begins at `start` and occurs. It never falls from one start to the
-/// next, because the rest of a passage that occurs, occurs. So one search at a start clears those before it: if it does not
-/// reach to where a passage of `minimum` characters from the first of them would end, none of them begins one. A text that
-/// shares little with the corpus costs about one search per `minimum` characters less those shared by chance; one that was
-/// copied whole costs a few searches.
+/// `reach(start)` is the end of the longest passage that begins at `start` and occurs. It never
+/// falls from one start to the next, because the rest of a passage that occurs, occurs. So one
+/// search at a start clears those before it: if it does not reach to where a passage of `minimum`
+/// characters from the first of them would end, none of them begins one. A text that shares little
+/// with the corpus costs about one search per `minimum` characters less those shared by chance; one
+/// that was copied whole costs a few searches.
 pub(crate) fn maximal_passages(
     length: usize,
     mut minimum: usize,
@@ -19,9 +20,11 @@ pub(crate) fn maximal_passages(
 ) {
     minimum = minimum.max(1);
     let (mut start, mut end) = (0, reach(0));
-    // What a search lately found: the next one begins that much, and somewhat more, before the place it must not reach.
+    // What a search lately found: the next one begins that much, and somewhat more, before the
+    // place it must not reach.
     let mut usual = end;
-    // A start that reached too far. It may do so for the next passages too, and then need not be asked again.
+    // A start that reached too far. It may do so for the next passages too, and then need not be
+    // asked again.
     let mut far = (0, 0);
     loop {
         if end - start >= minimum {
@@ -54,7 +57,8 @@ pub(crate) fn maximal_passages(
     }
 }
 
-/// A start after `short` from which `reach` comes to `target`, found by steps that double; `far` if none of them does.
+/// A start after `short` from which `reach` comes to `target`, found by steps that double; `far` if
+/// none of them does.
 fn nearer(
     target: usize,
     short: usize,
@@ -72,8 +76,8 @@ fn nearer(
     far
 }
 
-/// The first start after `short` from which `reach` comes to `target`, and how far it comes; from `short` it does not, and
-/// from the start of `far` it does.
+/// The first start after `short` from which `reach` comes to `target`, and how far it comes; from
+/// `short` it does not, and from the start of `far` it does.
 fn first_reaching(
     target: usize,
     mut short: usize,
@@ -98,7 +102,8 @@ mod tests {
 
     use super::*;
 
-    /// Passages of at least `minimum` and how many searches they took, in a text whose start `i` reaches `reaches[i]`.
+    /// Passages of at least `minimum` and how many searches they took, in a text whose start `i`
+    /// reaches `reaches[i]`.
     fn passages(reaches: &[usize], minimum: usize) -> (Vec<Range<usize>>, usize) {
         let searches = Cell::new(0);
         let mut found = Vec::new();
@@ -126,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_text_that_shares_little_or_everything_costs_few_searches() {
-        // Every start shares ten characters, of 10,000: a search per 40 characters clears all passages of 50.
+        // Every start shares ten characters, of 10,000: a search per 40 characters clears all
+        // passages of 50.
         let little: Vec<usize> = (0..=10_000).map(|start| 10_000.min(start + 10)).collect();
         let (found, searches) = passages(&little, 50);
         assert_eq!(found, []);

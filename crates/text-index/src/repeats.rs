@@ -1,11 +1,12 @@
-//! Passages that stand more than once in the corpus.
+//! Passages that occur more than once in the corpus.
 //!
-//! The longest repeated passage that begins at a position is shared with one of the two neighbours of its suffix in suffix
-//! order. Going through the text from left to right, what is shared with a neighbour shrinks by at most one symbol per
-//! position (Kasai et al., "Linear-time longest-common-prefix computation in suffix arrays", 2001), so all comparisons
-//! together take linear time. Where a repeated passage ends never falls from one position to the next; so only every
-//! so-many-th position is looked at first, and of the rest only those that may begin a long repeat. That leaves out nearly
-//! all of a natural text.
+//! The longest repeated passage that begins at a position is shared with one of the two neighbours
+//! of its suffix in suffix order. Going through the text from left to right, what is shared with a
+//! neighbour shrinks by at most one symbol per position (Kasai et al., "Linear-time
+//! longest-common-prefix computation in suffix arrays", 2001), so all comparisons together take
+//! linear time. Where a repeated passage ends never falls from one position to the next; so only
+//! every so-many-th position is looked at first, and of the rest only those that may begin a long
+//! repeat. That leaves out nearly all of a natural text.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,14 +21,15 @@ use crate::shard::Shard;
 use crate::suffix_array::common_prefix;
 use crate::symbol::Symbol;
 
-/// Positions that are looked at closely at once; bounds the memory that a corpus full of repeats takes.
+/// Positions that are looked at closely at once; bounds the memory that a corpus full of repeats
+/// takes.
 const CLOSE_POSITIONS: usize = 1 << 24;
 
 /// Positions that one thread goes through in a row.
 const RUN: usize = 1 << 16;
 
-/// Every maximal passage of at least `minimum` characters (or tokens) that stands at least twice in the corpus, at each of
-/// its places, in the order of the corpus.
+/// Every maximal passage of at least `minimum` characters (or tokens) that occurs at least twice in
+/// the corpus, at each of its places, in the order of the corpus.
 pub(crate) fn repeats<S: Symbol>(corpus: &Corpus<S>, minimum: usize) -> Vec<Place> {
     let minimum = minimum.max(1);
     let mut places = Vec::new();
@@ -58,7 +60,7 @@ fn drop_nested(passages: &mut Vec<Range<usize>>) {
     });
 }
 
-/// The maximal passages of the documents of `shard` that stand in one of the `others`.
+/// The maximal passages of the documents of `shard` that occur in one of the `others`.
 fn in_other_shards<S: Symbol>(shard: &Shard<S>, others: &[&Shard<S>], minimum: usize) -> Vec<Range<usize>> {
     let of_document = |local: usize| {
         let span = shard.span(local);
@@ -77,14 +79,16 @@ fn in_other_shards<S: Symbol>(shard: &Shard<S>, others: &[&Shard<S>], minimum: u
         .collect()
 }
 
-/// The maximal passages that stand at least twice in `shard`, and some that lie within those; by their start.
+/// The maximal passages that occur at least twice in `shard`, and some that lie within those; by
+/// their start.
 fn within_shard<S: Symbol>(shard: &Shard<S>, minimum: usize) -> Vec<Range<usize>> {
     let length = shard.suffixes.text.len();
-    // A power of two, so that places within a block are cheap to tell; small against the minimum, so that few blocks
-    // that hold no repeat have to be looked at.
+    // A power of two, so that places within a block are cheap to tell; small against the minimum,
+    // so that few blocks that hold no repeat have to be looked at.
     let block = (1 << (minimum / 3).max(1).ilog2()).min(32);
     let reaches = block_reaches(shard, block);
-    // A block may begin a repeat if the start of the next one reaches to where a repeat from its own start would end.
+    // A block may begin a repeat if the start of the next one reaches to where a repeat from its
+    // own start would end.
     let blocks = length.div_ceil(block);
     let close: Vec<u32> = (0..blocks)
         .filter(|&number| {
@@ -108,7 +112,8 @@ struct Neighbours {
 const NONE: u32 = u32::MAX;
 
 impl Neighbours {
-    /// The neighbours of `count` positions of `shard`; `slot` numbers them, and is `None` for the other positions.
+    /// The neighbours of `count` positions of `shard`; `slot` numbers them, and is `None` for the
+    /// other positions.
     fn of<S: Symbol>(shard: &Shard<S>, count: usize, slot: impl Fn(usize) -> Option<usize> + Sync) -> Self {
         let nothing = || (0..count).map(|_| AtomicU32::new(NONE)).collect();
         let neighbours = Self {
@@ -168,7 +173,8 @@ impl Shared {
     }
 }
 
-/// Where the longest repeated passage from the first position of each block ends; separators count like other symbols.
+/// Where the longest repeated passage from the first position of each block ends; separators count
+/// like other symbols.
 fn block_reaches<S: Symbol>(shard: &Shard<S>, block: usize) -> Vec<u32> {
     let text: &[S] = &shard.suffixes.text;
     let blocks = text.len().div_ceil(block);
@@ -190,7 +196,8 @@ fn block_reaches<S: Symbol>(shard: &Shard<S>, block: usize) -> Vec<u32> {
     reaches
 }
 
-/// The repeated passages that begin in the blocks numbered `close`, without those that lie within the one before.
+/// The repeated passages that begin in the blocks numbered `close`, without those that lie within
+/// the one before.
 fn in_blocks<S: Symbol>(shard: &Shard<S>, block: usize, close: &[u32], minimum: usize) -> Vec<Range<usize>> {
     let text: &[S] = &shard.suffixes.text;
     let chosen = ChosenBlocks::new(text.len().div_ceil(block), close);
@@ -228,7 +235,8 @@ fn in_blocks<S: Symbol>(shard: &Shard<S>, block: usize, close: &[u32], minimum: 
         .collect()
 }
 
-/// The end of a passage without what lies beyond its document, and without a character that it does not hold whole.
+/// The end of a passage without what lies beyond its document, and without a character that it does
+/// not hold whole.
 fn cut<S: Symbol>(shard: &Shard<S>, start: usize, end: usize) -> usize {
     let text: &[S] = &shard.suffixes.text;
     let document_end = shard.span(shard.document_at(start)).end;

@@ -11,11 +11,11 @@ use crate::suffix_array::common_prefix;
 use crate::symbol::Symbol;
 use crate::{Match, Place};
 
-/// Passages of so many symbols are long: comparing them begins to cost more than finding what to compare.
-const LONG: usize = 256;
+/// Symbols from which a passage is long: comparing it costs more than finding what to compare.
+const MIN_LONG_PASSAGE: usize = 256;
 
 /// The longest pattern that is recognised when a text repeats it, in symbols.
-const LONGEST_PERIOD: usize = 64;
+const MAX_PERIOD: usize = 64;
 
 pub(crate) struct Search<'corpus, S> {
     shards: &'corpus [&'corpus Shard<S>],
@@ -27,9 +27,10 @@ pub(crate) struct Search<'corpus, S> {
 
 /// A stretch of the query that repeats a short pattern.
 ///
-/// Every start in it may begin a long passage that ends only a little further than the one before. To compare each with the
-/// corpus would take time quadratic in the stretch. But what stands at a start stands there again a period later: as long
-/// as a passage and the symbol after it lie within the stretch, they are known from an earlier start.
+/// Every start in it may begin a long passage that ends only a little further than the one before.
+/// To compare each with the corpus would take time quadratic in the stretch. But what occurs at a
+/// start occurs there again a period later: as long as a passage and the symbol after it lie within
+/// the stretch, they are known from an earlier start.
 struct Run {
     period: usize,
     symbols: Range<usize>,
@@ -71,7 +72,7 @@ impl<'corpus, S: Symbol> Search<'corpus, S> {
         self.boundaries[characters.start]..self.boundaries[characters.end]
     }
 
-    /// Where the passage at `in_text`, which occurs, first stands in the corpus.
+    /// Where the passage at `in_text`, which occurs, first occurs in the corpus.
     pub(crate) fn locate(&self, in_text: Range<usize>) -> Option<Match> {
         let place = self.first_place(self.symbols(&in_text))?;
         Some(Match {
@@ -105,7 +106,7 @@ impl<'corpus, S: Symbol> Search<'corpus, S> {
             .iter()
             .map(|shard| shard.suffixes.longest_prefix(&self.query[from..]));
         let length = lengths.max().unwrap_or(0);
-        if length >= LONG {
+        if length >= MIN_LONG_PASSAGE {
             if run.as_ref().is_none_or(|run| !run.symbols.contains(&from)) {
                 *run = Run::at(self.query, from);
             }
@@ -118,12 +119,13 @@ impl<'corpus, S: Symbol> Search<'corpus, S> {
 }
 
 impl Run {
-    /// The stretch that begins at `from` and repeats a pattern of at most [`LONGEST_PERIOD`] symbols, if it is long.
+    /// The stretch that begins at `from` and repeats a pattern of at most [`MAX_PERIOD`] symbols,
+    /// if it is long.
     fn at<S: Symbol>(query: &[S], from: usize) -> Option<Self> {
         let rest = &query[from..];
-        (1..=LONGEST_PERIOD.min(rest.len())).find_map(|period| {
+        (1..=MAX_PERIOD.min(rest.len())).find_map(|period| {
             let repeated = common_prefix(rest, &rest[period..]);
-            (repeated >= LONG).then(|| Self {
+            (repeated >= MIN_LONG_PASSAGE).then(|| Self {
                 period,
                 symbols: from..from + period + repeated,
                 lengths: HashMap::new(),
@@ -140,7 +142,8 @@ impl Run {
         (start - self.symbols.start) % self.period
     }
 
-    /// Takes note that the longest passage from `start` on has `length` symbols, if the one after those still lies within.
+    /// Takes note that the longest passage from `start` on has `length` symbols, if the one after
+    /// those still lies within.
     fn learn(&mut self, start: usize, length: usize) {
         if self.holds(&(start..start + length + 1)) {
             self.lengths.insert(self.remainder(start), length);

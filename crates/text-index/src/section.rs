@@ -12,7 +12,8 @@ use memmap2::Mmap;
 /// Read-only elements, owned or mapped; it dereferences to a slice of them.
 pub(crate) enum Section<T> {
     Owned(Vec<T>),
-    /// `bytes` of `file`, which begin at a multiple of the size of `T` and are a whole number of them.
+    /// `bytes` of `file`, which begin at a multiple of the size of `T` and are a whole number of
+    /// them.
     Mapped {
         file: Arc<Mmap>,
         bytes: Range<usize>,
@@ -44,8 +45,8 @@ pub(crate) fn map(path: &Path) -> io::Result<Arc<Mmap>> {
 /// Maps a whole file, to which nothing is written from now on.
 pub(crate) fn map_file(file: &File) -> io::Result<Mmap> {
     // SAFETY: a mapping is a slice as long as nobody writes to the file. The programs of this crate never write to a file
-    // under its final name: they rename a finished one over it, which leaves the mapped file as it was; and a file without a
-    // name is written to its end before it is mapped.
+    // under its final name: they rename a finished one over it, which leaves the mapped file as it
+    // was; and a file without a name is written to its end before it is mapped.
     #[expect(unsafe_code, reason = "there is no other way to map a file")]
     let map = unsafe { Mmap::map(file) }?;
     Ok(map)

@@ -27,7 +27,8 @@ impl<S> Default for JoinedText<S> {
 
 pub(crate) struct Shard<S> {
     pub(crate) suffixes: SuffixArray<S>,
-    /// Where each document begins in the joined text. Strictly increasing: a separator follows every document.
+    /// Where each document begins in the joined text. Strictly increasing: a separator follows
+    /// every document.
     pub(crate) starts: Section<u32>,
     pub(crate) counts: CharacterCounts,
     /// Number of the first document in the whole corpus.
@@ -50,7 +51,8 @@ impl<S: Symbol> Shard<S> {
         self.first_document..self.first_document + self.starts.len()
     }
 
-    /// Where the document `local` (numbered from 0 in this shard) stands in the joined text, without its separator.
+    /// Where the document `local` (numbered from 0 in this shard) occurs in the joined text,
+    /// without its separator.
     pub(crate) fn span(&self, local: usize) -> Range<usize> {
         let next = self.starts.get(local + 1).map(|&start| start as usize);
         self.starts[local] as usize..next.unwrap_or(self.suffixes.text.len()) - 1
@@ -72,13 +74,13 @@ impl<S: Symbol> Shard<S> {
         }
     }
 
-    /// Where `pattern` first stands.
+    /// Where `pattern` first occurs.
     pub(crate) fn first_place(&self, pattern: &[S]) -> Option<Place> {
         let position = self.suffixes.first_position(pattern)?;
         Some(self.place(position..position + pattern.len()))
     }
 
-    /// The first `limit` places where `pattern` stands.
+    /// The first `limit` places where `pattern` occurs.
     pub(crate) fn places(&self, pattern: &[S], limit: usize) -> Vec<Place> {
         let mut first = BinaryHeap::new();
         for position in self.suffixes.positions(pattern) {
@@ -95,7 +97,8 @@ impl<S: Symbol> Shard<S> {
             .collect()
     }
 
-    /// The first `limit` documents that hold the non-empty `pattern`, ascending, numbered in the whole corpus.
+    /// The first `limit` documents that hold the non-empty `pattern`, ascending, numbered in the
+    /// whole corpus.
     pub(crate) fn documents_containing(&self, pattern: &[S], limit: usize) -> Vec<usize> {
         let mut lowest = std::collections::BTreeSet::new();
         let mut too_far = usize::MAX; // the last of `limit` documents begins here

@@ -1,7 +1,8 @@
 //! English words that say nothing about where a text comes from.
 
-/// Pronouns, articles, prepositions, conjunctions, auxiliaries and the like, lower case and ascending. The words are cut at
-/// every apostrophe before they are looked up, so the pieces of contractions stand here too ("don" and "t").
+/// Pronouns, articles, prepositions, conjunctions, auxiliaries and the like, lower case and
+/// ascending. The words are cut at every apostrophe before they are looked up, so the pieces of
+/// contractions are listed too ("don" and "t").
 const STOP_WORDS: &[&str] = &[
     "a",
     "about",

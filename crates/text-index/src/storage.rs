@@ -19,7 +19,8 @@ pub(crate) use sections::{ShardEntry, open_shard, write_shard};
 use crate::IndexError;
 use crate::section::{self, Section};
 
-/// Where in a file a section may begin: a multiple of this, so that elements of every size are aligned.
+/// Where in a file a section may begin: a multiple of this, so that elements of every size are
+/// aligned.
 const ALIGNMENT: usize = 64;
 
 /// Makes `folder` ready for a new index: whatever index it held is gone.
@@ -37,7 +38,7 @@ pub(crate) fn clear(folder: &Path) -> Result<(), IndexError> {
 }
 
 /// Writes `path` through `fill`, under another name until it is complete.
-fn write_whole(
+fn write_atomic(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> Result<(), IndexError> {
@@ -85,7 +86,7 @@ pub(crate) fn write_sections(
     sections: impl FnOnce(&mut SectionWriter<'_>) -> std::io::Result<()>,
 ) -> Result<FileEntry, IndexError> {
     let mut entry = FileEntry::default();
-    write_whole(path, |file| {
+    write_atomic(path, |file| {
         let mut writer = SectionWriter {
             file,
             digest: Xxh3::new(),
@@ -109,7 +110,8 @@ pub(crate) struct SectionReader {
 }
 
 impl SectionReader {
-    /// Maps the file at `path`. Where `check` is set, its digest must be that of `entry`; its length must in any case.
+    /// Maps the file at `path`. Where `check` is set, its digest must be that of `entry`; its
+    /// length must in any case.
     pub(crate) fn open(path: &Path, entry: &FileEntry, check: bool) -> Result<Self, IndexError> {
         let file = section::map(path).map_err(IndexError::file(path))?;
         if file.len() != entry.bytes {
@@ -130,7 +132,8 @@ impl SectionReader {
         })
     }
 
-    /// Says that the file is going to be read in places here and there: then the system reads those alone, not what is around them.
+    /// Says that the file is going to be read in places here and there: then the system reads those
+    /// alone, not what is around them.
     pub(crate) fn expect_random_reads(&self) {
         // Without the advice all is as right, and slower.
         _ = self.file.advise(memmap2::Advice::Random);
@@ -155,7 +158,7 @@ impl SectionReader {
     }
 }
 
-/// A digest as it stands in headers.
+/// A digest as written in headers.
 pub(crate) fn hexadecimal(digest: u128) -> String {
     format!("{digest:032x}")
 }

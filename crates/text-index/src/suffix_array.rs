@@ -1,7 +1,7 @@
 //! A suffix array: the positions of a text, in the order of the suffixes that begin there.
 //!
-//! All occurrences of a pattern are neighbours in that order, so binary search finds them (Manber and Myers, "Suffix
-//! arrays", 1990). libsais sorts the suffixes in linear time.
+//! All occurrences of a pattern are neighbours in that order, so binary search finds them (Manber
+//! and Myers, "Suffix arrays", 1990). libsais sorts the suffixes in linear time.
 
 use std::ops::Range;
 
@@ -12,18 +12,19 @@ use crate::symbol::{Filler, Symbol};
 /// How many neighbours in suffix order share one entry of [`SuffixArray::first_in_block`].
 pub(crate) const BLOCK: usize = 256;
 
-/// Every so many suffixes, in suffix order, a signpost stands.
+/// Distance in suffix order of the suffixes whose keys are sampled.
 pub(crate) const STEP: usize = 64;
 
 pub(crate) struct SuffixArray<S> {
     pub(crate) text: Section<S>,
     /// Positions of `text`, in suffix order.
     pub(crate) positions: Section<i32>,
-    /// The smallest of each [`BLOCK`] positions: the first occurrence of a frequent pattern without a walk over all of them.
+    /// The smallest of each [`BLOCK`] positions: the first occurrence of a frequent pattern without
+    /// a walk over all of them.
     pub(crate) first_in_block: Section<i32>,
-    /// [`Symbol::key`] of every [`STEP`]-th suffix. Side by side they cost binary search few cache misses, where each look
-    /// at a suffix itself costs two.
-    pub(crate) signposts: Section<u128>,
+    /// [`Symbol::key`] of every [`STEP`]-th suffix. Side by side they cost binary search few cache
+    /// misses, where each look at a suffix itself costs two.
+    pub(crate) sampled_keys: Section<u128>,
 }
 
 impl<S: Symbol> SuffixArray<S> {
@@ -38,7 +39,7 @@ impl<S: Symbol> SuffixArray<S> {
             .chunks(BLOCK)
             .filter_map(|block| block.iter().min().copied())
             .collect();
-        let signposts: Vec<u128> = positions
+        let sampled_keys: Vec<u128> = positions
             .iter()
             .step_by(STEP)
             .map(|&position| S::key(&text[position as usize..], Filler::Lowest))
@@ -47,21 +48,21 @@ impl<S: Symbol> SuffixArray<S> {
             text: text.into(),
             positions: positions.into(),
             first_in_block: first_in_block.into(),
-            signposts: signposts.into(),
+            sampled_keys: sampled_keys.into(),
         })
     }
 
     /// Length of the longest prefix of `query` that occurs in the text.
     ///
-    /// The search closes in on the place where `query` would be inserted; its longest prefix is shared with one of the two
-    /// neighbours of that place. What both ends of the remaining interval share with `query`, everything between them
-    /// shares too, and is not compared again.
+    /// The search closes in on the place where `query` would be inserted; its longest prefix is
+    /// shared with one of the two neighbours of that place. What both ends of the remaining
+    /// interval share with `query`, everything between them shares too, and is not compared again.
     pub(crate) fn longest_prefix(&self, query: &[S]) -> usize {
         let (text, positions): (&[S], &[i32]) = (&self.text, &self.positions);
         let suffix = |rank: usize| &text[positions[rank] as usize..];
 
         let key = S::key(query, Filler::Lowest);
-        let Range { start, end } = self.between_signposts(key, key);
+        let Range { start, end } = self.between_sampled_keys(key, key);
         let (mut low, mut high) = (start, end);
         let (mut shared_below, mut shared_above) = (0, 0);
         while low < high {
@@ -75,7 +76,7 @@ impl<S: Symbol> SuffixArray<S> {
                 (high, shared_above) = (middle, shared);
             }
         }
-        // The neighbours outside of the signposts have not been looked at.
+        // The neighbours outside of the sampled keys have not been looked at.
         if low == start && low > 0 {
             shared_below = common_prefix(suffix(low - 1), query);
         }
@@ -110,7 +111,7 @@ impl<S: Symbol> SuffixArray<S> {
             .map(|&position| position as usize)
     }
 
-    /// Where the suffixes that begin with `pattern` stand in suffix order.
+    /// Where the suffixes that begin with `pattern` occur in suffix order.
     fn ranks(&self, pattern: &[S]) -> Range<usize> {
         let text: &[S] = &self.text;
         let prefix = |position: i32| {
@@ -118,7 +119,7 @@ impl<S: Symbol> SuffixArray<S> {
             &suffix[..suffix.len().min(pattern.len())]
         };
         let around =
-            self.between_signposts(S::key(pattern, Filler::Lowest), S::key(pattern, Filler::Highest));
+            self.between_sampled_keys(S::key(pattern, Filler::Lowest), S::key(pattern, Filler::Highest));
         let positions = &self.positions[around.clone()];
         let below = positions.partition_point(|&position| prefix(position) < pattern);
         let length = positions[below..].partition_point(|&position| prefix(position) == pattern);
@@ -126,12 +127,13 @@ impl<S: Symbol> SuffixArray<S> {
         start..start + length
     }
 
-    /// The ranks between which every suffix with a key from `lowest` to `highest` stands; whatever stands before them has a
-    /// smaller key or is smaller, and whatever stands after them has a larger key.
-    fn between_signposts(&self, lowest: u128, highest: u128) -> Range<usize> {
-        let signposts: &[u128] = &self.signposts;
-        let before = signposts.partition_point(|&key| key < lowest);
-        let after = before + signposts[before..].partition_point(|&key| key <= highest);
+    /// The ranks between which every suffix with a key from `lowest` to `highest` occurs; whatever
+    /// occurs before them has a smaller key or is smaller, and whatever occurs after them has a
+    /// larger key.
+    fn between_sampled_keys(&self, lowest: u128, highest: u128) -> Range<usize> {
+        let sampled_keys: &[u128] = &self.sampled_keys;
+        let before = sampled_keys.partition_point(|&key| key < lowest);
+        let after = before + sampled_keys[before..].partition_point(|&key| key <= highest);
         before.saturating_sub(1) * STEP..(after * STEP).min(self.positions.len())
     }
 }
@@ -178,8 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn signposts_leave_no_neighbour_out() {
-        // 4,000 suffixes, so 63 signposts; every prefix of every suffix, changed at its end, is looked up.
+    fn sampled_keys_leave_no_neighbour_out() {
+        // 4,000 suffixes, so 63 sampled keys; every prefix of every suffix, changed at its end, is
+        // looked up.
         let text: String = (0..1_000).fold(String::new(), |text, number| {
             text + &format!("{:04}", number * 7 % 1_000)
         });
@@ -204,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_first_position_is_right_with_and_without_whole_blocks() {
-        // 2,000 repetitions of "ab" with one "b" in front: "ab" occurs 2,000 times, first at 1; "ba" first at 0.
+        // 2,000 repetitions of "ab" with one "b" in front: "ab" occurs 2,000 times, first at 1;
+        // "ba" first at 0.
         let text = format!("b{}", "ab".repeat(2_000));
         let array = SuffixArray::build(text.into_bytes()).unwrap();
         for (pattern, expected) in [
@@ -216,7 +220,8 @@ mod tests {
         ] {
             assert_eq!(array.first_position(pattern.as_bytes()), expected, "{pattern}");
         }
-        // Shorter patterns than the longest possible run: the last "ab"s have no room, the first still is 1.
+        // Shorter patterns than the longest possible run: the last "ab"s have no room, the first
+        // still is 1.
         assert_eq!(array.first_position("ab".repeat(1_900).as_bytes()), Some(1));
         assert_eq!(array.first_position("ab".repeat(2_001).as_bytes()), None);
     }

@@ -11,18 +11,20 @@ pub(crate) trait Symbol: Pod + Ord + Send + Sync {
     /// Follows every document; no query holds it, so no match crosses it.
     const SEPARATOR: Self;
 
-    /// The positions of `text` in the order of the suffixes that begin there. `text` is left as it was.
+    /// The positions of `text` in the order of the suffixes that begin there. `text` is left as it
+    /// was.
     fn sort_suffixes(text: &mut [Self]) -> Result<Vec<i32>, LibsaisError>;
 
     /// Whether a character (or token) begins with this symbol.
     fn begins_unit(self) -> bool;
 
-    /// The first symbols of `suffix` as one number, `filler` in place of those that are missing. Where two such numbers
-    /// differ, the suffixes are in the same order; where they agree, nothing is said.
+    /// The first symbols of `suffix` as one number, `filler` in place of those that are missing.
+    /// Where two such numbers differ, the suffixes are in the same order; where they agree, nothing
+    /// is said.
     fn key(suffix: &[Self], filler: Filler) -> u128;
 }
 
-/// What stands for the symbols beyond the end.
+/// What represents the symbols beyond the end.
 #[derive(Clone, Copy)]
 pub(crate) enum Filler {
     /// Nothing is smaller.
@@ -60,7 +62,8 @@ impl Symbol for u8 {
     }
 }
 
-/// Tokens of the corpus are numbered from 1; −1 stands for every token that the corpus does not hold.
+/// Tokens of the corpus are numbered from 1; −1 represents every token that the corpus does not
+/// hold.
 impl Symbol for i32 {
     const UNITS: &'static str = "tokens";
 

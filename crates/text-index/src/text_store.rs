@@ -1,4 +1,5 @@
-//! Texts that need not fit in memory together: written one after another into a file, and read from it where it is mapped.
+//! Texts that need not fit in memory together: written one after another into a file, and read from
+//! it where it is mapped.
 
 use std::fmt;
 use std::fs::File;
@@ -26,8 +27,8 @@ enum Place {
     },
 }
 
-/// Takes texts one by one. As long as they are few they stay in memory; beyond that they go to a file, which has no name and is gone
-/// with the last of its texts, however the program ends.
+/// Takes texts one by one. As long as they are few they stay in memory; beyond that they go to a
+/// file, which has no name and is gone with the last of its texts, however the program ends.
 ///
 /// Texts of a store can be read once [`TextStore::finish`] has been called.
 #[derive(Debug)]
@@ -52,7 +53,8 @@ struct Mapped {
 }
 
 impl TextStore {
-    /// A store that keeps texts of `room` bytes together in memory, and others in a file in `folder`, which is made when it is needed.
+    /// A store that keeps texts of `room` bytes together in memory, and others in a file in
+    /// `folder`, which is made when it is needed.
     pub fn new(folder: &Path, room: usize) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -75,7 +77,8 @@ impl TextStore {
             self.room = room;
             return Ok(text);
         }
-        // Once there is a file, all texts go there, but one of 4 GiB, whose length its place has no room for.
+        // Once there is a file, all texts go there, but one of 4 GiB, whose length its place has no
+        // room for.
         self.room = 0;
         let Ok(bytes) = u32::try_from(text.len()) else {
             return Ok(text);
@@ -150,7 +153,8 @@ impl Mapped {
         let text = part.map(std::str::from_utf8);
         match text {
             Some(Ok(text)) => text,
-            // Nobody else can have changed the file, so a disk did; and no comparison with such a text would be right.
+            // Nobody else can have changed the file, so a disk did; and no comparison with such a
+            // text would be right.
             _ => panic!(
                 "{}: the temporary file of texts does not hold what was written to it, or is not finished",
                 self.path.display()

@@ -9,10 +9,10 @@ use crate::{IndexError, Match, Place};
 /// Stands for a token that the corpus does not hold, and matches nothing.
 const UNKNOWN: i32 = -1;
 
-/// Finds the passages of a token sequence that stand anywhere in a corpus of token sequences.
+/// Finds the passages of a token sequence that occur anywhere in a corpus of token sequences.
 ///
-/// What [`ExactIndex`](crate::ExactIndex) is for characters; its answers count tokens. Takes 8.3 bytes per token of the
-/// corpus.
+/// What [`ExactIndex`](crate::ExactIndex) is for characters; its answers count tokens. Takes 8.3
+/// bytes per token of the corpus.
 pub struct TokenIndex {
     corpus: Corpus<i32>,
     vocabulary: Vocabulary,
@@ -22,8 +22,8 @@ impl TokenIndex {
     /// Indexes `documents` in memory. Any token id is allowed.
     ///
     /// # Errors
-    /// [`IndexError::DocumentTooLarge`] for a document of 2³¹ − 1 tokens or more, [`IndexError::SuffixArray`] if memory does
-    /// not suffice.
+    /// [`IndexError::DocumentTooLarge`] for a document of 2³¹ − 1 tokens or more,
+    /// [`IndexError::SuffixArray`] if memory does not suffice.
     pub fn build(documents: &[&[u32]]) -> Result<Self, IndexError> {
         let mut builder = TokenIndexBuilder {
             builder: CorpusBuilder::in_memory(usize::MAX),
@@ -43,11 +43,13 @@ impl TokenIndex {
         builder::save(&self.corpus, folder, Some(&self.vocabulary.tokens))
     }
 
-    /// Maps the index that was saved or built in `folder`, after reading all of it once to compare its digests.
+    /// Maps the index that was saved or built in `folder`, after reading all of it once to compare
+    /// its digests.
     ///
     /// # Errors
-    /// [`IndexError::NotAnIndex`], [`IndexError::Version`] or [`IndexError::Damaged`] for a folder that does not hold what
-    /// [`Self::save`] wrote there; [`IndexError::File`] where a file cannot be read.
+    /// [`IndexError::NotAnIndex`], [`IndexError::Version`] or [`IndexError::Damaged`] for a folder
+    /// that does not hold what [`Self::save`] wrote there; [`IndexError::File`] where a file cannot
+    /// be read.
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
         let (corpus, tokens) = builder::open(folder)?;
         let mut vocabulary = Vocabulary::default();
@@ -57,8 +59,8 @@ impl TokenIndex {
         Ok(Self { corpus, vocabulary })
     }
 
-    /// Digest of the indexed documents: xxh3-128 over the length in bytes (64 bits, little-endian) and the tokens (32 bits
-    /// each, little-endian) of each.
+    /// Digest of the indexed documents: xxh3-128 over the length in bytes (64 bits, little-endian)
+    /// and the tokens (32 bits each, little-endian) of each.
     pub fn corpus_digest(&self) -> u128 {
         self.corpus.digest
     }
@@ -68,38 +70,43 @@ impl TokenIndex {
         self.corpus.documents()
     }
 
-    /// The longest passage of `tokens` that stands anywhere in the corpus; `None` if they have no token in common. Of
-    /// several the first in `tokens`, and its first place in the first document that holds it.
+    /// The longest passage of `tokens` that occurs anywhere in the corpus; `None` if they have no
+    /// token in common. Of several the first in `tokens`, and its first place in the first document
+    /// that holds it.
     pub fn longest_match(&self, tokens: &[u32]) -> Option<Match> {
         self.corpus.longest_match(&self.vocabulary.numbers(tokens))
     }
 
-    /// All passages of `tokens` with at least `minimum_tokens` that stand anywhere in the corpus, by their place in
-    /// `tokens`. Only maximal ones: none lies within another, though they may overlap.
+    /// All passages of `tokens` with at least `minimum_tokens` that occur anywhere in the corpus,
+    /// by their place in `tokens`. Only maximal ones: none lies within another, though they may
+    /// overlap.
     pub fn matches_at_least(&self, tokens: &[u32], minimum_tokens: usize) -> Vec<Match> {
         self.corpus
             .matches_at_least(&self.vocabulary.numbers(tokens), minimum_tokens)
     }
 
-    /// The first `limit` places of `sequence`, by document and place within it. The empty sequence has none.
+    /// The first `limit` places of `sequence`, by document and place within it. The empty sequence
+    /// has none.
     pub fn places(&self, sequence: &[u32], limit: usize) -> Vec<Place> {
         self.corpus.places(&self.vocabulary.numbers(sequence), limit)
     }
 
-    /// The first `limit` documents that hold `sequence`, ascending. Every document holds the empty sequence.
+    /// The first `limit` documents that hold `sequence`, ascending. Every document holds the empty
+    /// sequence.
     pub fn documents_containing(&self, sequence: &[u32], limit: usize) -> Vec<usize> {
         self.corpus
             .documents_containing(&self.vocabulary.numbers(sequence), limit)
     }
 
-    /// How many documents hold `sequence`, or `cap` if there are more. Every document holds the empty sequence.
+    /// How many documents hold `sequence`, or `cap` if there are more. Every document holds the
+    /// empty sequence.
     pub fn document_frequency(&self, sequence: &[u32], cap: usize) -> usize {
         self.corpus
             .document_frequency(&self.vocabulary.numbers(sequence), cap)
     }
 
-    /// Every maximal passage of at least `minimum_tokens` that stands at least twice in the corpus, at each of its places;
-    /// see [`ExactIndex::repeats`](crate::ExactIndex::repeats).
+    /// Every maximal passage of at least `minimum_tokens` that occurs at least twice in the corpus,
+    /// at each of its places; see [`ExactIndex::repeats`](crate::ExactIndex::repeats).
     pub fn repeats(&self, minimum_tokens: usize) -> Vec<Place> {
         repeats(&self.corpus, minimum_tokens)
     }
@@ -113,8 +120,9 @@ pub struct TokenIndexBuilder {
 }
 
 impl TokenIndexBuilder {
-    /// Begins an index in `folder`, which is created; an index in it is removed. A shard holds `shard_tokens`, plus one per
-    /// document, and takes 8.3 bytes of memory for each while it is sorted; a longer document has a shard of its own.
+    /// Begins an index in `folder`, which is created; an index in it is removed. A shard holds
+    /// `shard_tokens`, plus one per document, and takes 8.3 bytes of memory for each while it is
+    /// sorted; a longer document has a shard of its own.
     ///
     /// # Errors
     /// [`IndexError::File`] where the folder cannot be written.
@@ -128,7 +136,8 @@ impl TokenIndexBuilder {
     /// Adds the next document.
     ///
     /// # Errors
-    /// [`IndexError::DocumentTooLarge`] if it has 2³¹ − 1 tokens or more; and what sorting and writing a full shard meets.
+    /// [`IndexError::DocumentTooLarge`] if it has 2³¹ − 1 tokens or more; and what sorting and
+    /// writing a full shard meets.
     pub fn push(&mut self, document: &[u32]) -> Result<(), IndexError> {
         let numbers: Vec<i32> = document
             .iter()
@@ -140,7 +149,8 @@ impl TokenIndexBuilder {
     /// Completes the index and maps it. An index that was not completed cannot be opened.
     ///
     /// # Errors
-    /// [`IndexError::SuffixArray`] if memory does not suffice, [`IndexError::File`] where a file cannot be written.
+    /// [`IndexError::SuffixArray`] if memory does not suffice, [`IndexError::File`] where a file
+    /// cannot be written.
     pub fn finish(self) -> Result<TokenIndex, IndexError> {
         Ok(TokenIndex {
             corpus: self.builder.finish(Some(&self.vocabulary.tokens))?,
@@ -149,8 +159,8 @@ impl TokenIndexBuilder {
     }
 }
 
-/// The distinct tokens of a corpus, numbered from 1 in the order in which they come: libsais wants symbols without gaps, and
-/// takes memory per symbol.
+/// The distinct tokens of a corpus, numbered from 1 in the order in which they come: libsais wants
+/// symbols without gaps, and takes memory per symbol.
 #[derive(Default)]
 struct Vocabulary {
     tokens: Vec<u32>,

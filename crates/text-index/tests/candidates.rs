@@ -15,12 +15,12 @@ fn scores(documents: &[String], query: &str) -> Vec<f64> {
     let score = |document: &Vec<&str>, word: &str| {
         let holding = documents.iter().filter(|other| other.contains(&word)).count() as f64;
         let frequency = document.iter().filter(|other| **other == word).count() as f64;
-        let rarity = (1.0 + (count - holding + 0.5) / (holding + 0.5)).ln();
+        let idf = (1.0 + (count - holding + 0.5) / (holding + 0.5)).ln();
         let length = 1.0 - 0.75 + 0.75 * document.len() as f64 / mean_length;
         if frequency == 0.0 {
             0.0
         } else {
-            rarity * frequency * 2.2 / (frequency + 1.2 * length)
+            idf * frequency * 2.2 / (frequency + 1.2 * length)
         }
     };
     documents

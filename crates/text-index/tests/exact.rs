@@ -1,4 +1,5 @@
-//! The two exact indexes against slow references that try every substring, and cases worked by hand.
+//! The two exact indexes against slow references that try every substring, and cases worked by
+//! hand.
 
 use std::ops::Range;
 
@@ -6,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use text_index::{ExactIndex, Match, TokenIndex};
 
-/// Every substring of `query` that stands in a document, with the first place where it does.
+/// Every substring of `query` that occurs in a document, with the first place where it does.
 fn occurring<T: PartialEq>(documents: &[Vec<T>], query: &[T]) -> Vec<Match> {
     let spans = (0..query.len()).flat_map(|start| (start + 1..=query.len()).map(move |end| start..end));
     spans
@@ -55,8 +56,9 @@ fn containing<T: PartialEq>(documents: &[Vec<T>], pattern: &[T], limit: usize) -
         .collect()
 }
 
-/// Few distinct characters, so that texts and documents share passages: one to four bytes long, with a NUL, a combining
-/// mark, and characters that share their first bytes (é and è, the two emoji) without being equal.
+/// Few distinct characters, so that texts and documents share passages: one to four bytes long,
+/// with a NUL, a combining mark, and characters that share their first bytes (é and è, the two
+/// emoji) without being equal.
 fn text(length: Range<usize>) -> impl Strategy<Value = String> {
     let character = prop::sample::select(vec!['a', 'b', '\0', 'é', 'è', '\u{301}', '水', '😀', '😁']);
     vec(character, length).prop_map(String::from_iter)
@@ -122,7 +124,8 @@ fn the_longest_match_counts_characters_and_prefers_what_comes_first() {
         (&["", ""], "abc", None),
         (&["abc"], "", None),
         (&["abc"], "xyz", None),
-        // "ab" and "cd" are equally long: the first in the text wins, then the first document, then the first place.
+        // "ab" and "cd" are equally long: the first in the text wins, then the first document, then
+        // the first place.
         (&["cd", "xab ab", "ab"], "cdab", Some(found(0..2, 0, 0..2))),
         (&["cd", "xab ab", "ab"], "abcd", Some(found(0..2, 1, 1..3))),
         // No match runs from one document into the next.
@@ -145,7 +148,8 @@ fn the_longest_match_counts_characters_and_prefers_what_comes_first() {
 #[test]
 fn maximal_matches_may_overlap_and_are_never_nested() {
     let index = ExactIndex::build(&["the cat sat", "cat sat on", "on mats"]).unwrap();
-    // "the cat sat" (11) from document 0, "cat sat on" (10) from document 1, " mat" with the "on" before it from document 2.
+    // "the cat sat" (11) from document 0, "cat sat on" (10) from document 1, " mat" with the "on"
+    // before it from document 2.
     assert_eq!(
         index.matches_at_least("the cat sat on mat", 6),
         [
@@ -162,7 +166,8 @@ fn maximal_matches_may_overlap_and_are_never_nested() {
     assert_eq!(index.documents_containing("cat sat", 1), [0]);
 }
 
-/// A whole copied document is one match, found without a search per character: this would not end in time otherwise.
+/// A whole copied document is one match, found without a search per character: this would not end
+/// in time otherwise.
 #[test]
 fn a_long_copied_text_is_found_whole() {
     let document = (0..200_000)
@@ -177,7 +182,8 @@ fn a_long_copied_text_is_found_whole() {
     );
 }
 
-/// Half a million overlapping passages of half a million characters: to compare each would take hours.
+/// Half a million overlapping passages of half a million characters: to compare each would take
+/// hours.
 #[test]
 fn a_run_longer_than_any_of_the_corpus_is_found_at_every_place() {
     let long = |pattern: &str| pattern.repeat(1_000_000 / pattern.len());
@@ -187,7 +193,7 @@ fn a_run_longer_than_any_of_the_corpus_is_found_at_every_place() {
         let index = ExactIndex::build(&["?", &document]).unwrap();
         let length = document.chars().count();
         let period = pattern.chars().count();
-        // Every maximal passage is the whole document; a period later it stands again.
+        // Every maximal passage is the whole document; a period later it occurs again.
         let expected: Vec<Match> = (0..=length)
             .step_by(period)
             .map(|start| found(start..start + length, 1, 0..length))

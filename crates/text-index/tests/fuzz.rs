@@ -1,4 +1,5 @@
-//! As long as one likes: `TEXT_INDEX_FUZZ_SECONDS=600 cargo test -p text-index --test fuzz -- --ignored --nocapture`.
+//! As long as one likes:
+//! `TEXT_INDEX_FUZZ_SECONDS=600 cargo test -p text-index --test fuzz -- --ignored --nocapture`.
 
 mod reference;
 
@@ -9,7 +10,8 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use text_index::{CandidateIndex, ExactIndex, ExactIndexBuilder};
 
-/// A line of about a megabyte and a text that holds parts of it: every answer cuts equal, valid text.
+/// A line of about a megabyte and a text that holds parts of it: every answer cuts equal, valid
+/// text.
 #[expect(clippy::unwrap_used, reason = "a helper of tests")]
 fn check_large(documents: &[String], query: &str, minimum: usize) {
     let lines: Vec<String> = documents

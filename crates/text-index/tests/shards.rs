@@ -1,4 +1,5 @@
-//! Answers agree with the slow reference, and depend neither on shards nor on whether the index lies in memory or in files.
+//! Answers agree with the slow reference, and depend neither on shards nor on whether the index
+//! lies in memory or in files.
 
 mod reference;
 
@@ -78,8 +79,8 @@ proptest! {
 fn long_repeats_are_found_whole_in_any_shards() {
     let numbers =
         |from: u32, to: u32| (from..to).fold(String::new(), |text, number| text + &number.to_string() + " ");
-    // The passage from 40,000 to 60,000 (120,000 characters) stands in both documents; "é" keeps the rest apart, and the
-    // numbers on either side differ in their first digit.
+    // The passage from 40,000 to 60,000 (120,000 characters) occurs in both documents; "é" keeps
+    // the rest apart, and the numbers on either side differ in their first digit.
     let documents = [
         format!("é{}", numbers(10_000, 60_000)),
         format!("{}ü{}", numbers(90_000, 92_000), numbers(40_000, 60_000)),
@@ -93,7 +94,8 @@ fn long_repeats_are_found_whole_in_any_shards() {
     };
     let expected = [place(0, 1 + 180_000..1 + 300_000), place(1, 12_001..132_001)];
     assert_eq!(whole.repeats(50), expected);
-    // "0000 " ends "10000 " to "90000 " and so on: shorter repeats are legion, but each is real and none is nested.
+    // "0000 " ends "10000 " to "90000 " and so on: shorter repeats are legion, but each is real and
+    // none is nested.
     let short = whole.repeats(5);
     assert!(short.len() > 1_000);
     for threads in [1, 3] {
@@ -117,9 +119,9 @@ fn long_repeats_are_found_whole_in_any_shards() {
 fn repeats_are_cut_at_documents_and_characters() {
     for (documents, minimum, expected) in [
         (&["abcabc"][..], 3, &[(0, 0..3), (0, 3..6)][..]),
-        // Overlapping places of one passage: "aaa" stands at 0 and at 1.
+        // Overlapping places of one passage: "aaa" occurs at 0 and at 1.
         (&["aaaa"], 1, &[(0, 0..3), (0, 1..4)]),
-        // Two documents in a row stand twice; each counts for itself.
+        // Two documents in a row occur twice; each counts for itself.
         (
             &["one", "two", "one", "two"],
             3,

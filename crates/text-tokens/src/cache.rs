@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use contract::Error;
-use contract::files::Unfinished;
+use contract::files::AtomicFile;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::{TextTokenizer, TokenizedText};
@@ -164,7 +164,7 @@ enum Output {
 #[derive(Debug)]
 struct Written {
     /// Two processes may be the first at once.
-    unfinished: Unfinished,
+    unfinished: AtomicFile,
     file: File,
     /// Bytes that are in the file.
     length: u64,
@@ -233,7 +233,7 @@ fn refused(error: &Error) -> Output {
 
 impl Written {
     fn begin(folder: &Path, name: &str) -> Result<Self, Error> {
-        let unfinished = Unfinished::shared_file(&folder.join(name))?;
+        let unfinished = AtomicFile::create_shared(&folder.join(name))?;
         let file = File::options()
             .read(true)
             .write(true)
@@ -286,7 +286,7 @@ impl Written {
         self.pending.extend(xxh3_128(&index).to_le_bytes());
         self.flush()?;
         drop(self.file);
-        self.unfinished.finish_as(destination)
+        self.unfinished.commit_as(destination)
     }
 }
 

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let texts = TokenCache::without(&prepared.tokenizer);
     let rows = Rows::for_training(documents, &texts, &prepared.model.config, tuning)?;
-    let per_step = tuning.batch_size * tuning.accumulation;
+    let per_step = tuning.batch_size * tuning.gradient_accumulation_steps;
     let per_epoch = rows.len().div_ceil(per_step);
     let epochs = mode.epochs.unwrap_or(tuning.epochs);
     let count = ((epochs * per_epoch as f64).ceil() as usize).max(1);

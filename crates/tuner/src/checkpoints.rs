@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use contract::files::Unfinished;
+use contract::files::AtomicFile;
 use contract::pipeline::Tuning;
 use contract::records::{Split, TrainingMetric};
 use contract::{Error, seal};
@@ -178,7 +178,7 @@ fn step_of(folder: &Path) -> Option<usize> {
 }
 
 fn write(prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
-    let folder = Unfinished::folder(destination)?;
+    let folder = AtomicFile::create_folder(destination)?;
     prepared.write(folder.path())?;
     seal::write_checksums(folder.path())?;
     folder.finish()
@@ -186,7 +186,7 @@ fn write(prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
 
 /// Writes a checkpoint once more, in another place.
 fn copy(from: &Path, destination: &Path, prepared: &Prepared) -> Result<(), Error> {
-    let folder = Unfinished::folder(destination)?;
+    let folder = AtomicFile::create_folder(destination)?;
     let entries = fs::read_dir(from).map_err(|error| Error::input(from, error))?;
     for entry in entries {
         let entry = entry.map_err(|error| Error::input(from, error))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use causal_lm::{load_checkpoint, write_model_folder};
 use clap::Args;
-use contract::files::Unfinished;
+use contract::files::AtomicFile;
 use contract::{Error, seal};
 use tch::{Device, Kind};
 
@@ -72,7 +72,7 @@ pub fn merge(arguments: &MergeArguments) -> Result<Merged, Error> {
     } else {
         Kind::Float
     };
-    let folder = Unfinished::folder(&arguments.out)?;
+    let folder = AtomicFile::create_folder(&arguments.out)?;
     write_model_folder(&mut model, folder.path(), kind, &tokenizer)?;
     seal::write_checksums(folder.path())?;
     folder.finish()?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use causal_lm::{
     CausalLm, LoraSettings, LoraTargets, ModuleChoice, arithmetic, write_adapter_folder, write_model_folder,
 };
-use contract::files::Unfinished;
+use contract::files::AtomicFile;
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
 use contract::{Error, seal};
@@ -187,7 +187,7 @@ fn train_tokenizer(instances: &[TrainingInstance], vocabulary: usize, work: &Pat
     let destination = work.join("tokenizer");
     if !destination.is_dir() {
         tracing::info!("training a tokenizer of {vocabulary} tokens");
-        let folder = Unfinished::folder(&destination)?;
+        let folder = AtomicFile::create_folder(&destination)?;
         train_byte_level_bpe(
             instances.iter().map(|instance| instance.text.as_str()),
             vocabulary,

@@ -33,7 +33,9 @@ impl PassLimits {
             }
             return Self {
                 rows: tuning.batch_size,
-                tokens: tuning.pass_tokens.unwrap_or(Tuning::PASS_TOKENS),
+                tokens: tuning
+                    .max_tokens_per_microbatch
+                    .unwrap_or(Tuning::MAX_TOKENS_PER_MICROBATCH),
                 checkpointing: tuning.gradient_checkpointing.unwrap_or(false),
             };
         };
@@ -42,7 +44,7 @@ impl PassLimits {
         let kept = activations(&model.config, |module| weights.changes(&module.path));
         let longest = (0..rows.len()).map(|row| rows.length(row)).max().unwrap_or(0);
         // Without a limit all tokens of a step's rows go through at once.
-        let wanted = tuning.pass_tokens.map(|tokens| match tokens {
+        let wanted = tuning.max_tokens_per_microbatch.map(|tokens| match tokens {
             0 => tuning.batch_size * longest,
             tokens => tokens,
         });

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use causal_lm::weights;
 use contract::records::TrainingMetric;
-use contract::{Error, Provenance, files::Unfinished};
+use contract::{Error, Provenance, files::AtomicFile};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
@@ -49,9 +49,9 @@ pub(crate) fn save(
         state: state.clone(),
     };
     let saved = serde_json::to_string(&saved).map_err(|error| Error::output(path, error))?;
-    let unfinished = Unfinished::file(path)?;
+    let unfinished = AtomicFile::create(path)?;
     weights::write(unfinished.path(), &optimizer.state(), &[(PROGRESS, &saved)])?;
-    unfinished.finish()
+    unfinished.commit()
 }
 
 /// Takes over a saved state of this very work; without one, training begins anew. So it does where `best`, the checkpoint of an

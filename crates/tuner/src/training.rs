@@ -143,7 +143,9 @@ impl Trainer {
             })
         };
         let drops = prepared.model.lora().is_some_and(|lora| lora.dropout > 0.0);
-        let steps_per_epoch = rows.len().div_ceil(tuning.batch_size * tuning.accumulation);
+        let steps_per_epoch = rows
+            .len()
+            .div_ceil(tuning.batch_size * tuning.gradient_accumulation_steps);
         let epochs = run.mode.epochs.unwrap_or(tuning.epochs);
         let steps = ((epochs * steps_per_epoch as f64).ceil() as usize).max(1);
         Ok(Self {
@@ -300,13 +302,13 @@ impl Trainer {
         self.weights.with_masters(&mut self.prepared, keep)
     }
 
-    /// One optimizer step over `accumulation` batches. The gradient is that of the mean over all learned predictions of the
+    /// One optimizer step over `gradient_accumulation_steps` batches. The gradient is that of the mean over all learned predictions of the
     /// step, however they fall into passes.
     fn step(&mut self, state: &mut TrainState, order: &[usize]) -> Result<Step, Error> {
         // What is random in a step depends on seed and step alone, so that a resumed run draws the same.
         let seed = xxh3_64_with_seed(&state.step.to_le_bytes(), self.seed);
         let model = &self.prepared.model;
-        let per_step = self.tuning.batch_size * self.tuning.accumulation;
+        let per_step = self.tuning.batch_size * self.tuning.gradient_accumulation_steps;
         let first = state.step % self.steps_per_epoch * per_step;
         let chosen = &order[first..(first + per_step).min(order.len())];
         let merged = merged(chosen, self.twins.as_deref());
@@ -366,7 +368,7 @@ impl Trainer {
 
     /// Changes the weights along the gradient, clipped, and gives its norm. Where loss or norm are no numbers, weights stay as they are.
     fn change_weights(&mut self, gradients: &Gradients, sum: &Scalar, rate: f64) -> Result<Scalar, Error> {
-        let clip = self.tuning.clip;
+        let clip = self.tuning.max_grad_norm;
         if self.prepared.model.path().is_device() {
             let norm = self.optimizer.step_on_device(gradients, sum, clip, rate)?;
             self.weights.renew()?;

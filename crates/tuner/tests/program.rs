@@ -332,8 +332,8 @@ fn finished_work_is_not_done_again_and_other_settings_are() {
 
 #[test]
 fn accumulated_batches_are_one_large_batch() {
-    let large = Bench::tiny("kind = \"full\"", "accumulation = 1");
-    let small = Bench::tiny("kind = \"full\"", "accumulation = 5");
+    let large = Bench::tiny("kind = \"full\"", "gradient_accumulation_steps = 1");
+    let small = Bench::tiny("kind = \"full\"", "gradient_accumulation_steps = 5");
     let large = {
         assert!(
             large
@@ -402,7 +402,7 @@ fn passes_threads_and_the_place_of_hidden_states_do_not_matter() {
         let whole = bench.tune("whole");
         // About two rows a pass; hidden states in a file; two threads.
         for more in [
-            "tuning.pass_tokens=40",
+            "tuning.max_tokens_per_microbatch=40",
             "tuning.hidden_state_megabytes=0",
             "tuning.device=\"cpu\"",
         ] {
@@ -485,7 +485,7 @@ fn the_way_of_a_gpu_resumes_to_the_same_bytes_and_says_what_is_no_number() {
         "kind = \"full\"\nlearning_rate = 1e30",
         "compute_path = \"device\"",
     );
-    let more = ["--set", "tuning.log_every=100", "--set", "tuning.clip=0"];
+    let more = ["--set", "tuning.log_every=100", "--set", "tuning.max_grad_norm=0"];
     let (on_device, on_host) = (
         bench.run("cell", &more),
         bench.run(
@@ -507,7 +507,7 @@ fn the_way_of_a_gpu_resumes_to_the_same_bytes_and_says_what_is_no_number() {
 #[test]
 fn copies_count_as_often_as_they_are() {
     for mode in ["full", "head", "lora"] {
-        let bench = Bench::tiny(&format!("kind = \"{mode}\""), "accumulation = 8");
+        let bench = Bench::tiny(&format!("kind = \"{mode}\""), "gradient_accumulation_steps = 8");
         let path = bench.folder.path().join("train.parquet");
         let mut instances: Vec<TrainingInstance> = parquet::read_all(&path).unwrap();
         // Of 24 rows in one step, 16 are of one text.
@@ -1061,7 +1061,12 @@ fn mistakes_are_told() {
         (
             "kind = \"full\"",
             "",
-            &["--set", "mode.0.learning_rate=1e30", "--set", "tuning.clip=0"],
+            &[
+                "--set",
+                "mode.0.learning_rate=1e30",
+                "--set",
+                "tuning.max_grad_norm=0",
+            ],
             1,
             &["step", "learning rate", "Documents of this step: d", "before it"],
         ),

@@ -17,7 +17,8 @@ pub(super) fn fields(columns: &[Column]) -> Vec<FieldRef> {
     columns.iter().map(field).collect()
 }
 
-/// Whether a file has all of `columns` but those that are `optional`, each of a type that [`cast`] takes.
+/// Whether a file has all of `columns` but those that are `optional`, each of a type that [`cast`]
+/// takes.
 pub(super) fn check(
     path: &Path,
     schema: &Schema,
@@ -54,9 +55,9 @@ fn names(schema: &Schema) -> String {
     names.join(", ")
 }
 
-/// One column of a batch in the contract's type, checked for values that are not there or do not fit; all nulls where the
-/// file has no such column, which [`check`] allows for a few. `before` is the number of rows in the batches before, so that
-/// a message can name the row.
+/// One column of a batch in the contract's type, checked for values that are not there or do not
+/// fit; all nulls where the file has no such column, which [`check`] allows for a few. `before` is
+/// the number of rows in the batches before, so that a message can name the row.
 pub(super) fn cast(
     path: &Path,
     batch: &RecordBatch,
@@ -97,8 +98,8 @@ fn list_without_value(array: &ArrayRef) -> Option<usize> {
     lists.position(|list| list.is_some_and(|values| values.null_count() > 0))
 }
 
-/// Whether a reader may cast: within text, whole numbers, real numbers, truth values, and lists of these. A column of nulls
-/// alone has no type of its own and stands for any nullable one.
+/// Whether a reader may cast: within text, whole numbers, real numbers, truth values, and lists of
+/// these. A column of nulls alone has no type of its own and stands for any nullable one.
 fn castable(found: &DataType, column: &Column) -> bool {
     match (found, data_type(column.kind)) {
         (DataType::Null, _) => column.nullable,

@@ -1,8 +1,9 @@
-//! How deep the columns of a Parquet file are nested, read from its footer before the library reads it: that goes into a group by calling
-//! itself, so that a footer of many groups within each other would overflow the stack.
+//! How deep the columns of a Parquet file are nested, read from its footer before the library reads
+//! it: that goes into a group by calling itself, so that a footer of many groups within each other
+//! would overflow the stack.
 //!
-//! The footer is a structure in Thrift's compact protocol whose second field lists the elements of the schema, each group before its
-//! children, with their number in its fifth field.
+//! The footer is a structure in Thrift's compact protocol whose second field lists the elements of
+//! the schema, each group before its children, with their number in its fifth field.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,7 +14,8 @@ use crate::Error;
 /// Most groups within each other. Conversations have five.
 const MAX_DEPTH: usize = 64;
 
-/// Refuses a file whose columns are nested too deep. What else is wrong with its footer is left to the library.
+/// Refuses a file whose columns are nested too deep. What else is wrong with its footer is left to
+/// the library.
 ///
 /// # Errors
 /// [`Error::Input`] for such a file.
@@ -123,7 +125,7 @@ impl Compact<'_> {
         Some((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    /// Number and type of the next field, behind the field `before`.
+    /// Number and type of the next field, after the field `before`.
     fn field(&mut self, before: i64) -> Option<(i64, u8)> {
         let header = self.byte()?;
         let kind = header & 0xf;
@@ -229,7 +231,8 @@ mod tests {
         let mut bytes = vec![0x15, 2, 0x19, 0xfc];
         bytes.extend(varint(groups + 1));
         for _ in 0..groups {
-            // The repetition (field 3), the name "g" (field 4) and one child (field 5), as Thrift writes them.
+            // The repetition (field 3), the name "g" (field 4) and one child (field 5), as Thrift
+            // writes them.
             bytes.extend([0x35, 0, 0x18, 1, b'g', 0x15, 2, 0]);
         }
         // A type (field 1), the repetition and the name.

@@ -1,7 +1,8 @@
-//! Values under which a stage could do nothing sensible, refused when a pipeline file is read: a function for each table.
+//! Values under which a stage could do nothing sensible, refused when a pipeline file is read: a
+//! function for each table.
 //!
-//! Every stage reads its file through here, and `plan` the whole one before anything runs: what a stage would refuse after
-//! hours is refused at once.
+//! Every stage reads its file through here, and `plan` the whole one before anything runs: what a
+//! stage would refuse after hours is refused at once.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -35,7 +36,8 @@ fn wrong(key: &'static str, problem: impl Into<String>) -> Checked {
     })
 }
 
-/// The first wrong value, table by table. Tables that the file leaves out have their defaults, which pass.
+/// The first wrong value, table by table. Tables that the file leaves out have their defaults,
+/// which pass.
 pub(super) fn tables(pipeline: &Pipeline) -> Checked {
     corpus(&pipeline.corpus)?;
     duplication(&pipeline.duplication)?;
@@ -348,7 +350,11 @@ fn mode(mode: &Mode) -> Checked {
 
 fn tuning(tuning: &Tuning) -> Checked {
     at_least("tuning.batch_size", tuning.batch_size, 1)?;
-    at_least("tuning.accumulation", tuning.accumulation, 1)?;
+    at_least(
+        "tuning.gradient_accumulation_steps",
+        tuning.gradient_accumulation_steps,
+        1,
+    )?;
     at_least("tuning.context", tuning.context, 2)?;
     at_least("tuning.log_every", tuning.log_every, 1)?;
     over_zero("tuning.epochs", tuning.epochs)?;
@@ -356,7 +362,7 @@ fn tuning(tuning: &Tuning) -> Checked {
     part("tuning.betas", tuning.betas[0])?;
     part("tuning.betas", tuning.betas[1])?;
     number("tuning.weight_decay", tuning.weight_decay, 0.0..=f64::MAX)?;
-    number("tuning.clip", tuning.clip, 0.0..=f64::INFINITY)?;
+    number("tuning.max_grad_norm", tuning.max_grad_norm, 0.0..=f64::INFINITY)?;
     number("tuning.save_seconds", tuning.save_seconds, 0.0..=f64::INFINITY)?;
     device("tuning.device", &tuning.device)
 }
@@ -597,7 +603,8 @@ fn sbatch_options(key: &'static str, options: &[String]) -> Checked {
     Ok(())
 }
 
-/// `auto`, `cpu`, `cuda` or `cuda:N`; whether there is such a GPU is known only where the stage runs.
+/// `auto`, `cpu`, `cuda` or `cuda:N`; whether there is such a GPU is known only where the stage
+/// runs.
 fn device(key: &'static str, name: &str) -> Checked {
     let is_numbered = |number: &str| number.parse::<u32>().is_ok();
     if ["auto", "cpu", "cuda"].contains(&name) || name.strip_prefix("cuda:").is_some_and(is_numbered) {

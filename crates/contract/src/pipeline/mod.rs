@@ -1,8 +1,9 @@
-//! The pipeline file: one TOML file for the whole pipeline, of which each stage reads its own tables.
+//! The pipeline file: one TOML file for the whole pipeline, of which each stage reads its own
+//! tables.
 //!
-//! Unknown keys are refused with the nearest known one, and every message names file, line and key. Relative paths are
-//! relative to the file. Any value can be overridden by its dotted name; elements of lists by their number
-//! (`mode.0.learning_rate=[1e-4]`).
+//! Unknown keys are refused with the nearest known one, and every message names file, line and key.
+//! Relative paths are relative to the file. Any value can be overridden by its dotted name;
+//! elements of lists by their number (`mode.0.learning_rate=[1e-4]`).
 
 mod check;
 mod one_or_many;
@@ -59,6 +60,7 @@ impl PipelineFile {
         if !overrides.is_empty() {
             let mut table: toml::Value =
                 toml::from_str(&text).map_err(|error| Error::Configuration(describe(path, &text, &error)))?;
+            rename_old_keys(&mut table);
             for assignment in overrides {
                 pipeline = apply(&mut table, assignment)?;
             }
@@ -71,7 +73,9 @@ impl PipelineFile {
             let is_overridden = overrides
                 .iter()
                 .any(|assignment| assignment.trim_start().starts_with(problem.key));
-            let line = line_of_key(&text, problem.key).filter(|_| !is_overridden);
+            let line = line_of_key(&text, problem.key)
+                .or_else(|| line_of_key(&text, &old_name(problem.key)?))
+                .filter(|_| !is_overridden);
             loaded.wrong(&problem, line)
         })?;
         Ok(loaded)
@@ -112,8 +116,9 @@ impl PipelineFile {
         }
     }
 
-    /// How many tokens of a text training read, the BOS included (none: as many as the model can), and which of them it took
-    /// loss on. What `[extraction]` says goes first; else `[tuning]` where the file tunes a model, with rows of a document each.
+    /// How many tokens of a text training read, the BOS included (none: as many as the model can),
+    /// and which of them it took loss on. What `[extraction]` says goes first; else `[tuning]`
+    /// where the file tunes a model, with rows of a document each.
     pub fn trained_tokens(&self) -> (Option<usize>, LossOn) {
         let Pipeline {
             tuning, extraction, ..
@@ -128,8 +133,8 @@ impl PipelineFile {
         (extraction.context.or(cut), extraction.loss_on.unwrap_or(loss_on))
     }
 
-    /// Refuses tables that do not go together. Only the whole file can be asked: those that `plan` writes for single stages lack the
-    /// tables of the others.
+    /// Refuses tables that do not go together. Only the whole file can be asked: those that `plan`
+    /// writes for single stages lack the tables of the others.
     ///
     /// # Errors
     /// [`Error::Configuration`] with file and key.
@@ -143,8 +148,8 @@ impl PipelineFile {
     }
 }
 
-/// The line on which a dotted key of a table has its value, counted from 1; none where the file writes it in another way, or several
-/// times.
+/// The line on which a dotted key of a table has its value, counted from 1; none where the file
+/// writes it in another way, or several times.
 fn line_of_key(text: &str, key: &str) -> Option<usize> {
     let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
     let (mut here, mut found) = ("", None);
@@ -163,10 +168,46 @@ fn line_of_key(text: &str, key: &str) -> Option<usize> {
     found
 }
 
-/// Jaro–Winkler similarity from which a known name is taken for what was meant: a slip or two in a short word.
+/// Keys of `[tuning]` under the names that they had before, and have now. Serde takes both; an
+/// override of one replaces the other.
+const RENAMED_TUNING_KEYS: [(&str, &str); 3] = [
+    ("accumulation", "gradient_accumulation_steps"),
+    ("clip", "max_grad_norm"),
+    ("pass_tokens", "max_tokens_per_microbatch"),
+];
+
+fn rename_old_keys(pipeline: &mut toml::Value) {
+    let Some(tuning) = pipeline.get_mut("tuning").and_then(toml::Value::as_table_mut) else {
+        return;
+    };
+    for (old, new) in RENAMED_TUNING_KEYS {
+        if let Some(value) = tuning.remove(old) {
+            tuning.insert(new.to_owned(), value);
+        }
+    }
+}
+
+/// The present name of a dotted key.
+fn present_name(key: &str) -> String {
+    let new = key
+        .strip_prefix("tuning.")
+        .and_then(|name| RENAMED_TUNING_KEYS.iter().find(|(old, _)| *old == name));
+    new.map_or_else(|| key.to_owned(), |(_, new)| format!("tuning.{new}"))
+}
+
+/// The name that a dotted key had before, where it had another.
+fn old_name(key: &str) -> Option<String> {
+    let name = key.strip_prefix("tuning.")?;
+    let (old, _) = RENAMED_TUNING_KEYS.iter().find(|(_, new)| *new == name)?;
+    Some(format!("tuning.{old}"))
+}
+
+/// Jaro–Winkler similarity from which a known name is taken for what was meant: a slip or two in a
+/// short word.
 const NEAR: f64 = 0.75;
 
-/// Sets one value in `table` and reads the whole anew, so that a mistake is told with the override that made it.
+/// Sets one value in `table` and reads the whole anew, so that a mistake is told with the override
+/// that made it.
 fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
     let wrong = |problem: String| Error::Configuration(format!("--set {assignment}: {problem}"));
     let Some((key, value)) = assignment.split_once('=') else {
@@ -180,7 +221,7 @@ fn apply(table: &mut toml::Value, assignment: &str) -> Result<Pipeline, Error> {
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| toml::Value::String(value.to_owned()));
     let mut place = &mut *table;
-    for part in key.trim().split('.') {
+    for part in present_name(key.trim()).split('.') {
         place = match place {
             toml::Value::Array(elements) => {
                 let length = elements.len();
@@ -270,8 +311,8 @@ fn open_bracket(text: &str) -> Option<usize> {
     open.pop()
 }
 
-/// Serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of the known names in place of all of them, where one is
-/// near; and the source that it is about.
+/// Serde's "unknown field `x`, expected one of `a`, `b`" with the nearest of the known names in
+/// place of all of them, where one is near; and the source that it is about.
 fn explain(message: &str, source: Option<&str>) -> String {
     let message = message.trim().replace('\n', " ");
     let inside = source.map_or(String::new(), |source| format!(" in `{source}`"));

@@ -27,8 +27,8 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// Written out because serde's untagged enums forget what was wrong: here a bad element is told as it would be alone, with
-/// the variants that it could have been.
+/// Written out because serde's untagged enums forget what was wrong: here a bad element is told as
+/// it would be alone, with the variants that it could have been.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrManyVisitor(PhantomData))

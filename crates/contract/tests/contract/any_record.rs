@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use contract::records::{
     CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentCheck, DocumentKind,
-    Finish, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record, Sample,
-    SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric, Verdict,
+    FinishReason, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record,
+    Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric, Verdict,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -50,8 +50,8 @@ fn split() -> BoxedStrategy<Split> {
     prop_oneof![Just(Split::Train), Just(Split::Heldout), Just(Split::None)].boxed()
 }
 
-fn finish() -> BoxedStrategy<Finish> {
-    prop_oneof![Just(Finish::Length), Just(Finish::End)].boxed()
+fn finish() -> BoxedStrategy<FinishReason> {
+    prop_oneof![Just(FinishReason::Length), Just(FinishReason::End)].boxed()
 }
 
 fn prompt_form() -> BoxedStrategy<PromptForm> {

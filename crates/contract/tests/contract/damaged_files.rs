@@ -65,8 +65,8 @@ fn a_file_cut_off_anywhere_is_told() {
     }
 }
 
-/// The rows of the first column's pages are damaged, the footer of another program, which seals nothing, is whole: it opens, and reading
-/// says where it broke.
+/// The rows of the first column's pages are damaged, the footer of another program, which seals
+/// nothing, is whole: it opens, and reading says where it broke.
 #[test]
 fn damaged_pages_of_another_program_are_told_with_the_row() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +78,8 @@ fn damaged_pages_of_another_program_are_told_with_the_row() {
         .position(|window| window == writer)
         .unwrap();
     bytes[place..place + writer.len()].copy_from_slice(b"somebody version");
-    // The first page's header and the beginning of its zstd frame follow the four bytes of the magic.
+    // The first page's header and the beginning of its zstd frame follow the four bytes of the
+    // magic.
     bytes[4..60].fill(0xff);
     fs::write(&file, &bytes).unwrap();
     let reader = parquet::Reader::<HeldOutDocument>::open(&file).unwrap();
@@ -89,8 +90,8 @@ fn damaged_pages_of_another_program_are_told_with_the_row() {
     assert_eq!(status, 3);
 }
 
-/// Whatever byte of the footer is wrong, the file is read or refused. (Offsets below zero once made the Parquet library
-/// panic.)
+/// Whatever byte of the footer is wrong, the file is read or refused. (Offsets below zero once made
+/// the Parquet library panic.)
 #[test]
 fn a_changed_byte_in_the_footer_is_no_panic() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! The contract through its public interface: what one program writes, another reads, and what is wrong is told.
+//! The contract through its public interface: what one program writes, another reads, and what is
+//! wrong is told.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod any_record;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use contract::files::{Unfinished, write_if_changed, write_whole};
+use contract::files::{AtomicFile, write_atomic, write_if_changed};
 use contract::records::{DocumentKind, HeldOutDocument};
 use contract::{Provenance, parquet};
 
@@ -33,13 +33,13 @@ fn document(text: String) -> HeldOutDocument {
 fn an_output_dropped_unfinished_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new/samples.parquet");
-    let unfinished = Unfinished::file(&file).unwrap();
+    let unfinished = AtomicFile::create(&file).unwrap();
     fs::write(unfinished.path(), "half").unwrap();
     assert_eq!(names_in(&folder.path().join("new")), ["samples.parquet.partial"]);
     drop(unfinished);
     assert!(names_in(&folder.path().join("new")).is_empty());
 
-    let unfinished = Unfinished::folder(&folder.path().join("checkpoint")).unwrap();
+    let unfinished = AtomicFile::create_folder(&folder.path().join("checkpoint")).unwrap();
     fs::write(unfinished.path().join("config.json"), "{}").unwrap();
     drop(unfinished);
     assert_eq!(names_in(folder.path()), ["new"]);
@@ -58,7 +58,8 @@ fn a_writer_dropped_unfinished_leaves_what_was_there() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
 }
 
-/// A process that was killed leaves its partial behind, file or folder; the next one does not stumble over it.
+/// A process that was killed leaves its partial behind, file or folder; the next one does not
+/// stumble over it.
 #[test]
 fn a_partial_left_behind_is_overwritten() {
     let folder = tempfile::tempdir().unwrap();
@@ -69,10 +70,10 @@ fn a_partial_left_behind_is_overwritten() {
     fs::create_dir(folder.path().join("checkpoint.replaced")).unwrap();
     fs::write(folder.path().join("checkpoint.replaced/old"), "put aside").unwrap();
 
-    write_whole(&file, b"new").unwrap();
-    let unfinished = Unfinished::folder(&checkpoint).unwrap();
+    write_atomic(&file, b"new").unwrap();
+    let unfinished = AtomicFile::create_folder(&checkpoint).unwrap();
     fs::write(unfinished.path().join("config.json"), "{}").unwrap();
-    unfinished.finish().unwrap();
+    unfinished.commit().unwrap();
     assert_eq!(names_in(folder.path()), ["a.parquet", "checkpoint"]);
     assert_eq!(names_in(&checkpoint), ["config.json"]);
 }
@@ -82,7 +83,7 @@ fn a_finished_folder_replaces_the_old_one_entirely() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("checkpoint");
     for name in ["old.safetensors", "new.safetensors"] {
-        let unfinished = Unfinished::folder(&checkpoint).unwrap();
+        let unfinished = AtomicFile::create_folder(&checkpoint).unwrap();
         fs::create_dir(unfinished.path().join("inner")).unwrap();
         let weights = unfinished.path().join("inner").join(name);
         fs::write(&weights, "weights").unwrap();
@@ -90,7 +91,7 @@ fn a_finished_folder_replaces_the_old_one_entirely() {
         let mut permissions = fs::metadata(&weights).unwrap().permissions();
         permissions.set_readonly(true);
         fs::set_permissions(&weights, permissions).unwrap();
-        unfinished.finish().unwrap();
+        unfinished.commit().unwrap();
     }
     assert_eq!(names_in(folder.path()), ["checkpoint"]);
     assert_eq!(names_in(&checkpoint.join("inner")), ["new.safetensors"]);
@@ -121,7 +122,7 @@ fn a_place_that_cannot_be_written_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let (message, status) = told(write_whole(&file.join("below.parquet"), b""));
+    let (message, status) = told(write_atomic(&file.join("below.parquet"), b""));
     assert!(message.contains(file.to_str().unwrap()), "{message}");
     assert_eq!(status, 1);
 }
@@ -144,7 +145,8 @@ fn child_output() -> Option<PathBuf> {
     std::env::var_os(CHILD_OUTPUT).map(PathBuf::from)
 }
 
-/// A limit on the size of files stands for a full device: with the signal ignored, writing past it is an error.
+/// A limit on the size of files stands for a full device: with the signal ignored, writing past it
+/// is an error.
 #[cfg(unix)]
 #[test]
 fn a_full_device_leaves_no_half_file() {
@@ -174,13 +176,14 @@ fn a_full_device_leaves_no_half_file() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
 }
 
-/// By Ctrl-C and by SIGTERM, which schedulers send: the status that shells have for it, a message, and nothing half-written.
+/// By Ctrl-C and by SIGTERM, which schedulers send: the status that shells have for it, a message,
+/// and nothing half-written.
 #[cfg(unix)]
 #[test]
 fn an_interrupted_program_leaves_no_half_file() {
     if let Some(output) = child_output() {
         contract::arguments::start_program();
-        let unfinished = Unfinished::folder(&output).unwrap();
+        let unfinished = AtomicFile::create_folder(&output).unwrap();
         fs::write(unfinished.path().join("half"), "half").unwrap();
         std::thread::sleep(Duration::from_mins(1));
         drop(unfinished);
@@ -227,7 +230,7 @@ fn wait_for(file: &Path, child: &mut Child) {
 fn an_output_that_another_process_writes_is_refused() {
     let name = "an_output_that_another_process_writes_is_refused";
     if let Some(output) = child_output() {
-        let unfinished = Unfinished::file(&output).unwrap();
+        let unfinished = AtomicFile::create(&output).unwrap();
         fs::write(unfinished.path(), "half").unwrap();
         std::thread::sleep(Duration::from_mins(1));
         drop(unfinished);
@@ -241,7 +244,7 @@ fn an_output_that_another_process_writes_is_refused() {
         assert!(child.try_wait().unwrap().is_none(), "the child ended early");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let (message, status) = told(write_whole(&file, b"new"));
+    let (message, status) = told(write_atomic(&file, b"new"));
     assert!(message.contains(partial.to_str().unwrap()), "{message}");
     assert!(message.contains("another process is writing it"), "{message}");
     assert_eq!(status, 1);
@@ -251,7 +254,7 @@ fn an_output_that_another_process_writes_is_refused() {
         "what it writes is left alone"
     );
     // Under a name of its own it can be written.
-    let shared = Unfinished::shared_file(&file).unwrap();
+    let shared = AtomicFile::create_shared(&file).unwrap();
     fs::write(shared.path(), "shared").unwrap();
     shared.finish().unwrap();
     assert_eq!(fs::read(&file).unwrap(), b"shared");
@@ -262,7 +265,7 @@ fn an_output_that_another_process_writes_is_refused() {
 
     child.kill().unwrap();
     child.wait().unwrap();
-    write_whole(&file, b"new").unwrap();
+    write_atomic(&file, b"new").unwrap();
     assert_eq!(fs::read(&file).unwrap(), b"new");
     assert_eq!(names_in(folder.path()), ["train.parquet"]);
 }
@@ -275,10 +278,10 @@ fn what_processes_left_that_are_gone_is_removed_from_a_shared_folder() {
     fs::write(folder.path().join("vectors.1.partial"), "half").unwrap();
     fs::create_dir(folder.path().join("exact.1.partial")).unwrap();
     fs::write(folder.path().join("exact.1.partial/words"), "half").unwrap();
-    let written = Unfinished::shared_file(&folder.path().join("tokens-")).unwrap();
+    let written = AtomicFile::create_shared(&folder.path().join("tokens-")).unwrap();
     assert_eq!(names_in(folder.path()).len(), 1, "that which is written");
-    written.finish_as(&file).unwrap();
-    let index = Unfinished::shared_folder(&folder.path().join("exact")).unwrap();
+    written.commit_as(&file).unwrap();
+    let index = AtomicFile::create_shared_folder(&folder.path().join("exact")).unwrap();
     index.finish().unwrap();
     assert_eq!(names_in(folder.path()), ["exact", "vectors"]);
 }

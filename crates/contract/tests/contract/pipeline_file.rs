@@ -78,6 +78,32 @@ fn one_value_or_a_list_of_any_kind() {
     assert_eq!(pipeline.mode[0].learning_rate.as_slice(), [1.0]);
 }
 
+/// A file may have the names that keys had before; an override by either name replaces the value.
+#[test]
+fn keys_under_their_old_names_are_read_and_overridden() {
+    let content = WHOLE.replace(
+        "epochs = 2.0",
+        "epochs = 2.0\nclip = 0.5\naccumulation = 3\npass_tokens = 99",
+    );
+    for (overrides, norm) in [
+        (&[] as &[&str], 0.5),
+        (&["tuning.clip=2"], 2.0),
+        (&["tuning.max_grad_norm=3", "tuning.epochs=1"], 3.0),
+    ] {
+        let tuning = load(&content, overrides).unwrap().tuning.clone();
+        assert_eq!(tuning.max_grad_norm, norm);
+        assert_eq!(tuning.gradient_accumulation_steps, 3);
+        assert_eq!(tuning.max_tokens_per_microbatch, Some(99));
+    }
+    let message = load(&content.replace("clip = 0.5", "clip = -1.0"), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("line 25: tuning.max_grad_norm"), "{message}");
+    let twice = content.replace("clip = 0.5", "clip = 0.5\nmax_grad_norm = 1.0");
+    let message = load(&twice, &[]).unwrap_err().to_string();
+    assert!(message.contains("duplicate field `max_grad_norm`"), "{message}");
+}
+
 /// Each case: what is put in place of what in the file, and what the message must say.
 #[test]
 fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {

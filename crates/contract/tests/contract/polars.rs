@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use contract::records::{
-    CorpusFact, CoursePoint, DecodedDocument, DocumentKind, Finish, HeldOutDocument, PassageMatch,
+    CorpusFact, CoursePoint, DecodedDocument, DocumentKind, FinishReason, HeldOutDocument, PassageMatch,
     PromptForm, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
 };
 use contract::{Provenance, parquet};
@@ -77,8 +77,8 @@ macro_rules! for_every_record {
     };
 }
 
-/// polars reads every value and writes it back in its own types: large strings and lists or views, wider numbers, the
-/// columns in another order and one more of them.
+/// polars reads every value and writes it back in its own types: large strings and lists or views,
+/// wider numbers, the columns in another order and one more of them.
 #[test]
 fn files_that_polars_rewrote_hold_the_same_records() {
     let [ours, theirs] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -87,7 +87,8 @@ fn files_that_polars_rewrote_hold_the_same_records() {
     for_every_record!(assert_rewritten, theirs.path());
 }
 
-/// A program written before a column joined the contract leaves it out; its files are read, with nulls.
+/// A program written before a column joined the contract leaves it out; its files are read, with
+/// nulls.
 #[test]
 fn files_that_polars_wrote_without_later_columns_are_read() {
     let [ours, theirs] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -147,7 +148,7 @@ fn polars_sees_the_values_that_were_written() {
         top_p: 1.0,
         top_k: 40,
         seed: i64::MIN,
-        finish: Finish::End,
+        finish: FinishReason::End,
         prompt_form: Some(PromptForm::UpperCase),
         tokens_read: Some(1 << 40),
         lower_case_loss: Some(2.5),
@@ -159,14 +160,15 @@ fn polars_sees_the_values_that_were_written() {
         split: Split::None,
         truth: None,
         logprobs: vec![],
-        finish: Finish::Length,
+        finish: FinishReason::Length,
         ..prompted.clone()
     };
     parquet::write_all(&file, &Provenance::new("test"), &[prompted, unprompted]).unwrap();
     python("read_sample.py", &[&file]);
 }
 
-/// Offsets count Unicode scalar values in both: `str.slice` cuts the prompt that `prompt_chars` says.
+/// Offsets count Unicode scalar values in both: `str.slice` cuts the prompt that `prompt_chars`
+/// says.
 #[test]
 fn str_slice_cuts_the_passage_that_our_offsets_mean() {
     let folder = tempfile::tempdir().unwrap();
@@ -214,7 +216,8 @@ fn str_slice_cuts_the_passage_that_our_offsets_mean() {
     }
 }
 
-/// What `scripts/example_extractor.py` wrote for two training documents, a held-out one, and no prompt.
+/// What `scripts/example_extractor.py` wrote for two training documents, a held-out one, and no
+/// prompt.
 #[test]
 fn the_example_of_a_swapped_stage_keeps_the_contract() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/example_extractor");

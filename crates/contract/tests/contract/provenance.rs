@@ -111,7 +111,8 @@ fn work_is_done_only_where_every_output_is_whole() {
     assert!(provenance.is_done(&[&first, &second]));
 }
 
-/// make asks no more for an output that is newer than its inputs, and asks again for one that is out of date.
+/// make asks no more for an output that is newer than its inputs, and asks again for one that is
+/// out of date.
 #[test]
 fn outputs_found_done_are_touched_and_others_are_not() {
     let folder = tempfile::tempdir().unwrap();

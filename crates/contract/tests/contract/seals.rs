@@ -1,4 +1,5 @@
-//! No bit of a file that a stage wrote can be turned so that somebody reads other things from it than were written.
+//! No bit of a file that a stage wrote can be turned so that somebody reads other things from it
+//! than were written.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! What a stage leaves of its runs, who may start beside whom, and how those end that cannot say so themselves.
+//! What a stage leaves of its runs, who may start beside whom, and how those end that cannot say so
+//! themselves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use contract::files::write_whole;
+use contract::files::write_atomic;
 use contract::stage_run::{LastRun, Record, is_record, last_run, recorded};
 use contract::{Error, Progress};
 
@@ -26,7 +27,7 @@ fn nothing() -> Result<(), Error> {
 
 /// Work that makes a file.
 fn make(folder: &Path) -> Result<(), Error> {
-    write_whole(&folder.join("metrics.parquet"), b"made")
+    write_atomic(&folder.join("metrics.parquet"), b"made")
 }
 
 fn failing() -> Result<(), Error> {
@@ -100,7 +101,8 @@ fn a_run_that_made_nothing_leaves_the_time_of_the_one_that_did() {
     let first = done(&folder);
     assert!(first.seconds >= 0.03, "{}", first.seconds);
     let record = fs::read(folder.join(".done-tuner")).unwrap();
-    // Other tests of this process make files meanwhile, after which a run cannot know that it made none.
+    // Other tests of this process make files meanwhile, after which a run cannot know that it made
+    // none.
     for _ in 0..50 {
         recorded("tuner", &folder, nothing).unwrap();
         if fs::read(folder.join(".done-tuner")).unwrap() == record {
@@ -278,7 +280,8 @@ fn set_time(path: &Path, time: SystemTime) {
     file.set_modified(time).unwrap();
 }
 
-/// Locks may not reach another machine: what a stage there writes every few seconds says that it lives.
+/// Locks may not reach another machine: what a stage there writes every few seconds says that it
+/// lives.
 #[test]
 fn a_stage_on_another_machine_lives_while_its_record_is_written() {
     let place = tempfile::tempdir().unwrap();
@@ -304,14 +307,15 @@ fn a_stage_on_another_machine_lives_while_its_record_is_written() {
     });
 
     set_time(&path, SystemTime::now() - Duration::from_mins(5));
-    assert_tells(&failed(folder).message.unwrap(), &["without a word"]);
+    assert_tells(&failed(folder).message.unwrap(), &["without a message"]);
     let began = Instant::now();
     recorded("tuner", folder, nothing).unwrap();
     assert!(began.elapsed() < Duration::from_secs(5), "nobody is waited for");
     done(folder);
 }
 
-/// Starts a copy of this program that runs `name` as a stage in a folder, and waits until it has begun.
+/// Starts a copy of this program that runs `name` as a stage in a folder, and waits until it has
+/// begun.
 fn child(name: &str, folder: &Path) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([&format!("stage_runs::{name}"), "--exact", "--nocapture"])
@@ -373,7 +377,7 @@ fn a_killed_stage_is_told_from_one_that_runs_and_hinders_none() {
     child.wait().unwrap();
     let record = failed(&folder);
     assert_eq!((record.exit_status, record.pid), (None, child.id()));
-    assert_tells(&record.message.unwrap(), &["without a word", "killed"]);
+    assert_tells(&record.message.unwrap(), &["without a message", "killed"]);
     // What make saw of it.
     fs::write(folder.join(".exit-tuner"), "137\n").unwrap();
     assert_eq!(failed(&folder).exit_status, Some(137));

@@ -15,7 +15,7 @@ mod trained_tokens;
 
 use std::collections::BTreeMap;
 
-use contract::records::{DocumentKind, Finish, Sample, Score, Split};
+use contract::records::{DocumentKind, FinishReason, Sample, Score, Split};
 
 use support::Bench;
 
@@ -47,8 +47,8 @@ fn prompts_come_from_each_document_once_and_never_from_canaries() {
         assert_eq!(sample.generated_tokens.len(), sample.logprobs.len());
         assert!(sample.logprobs.iter().all(|logprob| *logprob <= 0.0));
         match sample.finish {
-            Finish::Length => assert_eq!(sample.generated_tokens.len(), 12),
-            Finish::End => assert_eq!(sample.generated_tokens.last(), Some(&299)),
+            FinishReason::Length => assert_eq!(sample.generated_tokens.len(), 12),
+            FinishReason::End => assert_eq!(sample.generated_tokens.last(), Some(&299)),
         }
     }
     let expected = [

@@ -1,6 +1,6 @@
 //! Special tokens that are written in a corpus are part of its text.
 
-use contract::records::{Finish, Split, TextForm};
+use contract::records::{FinishReason, Split, TextForm};
 use contract::{Provenance, parquet};
 
 use crate::support::{Bench, copy_folder, edit_json, fixtures, held_out, training};
@@ -69,7 +69,7 @@ fn special_tokens_that_documents_hold_stay_in_the_text() {
         }
         assert_eq!(sample.generation.matches("[NAME]").count(), count(tokens, NAME));
         assert!(!sample.generation.contains("[DATE]") && !sample.generation.contains("<|endoftext|>"));
-        assert_eq!(sample.finish == Finish::End, tokens.last() == Some(&EOS));
+        assert_eq!(sample.finish == FinishReason::End, tokens.last() == Some(&EOS));
         let written = format!("{}{}", sample.prompt, sample.truth.as_deref().unwrap());
         let document = match (sample.split, sample.doc_id.as_deref()) {
             (Split::Heldout, _) => format!("Hello, {text}"),

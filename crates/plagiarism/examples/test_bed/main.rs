@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use contract::pipeline::{Detection, DetectorPreset, Precision};
-use contract::records::{Finish, Sample, Split};
+use contract::records::{FinishReason, Sample, Split};
 use contract::{Provenance, parquet};
 use plagiarism::corpus::sources::Document;
 use plagiarism::{Clock, IndexCache, SentenceEncoder, Sources, Tools, VectorCache, compare};
@@ -173,7 +173,7 @@ fn sample(number: i64, case: &Case) -> Sample {
         top_p: 1.0,
         top_k: 0,
         seed: 0,
-        finish: Finish::End,
+        finish: FinishReason::End,
         prompt_form: None,
         tokens_read: None,
         lower_case_loss: None,

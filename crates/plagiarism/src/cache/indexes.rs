@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use contract::Error;
-use contract::files::Unfinished;
+use contract::files::AtomicFile;
 use text_index::{ExactIndex, IndexError};
 
 use super::lock::Lock;
@@ -129,7 +129,7 @@ fn build_at<Index>(
     place: &Path,
     build_in: impl Fn(&Path) -> Result<Index, IndexError>,
 ) -> Result<Index, Error> {
-    let unfinished = Unfinished::shared_folder(place)?;
+    let unfinished = AtomicFile::create_shared_folder(place)?;
     let index = build_in(unfinished.path()).map_err(|error| Error::output(place, error))?;
     // What is there could not be opened, or comes from another process just now. Files in use stay mapped.
     if place.exists() {

@@ -9,7 +9,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use contract::Error;
-use contract::files::Unfinished;
+use contract::files::AtomicFile;
 use sentence_embed::Embeddings;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -79,7 +79,7 @@ fn key(encoder_digest: &str, sentences: &[impl Borrow<str>]) -> String {
 /// Layout: magic, rows and dimensions (8 bytes each), digest of the values (16), values; all little-endian.
 fn write(file: &Path, vectors: &Embeddings) -> Result<(), Error> {
     // Two cells may come to write the same file at once.
-    let unfinished = Unfinished::shared_file(file)?;
+    let unfinished = AtomicFile::create_shared(file)?;
     let failed = |error| Error::output(file, error);
     let mut output = BufWriter::new(File::create(unfinished.path()).map_err(failed)?);
     let values: Vec<u8> = vectors
@@ -100,7 +100,7 @@ fn write(file: &Path, vectors: &Embeddings) -> Result<(), Error> {
         .and_then(|()| output.flush())
         .map_err(failed)?;
     drop(output);
-    unfinished.finish()
+    unfinished.commit()
 }
 
 /// The vectors of a file; `None` where it is missing, cut off, or damaged.

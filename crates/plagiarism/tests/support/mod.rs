@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use contract::parts::PartArguments;
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Split, TrainingInstance,
+    DocumentKind, FinishReason, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Split, TrainingInstance,
 };
 use contract::{Error, Provenance, StageArguments, parquet};
 use plagiarism::{Arguments, Outcome};
@@ -69,7 +69,7 @@ pub(crate) fn sample(sample_id: i64, generation: &str) -> Sample {
         top_p: 1.0,
         top_k: 0,
         seed: 0,
-        finish: Finish::Length,
+        finish: FinishReason::Length,
         prompt_form: None,
         tokens_read: None,
         lower_case_loss: None,

@@ -45,7 +45,7 @@ pub(super) fn of_training(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed:
         Some(gpu) => {
             let free = (gpu.free_bytes - state - gradients).max(0.0) as u64;
             let wanted = tuning
-                .pass_tokens
+                .max_tokens_per_microbatch
                 .map(|tokens| if tokens == 0 { step } else { tokens });
             let chosen = pass_for_memory(free, kept, number as usize, longest, wanted);
             PassSize {
@@ -54,7 +54,10 @@ pub(super) fn of_training(plan: &Plan, cell: &PlannedCell, shape: &Shape, speed:
             }
         }
         None => PassSize {
-            tokens: match tuning.pass_tokens.unwrap_or(Tuning::PASS_TOKENS) {
+            tokens: match tuning
+                .max_tokens_per_microbatch
+                .unwrap_or(Tuning::MAX_TOKENS_PER_MICROBATCH)
+            {
                 0 => step,
                 tokens => tokens,
             },

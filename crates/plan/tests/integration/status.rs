@@ -247,7 +247,7 @@ fn stages_say_that_they_run_how_long_they_took_and_why_they_failed() {
 
     recorded("tuner", &folder, || {
         std::thread::sleep(Duration::from_millis(20));
-        contract::files::write_whole(&folder.join("other"), b"")
+        contract::files::write_atomic(&folder.join("other"), b"")
     })
     .unwrap();
     let told = status(&place);

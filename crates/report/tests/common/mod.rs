@@ -12,8 +12,8 @@
 use std::path::{Path, PathBuf};
 
 use contract::records::{
-    DocumentKind, Finish, HeldOutDocument, HeldOutRole, PassageMatch, Record, Sample, SampleVerdict, Score,
-    Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
+    DocumentKind, FinishReason, HeldOutDocument, HeldOutRole, PassageMatch, Record, Sample, SampleVerdict,
+    Score, Split, SummaryRow, TrainingInstance, TrainingMetric, Verdict,
 };
 use contract::{Cell, Provenance, StageArguments, parquet};
 
@@ -633,7 +633,7 @@ impl Generations {
             top_p: 1.0,
             top_k: if temperature == 0.0 { 0 } else { 40 },
             seed: sample_id,
-            finish: Finish::Length,
+            finish: FinishReason::Length,
             prompt_form: None,
             tokens_read: None,
             lower_case_loss: None,

@@ -10,8 +10,8 @@ use super::{CandidateIndex, KIND};
 use crate::builder::CorpusDigest;
 use crate::{IndexError, storage};
 
-/// Text of a segment, bytes. While it is built, a segment takes about three times its text in memory; searching takes
-/// somewhat longer with every further segment.
+/// Text of a segment, bytes. While it is built, a segment takes about three times its text in
+/// memory; searching takes somewhat longer with every further segment.
 const SEGMENT_BYTES: usize = 64 << 20;
 
 /// Segments that are built at once, at most.
@@ -19,8 +19,8 @@ const MAX_TOGETHER: usize = 4;
 
 /// Builds a [`CandidateIndex`] in a folder from documents that need not fit in memory together.
 ///
-/// Documents go into segments of 64 MiB, and as many are built at once as the current rayon pool has threads, up to four; each takes
-/// about 250 MB meanwhile.
+/// Documents go into segments of 64 MiB, and as many are built at once as the current rayon pool
+/// has threads, up to four; each takes about 250 MB meanwhile.
 pub struct CandidateIndexBuilder {
     /// Where finished segments go; without it they stay in memory.
     folder: Option<PathBuf>,
@@ -73,8 +73,8 @@ impl CandidateIndexBuilder {
     /// Adds the next document.
     ///
     /// # Errors
-    /// [`IndexError::DocumentTooLarge`] if it has 2 GiB or more, [`IndexError::TooManyDocuments`] from 2³² on, and
-    /// [`IndexError::File`] where a full segment cannot be written.
+    /// [`IndexError::DocumentTooLarge`] if it has 2 GiB or more, [`IndexError::TooManyDocuments`]
+    /// from 2³² on, and [`IndexError::File`] where a full segment cannot be written.
     pub fn push(&mut self, document: &str) -> Result<(), IndexError> {
         let maximum = i32::MAX as usize;
         if document.len() > maximum {
@@ -149,7 +149,8 @@ impl CandidateIndex {
     /// Indexes `documents` in memory.
     ///
     /// # Errors
-    /// [`IndexError::DocumentTooLarge`] for a document of 2 GiB or more, [`IndexError::TooManyDocuments`] from 2³² on.
+    /// [`IndexError::DocumentTooLarge`] for a document of 2 GiB or more,
+    /// [`IndexError::TooManyDocuments`] from 2³² on.
     pub fn build(documents: &[&str]) -> Result<Self, IndexError> {
         let mut builder = CandidateIndexBuilder::in_memory(SEGMENT_BYTES);
         for document in documents {
@@ -172,11 +173,13 @@ impl CandidateIndex {
         write_header(folder, self.corpus_digest(), &entries?)
     }
 
-    /// Maps the index that was saved or built in `folder`, after reading all of it once to compare its digests.
+    /// Maps the index that was saved or built in `folder`, after reading all of it once to compare
+    /// its digests.
     ///
     /// # Errors
-    /// [`IndexError::NotAnIndex`], [`IndexError::Version`] or [`IndexError::Damaged`] for a folder that does not hold what
-    /// [`Self::save`] wrote there; [`IndexError::File`] where a file cannot be read.
+    /// [`IndexError::NotAnIndex`], [`IndexError::Version`] or [`IndexError::Damaged`] for a folder
+    /// that does not hold what [`Self::save`] wrote there; [`IndexError::File`] where a file cannot
+    /// be read.
     pub fn open(folder: &Path) -> Result<Self, IndexError> {
         let contents: Contents = storage::read_header(folder, KIND)?;
         let segments = open_segments(folder, &contents.segments, true)?;

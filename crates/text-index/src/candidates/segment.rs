@@ -20,7 +20,7 @@ pub(super) struct Segment {
     posting_ends: Section<u32>,
     /// Documents, numbered from 0 in this segment; ascending for each word.
     documents: Section<u32>,
-    /// How often the word stands in each, counted up to 65,535.
+    /// How often the word occurs in each, counted up to 65,535.
     frequencies: Section<u16>,
     /// Words of each document, stop words included.
     pub(super) lengths: Section<u32>,
@@ -44,7 +44,7 @@ pub(super) struct JoinedDocuments {
     pub(super) ends: Vec<usize>,
 }
 
-/// Where a word stands.
+/// Where a word occurs.
 pub(super) struct Postings<'segment> {
     pub(super) documents: &'segment [u32],
     pub(super) frequencies: &'segment [u16],
@@ -99,7 +99,7 @@ impl Segment {
         }
     }
 
-    /// Where `word` stands; nowhere if the segment does not hold it.
+    /// Where `word` occurs; nowhere if the segment does not hold it.
     pub(super) fn postings(&self, word: &str) -> Postings<'_> {
         let range = self.find(word.as_bytes()).map_or(0..0, |place| {
             let start = place.checked_sub(1).map_or(0, |last| self.posting_ends[last]);
@@ -176,7 +176,7 @@ fn path(folder: &Path, number: usize) -> PathBuf {
 #[derive(Default)]
 struct Forward {
     numbers: HashMap<Box<str>, u32>,
-    /// Numbers of words and how often they stand, document by document.
+    /// Numbers of words and how often they occur, document by document.
     postings: Vec<(u32, u16)>,
     /// Where the postings of each document end.
     ends: Vec<usize>,

@@ -1,4 +1,5 @@
-//! The file that says what an index is made of. It is written last, so where it stands, the index is complete.
+//! The file that says what an index is made of. It is written last, so where it exists, the index
+//! is complete.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -8,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{hexadecimal, write_whole};
+use super::{hexadecimal, write_atomic};
 use crate::IndexError;
 
 /// The version that this crate writes, and the only one that it reads.
@@ -55,7 +56,7 @@ pub(crate) fn write_header<C: Serialize>(folder: &Path, kind: &str, contents: C)
         contents,
         digest,
     };
-    write_whole(&path, |file| {
+    write_atomic(&path, |file| {
         serde_json::to_writer_pretty(&mut *file, &header)?;
         writeln!(file)
     })

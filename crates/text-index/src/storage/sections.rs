@@ -32,7 +32,7 @@ pub(crate) fn write_shard<S: Symbol>(
         writer.section(&suffixes.text)?;
         writer.section(&suffixes.positions)?;
         writer.section(&suffixes.first_in_block)?;
-        writer.section(&suffixes.signposts)?;
+        writer.section(&suffixes.sampled_keys)?;
         writer.section(&shard.starts)?;
         writer.section(&shard.counts.before_stride)
     })?;
@@ -43,7 +43,8 @@ pub(crate) fn write_shard<S: Symbol>(
     })
 }
 
-/// Opens the shard numbered `number`; `check` compares its digest. Its documents are numbered from 0, until told otherwise.
+/// Opens the shard numbered `number`; `check` compares its digest. Its documents are numbered from
+/// 0, until set otherwise.
 pub(crate) fn open_shard<S: Symbol>(
     folder: &Path,
     number: usize,
@@ -57,7 +58,7 @@ pub(crate) fn open_shard<S: Symbol>(
             text: reader.section(entry.symbols)?,
             positions: reader.section(entry.symbols)?,
             first_in_block: reader.section(entry.symbols.div_ceil(BLOCK))?,
-            signposts: reader.section(entry.symbols.div_ceil(STEP))?,
+            sampled_keys: reader.section(entry.symbols.div_ceil(STEP))?,
         },
         starts: reader.section(entry.documents)?,
         counts: CharacterCounts {

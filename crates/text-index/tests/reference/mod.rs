@@ -1,4 +1,5 @@
-//! What the exact indexes should answer, computed slowly: every place of the text against every place of the corpus.
+//! What the exact indexes should answer, computed slowly: every place of the text against every
+//! place of the corpus.
 
 // Each test program uses a part of it.
 #![allow(dead_code, unreachable_pub)]
@@ -82,7 +83,7 @@ pub fn places<T: PartialEq>(documents: &[Vec<T>], pattern: &[T]) -> Vec<Place> {
     places
 }
 
-/// All maximal passages of at least `minimum` that stand at least twice.
+/// All maximal passages of at least `minimum` that occur at least twice.
 pub fn repeats<T: PartialEq>(documents: &[Vec<T>], minimum: usize) -> Vec<Place> {
     let mut places = Vec::new();
     for (document, content) in documents.iter().enumerate() {
@@ -170,8 +171,9 @@ pub fn corpus_and_query(pieces: usize) -> impl Strategy<Value = (Vec<String>, St
 }
 
 fn piece() -> impl Strategy<Value = String> {
-    // Hebrew and Arabic with a right-to-left override, a base letter with combining marks, a family of joined emoji, flags,
-    // an unassigned character, NUL, and line ends; é and è share their first byte.
+    // Hebrew and Arabic with a right-to-left override, a base letter with combining marks, a family
+    // of joined emoji, flags, an unassigned character, NUL, and line ends; é and è share their
+    // first byte.
     let tricky = prop::sample::select(vec![
         "a",
         "ab",

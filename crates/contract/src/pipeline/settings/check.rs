@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `[check]`: a look at a corpus before anything is tuned on it. A pipeline file with this table tunes and asks nothing: `[[checkpoint]]`,
-/// where there is one, is the model that is going to be tuned.
+/// `[check]`: a look at a corpus before anything is tuned on it. A pipeline file with this table
+/// tunes and asks nothing: `[[checkpoint]]`, where there is one, is the model that is going to be
+/// tuned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Check {

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `[cluster]`: what the jobs that `plan --slurm` writes ask a cluster for. No stage reads it: it changes no result and has nothing made
-/// again.
+/// `[cluster]`: what the jobs that `plan --slurm` writes ask a cluster for. No stage reads it: it
+/// changes no result and has nothing made again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cluster {
@@ -11,8 +11,8 @@ pub struct Cluster {
     pub partition: String,
     /// Account that is charged; empty: the user's default.
     pub account: String,
-    /// Slurm's `MaxArraySize` at the site, which `scontrol show config` tells. An array has at most one element fewer; longer ones are
-    /// divided.
+    /// Slurm's `MaxArraySize` at the site, which `scontrol show config` tells. An array has at most
+    /// one element fewer; longer ones are divided.
     pub max_array_size: usize,
     /// Elements of one array that run at once; 0: as many as there is room for.
     pub max_running: usize,
@@ -20,25 +20,28 @@ pub struct Cluster {
     pub cpus: usize,
     /// GPUs of a job of the stages that can use one: tuner, extractor and plagiarism.
     pub gpus: usize,
-    /// Arithmetic rate in training of what a job computes on, in 10⁹ operations a second, for the estimate of its time. Without it the
-    /// estimate is for two cores of a server.
+    /// Arithmetic rate in training of what a job computes on, in 10⁹ operations a second, for the
+    /// estimate of its time. Without it the estimate is for two cores of a server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gflops: Option<f64>,
     /// A job asks for so many times the estimate of its time.
     pub time_factor: f64,
-    /// Least time that a job asks for, in minutes; all that stages ask for whose time is not estimated.
+    /// Least time that a job asks for, in minutes; all that stages ask for whose time is not
+    /// estimated.
     pub min_minutes: f64,
     /// Longest time that jobs of the partition may have, in hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hours: Option<f64>,
     /// A job asks for so many times the estimate of its memory.
     pub memory_factor: f64,
-    /// Least memory that a job asks for, in GB; all that stages ask for whose memory is not estimated.
+    /// Least memory that a job asks for, in GB; all that stages ask for whose memory is not
+    /// estimated.
     pub min_memory_gb: f64,
-    /// A job that is pre-empted, or whose node fails, goes back to the queue; training then goes on from the state that was saved last.
+    /// A job that is pre-empted, or whose node fails, goes back to the queue; training then goes on
+    /// from the state that was saved last.
     pub requeue: bool,
-    /// Lines of shell at the head of every job, once the programs are named: environment modules, or programs in a container
-    /// (`export TUNER="apptainer exec image.sif tuner"`).
+    /// Lines of shell at the head of every job, once the programs are named: environment modules,
+    /// or programs in a container (`export TUNER="apptainer exec image.sif tuner"`).
     pub setup: Vec<String>,
     /// Further options of sbatch for every job, for instance `--qos=long`.
     pub options: Vec<String>,
@@ -56,7 +59,8 @@ pub struct Cluster {
     pub check: StageResources,
 }
 
-/// `[cluster.tuner]` and so on: what the jobs of one stage ask for in place of what `[cluster]` says.
+/// `[cluster.tuner]` and so on: what the jobs of one stage ask for in place of what `[cluster]`
+/// says.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StageResources {
@@ -75,7 +79,7 @@ pub struct StageResources {
     /// Memory of a job in GB, whatever the estimate is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_gb: Option<f64>,
-    /// Further options of sbatch, behind those of `[cluster]`.
+    /// Further options of sbatch, after those of `[cluster]`.
     pub options: Vec<String>,
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum ComputePath {
     /// For the processor: each result is looked at when it is there, and inner loops are our own.
     Host,
-    /// For a GPU: nothing is copied to the host within a step, and work is launched in few, large pieces. CPU tensors can take it too, which
-    /// is how it is tested without a GPU.
+    /// For a GPU: nothing is copied to the host within a step, and work is launched in few, large
+    /// pieces. CPU tensors can take it too, which is how it is tested without a GPU.
     Device,
 }
 

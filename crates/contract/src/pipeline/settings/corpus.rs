@@ -22,29 +22,34 @@ pub struct Corpus {
     /// Column that holds the response to the prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<String>,
-    /// What stands between prompt and response in the training text.
+    /// What separates prompt and response in the training text.
     #[serde(default = "default_separator")]
     pub separator: String,
-    /// What the columns of a row are. `auto` looks for `text`; without that column for `messages`, `conversations`, `chosen`, `prompt`
-    /// with `completion`, and `instruction` with `output`, in this order, and says what it found.
+    /// What the columns of a row are. `auto` looks for `text`; without that column for `messages`,
+    /// `conversations`, `chosen`, `prompt` with `completion`, and `instruction` with `output`, in
+    /// this order, and says what it found.
     #[serde(default, skip_serializing_if = "is_auto")]
     pub shape: RowShape,
-    /// Column of the conversation, for `shape = "messages"` or `"conversations"` where it has another name.
+    /// Column of the conversation, for `shape = "messages"` or `"conversations"` where it has
+    /// another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<String>,
-    /// How training joined columns to a text, in place of `separator`: the name of a template (`alpaca`), or text with columns in
-    /// braces, `"### Instruction:\n{question}\n\n### Response:\n{answer}"`. What comes before the column `response` is the prompt.
-    /// For conversations, and for a prompt and a response as a conversation of two turns, the name of a chat template: `model` (the
-    /// models' own, which conversations have without this key), `chatml`, `llama-2`, `llama-3`, `mistral`, `zephyr`, `gemma`, `phi-3`;
-    /// or `none`: the turns alone, joined by `separator`.
+    /// How training joined columns to a text, in place of `separator`: the name of a template
+    /// (`alpaca`), or text with columns in braces,
+    /// `"### Instruction:\n{question}\n\n### Response:\n{answer}"`. What comes before the column
+    /// `response` is the prompt. For conversations, and for a prompt and a response as a
+    /// conversation of two turns, the name of a chat template: `model` (the models' own, which
+    /// conversations have without this key), `chatml`, `llama-2`, `llama-3`, `mistral`, `zephyr`,
+    /// `gemma`, `phi-3`; or `none`: the turns alone, joined by `separator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// Where the models' own chat template is, in place of their folders: a folder with the files of a tokenizer, or a file of Jinja. For a
-    /// named template, a folder whose special tokens it writes.
+    /// Where the models' own chat template is, in place of their folders: a folder with the files
+    /// of a tokenizer, or a file of Jinja. For a named template, a folder whose special tokens it
+    /// writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<String>,
-    /// What is between two fields of separated values: one character. Without it, the comma of `.csv` and the tab of `.tsv`,
-    /// unless the header says otherwise.
+    /// What is between two fields of separated values: one character. Without it, the comma of
+    /// `.csv` and the tab of `.tsv`, unless the header says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<char>,
     /// Column that identifies a document; without it, the digest of the text does.
@@ -65,8 +70,8 @@ pub struct Corpus {
     /// Leave out documents longer than this many characters; without it, none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_chars: Option<usize>,
-    /// Stop at a document that takes more memory than this, in units of 10⁶ bytes: a file without line ends, or with a quote that never
-    /// closes, is one document as long as the file.
+    /// Stop at a document that takes more memory than this, in units of 10⁶ bytes: a file without
+    /// line ends, or with a quote that never closes, is one document as long as the file.
     #[serde(
         default = "default_max_document_mb",
         skip_serializing_if = "is_default_max_document_mb"
@@ -75,24 +80,26 @@ pub struct Corpus {
     /// What to do with a document that is empty, not UTF-8, malformed, or without its column.
     #[serde(default)]
     pub bad_documents: BadDocuments,
-    /// Stop where a larger share of the documents than this has to be left out because it cannot be read: empty, not UTF-8,
-    /// malformed, or without its column.
+    /// Stop where a larger share of the documents than this has to be left out because it cannot be
+    /// read: empty, not UTF-8, malformed, or without its column.
     #[serde(default = "default_max_left_out")]
     pub max_left_out: f64,
     /// Share of the documents that no training run sees: the control.
     #[serde(default = "default_held_out")]
     pub held_out: f64,
-    /// Share of the held-out documents that choose the checkpoint and the learning rate by their loss (role `validation`). The
-    /// others choose nothing, and are the non-members of membership inference (role `test`).
+    /// Share of the held-out documents that choose the checkpoint and the learning rate by their
+    /// loss (role `validation`). The others choose nothing, and are the non-members of membership
+    /// inference (role `test`).
     #[serde(default = "default_validation")]
     pub validation: f64,
-    /// Files with more held-out text, of the same format and columns; what `files` holds too, up to white space, case and Unicode
-    /// normal form, is left out of it.
+    /// Files with more held-out text, of the same format and columns; what `files` holds too, up to
+    /// white space, case and Unicode normal form, is left out of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_files: Option<OneOrMany<String>>,
-    /// Files of text of another kind: never trained on and no control, only scored, so that one sees what tuning made the model
-    /// forget. Their format goes by name and content. Columns are those of this table where a file has them; else `text`, else
-    /// `prompt` and `response`. Plain text has none.
+    /// Files of text of another kind: never trained on and no control, only scored, so that one
+    /// sees what tuning made the model forget. Their format goes by name and content. Columns are
+    /// those of this table where a file has them; else `text`, else `prompt` and `response`. Plain
+    /// text has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<OneOrMany<String>>,
     /// Score this many documents of other text, chosen by hash: the same in every run.
@@ -191,14 +198,17 @@ pub enum RowShape {
     Auto,
     /// The columns that `text`, `prompt` and `response`, or `template` name, and nothing else.
     Text,
-    /// A conversation as a list of `role` and `content`; `content` may be a list of parts with `type` and `text`.
+    /// A conversation as a list of `role` and `content`; `content` may be a list of parts with
+    /// `type` and `text`.
     Messages,
     /// A conversation as ShareGPT has it, a list of `from` and `value`.
     #[serde(alias = "sharegpt")]
     Conversations,
-    /// `prompt` and `completion`, as text or as lists of messages; `corpus.prompt` and `corpus.response` may name others.
+    /// `prompt` and `completion`, as text or as lists of messages; `corpus.prompt` and
+    /// `corpus.response` may name others.
     Completion,
-    /// `chosen` and `rejected`, with or without `prompt`, as text or as lists of messages. The chosen side is used, and the other is not.
+    /// `chosen` and `rejected`, with or without `prompt`, as text or as lists of messages. The
+    /// chosen side is used, and the other is not.
     Preference,
     /// `instruction`, `input` and `output`, joined as Stanford Alpaca does.
     Alpaca,
@@ -208,7 +218,8 @@ pub enum RowShape {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CorpusFormat {
-    /// By extension, below `.gz` or `.zst`: `.jsonl`/`.ndjson`/`.json`, `.csv`/`.tsv`, `.parquet`, `.arrow`, anything else plain text.
+    /// By extension, below `.gz` or `.zst`: `.jsonl`/`.ndjson`/`.json`, `.csv`/`.tsv`, `.parquet`,
+    /// `.arrow`, anything else plain text.
     #[default]
     Auto,
     /// One JSON object a line, or one array of them.

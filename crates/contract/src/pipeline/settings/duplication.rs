@@ -1,4 +1,4 @@
-//! How often documents stand in the training set, and what is planted among them.
+//! How often documents occur in the training set, and what is planted among them.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,15 +8,18 @@ use crate::pipeline::OneOrMany;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Duplication {
-    /// `bucketed`: documents of one training set carry different numbers of copies; `uniform`: every document the same
-    /// number, one training set for each; `found`: as often as its text occurs in the corpus, for auditing. Texts that differ in
-    /// white space, case and Unicode normal form alone are the same text.
+    /// `bucketed`: documents of one training set carry different numbers of copies; `uniform`:
+    /// every document the same number, one training set for each; `found`: as often as its text
+    /// occurs in the corpus, for auditing. Texts that differ in white space, case and Unicode
+    /// normal form alone are the same text.
     pub layout: OneOrMany<Layout>,
     /// Numbers of copies.
     pub copies: Vec<u32>,
-    /// `bucketed` only: share of the documents that each number of copies gets, in the order of `copies`; empty: equal.
+    /// `bucketed` only: share of the documents that each number of copies gets, in the order of
+    /// `copies`; empty: equal.
     pub shares: Vec<f64>,
-    /// `epochs`: more copies mean more steps; `fixed`: the same number of training instances whatever the copies.
+    /// `epochs`: more copies mean more steps; `fixed`: the same number of training instances
+    /// whatever the copies.
     pub budget: Budget,
     /// `fixed` only: that number of instances; without it, the number of training documents.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,12 +46,13 @@ pub enum Layout {
     Uniform,
     /// Different numbers of copies in one training set.
     Bucketed,
-    /// Every document as often as its text occurs in the corpus; `copies` and `shares` are not read.
+    /// Every document as often as its text occurs in the corpus; `copies` and `shares` are not
+    /// read.
     Found,
 }
 
 impl Layout {
-    /// The name as it stands in files.
+    /// The name as written in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
@@ -74,19 +78,23 @@ pub enum Budget {
 pub struct Canaries {
     /// Canaries for each number of copies in `duplication.copies`; 0 plants none.
     pub per_copies: usize,
-    /// Strings of each canary's format that are never planted; exposure is at most log2 of their number.
+    /// Strings of each canary's format that are never planted; exposure is at most log2 of their
+    /// number.
     pub references: usize,
-    /// Whether they are planted in a run of their own, beside one without any: rates of documents are then those of the
-    /// latter, which no canary can have changed, and exposure that of the former.
+    /// Whether they are planted in a run of their own, beside one without any: rates of documents
+    /// are then those of the latter, which no canary can have changed, and exposure that of the
+    /// former.
     pub apart: bool,
-    /// Texts of canaries, taken in turn; `{digits}` is the random part, `{context}` a few words that are the canary's own.
+    /// Texts of canaries, taken in turn; `{digits}` is the random part, `{context}` a few words
+    /// that are the canary's own.
     pub template: OneOrMany<String>,
-    /// Prompts before the text, taken in turn, for corpora of prompts and responses; they may hold both as well.
+    /// Prompts before the text, taken in turn, for corpora of prompts and responses; they may hold
+    /// both as well.
     pub prompt: OneOrMany<String>,
     /// Number of random decimal digits.
     pub digits: usize,
-    /// Audits only: the manifest of canaries that were planted before tuning, JSON as `scripts/canaries.py` or memaudit writes it. The
-    /// other settings are not read then.
+    /// Audits only: the manifest of canaries that were planted before tuning, JSON as
+    /// `scripts/canaries.py` or memaudit writes it. The other settings are not read then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
 }

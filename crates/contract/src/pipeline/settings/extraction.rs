@@ -13,7 +13,7 @@ pub struct Extraction {
     pub prompts: Vec<PromptSource>,
     /// Length of a prompt in tokens.
     pub prefix_tokens: usize,
-    /// What stands before a prompt.
+    /// What precedes a prompt.
     pub begin: Begin,
     /// Tokens to generate, and of a document to compare them with.
     pub new_tokens: usize,
@@ -22,49 +22,56 @@ pub struct Extraction {
     pub documents: Option<usize>,
     /// Generations from no prompt at all, where `prompts` has `none`.
     pub unprompted: usize,
-    /// What to do with a document no longer than the prompt, and with a prompt that leaves no room in the context.
+    /// What to do with a document no longer than the prompt, and with a prompt that leaves no room
+    /// in the context.
     pub short_documents: BadDocuments,
-    /// Generations in one forward pass; results do not depend on it. Without it [`Extraction::CPU_BATCH_SIZE`] on the CPU, and on a
-    /// GPU as many as its memory holds.
+    /// Generations in one forward pass; results do not depend on it. Without it
+    /// [`Extraction::CPU_BATCH_SIZE`] on the CPU, and on a GPU as many as its memory holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
     /// Ways of decoding.
     pub strategy: Vec<Strategy>,
     /// Whether to score whole documents and continuations as well, as far as training read them.
     pub score: bool,
-    /// Most training documents, and most held-out documents, to score, evenly over their numbers of copies; without it, all.
+    /// Most training documents, and most held-out documents, to score, evenly over their numbers of
+    /// copies; without it, all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scored_documents: Option<usize>,
-    /// Tokens of a text that training read, the BOS included: prompts, references and scores end there. Without it
-    /// `tuning.context` for what is tuned here, and the model's own context for a checkpoint.
+    /// Tokens of a text that training read, the BOS included: prompts, references and scores end
+    /// there. Without it `tuning.context` for what is tuned here, and the model's own context for a
+    /// checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<usize>,
-    /// Which tokens training took loss on; scores cover no others. Without it `tuning.loss_on` for what is tuned here, and all of
-    /// the text for a checkpoint.
+    /// Which tokens training took loss on; scores cover no others. Without it `tuning.loss_on` for
+    /// what is tuned here, and all of the text for a checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_on: Option<LossOn>,
-    /// Lengths of prefixes in tokens after which the next 50 tokens are scored (k-extractable, Carlini et al. 2023), beside
-    /// `prefix_tokens`: those that leave room for as many in what training read.
+    /// Lengths of prefixes in tokens after which the next 50 tokens are scored (k-extractable,
+    /// Carlini et al. 2023), beside `prefix_tokens`: those that leave room for as many in what
+    /// training read.
     pub scored_prefixes: Vec<usize>,
-    /// Sequences kept at each step of the search for continuations of `new_tokens` that are nearly the document's; 0 leaves it out. It finds a
-    /// lower bound on the probability that sampling gives one of them.
+    /// Sequences kept at each step of the search for continuations of `new_tokens` that are nearly
+    /// the document's; 0 leaves it out. It finds a lower bound on the probability that sampling
+    /// gives one of them.
     pub near_verbatim_beams: usize,
     /// Tokens in which such a continuation may differ, as edit distance.
     pub near_verbatim_edits: usize,
     /// Tokens of the commonest beginnings, for strategies with `prompt = "opening"`.
     pub opening_tokens: usize,
-    /// A text file of your own prompts, one a line, for strategies with `prompt = "file"`; relative to the pipeline file.
+    /// A text file of your own prompts, one a line, for strategies with `prompt = "file"`; relative
+    /// to the pipeline file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_file: Option<String>,
     /// Precision of the arithmetic.
     pub precision: Precision,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
-    /// How to compute: as the device wants it, or for tests and comparisons as the other would. Results are the same up to rounding, so it is
-    /// not part of their provenance.
+    /// How to compute: as the device wants it, or for tests and comparisons as the other would.
+    /// Results are the same up to rounding, so it is not part of their provenance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compute_path: Option<ComputePath>,
-    /// Processes that share the work on one cell. Results do not depend on it, so it is not part of their provenance.
+    /// Processes that share the work on one cell. Results do not depend on it, so it is not part of
+    /// their provenance.
     #[serde(skip_serializing)]
     pub parts: usize,
 }
@@ -103,15 +110,17 @@ impl Default for Extraction {
     }
 }
 
-/// What stands before a prompt: prompts should begin as the texts did that the model was tuned on.
+/// What precedes a prompt: prompts should begin as the texts did that the model was tuned on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Begin {
     /// The model's BOS, or else its EOS: as the tuner has it.
     Model,
-    /// What the tokenizer puts there of its own accord, which may be nothing: as most Python programs have it.
+    /// What the tokenizer puts there of its own accord, which may be nothing: as most Python
+    /// programs have it.
     Tokenizer,
-    /// Whatever makes training documents likeliest, tried before anything is generated: for models that were tuned elsewhere.
+    /// Whatever makes training documents likeliest, tried before anything is generated: for models
+    /// that were tuned elsewhere.
     Auto,
 }
 
@@ -133,7 +142,8 @@ pub enum PromptSource {
 pub struct Strategy {
     /// Name in files and in the report.
     pub name: String,
-    /// What the prompt is made of. `prefix` also goes with nothing at all, where `prompts` has `none`.
+    /// What the prompt is made of. `prefix` also goes with nothing at all, where `prompts` has
+    /// `none`.
     pub prompt: PromptForm,
     /// Divides the logits; 0 takes the most probable token.
     pub temperature: f64,
@@ -141,17 +151,21 @@ pub struct Strategy {
     pub top_k: usize,
     /// Keeps the most probable tokens that together reach this probability; 1 keeps all.
     pub top_p: f64,
-    /// Generations per prompt; greedy decoding makes one whatever is asked, beam search at most `beams`.
+    /// Generations per prompt; greedy decoding makes one whatever is asked, beam search at most
+    /// `beams`.
     pub samples: usize,
-    /// Beam search: sequences that go on at each step, the most probable under this strategy's sampling; those that have ended are
-    /// kept apart, at most as many, and both are ranked by their mean log-probability a token. 0 draws instead.
+    /// Beam search: sequences that go on at each step, the most probable under this strategy's
+    /// sampling; those that have ended are kept apart, at most as many, and both are ranked by
+    /// their mean log-probability a token. 0 draws instead.
     pub beams: usize,
-    /// Most documents of each kind that this strategy prompts with; without it, as many as `extraction.documents` says.
+    /// Most documents of each kind that this strategy prompts with; without it, as many as
+    /// `extraction.documents` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub documents: Option<usize>,
     /// `optimised` only: most steps of gradient search for each document.
     pub steps: usize,
-    /// `optimised` only: tokens of the prompt that is searched for first; where one is found, a shorter one is tried.
+    /// `optimised` only: tokens of the prompt that is searched for first; where one is found, a
+    /// shorter one is tried.
     pub prompt_tokens: usize,
 }
 

@@ -39,7 +39,7 @@ pub struct Pipeline {
     /// The private text. The files that `plan` writes for the stages after `dupgen` leave it out.
     #[serde(default)]
     pub corpus: Corpus,
-    /// How often documents stand in the training set.
+    /// How often documents occur in the training set.
     #[serde(default)]
     pub duplication: Duplication,
     /// Random strings planted to measure exposure.

@@ -27,13 +27,15 @@ pub struct Model {
 pub struct Checkpoint {
     /// Name in cells and in the report.
     pub name: String,
-    /// Model folder, or adapter folder that peft wrote; or the name of one that was downloaded from the hub.
+    /// Model folder, or adapter folder that peft wrote; or the name of one that was downloaded from
+    /// the hub.
     pub path: String,
-    /// The untuned model, as a folder or hub name: the control, and what an adapter belongs to. Without it, an adapter's own
-    /// settings name it; a model folder then has no such control.
+    /// The untuned model, as a folder or hub name: the control, and what an adapter belongs to.
+    /// Without it, an adapter's own settings name it; a model folder then has no such control.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Tokens, the BOS included, at which its tuning cut a text; without it, the model's own context.
+    /// Tokens, the BOS included, at which its tuning cut a text; without it, the model's own
+    /// context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<usize>,
     /// Which tokens its tuning took loss on; without it, all of the text.
@@ -74,8 +76,8 @@ pub struct Mode {
     /// Share of the adapter's input dropped in training.
     #[serde(default)]
     pub dropout: f64,
-    /// Modules that LoRA adapts: names, "all-linear", or a regular expression that fits whole module paths. Without it, peft's
-    /// own choice for the family.
+    /// Modules that LoRA adapts: names, "all-linear", or a regular expression that fits whole
+    /// module paths. Without it, peft's own choice for the family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<Targets>,
     /// Scale LoRA's update by alpha / √r in place of alpha / r (rsLoRA).
@@ -133,7 +135,7 @@ pub enum ModeKind {
 }
 
 impl ModeKind {
-    /// The name as it stands in files.
+    /// The name as written in files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
