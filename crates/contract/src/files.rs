@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use crate::Error;
 
 /// Everything half-written by this process, so that Ctrl-C can take it away.
-static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static PARTIAL_OUTPUTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// How many outputs this process has given their final name.
 static FINISHED: AtomicU64 = AtomicU64::new(0);
@@ -35,7 +35,7 @@ const REPLACED: &str = ".replaced";
 pub struct AtomicFile {
     partial: PathBuf,
     destination: PathBuf,
-    finished: bool,
+    committed: bool,
     /// The partial itself, with the lock on it.
     _lock: File,
 }
@@ -47,7 +47,7 @@ impl AtomicFile {
     /// # Errors
     /// [`Error::Output`] where the folder cannot be created, a left-over partial cannot be removed,
     /// or another process is writing the same output.
-    pub fn file(destination: &Path) -> Result<Self, Error> {
+    pub fn create(destination: &Path) -> Result<Self, Error> {
         Self::begin(destination, PARTIAL, Kind::File)
     }
 
@@ -55,7 +55,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// As [`AtomicFile::create`].
-    pub fn folder(destination: &Path) -> Result<Self, Error> {
+    pub fn create_folder(destination: &Path) -> Result<Self, Error> {
         Self::begin(destination, PARTIAL, Kind::Folder)
     }
 
@@ -64,7 +64,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// [`Error::Output`] where it cannot be created.
-    pub fn shared_file(destination: &Path) -> Result<Self, Error> {
+    pub fn create_shared(destination: &Path) -> Result<Self, Error> {
         Self::begin_shared(destination, Kind::File)
     }
 
@@ -72,7 +72,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// [`Error::Output`] where it cannot be created.
-    pub fn shared_folder(destination: &Path) -> Result<Self, Error> {
+    pub fn create_shared_folder(destination: &Path) -> Result<Self, Error> {
         Self::begin_shared(destination, Kind::Folder)
     }
 
@@ -86,14 +86,14 @@ impl AtomicFile {
         fs::create_dir_all(parent).map_err(|error| Error::output(parent, error))?;
         let partial = beside(destination, ending);
         // Ctrl-C finds either nothing or all of it.
-        let mut unfinished = unfinished();
+        let mut partials = partial_outputs();
         let lock = claim(&partial, kind).map_err(|error| Error::output(&partial, error))?;
-        unfinished.insert(partial.clone());
-        drop(unfinished);
+        partials.insert(partial.clone());
+        drop(partials);
         let begun = Self {
             partial,
             destination: destination.to_path_buf(),
-            finished: false,
+            committed: false,
             _lock: lock,
         };
         let replaced = beside(destination, REPLACED);
@@ -112,14 +112,14 @@ impl AtomicFile {
     /// As [`AtomicFile::commit`].
     pub fn commit_as(mut self, destination: &Path) -> Result<(), Error> {
         destination.clone_into(&mut self.destination);
-        self.finish()
+        self.commit()
     }
 
     /// Syncs what was written and gives it its final name, replacing what stood there.
     ///
     /// # Errors
     /// [`Error::Output`] where syncing or renaming fails.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub fn commit(mut self) -> Result<(), Error> {
         let failed = |error| Error::output(&self.destination, error);
         sync(&self.partial).map_err(failed)?;
         // A folder cannot be renamed over another that has content, and taking that one away file
@@ -137,7 +137,7 @@ impl AtomicFile {
             // Not every file system can sync a folder; the rename itself has succeeded.
             let _ = parent.sync_all();
         }
-        self.finished = true;
+        self.committed = true;
         FINISHED.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -145,10 +145,10 @@ impl AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.committed {
             let _ = remove(&self.partial);
         }
-        unfinished().remove(&self.partial);
+        partial_outputs().remove(&self.partial);
     }
 }
 
@@ -157,15 +157,15 @@ pub(crate) fn finished() -> u64 {
     FINISHED.load(Ordering::Relaxed)
 }
 
-fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+fn partial_outputs() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    PARTIAL_OUTPUTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Removes every partial output of this process, and then ends it by `end`. Until then no thread
 /// begins or drops an output, and so none tells of the files that it misses.
 pub fn exit_without_partial_files(end: impl FnOnce()) {
-    let unfinished = unfinished();
-    for partial in &*unfinished {
+    let partials = partial_outputs();
+    for partial in &*partials {
         let _ = remove(partial);
     }
     end();
@@ -265,9 +265,9 @@ fn remove_abandoned(folder: &Path) {
 /// # Errors
 /// [`Error::Output`] where it cannot be written.
 pub fn write_atomic(destination: &Path, content: &[u8]) -> Result<(), Error> {
-    let unfinished = AtomicFile::create(destination)?;
-    fs::write(unfinished.path(), content).map_err(|error| Error::output(destination, error))?;
-    unfinished.commit()
+    let file = AtomicFile::create(destination)?;
+    fs::write(file.path(), content).map_err(|error| Error::output(destination, error))?;
+    file.commit()
 }
 
 /// Like [`write_atomic`], but leaves a file alone that holds this content already, so that make

@@ -153,7 +153,7 @@ impl<R: Record + Clone> Writer<R> {
         let written = self.output.path();
         let footer = seal::parquet_footer(written).map_err(|error| Error::output(written, error))?;
         seal::close(written, footer)?;
-        self.output.finish()
+        self.output.commit()
     }
 
     /// Writes the rows so far as a row group, for rows so long that a few thousand of them should

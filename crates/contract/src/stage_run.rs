@@ -464,7 +464,7 @@ fn take_over(stage: &str, folder: &Path) -> Result<File, Error> {
                 std::thread::sleep(MAX_PROBE / 10);
             }
             Err(TryLockError::WouldBlock) => return Err(refused(stage, folder, &record)),
-            Err(TryLockError::Error(_)) if lives(&path, &record) => {
+            Err(TryLockError::Error(_)) if is_alive(&path, &record) => {
                 return Err(refused(stage, folder, &record));
             }
             // Free, or on a file system without locks.

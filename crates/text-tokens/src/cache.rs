@@ -164,7 +164,7 @@ enum Output {
 #[derive(Debug)]
 struct Written {
     /// Two processes may be the first at once.
-    unfinished: AtomicFile,
+    output: AtomicFile,
     file: File,
     /// Bytes that are in the file.
     length: u64,
@@ -233,16 +233,16 @@ fn refused(error: &Error) -> Output {
 
 impl Written {
     fn begin(folder: &Path, name: &str) -> Result<Self, Error> {
-        let unfinished = AtomicFile::create_shared(&folder.join(name))?;
+        let output = AtomicFile::create_shared(&folder.join(name))?;
         let file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(true)
-            .open(unfinished.path());
-        let file = file.map_err(|error| Error::output(unfinished.path(), error))?;
+            .open(output.path());
+        let file = file.map_err(|error| Error::output(output.path(), error))?;
         Ok(Self {
-            unfinished,
+            output,
             file,
             length: 0,
             pending: MAGIC.to_vec(),
@@ -267,7 +267,7 @@ impl Written {
     fn flush(&mut self) -> Result<(), Error> {
         self.file
             .write_all_at(&self.pending, self.length)
-            .map_err(|error| Error::output(self.unfinished.path(), error))?;
+            .map_err(|error| Error::output(self.output.path(), error))?;
         self.length += self.pending.len() as u64;
         self.pending.clear();
         Ok(())
@@ -286,7 +286,7 @@ impl Written {
         self.pending.extend(xxh3_128(&index).to_le_bytes());
         self.flush()?;
         drop(self.file);
-        self.unfinished.commit_as(destination)
+        self.output.commit_as(destination)
     }
 }
 

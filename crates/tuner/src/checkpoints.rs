@@ -181,7 +181,7 @@ fn write(prepared: &mut Prepared, destination: &Path) -> Result<(), Error> {
     let folder = AtomicFile::create_folder(destination)?;
     prepared.write(folder.path())?;
     seal::write_checksums(folder.path())?;
-    folder.finish()
+    folder.commit()
 }
 
 /// Writes a checkpoint once more, in another place.
@@ -196,5 +196,5 @@ fn copy(from: &Path, destination: &Path, prepared: &Prepared) -> Result<(), Erro
     // The way to its base is another from there.
     prepared.rename_base(folder.path())?;
     seal::write_checksums(folder.path())?;
-    folder.finish()
+    folder.commit()
 }

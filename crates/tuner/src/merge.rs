@@ -75,7 +75,7 @@ pub fn merge(arguments: &MergeArguments) -> Result<Merged, Error> {
     let folder = AtomicFile::create_folder(&arguments.out)?;
     write_model_folder(&mut model, folder.path(), kind, &tokenizer)?;
     seal::write_checksums(folder.path())?;
-    folder.finish()?;
+    folder.commit()?;
     Ok(Merged {
         folder: arguments.out.clone(),
         parameters: model.parameter_count(),

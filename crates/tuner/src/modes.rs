@@ -194,7 +194,7 @@ fn train_tokenizer(instances: &[TrainingInstance], vocabulary: usize, work: &Pat
             folder.path(),
         )?;
         seal::write_checksums(folder.path())?;
-        folder.finish()?;
+        folder.commit()?;
     }
     Ok(destination)
 }

@@ -49,9 +49,9 @@ pub(crate) fn save(
         state: state.clone(),
     };
     let saved = serde_json::to_string(&saved).map_err(|error| Error::output(path, error))?;
-    let unfinished = AtomicFile::create(path)?;
-    weights::write(unfinished.path(), &optimizer.state(), &[(PROGRESS, &saved)])?;
-    unfinished.commit()
+    let file = AtomicFile::create(path)?;
+    weights::write(file.path(), &optimizer.state(), &[(PROGRESS, &saved)])?;
+    file.commit()
 }
 
 /// Takes over a saved state of this very work; without one, training begins anew. So it does where `best`, the checkpoint of an

@@ -33,15 +33,15 @@ fn document(text: String) -> HeldOutDocument {
 fn an_output_dropped_unfinished_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new/samples.parquet");
-    let unfinished = AtomicFile::create(&file).unwrap();
-    fs::write(unfinished.path(), "half").unwrap();
+    let output_file = AtomicFile::create(&file).unwrap();
+    fs::write(output_file.path(), "half").unwrap();
     assert_eq!(names_in(&folder.path().join("new")), ["samples.parquet.partial"]);
-    drop(unfinished);
+    drop(output_file);
     assert!(names_in(&folder.path().join("new")).is_empty());
 
-    let unfinished = AtomicFile::create_folder(&folder.path().join("checkpoint")).unwrap();
-    fs::write(unfinished.path().join("config.json"), "{}").unwrap();
-    drop(unfinished);
+    let output_file = AtomicFile::create_folder(&folder.path().join("checkpoint")).unwrap();
+    fs::write(output_file.path().join("config.json"), "{}").unwrap();
+    drop(output_file);
     assert_eq!(names_in(folder.path()), ["new"]);
 }
 
@@ -71,9 +71,9 @@ fn a_partial_left_behind_is_overwritten() {
     fs::write(folder.path().join("checkpoint.replaced/old"), "put aside").unwrap();
 
     write_atomic(&file, b"new").unwrap();
-    let unfinished = AtomicFile::create_folder(&checkpoint).unwrap();
-    fs::write(unfinished.path().join("config.json"), "{}").unwrap();
-    unfinished.commit().unwrap();
+    let output_file = AtomicFile::create_folder(&checkpoint).unwrap();
+    fs::write(output_file.path().join("config.json"), "{}").unwrap();
+    output_file.commit().unwrap();
     assert_eq!(names_in(folder.path()), ["a.parquet", "checkpoint"]);
     assert_eq!(names_in(&checkpoint), ["config.json"]);
 }
@@ -83,15 +83,15 @@ fn a_finished_folder_replaces_the_old_one_entirely() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("checkpoint");
     for name in ["old.safetensors", "new.safetensors"] {
-        let unfinished = AtomicFile::create_folder(&checkpoint).unwrap();
-        fs::create_dir(unfinished.path().join("inner")).unwrap();
-        let weights = unfinished.path().join("inner").join(name);
+        let output_file = AtomicFile::create_folder(&checkpoint).unwrap();
+        fs::create_dir(output_file.path().join("inner")).unwrap();
+        let weights = output_file.path().join("inner").join(name);
         fs::write(&weights, "weights").unwrap();
         // A copy of a read-only file is read-only, and must be synced all the same.
         let mut permissions = fs::metadata(&weights).unwrap().permissions();
         permissions.set_readonly(true);
         fs::set_permissions(&weights, permissions).unwrap();
-        unfinished.commit().unwrap();
+        output_file.commit().unwrap();
     }
     assert_eq!(names_in(folder.path()), ["checkpoint"]);
     assert_eq!(names_in(&checkpoint.join("inner")), ["new.safetensors"]);
@@ -183,10 +183,10 @@ fn a_full_device_leaves_no_half_file() {
 fn an_interrupted_program_leaves_no_half_file() {
     if let Some(output) = child_output() {
         contract::arguments::start_program();
-        let unfinished = AtomicFile::create_folder(&output).unwrap();
-        fs::write(unfinished.path().join("half"), "half").unwrap();
+        let output_file = AtomicFile::create_folder(&output).unwrap();
+        fs::write(output_file.path().join("half"), "half").unwrap();
         std::thread::sleep(Duration::from_mins(1));
-        drop(unfinished);
+        drop(output_file);
         return;
     }
     for (signal, status) in [("INT", 130), ("TERM", 143)] {
@@ -230,10 +230,10 @@ fn wait_for(file: &Path, child: &mut Child) {
 fn an_output_that_another_process_writes_is_refused() {
     let name = "an_output_that_another_process_writes_is_refused";
     if let Some(output) = child_output() {
-        let unfinished = AtomicFile::create(&output).unwrap();
-        fs::write(unfinished.path(), "half").unwrap();
+        let output_file = AtomicFile::create(&output).unwrap();
+        fs::write(output_file.path(), "half").unwrap();
         std::thread::sleep(Duration::from_mins(1));
-        drop(unfinished);
+        drop(output_file);
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -129,14 +129,14 @@ fn build_at<Index>(
     place: &Path,
     build_in: impl Fn(&Path) -> Result<Index, IndexError>,
 ) -> Result<Index, Error> {
-    let unfinished = AtomicFile::create_shared_folder(place)?;
-    let index = build_in(unfinished.path()).map_err(|error| Error::output(place, error))?;
+    let partial = AtomicFile::create_shared_folder(place)?;
+    let index = build_in(partial.path()).map_err(|error| Error::output(place, error))?;
     // What is there could not be opened, or comes from another process just now. Files in use stay mapped.
     if place.exists() {
         fs::remove_dir_all(place).map_err(|error| Error::output(place, error))?;
     }
     // Not synced: what a power failure spoils has the wrong digest. Another process may come first with the same.
-    if let Err(error) = fs::rename(unfinished.path(), place) {
+    if let Err(error) = fs::rename(partial.path(), place) {
         tracing::warn!("an index is not kept for the next run: {error}");
     }
     Ok(index)

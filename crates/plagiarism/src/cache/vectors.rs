@@ -79,9 +79,9 @@ fn key(encoder_digest: &str, sentences: &[impl Borrow<str>]) -> String {
 /// Layout: magic, rows and dimensions (8 bytes each), digest of the values (16), values; all little-endian.
 fn write(file: &Path, vectors: &Embeddings) -> Result<(), Error> {
     // Two cells may come to write the same file at once.
-    let unfinished = AtomicFile::create_shared(file)?;
+    let partial = AtomicFile::create_shared(file)?;
     let failed = |error| Error::output(file, error);
-    let mut output = BufWriter::new(File::create(unfinished.path()).map_err(failed)?);
+    let mut output = BufWriter::new(File::create(partial.path()).map_err(failed)?);
     let values: Vec<u8> = vectors
         .values()
         .iter()
@@ -100,7 +100,7 @@ fn write(file: &Path, vectors: &Embeddings) -> Result<(), Error> {
         .and_then(|()| output.flush())
         .map_err(failed)?;
     drop(output);
-    unfinished.commit()
+    partial.commit()
 }
 
 /// The vectors of a file; `None` where it is missing, cut off, or damaged.
