@@ -77,7 +77,7 @@ impl AtomicFile {
     }
 
     fn begin_shared(destination: &Path, kind: Kind) -> Result<Self, Error> {
-        remove_abandoned(folder_of(destination));
+        remove_abandoned(destination);
         Self::begin(destination, &format!(".{}{PARTIAL}", std::process::id()), kind)
     }
 
@@ -250,10 +250,10 @@ fn remove_if_abandoned(partial: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes partials in a folder that no process is writing. What cannot be removed stays, and harms
-/// nobody.
-fn remove_abandoned(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+/// Removes partials in the folder of an output that no process is writing. What cannot be removed
+/// stays, and harms nobody.
+pub(crate) fn remove_abandoned(output: &Path) {
+    for entry in fs::read_dir(folder_of(output)).into_iter().flatten().flatten() {
         if entry.file_name().as_encoded_bytes().ends_with(PARTIAL.as_bytes()) {
             let _ = remove_if_abandoned(&entry.path());
         }

@@ -191,11 +191,17 @@ impl Provenance {
 
     /// Whether every one of the Parquet `outputs` exists, is complete, and records this very work.
     ///
-    /// Outputs found so are touched, so that make sees them newer than their inputs.
+    /// Outputs found so are touched, so that make sees them newer than their inputs, and what a killed
+    /// run with other settings left half-written beside them is removed.
     pub fn is_done(&self, outputs: &[&Path]) -> bool {
         let done = outputs
             .iter()
             .all(|output| crate::parquet::provenance(output).is_some_and(|present| self.same_work(&present)));
+        if done {
+            outputs
+                .iter()
+                .for_each(|output| crate::files::remove_abandoned(output));
+        }
         done && outputs.iter().all(|output| crate::files::touch(output).is_ok())
     }
 }

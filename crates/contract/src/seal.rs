@@ -128,7 +128,7 @@ pub fn check(path: &Path, part: Range<u64>) -> Result<Seal, Error> {
             return Ok(Seal::Whole);
         }
     }
-    Ok(if found.is_empty() {
+    Ok(if found.is_empty() || cfg!(fuzzing) {
         Seal::None
     } else {
         Seal::Broken

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use contract::files::AtomicFile;
 use contract::provenance::digest;
 use contract::records::HeldOutDocument;
 use contract::{Provenance, parquet};
@@ -45,7 +46,13 @@ fn work_is_done_only_where_all_that_it_depends_on_agrees() {
         .with_configuration(&"settings")
         .unwrap();
     write(&output, &made);
+    // What a killed run with other settings was writing, and what a process is writing.
+    let abandoned = folder.path().join("train.parquet.partial");
+    fs::write(&abandoned, "half").unwrap();
+    let written = AtomicFile::create(&folder.path().join("corpus.parquet")).unwrap();
     assert!(made.is_done(&[&output]));
+    assert!(!abandoned.exists());
+    assert!(written.path().exists());
 
     let later = Provenance {
         created: made.created + 1000,

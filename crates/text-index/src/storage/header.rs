@@ -103,7 +103,8 @@ pub(crate) fn read_header<C: Serialize + DeserializeOwned>(
             header.byte_order
         )));
     }
-    if header.digest != digest(&path, &header.contents)? {
+    // A fuzzer changes the contents without their digest; the files have digests in them.
+    if header.digest != digest(&path, &header.contents)? && !cfg!(fuzzing) {
         return Err(IndexError::damaged(
             &path,
             "its digest does not agree with its contents",
