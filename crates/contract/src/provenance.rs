@@ -198,9 +198,9 @@ impl Provenance {
             .iter()
             .all(|output| crate::parquet::provenance(output).is_some_and(|present| self.same_work(&present)));
         if done {
-            outputs
-                .iter()
-                .for_each(|output| crate::files::remove_abandoned(output));
+            for output in outputs {
+                crate::files::remove_abandoned(output);
+            }
         }
         done && outputs.iter().all(|output| crate::files::touch(output).is_ok())
     }
