@@ -192,7 +192,7 @@ pub fn corpus(bytes: &[u8]) {
             continue;
         };
         // A reader that went round in circles would give documents without end.
-        let read = documents.take(1_000_000).filter(Result::is_ok).count();
+        let read = documents.take(1_000_000).flatten().count();
         assert!(read < 1_000_000);
     }
 }
