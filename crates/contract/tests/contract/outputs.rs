@@ -256,7 +256,7 @@ fn an_output_that_another_process_writes_is_refused() {
     // Under a name of its own it can be written.
     let shared = AtomicFile::create_shared(&file).unwrap();
     fs::write(shared.path(), "shared").unwrap();
-    shared.finish().unwrap();
+    shared.commit().unwrap();
     assert_eq!(fs::read(&file).unwrap(), b"shared");
     assert_eq!(
         names_in(folder.path()),
@@ -282,6 +282,6 @@ fn what_processes_left_that_are_gone_is_removed_from_a_shared_folder() {
     assert_eq!(names_in(folder.path()).len(), 1, "that which is written");
     written.commit_as(&file).unwrap();
     let index = AtomicFile::create_shared_folder(&folder.path().join("exact")).unwrap();
-    index.finish().unwrap();
+    index.commit().unwrap();
     assert_eq!(names_in(folder.path()), ["exact", "vectors"]);
 }
