@@ -24,15 +24,16 @@ of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPO
 of_audit := CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
 of_look  := CORPUS MODEL HELD_OUT
 of_device := DEVICE OUT CHECKS BUDGET_S LARGE
+of_fuzz  := SECONDS_EACH
 others   := CUDA LIBTORCH% CARGO% RUST% HF_% OMP_% PIP_% SHELL MAKE% V -%
 given    := $(strip $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
-read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(if $(filter check,$(MAKECMDGOALS)),$(of_look)) $(if $(filter device-check,$(MAKECMDGOALS)),$(of_device)) $(others)
+read     := $(of_runs) $(if $(filter audit,$(MAKECMDGOALS)),$(of_audit)) $(if $(filter check,$(MAKECMDGOALS)),$(of_look)) $(if $(filter device-check,$(MAKECMDGOALS)),$(of_device)) $(if $(filter fuzz,$(MAKECMDGOALS)),$(of_fuzz)) $(others)
 unread   := $(filter-out $(read),$(given))
 ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate status $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing clean distclean
+.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate status $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing fuzz clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -52,6 +53,7 @@ help:
 	@echo 'make dupgen|tune|extract|plagiarism|report    a pipeline up to that stage'
 	@echo 'make -jN -k run PIPELINE=FILE.toml    N jobs at once, fewer where memory does not hold them; goes on past what fails and says what did'
 	@echo 'make setup|build|lint|bench      what the others do first; the checks of style and of dependencies; the benchmarks'
+	@echo 'make fuzz                        fuzz every reader of files that other programs write (SECONDS_EACH=60; needs cargo-fuzz)'
 	@echo 'make setup CUDA=1                LibTorch for a GPU too (3 GB); device = "auto" then means the GPU where there is one'
 	@echo 'make clean|distclean             remove all results; also the builds and what set-up fetched'
 	@echo
@@ -112,6 +114,9 @@ lint:
 	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@CARGO='$(CARGO)' "$(PYTHON)" scripts/check_dependencies.py
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --offline check bans licenses sources; fi
+
+fuzz:
+	@scripts/fuzz.sh
 
 bench: bench-tuner bench-extractor bench-plagiarism bench-sharing
 

@@ -3,7 +3,6 @@
 use contract::records::SummaryRow;
 use serde::Serialize;
 
-use crate::estimate::checks::{CheckStatus, Severity};
 use crate::estimate::{Estimates, Key};
 use crate::findings::answer;
 
@@ -105,12 +104,7 @@ pub fn write(name: &str, estimates: &Estimates<'_>, rows: &[SummaryRow]) -> serd
             cell: &cell.data.cell.name,
             checkpoint: cell.data.checkpoint.map(|checkpoint| checkpoint.to_string()),
             check: result.check.name,
-            status: match result.finding.status {
-                CheckStatus::Passed => "passed",
-                CheckStatus::Failed(Severity::Blocking) => "failed",
-                CheckStatus::Failed(Severity::Warning) => "warning",
-                CheckStatus::NotMade => "not made",
-            },
+            status: result.finding.status.word(),
             message: &result.finding.message,
         })
     });

@@ -2,7 +2,7 @@
 //!
 //! A run folder goes in: the cells that `plan` laid out, and what the other stages left in them. Out come `summary.parquet`, the
 //! table of estimates; `report.html`, one page that needs nothing else, and `report-redacted.html`, the same without any text of the
-//! corpus; and `report.json`. The stage's whole flow is [`report`]:
+//! corpus; `report.json`, `summary.csv` and `report.md`. The stage's whole flow is [`report`]:
 //!
 //! 1. [`read`] finds the files, names the command for one that is missing, and reads them. Files that don't belong together are
 //!    refused.
@@ -19,10 +19,13 @@ use contract::{Error, PipelineFile, Provenance, StageArguments, files, parquet};
 pub use estimate::{Bootstrap, Estimates};
 pub use read::{Run, RunFiles};
 
+pub mod compare;
 pub mod estimate;
 pub mod findings;
 pub mod format;
+pub mod gate;
 pub mod json;
+pub mod markdown;
 pub mod page;
 pub mod plot;
 pub mod read;
@@ -76,6 +79,9 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
     files::remove_if_present(&summary_file)?;
     files::write_atomic(&arguments.out.join("report.json"), json.as_bytes())?;
     files::write_atomic(&arguments.out.join("report.schema.json"), json::SCHEMA.as_bytes())?;
+    files::write_atomic(&arguments.out.join("summary.csv"), csv(&rows)?.as_bytes())?;
+    let markdown = markdown::text(&pipeline.name, &estimates);
+    files::write_atomic(&arguments.out.join("report.md"), markdown.as_bytes())?;
     let heading = page::Heading::of(&pipeline, &provenance);
     let edition = |is_redacted| page::write(&heading, &estimates, &provenance, is_redacted);
     files::write_atomic(&page, edition(false).as_bytes())?;
@@ -92,6 +98,17 @@ pub fn report(arguments: &StageArguments, input: &Path) -> Result<Outcome, Error
         table: terminal::text(&estimates),
         up_to_date: false,
     })
+}
+
+/// Rows as CSV; what has no value is empty.
+fn csv<R: serde::Serialize>(rows: &[R]) -> Result<String, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Run(format!("a row without a CSV form: {error}"));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(|error| failed(&error))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    String::from_utf8(bytes).map_err(|error| failed(&error))
 }
 
 fn provenance(pipeline: &PipelineFile, found: &RunFiles, seed: u64) -> Result<Provenance, Error> {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use contract::StageArguments;
 use contract::log::say;
 use contract::stage_run::recorded;
+use contract::{Error, StageArguments, files};
+use report::gate::Limit;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,7 +15,11 @@ Examples:
   report --config pipelines/demo.toml --in data/runs/demo \\
       --out data/runs/demo/report --set report.examples=8
   # Whether the files of a run are what its stages wrote, and were made from one another
-  report verify data/runs/demo";
+  report verify data/runs/demo
+  # Whether a model may be released: at most 1% of its documents come out
+  report check data/runs/audit --max documents_emitted=0.01
+  # What a remedy has changed, document by document
+  report compare data/runs/audit data/runs/audit-again";
 
 /// Rates with intervals and controls from a run folder: summary.parquet, and report.html, a page that needs nothing else
 #[derive(Debug, Parser)]
@@ -37,19 +42,77 @@ struct VerifyArguments {
     run: PathBuf,
 }
 
+/// Whether what tuned models give back stays within limits. Ends with 0 where every figure does by its whole 95% interval, with 4 where
+/// one exceeds its limit, with 5 where there are too few data to tell
+#[derive(Debug, Args)]
+struct CheckArguments {
+    /// Run folder, or its summary.parquet
+    #[arg(value_name = "RUN_FOLDER")]
+    run: PathBuf,
+
+    /// Largest value of a measure of summary.parquet, such as own_verbatim=0.01 (may be repeated)
+    #[arg(long = "max", value_name = "MEASURE=NUMBER", required = true)]
+    limits: Vec<Limit>,
+
+    /// Another run, such as that of the model before: the limits are then on the increase over it
+    #[arg(long, value_name = "RUN_FOLDER")]
+    against: Option<PathBuf>,
+
+    /// Write the findings as JUnit XML
+    #[arg(long, value_name = "FILE.xml")]
+    junit: Option<PathBuf>,
+
+    /// Write the findings as SARIF 2.1.0
+    #[arg(long, value_name = "FILE.sarif")]
+    sarif: Option<PathBuf>,
+}
+
+/// Two runs on the same documents, such as a model before and after a remedy: the difference of each measure with its 95% interval for
+/// paired documents, and how many documents no longer come out, still do, or newly do
+#[derive(Debug, Args)]
+struct CompareArguments {
+    /// Run folder of the first
+    #[arg(value_name = "BEFORE")]
+    before: PathBuf,
+
+    /// Run folder of the second
+    #[arg(value_name = "AFTER")]
+    after: PathBuf,
+
+    /// Write every measure, those that the table leaves out too
+    #[arg(long, value_name = "FILE.csv")]
+    csv: Option<PathBuf>,
+}
+
 const VERIFY: &str = "verify";
+const COMPARE: &str = "compare";
+const CHECK: &str = "check";
 
 fn main() -> ExitCode {
     let verifying = VerifyArguments::augment_args(clap::Command::new(VERIFY));
+    let checking = CheckArguments::augment_args(clap::Command::new(CHECK));
     let command = Arguments::command()
         .subcommand(verifying)
+        .subcommand(checking)
+        .subcommand(CompareArguments::augment_args(clap::Command::new(COMPARE)))
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true);
     let matches = command.get_matches();
     contract::arguments::start_program();
-    if let Some((VERIFY, chosen)) = matches.subcommand() {
-        let arguments = VerifyArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
-        return verify(&arguments.run);
+    match matches.subcommand() {
+        Some((VERIFY, chosen)) => {
+            let arguments = VerifyArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            return verify(&arguments.run);
+        }
+        Some((CHECK, chosen)) => {
+            let arguments = CheckArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            return check(&arguments).unwrap_or_else(|error| contract::error::exit_code(Err(error.into())));
+        }
+        Some((COMPARE, chosen)) => {
+            let arguments = CompareArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            return contract::error::exit_code(compare(&arguments).map_err(Into::into));
+        }
+        _ => {}
     }
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     contract::error::exit_code(recorded("report", &arguments.stage.out, || run(&arguments)))
@@ -63,6 +126,27 @@ fn verify(run: &Path) -> ExitCode {
         }
         Err(error) => contract::error::exit_code(Err(error.into())),
     }
+}
+
+fn check(arguments: &CheckArguments) -> Result<ExitCode, Error> {
+    let findings = report::gate::check(&arguments.run, &arguments.limits, arguments.against.as_deref())?;
+    if let Some(file) = &arguments.junit {
+        files::write_atomic(file, findings.junit().as_bytes())?;
+    }
+    if let Some(file) = &arguments.sarif {
+        files::write_atomic(file, findings.sarif().as_bytes())?;
+    }
+    println!("{findings}");
+    Ok(ExitCode::from(findings.outcome().exit_status()))
+}
+
+fn compare(arguments: &CompareArguments) -> Result<(), Error> {
+    let comparison = report::compare::compare(&arguments.before, &arguments.after)?;
+    if let Some(file) = &arguments.csv {
+        files::write_atomic(file, comparison.csv()?.as_bytes())?;
+    }
+    print!("{comparison}");
+    Ok(())
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {

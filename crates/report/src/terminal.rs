@@ -46,7 +46,8 @@ fn wrapped(paragraph: &str) -> String {
     lines.join("\n")
 }
 
-fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
+/// The main table: its headings, and a row for each way of tuning.
+pub(crate) fn rows(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Vec<String>> {
     let mut headings = vec!["tuning".to_owned(), "verdict".to_owned()];
     headings.extend(
         experiment
@@ -59,6 +60,11 @@ fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
     for group in experiment.shown() {
         rows.push(row(estimates, experiment, group));
     }
+    rows
+}
+
+fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
+    let rows = rows(estimates, experiment);
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|column| {
             rows.iter()
@@ -78,17 +84,25 @@ fn table(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
             cells.join("  ").trim_end().to_owned()
         })
         .collect();
+    format!(
+        "{}\n{}",
+        lines.join("\n"),
+        wrapped(&legend(estimates, experiment))
+    )
+}
+
+/// What the columns of the main table are.
+pub(crate) fn legend(estimates: &Estimates<'_>, experiment: &Experiment) -> String {
     let score = estimates
         .membership_score(experiment)
         .map_or(String::new(), |score| {
             let copies = experiment.most_copies().unwrap_or(1);
             format!("; membership: by {}, documents with {copies}×", score.title())
         });
-    let legend = wrapped(&format!(
+    format!(
         "own text: documents whose beginning was the prompt ({}), continued word for word; × copies in the training text{score}",
         experiment.strategy
-    ));
-    format!("{}\n{legend}", lines.join("\n"))
+    )
 }
 
 fn row(estimates: &Estimates<'_>, experiment: &Experiment, group: usize) -> Vec<String> {
@@ -134,7 +148,7 @@ fn short(estimate: &crate::estimate::Estimate) -> String {
     }
 }
 
-fn failed_checks(estimates: &Estimates<'_>) -> Option<String> {
+pub(crate) fn failed_checks(estimates: &Estimates<'_>) -> Option<String> {
     let failures = checks::failures(estimates);
     let lines: Vec<String> = failures
         .iter()

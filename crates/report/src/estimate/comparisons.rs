@@ -111,7 +111,7 @@ fn difference(
 }
 
 /// Shares by the interval for paired shares, means by that for paired means.
-fn paired_estimate(pairs: &[(Tally, Tally)], kind: Kind) -> Option<Estimate> {
+pub(crate) fn paired_estimate(pairs: &[(Tally, Tally)], kind: Kind) -> Option<Estimate> {
     let side = |pick: fn(&(Tally, Tally)) -> Tally| ratio(&pairs.iter().map(pick).collect::<Vec<_>>()).ok();
     let value = side(|pair| pair.0)? - side(|pair| pair.1)?;
     let ends = match kind {

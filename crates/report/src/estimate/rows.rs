@@ -311,7 +311,10 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
             };
             let name = format!("check_{}", result.check.name);
             let estimate = Estimate::exact(value, result.finding.observations, UnitOf::Documents);
-            Some(self.plain(&name, "passed", TRAINED, estimate))
+            Some(Row {
+                word: Some(result.finding.status.word().to_owned()),
+                ..self.plain(&name, "passed", TRAINED, estimate)
+            })
         });
         made.collect()
     }

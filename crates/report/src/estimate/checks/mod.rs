@@ -79,6 +79,18 @@ pub enum CheckStatus {
     NotMade,
 }
 
+impl CheckStatus {
+    /// The word in `summary.parquet` and `report.json`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed(Severity::Blocking) => "failed",
+            Self::Failed(Severity::Warning) => "warning",
+            Self::NotMade => "not made",
+        }
+    }
+}
+
 /// What a failed check means for the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

@@ -1,0 +1,385 @@
+//! `report check`: whether what models give back stays within limits, for a release or a pipeline of continuous integration.
+//!
+//! A limit is on a figure of `summary.parquet`, or, against another run, on its increase over that run. The whole 95% interval
+//! decides: a figure passes whose interval ends at or below the limit, and fails where it begins above. What lies between says that there
+//! are too few data, and how many would do. A figure that is only a lower bound never passes, and neither does one of a cell that failed a
+//! check of plausibility: a low rate then is no evidence.
+
+mod junit;
+mod limit;
+mod sample_size;
+mod sarif;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use contract::records::{Split, SummaryRow};
+use contract::{Error, parquet};
+use measures::Interval;
+use measures::interval::mover_difference;
+
+pub use limit::Limit;
+
+use crate::format::{listing, number, up_to_two_decimals};
+
+/// Modes that no text of the corpus was tuned into.
+const UNTUNED: [&str; 2] = ["base", "pretrain"];
+
+/// What came of one figure, or of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It stays within the limit.
+    Pass,
+    /// The data do not tell.
+    NotEnoughData,
+    /// It exceeds the limit.
+    Fail,
+}
+
+impl Outcome {
+    /// Exit status: 0, 4 where a limit is exceeded, 5 where there are too few data.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Fail => 4,
+            Self::NotEnoughData => 5,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NotEnoughData => "not enough data",
+        }
+    }
+}
+
+/// One figure held against one limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Measure and limit, in words: `own_verbatim at most 0.01`.
+    pub limit: String,
+    /// Name of the measure.
+    pub measure: String,
+    /// Which model, method, checkpoint, decoding and prompts.
+    pub subject: String,
+    /// The figure, or its increase.
+    pub value: f64,
+    /// Its 95% interval.
+    pub interval: Option<Interval>,
+    /// Units that the interval is about, and what they are.
+    pub units: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why, where it is not plain from the figures.
+    pub reason: Option<String>,
+}
+
+/// All figures held against all limits.
+#[derive(Debug)]
+pub struct Findings {
+    /// In the order of the limits, and of `summary.parquet`.
+    pub findings: Vec<Finding>,
+    summary: PathBuf,
+}
+
+/// Holds the figures of a run against limits; against another run, the increase over it.
+///
+/// `run` and `against` are run folders, report folders, or files `summary.parquet`.
+///
+/// # Errors
+/// [`Error::Input`] where a summary is missing or damaged, [`Error::Configuration`] for a measure that the run does not have, and
+/// where the other run has no figure to compare with.
+pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Findings, Error> {
+    let summary = summary_of(run)?;
+    let rows: Vec<SummaryRow> = parquet::read_all(&summary)?;
+    let before = match against {
+        Some(other) => Some(parquet::read_all::<SummaryRow>(&summary_of(other)?)?),
+        None => None,
+    };
+    let mut findings = Vec::new();
+    for limit in limits {
+        let chosen = figures(&rows, &limit.measure);
+        if chosen.is_empty() {
+            return Err(limit.unknown(&rows));
+        }
+        for row in chosen {
+            let measured = match &before {
+                Some(before) => increase(row, counterpart(row, before)?),
+                None => measured(row),
+            };
+            findings.push(finding(limit, row, &measured, failed_checks(row, &rows)));
+        }
+    }
+    Ok(Findings { findings, summary })
+}
+
+fn summary_of(run: &Path) -> Result<PathBuf, Error> {
+    if run.is_file() {
+        return Ok(run.to_path_buf());
+    }
+    let places = [run.join("report/summary.parquet"), run.join("summary.parquet")];
+    places.into_iter().find(|place| place.is_file()).ok_or_else(|| {
+        Error::input(
+            run,
+            "expected a run folder with report/summary.parquet, found none: `make report` makes it",
+        )
+    })
+}
+
+/// The rows of a measure that a release is about: each tuned model at its checkpoints, all copies together where there is such a row.
+fn figures<'a>(rows: &'a [SummaryRow], measure: &str) -> Vec<&'a SummaryRow> {
+    let is_figure = |row: &&SummaryRow| {
+        row.measure == measure
+            && row.cell.is_some()
+            && row.against.is_none()
+            && row.epoch.is_none()
+            && !UNTUNED.contains(&row.mode.as_str())
+    };
+    let all: Vec<&SummaryRow> = rows.iter().filter(is_figure).collect();
+    let has_total = |row: &SummaryRow| {
+        all.iter()
+            .any(|other| other.copies.is_none() && place(other) == place(row))
+    };
+    all.iter()
+        .copied()
+        .filter(|row| row.copies.is_none() || !has_total(row))
+        .collect()
+}
+
+type Place<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<Split>);
+
+/// What a row is about but for its copies.
+fn place(row: &SummaryRow) -> Place<'_> {
+    (
+        row.cell.as_deref(),
+        row.checkpoint.as_deref(),
+        row.strategy.as_deref(),
+        row.split,
+    )
+}
+
+/// A figure, or an increase.
+struct Measured {
+    value: f64,
+    interval: Option<Interval>,
+    is_share: bool,
+    is_increase: bool,
+}
+
+fn interval(row: &SummaryRow) -> Option<Interval> {
+    Some(Interval {
+        low: row.ci_low?,
+        high: row.ci_high?,
+    })
+}
+
+fn measured(row: &SummaryRow) -> Measured {
+    Measured {
+        value: row.value,
+        interval: interval(row),
+        is_share: row.unit == "share",
+        is_increase: false,
+    }
+}
+
+/// The difference of two figures of different runs, with the interval that MOVER makes of theirs.
+fn increase(row: &SummaryRow, before: &SummaryRow) -> Measured {
+    let ends = interval(row)
+        .zip(interval(before))
+        .map(|(now, then)| mover_difference((row.value, now), (before.value, then)));
+    Measured {
+        value: row.value - before.value,
+        interval: ends,
+        is_share: false,
+        is_increase: true,
+    }
+}
+
+/// The row of another run that a row is compared with: the same model, method, checkpoint, decoding and prompts, of the same seed where it
+/// is there; or, where that run has only one such figure of tuned models, that one.
+fn counterpart<'a>(row: &SummaryRow, before: &'a [SummaryRow]) -> Result<&'a SummaryRow, Error> {
+    let same_place = |other: &&SummaryRow| {
+        (other.strategy.as_deref(), other.split, other.copies)
+            == (row.strategy.as_deref(), row.split, row.copies)
+    };
+    let alike: Vec<&SummaryRow> = figures(before, &row.measure)
+        .into_iter()
+        .filter(same_place)
+        .collect();
+    let same_method = |other: &&&SummaryRow| {
+        other.model == row.model && other.method == row.method && other.checkpoint == row.checkpoint
+    };
+    let same: Vec<&SummaryRow> = alike.iter().filter(same_method).copied().collect();
+    let same_seed = same.iter().find(|other| other.seed == row.seed);
+    let found = same_seed.or(same.first()).or(match alike.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    });
+    found.copied().ok_or_else(|| {
+        Error::Configuration(format!(
+            "--against: that run has no {} to compare with, of {}; it has {}",
+            row.measure,
+            subject(row),
+            match alike.as_slice() {
+                [] => "none".to_owned(),
+                found => listing(&found.iter().map(|row| subject(row)).collect::<Vec<_>>()),
+            }
+        ))
+    })
+}
+
+/// The checks of plausibility that the row's cell failed, so that low rates are no evidence.
+fn failed_checks(row: &SummaryRow, rows: &[SummaryRow]) -> Vec<String> {
+    let failed = rows.iter().filter(|check| {
+        check.measure.starts_with("check_")
+            && check.verdict.as_deref() == Some("failed")
+            && check.cell == row.cell
+            && check.checkpoint == row.checkpoint
+    });
+    failed.map(|check| check.measure.clone()).collect()
+}
+
+fn finding(limit: &Limit, row: &SummaryRow, measured: &Measured, failed: Vec<String>) -> Finding {
+    let (outcome, reason) = decide(limit, row, measured, &failed);
+    Finding {
+        limit: limit.words(measured.is_increase),
+        measure: limit.measure.clone(),
+        subject: subject(row),
+        value: measured.value,
+        interval: measured.interval,
+        units: format!("{} {}", row.n, row.n_of),
+        outcome,
+        reason,
+    }
+}
+
+fn decide(
+    limit: &Limit,
+    row: &SummaryRow,
+    measured: &Measured,
+    failed: &[String],
+) -> (Outcome, Option<String>) {
+    let Some(interval) = measured.interval else {
+        return (
+            Outcome::NotEnoughData,
+            Some("too little was observed for an interval".to_owned()),
+        );
+    };
+    if interval.low > limit.max {
+        return (Outcome::Fail, None);
+    }
+    if !failed.is_empty() {
+        let reason = format!(
+            "{} failed: a low rate is no evidence, the page says why",
+            listing(failed)
+        );
+        return (Outcome::NotEnoughData, Some(reason));
+    }
+    if interval.high > limit.max {
+        let needed = sample_size::units_needed(measured.value, interval, limit.max, row.n, measured.is_share);
+        let reason = match needed {
+            Some(units) => format!("about {units} {} would decide, at this rate", row.n_of),
+            None => "it is at the limit: no number of them decides".to_owned(),
+        };
+        return (Outcome::NotEnoughData, Some(reason));
+    }
+    if row.at_least {
+        let reason = "the figure is a lower bound: it may be higher".to_owned();
+        return (Outcome::NotEnoughData, Some(reason));
+    }
+    (Outcome::Pass, None)
+}
+
+/// What a row is about, in words.
+fn subject(row: &SummaryRow) -> String {
+    let mut parts = vec![row.model.clone(), row.method.clone()];
+    parts.extend(
+        row.checkpoint
+            .clone()
+            .map(|checkpoint| format!("{checkpoint} checkpoint")),
+    );
+    parts.extend(row.seed.map(|seed| format!("seed {seed}")));
+    parts.extend(row.copies.map(|copies| format!("{copies} copies")));
+    parts.extend(row.strategy.clone());
+    parts.extend(row.split.map(|split| {
+        match split {
+            Split::Train => "documents it was tuned on",
+            Split::Heldout => "documents it was not tuned on",
+            Split::None => "no prompt",
+        }
+        .to_owned()
+    }));
+    parts.join(", ")
+}
+
+impl Findings {
+    /// The worst of all outcomes.
+    pub fn outcome(&self) -> Outcome {
+        let outcomes = self.findings.iter().map(|finding| finding.outcome);
+        outcomes.max().unwrap_or(Outcome::NotEnoughData)
+    }
+
+    /// As JUnit XML, a test case each.
+    pub fn junit(&self) -> String {
+        junit::write(self)
+    }
+
+    /// As SARIF 2.1.0, a result each.
+    pub fn sarif(&self) -> String {
+        sarif::write(self)
+    }
+}
+
+/// A figure with its interval: `0.012 (0.004 to 0.034)`.
+fn shown(finding: &Finding) -> String {
+    let value = shown_number(finding.value);
+    match finding.interval {
+        Some(Interval { low, high }) => format!("{value} ({} to {})", shown_number(low), shown_number(high)),
+        None => value,
+    }
+}
+
+/// Three decimals below 1, else two.
+fn shown_number(value: f64) -> String {
+    if value.abs() < 1.0 {
+        number(value, 3)
+    } else {
+        up_to_two_decimals(value)
+    }
+}
+
+/// A table with a line each, and the sum.
+impl fmt::Display for Findings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for finding in &self.findings {
+            writeln!(
+                formatter,
+                "{:15}  {}: {} of {}, {}",
+                finding.outcome.word(),
+                finding.limit,
+                shown(finding),
+                finding.units,
+                finding.subject
+            )?;
+            if let Some(reason) = &finding.reason {
+                writeln!(formatter, "{:15}  {reason}", "")?;
+            }
+        }
+        let count = |outcome| {
+            self.findings
+                .iter()
+                .filter(|finding| finding.outcome == outcome)
+                .count()
+        };
+        write!(
+            formatter,
+            "{} pass, {} fail, {} without enough data: {}",
+            count(Outcome::Pass),
+            count(Outcome::Fail),
+            count(Outcome::NotEnoughData),
+            self.outcome().word()
+        )
+    }
+}
