@@ -246,7 +246,8 @@ fn the_program_says_it_by_status_table_junit_and_sarif() {
         "1 pass, 1 fail, 1 without enough data: fail"
     );
 
-    let mut reader = quick_xml::Reader::from_str(&std::fs::read_to_string(&xml).unwrap());
+    let text = std::fs::read_to_string(&xml).unwrap();
+    let mut reader = quick_xml::Reader::from_str(&text);
     let (mut cases, mut failures) = (0, 0);
     loop {
         match reader.read_event().unwrap() {
