@@ -33,6 +33,7 @@
 //!     Outcome::UpToDate => println!("nothing to do"),
 //!     Outcome::Copied(folder) => println!("as in {}", folder.display()),
 //!     Outcome::Done(summary) => println!("{summary}"),
+//!     Outcome::Merged(parts) => println!("{parts} parts put together"),
 //! }
 //! # Ok::<(), contract::Error>(())
 //! ```

@@ -4,13 +4,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use common::{Shape, Tuning, write_run};
 use contract::parquet;
-use contract::records::{SampleVerdict, Split, Verdict};
+use contract::records::{Sample, SampleVerdict, Split, Verdict};
 use report::compare::compare;
 
 fn run(rate: f64) -> tempfile::TempDir {
@@ -18,6 +18,7 @@ fn run(rate: f64) -> tempfile::TempDir {
     let shape = Shape {
         documents: 12,
         samples: 2,
+        best: false,
         tunings: vec![
             Tuning::new("base", "base", None, 5.0, 0.0),
             Tuning::new("full-3e-4", "full", Some(3e-4), 4.0, rate),
@@ -28,17 +29,22 @@ fn run(rate: f64) -> tempfile::TempDir {
     folder
 }
 
-/// Samples, and those that are verbatim with their own document, of each training document.
+/// Greedy samples, and those that are verbatim with their own document, of each training document.
 fn counted(run: &Path) -> BTreeMap<String, (usize, usize)> {
-    let file = std::fs::read_dir(run.join("cells"))
+    let cell = std::fs::read_dir(run.join("cells"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .find(|cell| cell.to_string_lossy().contains("full"))
-        .unwrap()
-        .join("verdicts.parquet");
+        .unwrap();
+    let samples: Vec<Sample> = parquet::read_all(&cell.join("samples.parquet")).unwrap();
+    let greedy: BTreeSet<i64> = samples
+        .iter()
+        .filter(|sample| sample.strategy == "greedy")
+        .map(|sample| sample.sample_id)
+        .collect();
     let mut documents: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for verdict in parquet::read_all::<SampleVerdict>(&file).unwrap() {
-        if verdict.split == Split::Train {
+    for verdict in parquet::read_all::<SampleVerdict>(&cell.join("verdicts.parquet")).unwrap() {
+        if verdict.split == Split::Train && greedy.contains(&verdict.sample_id) {
             let found = documents.entry(verdict.doc_id.unwrap()).or_default();
             found.0 += 1;
             found.1 += usize::from(verdict.own_verdict == Some(Verdict::Verbatim));
@@ -53,7 +59,11 @@ fn differences_and_counts_are_those_of_the_files() {
     let (first, second) = (counted(before.path()), counted(after.path()));
     let comparison = compare(before.path(), after.path()).unwrap();
     let own = |measure: &&report::compare::ComparedMeasure| {
-        measure.measure == "own_verbatim" && measure.split == Split::Train
+        (
+            measure.measure.as_str(),
+            measure.split,
+            measure.strategy.as_deref(),
+        ) == ("own_verbatim", Split::Train, Some("greedy"))
     };
     let found: Vec<_> = comparison.measures.iter().filter(own).collect();
     assert_eq!(found.len(), 1, "one cell, one strategy");

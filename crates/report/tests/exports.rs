@@ -16,6 +16,7 @@ fn csv_and_markdown_hold_the_figures_of_the_summary() {
     let shape = Shape {
         documents: 8,
         samples: 2,
+        best: false,
         tunings: vec![
             Tuning::new("base", "base", None, 5.0, 0.0),
             Tuning::new("full-3e-4", "full", Some(3e-4), 4.0, 0.9),
