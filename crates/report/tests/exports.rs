@@ -36,7 +36,7 @@ fn csv_and_markdown_hold_the_figures_of_the_summary() {
     let markdown = fs::read_to_string(report.join("report.md")).unwrap();
     let table: Vec<Vec<String>> = markdown
         .lines()
-        .filter(|line| line.starts_with("| "))
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
         .map(|line| {
             line.trim_matches('|')
                 .split(" | ")
