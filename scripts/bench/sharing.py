@@ -4,8 +4,8 @@
 
 stages: tuner, extractor and plagiarism of a small run, beside 0, 1 and 2 busy processes; the ratio is to the time with none. jobs: the
 stages of two cells with `make -j2` and one after the other. idle: what keeping watch on the processors costs where they are idle, against
-threads that spin whatever happens, as GNU's OpenMP has it (GOMP_SPINCOUNT=300000). BENCH_TURNS: how often each is measured (3); medians
-count. Wants a machine that nothing else uses.
+threads that spin whatever happens, as GNU's OpenMP has it (GOMP_SPINCOUNT=300000). BENCH_TURNS: how often each is measured (3), in turn with
+what it is compared with; medians count. BENCH_STAGES: which stages ("tune extract plagiarism"). Wants a machine that nothing else uses.
 """
 
 import os
@@ -24,6 +24,7 @@ TURNS = int(os.environ.get("BENCH_TURNS", 3))
 BIN = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 PROGRAMS = {name.upper(): str(BIN / name) for name in ("dupgen", "tuner", "extractor", "plagiarism", "report")}
 STAGES = {"tune": ["metrics.parquet", "checkpoint"], "extract": ["samples.parquet", "scores.parquet"], "plagiarism": ["verdicts.parquet", "matches.parquet"]}
+STAGES = {stage: STAGES[stage] for stage in os.environ.get("BENCH_STAGES", " ".join(STAGES)).split()}
 # Most that a stage may take beside so many busy processes, as a multiple of its time alone.
 GOALS = {1: 1.7, 2: 2.2}
 JOBS_GOAL, IDLE_GOAL = 1.1, 1.03
@@ -77,10 +78,6 @@ def beside(busy, work):
             neighbour.wait()
 
 
-def median(work):
-    return statistics.median(work() for _ in range(TURNS))
-
-
 def row(case, seconds, alone, goal):
     ratio = seconds / alone
     return {"case": case, "seconds": seconds, "alone": alone, "ratio": ratio, "goal": goal, "holds": ratio <= goal}
@@ -88,16 +85,19 @@ def row(case, seconds, alone, goal):
 
 def stages(run):
     for stage in STAGES:
-        alone = median(lambda: run.seconds(stage))
-        for busy, goal in GOALS.items():
-            seconds = median(lambda: beside(busy, lambda: run.seconds(stage)))
+        # In turn, since the speed of a machine wanders by more than what is looked for.
+        work = lambda: run.seconds(stage)
+        turns = [(work(), *(beside(busy, work) for busy in GOALS)) for _ in range(TURNS)]
+        alone, *shared = (statistics.median(side) for side in zip(*turns))
+        for (busy, goal), seconds in zip(GOALS.items(), shared):
             yield row(f"{stage} beside {busy} busy process{'es' if busy > 1 else ''}", seconds, alone, goal)
 
 
 def jobs(run):
-    for stage in ("tune", "extract"):
-        alone = median(lambda: run.seconds(stage))
-        yield row(f"{stage} of all cells with make -j2", median(lambda: run.seconds(stage, "-j2")), alone, JOBS_GOAL)
+    for stage in STAGES.keys() & {"tune", "extract"}:
+        turns = [(run.seconds(stage), run.seconds(stage, "-j2")) for _ in range(TURNS)]
+        alone, both = (statistics.median(side) for side in zip(*turns))
+        yield row(f"{stage} of all cells with make -j2", both, alone, JOBS_GOAL)
 
 
 def idle(run):
