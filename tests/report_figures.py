@@ -618,7 +618,8 @@ def add_of_one_cell(subject, cell):
     for copies, alike in corpus.training.items():
         subject.put(Place("documents", "train", None, copies), Row(counted(len(alike), len(alike)), "documents"))
     for name, (status, observations) in cell.checks.items():
-        put(f"check_{name}", "train", status == "passed", "passed", observations)
+        word = {"blocking": "failed"}.get(status, status)
+        subject.put(Place(f"check_{name}", "train"), Row(counted(status == "passed", observations), "passed", verdict=word))
     if cell.separations:
         names = (("membership_non_members", "used"), ("membership_left_out_as_validation", "validation"), ("membership_left_out_as_near_duplicates", "near_duplicates"))
         for name, of in names:

@@ -8,8 +8,8 @@ from faults.bench import Failure, Impossible, expect_refusal, kill_group
 
 NAME = "damaged results"
 STAGES = {"plan": 3, "dupgen": 8, "tuner": 10, "extractor": 6, "plagiarism": 6, "report": 6, "check": 4}
-# Without a seal: whoever reads a page sees it.
-UNSEALED = (".html", ".json", ".txt")
+# Without a seal, since people and other programs read them, and no stage.
+UNSEALED = (".html", ".json", ".txt", ".csv", ".md")
 
 
 def attempt(bench, stage, chooser):
