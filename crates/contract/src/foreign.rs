@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use crate::{Error, files, log, stage_run};
+use crate::{Error, files, log, memory, stage_run};
 
 /// Most bytes of a file that is read as a whole and is small by its nature: settings, lists,
 /// templates. It is what safetensors allows a header.
@@ -76,6 +76,8 @@ pub struct Work {
     doing: String,
     max_bytes: u64,
     max_seconds: u64,
+    /// Whether the machine has no more memory, so that the file may be as it should be.
+    is_of_machine: bool,
 }
 
 impl Work {
@@ -92,6 +94,25 @@ impl Work {
             doing: doing.into(),
             max_bytes,
             max_seconds,
+            is_of_machine: false,
+        })
+    }
+
+    /// The same, of work that a large file of its kind may need more memory for than the machine
+    /// has: where nine tenths of what is free now are less than `max_bytes`, they are the limit.
+    pub fn within_free_memory(
+        file: impl Into<PathBuf>,
+        doing: impl Into<String>,
+        max_bytes: u64,
+        max_seconds: u64,
+    ) -> Arc<Self> {
+        let free = memory::free_bytes().map_or(u64::MAX, |bytes| bytes / 10 * 9);
+        Arc::new(Self {
+            file: file.into(),
+            doing: doing.into(),
+            max_bytes: max_bytes.min(free),
+            max_seconds,
+            is_of_machine: free < max_bytes,
         })
     }
 
@@ -111,7 +132,16 @@ impl Work {
     }
 
     fn too_much_memory(&self) -> Error {
-        self.too_much(&format!("{} MiB of memory", self.max_bytes / MEBIBYTE))
+        let mebibytes = self.max_bytes / MEBIBYTE;
+        if self.is_of_machine {
+            let problem = format!(
+                "{} takes more than the {mebibytes} MiB of memory that it may have of what is free here. Divide the \
+                 document into smaller ones, or take a machine with more memory",
+                self.doing
+            );
+            return Error::input(&self.file, problem);
+        }
+        self.too_much(&format!("{mebibytes} MiB of memory"))
     }
 
     fn too_much_time(&self) -> Error {
@@ -371,6 +401,21 @@ mod tests {
             })
             .expect("no panic");
         assert_eq!(ALLOWED.get(), i64::MAX);
+    }
+
+    #[test]
+    fn work_is_limited_to_the_memory_of_the_machine() {
+        let work = Work::within_free_memory("tokenizer.json", "encoding a text of 110 MB", u64::MAX, 60);
+        let message = work.too_much_memory().to_string();
+        assert!(work.max_bytes < 1 << 50, "{}", work.max_bytes);
+        assert!(
+            message.starts_with("tokenizer.json: encoding a text of 110 MB takes more than the ")
+                && message.contains("Divide the document"),
+            "{message}"
+        );
+        let work = Work::within_free_memory("tokenizer.json", "encoding a text", 1, 60);
+        let message = work.too_much_memory().to_string();
+        assert!(message.contains("made to bring programs down"), "{message}");
     }
 
     #[test]

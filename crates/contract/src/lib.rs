@@ -42,6 +42,7 @@ pub mod error;
 pub mod files;
 pub mod foreign;
 pub mod log;
+pub mod memory;
 pub mod parquet;
 pub mod parts;
 pub mod paths;

@@ -3,13 +3,15 @@
 //! for programmers.
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::Error;
 
 /// The crates whose information is shown; of all others only warnings are.
 const TALKING: &str = "warn,contract=info,dupgen=info,causal_lm=info,model_folder=info,tuner=info,extractor=info,plagiarism=info,\
@@ -34,6 +36,18 @@ pub(crate) fn start() {
 /// written, as on a full disk, the line is lost.
 pub fn say(line: impl fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Writes a text to standard output. Whoever reads it may stop before its end, as `head` does.
+///
+/// # Errors
+/// [`Error::Output`] where it cannot be written for another reason, such as a full disk.
+pub fn print(text: impl fmt::Display) -> Result<(), Error> {
+    let mut output = std::io::stdout().lock();
+    match write!(output, "{text}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::output("standard output", error)),
+        _ => Ok(()),
+    }
 }
 
 /// One line for each event: `training: 24/147 steps`, `warning: …`, `error: …`,

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
-use contract::Error;
+use contract::{Error, memory};
 
 use crate::Plan;
 use crate::estimate::{Speed, SpeedSource, count, estimates};
@@ -42,7 +41,11 @@ impl AtOnce {
             .filter(|estimate| !made.contains(&estimate.cell))
             .map(|estimate| estimate.memory_bytes)
             .collect();
-        Ok(Self::fitting(needed, asked, free.or_else(free_memory)))
+        Ok(Self::fitting(
+            needed,
+            asked,
+            free.or_else(|| memory::free_bytes().map(|bytes| bytes as f64)),
+        ))
     }
 
     fn fitting(mut needed: Vec<f64>, asked: usize, free_bytes: Option<f64>) -> Self {
@@ -96,44 +99,6 @@ fn made_cells(run: &Path) -> HashSet<String> {
     made.map(|cell| cell.name).collect()
 }
 
-/// Bytes of memory that are free: on the machine, or in the process's control group where less is left there.
-fn free_memory() -> Option<f64> {
-    let of_machine = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = groups
-        .lines()
-        .find_map(|line| line.strip_prefix("0::/"))
-        .unwrap_or_default();
-    let root = Path::new("/sys/fs/cgroup");
-    let inner = root.join(group);
-    let of_groups = inner
-        .ancestors()
-        .take_while(|folder| folder.starts_with(root))
-        .filter_map(left_in_group);
-    Some(of_groups.fold(of_machine, f64::min))
-}
-
-/// What Linux says can be had without swapping, in bytes.
-fn available(meminfo: &str) -> Option<f64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kibibytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(1024.0 * kibibytes)
-}
-
-/// What a control group has left of its limit, in bytes; nothing where it has none. Files in its cache make room.
-fn left_in_group(group: &Path) -> Option<f64> {
-    let number =
-        |name: &str| -> Option<f64> { fs::read_to_string(group.join(name)).ok()?.trim().parse().ok() };
-    let (limit, taken) = (number("memory.max")?, number("memory.current")?);
-    let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
-    let cached = stat
-        .lines()
-        .find_map(|line| line.strip_prefix("inactive_file ")?.trim().parse().ok());
-    Some((limit - taken + cached.unwrap_or(0.0)).max(0.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,23 +128,5 @@ mod tests {
             8,
             "nothing is to be made"
         );
-    }
-
-    #[test]
-    fn free_memory_is_read_as_linux_writes_it() {
-        assert_eq!(
-            available("MemTotal:  8 kB\nMemAvailable:    4 kB\n"),
-            Some(4096.0)
-        );
-        assert_eq!(available("MemTotal:  8 kB\n"), None);
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        write("memory.current", "700\n");
-        write("memory.max", "max\n");
-        assert_eq!(left_in_group(folder.path()), None);
-        write("memory.max", "1000\n");
-        assert_eq!(left_in_group(folder.path()), Some(300.0));
-        write("memory.stat", "anon 500\ninactive_file 200\n");
-        assert_eq!(left_in_group(folder.path()), Some(500.0));
     }
 }

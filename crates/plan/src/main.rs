@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use contract::PipelineFile;
-use contract::log::say;
+use contract::log::{print, say};
 use given_here::Given;
 use plan::estimate::{self, Speed, SpeedSource, Table, cut_shares};
 use plan::status::{Brief, Status};
@@ -113,10 +113,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.estimate {
         let plan = Plan::of(&pipeline)?;
         let estimates = estimate::estimates(&plan, &folder, &mut speed)?;
-        print!("{}", Table(&estimates));
-        println!("Estimates, {speed} (--gflops); dupgen and report not counted.");
+        print(Table(&estimates))?;
+        print(format_args!(
+            "Estimates, {speed} (--gflops); dupgen and report not counted.\n"
+        ))?;
         for cut in cut_shares(&plan, &folder)? {
-            println!("{cut}");
+            print(format_args!("{cut}\n"))?;
         }
         return Ok(());
     }
@@ -125,7 +127,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         if at_once.jobs < jobs {
             say(at_once);
         }
-        println!("{}", at_once.jobs);
+        print(format_args!("{}\n", at_once.jobs))?;
         return Ok(());
     }
     let plan = plan::plan(&pipeline, &folder)?;
@@ -173,11 +175,11 @@ fn print_status(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let status = Status::of(&folder)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        print(format_args!("{}\n", serde_json::to_string_pretty(&status)?))?;
     } else if arguments.brief {
-        print!("{}", Brief(&status));
+        print(Brief(&status))?;
     } else {
-        print!("{status}");
+        print(status)?;
     }
     Ok(())
 }

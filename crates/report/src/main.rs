@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use contract::log::say;
+use contract::log::{print, say};
 use contract::stage_run::recorded;
 use contract::{Error, StageArguments, files};
 use report::gate::Limit;
@@ -121,8 +121,8 @@ fn main() -> ExitCode {
 fn verify(run: &Path) -> ExitCode {
     match report::verify::verify(run) {
         Ok(verified) => {
-            println!("{verified}");
-            ExitCode::from(if verified.is_right() { 0 } else { 3 })
+            let status = if verified.is_right() { 0 } else { 3 };
+            exit_with(status, print(format_args!("{verified}\n")))
         }
         Err(error) => contract::error::exit_code(Err(error.into())),
     }
@@ -136,8 +136,18 @@ fn check(arguments: &CheckArguments) -> Result<ExitCode, Error> {
     if let Some(file) = &arguments.sarif {
         files::write_atomic(file, findings.sarif().as_bytes())?;
     }
-    println!("{findings}");
-    Ok(ExitCode::from(findings.outcome().exit_status()))
+    Ok(exit_with(
+        findings.outcome().exit_status(),
+        print(format_args!("{findings}\n")),
+    ))
+}
+
+/// The exit status, where what was found could be printed.
+fn exit_with(status: u8, printed: Result<(), Error>) -> ExitCode {
+    match printed {
+        Ok(()) => ExitCode::from(status),
+        Err(error) => contract::error::exit_code(Err(error.into())),
+    }
 }
 
 fn compare(arguments: &CompareArguments) -> Result<(), Error> {
@@ -145,8 +155,7 @@ fn compare(arguments: &CompareArguments) -> Result<(), Error> {
     if let Some(file) = &arguments.csv {
         files::write_atomic(file, comparison.csv()?.as_bytes())?;
     }
-    print!("{comparison}");
-    Ok(())
+    print(comparison)
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {

@@ -282,6 +282,20 @@ fn the_program_says_it_by_status_table_junit_and_sarif() {
     assert_eq!(program(&[run, "--max", "idea=0.15"]).status.code(), Some(5));
 }
 
+/// As where `head` has read enough.
+#[test]
+fn a_reader_that_stops_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = summary(folder.path(), &[share("verbatim", 0.0, (0.0, 0.001), 5000)]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_report"))
+        .args(["check", run.to_str().unwrap(), "--max", "verbatim=0.01"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn mistakes_are_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();

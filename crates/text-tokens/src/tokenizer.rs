@@ -104,13 +104,14 @@ impl TextTokenizer {
         text: &str,
         encode: impl FnOnce() -> tokenizers::Result<Encoding>,
     ) -> Result<Encoding, Error> {
-        work(
-            &self.file,
-            "encoding a text with this tokenizer",
-            text.len() as u64,
-        )
-        .run(encode)?
-        .map_err(|error| self.unusable(&error))
+        let bytes = text.len() as u64;
+        let doing = match bytes {
+            ..LARGE_TEXT_BYTES => "encoding a text with this tokenizer".to_owned(),
+            _ => format!("encoding a text of {} MB with this tokenizer", bytes / 1_000_000),
+        };
+        work(&self.file, doing, bytes)
+            .run(encode)?
+            .map_err(|error| self.unusable(&error))
     }
 
     fn unusable(&self, error: &tokenizers::Error) -> Error {
@@ -223,12 +224,19 @@ impl TextTokenizer {
     }
 }
 
+/// Texts from this length on may need more memory for their tokens than there is: GPT-2's took 260 bytes a byte of text.
+const LARGE_TEXT_BYTES: u64 = 1_000_000;
+
 /// Work with a tokenizer on so many bytes, and what it may take: the slowest tokenizers encode a million bytes a second, in two hundred
 /// bytes of memory each.
-fn work(file: &Path, doing: &str, bytes: u64) -> Arc<Work> {
+fn work(file: &Path, doing: impl Into<String>, bytes: u64) -> Arc<Work> {
     let max_bytes = (2 << 30) + bytes.saturating_mul(1000);
     let max_seconds = 300 + bytes / 10_000;
-    Work::new(file, doing, max_bytes, max_seconds)
+    if bytes < LARGE_TEXT_BYTES {
+        Work::new(file, doing, max_bytes, max_seconds)
+    } else {
+        Work::within_free_memory(file, doing, max_bytes, max_seconds)
+    }
 }
 
 fn ids_of(encoding: &Encoding) -> Vec<i64> {

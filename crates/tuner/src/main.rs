@@ -83,6 +83,5 @@ fn main() -> ExitCode {
 fn print_as_json(speed: tuner::MeasuredSpeed) -> Result<(), contract::Error> {
     let json = serde_json::to_string(&speed)
         .map_err(|error| contract::Error::Run(format!("the speed is no JSON: {error}")))?;
-    println!("{json}");
-    Ok(())
+    contract::log::print(format_args!("{json}\n"))
 }
