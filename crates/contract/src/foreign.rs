@@ -99,14 +99,15 @@ impl Work {
     }
 
     /// The same, of work that a large file of its kind may need more memory for than the machine
-    /// has: where nine tenths of what is free now are less than `max_bytes`, they are the limit.
+    /// has: where seven tenths of what is free now are less than `max_bytes`, they are the limit.
+    /// Many small pieces take a third more than they ask for.
     pub fn within_free_memory(
         file: impl Into<PathBuf>,
         doing: impl Into<String>,
         max_bytes: u64,
         max_seconds: u64,
     ) -> Arc<Self> {
-        let free = memory::free_bytes().map_or(u64::MAX, |bytes| bytes / 10 * 9);
+        let free = memory::free_bytes().map_or(u64::MAX, |bytes| bytes / 10 * 7);
         Arc::new(Self {
             file: file.into(),
             doing: doing.into(),
