@@ -7,7 +7,7 @@
 //! (exit status 3) with the name of the file. Nobody can stop a library in the middle, so that for
 //! memory and time it is the program that ends, its unfinished outputs removed.
 //!
-//! Memory is what the thread of the work has asked Rust's allocator for and not given back
+//! Memory is what Rust's allocator holds for the thread of the work, and was not given back
 //! meanwhile. What other threads do counts nothing, and neither does what a library in C asks for.
 
 #![allow(
@@ -100,7 +100,7 @@ impl Work {
 
     /// The same, of work that a large file of its kind may need more memory for than the machine
     /// has: where seven tenths of what is free now are less than `max_bytes`, they are the limit.
-    /// Many small pieces take a third more than they ask for.
+    /// The rest is for what the allocator cannot give back between pieces.
     pub fn within_free_memory(
         file: impl Into<PathBuf>,
         doing: impl Into<String>,
@@ -305,28 +305,35 @@ static ALLOCATOR: Counting = Counting;
 // SAFETY: everything is handed on to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        take(layout.size() as i64);
+        take(held(layout.size()));
         // SAFETY: as the caller assures.
         answered(unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        take(layout.size() as i64);
+        take(held(layout.size()));
         // SAFETY: as the caller assures.
         answered(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        take(size as i64 - layout.size() as i64);
+        take(held(size) - held(layout.size()));
         // SAFETY: as the caller assures.
         answered(unsafe { System.realloc(memory, layout, size) })
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        TAKEN.set(TAKEN.get().wrapping_sub(layout.size() as i64));
+        TAKEN.set(TAKEN.get().wrapping_sub(held(layout.size())));
         // SAFETY: as the caller assures.
         unsafe { System.dealloc(memory, layout) }
     }
+}
+
+/// What the system's allocator holds for a piece: eight bytes more, in sixteens, and at least two
+/// of these. Of millions of pieces of two bytes that is sixteen times what was asked for.
+#[inline]
+fn held(bytes: usize) -> i64 {
+    (bytes.saturating_add(8).next_multiple_of(16)).max(32) as i64
 }
 
 #[inline]
