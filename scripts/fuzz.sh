@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Fuzzes every reader of files that other programs write (crates/fuzz): fuzz.sh [READER …], all of them without arguments.
 #
-# SECONDS_EACH (60) is the time for each reader. What was found interesting is kept in
-# data/fuzz/<reader> and is where the next run goes on; the first begins with the fixtures of the tests and crates/fuzz/inputs. An input
-# that makes a reader fail is left in data/fuzz/failures, and said; the exit status is then 1. Needs cargo-fuzz (cargo install cargo-fuzz
-# --locked).
+# SECONDS_EACH (60) is the time for each reader. What was found interesting is kept in data/fuzz/<reader>, from where the next run goes on;
+# the first begins with the fixtures of the tests and crates/fuzz/inputs. An input that makes a reader fail is left in data/fuzz/failures,
+# and said; the exit status is then 1. Needs cargo-fuzz (cargo install cargo-fuzz --locked).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 place=$PWD/data/fuzz

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// The variable of the environment that says which of how many cells a stage works on, such as
-/// "cell 2 of 4". The rules of a run set it; what does several things at once is told apart by it.
+/// "cell 2 of 4". The rules of a run set it; it distinguishes what does several things at once.
 pub const CELL_VARIABLE: &str = "TUNELEAK_CELL";
 
 /// After how long the first line is logged where standard error is no terminal.

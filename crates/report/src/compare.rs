@@ -4,7 +4,7 @@
 //! documents. Documents with any success (a sample with the class, a passage that came out) are counted apart: those of the first run
 //! alone no longer come out, those of both still do, those of the second alone are new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -57,8 +57,10 @@ pub struct ComparedMeasure {
     pub ci_low: Option<f64>,
     /// Upper end.
     pub ci_high: Option<f64>,
-    /// Documents that both have.
+    /// Documents that both have, which all figures of the row are about.
     pub documents: usize,
+    /// Documents that one of the two has alone, or with another text: they are in no figure.
+    pub documents_left_out: usize,
     /// Shares only: documents with any success before, and none after.
     pub only_before: Option<usize>,
     /// Shares only: documents with any success in both.
@@ -101,6 +103,8 @@ pub fn compare(before: &Path, after: &Path) -> Result<Comparison, Error> {
         )));
     }
     let mut comparison = Comparison::default();
+    comparison.note_unpaired(before, &first, pairs.iter().map(|(left, _)| *left));
+    comparison.note_unpaired(after, &second, pairs.iter().map(|(_, right)| *right));
     for (left, right) in pairs {
         comparison.add(&first, left, &second, right)?;
     }
@@ -138,7 +142,7 @@ impl Comparison {
                 corpora.1.documents.get(document),
             ) {
                 (Some(left), Some(right)) => left.text == right.text,
-                // Texts that neither run shows are told apart by their names alone.
+                // Texts that a run did not read are known by their names alone.
                 _ => true,
             }
         };
@@ -162,7 +166,20 @@ impl Comparison {
             ));
         }
         let tallies = (tallies_of(left, corpora.0)?, tallies_of(right, corpora.1)?);
-        for (measure, split, strategy) in tallies.0.questions() {
+        let (asked_before, asked_after) = (tallies.0.questions(), tallies.1.questions());
+        let in_one: BTreeSet<String> = asked_before
+            .symmetric_difference(&asked_after)
+            .map(|(measure, ..)| measure.to_string())
+            .collect();
+        if !in_one.is_empty() {
+            let names: Vec<String> = in_one.into_iter().collect();
+            self.note(format!(
+                "{}: measured in one of the two alone, for some prompts or decoding: {}",
+                left.cell.name,
+                listing(&names)
+            ));
+        }
+        for &(measure, split, strategy) in asked_before.intersection(&asked_after) {
             let at = Slice { split, strategy };
             let row = compared(&tallies, measure, at, &has_same_text);
             self.measures.extend(row.map(|row| ComparedMeasure {
@@ -173,6 +190,23 @@ impl Comparison {
             }));
         }
         Ok(())
+    }
+
+    /// The tuned models of a run that none of the other is compared with.
+    fn note_unpaired<'a>(&mut self, run: &Path, of: &Run, paired: impl Iterator<Item = &'a CellData>) {
+        let paired: Vec<*const CellData> = paired.map(std::ptr::from_ref).collect();
+        let left_out: BTreeSet<String> = tuned(of)
+            .filter(|cell| !paired.contains(&std::ptr::from_ref(*cell)))
+            .map(|cell| cell.cell.name.clone())
+            .collect();
+        if !left_out.is_empty() {
+            let names: Vec<String> = left_out.into_iter().collect();
+            self.note(format!(
+                "{}: not compared, for the other run has no such model or checkpoint: {}",
+                run.display(),
+                listing(&names)
+            ));
+        }
     }
 
     fn note(&mut self, note: String) {
@@ -219,6 +253,7 @@ fn compared(
         ci_low: difference.ends().map(|ends| ends.low),
         ci_high: difference.ends().map(|ends| ends.high),
         documents: pairs.len(),
+        documents_left_out: before.keys().chain(after.keys()).collect::<BTreeSet<_>>().len() - pairs.len(),
         only_before: count((true, false)),
         both: count((true, true)),
         only_after: count((false, true)),
@@ -270,13 +305,14 @@ impl fmt::Display for Comparison {
             )?;
             writeln!(
                 formatter,
-                "  {:22} {:30} {:>7} {:>7}  {:26} {:>9} {:>9} {:>5} {:>4}",
+                "  {:22} {:30} {:>7} {:>7}  {:26} {:>9} {:>8} {:>9} {:>5} {:>4}",
                 "measure",
                 "of",
                 "before",
                 "after",
                 "difference (95%)",
                 "documents",
+                "left out",
                 "no longer",
                 "still",
                 "new"
@@ -308,11 +344,12 @@ fn line(row: &ComparedMeasure) -> String {
     }
     let count = |count: Option<usize>| count.map_or("–".to_owned(), |count| count.to_string());
     format!(
-        "{:22} {of:30} {:>7} {:>7}  {change:26} {:>9} {:>9} {:>5} {:>4}",
+        "{:22} {of:30} {:>7} {:>7}  {change:26} {:>9} {:>8} {:>9} {:>5} {:>4}",
         row.measure,
         number(row.before, 3),
         number(row.after, 3),
         row.documents,
+        row.documents_left_out,
         count(row.only_before),
         count(row.both),
         count(row.only_after)

@@ -113,6 +113,45 @@ fn a_run_does_not_differ_from_itself() {
     }
 }
 
+/// A document that one run has alone is in no figure, and a model that one run has alone is named.
+#[test]
+fn what_is_not_compared_is_counted_and_named() {
+    let (before, after) = (run(0.9), tempfile::tempdir().unwrap());
+    let shape = Shape {
+        documents: 8,
+        samples: 2,
+        best: false,
+        tunings: vec![
+            Tuning::new("base", "base", None, 5.0, 0.0),
+            Tuning::new("full-3e-4", "full", Some(3e-4), 4.0, 0.25),
+            Tuning::new("lora16-3e-3", "lora", Some(3e-3), 4.4, 0.0),
+        ],
+        ..Shape::default()
+    };
+    write_run(after.path(), &shape);
+    let (first, second) = (counted(before.path()), counted(after.path()));
+    let comparison = compare(before.path(), after.path()).unwrap();
+    let own = comparison.measures.iter().find(|measure| {
+        (
+            measure.measure.as_str(),
+            measure.split,
+            measure.strategy.as_deref(),
+        ) == ("own_verbatim", Split::Train, Some("greedy"))
+    });
+    let own = own.unwrap();
+    let all: BTreeSet<&String> = first.keys().chain(second.keys()).collect();
+    assert_eq!(own.documents + own.documents_left_out, all.len());
+    assert!(own.documents_left_out > 0);
+    let named = |what: &str| {
+        comparison
+            .notes
+            .iter()
+            .any(|note| note.contains("not compared") && note.contains(what))
+    };
+    assert!(named("lora16-3e-3"), "{:?}", comparison.notes);
+    assert!(!named("full-3e-4"), "{:?}", comparison.notes);
+}
+
 #[test]
 fn the_program_prints_a_table_and_writes_all_of_it() {
     let (before, after) = (run(0.9), run(0.25));

@@ -83,6 +83,10 @@ fn what_is_no_evidence_never_passes() {
         ci_high: None,
         ..low.clone()
     };
+    let not_a_number = SummaryRow {
+        ci_high: Some(f64::NAN),
+        ..low.clone()
+    };
     let lower_bound = SummaryRow {
         at_least: true,
         ..low.clone()
@@ -96,6 +100,7 @@ fn what_is_no_evidence_never_passes() {
     for (rows, expected, reason) in [
         (vec![low.clone()], Outcome::Pass, ""),
         (vec![without_interval], Outcome::NotEnoughData, "interval"),
+        (vec![not_a_number], Outcome::NotEnoughData, "interval"),
         (vec![lower_bound], Outcome::NotEnoughData, "lower bound"),
         (
             vec![low.clone(), check_that("failed", "cell")],
@@ -161,6 +166,12 @@ fn rows_about_something_else_are_left_out() {
     });
     let rows: Vec<SummaryRow> = others.iter().cloned().chain([row.clone()]).collect();
     assert_eq!(outcomes(&rows, "own_verbatim=0.01"), [(Outcome::Pass, None)]);
+    // What was trained from random weights was trained on the corpus too.
+    let pretrained = SummaryRow {
+        mode: "pretrain".into(),
+        ..others[5].clone()
+    };
+    assert_eq!(outcomes(&[pretrained], "verbatim=0.01")[0].0, Outcome::Fail);
     // Of a uniform layout every row has its copies.
     let uniform = SummaryRow {
         copies: Some(16),

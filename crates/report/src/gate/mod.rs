@@ -22,9 +22,6 @@ pub use limit::Limit;
 
 use crate::format::{listing, number, up_to_two_decimals};
 
-/// Modes that no text of the corpus was tuned into.
-const UNTUNED: [&str; 2] = ["base", "pretrain"];
-
 /// What came of one figure, or of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
@@ -135,7 +132,7 @@ fn figures<'a>(rows: &'a [SummaryRow], measure: &str) -> Vec<&'a SummaryRow> {
             && row.cell.is_some()
             && row.against.is_none()
             && row.epoch.is_none()
-            && !UNTUNED.contains(&row.mode.as_str())
+            && row.mode != "base"
     };
     let all: Vec<&SummaryRow> = rows.iter().filter(is_figure).collect();
     let has_total = |row: &SummaryRow| {
@@ -261,7 +258,8 @@ fn decide(
     measured: &Measured,
     failed: &[String],
 ) -> (Outcome, Option<String>) {
-    let Some(interval) = measured.interval else {
+    let is_finite = |ends: &Interval| ends.low.is_finite() && ends.high.is_finite();
+    let Some(interval) = measured.interval.filter(is_finite) else {
         return (
             Outcome::NotEnoughData,
             Some("too little was observed for an interval".to_owned()),
