@@ -305,7 +305,7 @@ impl fmt::Display for Comparison {
             )?;
             writeln!(
                 formatter,
-                "  {:22} {:30} {:>7} {:>7}  {:26} {:>9} {:>8} {:>9} {:>5} {:>4}",
+                "  {:22} {:38} {:>7} {:>7}  {:26} {:>9} {:>8} {:>9} {:>5} {:>4}",
                 "measure",
                 "of",
                 "before",
@@ -344,7 +344,7 @@ fn line(row: &ComparedMeasure) -> String {
     }
     let count = |count: Option<usize>| count.map_or("–".to_owned(), |count| count.to_string());
     format!(
-        "{:22} {of:30} {:>7} {:>7}  {change:26} {:>9} {:>8} {:>9} {:>5} {:>4}",
+        "{:22} {of:38} {:>7} {:>7}  {change:26} {:>9} {:>8} {:>9} {:>5} {:>4}",
         row.measure,
         number(row.before, 3),
         number(row.after, 3),
