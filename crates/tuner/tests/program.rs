@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use causal_lm::{load_checkpoint, weights};
+use causal_lm::{CausalLm, load_checkpoint, weights};
 use contract::records::{
     DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance, TrainingMetric,
 };
@@ -15,6 +15,13 @@ use tch::{Device, Kind, Tensor};
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/tiny-gpt2")
+}
+
+/// What was tuned of [`tiny`]. The base is given: an adapter names none that only the root of the file system leads to, as where the
+/// tests' folder and this one lie far apart.
+fn load(folder: &Path) -> CausalLm {
+    let (model, _) = load_checkpoint(folder, Some(&tiny()), Kind::Float, Device::Cpu).unwrap();
+    model
 }
 
 /// A folder with a small corpus and a pipeline file for one cell.
@@ -221,7 +228,7 @@ fn every_mode_learns_and_leaves_what_it_should() {
             !cell.join("training").exists(),
             "{mode}: the state is no longer needed"
         );
-        let (model, _) = load_checkpoint(&cell.join("checkpoint"), None, Kind::Float, Device::Cpu).unwrap();
+        let model = load(&cell.join("checkpoint"));
         let tokens = Tensor::from_slice(&[299i64, 5, 6, 7]).unsqueeze(0);
         assert_eq!(
             model
@@ -646,7 +653,7 @@ fn the_untuned_model_is_a_candidate_for_the_best() {
         );
         assert!(said.contains("at best (before tuning)"), "{said}");
         let logits = |folder: &Path| {
-            let (model, _) = load_checkpoint(folder, None, Kind::Float, Device::Cpu).unwrap();
+            let model = load(folder);
             let tokens = Tensor::from_slice(&[299i64, 5, 6, 7]).unsqueeze(0);
             model.logits(&model.hidden(&tokens, None, None).unwrap()).unwrap()
         };
