@@ -33,7 +33,7 @@ ifneq ($(unread),)
 $(error nothing here reads $(foreach name,$(unread),$(name)=). make $(or $(firstword $(MAKECMDGOALS)),help) reads $(filter-out $(others),$(read)))
 endif
 
-.PHONY: help setup build demo doctor run audit check-audit check check-corpus estimate status $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing fuzz clean distclean
+.PHONY: help setup build demo doctor run study audit check-audit check check-corpus estimate status $(stages) test parity device-check lint bench bench-plagiarism bench-extractor bench-tuner bench-sharing fuzz clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,6 +47,7 @@ help:
 	@echo '                                 what a model that is tuned already gives back of the text it was tuned on'
 	@echo 'make check CORPUS=FILE [MODEL=FOLDER] [HELD_OUT=FILE]    (make check alone says more)'
 	@echo '                                 a look at a text before tuning: copies, personal details, what is cut, what is most at risk'
+	@echo 'make study                       the study that RESULTS.md tells of (hours; pipelines/study.toml says what it needs)'
 	@echo 'make estimate PIPELINE=FILE.toml its cells, with tokens, time, memory and disk, before anything starts'
 	@echo 'make status PIPELINE=FILE.toml   how far its run is, or that in RUN=FOLDER: done, running, failed, to do, with times and disk'
 	@echo 'make slurm PIPELINE=FILE.toml    plan it as jobs of Slurm: scripts in the run folder, which bash RUN/slurm/submit.sh submits'
@@ -76,15 +77,21 @@ build: setup
 	@$(CARGO) build --workspace --locked
 
 demo: PIPELINE = pipelines/demo.toml
+study: PIPELINE = pipelines/study.toml
 audit: PIPELINE = pipelines/audit.toml
 audit: export AUDIT = 1
 check: PIPELINE = pipelines/check.toml
 check: export LOOK = 1
-run demo audit check: stage = all
+run demo audit check study: stage = all
 estimate $(stages): stage = $@
 # Planning also happens under `make -n`, since the rules to show come from there. It writes configuration only.
 run demo audit check estimate $(stages): build
 	+@MAKE='$(MAKE)' scripts/run.sh $(stage)
+
+study: build
+	+@MAKE='$(MAKE)' scripts/run.sh all
+	@"$(PYTHON)" scripts/study collect "$(or $(RUN),data/runs/study)"
+	@"$(PYTHON)" scripts/study results
 
 # It looks at a run that may be under way, so nothing is built where plan is there.
 status: $(if $(filter status,$(MAKECMDGOALS)),$(if $(shell command -v $(firstword $(PLAN)) 2>/dev/null),,build))

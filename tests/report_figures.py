@@ -34,7 +34,7 @@ from report_cells import (
 
 # What tells rows of summary.parquet apart.
 SETTINGS = "mode rank alpha dropout targets dora rslora learning_rate epochs".split()
-KEY = f"cell model {' '.join(SETTINGS)} checkpoint layout copies seed split strategy epoch measure against".split()
+KEY = f"cell corpus model {' '.join(SETTINGS)} checkpoint layout copies seed split strategy epoch measure against".split()
 
 LEVEL, MAX_ROOM, NEAR_ZERO, LITTLE, PAPER_SIMILARITY = 0.05, 0.2, 0.05, 0.1, 0.8
 REPEATS = "some repetition, perhaps by chance; membership visible"
@@ -90,7 +90,7 @@ class Group:
     def __init__(self, checkpoints):
         first = checkpoints[0]
         self.cell, self.which, self.base = first.cell, first.which, first.base
-        self.model, self.layout, self.uniform = first.cell["model"], *layout_of(first.cell)
+        self.model, self.corpus, self.layout, self.uniform = first.cell["model"], first.cell.get("corpus_name"), *layout_of(first.cell)
         self.runs = defaultdict(lambda: [None, None])
         for checkpoint in checkpoints:
             self.runs[checkpoint.cell["seed"]][checkpoint.apart] = checkpoint
@@ -195,11 +195,11 @@ def method_order(cell):
 
 
 class Experiment:
-    """A model on one layout of copies: the untuned model and the ways of tuning."""
+    """A model on one corpus in one layout of copies: the untuned model and the ways of tuning."""
 
     def __init__(self, groups):
         self.groups, self.untuned = groups, [group for group in groups if group.base]
-        self.model, self.layout, self.parameters = groups[0].model, groups[0].layout, groups[0].parameters
+        self.model, self.corpus, self.layout, self.parameters = groups[0].model, groups[0].corpus, groups[0].layout, groups[0].parameters
         self._name()
         self.families = {}
         for group in groups:
@@ -309,7 +309,8 @@ class Run:
             for which in asked if has_best(cell) else (None,):
                 self.checkpoints.append(Checkpoint(cell, which, corpus))
         for checkpoint in self.checkpoints:
-            alike = [other for other in self.checkpoints if other.base and other.cell["model"] == checkpoint.cell["model"]]
+            of_same = [[other.cell.get(name) == checkpoint.cell.get(name) for name in ("model", "corpus_name")] for other in self.checkpoints]
+            alike = [other for other, same in zip(self.checkpoints, of_same) if other.base and all(same)]
             alike.sort(key=lambda other: other.cell["corpus"] != checkpoint.cell["corpus"])
             checkpoint.alike = alike
             checkpoint.untuned = alike[0] if alike and not checkpoint.base else None
@@ -326,14 +327,14 @@ class Run:
         for checkpoint in self.checkpoints:
             cell = checkpoint.cell
             layout, uniform = layout_of(cell)
-            order = (-sizes[cell["model"]], cell["model"], layout, method_order(cell), uniform or 0, checkpoint.which is not None, checkpoint.which == "last")
+            order = (-sizes[cell["model"]], cell["model"], cell.get("corpus_name") or "", layout, method_order(cell), uniform or 0, checkpoint.which is not None, checkpoint.which == "last")
             members[order].append(checkpoint)
         self.groups = [Group(members[order]) for order in sorted(members)]
         for group in self.groups:
             group.parameters = sizes[group.model]
         together = {}
         for group in self.groups:
-            together.setdefault((group.model, group.layout), []).append(group)
+            together.setdefault((group.model, group.corpus, group.layout), []).append(group)
         self.experiments = [Experiment(groups) for groups in together.values()]
 
     def p_paired(self, first, second):
@@ -1034,9 +1035,9 @@ def branches_at(path, loss):
 
 
 def model_pairs(run):
-    """The largest and the smallest model of each layout."""
+    """The largest and the smallest model of each corpus and layout."""
     for large in run.experiments:
-        alike = [other for other in run.experiments if other.layout == large.layout]
+        alike = [other for other in run.experiments if (other.corpus, other.layout) == (large.corpus, large.layout)]
         small = min(alike, key=lambda other: other.parameters)
         if small.parameters < large.parameters == max(other.parameters for other in alike):
             yield large, small
@@ -1166,6 +1167,7 @@ def expected(folder):
             for place, row in subject.rows.items():
                 about = {name: group.cell.get(name) for name in SETTINGS} | {
                     "cell": subject.cell,
+                    "corpus": group.corpus,
                     "model": group.model,
                     "checkpoint": group.which,
                     "layout": group.layout,

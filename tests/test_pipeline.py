@@ -37,7 +37,7 @@ COLUMNS = {
     "own_similarity heldout_similarity rouge_l bleu edit_similarity boilerplate best_copies own_verdict emitted_doc_ids "
     "emitted_copies control_verdict control_longest_match_chars comparable_similarity similarity_at_least echoed_chars "
     "final_answer_right",
-    "summary": "cell model parameters trainable_parameters method mode rank alpha dropout targets dora rslora learning_rate "
+    "summary": "cell corpus model parameters trainable_parameters method mode rank alpha dropout targets dora rslora learning_rate "
     "epochs checkpoint layout copies seed runs split strategy epoch measure against unit value ci_low ci_high "
     "interval at_least k observations n n_of untuned untuned_low untuned_high untuned_k control control_low "
     "control_high p_value p_holm verdict",

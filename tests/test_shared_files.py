@@ -63,6 +63,13 @@ def texts_of(value):
             yield from texts_of(inner)
 
 
+# Whether the style sheet holds.
+STYLED = (
+    "const width = frame.contentWindow.getComputedStyle(inside.querySelector('main')).maxWidth;"
+    "if (width !== 'none') document.title = 'shown-by-its-style';"
+)
+
+
 class Elements(html.parser.HTMLParser):
     """The elements of a page, with their attributes."""
 
@@ -153,8 +160,8 @@ class Shared(unittest.TestCase):
         for name, page in self.pages.items():
             elements = Elements(page).found
             tags = {tag for tag, _ in elements}
-            self.assertFalse(tags & {"script", "iframe", "img", "base", "object", "embed", "form", "link"}, name)
-            self.assertEqual([tag for tag, _ in elements].count("style"), 1, name)
+            self.assertFalse(tags & {"iframe", "img", "base", "object", "embed", "form", "link"}, name)
+            self.assertEqual([[tag for tag, _ in elements].count(own) for own in ("style", "script")], [1, 1], name)
             for tag, attributes in elements:
                 self.assertFalse([key for key in attributes if key.startswith("on") or key == "style"], f"{name}: {tag} {attributes}")
                 self.assertNotIn("javascript:", (attributes.get("href") or "").lower(), name)
@@ -176,7 +183,7 @@ class Shared(unittest.TestCase):
                 self.assertNotIn("data-ran", re.search(r"<html[^>]*>", dom)[0])
                 # The browser has a place to say that it did not apply the style sheet.
                 self.assertNotIn("Content Security Policy", log)
-                self.assertIn("shown-by-its-style", self.in_browser(page, ask_for_style=True)[0])
+                self.assertIn("shown-by-its-style", self.in_browser(page, ask=STYLED)[0])
         # What a page would be that wrote the same texts as they are: they run, so that the test above can fail.
         page = self.pages["report.html"]
         open_page = re.sub(r"<body>", lambda _: f"<body>{MARKUP[0]}{MARKUP[2]}", page)
@@ -187,20 +194,35 @@ class Shared(unittest.TestCase):
         self.assertNotIn("<title>it ran</title>", dom)
         self.assertIn("Content Security Policy", log)
 
-    def in_browser(self, page, ask_for_style=False):
-        """The page as a browser has it after two seconds of its own time, and what the browser said. With `ask_for_style`, whether the style
-        sheet holds: a page around it asks."""
+    @unittest.skipUnless(CHROMIUM, "no chromium here: the pages were not looked at in a browser")
+    def test_tables_sort_and_filter_in_a_browser(self):
+        ask = (
+            "const table = [...inside.querySelectorAll('table')].find((table) => table.tBodies[0].rows.length >= 3), rows = () => [...table.tBodies[0].rows];"
+            "const before = rows().map((row) => row.textContent), button = table.querySelector('thead th .sort');"
+            "button.click(); const up = rows().map((row) => row.cells[0].textContent);"
+            "button.click(); const down = rows().map((row) => row.cells[0].textContent);"
+            "button.click(); const after = rows().map((row) => row.textContent);"
+            "const inputs = inside.querySelectorAll('.filter input').length;"
+            "document.title = JSON.stringify({ up, down, same: before.join() === after.join(), inputs });"
+        )
+        dom, log = self.in_browser(self.pages["report.html"], ask=ask)
+        self.assertNotIn("Content Security Policy", log)
+        found = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", dom)[1]))
+        self.assertTrue(found["same"])
+        self.assertGreaterEqual(len(found["up"]), 3)
+        self.assertEqual(found["up"], found["down"][::-1])
+        self.assertEqual(found["up"], sorted(found["up"], key=str.casefold))
+
+    def in_browser(self, page, ask=None):
+        """The page as a browser has it after two seconds of its own time, and what the browser said. With `ask`, a page around it
+        asks so, of the document `inside`."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "page.html"
             file.write_text(page)
-            if ask_for_style:
+            if ask:
                 file = Path(folder) / "around.html"
-                ask = (
-                    "const frame = document.querySelector('iframe');"
-                    "frame.onload = () => { const width = frame.contentWindow.getComputedStyle(frame.contentDocument.querySelector('main')).maxWidth;"
-                    "if (width !== 'none') document.title = 'shown-by-its-style'; };"
-                )
-                file.write_text(f"<title>no</title><iframe src=page.html></iframe><script>{ask}</script>")
+                around = "const frame = document.querySelector('iframe'); frame.onload = () => { const inside = frame.contentDocument; %s };" % ask
+                file.write_text(f"<title>no</title><iframe src=page.html></iframe><script>{around}</script>")
             command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
             command += ["--disable-component-update", "--no-first-run", "--allow-file-access-from-files", "--enable-logging=stderr"]
             command += [f"--user-data-dir={folder}/profile", "--virtual-time-budget=2000", "--dump-dom", file.as_uri()]

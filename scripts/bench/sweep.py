@@ -72,14 +72,14 @@ def timeline(run):
     for path in sorted(run.rglob(".done-*")):
         record = tomllib.loads(path.read_text())
         folder = path.parent.relative_to(run)
-        rows.append({"folder": str(folder), **{key: record.get(key) for key in ("stage", "started", "seconds", "peak_memory_bytes")}})
+        rows.append({"folder": str(folder), **{key: record.get(key) for key in ("stage", "started", "seconds", "cpu_seconds", "peak_memory_bytes")}})
     return pl.DataFrame(rows).sort("started", "folder")
 
 
 def show(frame, watch, seconds, jobs):
     began = watch.busy[0][0]
     print(f"\n{seconds:.0f} s with -j{jobs}, processors {sum(share for _, share in watch.busy) / len(watch.busy):.0%} busy")
-    print(frame.group_by("stage").agg(pl.len().alias("runs"), pl.sum("seconds").round(1), pl.max("peak_memory_bytes")).sort("stage"))
+    print(frame.group_by("stage").agg(pl.len().alias("runs"), pl.sum("seconds", "cpu_seconds").round(1), pl.max("peak_memory_bytes")).sort("stage"))
     print(f"{'from':>6}  {'busy':>5}  stages under way")
     for number in range(SLICES):
         start, end = (began + seconds * part / SLICES for part in (number, number + 1))

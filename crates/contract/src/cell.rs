@@ -14,6 +14,9 @@ pub struct Cell {
     pub name: String,
     /// Folder of its training set under `corpus/`.
     pub corpus: String,
+    /// Name of the text that its training set is made of; none where the pipeline names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corpus_name: Option<String>,
     /// The model's name.
     pub model: String,
     /// Parameters of the model.

@@ -956,6 +956,8 @@ impl Record for SampleVerdict {
 pub struct SummaryRow {
     /// The cell's name; null where several runs are pooled.
     pub cell: Option<String>,
+    /// Name of the corpus; null where the pipeline names none.
+    pub corpus: Option<String>,
     /// The model's name.
     pub model: String,
     /// Parameters of the model.
@@ -1056,6 +1058,7 @@ pub struct SummaryRow {
 impl Record for SummaryRow {
     const COLUMNS: &'static [Column] = &[
         nullable("cell", Text),
+        nullable("corpus", Text),
         column("model", Text),
         column("parameters", Int64),
         column("trainable_parameters", Int64),

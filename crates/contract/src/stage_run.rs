@@ -68,6 +68,10 @@ pub struct Record {
     pub started: u64,
     /// Seconds that it took, or has taken so far, whatever the machine's clock did.
     pub seconds: f64,
+    /// Time that processors worked for it, in seconds, of all threads together; of a run that was
+    /// resumed, that of its last process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
     /// Largest memory of the process, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
@@ -385,6 +389,7 @@ impl Recorder {
         let made_nothing = files::finished() == self.finished_before;
         if !(made_nothing && self.path(DONE).exists()) {
             let record = Record {
+                cpu_seconds: cpu_seconds(),
                 peak_memory_bytes: peak_memory(),
                 ..self.record_so_far()
             };
@@ -402,6 +407,7 @@ impl Recorder {
             }
         }
         let record = Record {
+            cpu_seconds: cpu_seconds(),
             peak_memory_bytes: peak_memory(),
             exit_status: Some(i32::from(status)),
             message: Some(message.to_owned()),
@@ -532,6 +538,19 @@ fn process(pid: u32) -> Option<String> {
     let has_ended = matches!(fields.first(), Some(&("Z" | "X")));
     let started = fields.get(19).filter(|_| !has_ended)?;
     Some(format!("{}:{started}", boot.trim()))
+}
+
+/// Ticks of the clock that Linux tells programs the time of processes in, on every machine.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// User and system time of this process, as the system's clock of processes has it.
+fn cpu_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in brackets, may hold anything. Behind it, utime and stime are the
+    // 12th and 13th, in ticks.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place)?.parse::<u64>().ok();
+    Some((ticks(11)? + ticks(12)?) as f64 / TICKS_PER_SECOND)
 }
 
 fn peak_memory() -> Option<u64> {

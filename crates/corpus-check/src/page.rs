@@ -50,6 +50,7 @@ pub(crate) fn write(
                     }
                     @for section in sections.iter().filter(|section| !section.is_empty()) { (section.render()) }
                 }
+                (page_parts::script())
             }
         }
     };

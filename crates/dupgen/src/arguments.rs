@@ -47,9 +47,9 @@ impl Arguments {
     /// The `[corpus]` table as it applies here.
     ///
     /// # Errors
-    /// [`Error::Configuration`] where no file is named.
+    /// [`Error::Configuration`] where no file is named, or several corpora are.
     pub fn corpus(&self, pipeline: &PipelineFile) -> Result<Corpus, Error> {
-        let mut corpus = pipeline.corpus.clone();
+        let mut corpus = pipeline.single_corpus()?.clone();
         if !self.input.is_empty() {
             corpus.files = OneOrMany::Many(self.input.clone());
         }

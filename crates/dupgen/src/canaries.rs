@@ -64,11 +64,11 @@ struct Format {
 
 impl Format {
     /// The prompt and the template whose turn it is, filled with a context.
-    fn fill(pipeline: &PipelineFile, turn: usize, context: &str) -> Self {
-        let (prompt, template) = texts(&pipeline.canaries, turn);
+    fn fill(settings: &Settings, separator: &str, turn: usize, context: &str) -> Self {
+        let (prompt, template) = texts(settings, turn);
         Self {
             prompt: prompt.replace(CONTEXT, context),
-            separator: pipeline.corpus.separator.clone(),
+            separator: separator.to_owned(),
             template: template.replace(CONTEXT, context),
         }
     }
@@ -121,7 +121,7 @@ fn split_at(text: &str, characters: usize) -> (&str, &str) {
 impl Canary {
     /// The same as a conversation that a chat template rendered: its prompt is what the user says, and the rest what the assistant does.
     fn rendered(self, pipeline: &PipelineFile, template: &ChatTemplate) -> Result<Self, Error> {
-        let separator = pipeline.corpus.separator.chars().count();
+        let separator = pipeline.single_corpus()?.separator.chars().count();
         let (before, response) = split_at(&self.text, self.prompt_chars as usize);
         let prompt = if before.is_empty() {
             ""
@@ -418,6 +418,7 @@ fn texts(settings: &Settings, turn: usize) -> (&str, &str) {
 /// The formats of `planted` canaries, templates and prompts taken in turn.
 fn formats(pipeline: &PipelineFile, planted: usize, seed: u64) -> Result<Vec<Format>, Error> {
     let settings = &pipeline.canaries;
+    let separator = &pipeline.single_corpus()?.separator;
     let mut texts = settings
         .prompt
         .as_slice()
@@ -425,7 +426,7 @@ fn formats(pipeline: &PipelineFile, planted: usize, seed: u64) -> Result<Vec<For
         .chain(settings.template.as_slice());
     if !texts.any(|text| text.contains(CONTEXT)) {
         return Ok((0..planted)
-            .map(|turn| Format::fill(pipeline, turn, ""))
+            .map(|turn| Format::fill(settings, separator, turn, ""))
             .collect());
     }
     if planted > contexts::NUMBER {
@@ -437,7 +438,7 @@ fn formats(pipeline: &PipelineFile, planted: usize, seed: u64) -> Result<Vec<For
     }
     let contexts = contexts::draw(planted, seed).into_iter().enumerate();
     Ok(contexts
-        .map(|(turn, context)| Format::fill(pipeline, turn, &context))
+        .map(|(turn, context)| Format::fill(settings, separator, turn, &context))
         .collect())
 }
 

@@ -1,5 +1,5 @@
 //! The pieces that the pages of this project share: their style, sections with contents, banners, and how numbers and foreign text are
-//! written. A page is one file that needs no other, no script and no network.
+//! written. A page is one file that needs no other and no network; its one script only sorts and filters tables.
 
 use maud::{Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
@@ -7,6 +7,14 @@ use unicode_normalization::char::is_combining_mark;
 
 /// The style sheet.
 pub const STYLE: &str = include_str!("style.css");
+
+/// The script that sorts and filters tables; a page without it says the same.
+const SCRIPT: &str = include_str!("tables.js");
+
+/// The element with the script of tables, for the end of a page's body.
+pub fn script() -> Markup {
+    html! { script { (PreEscaped(SCRIPT)) } }
+}
 
 /// The day of a time in seconds since 1970, in UTC (Hinnant's `civil_from_days`).
 pub fn date(seconds: u64) -> String {
@@ -27,7 +35,7 @@ pub fn date(seconds: u64) -> String {
 }
 
 /// The head of a page with this title, whose printed pages carry `identity`. Its content security policy allows the page its own style sheet
-/// and nothing else: should a text of a corpus ever come to stand in it as markup, nothing runs and nothing is loaded or sent.
+/// and [`script`] and nothing else: should a text of a corpus ever come to stand in it as markup, nothing runs and nothing is loaded or sent.
 pub fn head(title: &Markup, identity: &str) -> Markup {
     let style = format!("{STYLE}{}", print_rule(identity));
     html! {
@@ -44,9 +52,11 @@ pub fn head(title: &Markup, identity: &str) -> Markup {
 
 /// What a page with this style sheet may do.
 fn content_policy(style: &str) -> String {
+    let digest = |text: &str| base64(&Sha256::digest(text));
     format!(
-        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-        base64(&Sha256::digest(style))
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        digest(style),
+        digest(SCRIPT)
     )
 }
 

@@ -10,8 +10,13 @@ use contract::{Error, PipelineFile};
 /// One training set: a layout of copies under a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingSet {
-    /// Name of its folder under `corpus/`: `bucketed-s0`, `uniform16-s0`, `bucketed-canaries-s0`.
+    /// Name of its folder under `corpus/`: `bucketed-s0`, `uniform16-s0`, `bucketed-canaries-s0`; where the corpus has a name,
+    /// `letters-bucketed-s0`.
     pub name: String,
+    /// Which of the pipeline's corpora it is made of.
+    pub corpus: usize,
+    /// The name of that corpus, where it has one.
+    pub corpus_name: Option<String>,
     /// Layout of copies.
     pub layout: Layout,
     /// `uniform` only: copies of every document.
@@ -74,8 +79,8 @@ impl Combination {
     }
 }
 
-/// The training sets of a pipeline: every layout (uniform once for each number of copies) under every seed; with canaries apart,
-/// each once without and once with them.
+/// The training sets of a pipeline: of every corpus every layout (uniform once for each number of copies) under every seed; with
+/// canaries apart, each once without and once with them.
 pub fn training_sets(pipeline: &Pipeline) -> Vec<TrainingSet> {
     let kinds: &[(&str, PlantedCanaries)] = match (pipeline.canaries.per_copies, pipeline.canaries.apart) {
         (0, _) => &[("", PlantedCanaries::None)],
@@ -83,18 +88,27 @@ pub fn training_sets(pipeline: &Pipeline) -> Vec<TrainingSet> {
         (_, true) => &[("", PlantedCanaries::None), ("-canaries", PlantedCanaries::Apart)],
     };
     let mut sets: Vec<TrainingSet> = Vec::new();
-    for &seed in &pipeline.seeds {
-        for (name, layout, copies) in layouts(&pipeline.duplication) {
-            for &(suffix, canaries) in kinds {
-                let set = TrainingSet {
-                    name: format!("{name}{suffix}-s{seed}"),
-                    layout,
-                    copies,
-                    canaries,
-                    seed,
-                };
-                if !sets.contains(&set) {
-                    sets.push(set);
+    for (corpus, settings) in pipeline.corpora.as_slice().iter().enumerate() {
+        let prefix = settings
+            .name
+            .as_ref()
+            .map(|name| format!("{name}-"))
+            .unwrap_or_default();
+        for &seed in &pipeline.seeds {
+            for (name, layout, copies) in layouts(&pipeline.duplication) {
+                for &(suffix, canaries) in kinds {
+                    let set = TrainingSet {
+                        name: format!("{prefix}{name}{suffix}-s{seed}"),
+                        corpus,
+                        corpus_name: settings.name.clone(),
+                        layout,
+                        copies,
+                        canaries,
+                        seed,
+                    };
+                    if !sets.contains(&set) {
+                        sets.push(set);
+                    }
                 }
             }
         }
@@ -132,9 +146,10 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
     if pipeline.seeds.is_empty() {
         return Err(wrong("seeds: expected at least one".to_owned()));
     }
-    let runs = named_runs(&pipeline.mode).map_err(wrong)?;
-    let pretraining_alone = !runs.is_empty() && runs.iter().all(|(_, mode)| mode.kind == ModeKind::Pretrain);
-    if !pretraining_alone && runs.iter().any(|(_, mode)| mode.kind == ModeKind::Pretrain) {
+    let modes = || pipeline.mode.iter().filter(|mode| mode.kind != ModeKind::Base);
+    let is_pretraining = |mode: &Mode| mode.kind == ModeKind::Pretrain;
+    let pretraining_alone = modes().next().is_some() && modes().all(is_pretraining);
+    if !pretraining_alone && modes().any(is_pretraining) {
         return Err(wrong(
             "mode: pre-training makes a model to tune, so it needs a pipeline file of its own".to_owned(),
         ));
@@ -143,6 +158,7 @@ pub fn combinations(pipeline: &PipelineFile) -> Result<Vec<Combination>, Error> 
     let mut cells = Vec::new();
     for model in &pipeline.model {
         check_model(model, pretraining_alone).map_err(wrong)?;
+        let runs = named_runs(&modes_for(model, &pipeline.mode)).map_err(wrong)?;
         for training_set in &sets {
             let base = (!pretraining_alone).then(|| ("base".to_owned(), None));
             let tuned = runs.iter().map(|(name, mode)| (name.clone(), Some(mode.clone())));
@@ -245,6 +261,19 @@ fn check_model(model: &Model, pretraining_alone: bool) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// The modes that a model is tuned in. Which other models are too is not theirs to say.
+fn modes_for(model: &Model, modes: &[Mode]) -> Vec<Mode> {
+    let is_for = |mode: &&Mode| {
+        let named = mode.models.as_ref();
+        named.is_none_or(|names| names.as_slice().contains(&model.name))
+    };
+    let alone = |mode: &Mode| Mode {
+        models: None,
+        ..mode.clone()
+    };
+    modes.iter().filter(is_for).map(alone).collect()
 }
 
 /// Each mode under each of its learning rates, named by kind, rank and rate, and further only by what tells it from a run

@@ -91,7 +91,11 @@ impl Seconds {
 /// # Errors
 /// [`Error::Input`] where a corpus file or a tokenizer cannot be read.
 pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec<Estimate>, Error> {
-    let corpus = plan.corpus_size()?;
+    let sizes = plan
+        .corpora
+        .iter()
+        .map(|corpus| corpus.size(plan.pipeline))
+        .collect::<Result<Vec<_>, Error>>()?;
     let mut extents: HashMap<(&str, &str), Extent> = HashMap::new();
     let mut estimates = Vec::new();
     for cell in &plan.cells {
@@ -99,7 +103,7 @@ pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec
         let key = (set.name.as_str(), cell.combination.model.name.as_str());
         let extent = match extents.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(extent_of(plan, cell, run, &corpus)?),
+            Entry::Vacant(place) => place.insert(extent_of(plan, cell, run, &sizes[set.corpus])?),
         };
         let shape = Shape::of(cell);
         let speed = speed.of_model(

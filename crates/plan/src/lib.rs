@@ -36,6 +36,7 @@
 mod at_once;
 pub mod audited;
 mod cells;
+mod corpora;
 pub mod estimate;
 mod links;
 mod make;
@@ -50,24 +51,24 @@ pub mod status;
 mod times;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::model_folder::{Adapter, Model};
 use chat_template::Candidate;
-use contract::pipeline::{self, Mode, ModeKind};
+use contract::pipeline::{self, Mode, ModeKind, Strategy};
+use contract::records::PromptForm;
 use contract::{Cell, Error, PipelineFile, files};
-use corpus_files::{Columns, CorpusFile, find_files, find_held_out_files, find_other_files};
 
-use estimate::CorpusSize;
 use links::Links;
 use stage_runs::StageRuns;
 
 pub use at_once::AtOnce;
 pub use audited::Audited;
 pub use cells::{Combination, PlantedCanaries, TrainingSet, combinations, training_sets};
+pub use corpora::PlannedCorpus;
 pub use estimate::Estimate;
 pub use model_folder::ModelFolder;
 pub use status::Status;
@@ -77,18 +78,12 @@ pub use status::Status;
 pub struct Plan<'a> {
     /// The pipeline file.
     pub pipeline: &'a PipelineFile,
+    /// Its corpora.
+    pub corpora: Vec<PlannedCorpus>,
     /// Its training sets.
     pub training_sets: Vec<TrainingSet>,
     /// Its cells.
     pub cells: Vec<PlannedCell>,
-    /// The files of its corpus, with those of held-out and of other text, as seen from where the program runs.
-    pub corpus_files: Vec<PathBuf>,
-    /// How those of the corpus and of held-out text are read.
-    corpus: Vec<CorpusFile>,
-    /// How those of other text are read.
-    other: Vec<CorpusFile>,
-    /// Its columns, conversations rendered by the chat template that all of its models share.
-    columns: Columns,
 }
 
 /// A cell with what its model's files say.
@@ -139,6 +134,7 @@ impl PlannedCell {
         let facts = Cell {
             name: combination.name.clone(),
             corpus: combination.training_set.name.clone(),
+            corpus_name: combination.training_set.corpus_name.clone(),
             model: combination.model.name.clone(),
             parameters,
             trainable_parameters: audited.trainable_parameters() as i64,
@@ -208,8 +204,10 @@ impl<'a> Plan<'a> {
     pub fn of(pipeline: &'a PipelineFile) -> Result<Self, Error> {
         pipeline.check_whole()?;
         let combinations = cells::combinations(pipeline)?;
-        let corpus = corpus_files(pipeline)?;
-        let other = other_files(pipeline)?;
+        // That a corpus is not there is said before models are read.
+        for corpus in pipeline.corpora.as_slice() {
+            corpora::corpus_files(pipeline, corpus)?;
+        }
         let mut models: BTreeMap<String, (Option<ModelFolder>, Option<Model>)> = BTreeMap::new();
         let mut cells = Vec::new();
         for combination in combinations {
@@ -235,31 +233,38 @@ impl<'a> Plan<'a> {
             });
         }
         let candidates = chat_templates(&cells);
-        let columns = Columns::of_models(&pipeline.corpus, &pipeline.resolve("."), &candidates)?;
+        let corpora = pipeline.corpora.as_slice().iter();
         Ok(Self {
-            columns,
             pipeline,
+            corpora: corpora
+                .map(|corpus| PlannedCorpus::of(pipeline, corpus, &candidates))
+                .collect::<Result<_, _>>()?,
             training_sets: cells::training_sets(pipeline),
             cells,
-            corpus_files: paths_of(corpus.iter().chain(&other)),
-            corpus,
-            other,
         })
     }
 
-    /// How much text there is before it is split, guessed from the beginnings of the corpus files.
+    /// The strategies that ask of a corpus. What users ask can only be asked of text that has prompts: among several corpora, those
+    /// without are not asked so.
     ///
     /// # Errors
-    /// [`Error::Input`] where a file cannot be read.
-    pub(crate) fn corpus_size(&self) -> Result<CorpusSize, Error> {
-        let base = self.pipeline.resolve(".");
-        let held_out = find_held_out_files(&self.pipeline.corpus, &base)?;
-        let held_out = held_out.map_or_else(Vec::new, |found| found.files);
-        let held_out: Vec<PathBuf> = held_out
+    /// [`Error::Input`] where a corpus file cannot be read.
+    pub(crate) fn strategies_of(&self, corpus: &PlannedCorpus) -> Result<Vec<Strategy>, Error> {
+        let strategies = &self.pipeline.extraction.strategy;
+        let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
+        if self.corpora.len() == 1 || !strategies.iter().any(asks) || corpus.has_prompts()? != Some(false) {
+            return Ok(strategies.clone());
+        }
+        Ok(strategies
             .iter()
-            .map(|file| contract::paths::normalized(&file.path))
-            .collect();
-        CorpusSize::of_files(&self.columns, &self.corpus, |file| held_out.contains(&file.path))
+            .filter(|strategy| !asks(strategy))
+            .cloned()
+            .collect())
+    }
+
+    /// What a training set is made of.
+    pub(crate) fn corpus_of(&self, set: &TrainingSet) -> &PlannedCorpus {
+        &self.corpora[set.corpus]
     }
 
     /// Whether there is anything to report on.
@@ -296,46 +301,6 @@ pub(crate) fn chat_templates(cells: &[PlannedCell]) -> Vec<Candidate> {
         }
     }
     candidates
-}
-
-/// The corpus files of a pipeline, with those of held-out text, as seen from where the program runs: sorted, each once.
-///
-/// # Errors
-/// As [`find_files`], and [`Error::Configuration`] where none is named.
-pub fn corpus_files(pipeline: &PipelineFile) -> Result<Vec<CorpusFile>, Error> {
-    if pipeline.corpus.files.as_slice().is_empty() {
-        return Err(Error::Configuration(format!(
-            "{}: corpus.files: expected a file, a folder or a glob",
-            pipeline.path.display()
-        )));
-    }
-    let base = pipeline.resolve(".");
-    let mut files = find_files(&pipeline.corpus, &base)?.files;
-    if let Some(held_out) = find_held_out_files(&pipeline.corpus, &base)? {
-        files.extend(held_out.files);
-    }
-    Ok(in_order(files))
-}
-
-/// The files of text of another kind, as seen from where the program runs: sorted, each once.
-fn other_files(pipeline: &PipelineFile) -> Result<Vec<CorpusFile>, Error> {
-    let found = find_other_files(&pipeline.corpus, &pipeline.resolve("."))?;
-    Ok(in_order(found.map_or_else(Vec::new, |found| found.files)))
-}
-
-fn in_order(mut files: Vec<CorpusFile>) -> Vec<CorpusFile> {
-    for file in &mut files {
-        file.path = contract::paths::normalized(&file.path);
-    }
-    files.sort_by(|first, second| first.path.cmp(&second.path));
-    files.dedup_by(|first, second| first.path == second.path);
-    files
-}
-
-/// The paths of files, sorted, each once.
-fn paths_of<'a>(files: impl Iterator<Item = &'a CorpusFile>) -> Vec<PathBuf> {
-    let paths: BTreeSet<PathBuf> = files.map(|file| file.path.clone()).collect();
-    paths.into_iter().collect()
 }
 
 /// The folder of a model and the shapes that its weight files declare.
@@ -389,6 +354,7 @@ fn facts(
     Ok(Cell {
         name: combination.name.clone(),
         corpus: combination.training_set.name.clone(),
+        corpus_name: combination.training_set.corpus_name.clone(),
         model: combination.model.name.clone(),
         parameters: parameters as i64,
         trainable_parameters: trainable_parameters as i64,

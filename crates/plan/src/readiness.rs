@@ -11,18 +11,11 @@ use contract::paths::normalized;
 use contract::pipeline::{BadDocuments, ModeKind, PromptSource, Strategy};
 use contract::records::{PersonalDetailLabel, PromptForm};
 use contract::{Error, PipelineFile, parquet};
-use corpus_files::{
-    Columns, CorpusFile, RawDocument, documents, find_files, find_held_out_files, other_columns,
-};
+use corpus_files::{CorpusFile, RawDocument, find_files, find_held_out_files, other_columns};
 
-use crate::Plan;
+use crate::corpora::MAX_FILES;
 use crate::tokens::{TokenCounter, tokenizer_folder};
-
-/// Corpus files that are opened, at most.
-const MAX_FILES: usize = 8;
-
-/// Documents that are read from each of them, at most.
-const MAX_DOCUMENTS: usize = 50;
+use crate::{Plan, PlannedCorpus};
 
 /// Refuses what would be refused later.
 ///
@@ -31,13 +24,17 @@ const MAX_DOCUMENTS: usize = 50;
 /// cannot be used.
 pub(crate) fn check(plan: &Plan) -> Result<(), Error> {
     check_named_files(plan.pipeline)?;
-    check_control(plan.pipeline)?;
-    check_other(plan)?;
+    for corpus in &plan.corpora {
+        check_control(plan.pipeline, corpus)?;
+        check_other(corpus)?;
+    }
     check_contexts(plan)?;
-    let documents = first_documents(plan)?;
-    check_questions(plan.pipeline, &documents)?;
-    let texts: Vec<String> = documents.iter().map(prompted_text).collect();
-    check_prompts(plan, &texts)
+    check_questions(plan)?;
+    for corpus in &plan.corpora {
+        let texts: Vec<String> = corpus.first_documents()?.iter().map(prompted_text).collect();
+        check_prompts(plan, &texts)?;
+    }
+    Ok(())
 }
 
 /// What prompts of a document are made of and go on with: its text, or of a rendered conversation the assistant's turn.
@@ -53,18 +50,42 @@ fn prompted_text(document: &RawDocument) -> String {
     }
 }
 
-/// Where users' questions are asked, there must be some.
-fn check_questions(pipeline: &PipelineFile, documents: &[RawDocument]) -> Result<(), Error> {
+/// Where users' questions are asked, there must be some; and of several corpora, those without must be asked otherwise.
+fn check_questions(plan: &Plan) -> Result<(), Error> {
+    let strategies = &plan.pipeline.extraction.strategy;
     let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
-    let has_prompts = documents.iter().any(|document| document.prompt_chars > 0);
-    if documents.is_empty() || has_prompts || !pipeline.extraction.strategy.iter().any(asks) {
+    if !strategies.iter().any(asks) {
         return Ok(());
     }
-    Err(Error::Configuration(format!(
-        "{}: extraction.strategy.prompt: \"question\" asks what users ask: expected conversations, or the columns corpus.prompt and \
-         corpus.response, found text without a prompt",
-        pipeline.path.display()
-    )))
+    let mut without = Vec::new();
+    for corpus in &plan.corpora {
+        if corpus.has_prompts()? == Some(false) {
+            without.push(corpus);
+        }
+    }
+    let Some(first) = without.first() else {
+        return Ok(());
+    };
+    let name = first.settings.name.as_deref().unwrap_or("the corpus");
+    if without.len() == plan.corpora.len() || strategies.iter().all(asks) {
+        return Err(Error::Configuration(format!(
+            "{}: extraction.strategy.prompt: \"question\" asks what users ask: expected conversations, or the columns corpus.prompt and \
+             corpus.response, found text without a prompt{}",
+            plan.pipeline.path.display(),
+            if plan.corpora.len() > 1 {
+                format!(" in {name}")
+            } else {
+                String::new()
+            }
+        )));
+    }
+    for corpus in without {
+        let name = corpus.settings.name.as_deref().unwrap_or_default();
+        tracing::warn!(
+            "{name} has no prompts of users: the strategies of prompt \"question\" are left out there"
+        );
+    }
+    Ok(())
 }
 
 /// Files and folders that stages after tuning read.
@@ -120,12 +141,12 @@ fn check_named_files(pipeline: &PipelineFile) -> Result<(), Error> {
 }
 
 /// Held-out text must be other files than the corpus: text that was trained on shows nothing.
-fn check_control(pipeline: &PipelineFile) -> Result<(), Error> {
+fn check_control(pipeline: &PipelineFile, corpus: &PlannedCorpus) -> Result<(), Error> {
     let base = pipeline.resolve(".");
-    let Some(held_out) = find_held_out_files(&pipeline.corpus, &base)? else {
+    let Some(held_out) = find_held_out_files(&corpus.settings, &base)? else {
         return Ok(());
     };
-    let training = find_files(&pipeline.corpus, &base)?.files;
+    let training = find_files(&corpus.settings, &base)?.files;
     match find_same(&held_out.files, &training) {
         None => Ok(()),
         Some((held_out, training)) => Err(Error::Configuration(format!(
@@ -136,16 +157,15 @@ fn check_control(pipeline: &PipelineFile) -> Result<(), Error> {
 }
 
 /// Other text must be readable, and other files than the corpus: of text that was trained on nothing is forgotten.
-fn check_other(plan: &Plan) -> Result<(), Error> {
-    let corpus = &plan.pipeline.corpus;
-    if let Some((other, twin)) = find_same(&plan.other, &plan.corpus) {
+fn check_other(corpus: &PlannedCorpus) -> Result<(), Error> {
+    if let Some((other, twin)) = find_same(&corpus.other, &corpus.texts) {
         return Err(Error::Configuration(format!(
             "corpus.other (OTHER): {other} holds the same as {twin} of the corpus. Other text shows what tuning makes the model forget: \
              name text of another kind, or leave OTHER out"
         )));
     }
-    let mut first = plan.other.iter().take(MAX_FILES);
-    first.try_for_each(|file| other_columns(corpus, &plan.columns, file).map(drop))
+    let mut first = corpus.other.iter().take(MAX_FILES);
+    first.try_for_each(|file| other_columns(&corpus.settings, &corpus.columns, file).map(drop))
 }
 
 /// The first of `files` that holds the same as one of `others`, and that one.
@@ -214,35 +234,6 @@ fn check_contexts(plan: &Plan) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// The texts at the beginning of the corpus files.
-///
-/// # Errors
-/// [`Error::Input`] where a file cannot be read, or none of the documents at its beginning: a column that is not there.
-fn first_documents(plan: &Plan) -> Result<Vec<RawDocument>, Error> {
-    let mut found = Vec::new();
-    for file in plan.corpus.iter().take(MAX_FILES) {
-        found.extend(documents_of(file, &plan.columns)?);
-    }
-    Ok(found)
-}
-
-fn documents_of(file: &CorpusFile, columns: &Columns) -> Result<Vec<RawDocument>, Error> {
-    let mut texts = Vec::new();
-    let mut first_fault = None;
-    for item in documents(file, columns)?.take(MAX_DOCUMENTS) {
-        match item {
-            Ok(document) => texts.push(document),
-            Err(fault) => {
-                first_fault.get_or_insert(fault);
-            }
-        }
-    }
-    match first_fault {
-        Some(fault) if texts.is_empty() => Err(fault.into_error(&file.path)),
-        _ => Ok(texts),
-    }
 }
 
 /// Some documents must be longer than a prompt.

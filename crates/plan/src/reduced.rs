@@ -78,7 +78,7 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
             folder.write("tuner.toml", &tuner(plan.pipeline, cell, &folder)?)?;
         }
         if cell.is_extracted() {
-            folder.write("extractor.toml", &extractor(plan.pipeline, cell, &folder))?;
+            folder.write("extractor.toml", &extractor(plan, cell, &folder)?)?;
             if !plan.is_look() {
                 folder.write("plagiarism.toml", &plagiarism(plan.pipeline, cell, &folder))?;
             }
@@ -99,8 +99,8 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
 
 fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<Reduced<'a>, Error> {
     let pipeline = plan.pipeline;
-    let files = pipeline
-        .corpus
+    let corpus = &plan.corpus_of(set).settings;
+    let files = corpus
         .files
         .as_slice()
         .iter()
@@ -140,9 +140,9 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
         &[]
     };
     // Where it is told of no model, it is told where their chat template is.
-    let chat_template = match &pipeline.corpus.chat_template {
+    let chat_template = match &corpus.chat_template {
         Some(place) => Some(folder.rebased(place)),
-        None if tokenizers.is_empty() => chat_template_folder(plan)?,
+        None if tokenizers.is_empty() => chat_template_folder(plan, corpus)?,
         None => None,
     };
     let Tuning {
@@ -156,10 +156,10 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
         seeds: std::slice::from_ref(&set.seed),
         corpus: Some(Corpus {
             files: OneOrMany::Many(files),
-            held_out_files: beside(&pipeline.corpus.held_out_files),
-            other: beside(&pipeline.corpus.other),
+            held_out_files: beside(&corpus.held_out_files),
+            other: beside(&corpus.other),
             chat_template,
-            ..pipeline.corpus.clone()
+            ..corpus.clone()
         }),
         duplication: Some(Duplication {
             layout: OneOrMany::One(set.layout),
@@ -180,14 +180,14 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
 }
 
 /// The folder whose chat template renders conversations; none where no model has one, or not all the same.
-fn chat_template_folder(plan: &Plan) -> Result<Option<String>, Error> {
+fn chat_template_folder(plan: &Plan, corpus: &Corpus) -> Result<Option<String>, Error> {
     let candidates = crate::chat_templates(&plan.cells);
     let absolute = |folder: &Path| {
         let absolute = std::path::absolute(folder).map_err(|error| Error::input(folder, error))?;
         Ok(Some(absolute.to_string_lossy().into_owned()))
     };
     let folders = || candidates.iter().flat_map(|candidate| &candidate.folders);
-    let template = plan.pipeline.corpus.template.as_deref();
+    let template = corpus.template.as_deref();
     if template.is_some_and(|name| NAMES.contains(&name)) {
         // A named template writes the model's own BOS and EOS.
         for folder in folders() {
@@ -221,22 +221,25 @@ fn tuner<'a>(
     })
 }
 
-fn extractor<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Folder) -> Reduced<'a> {
+fn extractor<'a>(plan: &Plan<'a>, cell: &'a PlannedCell, folder: &Folder) -> Result<Reduced<'a>, Error> {
+    let pipeline = plan.pipeline;
+    let corpus = plan.corpus_of(&cell.combination.training_set);
     let prompt_file = pipeline
         .extraction
         .prompt_file
         .as_ref()
         .map(|file| folder.rebased(file));
     let (context, loss_on) = cell.combination.trained_tokens;
-    Reduced {
+    Ok(Reduced {
         extraction: Some(Extraction {
             prompt_file,
             context,
             loss_on: Some(loss_on),
+            strategy: plan.strategies_of(corpus)?,
             ..pipeline.extraction.clone()
         }),
         ..of_cell(cell)
-    }
+    })
 }
 
 fn plagiarism<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Folder) -> Reduced<'a> {

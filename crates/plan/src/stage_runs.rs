@@ -165,14 +165,9 @@ impl StageRuns {
     /// cannot be listed.
     pub(crate) fn of(plan: &Plan, folder: &Path, links: &mut Links) -> Result<Self, Error> {
         let folder = for_make(folder)?;
-        let corpus = plan
-            .corpus_files
-            .iter()
-            .map(|file| links.for_make(file))
-            .collect::<Result<Vec<_>, _>>()?;
         let mut runs = Vec::new();
         for set in &plan.training_sets {
-            runs.push(dupgen(plan, RUN, set, &corpus, links)?);
+            runs.push(dupgen(plan, RUN, set, links)?);
         }
         for (number, cell) in (1..).zip(&plan.cells) {
             let number = CellNumber {
@@ -226,17 +221,13 @@ fn of_cell(
     Ok(())
 }
 
-fn dupgen(
-    plan: &Plan,
-    run: &str,
-    set: &TrainingSet,
-    corpus: &[String],
-    links: &mut Links,
-) -> Result<StageRun, Error> {
+fn dupgen(plan: &Plan, run: &str, set: &TrainingSet, links: &mut Links) -> Result<StageRun, Error> {
     let folder = format!("{run}/corpus/{}", set.name);
     let config = format!("{folder}/dupgen.toml");
     let mut prerequisites = vec![config.clone()];
-    prerequisites.extend_from_slice(corpus);
+    for file in &plan.corpus_of(set).files {
+        prerequisites.push(links.for_make(file)?);
+    }
     if set.canaries != PlantedCanaries::None {
         // Canaries are cut into tokens to see whether they can be learned.
         let mut tokenizers = plan

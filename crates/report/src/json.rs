@@ -29,6 +29,7 @@ pub struct Report<'a> {
 #[derive(Debug, Serialize)]
 struct ReportVerdict<'a> {
     model: &'a str,
+    corpus: Option<&'a str>,
     layout: &'a str,
     method: &'a str,
     checkpoint: Option<String>,
@@ -81,6 +82,7 @@ pub fn write(name: &str, estimates: &Estimates<'_>, rows: &[SummaryRow]) -> serd
                 .chain(&verdict.secrets);
             verdicts.push(ReportVerdict {
                 model: &group.model,
+                corpus: group.corpus.as_deref(),
                 layout: &group.layout,
                 method: &group.method_label,
                 checkpoint: group.checkpoint.map(|checkpoint| checkpoint.to_string()),

@@ -1,4 +1,4 @@
-//! `report.md`: the verdict and the main table of each model and layout, for a model card or a change under review.
+//! `report.md`: the verdict and the main table of each model, corpus and layout, for a model card or a change under review.
 
 use std::fmt::Write;
 
@@ -10,12 +10,7 @@ use crate::terminal;
 pub fn text(name: &str, estimates: &Estimates<'_>) -> String {
     let mut text = format!("# {}\n", escaped(name));
     for experiment in &estimates.experiments {
-        let _ = writeln!(
-            text,
-            "\n## {}, {} copies\n",
-            escaped(&experiment.model),
-            experiment.layout
-        );
+        let _ = writeln!(text, "\n## {}\n", escaped(&experiment.name()));
         if let Some(strongest) = answer(estimates, experiment).models.first() {
             let _ = writeln!(text, "{}\n", escaped(&strongest.to_string()));
         }

@@ -5,6 +5,7 @@ use contract::records::SummaryRow;
 
 use crate::estimate::checks::{self, CheckStatus, Severity};
 use crate::estimate::claims::VERDICT;
+use crate::estimate::groups::setting;
 use crate::estimate::{Estimates, Experiment, Measure, Shown, TRAINED};
 use crate::findings::{answer, capital};
 use crate::format::{count_of, listing, number, percent};
@@ -17,7 +18,7 @@ pub fn text(estimates: &Estimates<'_>) -> String {
     let mut blocks: Vec<String> = Vec::new();
     for experiment in &estimates.experiments {
         if estimates.experiments.len() > 1 {
-            blocks.push(format!("{}, {} copies", experiment.model, experiment.layout));
+            blocks.push(experiment.name());
         }
         let answer = answer(estimates, experiment);
         if let Some(strongest) = answer.models.first() {
@@ -178,10 +179,8 @@ pub fn text_before(rows: &[SummaryRow]) -> String {
                 .as_ref()
                 .map_or(String::new(), |point| format!(", {point}"));
             let word = row.verdict.as_deref().unwrap_or("–");
-            format!(
-                "{}, {} copies, {}{checkpoint}: {word}",
-                row.model, row.layout, row.method
-            )
+            let setting = setting(&row.model, row.corpus.as_deref(), &row.layout);
+            format!("{setting}, {}{checkpoint}: {word}", row.method)
         })
         .collect();
     let mut failed: Vec<String> = rows

@@ -13,6 +13,7 @@ use report::gate::{Limit, Outcome, check};
 fn share(measure: &str, value: f64, (low, high): (f64, f64), n: i64) -> SummaryRow {
     SummaryRow {
         cell: Some("cell".into()),
+        corpus: None,
         model: "4m".into(),
         method: "LoRA <r 16>".into(),
         mode: "lora".into(),

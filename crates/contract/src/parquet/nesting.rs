@@ -164,6 +164,12 @@ impl Compact<'_> {
         }
     }
 
+    /// Passes over an element of a list or a map, where a truth value has a byte of its own: what
+    /// takes no bytes could be there any number of times.
+    fn skip_element(&mut self, kind: u8, depth: usize) -> Option<()> {
+        self.skip(if matches!(kind, 1 | 2) { 3 } else { kind }, depth)
+    }
+
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
         if depth > MAX_SKIPPED {
             return None;
@@ -180,9 +186,7 @@ impl Compact<'_> {
             }
             LIST | SET => {
                 let (count, kind) = self.list()?;
-                // In a list a truth value has a byte of its own.
-                let kind = if kind < 3 { 3 } else { kind };
-                (0..count).try_for_each(|_| self.skip(kind, depth + 1))
+                (0..count).try_for_each(|_| self.skip_element(kind, depth + 1))
             }
             MAP => {
                 let count = self.varint()?;
@@ -191,8 +195,8 @@ impl Compact<'_> {
                 }
                 let kinds = self.byte()?;
                 (0..count).try_for_each(|_| {
-                    self.skip(kinds >> 4, depth + 1)?;
-                    self.skip(kinds & 0xf, depth + 1)
+                    self.skip_element(kinds >> 4, depth + 1)?;
+                    self.skip_element(kinds & 0xf, depth + 1)
                 })
             }
             STRUCT => {
@@ -250,5 +254,19 @@ mod tests {
             assert_ne!(depth_exceeds(&footer(5)[..end], 3), Some(false), "{end}");
         }
         assert_eq!(depth_exceeds(&[], 64), None);
+    }
+
+    #[test]
+    fn numbers_of_elements_that_are_not_there_take_no_time() {
+        // Field 1 is a list, a set or a map of 2^62 truth values; then nothing is left.
+        let many = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f];
+        for (field, kinds) in [(0x19, 0xf1), (0x1a, 0xf2), (0x1b, 0x11), (0x1b, 0x22)] {
+            let header: Vec<u8> = match field {
+                0x1b => many.iter().copied().chain([kinds]).collect(),
+                _ => [kinds].into_iter().chain(many).collect(),
+            };
+            let footer = [&[field], header.as_slice()].concat();
+            assert_eq!(depth_exceeds(&footer, 64), None, "{field:x} {kinds:x}");
+        }
     }
 }

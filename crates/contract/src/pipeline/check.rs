@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 
 use super::{
     Canaries, Candidates, Cluster, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn,
-    MAX_DOCUMENT_MB, Mode, ModeKind, Pipeline, PromptSource, Reporting, RowShape, SimilaritySearch,
-    StageResources, Strategy, Tuning,
+    MAX_DOCUMENT_MB, Mode, ModeKind, OneOrMany, Pipeline, PromptSource, Reporting, RowShape,
+    SimilaritySearch, StageResources, Strategy, Tuning,
 };
 use crate::records::PromptForm;
 
@@ -39,11 +39,13 @@ fn wrong(key: &'static str, problem: impl Into<String>) -> Checked {
 /// The first wrong value, table by table. Tables that the file leaves out have their defaults,
 /// which pass.
 pub(super) fn tables(pipeline: &Pipeline) -> Checked {
-    corpus(&pipeline.corpus)?;
+    pipeline.corpora.as_slice().iter().try_for_each(corpus)?;
+    corpus_names(pipeline.corpora.as_slice())?;
     duplication(&pipeline.duplication)?;
     canaries(&pipeline.canaries, pipeline)?;
     checkpoints(pipeline)?;
     pipeline.mode.iter().try_for_each(mode)?;
+    models_of_modes(pipeline)?;
     tuning(&pipeline.tuning)?;
     extraction(&pipeline.extraction)?;
     detection(&pipeline.detection)?;
@@ -83,14 +85,16 @@ pub(super) fn whole(pipeline: &Pipeline) -> Checked {
     if pipeline.check.is_some() {
         look(pipeline)?;
     }
-    if pipeline.corpus.files.as_slice().is_empty() {
+    let corpora = pipeline.corpora.as_slice();
+    if corpora.is_empty() || corpora.iter().any(|corpus| corpus.files.as_slice().is_empty()) {
         return wrong(
             "corpus.files",
             "expected at least one file, folder or glob, found none",
         );
     }
     // What the rows of other shapes hold their files say: `plan` looks there.
-    if pipeline.corpus.prompt.is_some() || pipeline.corpus.shape != RowShape::Text {
+    let may_have_prompts = |corpus: &Corpus| corpus.prompt.is_some() || corpus.shape != RowShape::Text;
+    if corpora.iter().any(may_have_prompts) {
         return Ok(());
     }
     let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
@@ -142,6 +146,50 @@ fn part(key: &'static str, value: f64) -> Checked {
             format!("expected a share of at least 0 and less than 1, found {value} (30% is written 0.3)"),
         )
     }
+}
+
+/// The models that modes are for must be there. A file for a single cell names none.
+fn models_of_modes(pipeline: &Pipeline) -> Checked {
+    let named = pipeline.mode.iter().filter_map(|mode| mode.models.as_ref());
+    for name in named.flat_map(OneOrMany::as_slice) {
+        if pipeline.model.iter().all(|model| model.name != *name) {
+            return wrong("mode.models", format!("there is no [[model]] named \"{name}\""));
+        }
+    }
+    Ok(())
+}
+
+/// Names of training sets and cells begin with that of their corpus, where it has one.
+fn corpus_names(corpora: &[Corpus]) -> Checked {
+    let names: Vec<&str> = corpora
+        .iter()
+        .filter_map(|corpus| corpus.name.as_deref())
+        .collect();
+    let fits = |character: char| character.is_ascii_alphanumeric() || "._+-".contains(character);
+    for (place, name) in names.iter().enumerate() {
+        if name.is_empty() || !name.chars().all(fits) || name.starts_with(['-', '.']) {
+            return wrong(
+                "corpus.name",
+                format!(
+                    "\"{name}\" cannot begin the name of a folder: expected letters, digits and . _ + -, beginning with a letter or digit"
+                ),
+            );
+        }
+        if names[..place].contains(name) {
+            return wrong("corpus.name", format!("two corpora are named \"{name}\""));
+        }
+    }
+    if corpora.len() > 1 && names.len() < corpora.len() {
+        return wrong(
+            "corpus.name",
+            format!(
+                "expected a name for each of the {} corpora, found {}",
+                corpora.len(),
+                names.len()
+            ),
+        );
+    }
+    Ok(())
 }
 
 fn corpus(corpus: &Corpus) -> Checked {

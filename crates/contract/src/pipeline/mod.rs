@@ -116,6 +116,22 @@ impl PipelineFile {
         }
     }
 
+    /// The one corpus of a file that describes a single training set, as `plan` writes them.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] where the file describes several.
+    pub fn single_corpus(&self) -> Result<&Corpus, Error> {
+        match self.pipeline.corpora.as_slice() {
+            [corpus] => Ok(corpus),
+            corpora => Err(Error::Configuration(format!(
+                "{}: corpus: a training set is made of one corpus, found {}. Run `plan --config {0}`: it writes one such file \
+                 for each training set",
+                self.path.display(),
+                corpora.len()
+            ))),
+        }
+    }
+
     /// How many tokens of a text training read, the BOS included (none: as many as the model can),
     /// and which of them it took loss on. What `[extraction]` says goes first; else `[tuning]`
     /// where the file tunes a model, with rows of a document each.

@@ -608,7 +608,7 @@ impl AnyRecord for SummaryRow {
 
     fn any() -> BoxedStrategy<Self> {
         let numbers = || proptest::collection::vec(option::of(double()), 15);
-        let texts = || proptest::collection::vec(option::of(text()), 7);
+        let texts = || proptest::collection::vec(option::of(text()), 8);
         let counts = || proptest::collection::vec(any::<i64>(), 5);
         let small = || proptest::collection::vec(option::of(any::<i32>()), 2);
         let flags = || proptest::collection::vec(option::of(any::<bool>()), 2);
@@ -625,6 +625,7 @@ impl AnyRecord for SummaryRow {
             .prop_map(
                 |((texts, named, numbers, counts, small, flags), (value, seed, split, at_least))| Self {
                     cell: texts[0].clone(),
+                    corpus: texts[7].clone(),
                     model: named[0].clone(),
                     parameters: counts[0],
                     trainable_parameters: counts[1],

@@ -70,7 +70,10 @@ fn one_value_or_a_list_of_any_kind() {
         .replace(r#"layout = "uniform""#, r#"layout = ["uniform", "bucketed"]"#)
         .replace("learning_rate = 5e-5", "learning_rate = 1");
     let pipeline = load(&content, &[]).unwrap();
-    assert_eq!(pipeline.corpus.files.as_slice(), ["a.txt", "b.txt"]);
+    assert_eq!(
+        pipeline.single_corpus().unwrap().files.as_slice(),
+        ["a.txt", "b.txt"]
+    );
     assert_eq!(
         pipeline.duplication.layout.as_slice(),
         [Layout::Uniform, Layout::Bucketed]
@@ -211,6 +214,26 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
             "[corpus]\n",
             "[corpus]\nmax_document_mb = 2001\n",
             &["corpus.max_document_mb", "1 to 2000"],
+        ),
+        (
+            "[corpus]\n",
+            "[corpus]\nname = \"a/b\"\n",
+            &["corpus.name", "a/b"],
+        ),
+        (
+            "[corpus]\n",
+            "[[corpus]]\nfiles = \"a\"\n[[corpus]]\n",
+            &["corpus.name", "each of the 2", "found 0"],
+        ),
+        (
+            "[corpus]\n",
+            "[[corpus]]\nname = \"a\"\nfiles = \"a\"\n[[corpus]]\nname = \"a\"\n",
+            &["two corpora are named \"a\""],
+        ),
+        (
+            "[corpus]\n",
+            "[[corpus]]\nfile = \"a\"\n[[corpus]]\n",
+            &["`file`", "Did you mean `files`"],
         ),
         (
             "[corpus]\n",

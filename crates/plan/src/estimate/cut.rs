@@ -6,8 +6,8 @@ use std::path::Path;
 use contract::Error;
 use contract::pipeline::{ModeKind, Rows};
 
-use super::Extent;
 use super::extent::Lengths;
+use super::{CorpusSize, Extent};
 use crate::tokens::{TokenCounter, tokenizer_folder};
 use crate::{Plan, PlannedCell};
 
@@ -16,6 +16,8 @@ use crate::{Plan, PlannedCell};
 pub struct CutShare {
     /// The key that says where they are cut.
     pub key: &'static str,
+    /// The corpus, where there are several.
+    pub corpus: Option<String>,
     /// Its value: tokens, the BOS included.
     pub context: usize,
     /// The model whose tokenizer counts.
@@ -32,32 +34,39 @@ pub struct CutShare {
 /// [`Error::Input`] where a corpus file or a tokenizer cannot be read.
 pub fn cut_shares(plan: &Plan, run: &Path) -> Result<Vec<CutShare>, Error> {
     let mut shares: Vec<CutShare> = Vec::new();
-    let mut corpus = None;
+    let mut sizes: Vec<Option<CorpusSize>> = plan.corpora.iter().map(|_| None).collect();
     for cell in &plan.cells {
         let (Some((key, context)), Some(folder)) = (cut_of(plan, cell), tokenizer_folder(cell)) else {
             continue;
         };
         let model = &cell.combination.model.name;
-        if shares
-            .iter()
-            .any(|known| known.key == key && known.context == context && known.model == *model)
-        {
+        let training_set = &cell.combination.training_set;
+        let corpus = &plan.corpora[training_set.corpus];
+        let name = corpus.settings.name.as_ref().filter(|_| plan.corpora.len() > 1);
+        let is_known = |known: &CutShare| {
+            (known.key, known.context) == (key, context)
+                && known.model == *model
+                && known.corpus.as_ref() == name
+        };
+        if shares.iter().any(is_known) {
             continue;
         }
         let counter = TokenCounter::load(folder)?;
-        let set = run.join("corpus").join(&cell.combination.training_set.name);
+        let set = run.join("corpus").join(&training_set.name);
         let lengths: Lengths = match Extent::of_training_set(&set, &counter)? {
             Some(extent) => extent.documents,
             None => {
-                if corpus.is_none() {
-                    corpus = Some(plan.corpus_size()?);
+                let size = &mut sizes[training_set.corpus];
+                if size.is_none() {
+                    *size = Some(corpus.size(plan.pipeline)?);
                 }
-                let size = corpus.as_ref();
+                let size = size.as_ref();
                 size.map_or(Ok(Lengths::default()), |size| size.lengths(&counter))?
             }
         };
         shares.push(CutShare {
             key,
+            corpus: name.cloned(),
             context,
             model: model.clone(),
             // One token of them is the BOS.
@@ -85,17 +94,22 @@ impl fmt::Display for CutShare {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         let Self {
             key,
+            corpus,
             context,
             model,
             share,
         } = self;
+        let corpus = corpus
+            .as_ref()
+            .map(|name| format!(" of {name}"))
+            .unwrap_or_default();
         let longer = format!("longer than {key} = {context} tokens of {model}");
         match share {
             None => write!(
                 formatter,
-                "how many documents are {longer}, and are cut there, is not known before dupgen has read the corpus"
+                "how many documents{corpus} are {longer}, and are cut there, is not known before dupgen has read the corpus"
             ),
-            Some(0.0) => write!(formatter, "none of the documents looked at is {longer}"),
+            Some(0.0) => write!(formatter, "none of the documents{corpus} looked at is {longer}"),
             Some(share) => {
                 let percent = match 100.0 * share {
                     percent if percent < 1.0 => "under 1".to_owned(),
@@ -103,7 +117,7 @@ impl fmt::Display for CutShare {
                 };
                 write!(
                     formatter,
-                    "{percent}% of the documents are {longer}, and are cut there"
+                    "{percent}% of the documents{corpus} are {longer}, and are cut there"
                 )
             }
         }

@@ -165,7 +165,7 @@ impl Extent {
         corpus: &CorpusSize,
         counter: &TokenCounter,
     ) -> Result<Self, Error> {
-        let settings = &pipeline.corpus;
+        let settings = &pipeline.corpora.as_slice()[set.corpus];
         let documents = settings
             .documents
             .map_or(corpus.documents, |most| corpus.documents.min(most as f64));

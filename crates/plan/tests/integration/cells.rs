@@ -110,3 +110,46 @@ fn what_cannot_be_named_is_refused() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+/// Two modes that would have one name are two cells where they are for two models.
+#[test]
+fn modes_are_for_the_models_that_they_name() {
+    let models = "model = [{ name = 'small', path = 'm' }, { name = 'large', path = 'm' }]";
+    let place = |modes: &str| {
+        Workplace::new(&format!(
+            "name = 'x'\ncorpus.files = 'x'\n{models}\nmode = [{modes}, {{ kind = 'full', learning_rate = 1e-4 }}]"
+        ))
+    };
+    let modes = "{ kind = 'lora', learning_rate = 1e-3, dropout = 0.1, models = 'small' },
+                 { kind = 'lora', learning_rate = 1e-3, models = ['large'] }";
+    let pipeline = place(modes).pipeline(&[]).unwrap();
+    let cells = plan::combinations(&pipeline).unwrap();
+    let names: Vec<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "small-base-bucketed-s0",
+            "small-lora16-1e-3-bucketed-s0",
+            "small-full-1e-4-bucketed-s0",
+            "large-base-bucketed-s0",
+            "large-lora16-1e-3-bucketed-s0",
+            "large-full-1e-4-bucketed-s0",
+        ]
+    );
+    let dropout = |cell: usize| cells[cell].mode.as_ref().unwrap().dropout;
+    assert_eq!((dropout(1), dropout(4)), (0.1, 0.0));
+    // Which models share a mode is no reason to tune one of them again.
+    assert!(
+        cells
+            .iter()
+            .flat_map(|cell| &cell.mode)
+            .all(|mode| mode.models.is_none())
+    );
+    let error = place("{ kind = 'head', learning_rate = 1e-3, models = 'medium' }")
+        .pipeline(&[])
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("mode.models") && error.to_string().contains("medium"),
+        "{error}"
+    );
+}

@@ -6,6 +6,7 @@ mod audited;
 mod cells;
 mod chat;
 mod command;
+mod corpora;
 mod look;
 mod reduced;
 mod rules;

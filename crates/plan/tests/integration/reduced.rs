@@ -24,7 +24,7 @@ fn each_stage_reads_its_own_tables_and_no_others() {
     assert_eq!(dupgen.seeds, [0]);
     assert_eq!(dupgen.duplication, whole.duplication);
     assert_eq!(dupgen.canaries, whole.canaries);
-    assert_eq!(dupgen.corpus.identity.as_deref(), Some("id"));
+    assert_eq!(dupgen.single_corpus().unwrap().identity.as_deref(), Some("id"));
 
     let tuner = load(&place, "run/cells/tiny-lora16-3e-4-bucketed-s0/tuner.toml");
     let (model, mode, rate) = tuner.single_cell().unwrap();
@@ -231,8 +231,8 @@ fn check_paths(place: &Workplace) {
     let whole = place.pipeline(&[]).unwrap();
     let model = place.path("models/tiny").canonicalize().unwrap();
     let dupgen = load(place, "run/corpus/bucketed-s0/dupgen.toml");
-    let OneOrMany::Many(files) = &dupgen.corpus.files else {
-        panic!("{:?}", dupgen.corpus.files)
+    let OneOrMany::Many(files) = &dupgen.single_corpus().unwrap().files else {
+        panic!("{:?}", dupgen.corpora)
     };
     assert_eq!(files.len(), 1);
     let (pattern, original) = (files[0].trim_end_matches("/*.jsonl"), "../text");

@@ -18,7 +18,7 @@ fn shipped_pipelines_load() {
         let pipeline = PipelineFile::load(&path, &overrides).unwrap_or_else(|error| panic!("{error}"));
         let cells = plan::combinations(&pipeline).unwrap_or_else(|error| panic!("{error}"));
         assert!(
-            !cells.is_empty() && !pipeline.corpus.files.as_slice().is_empty(),
+            !cells.is_empty() && !pipeline.corpora.as_slice()[0].files.as_slice().is_empty(),
             "{}",
             path.display()
         );
@@ -29,7 +29,7 @@ fn shipped_pipelines_load() {
         );
         names.push(pipeline.name.clone());
     }
-    for expected in ["demo", "test", "paper", "pretrain", "audit", "attacks", "check"] {
+    for expected in ["demo", "test", "paper", "ladder", "study", "audit", "attacks", "check"] {
         assert!(
             names.iter().any(|name| name == expected),
             "{expected} is missing among {names:?}"

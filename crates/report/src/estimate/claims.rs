@@ -419,7 +419,7 @@ fn verdict(
     let experiment = estimates
         .experiments
         .iter()
-        .find(|experiment| experiment.model == found.model && experiment.layout == found.layout)?;
+        .find(|experiment| experiment.has(found))?;
     let copies = most_copies(experiment, found);
     let (subject, run_subjects) = (found.subject, found.run_subjects.clone());
     let own = Key::new(subject, &Measure::OwnVerbatim, experiment.seen(), copies);

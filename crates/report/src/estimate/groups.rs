@@ -1,5 +1,5 @@
 //! Cells brought together: training runs that differ in their seed alone, ways of tuning over their learning rates, and models on
-//! one layout of copies.
+//! one corpus in one layout of copies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,6 +17,8 @@ use crate::read::WhichCheckpoint;
 pub struct RunGroup {
     /// The model's name.
     pub model: String,
+    /// Name of the corpus, where it has one.
+    pub corpus: Option<String>,
     /// Parameters of the model.
     pub parameters: i64,
     /// Parameters that tuning changed.
@@ -104,11 +106,13 @@ impl RateGroups {
     }
 }
 
-/// One model on one layout of copies: its ways of tuning, side by side.
+/// One model on one corpus in one layout of copies: its ways of tuning, side by side.
 #[derive(Debug, Clone)]
 pub struct Experiment {
     /// The model's name.
     pub model: String,
+    /// Name of the corpus, where it has one.
+    pub corpus: Option<String>,
     /// Its parameters.
     pub parameters: i64,
     /// The layout of copies.
@@ -147,7 +151,32 @@ impl Strategy {
     }
 }
 
+impl RunGroup {
+    /// The setting that it shares with other ways of tuning: model, corpus and layout of copies, as [`Experiment::name`].
+    pub fn setting(&self) -> String {
+        setting(&self.model, self.corpus.as_deref(), &self.layout)
+    }
+}
+
+/// What ways of tuning are compared on: a model, a corpus and a layout of copies.
+pub fn setting(model: &str, corpus: Option<&str>, layout: &str) -> String {
+    match corpus {
+        Some(corpus) => format!("{model} on {corpus}, {layout} copies"),
+        None => format!("{model}, {layout} copies"),
+    }
+}
+
 impl Experiment {
+    /// Its name beside others: "small, bucketed copies", "small on letters, bucketed copies".
+    pub fn name(&self) -> String {
+        setting(&self.model, self.corpus.as_deref(), &self.layout)
+    }
+
+    /// Whether a group is one of its own.
+    pub fn has(&self, group: &RunGroup) -> bool {
+        (&self.model, &self.corpus, &self.layout) == (&group.model, &group.corpus, &group.layout)
+    }
+
     /// Training documents under its own strategy.
     pub fn seen(&self) -> Slice<'_> {
         Slice {
@@ -237,7 +266,7 @@ fn same_cell(first: &str, second: &str) -> Error {
     Error::input(
         Path::new("cells").join(second).join("cell.toml"),
         format!(
-            "says the same as that of {first}: model, method, layout and seed. Two runs of a method differ in their seed, two methods in a \
+            "says the same as that of {first}: model, corpus, method, layout and seed. Two runs of a method differ in their seed, two methods in a \
              setting; `make run` writes the settings anew"
         ),
     )
@@ -266,6 +295,7 @@ pub(super) fn layout(cell: &Cell) -> (String, Option<i32>) {
 struct GroupKey {
     largest_first: std::cmp::Reverse<i64>,
     model: String,
+    corpus: Option<String>,
     layout: String,
     method: (usize, Vec<String>),
     uniform_copies: Option<i32>,
@@ -284,6 +314,7 @@ impl Grouping {
             let key = GroupKey {
                 largest_first: std::cmp::Reverse(sizes[cell.model.as_str()]),
                 model: cell.model.clone(),
+                corpus: cell.corpus_name.clone(),
                 layout,
                 method: Method::of(cell).sort_key(),
                 uniform_copies,
@@ -364,6 +395,7 @@ impl Grouping {
         };
         self.groups.push(RunGroup {
             model: key.model.clone(),
+            corpus: key.corpus.clone(),
             parameters: key.largest_first.0,
             trainable_parameters: first.trainable_parameters,
             layout: key.layout.clone(),
@@ -384,7 +416,7 @@ impl Grouping {
         Ok(())
     }
 
-    /// Names each group among those of its model and layout.
+    /// Names each group among those of its model, corpus and layout.
     fn name_groups(&mut self) {
         let named: Vec<[String; 3]> = self
             .groups
@@ -393,7 +425,7 @@ impl Grouping {
                 let beside: Vec<&RunGroup> = self
                     .groups
                     .iter()
-                    .filter(|other| other.model == group.model && other.layout == group.layout)
+                    .filter(|other| other.setting() == group.setting())
                     .collect();
                 let methods: Vec<&Method> = beside.iter().map(|other| &other.method).collect();
                 let family = group.method.label(&methods);
@@ -425,16 +457,16 @@ impl Grouping {
     }
 
     fn add_experiments(&mut self, cells: &[AnalysedCell<'_>]) {
-        let mut found: Vec<(String, String, i64)> = Vec::new();
-        for group in &self.groups {
-            let key = (group.model.clone(), group.layout.clone(), group.parameters);
-            if !found.contains(&key) {
-                found.push(key);
+        let mut found: Vec<(String, usize)> = Vec::new();
+        for (place, group) in self.groups.iter().enumerate() {
+            let setting = group.setting();
+            if found.iter().all(|(known, _)| *known != setting) {
+                found.push((setting, place));
             }
         }
-        for (model, layout, parameters) in found {
+        for (setting, first) in found {
             let members: Vec<usize> = (0..self.groups.len())
-                .filter(|&group| self.groups[group].model == model && self.groups[group].layout == layout)
+                .filter(|&group| self.groups[group].setting() == setting)
                 .collect();
             let untuned = members
                 .iter()
@@ -473,9 +505,10 @@ impl Grouping {
                 strategies,
                 copies: copies.into_iter().collect(),
                 canary_copies: canary_copies.into_iter().collect(),
-                model,
-                parameters,
-                layout,
+                model: self.groups[first].model.clone(),
+                corpus: self.groups[first].corpus.clone(),
+                parameters: self.groups[first].parameters,
+                layout: self.groups[first].layout.clone(),
             });
         }
     }

@@ -300,13 +300,13 @@ fn analyse(run: &Run, index: usize) -> Result<AnalysedCell<'_>, Error> {
     })
 }
 
-/// The untuned model's cell on the same corpus, or else on another of the same model.
+/// The untuned model's cell on the same training set, or else on another one of the same text.
 fn untuned_of(run: &Run, index: usize) -> Option<usize> {
     let cell = &run.cells[index].cell;
     let candidates = || {
         (0..run.cells.len()).filter(|&other| {
             let other = &run.cells[other].cell;
-            other.mode == "base" && other.model == cell.model
+            other.mode == "base" && other.model == cell.model && other.corpus_name == cell.corpus_name
         })
     };
     candidates()

@@ -121,6 +121,11 @@ fn name(estimates: &Estimates<'_>, group: &RunGroup) -> String {
         .iter()
         .map(|experiment| experiment.layout.as_str())
         .collect();
+    let corpora: std::collections::BTreeSet<Option<&str>> = estimates
+        .experiments
+        .iter()
+        .map(|experiment| experiment.corpus.as_deref())
+        .collect();
     let model = if models.len() > 1 {
         format!("{}, ", group.model)
     } else {
@@ -131,7 +136,11 @@ fn name(estimates: &Estimates<'_>, group: &RunGroup) -> String {
     } else {
         String::new()
     };
-    format!("{model}{}{layout}", group.label)
+    let corpus = match &group.corpus {
+        Some(corpus) if corpora.len() > 1 => format!(", {corpus}"),
+        _ => String::new(),
+    };
+    format!("{model}{}{layout}{corpus}", group.label)
 }
 
 /// Reproduced where some comparison shows a rise and none shows a fall; contradicted where one shows a fall and none a rise.
@@ -238,7 +247,7 @@ fn size_row(
     Some(row)
 }
 
-/// The largest and the smallest model of each layout.
+/// The largest and the smallest model of each corpus and layout.
 fn model_pairs<'a>(estimates: &'a Estimates<'_>) -> Vec<(&'a Experiment, &'a Experiment)> {
     let mut pairs: Vec<(&Experiment, &Experiment)> = Vec::new();
     for large in &estimates.experiments {
@@ -246,7 +255,7 @@ fn model_pairs<'a>(estimates: &'a Estimates<'_>) -> Vec<(&'a Experiment, &'a Exp
             estimates
                 .experiments
                 .iter()
-                .filter(|other| other.layout == large.layout)
+                .filter(|other| (&other.corpus, &other.layout) == (&large.corpus, &large.layout))
         };
         let largest = alike().all(|other| other.parameters <= large.parameters);
         let smallest = alike().min_by_key(|other| other.parameters);

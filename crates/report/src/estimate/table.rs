@@ -240,6 +240,7 @@ fn summary_row(row: &Row, subject: &Subject, group: &RunGroup) -> SummaryRow {
     let high = |estimate: &Estimate| estimate.ends().map(|ends| ends.high);
     SummaryRow {
         cell: subject.cell.clone(),
+        corpus: group.corpus.clone(),
         model: group.model.clone(),
         parameters: group.parameters,
         trainable_parameters: group.trainable_parameters,

@@ -194,7 +194,7 @@ fn increase(row: &SummaryRow, before: &SummaryRow) -> Measured {
     }
 }
 
-/// The row of another run that a row is compared with: the same model, method, checkpoint, decoding and prompts, of the same seed where it
+/// The row of another run that a row is compared with: the same model, corpus, method, checkpoint, decoding and prompts, of the same seed where it
 /// is there; or, where that run has only one such figure of tuned models, that one.
 fn counterpart<'a>(row: &SummaryRow, before: &'a [SummaryRow]) -> Result<&'a SummaryRow, Error> {
     let same_place = |other: &&SummaryRow| {
@@ -206,7 +206,8 @@ fn counterpart<'a>(row: &SummaryRow, before: &'a [SummaryRow]) -> Result<&'a Sum
         .filter(same_place)
         .collect();
     let same_method = |other: &&&SummaryRow| {
-        other.model == row.model && other.method == row.method && other.checkpoint == row.checkpoint
+        (&other.model, &other.corpus, &other.method, &other.checkpoint)
+            == (&row.model, &row.corpus, &row.method, &row.checkpoint)
     };
     let same: Vec<&SummaryRow> = alike.iter().filter(same_method).copied().collect();
     let same_seed = same.iter().find(|other| other.seed == row.seed);
@@ -292,7 +293,9 @@ fn decide(
 
 /// What a row is about, in words.
 fn subject(row: &SummaryRow) -> String {
-    let mut parts = vec![row.model.clone(), row.method.clone()];
+    let mut parts = vec![row.model.clone()];
+    parts.extend(row.corpus.clone());
+    parts.push(row.method.clone());
     parts.extend(
         row.checkpoint
             .clone()

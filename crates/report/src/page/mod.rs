@@ -1,4 +1,4 @@
-//! The page: one file that needs no other, no script and no network.
+//! The page: one file that needs no other and no network. It says everything without its script too.
 //!
 //! It is read from the top: the answer, the table that decides, what was tested, whether the test could see anything, what leaked, two
 //! plots, attackers, what to do next; then everything else, folded, the words, and how to make it again. Every figure is a view of a
@@ -93,6 +93,7 @@ pub fn write(
                     }
                     @for section in sections.iter().filter(|section| !section.is_empty()) { (section.render()) }
                 }
+                (page_parts::script())
             }
         }
     };

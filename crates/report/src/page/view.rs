@@ -172,7 +172,7 @@ impl Names for View<'_> {
         let found = self.group(group);
         let several = self.estimates.experiments.len() > 1;
         let name = if several {
-            format!("{} ({}), {}", found.model, found.layout, found.label)
+            format!("{}: {}", found.setting(), found.label)
         } else {
             capital(&found.label)
         };
@@ -182,7 +182,7 @@ impl Names for View<'_> {
 
 /// The name of an experiment beside others.
 pub(super) fn experiment_name(experiment: &Experiment) -> String {
-    format!("{}, {} copies", experiment.model, experiment.layout)
+    experiment.name()
 }
 
 /// Copies in words.

@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::pipeline::OneOrMany;
 
-/// `[corpus]`: where the text is and which part of it is kept back.
+/// `[corpus]` or one of `[[corpus]]`: where the text is and which part of it is kept back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Corpus {
+    /// Name of the corpus, with which its training sets and cells begin; one alone needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// A file, a folder, or a glob; several as a list.
     pub files: OneOrMany<String>,
     /// Format of the files; `auto` goes by their extension.
@@ -110,6 +113,7 @@ pub struct Corpus {
 impl Default for Corpus {
     fn default() -> Self {
         Self {
+            name: None,
             files: OneOrMany::Many(Vec::new()),
             format: CorpusFormat::default(),
             text: default_text(),

@@ -13,6 +13,8 @@ mod tuning;
 
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::OneOrMany;
+
 pub use check::Check;
 pub use cluster::{Cluster, StageResources};
 pub use compute_path::ComputePath;
@@ -36,9 +38,10 @@ pub struct Pipeline {
     /// Seeds; every cell runs once with each.
     #[serde(default = "default_seeds")]
     pub seeds: Vec<u64>,
-    /// The private text. The files that `plan` writes for the stages after `dupgen` leave it out.
-    #[serde(default)]
-    pub corpus: Corpus,
+    /// The private text: `[corpus]`, or several as `[[corpus]]`, each with a name and training sets
+    /// of its own. The files that `plan` writes for the stages after `dupgen` leave it out.
+    #[serde(default, rename = "corpus")]
+    pub corpora: OneOrMany<Corpus>,
     /// How often documents occur in the training set.
     #[serde(default)]
     pub duplication: Duplication,

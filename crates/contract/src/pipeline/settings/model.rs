@@ -95,6 +95,9 @@ pub struct Mode {
     /// Passes over the training set, in place of `tuning.epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
+    /// Names of the models that are tuned so; without it, all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<OneOrMany<String>>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

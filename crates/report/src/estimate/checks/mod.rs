@@ -247,7 +247,10 @@ pub fn check(cells: &[AnalysedCell<'_>], index: usize, bootstrap: Bootstrap) -> 
     let facts = &cell.data.cell;
     let mut untuned: Vec<&AnalysedCell<'_>> = cells
         .iter()
-        .filter(|other| other.data.cell.mode == "base" && other.data.cell.model == facts.model)
+        .filter(|other| {
+            let other = &other.data.cell;
+            other.mode == "base" && other.model == facts.model && other.corpus_name == facts.corpus_name
+        })
         .collect();
     untuned.sort_by_key(|other| other.data.cell.corpus != facts.corpus);
     let evidence = Evidence {
@@ -333,7 +336,7 @@ fn findings(estimates: &Estimates<'_>, wanted: fn(CheckStatus) -> bool) -> Vec<F
     found
 }
 
-/// Every cell with the label of its group; model and layout before it where there are several.
+/// Every cell with the label of its group; model, corpus and layout before it where there are several.
 pub fn labelled_cells(estimates: &Estimates<'_>) -> Vec<(String, usize)> {
     let several = estimates.experiments.len() > 1;
     let mut labelled = Vec::new();
@@ -342,7 +345,7 @@ pub fn labelled_cells(estimates: &Estimates<'_>) -> Vec<(String, usize)> {
             let group = &estimates.groups[group];
             let mut label = group.label.clone();
             if several {
-                label = format!("{} ({} copies), {label}", experiment.model, experiment.layout);
+                label = format!("{}: {label}", experiment.name());
             }
             for run in &estimates.subjects[group.subject].runs {
                 let cells = run.documents.into_iter().chain(run.canaries);
