@@ -29,7 +29,9 @@ fn shipped_pipelines_load() {
         );
         names.push(pipeline.name.clone());
     }
-    for expected in ["demo", "test", "paper", "ladder", "study", "audit", "attacks", "check"] {
+    for expected in [
+        "demo", "test", "paper", "ladder", "study", "audit", "attacks", "check",
+    ] {
         assert!(
             names.iter().any(|name| name == expected),
             "{expected} is missing among {names:?}"
