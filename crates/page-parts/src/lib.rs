@@ -291,7 +291,7 @@ pub fn count(value: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{base64, content_policy, date, visible};
+    use super::*;
 
     #[test]
     fn base64_is_that_of_its_standard() {
@@ -310,10 +310,21 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_allows_this_style_sheet_alone() {
+    fn the_policy_allows_this_style_sheet_and_the_script_of_tables_alone() {
         // printf 'p{color:red}' | openssl dgst -sha256 -binary | base64
-        let expected = "default-src 'none'; style-src 'sha256-p0bF+un5yUb9MBO6xRb8kPHlY2BdpHVtLiFkDrZPF64='; base-uri 'none'; form-action 'none'";
-        assert_eq!(content_policy("p{color:red}"), expected);
+        let style = "p0bF+un5yUb9MBO6xRb8kPHlY2BdpHVtLiFkDrZPF64=";
+        let digest = base64(&Sha256::digest(SCRIPT));
+        assert_eq!(
+            content_policy("p{color:red}"),
+            format!(
+                "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+            )
+        );
+        assert_eq!(
+            script().into_string().matches("script>").count(),
+            2,
+            "it ends where it should"
+        );
     }
 
     #[test]

@@ -512,3 +512,67 @@ fn weights_of_four_bits_and_a_base_that_an_adapter_does_not_name_are_said() {
         assert!(page.contains(said), "{said}");
     }
 }
+
+#[test]
+fn a_report_of_very_many_figures_says_where_they_are() {
+    let made = made(&small());
+    let file = made.folder.path().join("report.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    assert!(made.rows.len() > 100 && !made.page.contains("more than a page can hold"));
+    std::fs::write(&file, settings.replace("examples = 3", "examples = 3\nfigures = 100")).unwrap();
+    let (page, redacted, rows) = outputs(made.folder.path());
+    assert_eq!(rows.len(), made.rows.len());
+    let count = rows.len().to_string();
+    for page in [&page, &redacted] {
+        let text = page.replace('\u{202f}', "");
+        assert!(text.contains(&format!("{count} figures, more than a page can hold")));
+        assert!(page.contains("summary.csv"));
+    }
+    assert!(page.len() < made.page.len() / 2, "{} of {}", page.len(), made.page.len());
+    // What decides is still there.
+    assert!(page.contains("id=\"key-figures\"") && page.contains("<blockquote"));
+}
+
+#[test]
+fn anchors_are_unique_where_a_model_is_tuned_on_two_corpora() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &small());
+    let cells = folder.path().join("cells");
+    for entry in std::fs::read_dir(&cells).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        for corpus in ["letters", "notes"] {
+            let copy = cells.join(format!("{name}-{corpus}"));
+            copy_folder(&cells.join(&name), &copy);
+            let facts = copy.join("cell.toml");
+            let text = std::fs::read_to_string(&facts).unwrap();
+            let named = text.replacen(
+                &format!("name = \"{name}\""),
+                &format!("name = \"{name}-{corpus}\"\ncorpus_name = \"{corpus}\""),
+                1,
+            );
+            assert_ne!(named, text);
+            std::fs::write(&facts, named).unwrap();
+        }
+        std::fs::remove_dir_all(cells.join(&name)).unwrap();
+    }
+    let (page, ..) = outputs(folder.path());
+    let ids = attributes(&page, "id");
+    let unique: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(unique.len(), ids.len(), "{ids:?}");
+    for corpus in ["letters", "notes"] {
+        assert!(page.contains(&format!("on {corpus}, ")), "{corpus}");
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &place);
+        } else {
+            std::fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}

@@ -154,7 +154,7 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         (
             "learning_rate = 5e-5",
             "learning_rate = { from = 1 }",
-            &["line 17", "expected one value or a list of values"],
+            &["line 17", "invalid type: map, expected f64"],
         ),
         (
             "seeds = [3, 5]",

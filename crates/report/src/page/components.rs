@@ -426,18 +426,20 @@ impl Table {
             Layout::Scroll => "wide",
             Layout::Plain => "plain",
         };
-        // What is laid out as cards is no table to a browser any more, so that the roles are given here.
+        // What is laid out as cards is no table to a browser any more, so that the roles are given there.
+        let is_cards = self.layout == Layout::Cards;
+        let role = |name: &'static str| is_cards.then_some(name);
         let table = html! {
-            table class=(class) role="table" {
+            table class=(class) role=[role("table")] {
                 caption { (self.caption) }
-                thead role="rowgroup" { tr role="row" { @for (index, column) in self.columns.iter().enumerate() {
-                    th scope="col" role="columnheader" class=[(index > 0).then_some("n")] { (heading(column)) }
+                thead role=[role("rowgroup")] { tr role=[role("row")] { @for (index, column) in self.columns.iter().enumerate() {
+                    th scope="col" role=[role("columnheader")] class=[(index > 0).then_some("n")] { (heading(column)) }
                 } } }
-                tbody role="rowgroup" { @for row in &self.rows {
-                    tr role="row" {
-                        th scope="row" role="rowheader" { (row.head) }
+                tbody role=[role("rowgroup")] { @for row in &self.rows {
+                    tr role=[role("row")] {
+                        th scope="row" role=[role("rowheader")] { (row.head) }
                         @for (cell, column) in row.cells.iter().zip(self.columns.iter().skip(1)) {
-                            td class="n" role="cell" data-label=(column.name) { (cell.content) }
+                            td class="n" role=[role("cell")] data-label=[is_cards.then_some(column.name.as_str())] { (cell.content) }
                         }
                     }
                 } }

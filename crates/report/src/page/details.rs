@@ -76,12 +76,24 @@ const PARTS: [(&str, &[&str]); 8] = [
 /// Measures that begin like a part's, but belong to what comes out.
 const COMES_OUT: [&str; 2] = ["documents_emitted", "documents_to_tell"];
 
-pub(super) fn section(view: &View<'_>, glossary: &[Entry]) -> Markup {
+/// `most`: figures that the page repeats from the summary; with more it would take megabytes that nobody reads in a browser.
+pub(super) fn section(view: &View<'_>, glossary: &[Entry], most: usize) -> Markup {
+    let figures = view.estimates.table.rows().count();
     html! {
-        p {
-            "Every figure of this report, as " code { "summary.parquet" } " has it. Columns in which every figure is 0 are left out and named."
+        @if figures > most {
+            p {
+                "This report has " (count(figures as u64)) " figures, more than a page can hold: they are in " code { "summary.parquet" } " and "
+                code { "summary.csv" } " beside it, and what was logged over training is drawn here."
+            }
+        } @else {
+            p {
+                "Every figure of this report, as " code { "summary.parquet" } " has it. Columns in which every figure is 0 are left out and named."
+            }
         }
-        (view.by_experiment(|experiment| of_experiment(view, experiment, glossary)))
+        (view.by_experiment(|experiment| html! {
+            @if figures <= most { (of_experiment(view, experiment, glossary)) }
+            (over_training(view, experiment))
+        }))
         (what_was_read(view))
     }
 }
@@ -97,7 +109,6 @@ fn of_experiment(view: &View<'_>, experiment: &Experiment, glossary: &[Entry]) -
                 }))
             }
         }
-        (over_training(view, experiment))
     }
 }
 
@@ -273,7 +284,7 @@ fn over_training(view: &View<'_>, experiment: &Experiment) -> Markup {
                 id: format!(
                     "plot-training-{}-{index}",
                     experiment
-                        .model
+                        .name()
                         .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
                 ),
                 finding: Sentence::new(measure),

@@ -44,6 +44,8 @@ pub struct Heading {
     pub name: String,
     /// Leaked documents whose texts are unfolded when the page opens.
     pub unfolded: usize,
+    /// Most figures that the page repeats from the summary.
+    pub figures: usize,
     /// Version of the program.
     pub version: String,
     /// The day on which the report was made, as 2026-03-01, in UTC.
@@ -63,6 +65,7 @@ impl Heading {
             description: pipeline.description.clone(),
             name: pipeline.name.clone(),
             unfolded: pipeline.report.examples,
+            figures: pipeline.report.figures,
             version: provenance.program_version.clone(),
             date: page_parts::date(provenance.created),
         }
@@ -174,7 +177,7 @@ fn sections(view: &View<'_>, heading: &Heading, provenance: &Provenance) -> Vec<
             next::section(view),
         ),
         section("paper", "The paper's claims", paper::section(view)),
-        section("details", "Details", details::section(view, &glossary)),
+        section("details", "Details", details::section(view, &glossary, heading.figures)),
         section("glossary", "Glossary", glossary::render(&glossary)),
         section(
             "reproduce",

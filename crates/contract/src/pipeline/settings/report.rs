@@ -10,6 +10,9 @@ pub struct Reporting {
     pub title: String,
     /// Leaked documents whose texts are unfolded when the page opens; all are listed.
     pub examples: usize,
+    /// Most figures that the page repeats from `summary.parquet`; a report with more says where
+    /// they are.
+    pub figures: usize,
     /// Resamples of the bootstrap.
     pub resamples: usize,
 }
@@ -19,6 +22,7 @@ impl Default for Reporting {
         Self {
             title: String::new(),
             examples: 4,
+            figures: 10_000,
             resamples: 1000,
         }
     }
