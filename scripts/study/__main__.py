@@ -43,14 +43,14 @@ def filled(text, name, content):
 
 def blocks():
     """What stands between the marks of RESULTS.md, by their names."""
-    study, random_words = (results.Study.read(RESULTS / name) for name in ("study", "capacity"))
+    study = results.Study.read(RESULTS / "study")
     cost = json.loads((RESULTS / "study/cost.json").read_text())
     return {
         "setup": results.setup(study, cost["core_hours"]),
         "claims": results.claims(study),
         "ways of tuning": results.everything(study),
+        "passes": results.passes(study),
         "what copies add": results.what_copies_add(study),
-        "capacity": results.capacity(random_words),
     }
 
 

@@ -5,7 +5,6 @@ the generation is to it (greedy, from its first tokens), whether the next tokens
 cells.parquet has a row for each checkpoint: the settings, the held-out loss of each pass, time and memory. Neither holds any text.
 """
 
-import re
 import tomllib
 
 import polars as pl
@@ -15,12 +14,14 @@ PREFIX, SUFFIX = 30, 50
 
 
 def checkpoints(run):
-    """(cell's facts, which checkpoint, folder of its answers) of every checkpoint that was asked and compared."""
-    for file in sorted(run.glob("cells/*/cell.toml")):
-        cell = tomllib.loads(file.read_text())
-        for which, folder in (("last", file.parent), ("best", file.parent / "best")):
-            if (folder / "verdicts.parquet").exists():
-                yield cell, "untuned" if cell["mode"] == "base" else which, folder
+    """(cell's facts, which checkpoint, folder of its answers) of every checkpoint of the cells that are done, as far as their untuned model is."""
+    cells = [(tomllib.loads(file.read_text()), file.parent) for file in sorted(run.glob("cells/*/cell.toml"))]
+    folders = {cell["name"]: [("untuned", folder)] if cell["mode"] == "base" else [("last", folder), ("best", folder / "best")] for cell, folder in cells}
+    done = [cell for cell, _ in cells if all((folder / "verdicts.parquet").exists() for _, folder in folders[cell["name"]])]
+    untuned = {(cell["corpus_name"], cell["model"], cell["seed"]) for cell in done if cell["mode"] == "base"}
+    for cell in done:
+        if (cell["corpus_name"], cell["model"], cell["seed"]) in untuned:
+            yield from ((cell, which, folder) for which, folder in folders[cell["name"]])
 
 
 def about(cell, which):
@@ -88,17 +89,13 @@ def cells(run):
 
 
 def followed(run):
-    """(cell's facts, pass, share of training documents by copies whose next tokens are the most probable ones) of checkpoints on the way."""
-    rows = []
+    """What the checkpoints on the way know, by copies: loss, exact memorization and the share whose next tokens are all most probable."""
+    frames = []
     for cell, which, folder in checkpoints(run):
-        if which != "last":
+        course = folder / "course.parquet"
+        if which != "last" or not course.exists():
             continue
-        epochs = dict(pl.read_parquet(folder / "metrics.parquet").select("step", "epoch").unique("step").iter_rows())
-        for place in sorted(folder.glob("checkpoints/step-*")):
-            if not (place / "scores.parquet").exists():
-                continue
-            step = int(re.search(r"\d+$", place.name)[0])
-            copies = pl.read_parquet(place / "scores.parquet", columns=["doc_id", "copies"]).unique("doc_id")
-            by_copies = most_probable(place).join(copies, on="doc_id").group_by("copies").agg(k=pl.col("most_probable").sum(), n=pl.len())
-            rows.append(by_copies.select(*about(cell, which), pl.lit(epochs.get(step), dtype=pl.Float64).alias("epoch"), pl.all()))
-    return pl.concat(rows) if rows else pl.DataFrame()
+        epochs = pl.read_parquet(folder / "metrics.parquet", columns=["step", "epoch"]).unique("step")
+        points = pl.read_parquet(course).join(epochs, on="step", how="left").with_columns(pl.col("split").cast(pl.String))
+        frames.append(points.select(*about(cell, which), "step", "epoch", "split", "copies", "documents", "loss", "exact_memorization", "extractable"))
+    return pl.concat(frames)

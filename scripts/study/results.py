@@ -463,6 +463,23 @@ def capacity(study):
     return table(head, rows)
 
 
+def passes(study):
+    """After each pass, of each way at its chosen rate: held-out loss, exact memorization and what greedy decoding would give back."""
+    many = [number for number in study.copies() if number >= MANY]
+    rows = []
+    for corpus, model in study.places:
+        for name, way in study.chosen(corpus, model).items():
+            mine = [row for row in study.followed.iter_rows(named=True) if study.key(row) == study.key(way.cells[0])]
+            for epoch in sorted({row["epoch"] for row in mine}):
+                at = [row for row in mine if row["epoch"] == epoch]
+                mean = lambda rows, column: sum(row[column] for row in rows) / len(rows) if rows else math.nan
+                of = lambda number: [row for row in at if row["split"] == "train" and row["copies"] == number]
+                held_out = [row for row in at if row["split"] == "heldout"]
+                shown = [f"{percent(mean(of(number), 'exact_memorization'))}, {percent(mean(of(number), 'extractable'))}" for number in many]
+                rows.append([f"{model} on {corpus}", f"{name} at {way.at}", f"{epoch:g}", f"{mean(held_out, 'loss'):.3f}", *shown])
+    return table(["model and corpus", "way of tuning", "pass", "held-out loss", *(f"{number} copies: exact, given back" for number in many)], rows)
+
+
 def what_copies_add(study):
     """How far the loss of training documents falls, by copies, beside that of test documents: of each way at its chosen rate, best and last."""
     rows = []
