@@ -96,6 +96,7 @@ def followed(run):
         if which != "last" or not course.exists():
             continue
         epochs = pl.read_parquet(folder / "metrics.parquet", columns=["step", "epoch"]).unique("step")
-        points = pl.read_parquet(course).join(epochs, on="step", how="left").with_columns(pl.col("split").cast(pl.String))
+        # The last one stands there a second time, without a step.
+        points = pl.read_parquet(course).drop_nulls("step").join(epochs, on="step", how="left").with_columns(pl.col("split").cast(pl.String))
         frames.append(points.select(*about(cell, which), "step", "epoch", "split", "copies", "documents", "loss", "exact_memorization", "extractable"))
     return pl.concat(frames)
