@@ -52,7 +52,7 @@ def picture(title, panels, modes, filled, hollow, columns=3):
     body = [draw((number % columns) * (WIDTH + GAP), (number // columns) * (HEIGHT + GAP)) for number, draw in enumerate(panels)]
     body.append(legend(height - 14, modes, filled, hollow))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {max(width, 620)} {height}" font-family="system-ui, sans-serif" font-size="11" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {max(width, 700)} {height}" font-family="system-ui, sans-serif" font-size="11" role="img">'
         f'<title>{escape(title)}</title><rect width="100%" height="100%" fill="white"/>{"".join(body)}</svg>\n'
     )
 
@@ -63,7 +63,7 @@ def frontier(study):
     for corpus, model in study.places:
         points = []
         for way in study.of(corpus=corpus, model=model):
-            for which in ("untuned",) if way.mode == "base" else ("best", "last"):
+            for which in ("untuned",) if way.mode == "base" else way.points():
                 found = way.shares(which, least=MANY)
                 loss = way.test_loss(which)
                 said = f"{way.name} at {way.at}, {which}: test loss {loss:.3f}, {found[0]} of {found[1]}"
@@ -75,4 +75,4 @@ def frontier(study):
             )
         )
     title = f"Share of the documents of {MANY} copies or more that come out word for word, against loss on test text"
-    return picture(title, panels, list(STYLES), "last checkpoint", "best checkpoint")
+    return picture(title, panels, list(STYLES), "last checkpoint", "best checkpoint, where some pass made validation loss better")

@@ -519,7 +519,11 @@ fn a_report_of_very_many_figures_says_where_they_are() {
     let file = made.folder.path().join("report.toml");
     let settings = std::fs::read_to_string(&file).unwrap();
     assert!(made.rows.len() > 100 && !made.page.contains("more than a page can hold"));
-    std::fs::write(&file, settings.replace("examples = 3", "examples = 3\nfigures = 100")).unwrap();
+    std::fs::write(
+        &file,
+        settings.replace("examples = 3", "examples = 3\nfigures = 100"),
+    )
+    .unwrap();
     let (page, redacted, rows) = outputs(made.folder.path());
     assert_eq!(rows.len(), made.rows.len());
     let count = rows.len().to_string();
@@ -528,7 +532,12 @@ fn a_report_of_very_many_figures_says_where_they_are() {
         assert!(text.contains(&format!("{count} figures, more than a page can hold")));
         assert!(page.contains("summary.csv"));
     }
-    assert!(page.len() < made.page.len() / 2, "{} of {}", page.len(), made.page.len());
+    assert!(
+        page.len() < made.page.len() / 2,
+        "{} of {}",
+        page.len(),
+        made.page.len()
+    );
     // What decides is still there.
     assert!(page.contains("id=\"key-figures\"") && page.contains("<blockquote"));
 }

@@ -177,7 +177,11 @@ fn sections(view: &View<'_>, heading: &Heading, provenance: &Provenance) -> Vec<
             next::section(view),
         ),
         section("paper", "The paper's claims", paper::section(view)),
-        section("details", "Details", details::section(view, &glossary, heading.figures)),
+        section(
+            "details",
+            "Details",
+            details::section(view, &glossary, heading.figures),
+        ),
         section("glossary", "Glossary", glossary::render(&glossary)),
         section(
             "reproduce",
