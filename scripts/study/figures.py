@@ -42,15 +42,15 @@ def legend(top, modes, filled, hollow):
     for mode in modes:
         parts.append(mark(STYLES[mode][1], x, top, STYLES[mode][0], True, NAMES[mode]) + f'<text x="{x + 10}" y="{top + 4}">{NAMES[mode]}</text>')
         x += 90
-    parts.append(f'<text x="{x}" y="{top + 4}" fill="#52606d">filled: {filled}; hollow: {hollow}</text>')
+    parts.append(f'<text x="{LEFT - 6}" y="{top + 22}" fill="#52606d">filled: {filled}; hollow: {hollow}</text>')
     return "".join(parts)
 
 
 def picture(title, panels, modes, filled, hollow, columns=3):
     rows = -(-len(panels) // columns)
-    width, height = min(columns, len(panels)) * (WIDTH + GAP), rows * (HEIGHT + GAP) + 30
+    width, height = min(columns, len(panels)) * (WIDTH + GAP), rows * (HEIGHT + GAP) + 44
     body = [draw((number % columns) * (WIDTH + GAP), (number // columns) * (HEIGHT + GAP)) for number, draw in enumerate(panels)]
-    body.append(legend(height - 14, modes, filled, hollow))
+    body.append(legend(height - 32, modes, filled, hollow))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {max(width, 700)} {height}" font-family="system-ui, sans-serif" font-size="11" role="img">'
         f'<title>{escape(title)}</title><rect width="100%" height="100%" fill="white"/>{"".join(body)}</svg>\n'
