@@ -87,6 +87,7 @@ temperature = 0
 encoder = "{ROOT}/crates/sentence-embed/tests/fixtures/tiny"
 [report]
 examples = 1
+figures = 100000
 resamples = 200
 """
 
