@@ -473,7 +473,7 @@ def setup(study, hours):
     power = ", ".join(f"{percent(share)}: {percent(inference.power(round(known), share))}" for share in (0.1, 0.15, 0.2, 0.3))
     lines = [
         table(["model and corpus", "cells", "seeds", "training documents × copies (first seed)", "test documents"], rows),
-        f"{done.height} cells; {hours:.1f} core-hours of tuning, extraction and detection.",
+        f"{done.height} cells; {hours:.1f} core-hours of tuning, extraction and detection, of stages that were interrupted their last process alone.",
         f"Power: of {known:.0f} documents of {MANY} copies or more, the sign test at 5% sees that a way gives back a share that the other does not, with one run each, this often: {power}.",
     ]
     return "\n\n".join(lines)
