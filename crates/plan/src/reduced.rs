@@ -8,7 +8,7 @@ use chat_template::{ChatTemplate, Choice, NAMES, SpecialTokens, common_template}
 use contract::paths::{normalized, relative};
 use contract::pipeline::{
     Canaries, Check, Corpus, Detection, Duplication, Extraction, Layout, LossOn, Mode, Model, OneOrMany,
-    Reporting, Rows, Tuning,
+    Reporting, Rows, Strategy, Tuning,
 };
 use contract::{Error, PipelineFile, files, seal};
 use serde::Serialize;
@@ -70,7 +70,13 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
         let folder = Folder::create(plan.pipeline, run.join("corpus").join(&set.name))?;
         folder.write("dupgen.toml", &dupgen(plan, set, &folder)?)?;
     }
+    let strategies = plan
+        .corpora
+        .iter()
+        .map(|corpus| plan.strategies_of(corpus))
+        .collect::<Result<Vec<_>, _>>()?;
     for cell in &plan.cells {
+        let strategies = &strategies[cell.combination.training_set.corpus];
         let folder = Folder::create(plan.pipeline, run.join("cells").join(&cell.facts.name))?;
         let facts = seal::sealed_text(&cell.facts.to_toml()?);
         files::write_if_changed(&folder.path.join("cell.toml"), facts.as_bytes())?;
@@ -78,7 +84,10 @@ pub(crate) fn write_all(plan: &Plan, run: &Path) -> Result<(), Error> {
             folder.write("tuner.toml", &tuner(plan.pipeline, cell, &folder)?)?;
         }
         if cell.is_extracted() {
-            folder.write("extractor.toml", &extractor(plan, cell, &folder)?)?;
+            folder.write(
+                "extractor.toml",
+                &extractor(plan.pipeline, cell, strategies, &folder),
+            )?;
             if !plan.is_look() {
                 folder.write("plagiarism.toml", &plagiarism(plan.pipeline, cell, &folder))?;
             }
@@ -221,25 +230,28 @@ fn tuner<'a>(
     })
 }
 
-fn extractor<'a>(plan: &Plan<'a>, cell: &'a PlannedCell, folder: &Folder) -> Result<Reduced<'a>, Error> {
-    let pipeline = plan.pipeline;
-    let corpus = plan.corpus_of(&cell.combination.training_set);
+fn extractor<'a>(
+    pipeline: &'a PipelineFile,
+    cell: &'a PlannedCell,
+    strategies: &[Strategy],
+    folder: &Folder,
+) -> Reduced<'a> {
     let prompt_file = pipeline
         .extraction
         .prompt_file
         .as_ref()
         .map(|file| folder.rebased(file));
     let (context, loss_on) = cell.combination.trained_tokens;
-    Ok(Reduced {
+    Reduced {
         extraction: Some(Extraction {
             prompt_file,
             context,
             loss_on: Some(loss_on),
-            strategy: plan.strategies_of(corpus)?,
+            strategy: strategies.to_vec(),
             ..pipeline.extraction.clone()
         }),
         ..of_cell(cell)
-    })
+    }
 }
 
 fn plagiarism<'a>(pipeline: &'a PipelineFile, cell: &'a PlannedCell, folder: &Folder) -> Reduced<'a> {
