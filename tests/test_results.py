@@ -1,4 +1,4 @@
-"""RESULTS.md says what results/ holds: its tables and sentences are those that scripts/study makes of the committed files, and counts in them
+"""RESULTS.md says what data/results holds: its tables and sentences are those that scripts/study makes of the committed files, and counts in them
 are counted once more here in another way."""
 
 import random
@@ -23,7 +23,7 @@ class Results(unittest.TestCase):
             self.assertEqual(study.filled(text, name, content), text, f"{name}: python scripts/study results")
 
     def test_counts_are_those_of_the_documents(self):
-        documents = pl.read_parquet(ROOT / "results/study/documents.parquet").filter(split="train", checkpoint="last", mode="full")
+        documents = pl.read_parquet(ROOT / "data/results/study/documents.parquet").filter(split="train", checkpoint="last", mode="full")
         counted = documents.group_by("corpus", "model", "learning_rate", "copies").agg(pl.sum("verbatim"), pl.len().alias("n"))
         text = (ROOT / "RESULTS.md").read_text()
         for (corpus, model), of_place in counted.group_by("corpus", "model"):

@@ -1,6 +1,6 @@
 """Makes the results of the study: python scripts/study collect RUN, then python scripts/study results.
 
-collect writes documents.parquet, cells.parquet and followed.parquet of what a run has by now to results/<name of the run's folder>; results
+collect writes documents.parquet, cells.parquet and followed.parquet of what a run has by now to data/results/<name of the run's folder>; results
 writes the tables and sentences between the marks of RESULTS.md, and the pictures, from those files alone. `make study` does both.
 """
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from study import collect, figures, results  # noqa: E402
 
-RESULTS = ROOT / "results"
+RESULTS = ROOT / "data/results"
 
 
 def core_hours(run):
@@ -48,7 +48,7 @@ def blocks():
     return {
         "setup": results.setup(study, cost["core_hours"]),
         "claims": results.claims(study),
-        "ways of tuning": results.everything(study),
+        "methods": results.everything(study),
         "passes": results.passes(study),
         "what copies add": results.what_copies_add(study),
     }

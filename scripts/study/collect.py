@@ -1,6 +1,6 @@
 """What a run knows of each document, cell by cell: the two small tables that the results of the study are made from.
 
-documents.parquet has a row for each document that a checkpoint was asked after: whether its own text came out word for word and how similar
+documents.parquet has a row for each document that a checkpoint was asked after: whether its own text was repeated word for word and how similar
 the generation is to it (greedy, from its first tokens), whether the next tokens are the most probable ones throughout, and its loss.
 cells.parquet has a row for each checkpoint: the settings, the held-out loss of each pass, time and memory. Neither holds any text.
 """
@@ -41,14 +41,14 @@ def losses(folder):
 
 
 def most_probable(folder):
-    """Whether each of SUFFIX tokens behind the first PREFIX is the most probable one: what greedy decoding gives back."""
+    """Whether each of SUFFIX tokens behind the first PREFIX is the most probable one: what greedy decoding repeats."""
     scores = pl.scan_parquet(folder / "scores.parquet")
     asked = scores.filter(pl.col("kind") == "document", pl.col("prefix_tokens") == PREFIX, pl.col("suffix_tokens") == SUFFIX)
     return asked.select("doc_id", most_probable=pl.col("argmax_hits").list.all()).collect()
 
 
 def greedy(folder):
-    """Whether a document's own text came out word for word, and how similar to it the generation is."""
+    """Whether a document's own text was repeated word for word, and how similar to it the generation is."""
     samples = pl.read_parquet(folder / "samples.parquet", columns=["sample_id", "strategy"]).filter(strategy="greedy")
     verdicts = pl.read_parquet(folder / "verdicts.parquet", columns=["sample_id", "doc_id", "own_verdict", "own_similarity"])
     own = verdicts.join(samples, on="sample_id")

@@ -58,21 +58,21 @@ def picture(title, panels, modes, filled, hollow, columns=3):
 
 
 def frontier(study):
-    """Test loss across, documents that come out up: every way at every rate, at its best and last checkpoint."""
+    """Test loss across, share of documents that are repeated up: every method at every rate, at its best and last checkpoint."""
     panels = []
     for corpus, model in study.places:
         points = []
-        for way in study.of(corpus=corpus, model=model):
-            for which in ("untuned",) if way.mode == "base" else way.points():
-                found = way.shares(which, least=MANY)
-                loss = way.test_loss(which)
-                said = f"{way.name} at {way.at}, {which}: test loss {loss:.3f}, {found[0]} of {found[1]}"
-                points.append((loss, found[0] / found[1], way.mode, which != "best", said))
+        for method in study.of(corpus=corpus, model=model):
+            for which in ("untuned",) if method.mode == "base" else method.points():
+                found = method.shares(which, least=MANY)
+                loss = method.test_loss(which)
+                said = f"{method.name} at {method.at}, {which}: test loss {loss:.3f}, {found[0]} of {found[1]}"
+                points.append((loss, found[0] / found[1], method.mode, which != "best", said))
         across = min(point[0] for point in points), max(point[0] for point in points)
         panels.append(
             lambda left, top, title=f"{model} on {corpus}", points=points, across=across: panel(
-                left, top, title, points, across, "test loss, nats per token", "given back"
+                left, top, title, points, across, "test loss, nats per token", "repeated"
             )
         )
-    title = f"Share of the documents of {MANY} copies or more that come out word for word, against loss on test text"
+    title = f"Share of the documents of {MANY} copies or more that are repeated word for word, against loss on test text"
     return picture(title, panels, list(STYLES), "last checkpoint", "best checkpoint, where some pass made validation loss better")

@@ -25,7 +25,7 @@ def resampled(by_document, statistic, name):
 
 
 def share(rows, name):
-    """k, n and interval of documents that came out, over the runs of several seeds: rows of (doc_id, came out)."""
+    """k, n and interval of documents that were repeated, over the runs of several seeds: rows of (doc_id, repeated)."""
     by_document = defaultdict(list)
     for doc_id, out in rows:
         by_document[doc_id].append(out)
@@ -58,7 +58,7 @@ def sign_test(more, fewer):
 
 
 def power(n, share, base=0.0, level=0.05, draws=2000):
-    """How often so many documents would show a share over a base by the sign test, if each came out by itself."""
+    """How often so many documents would show a share over a base by the sign test, if each were repeated by itself."""
     chance = random.Random(0)
     shown = 0
     for _ in range(draws):

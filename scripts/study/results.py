@@ -11,7 +11,6 @@ from study import inference
 MANY = 16  # copies from which a document counts as occurring often
 LEAKS = 0.05  # a share of documents up to which the paper's "near zero" holds
 SIMILAR = 0.80  # the similarity that the paper says LoRA stays below
-BITS_PER_WORD, WORDS = 11, 32  # of each text of pipelines/capacity.toml (scripts/random_words.py)
 
 
 def percent(value):
@@ -35,8 +34,8 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-class Way:
-    """A way of tuning at one learning rate, of one model on one corpus, over its seeds."""
+class Method:
+    """A method at one learning rate, of one model on one corpus, over its seeds."""
 
     def __init__(self, study, key, cells):
         self.study, self.cells = study, cells
@@ -102,7 +101,7 @@ class Way:
 
     @property
     def untuned(self):
-        return next(way for way in self.study.ways if way.mode == "base" and (way.corpus, way.model) == (self.corpus, self.model))
+        return next(method for method in self.study.methods if method.mode == "base" and (method.corpus, method.model) == (self.corpus, self.model))
 
     def validation(self):
         """Mean over seeds of the best held-out loss after a pass: what chooses a rate. Before the first pass all rates are the untuned model."""
@@ -111,6 +110,10 @@ class Way:
     def is_tuned_at(self, which):
         """Whether the checkpoint is another than the untuned model, which is the best where every pass makes held-out loss worse."""
         return which == "last" or all(cell["validation_losses"].index(min(cell["validation_losses"])) > 0 for cell in self.cells)
+
+    def is_best_at_the_end(self):
+        """Whether the best checkpoint of some seed is the last one."""
+        return any(min(cell["validation_losses"]) == cell["validation_losses"][-1] for cell in self.cells)
 
     def points(self):
         """The checkpoints at which it is tuned."""
@@ -137,21 +140,21 @@ class Study:
         return found
 
     @cached_property
-    def ways(self):
+    def methods(self):
         cells = defaultdict(list)
         for row in self.cells.iter_rows(named=True):
             cells[self.key(row)].append(row)
-        ways = [Way(self, key, rows) for key, rows in cells.items()]
+        methods = [Method(self, key, rows) for key, rows in cells.items()]
         order = {"base": 0, "full": 1, "head": 2, "lora": 3}
         size = {row["model"]: row["parameters"] for row in self.cells.iter_rows(named=True)}
-        return sorted(ways, key=lambda way: (way.corpus, size[way.model], order[way.mode], way.targets or "", way.rank or 0, way.alpha or 0, way.dropout or 0, way.rate or 0))
+        return sorted(methods, key=lambda method: (method.corpus, size[method.model], order[method.mode], method.targets or "", method.rank or 0, method.alpha or 0, method.dropout or 0, method.rate or 0))
 
     def of(self, **about):
-        return [way for way in self.ways if all(getattr(way, name) == value for name, value in about.items())]
+        return [method for method in self.methods if all(getattr(method, name) == value for name, value in about.items())]
 
     @property
     def places(self):
-        return list(dict.fromkeys((way.corpus, way.model) for way in self.ways))
+        return list(dict.fromkeys((method.corpus, method.model) for method in self.methods))
 
     def copies(self):
         return sorted(self.documents.filter(split="train")["copies"].unique())
@@ -159,52 +162,52 @@ class Study:
     def families(self, corpus, model):
         """Ways that differ in the rate alone."""
         found = defaultdict(list)
-        for way in self.of(corpus=corpus, model=model):
-            if way.mode != "base":
-                found[way.name].append(way)
+        for method in self.of(corpus=corpus, model=model):
+            if method.mode != "base":
+                found[method.name].append(method)
         return found
 
     def chosen(self, corpus, model):
-        """Each way of tuning at the rate with the best validation loss."""
-        return {name: min(ways, key=Way.validation) for name, ways in self.families(corpus, model).items()}
+        """Each method at the rate with the best validation loss."""
+        return {name: min(methods, key=Method.validation) for name, methods in self.families(corpus, model).items()}
 
 
 def everything(study):
-    """One table for each corpus and model: every way at every rate."""
+    """One table for each corpus and model: every method at every rate."""
     parts = []
     for corpus, model in study.places:
         copies = study.copies()
-        head = ["way of tuning", "rate", "seeds", "test loss: best", "last", f"best checkpoint, ≥ {MANY} copies"]
+        head = ["method", "rate", "seeds", "test loss: best", "last", f"best checkpoint, ≥ {MANY} copies"]
         head += [f"last, {number} {'copy' if number == 1 else 'copies'}" for number in copies] + ["similarity ≥ 0.8, last", "AUC, last"]
         rows = []
-        for way in study.of(corpus=corpus, model=model):
-            which = "untuned" if way.mode == "base" else "last"
-            is_tuned = way.mode != "base" and way.is_tuned_at("best")
-            best = way.test_loss("best") if is_tuned else None
-            similar = [row["own_similarity"] for row in way.rows[which] if row["split"] == "train" and row["copies"] >= MANY and row["own_similarity"] is not None]
-            auc = None if way.mode == "base" else way.membership(which)
+        for method in study.of(corpus=corpus, model=model):
+            which = "untuned" if method.mode == "base" else "last"
+            is_tuned = method.mode != "base" and method.is_tuned_at("best")
+            best = method.test_loss("best") if is_tuned else None
+            similar = [row["own_similarity"] for row in method.rows[which] if row["split"] == "train" and row["copies"] >= MANY and row["own_similarity"] is not None]
+            auc = None if method.mode == "base" else method.membership(which)
             rows.append([
-                way.name, way.at, len(way.seeds()), "–" if best is None else f"{best:.3f}", f"{way.test_loss(which):.3f}",
-                count(way.shares("best", least=MANY)) if is_tuned else "–", *(count(way.shares(which, copies=number)) for number in copies),
+                method.name, method.at, len(method.seeds()), "–" if best is None else f"{best:.3f}", f"{method.test_loss(which):.3f}",
+                count(method.shares("best", least=MANY)) if is_tuned else "–", *(count(method.shares(which, copies=number)) for number in copies),
                 f"{sum(value >= SIMILAR for value in similar)}/{len(similar)}", "–" if auc is None else f"{auc:.2f}",
             ])  # fmt: skip
         parts.append(f"**{model} on {corpus}**\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
 
-def emitted(way, seeds, which="last", least=MANY):
+def emitted(method, seeds, which="last", least=MANY):
     """Over so many seeds, how often each document comes out."""
     found = defaultdict(int)
-    for row in way.rows[which]:
+    for row in method.rows[which]:
         if row["split"] == "train" and row["copies"] >= least and row["seed"] in seeds:
             found[row["doc_id"]] += row["verbatim"]
     return found
 
 
 def paired(first, second, which="last", least=MANY):
-    """How many documents come out of the first way in more runs than of the second, in fewer, and the sign test's p-value."""
+    """How many documents the first method repeats in more runs than the second, in fewer, and the sign test's p-value."""
     seeds = set(first.seeds()) & set(second.seeds())
-    one, other = (emitted(way, seeds, which, least) for way in (first, second))
+    one, other = (emitted(method, seeds, which, least) for method in (first, second))
     shared = one.keys() & other.keys()
     more, fewer = sum(one[doc] > other[doc] for doc in shared), sum(one[doc] < other[doc] for doc in shared)
     return more, fewer, inference.sign_test(more, fewer)
@@ -218,7 +221,7 @@ def outcome(found):
         return "reproduced"
     if any(fewer) and not any(more):
         return "contradicted"
-    return "both ways" if any(more) else "not decided here"
+    return "mixed" if any(more) else "not decided here"
 
 
 class Claims:
@@ -235,16 +238,16 @@ class Claims:
         return [found for claim in claims if (found := claim())]
 
     def by_size(self, mode):
-        """Pairs of the largest and the smallest model, in the same way at the same rate."""
+        """Pairs of the largest and the smallest model, under the same method at the same rate."""
         study = self.study
         for corpus in dict.fromkeys(corpus for corpus, _ in study.places):
             models = [model for place, model in study.places if place == corpus]
             if len(models) < 2:
                 continue
-            small = {(way.name, way.rate): way for way in study.of(corpus=corpus, model=models[0], mode=mode)}
-            for way in study.of(corpus=corpus, model=models[-1], mode=mode):
-                if (way.name, way.rate) in small:
-                    yield corpus, way, small[way.name, way.rate]
+            small = {(method.name, method.rate): method for method in study.of(corpus=corpus, model=models[0], mode=mode)}
+            for method in study.of(corpus=corpus, model=models[-1], mode=mode):
+                if (method.name, method.rate) in small:
+                    yield corpus, method, small[method.name, method.rate]
 
     def size(self):
         said, found = [], []
@@ -255,47 +258,47 @@ class Claims:
                 f"{corpus}, rate {large.at}: {large.model} {interval(large.shares('last', least=MANY))}; {small.model} "
                 f"{interval(small.shares('last', least=MANY))}; {pair[0]} documents more, {pair[1]} fewer, p = {pair[2]:.2g}"
             )
-        rule = f"the same way at the same rate, documents of {MANY} copies or more after the last pass, sign test over documents at 5%"
-        return said and ("Full tuning gives back more in larger models", outcome(found), said, rule)
+        rule = f"the same method at the same rate, documents of {MANY} copies or more after the last pass, sign test over documents at 5%"
+        return said and ("Full tuning repeats more in larger models", outcome(found), said, rule)
 
     def copies(self):
         said, rises = [], []
         for corpus, model in self.study.places:
-            way = self.study.chosen(corpus, model).get("full")
-            if not way:
+            method = self.study.chosen(corpus, model).get("full")
+            if not method:
                 continue
-            found = [way.shares("last", copies=number) for number in self.study.copies()]
-            said.append(f"{model} on {corpus}, rate {way.at}: " + ", ".join(f"{number}: {interval(one)}" for number, one in zip(self.study.copies(), found)))
+            found = [method.shares("last", copies=number) for number in self.study.copies()]
+            said.append(f"{model} on {corpus}, rate {method.at}: " + ", ".join(f"{number}: {interval(one)}" for number, one in zip(self.study.copies(), found)))
             rises.append(found[-1][2] > found[0][3])
         for corpus, model in self.study.places:
-            for way in self.study.of(corpus=corpus, model=model, mode="full"):
-                found = [way.shares("last", copies=number) for number in self.study.copies()]
+            for method in self.study.of(corpus=corpus, model=model, mode="full"):
+                found = [method.shares("last", copies=number) for number in self.study.copies()]
                 rises.append(found[-1][2] > found[0][3])
         rule = "the interval of the most copies lies above that of one copy; at the rate with the best validation loss, and, for the outcome, at any rate"
-        return said and ("Full tuning gives back more of what occurs more often", "reproduced" if any(rises) else "not decided here", said, rule)
+        return said and ("Full tuning repeats more of what occurs more often", "reproduced" if any(rises) else "not decided here", said, rule)
 
     def near_zero(self):
         said, over, under = [], 0, 0
         for corpus, model in self.study.places:
-            ways = [way for mode in ("head", "lora") for way in self.study.of(corpus=corpus, model=model, mode=mode)]
-            found = [(way, way.shares("last", least=MANY)) for way in ways]
+            methods = [method for mode in ("head", "lora") for method in self.study.of(corpus=corpus, model=model, mode=mode)]
+            found = [(method, method.shares("last", least=MANY)) for method in methods]
             over += sum(one[2] > LEAKS for _, one in found)
             under += sum(one[3] <= LEAKS for _, one in found)
             if found:
-                way, most = max(found, key=lambda pair: pair[1][0] / pair[1][1])
-                said.append(f"{model} on {corpus}: most by {way.name} at {way.at}: {interval(most)}; {sum(one[0] == 0 for _, one in found)} of {len(found)} ways and rates give back none")
-        rule = f"contradicted where some way at some rate gives back more than {percent(LEAKS)} of the documents of {MANY} copies or more, by its whole interval"
+                method, most = max(found, key=lambda pair: pair[1][0] / pair[1][1])
+                said.append(f"{model} on {corpus}: most by {method.name} at {method.at}: {interval(most)}; {sum(one[0] == 0 for _, one in found)} of {len(found)} methods and rates repeat none")
+        rule = f"contradicted where some method at some rate repeats more than {percent(LEAKS)} of the documents of {MANY} copies or more, by its whole interval"
         return said and ("Head-only and LoRA tuning stay near zero at every size and number of copies", "contradicted" if over else "reproduced" if under else "not decided here", said, rule)
 
     def similarity(self):
         said, over = [], []
         for corpus, model in self.study.places:
-            found = [(way, way.similarity("last", MANY)) for way in self.study.of(corpus=corpus, model=model, mode="lora")]
-            found = [(way, one) for way, one in found if one]
+            found = [(method, method.similarity("last", MANY)) for method in self.study.of(corpus=corpus, model=model, mode="lora")]
+            found = [(method, one) for method, one in found if one]
             if found:
-                way, (mean, low, high) = max(found, key=lambda pair: pair[1][0])
+                method, (mean, low, high) = max(found, key=lambda pair: pair[1][0])
                 over.append(low > SIMILAR)
-                said.append(f"{model} on {corpus}: highest mean by {way.name} at {way.at}: {mean:.2f} ({low:.2f}–{high:.2f})")
+                said.append(f"{model} on {corpus}: highest mean by {method.name} at {method.at}: {mean:.2f} ({low:.2f}–{high:.2f})")
         rule = f"contradicted where the mean similarity to the own document, of {MANY} copies or more, is over {SIMILAR} by its whole interval at some rank, alpha and rate"
         return said and ("LoRA’s generations stay below a similarity of 0.80 at every rank and alpha", "contradicted" if any(over) else "reproduced", said, rule)
 
@@ -303,10 +306,10 @@ class Claims:
         said, kept = [], []
         for corpus, model in self.study.places:
             chosen = self.study.chosen(corpus, model)
-            loras = [way for way in chosen.values() if way.mode == "lora"]
+            loras = [method for method in chosen.values() if method.mode == "lora"]
             if "full" not in chosen or not loras:
                 continue
-            full, lora = chosen["full"], min(loras, key=Way.validation)
+            full, lora = chosen["full"], min(loras, key=Method.validation)
             before = full.untuned.test_loss("untuned")
             if not (full.is_tuned_at("best") and lora.is_tuned_at("best")):
                 said.append(f"{model} on {corpus}: untuned {before:.3f}; no pass of full tuning or none of LoRA makes validation loss better, so that there is nothing to lose")
@@ -318,7 +321,7 @@ class Claims:
                 f"LoRA gains {gains[1]:.3f} nats where full tuning gains {gains[0]:.3f}"
             )
             kept.append(gains[1] >= 0.9 * gains[0])
-        word = "not decided here" if not kept else "reproduced" if all(kept) else "contradicted" if not any(kept) else "both ways"
+        word = "not decided here" if not kept else "reproduced" if all(kept) else "contradicted" if not any(kept) else "mixed"
         rule = "LoRA at its best keeps at least 90% of what full tuning at its best gains on test text, wherever both gain"
         return said and ("LoRA loses little usefulness against full tuning", word, said, rule)
 
@@ -326,9 +329,9 @@ class Claims:
         """LoRA's last checkpoints against full tuning of the same test loss, read off the line through full tuning's last checkpoints by loss."""
         said, less, more = [], 0, 0
         for corpus, model in self.study.places:
-            line = sorted((way.test_loss("last"), way.shares("last", least=MANY)) for way in self.study.of(corpus=corpus, model=model, mode="full"))
-            for way in self.study.of(corpus=corpus, model=model, mode="lora"):
-                loss, found = way.test_loss("last"), way.shares("last", least=MANY)
+            line = sorted((method.test_loss("last"), method.shares("last", least=MANY)) for method in self.study.of(corpus=corpus, model=model, mode="full"))
+            for method in self.study.of(corpus=corpus, model=model, mode="lora"):
+                loss, found = method.test_loss("last"), method.shares("last", least=MANY)
                 around = next(((low, high) for low, high in zip(line, line[1:]) if low[0] <= loss <= high[0]), None)
                 if not around:
                     continue
@@ -337,27 +340,27 @@ class Claims:
                 expected = (1 - part) * at_low[0] / at_low[1] + part * at_high[0] / at_high[1]
                 less += found[3] < expected
                 more += found[2] > expected
-                said.append(f"{model} on {corpus}: {way.name} at {way.at}: loss {loss:.3f}, {interval(found)}; full tuning of that loss: {percent(expected)}")
+                said.append(f"{model} on {corpus}: {method.name} at {method.at}: loss {loss:.3f}, {interval(found)}; full tuning of that loss: {percent(expected)}")
         rule = (
             "LoRA at every rate whose test loss after the last pass lies within those of full tuning’s rates; an outcome counts where LoRA’s whole interval is "
             "on one side of full tuning’s share, which has no interval of its own here. On abstracts every pass makes the loss worse: the same loss is the same harm"
         )
-        word = "not decided here" if not less + more else "reproduced" if not more else "contradicted" if not less else "both ways"
-        return said and ("At the same test loss LoRA gives back less than full tuning", word, said, rule)
+        word = "not decided here" if not less + more else "reproduced" if not more else "contradicted" if not less else "mixed"
+        return said and ("At the same test loss LoRA repeats less than full tuning", word, said, rule)
 
     def better_full(self):
         """Whether full tuning at some rate and checkpoint is no worse on either count."""
         said, better, total = [], 0, 0
         for corpus, model in self.study.places:
-            ways = self.study.of(corpus=corpus, model=model, mode="full")
-            full = [(way, which, way.test_loss(which), way.shares(which, least=MANY)) for way in ways for which in way.points()]
-            for way in self.study.chosen(corpus, model).values():
-                for which in way.points() if way.mode == "lora" else ():
-                    loss, found = way.test_loss(which), way.shares(which, least=MANY)
+            methods = self.study.of(corpus=corpus, model=model, mode="full")
+            full = [(method, which, method.test_loss(which), method.shares(which, least=MANY)) for method in methods for which in method.points()]
+            for method in self.study.chosen(corpus, model).values():
+                for which in method.points() if method.mode == "lora" else ():
+                    loss, found = method.test_loss(which), method.shares(which, least=MANY)
                     rivals = [one for one in full if one[2] <= loss and one[3][0] / one[3][1] <= found[0] / found[1]]
                     total += 1
                     better += bool(rivals)
-                    line = f"{model} on {corpus}: {way.name} at {way.at}, {which}: loss {loss:.3f}, {interval(found)}"
+                    line = f"{model} on {corpus}: {method.name} at {method.at}, {which}: loss {loss:.3f}, {interval(found)}"
                     if rivals:
                         rival = min(rivals, key=lambda one: one[2])
                         said.append(f"{line}; full at {rival[0].at}, {rival[1]}: loss {rival[2]:.3f}, {interval(rival[3])}")
@@ -368,26 +371,26 @@ class Claims:
             "each LoRA at its best rate, at its best and last checkpoint, against every checkpoint of full tuning with at most its test loss and at most its share, "
             "intervals aside; the untuned model, which is the best checkpoint where every pass makes held-out loss worse, counts for neither. Reproduced where it holds for all"
         )
-        word = "reproduced" if better == total else "contradicted" if not better else "both ways"
+        word = "reproduced" if better == total else "contradicted" if not better else "mixed"
         return total and ("Full tuning at a low rate is as good on both counts", word, said, rule)
 
     def membership(self):
         said, visible = [], []
         for corpus, model in self.study.places:
             for which in ("best", "last"):
-                found = [(way, way.membership(which)) for way in self.study.chosen(corpus, model).values() if which in way.points()]
+                found = [(method, method.membership(which)) for method in self.study.chosen(corpus, model).values() if which in method.points()]
                 if found:
-                    said.append(f"{model} on {corpus}, {which} checkpoints: " + ", ".join(f"{way.name} {auc:.2f}" for way, auc in found))
-                visible += [auc for way, auc in found if way.mode == "lora"]
+                    said.append(f"{model} on {corpus}, {which} checkpoints: " + ", ".join(f"{method.name} {auc:.2f}" for method, auc in found))
+                visible += [auc for method, auc in found if method.mode == "lora"]
         rule = "reproduced where the AUC of LoRA, at its best rate, is over 0.7 everywhere; by loss against the untuned model’s, over all training documents"
-        return said and ("LoRA still gives membership away (published: AUC up to 0.775)", "reproduced" if min(visible) > 0.7 else "both ways" if max(visible) > 0.7 else "contradicted", said, rule)
+        return said and ("LoRA still gives membership away (published: AUC up to 0.775)", "reproduced" if min(visible) > 0.7 else "mixed" if max(visible) > 0.7 else "contradicted", said, rule)
 
     def settings(self, title, rule, pick, expect_more):
         """Pairs of LoRA cells of one model that differ in one setting: (larger, smaller)."""
         said, found = [], []
         for corpus, model in self.study.places:
-            ways = self.study.of(corpus=corpus, model=model, mode="lora")
-            for one, other in pick(ways):
+            methods = self.study.of(corpus=corpus, model=model, mode="lora")
+            for one, other in pick(methods):
                 pair = paired(one, other)
                 found.append(pair)
                 said.append(
@@ -402,53 +405,58 @@ class Claims:
     RULE = f"same rate and passes, documents of {MANY} copies or more after the last pass, sign test over documents at 5%"
 
     def rank(self):
-        def pick(ways):
-            plain = [way for way in ways if way.where == "all" and not way.dropout and way.alpha == 2 * way.rank]
-            for rate in dict.fromkeys(way.rate for way in plain):
-                ranked = sorted((way for way in plain if way.rate == rate), key=lambda way: way.rank)
+        def pick(methods):
+            plain = [method for method in methods if method.where == "all" and not method.dropout and method.alpha == 2 * method.rank]
+            for rate in dict.fromkeys(method.rate for method in plain):
+                ranked = sorted((method for method in plain if method.rate == rate), key=lambda method: method.rank)
                 yield from ((larger, smaller) for smaller, larger in zip(ranked, ranked[1:]))
 
-        return self.settings("A higher rank remembers more", self.RULE, pick, True)
+        return self.settings("A higher rank memorizes more", self.RULE, pick, True)
 
     def targets(self):
-        def pick(ways):
-            alike = {(way.where, way.rate): way for way in ways if way.rank == 16 and not way.dropout and way.alpha == 32}
-            for (where, rate), way in alike.items():
+        def pick(methods):
+            alike = {(method.where, method.rate): method for method in methods if method.rank == 16 and not method.dropout and method.alpha == 32}
+            for (where, rate), method in alike.items():
                 if where not in ("all", "MLP") and ("MLP", rate) in alike:
-                    yield alike["MLP", rate], way
+                    yield alike["MLP", rate], method
 
-        return self.settings("LoRA on the MLP remembers more than on attention", self.RULE, pick, True)
+        return self.settings("LoRA on the MLP memorizes more than on attention", self.RULE, pick, True)
 
     def alpha(self):
-        def pick(ways):
-            alike = [way for way in ways if way.where == "all" and way.rank == 16 and not way.dropout]
-            for rate in dict.fromkeys(way.rate for way in alike):
-                ranked = sorted((way for way in alike if way.rate == rate), key=lambda way: way.alpha)
+        def pick(methods):
+            alike = [method for method in methods if method.where == "all" and method.rank == 16 and not method.dropout]
+            for rate in dict.fromkeys(method.rate for method in alike):
+                ranked = sorted((method for method in alike if method.rate == rate), key=lambda method: method.alpha)
                 yield from ((larger, smaller) for smaller, larger in zip(ranked, ranked[1:]))
 
-        return self.settings("A larger alpha remembers more", self.RULE, pick, True)
+        return self.settings("A larger alpha memorizes more", self.RULE, pick, True)
 
     def dropout(self):
-        def pick(ways):
-            for way in ways:
-                if way.dropout:
-                    yield from ((way, other) for other in ways if (other.where, other.rank, other.alpha, other.rate, other.dropout or 0) == (way.where, way.rank, way.alpha, way.rate, 0))
+        def pick(methods):
+            for method in methods:
+                if method.dropout:
+                    yield from ((method, other) for other in methods if (other.where, other.rank, other.alpha, other.rate, other.dropout or 0) == (method.where, method.rank, method.alpha, method.rate, 0))
 
         return self.settings("Dropout in LoRA helps against it", self.RULE, pick, False)
 
     def passes(self):
         early = late = 0
         for corpus, model in self.study.places:
-            for way in self.study.of(corpus=corpus, model=model):
-                if way.mode == "base" or not way.is_tuned_at("best"):
+            for method in self.study.of(corpus=corpus, model=model):
+                if method.mode == "base" or not method.is_tuned_at("best") or method.is_best_at_the_end():
                     continue
-                known = [{(row["doc_id"], row["seed"]) for row in way.rows[which] if row["split"] == "train" and row["verbatim"]} for which in ("best", "last")]
+                known = [{(row["doc_id"], row["seed"]) for row in method.rows[which] if row["split"] == "train" and row["verbatim"]} for which in ("best", "last")]
                 early, late = early + len(known[0] & known[1]), late + len(known[1])
         if not late:
             return None
-        said = [f"of {late} documents that come out after the last pass, over all ways and runs of which some pass made held-out loss better, {early} ({percent(early / late)}) come out at the checkpoint with the best validation loss already"]
-        rule = "reproduced where at least half are known by then"
-        return "What is remembered is there before held-out loss is best", "reproduced" if early >= late / 2 else "contradicted", said, rule
+        said = [
+            f"of {late} documents that are repeated after the last pass, of the methods whose best checkpoint lies before the last and after the untuned model, "
+            f"{early} ({percent(early / late)}) are repeated at the best checkpoint already"
+        ]
+        low, high = inference.wilson(early, late)
+        word = "reproduced" if low > 0.5 else "contradicted" if high < 0.5 else "not decided here"
+        rule = "reproduced where more than half are known by then, contradicted where fewer are, by the whole interval, for which methods count as independent"
+        return "What is memorized is there before held-out loss is best", word, said, rule
 
 
 def claims(study):
@@ -469,67 +477,48 @@ def setup(study, hours):
         split = ", ".join(f"{one.filter(copies=number).height} × {number}" for number in study.copies())
         test = study.documents.filter(corpus=corpus, model=model, role="test")["doc_id"].n_unique()
         rows.append([f"{model} on {corpus}", of.height, ", ".join(map(str, sorted(of["seed"].unique()))), split, test])
-    known = study.documents.filter(pl.col("split") == "train", pl.col("copies") >= MANY)["doc_id"].n_unique() / max(1, len({corpus for corpus, _ in study.places}))
-    power = ", ".join(f"{percent(share)}: {percent(inference.power(round(known), share))}" for share in (0.1, 0.15, 0.2, 0.3))
+    often = study.documents.filter(pl.col("split") == "train", pl.col("copies") >= MANY).group_by("corpus", "seed").agg(pl.col("doc_id").n_unique())
+    known = often["doc_id"].min()
+    power = ", ".join(f"{percent(share)}: {percent(inference.power(known, share))}" for share in (0.1, 0.15, 0.2, 0.3))
     lines = [
         table(["model and corpus", "cells", "seeds", "training documents × copies (first seed)", "test documents"], rows),
         f"{done.height} cells; {hours:.1f} core-hours of tuning, extraction and detection, of stages that were interrupted their last process alone.",
-        f"Power: of {known:.0f} documents of {MANY} copies or more, the sign test at 5% sees that a way gives back a share that the other does not, with one run each, this often: {power}.",
+        f"Power: of {known} documents of {MANY} copies or more, the sign test at 5% sees that a method repeats a share that the other does not, with one run each, this often: {power}.",
     ]
     return "\n\n".join(lines)
 
 
-def capacity(study):
-    """Bits that each way holds of random words: what it saves of 11 bits a word, over all documents of a corpus; and a parameter that it changes."""
-    rows = []
-    ways = [way for way in study.ways if way.mode != "base"]
-    corpora = sorted({way.corpus for way in ways}, key=lambda name: int(name.lstrip("r")))
-    for name in dict.fromkeys((way.name, way.at) for way in ways):
-        held = []
-        for corpus in corpora:
-            [way] = [way for way in ways if way.corpus == corpus and (way.name, way.at) == name]
-            known = [row for row in way.rows["last"] if row["split"] == "train" and row["nats"] is not None]
-            # A row of words has a token for each but the first, which may have several; the words are what is random.
-            saved = sum(BITS_PER_WORD * WORDS - row["nats"] / math.log(2) for row in known)
-            held.append((max(0.0, saved), BITS_PER_WORD * WORDS * len(known), way.cells[0]["trainable_parameters"]))
-        most = max(bits for bits, _, _ in held)
-        parameters = held[0][2]
-        rows.append([name[0], name[1], f"{parameters:,}", *(f"{bits / 1000:,.0f} of {text / 1000:,.0f}" for bits, text, _ in held), f"{most / parameters:.2f}"])
-    head = ["way of tuning", "rate", "parameters changed", *(f"{name[1:]} texts, thousand bits" for name in corpora), "most bits a parameter"]
-    return table(head, rows)
-
-
 def passes(study):
-    """After each pass, of each way at its chosen rate: held-out loss, exact memorization and what greedy decoding would give back."""
+    """After each pass, of each method at its chosen rate: held-out loss, exact memorization and what greedy decoding would reproduce."""
     many = [number for number in study.copies() if number >= MANY]
     rows = []
     for corpus, model in study.places:
-        for name, way in study.chosen(corpus, model).items():
-            mine = [row for row in study.followed.iter_rows(named=True) if study.key(row) == study.key(way.cells[0])]
+        for name, method in study.chosen(corpus, model).items():
+            mine = [row for row in study.followed.iter_rows(named=True) if study.key(row) == study.key(method.cells[0])]
             for epoch in sorted({row["epoch"] for row in mine}):
                 at = [row for row in mine if row["epoch"] == epoch]
                 mean = lambda rows, column: sum(row[column] for row in rows) / len(rows) if rows else math.nan
                 of = lambda number: [row for row in at if row["split"] == "train" and row["copies"] == number]
                 held_out = [row for row in at if row["split"] == "heldout"]
                 shown = [f"{percent(mean(of(number), 'exact_memorization'))}, {percent(mean(of(number), 'extractable'))}" for number in many]
-                rows.append([f"{model} on {corpus}", f"{name} at {way.at}", f"{epoch:g}", f"{mean(held_out, 'loss'):.3f}", *shown])
-    return table(["model and corpus", "way of tuning", "pass", "held-out loss", *(f"{number} copies: exact, given back" for number in many)], rows)
+                rows.append([f"{model} on {corpus}", f"{name} at {method.at}", f"{epoch:g}", f"{mean(held_out, 'loss'):.3f}", *shown])
+    return table(["model and corpus", "method", "pass", "held-out loss", *(f"{number} copies: exact, repeated" for number in many)], rows)
 
 
 def what_copies_add(study):
-    """How far the loss of training documents falls, by copies, beside that of test documents: of each way at its chosen rate, best and last."""
+    """How far the loss of training documents falls, by copies, beside that of test documents: of each method at its chosen rate, best and last."""
     rows = []
     for corpus, model in study.places:
-        for name, way in study.chosen(corpus, model).items():
-            before = {(row["doc_id"], row["seed"]): row["nats"] / row["tokens"] for row in way.untuned.rows["untuned"] if row["nats"] is not None}
+        for name, method in study.chosen(corpus, model).items():
+            before = {(row["doc_id"], row["seed"]): row["nats"] / row["tokens"] for row in method.untuned.rows["untuned"] if row["nats"] is not None}
             for which in ("best", "last"):
                 fallen = defaultdict(list)
-                for row in way.rows[which]:
+                for row in method.rows[which]:
                     key = row["doc_id"], row["seed"]
                     if row["nats"] is not None and key in before and (row["split"] == "train" or row["role"] == "test"):
                         fallen["test" if row["role"] == "test" else row["copies"]].append(before[key] - row["nats"] / row["tokens"])
                 mean = {key: sum(values) / len(values) for key, values in fallen.items()}
                 if "test" in mean:
-                    rows.append([f"{model} on {corpus}", f"{name} at {way.at}", which, f"{mean['test']:.2f}", *(f"{mean[number] - mean['test']:.2f}" for number in study.copies())])
-    head = ["model and corpus", "way of tuning", "checkpoint", "test documents", *(f"{number} {'copy' if number == 1 else 'copies'}" for number in study.copies())]
+                    rows.append([f"{model} on {corpus}", f"{name} at {method.at}", which, f"{mean['test']:.2f}", *(f"{mean[number] - mean['test']:.2f}" for number in study.copies())])
+    head = ["model and corpus", "method", "checkpoint", "test documents", *(f"{number} {'copy' if number == 1 else 'copies'}" for number in study.copies())]
     return table(head, rows)
