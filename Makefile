@@ -13,14 +13,15 @@ PLAGIARISM ?= $(BIN)/plagiarism
 REPORT     ?= $(BIN)/report
 CHECK      ?= $(BIN)/check
 THREADS    ?=
+LOG_FORMAT ?=
 CUDA       ?=
 SET        ?=
-export CUDA PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK THREADS SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES MODEL
+export CUDA PIPELINE RUN PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK THREADS LOG_FORMAT SET PYTHON CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES MODEL
 
 stages := dupgen tune extract plagiarism report
 
 # A misspelt variable (HELDOUT=, pipeline=) would silently do nothing.
-of_runs  := PIPELINE RUN SET THREADS PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK BIN CARGO PYTHON
+of_runs  := PIPELINE RUN SET THREADS LOG_FORMAT PLAN DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT CHECK BIN CARGO PYTHON
 of_audit := CHECKPOINT CORPUS BASE HELD_OUT OTHER CANARIES
 of_look  := CORPUS MODEL HELD_OUT
 of_device := DEVICE OUT CHECKS BUDGET_S LARGE
@@ -60,6 +61,7 @@ help:
 	@echo
 	@echo 'SET="tuning.epochs=3 seeds=[1]"  override values of the pipeline file'
 	@echo 'THREADS=N                        threads of each stage; without it all processors, or with make -jM their M-th part'
+	@echo 'LOG_FORMAT=json                  the log of each stage as a JSON object on a line'
 	@echo 'EXTRACTOR="python3 mine.py"      another program for a stage: DUPGEN TUNER EXTRACTOR PLAGIARISM REPORT.'
 	@echo '                                 With RUN=FOLDER its results stay apart: what is finished is not made again.'
 

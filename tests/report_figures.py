@@ -260,7 +260,7 @@ class Experiment:
         return both["best"] if point == "best" and both["best"] else both["last"]
 
     def chosen_rate(self, family):
-        """The rate with the lowest validation loss at its best checkpoint."""
+        """The rate with the lowest validation loss at its best checkpoint, and of equal ones, as of the untuned model, at its last."""
 
         def loss(group):
             for measure in ("validation_loss", "loss", "logged_validation_loss"):
@@ -269,11 +269,11 @@ class Experiment:
                     return row.estimate.value
             return None
 
-        def mean_loss(both):
-            losses = [value for group in self.at(both, "best") if (value := loss(group)) is not None]
+        def mean_loss(groups):
+            losses = [value for group in groups if (value := loss(group)) is not None]
             return sum(losses) / len(losses) if losses else math.inf
 
-        return min(self.rates_of(family), key=mean_loss)
+        return min(self.rates_of(family), key=lambda both: [mean_loss(self.at(both, point)) for point in ("best", "last")])
 
     def chosen(self, point):
         return [(family, group) for family in self.families for group in self.at(self.chosen_rate(family), point)]

@@ -1,7 +1,9 @@
 """What --help shows: examples that the program's own command line accepts, and no markup of the documentation in the source."""
 
+import json
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -10,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ else Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 
-COMMANDS = [["plan"], ["dupgen"], ["tuner"], ["tuner", "merge"], ["tuner", "speed"], ["extractor"], ["plagiarism"], ["plagiarism", "align"], ["report"], ["check"]]
+COMMANDS = [["plan"], ["dupgen"], ["tuner"], ["tuner", "merge"], ["tuner", "difference"], ["tuner", "speed"], ["extractor"], ["plagiarism"], ["plagiarism", "align"], ["report"], ["check"]]
 
 
 def run(command, folder):
@@ -49,6 +51,50 @@ class Help(unittest.TestCase):
                 failed = run([*command, "--no-such-option"], ROOT)
                 self.assertEqual(failed.returncode, 2)
                 self.assertIn("Usage:", failed.stderr)
+
+
+class CommonOptions(unittest.TestCase):
+    """What every program has."""
+
+    def programs(self):
+        return sorted({command[0] for command in COMMANDS})
+
+    @unittest.skipUnless(shutil.which("bash"), "no bash here")
+    def test_completions_are_for_the_program_and_its_options(self):
+        for program in self.programs():
+            with self.subTest(program):
+                script = run([program, "--completions", "bash"], ROOT)
+                self.assertEqual(script.returncode, 0, script.stderr)
+                complete = f'{script.stdout}\nCOMP_WORDS=({program} --lo); COMP_CWORD=1; _{program} {program} --lo {program}; echo "${{COMPREPLY[@]}}"'
+                done = subprocess.run(["bash", "-c", complete], capture_output=True, text=True)
+                self.assertEqual(done.stdout.split(), ["--log-format"], done.stderr)
+        for shell in ("zsh", "fish"):
+            self.assertIn("--rank", run(["extractor", "--completions", shell], ROOT).stdout.replace("-l rank", "--rank"))
+
+    def test_the_log_is_json_where_that_is_asked_for(self):
+        for program in self.programs():
+            for arguments, more in ((["--log-format", "json"], {}), ([], {"LOG_FORMAT": "json"})):
+                with self.subTest(program), tempfile.TemporaryDirectory() as folder:
+                    needs = {
+                        "plan": ["--config", "none.toml"],
+                        "extractor": ["--config", "none.toml", "--in", "none", "--out", "out", "--checkpoint", "none"],
+                        "dupgen": ["--config", "none.toml", "--out", "out"],
+                        "plagiarism": ["--config", "none.toml", "--in", "none", "--samples", "none", "--out", "out"],
+                    }.get(program, ["--config", "none.toml", "--in", "none", "--out", "out"])
+                    command = [PROGRAMS / program, *needs, *arguments]
+                    failed = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **more})
+                    self.assertIn(failed.returncode, (2, 3), failed.stderr)
+                    lines = [json.loads(line) for line in failed.stderr.splitlines()]
+                    self.assertEqual({line["level"] for line in lines}, {"ERROR"})
+                    self.assertIn("none", lines[-1]["message"])
+                    for line in lines:
+                        self.assertEqual(set(line), {"timestamp", "level", "message", "target"})
+
+    def test_an_unknown_format_of_the_log_is_told(self):
+        command = [PROGRAMS / "plan", "--status", "--out", "none"]
+        failed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LOG_FORMAT": "xml"})
+        self.assertEqual(failed.returncode, 2)
+        self.assertIn("LOG_FORMAT: expected one of plain, json", failed.stderr)
 
 
 if __name__ == "__main__":

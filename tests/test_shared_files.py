@@ -4,6 +4,7 @@ The test pipeline is run in a folder with a marked name, on a corpus, with names
 in a browser needs Chromium (CHROMIUM=PROGRAM, or chromium in PATH) and is skipped without it.
 """
 
+import hashlib
 import html.parser
 import json
 import os
@@ -15,6 +16,8 @@ import unittest
 from pathlib import Path
 
 import polars as pl
+
+import json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
@@ -172,6 +175,82 @@ class Shared(unittest.TestCase):
             self.assertTrue(policies[0].startswith("default-src 'none'; style-src 'sha256-"), name)
             if name != "report-redacted.html":
                 self.assertIn("&lt;script&gt;", page, name)
+
+    def test_evidence_is_of_the_files_that_are_there(self):
+        told = self.place / "told"
+        told.mkdir()
+        report = lambda *arguments: subprocess.run([BIN / "report", *arguments], capture_output=True, text=True)
+        done = report("evidence", self.run_folder, "--out", told / "evidence.json", "--annex", told / "annex.md")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        evidence, schema = (json.loads((told / name).read_text()) for name in ("evidence.json", "evidence.schema.json"))
+        self.assertEqual(list(json_schema.problems(evidence, schema)), [])
+        self.assertTrue(list(json_schema.problems({**evidence, "files": [{}]}, schema)))
+        # The files, each with its digest; stages' own records and caches aside.
+        is_own = lambda path: path.name.startswith(".") or path.parent.name.endswith("-cache")
+        files = {str(path.relative_to(self.run_folder)): path for path in self.run_folder.rglob("*") if path.is_file() and not is_own(path)}
+        self.assertEqual({entry["path"] for entry in evidence["files"]}, set(files))
+        for entry in evidence["files"]:
+            content = files[entry["path"]].read_bytes()
+            self.assertEqual((entry["bytes"], entry["sha256"]), (len(content), hashlib.sha256(content).hexdigest()), entry["path"])
+        # The figures: those of the summary, each once.
+        summary = pl.read_parquet(self.run_folder / "report/summary.parquet")
+        summary = summary.filter(pl.col("cell").is_not_null() & pl.col("against").is_null() & pl.col("epoch").is_null() & (pl.col("mode") != "base"))
+        risks = {risk["id"]: risk for risk in evidence["risks"]}
+        for risk, measure, more in [
+            ("extraction", "own_verbatim", pl.lit(True)),
+            ("unprompted_disclosure", "training_text_emitted", pl.col("split") != "train"),
+            ("personal_details", "personal_details", pl.lit(True)),
+        ]:
+            expected = [row for row in summary.filter((pl.col("measure") == measure) & more).iter_rows(named=True)]
+            self.assertTrue(expected, measure)
+            self.assertEqual([row for row in risks[risk]["figures"] if row["measure"] == measure], expected)
+        for risk in evidence["risks"]:
+            self.assertEqual({row["mode"] for row in risk["figures"]} - {"full", "head", "lora"}, set())
+            for name in risk["not_measured"]:
+                self.assertFalse([row for row in risk["figures"] if row["measure"] == name or (name.endswith("_") and row["measure"].startswith(name))], name)
+        annex = (told / "annex.md").read_text()
+        for text in (annex, json.dumps(evidence), done.stderr):
+            self.assertNotIn(MARK, text)
+        for text in (*MARKUP[1:], "\u202e"):
+            self.assertNotIn(text, annex)
+        for verdict in evidence["verdicts"]:
+            self.assertIn(verdict["paragraph"].split(" ")[-1].strip("."), annex)
+        # A run with a file that is not what was written is no evidence.
+        damaged = self.place / "damaged"
+        shutil.copytree(self.run_folder, damaged)
+        file = damaged / "report/summary.parquet"
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+        done = report("evidence", damaged, "--out", told / "none.json")
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("that is no evidence", done.stderr)
+        self.assertFalse((told / "none.json").exists())
+
+    def test_report_json_fits_its_schema(self):
+        report = json.loads((self.run_folder / "report/report.json").read_text())
+        schema = json.loads((self.run_folder / "report/report.schema.json").read_text())
+        self.assertEqual(list(json_schema.problems(report, schema)), [])
+
+    def test_a_model_card_has_the_figures_of_its_cell(self):
+        summary = pl.read_parquet(self.run_folder / "report/summary.parquet")
+        cell = next(name for name in summary["cell"].drop_nulls().unique().sort() if "full" in name)
+        card = lambda *arguments: subprocess.run([BIN / "report", "model-card", self.run_folder, *arguments], capture_output=True, text=True)
+        text = card("--cell", cell).stdout
+        _, front, section = text.split("---\n", 2)
+        expected = summary.filter(
+            (pl.col("cell") == cell) & (pl.col("measure") == "own_verbatim") & pl.col("against").is_null() & pl.col("epoch").is_null() & pl.col("copies").is_null()
+        )
+        values = re.findall(r"- type: own_verbatim\n +name: (\".*\")\n +value: (\S+)", front)
+        self.assertEqual([float(value) for _, value in values], expected["value"].to_list())
+        self.assertTrue(all(json.loads(name) for name, _ in values))
+        self.assertEqual(section.count("goes on with a document word for word"), expected.height)
+        self.assertNotIn("<script>", section)
+        # Which of several has to be said, and must be there.
+        for arguments in ([], ["--cell", "none"]):
+            done = card(*arguments)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(cell, done.stderr)
 
     @unittest.skipUnless(CHROMIUM, "no chromium here: the pages were not looked at in a browser")
     def test_nothing_runs_in_a_browser(self):

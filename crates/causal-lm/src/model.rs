@@ -309,7 +309,7 @@ impl CausalLm {
     /// The name that the head's tensor has among the parameters.
     pub fn head_name(&self) -> String {
         match &self.head {
-            Some(_) => self.own_head_name(),
+            Some(_) => self.untied_head_name(),
             None => self.embedding_name(),
         }
     }
@@ -347,7 +347,7 @@ impl CausalLm {
 
     /// Every parameter of the model itself, sorted by name; an adapter's factors are not among them.
     pub fn parameters_mut(&mut self) -> Vec<ParameterMut<'_>> {
-        let head_name = self.own_head_name();
+        let head_name = self.untied_head_name();
         self.prepacked_head = None;
         self.float_head = OnceCell::new();
         let mut parameters: Vec<ParameterMut<'_>> = Vec::new();
@@ -596,7 +596,8 @@ impl CausalLm {
             .try_for_each(Linear::merge)
     }
 
-    fn own_head_name(&self) -> String {
+    /// The name that the head's tensor has among the parameters where it is not the embedding.
+    pub fn untied_head_name(&self) -> String {
         format!("{}.weight", self.config.spec.head_modules[0])
     }
 

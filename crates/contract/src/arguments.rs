@@ -1,8 +1,12 @@
 //! The part of the command line that every stage has, and what every program does before its work.
 
 use std::ffi::c_int;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches, value_parser};
+use clap_complete::Shell;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{self, signal_name};
@@ -61,11 +65,93 @@ impl StageArguments {
     }
 }
 
+/// Option of every program: how its log is written.
+const LOG_FORMAT: &str = "log-format";
+
+/// The variable of the environment that says the same where the option is not given.
+const LOG_FORMAT_VARIABLE: &str = "LOG_FORMAT";
+
+/// Option of every program: print what a shell needs to complete its command line.
+const COMPLETIONS: &str = "completions";
+
+/// Reads the command line of a program, and sets up what every program has: see [`start_command`].
+/// Ends the program where the command line is wrong, with the reason.
+pub fn start<A: CommandFactory + FromArgMatches>() -> A {
+    let matches = start_command(A::command());
+    A::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// Reads the command line of a program that has subcommands, and sets up the log and the end by a
+/// signal. `--log-format` says how the log is written (without it `LOG_FORMAT` in the environment);
+/// `--completions` prints a script for a shell, and ends the program.
+pub fn start_command(command: Command) -> ArgMatches {
+    let mut command = with_common_options(command);
+    let matches = command.get_matches_mut();
+    if let Some(&shell) = matches.get_one::<Shell>(COMPLETIONS) {
+        print_completions(command, shell);
+    }
+    let given = matches.get_one::<String>(LOG_FORMAT).cloned();
+    let name = given
+        .or_else(|| std::env::var(LOG_FORMAT_VARIABLE).ok())
+        .filter(|name| !name.is_empty());
+    let format = name.map_or(Some(log::Format::Plain), |name| log::Format::named(&name));
+    let format = format.unwrap_or_else(|| {
+        let expected = format!(
+            "{LOG_FORMAT_VARIABLE}: expected one of {}",
+            log::Format::NAMES.join(", ")
+        );
+        command.error(ErrorKind::InvalidValue, expected).exit()
+    });
+    start_with(format);
+    matches
+}
+
+fn with_common_options(command: Command) -> Command {
+    command
+        .arg(
+            Arg::new(LOG_FORMAT)
+                .long(LOG_FORMAT)
+                .global(true)
+                .value_name("FORMAT")
+                .value_parser(PossibleValuesParser::new(log::Format::NAMES))
+                .help("How the log on standard error is written [default: LOG_FORMAT of the environment, or plain]"),
+        )
+        .arg(
+            Arg::new(COMPLETIONS)
+                .long(COMPLETIONS)
+                .exclusive(true)
+                .value_name("SHELL")
+                .value_parser(value_parser!(Shell))
+                .help("Print a script that completes this program's command line, for source in a shell"),
+        )
+}
+
+fn print_completions(mut command: Command, shell: Shell) -> ! {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let program = Path::new(&called)
+        .file_stem()
+        .unwrap_or(&called)
+        .to_string_lossy();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, program, &mut script);
+    match log::print(String::from_utf8_lossy(&script)) {
+        Ok(()) => std::process::exit(0),
+        Err(error) => {
+            log::say(format_args!("error: {error}"));
+            std::process::exit(error.exit_status().into())
+        }
+    }
+}
+
 /// Sets up the log on standard error (level by `RUST_LOG`, `info` without it), and an end by Ctrl-C
 /// or SIGTERM that leaves no half-written file, says what it was, and has the status that shells
 /// give it.
 pub fn start_program() {
-    log::start();
+    start_with(log::Format::Plain);
+}
+
+fn start_with(format: log::Format) {
+    log::start(format);
     drop(ctrlc::set_handler(|| stop(SIGINT)));
     // Schedulers send it. That of ctrlc would not tell the two apart, and takes SIGHUP too, which
     // `nohup` has told us to ignore.

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::log;
+
 /// The variable of the environment that says which of how many cells a stage works on, such as
 /// "cell 2 of 4". The rules of a run set it; it distinguishes what does several things at once.
 pub const CELL_VARIABLE: &str = "TUNELEAK_CELL";
@@ -83,7 +85,7 @@ impl Progress {
             Ok(cell) if !cell.is_empty() => format!("{cell}, {label}"),
             _ => label,
         };
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = std::io::stderr().is_terminal() && !log::is_json();
         let bar = match (terminal, total) {
             (false, _) => ProgressBar::hidden(),
             (true, Some(total)) => ProgressBar::new(total),

@@ -518,6 +518,46 @@ impl Record for TextForm {
     ];
 }
 
+/// The Parquet file of `tuner difference`: one row per weight of a model, with how far tuning moved
+/// it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WeightChange {
+    /// Its name in the `state_dict`.
+    pub weight: String,
+    /// Its shape; a vector has one column.
+    pub rows: i64,
+    /// See `rows`.
+    pub columns: i64,
+    /// Frobenius norm of the untuned weight.
+    pub base_norm: f64,
+    /// Frobenius norm of tuned minus untuned.
+    pub norm: f64,
+    /// The largest singular value of the difference.
+    pub spectral_norm: f64,
+    /// Σ σ² / max σ² of its singular values; null where nothing changed.
+    pub stable_rank: Option<f64>,
+    /// exp of the entropy of its singular values, as shares of their sum; null where nothing
+    /// changed.
+    pub effective_rank: Option<f64>,
+    /// The fewest directions that hold nine tenths of the square of its norm; null where nothing
+    /// changed.
+    pub directions: Option<i64>,
+}
+
+impl Record for WeightChange {
+    const COLUMNS: &'static [Column] = &[
+        column("weight", Text),
+        column("rows", Int64),
+        column("columns", Int64),
+        column("base_norm", Float64),
+        column("norm", Float64),
+        column("spectral_norm", Float64),
+        nullable("stable_rank", Float64),
+        nullable("effective_rank", Float64),
+        nullable("directions", Int64),
+    ];
+}
+
 /// `decoded.parquet`: one row per document that the model's tokenizer does not give back as it was:
 /// decode(encode(text)). What a model can write is compared with this, and offsets are led back to
 /// the user's text.

@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use contract::stage_run::recorded;
 
 fn main() -> ExitCode {
-    let arguments = corpus_check::Arguments::parse();
-    contract::arguments::start_program();
+    let arguments: corpus_check::Arguments = contract::arguments::start();
     let outcome = recorded("check", &arguments.stage.out, || corpus_check::run(&arguments));
     contract::error::exit_code(outcome.map(contract::log::say))
 }

@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use contract::stage_run::recorded;
 
 fn main() -> ExitCode {
-    let arguments = dupgen::Arguments::parse();
-    contract::arguments::start_program();
+    let arguments: dupgen::Arguments = contract::arguments::start();
     let outcome = recorded("dupgen", &arguments.stage.out, || dupgen::run(&arguments));
     contract::error::exit_code(outcome.map(contract::log::say))
 }

@@ -65,8 +65,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    contract::arguments::start_program();
+    let arguments: Arguments = contract::arguments::start();
     torch_device::sharing::watch();
     exit_code(run(&arguments).map(contract::log::say))
 }

@@ -13,6 +13,7 @@
 //! - [`exposure`]: by how many bits a planted canary outranks the strings that were never planted.
 //! - [`membership`]: does its score show whether a document was trained on?
 //! - [`propensity`]: does text come out unforced?
+//! - [`spectrum`]: of how many directions is a change of weights made?
 //! - [`utility`] and [`final_answer`]: loss, perplexity, bits per byte; the answer that a solution gives.
 //! - [`interval`]: how sure a figure is, and how many samples would make it surer.
 //! - [`mod@test`]: how improbable a difference is if there is none.
@@ -60,6 +61,7 @@ pub mod overlap;
 pub mod propensity;
 pub mod risk;
 pub mod similarity;
+pub mod spectrum;
 pub mod test;
 pub mod tradeoff;
 pub mod utility;

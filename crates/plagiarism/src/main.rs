@@ -12,12 +12,11 @@ use plagiarism::{Arguments, Outcome};
 const ALIGN: &str = "align";
 
 fn main() -> ExitCode {
-    let matches = Arguments::command()
+    let command = Arguments::command()
         .subcommand(AlignArguments::command().name(ALIGN))
         .subcommand_negates_reqs(true)
-        .args_conflicts_with_subcommands(true)
-        .get_matches();
-    contract::arguments::start_program();
+        .args_conflicts_with_subcommands(true);
+    let matches = contract::arguments::start_command(command);
     torch_device::sharing::watch();
     let outcome = match matches.subcommand() {
         Some((_, chosen)) => {

@@ -89,8 +89,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    contract::arguments::start_program();
+    let arguments: Arguments = contract::arguments::start();
     contract::error::exit_code(run(arguments))
 }
 

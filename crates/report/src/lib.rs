@@ -21,14 +21,17 @@ pub use read::{Run, RunFiles};
 
 pub mod compare;
 pub mod estimate;
+pub mod evidence;
 pub mod findings;
 pub mod format;
 pub mod gate;
 pub mod json;
 pub mod markdown;
+pub mod model_card;
 pub mod page;
 pub mod plot;
 pub mod read;
+mod row_words;
 pub mod terminal;
 pub mod verify;
 

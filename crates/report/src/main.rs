@@ -19,7 +19,11 @@ Examples:
   # Whether a model may be released: at most 1% of its documents come out
   report check data/runs/audit --max documents_emitted=0.01
   # What a remedy has changed, document by document
-  report compare data/runs/audit data/runs/audit-again";
+  report compare data/runs/audit data/runs/audit-again
+  # What a reviewer asks for: measured risks, what was not tested, digests
+  report evidence data/runs/audit --out evidence.json --annex annex.md
+  # A section for the card of a model
+  report model-card data/runs/audit";
 
 /// Rates with intervals and controls from a run folder: summary.parquet, and report.html, a page that needs nothing else
 #[derive(Debug, Parser)]
@@ -84,7 +88,38 @@ struct CompareArguments {
     csv: Option<PathBuf>,
 }
 
+/// What a run has shown, for those who decide whether a model may be released: measured risks with adversary, access and what was not
+/// tested, where reviewers ask for each, and the digests of every file
+#[derive(Debug, Args)]
+struct EvidenceArguments {
+    /// Run folder
+    #[arg(value_name = "RUN_FOLDER")]
+    run: PathBuf,
+
+    /// JSON file to write; its schema goes beside it
+    #[arg(long, value_name = "FILE.json")]
+    out: PathBuf,
+
+    /// Write the annex for people too
+    #[arg(long, value_name = "FILE.md")]
+    annex: Option<PathBuf>,
+}
+
+/// A section for a model's card, with the figures as model-index, on standard output
+#[derive(Debug, Args)]
+struct ModelCardArguments {
+    /// Run folder, or its summary.parquet
+    #[arg(value_name = "RUN_FOLDER")]
+    run: PathBuf,
+
+    /// Which of the tuned models, by the name of its cell [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    cell: Option<String>,
+}
+
 const VERIFY: &str = "verify";
+const EVIDENCE: &str = "evidence";
+const MODEL_CARD: &str = "model-card";
 const COMPARE: &str = "compare";
 const CHECK: &str = "check";
 
@@ -95,10 +130,11 @@ fn main() -> ExitCode {
         .subcommand(verifying)
         .subcommand(checking)
         .subcommand(CompareArguments::augment_args(clap::Command::new(COMPARE)))
+        .subcommand(EvidenceArguments::augment_args(clap::Command::new(EVIDENCE)))
+        .subcommand(ModelCardArguments::augment_args(clap::Command::new(MODEL_CARD)))
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true);
-    let matches = command.get_matches();
-    contract::arguments::start_program();
+    let matches = contract::arguments::start_command(command);
     match matches.subcommand() {
         Some((VERIFY, chosen)) => {
             let arguments = VerifyArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
@@ -111,6 +147,15 @@ fn main() -> ExitCode {
         Some((COMPARE, chosen)) => {
             let arguments = CompareArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
             return contract::error::exit_code(compare(&arguments).map_err(Into::into));
+        }
+        Some((EVIDENCE, chosen)) => {
+            let arguments = EvidenceArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            return contract::error::exit_code(evidence(&arguments).map_err(Into::into));
+        }
+        Some((MODEL_CARD, chosen)) => {
+            let arguments = ModelCardArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            let card = report::model_card::model_card(&arguments.run, arguments.cell.as_deref());
+            return contract::error::exit_code(card.and_then(print).map_err(Into::into));
         }
         _ => {}
     }
@@ -140,6 +185,21 @@ fn check(arguments: &CheckArguments) -> Result<ExitCode, Error> {
         findings.outcome().exit_status(),
         print(format_args!("{findings}\n")),
     ))
+}
+
+fn evidence(arguments: &EvidenceArguments) -> Result<(), Error> {
+    let evidence = report::evidence::collect(&arguments.run)?;
+    let json = evidence
+        .json()
+        .map_err(|error| Error::Run(format!("evidence without a JSON form: {error}")))?;
+    let schema = arguments.out.with_file_name("evidence.schema.json");
+    files::write_atomic(&schema, report::evidence::SCHEMA.as_bytes())?;
+    if let Some(annex) = &arguments.annex {
+        files::write_atomic(annex, evidence.annex().as_bytes())?;
+    }
+    files::write_atomic(&arguments.out, json.as_bytes())?;
+    say(format_args!("{evidence}\n{}", arguments.out.display()));
+    Ok(())
 }
 
 /// The exit status, where what was found could be printed.

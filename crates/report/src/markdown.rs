@@ -32,7 +32,7 @@ pub fn text(name: &str, estimates: &Estimates<'_>) -> String {
 }
 
 /// Text in which nothing means anything to Markdown, on one line.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in page_parts::visible(text).chars() {
         match letter {

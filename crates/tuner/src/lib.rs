@@ -25,6 +25,7 @@
 
 mod checkpoints;
 mod device_cross_entropy;
+mod difference;
 mod evaluation;
 mod gradients;
 mod head_loss;
@@ -51,6 +52,7 @@ use contract::records::{TrainingInstance, TrainingMetric};
 use contract::{Error, Provenance, StageArguments, files, parquet};
 
 pub use device_cross_entropy::DevicePredictions;
+pub use difference::{Difference, DifferenceArguments, difference};
 pub use gradients::Gradients;
 pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
 use contract::stage_run::recorded;
-use tuner::{MergeArguments, SpeedArguments, measure_speed, merge, tune};
+use tuner::{DifferenceArguments, MergeArguments, SpeedArguments, difference, measure_speed, merge, tune};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,12 +17,19 @@ Examples:
   tuner --config data/runs/demo/cells/4m-full-3e-4-bucketed-s0/tuner.toml \\
       --in data/runs/demo/corpus/bucketed-s0 --out cell
   # The model that an adapter makes of its base, as a folder of its own
-  tuner merge cell/checkpoint --out merged";
+  tuner merge cell/checkpoint --out merged
+  # How far tuning moved each weight, and in how many directions
+  tuner difference cell/checkpoint --base data/models/4m --out difference.parquet";
 
 const MERGE_EXAMPLES: &str = "\
 Examples:
   tuner merge data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint \\
       --out merged --precision bf16";
+
+const DIFFERENCE_EXAMPLES: &str = "\
+Examples:
+  tuner difference data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint \\
+      --base data/models/4m --out difference.parquet";
 
 const SPEED_EXAMPLES: &str = "\
 Examples:
@@ -44,21 +51,24 @@ struct Arguments {
 }
 
 const MERGE: &str = "merge";
+const DIFFERENCE: &str = "difference";
 const SPEED: &str = "speed";
 
 fn main() -> ExitCode {
     allocation::keep_freed_memory();
     let merging = MergeArguments::augment_args(clap::Command::new(MERGE)).after_help(MERGE_EXAMPLES);
+    let comparing =
+        DifferenceArguments::augment_args(clap::Command::new(DIFFERENCE)).after_help(DIFFERENCE_EXAMPLES);
     let measuring = SpeedArguments::augment_args(clap::Command::new(SPEED))
         .about("Measures how fast this machine trains and generates, for plan --estimate")
         .after_help(SPEED_EXAMPLES);
     let command = Arguments::command()
         .subcommand(merging)
+        .subcommand(comparing)
         .subcommand(measuring)
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true);
-    let matches = command.get_matches();
-    contract::arguments::start_program();
+    let matches = contract::arguments::start_command(command);
     torch_device::sharing::watch();
     let outcome = match matches.subcommand() {
         Some((SPEED, chosen)) => {
@@ -66,6 +76,11 @@ fn main() -> ExitCode {
             measure_speed(&arguments)
                 .and_then(print_as_json)
                 .map_err(Into::into)
+        }
+        Some((DIFFERENCE, chosen)) => {
+            let arguments =
+                DifferenceArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            difference(&arguments).map(contract::log::say).map_err(Into::into)
         }
         Some((_, chosen)) => {
             let arguments = MergeArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());

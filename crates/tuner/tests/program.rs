@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use causal_lm::{CausalLm, load_checkpoint, weights};
 use contract::records::{
-    DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance, TrainingMetric,
+    DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance, TrainingMetric, WeightChange,
 };
 use contract::{Provenance, parquet};
 use tch::{Device, Kind, Tensor};
@@ -1093,4 +1093,119 @@ fn mistakes_are_told() {
             assert!(message.contains(piece), "{message}\nlacks {piece}");
         }
     }
+}
+
+fn ask_difference(checkpoint: &Path, base: &Path, out: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tuner"))
+        .arg("difference")
+        .arg(checkpoint)
+        .arg("--base")
+        .arg(base)
+        .arg("--out")
+        .arg(out)
+        .output()
+        .unwrap()
+}
+
+/// The rows of the weights that changed.
+fn changes(checkpoint: &Path, folder: &Path) -> Vec<WeightChange> {
+    let file = folder.join("difference.parquet");
+    let done = ask_difference(checkpoint, &tiny(), &file);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let rows: Vec<WeightChange> = parquet::read_all(&file).unwrap();
+    let (changed, same): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.norm > 0.0);
+    assert!(
+        same.iter()
+            .all(|row| row.stable_rank.is_none() && row.directions.is_none())
+    );
+    changed
+}
+
+/// A change of one weight by 3 in one direction and 4 in another, worked out by hand; and models of other shapes.
+#[test]
+fn difference_measures_a_known_change() {
+    const WEIGHT: &str = "transformer.h.1.mlp.c_fc.weight";
+    let folder = tempfile::tempdir().unwrap();
+    let changed = folder.path().join("changed");
+    std::fs::create_dir(&changed).unwrap();
+    for (name, bytes) in files_in(&tiny()) {
+        std::fs::write(changed.join(name), bytes).unwrap();
+    }
+    let file = changed.join("model.safetensors");
+    let mut tensors = weights::read(&file, Kind::Float, Device::Cpu).unwrap();
+    let change = Tensor::zeros([16, 64], (Kind::Float, Device::Cpu));
+    let _ = change.get(2).get(5).fill_(3.0);
+    let _ = change.get(9).get(60).fill_(-4.0);
+    tensors.insert(WEIGHT.to_owned(), &tensors[WEIGHT] + change);
+    let named: Vec<(&str, &Tensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    Tensor::write_safetensors(&named, &file).unwrap();
+
+    let rows = changes(&changed, folder.path());
+    let [row] = rows.as_slice() else {
+        panic!("{rows:?}");
+    };
+    assert_eq!((row.weight.as_str(), row.rows, row.columns), (WEIGHT, 16, 64));
+    let entropy = -(4.0 / 7.0 * f64::ln(4.0 / 7.0) + 3.0 / 7.0 * f64::ln(3.0 / 7.0));
+    let numbers = [
+        (row.norm, 5.0),
+        (row.spectral_norm, 4.0),
+        (row.stable_rank.unwrap(), 25.0 / 16.0),
+        (row.effective_rank.unwrap(), entropy.exp()),
+    ];
+    for (found, expected) in numbers {
+        assert!((found - expected).abs() < 1e-3, "{found} {expected}");
+    }
+    assert_eq!(row.directions, Some(2));
+
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("../causal-lm/tests/fixtures/families/llama");
+    let refused = ask_difference(&other, &tiny(), &folder.path().join("none.parquet"));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(3) && said.contains("expected the shape [300, 16]"),
+        "{said}"
+    );
+    assert!(!folder.path().join("none.parquet").exists());
+}
+
+/// Head-only changes the head, which it unties from the embedding; LoRA its targets, in no more directions than its rank; full tuning
+/// every matrix.
+#[test]
+fn difference_tells_the_ways_of_tuning_apart() {
+    let weights = |mode: &str| {
+        let bench = Bench::tiny(mode, "");
+        changes(&bench.tune("cell").join("checkpoint"), bench.folder.path())
+    };
+    let head = weights("kind = \"head\"");
+    assert_eq!(
+        head.iter().map(|row| row.weight.as_str()).collect::<Vec<_>>(),
+        ["lm_head.weight"]
+    );
+
+    let lora = weights("kind = \"lora\"\nrank = 2\ntargets = [\"c_attn\"]");
+    let names: Vec<&str> = lora.iter().map(|row| row.weight.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "transformer.h.0.attn.c_attn.weight",
+            "transformer.h.1.attn.c_attn.weight"
+        ]
+    );
+    for row in &lora {
+        assert!(
+            row.directions.is_some_and(|directions| directions <= 2),
+            "{row:?}"
+        );
+        assert!(row.stable_rank.is_some_and(|rank| rank < 2.01), "{row:?}");
+    }
+
+    let full = weights("kind = \"full\"");
+    let matrices = full.iter().filter(|row| row.columns > 1).count();
+    assert_eq!(matrices, 10, "{full:?}");
+    assert!(
+        full.iter()
+            .any(|row| row.directions.is_some_and(|directions| directions > 2))
+    );
 }

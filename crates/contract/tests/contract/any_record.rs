@@ -6,6 +6,7 @@ use contract::records::{
     CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentCheck, DocumentKind,
     FinishReason, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record,
     Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric, Verdict,
+    WeightChange,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -212,6 +213,39 @@ impl AnyRecord for TextForm {
                     loss,
                     base_loss,
                     chosen,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for WeightChange {
+    const FILE: &'static str = "difference.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let numbers = (double(), double(), double());
+        let ranks = (
+            option::of(double()),
+            option::of(double()),
+            option::of(any::<i64>()),
+        );
+        (text(), any::<[i64; 2]>(), numbers, ranks)
+            .prop_map(
+                |(
+                    weight,
+                    [rows, columns],
+                    (base_norm, norm, spectral_norm),
+                    (stable_rank, effective_rank, directions),
+                )| Self {
+                    weight,
+                    rows,
+                    columns,
+                    base_norm,
+                    norm,
+                    spectral_norm,
+                    stable_rank,
+                    effective_rank,
+                    directions,
                 },
             )
             .boxed()

@@ -6,6 +6,7 @@ use std::process::Command;
 use contract::records::{
     CorpusFact, CoursePoint, DecodedDocument, DocumentKind, FinishReason, HeldOutDocument, PassageMatch,
     PromptForm, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
+    WeightChange,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -74,6 +75,7 @@ macro_rules! for_every_record {
         $function::<PassageMatch>($folder);
         $function::<SampleVerdict>($folder);
         $function::<SummaryRow>($folder);
+        $function::<WeightChange>($folder);
     };
 }
 

@@ -2,7 +2,7 @@
 
 use contract::records::{
     CorpusFact, CoursePoint, DecodedDocument, DocumentCheck, DocumentKind, HeldOutDocument, PassageMatch,
-    Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
+    Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric, WeightChange,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -44,6 +44,7 @@ every_record_comes_back! {
     passage_matches: PassageMatch,
     sample_verdicts: SampleVerdict,
     summary_rows: SummaryRow,
+    weight_changes: WeightChange,
 }
 
 fn document(number: usize) -> HeldOutDocument {

@@ -204,7 +204,8 @@ impl<'run> Estimates<'run> {
         names.collect()
     }
 
-    /// Of each family the learning rate with the lowest validation loss at its best checkpoint, over the runs and numbers of copies.
+    /// Of each family the learning rate with the lowest validation loss at its best checkpoint, over the runs and numbers of copies. Where
+    /// that is the untuned model for several rates, they are equal there, and the loss at the end of training decides.
     fn choose_rates(&mut self) {
         let chosen: Vec<Vec<usize>> = self
             .experiments
@@ -232,18 +233,20 @@ impl<'run> Estimates<'run> {
                 .map(|found| found.estimate().value)
                 .or_else(|| self.logged_loss(*group))
         };
-        let losses = family.rates.iter().map(|rate| {
-            let groups = rate.at(WhichCheckpoint::Best);
+        let mean_loss = |groups: &[usize]| {
             let losses: Vec<f64> = groups.iter().filter_map(loss).collect();
             if losses.is_empty() {
                 f64::INFINITY
             } else {
                 losses.iter().sum::<f64>() / losses.len() as f64
             }
+        };
+        let losses = family.rates.iter().map(|rate| {
+            [WhichCheckpoint::Best, WhichCheckpoint::Last].map(|point| mean_loss(rate.at(point)))
         });
         losses
             .enumerate()
-            .min_by(|left, right| left.1.total_cmp(&right.1))
+            .min_by(|(_, left), (_, right)| left[0].total_cmp(&right[0]).then(left[1].total_cmp(&right[1])))
             .map_or(0, |(index, _)| index)
     }
 

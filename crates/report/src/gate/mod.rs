@@ -112,7 +112,11 @@ pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Fin
     Ok(Findings { findings, summary })
 }
 
-fn summary_of(run: &Path) -> Result<PathBuf, Error> {
+/// The `summary.parquet` of a run folder, of a report folder, or the file itself.
+///
+/// # Errors
+/// [`Error::Input`] where there is none.
+pub(crate) fn summary_of(run: &Path) -> Result<PathBuf, Error> {
     if run.is_file() {
         return Ok(run.to_path_buf());
     }
