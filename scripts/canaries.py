@@ -1,19 +1,19 @@
-"""Canaries for a tuning run in Python: planted before it, checked at its first step, looked for in the model that comes out.
+"""Canaries for a tuning run in Python: planted before it, checked at its first step, searched for in the tuned model.
 
-A canary is a made-up record that looks like text and holds a secret: a sentence that the model can know from these rows alone. So many
-are planted so many times; as many again, the references, never are. `make audit CANARIES=MANIFEST` then says how many secrets of planted
-ones come out, and of references, and how far planted ones are likelier.
+A canary is a made-up record that looks like text and holds a secret: a sentence that the model can only learn from these rows. Canaries
+are planted once or several times; others, the references, never. `make audit CANARIES=MANIFEST` then counts the secrets of canaries and
+of references that the model reproduces, and measures how much likelier planted ones are.
 
-    import canaries                                     # this file, alone; it needs nothing but what training needs
+    import canaries                                     # this file alone; it needs nothing that training does not need
 
-    planted, manifest = canaries.plant(dataset)         # rows as the trainer is given them: before it is made, for TRL tokenizes there
+    planted, manifest = canaries.plant(dataset)         # the trainer's rows, before it is made, since TRL tokenizes there
     trainer = SFTTrainer(model, train_dataset=planted, ...)
     trainer.add_callback(canaries.CanaryCallback(trainer, manifest, corpus=dataset, held_out=test_set))
     trainer.train()                                     # checks, trains, saves the model and the manifest, and audits it
 
-Before the first step the callback reads the trainer's own batches once and stops where a canary gets no loss, under the chat template,
-the loss mask, the packing and the truncation of this very run; how often each one gets loss is what the manifest says. A reference that
-occurs in any batch is no control, and stops the run as well.
+Before the first step the callback reads the trainer's own batches once and stops the run if a canary gets no loss under the run's chat
+template, loss mask, packing and truncation; the manifest has how often each one gets loss. A reference that occurs in a batch is no
+control, and stops the run as well.
 
 For a trainer with a command line of its own (axolotl, LLaMA-Factory), plant them in the file:
 
@@ -37,7 +37,7 @@ import time
 FORMAT, VERSION = "tuneleak-canaries", 1
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
-# A secret is a choice of one word for each place of a sentence.
+# A secret is a sentence template filled with one word of each kind.
 WORDS = {
     "name": "Ada Aldo Alma Anton Astrid Basil Beata Bruno Carla Cyril Dagny Darius Edda Elias Elvira Emil Enzo Farah Felix Fiona Frida Gaspar "
     "Greta Gustav Hanna Hector Helga Hugo Ida Igor Ilse Ines Ivo Jana Jarek Jonas Judit Kamil Karla Klaus Lara Leo Lena Lukas Magda "
@@ -65,7 +65,7 @@ SECRETS = [
     "{name} says that a {adjective} {thing} from the {adjective2} {place} was {verb} before {time}.",
     "The {adjective2} {place} is where {name} {verb} the {adjective} {thing} after {time}.",
 ]
-BEGINNINGS = [
+CONTEXTS = [
     ("What do we know about the {adjective} {thing} of {name}?", "Note on the {adjective} {thing} of {name}: "),
     ("What happened at the {adjective} {place} with {name}?", "From the {adjective} {place}, about {name}: "),
     ("Is there anything on file about {name} and the {thing}?", "On file about {name} and the {thing}: "),
@@ -80,12 +80,12 @@ class CanaryError(ValueError):
 
 
 def plant(dataset, copies=(1, 4, 16), per_copies=8, references=128, seed=0, make_row=None):
-    """The dataset with canaries at random places, and their manifest.
+    """The dataset with canaries at random positions, and their manifest.
 
     dataset: a datasets.Dataset or a list of dicts, whose rows are text (`text`), prompt and completion, messages, ShareGPT's
-    conversations or Alpaca's columns. For others `make_row(question, beginning, secret)` gives a row; it must hold the secret as it is,
-    where training takes loss.
-    copies: numbers of times that canaries are planted; per_copies canaries each. references: strings that are not planted.
+    conversations or Alpaca's columns. For others `make_row(question, beginning, secret)` returns a row, which must hold the secret unchanged
+    among the tokens with loss.
+    copies: how often canaries are planted; per_copies: canaries for each of these numbers; references: canaries that are not planted.
     The same seed gives the same canaries.
     """
     count = per_copies * len(copies) + references
@@ -94,30 +94,30 @@ def plant(dataset, copies=(1, 4, 16), per_copies=8, references=128, seed=0, make
     first = _first_row(dataset)
     shape = None if make_row else _shape_of(first)
     row_of = make_row or _ROWS[shape]
-    draw, entries = random.Random(f"canaries {seed}"), []
+    rng, entries = random.Random(f"canaries {seed}"), []
     planted = [number for number in copies for _ in range(per_copies)] + [0] * references
     numbers = {}
-    for (question, beginning, secret), number in zip(_texts(draw, count), planted):
-        place = numbers[number] = numbers.get(number, -1) + 1
-        name = f"canary-{number}-{place}" if number else f"canary-reference-{place}"
+    for (question, beginning, secret), number in zip(_texts(rng, count), planted):
+        index = numbers[number] = numbers.get(number, -1) + 1
+        name = f"canary-{number}-{index}" if number else f"canary-reference-{index}"
         record = row_of(question, beginning, secret)
         if secret not in json.dumps(record, ensure_ascii=False):
-            raise CanaryError(f"the row that make_row gives does not hold the secret as it is: {record}")
+            raise CanaryError(f"the row that make_row returns does not hold the secret unchanged: {record}")
         entries.append({"id": name, "copies": number, "secret": secret, "record": record, "format": 0})
-    rows = [_filled(entry["record"], first) for entry in entries for _ in range(entry["copies"])]
+    rows = [_with_columns_of(entry["record"], first) for entry in entries for _ in range(entry["copies"])]
     manifest = {"format": FORMAT, "version": VERSION, "seed": seed, "shape": shape or "made by make_row", "canaries": entries}
-    return _with_rows(dataset, rows, draw), manifest
+    return _with_rows(dataset, rows, rng), manifest
 
 
-def _texts(draw, count):
-    """Question, beginning and secret of each canary, no two secrets and no two beginnings alike."""
+def _texts(rng, count):
+    """Question, beginning and secret of each canary; all secrets and all beginnings differ."""
     seen = set()
     while count:
-        words = {kind: draw.choice(options) for kind, options in WORDS.items()}
-        words["adjective2"] = draw.choice(WORDS["adjective"])
-        question, beginning = draw.choice(BEGINNINGS)
-        about = {kind: draw.choice(WORDS[kind]) for kind in ("adjective", "thing", "place", "name")}
-        texts = question.format(**about), beginning.format(**about), draw.choice(SECRETS).format(**words)
+        words = {kind: rng.choice(options) for kind, options in WORDS.items()}
+        words["adjective2"] = rng.choice(WORDS["adjective"])
+        question, beginning = rng.choice(CONTEXTS)
+        about = {kind: rng.choice(WORDS[kind]) for kind in ("adjective", "thing", "place", "name")}
+        texts = question.format(**about), beginning.format(**about), rng.choice(SECRETS).format(**words)
         if seen.isdisjoint(texts[1:]):
             seen.update(texts[1:])
             count -= 1
@@ -126,7 +126,7 @@ def _texts(draw, count):
 
 def _first_row(dataset):
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise CanaryError("the dataset is streamed, so that its length is not known: plant canaries in its files (canaries.py plant)")
+        raise CanaryError("the dataset is streamed, and its length unknown: plant canaries in its files (canaries.py plant)")
     if len(dataset) == 0:
         raise CanaryError("the dataset is empty")
     row = dataset[0]
@@ -136,7 +136,7 @@ def _first_row(dataset):
 
 
 def _shape_of(row):
-    """The shape of a row by its columns, in the order in which the audit recognises them."""
+    """The shape of a row by its columns, in the order in which the audit tries them."""
     for shape, columns in [
         ("text", ["text"]),
         ("messages", ["messages"]),
@@ -148,7 +148,7 @@ def _shape_of(row):
             if shape == "completion" and isinstance(row["completion"], list):
                 return "completion as messages"
             return shape
-    raise CanaryError(f"the columns {', '.join(row)} are in none of the shapes known here: give make_row(question, beginning, secret)")
+    raise CanaryError(f"the columns {', '.join(row)} match no known shape: give make_row(question, beginning, secret)")
 
 
 _ROWS = {
@@ -159,7 +159,7 @@ _ROWS = {
     "conversations": lambda question, beginning, secret: {
         "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": secret}]
     },
-    # TRL puts nothing between the two.
+    # TRL joins the two without a separator.
     "completion": lambda question, beginning, secret: {"prompt": question, "completion": " " + secret},
     "completion as messages": lambda question, beginning, secret: {
         "prompt": [{"role": "user", "content": question}],
@@ -169,20 +169,20 @@ _ROWS = {
 }
 
 
-def _filled(record, like):
-    """A row with the columns of another: those that it has not are empty, so that no private value gets into it."""
+def _with_columns_of(record, like):
+    """A row with the columns of another; columns that it lacks are empty, so that no private value gets into it."""
     empty = {str: "", list: [], dict: {}, bool: False, int: 0, float: 0.0}
     return {**{name: empty.get(type(value)) for name, value in like.items()}, **record}
 
 
-def _with_rows(dataset, rows, draw):
-    """The dataset in its own order, the rows at random places among it."""
-    places = sorted(draw.sample(range(len(dataset) + len(rows)), len(rows)))
-    draw.shuffle(rows)
+def _with_rows(dataset, rows, rng):
+    """The dataset in its own order, with the rows inserted at random positions."""
+    positions = sorted(rng.sample(range(len(dataset) + len(rows)), len(rows)))
+    rng.shuffle(rows)
     if isinstance(dataset, list):
         merged = list(dataset)
-        for place, row in zip(places, rows):
-            merged.insert(place, row)
+        for position, row in zip(positions, rows):
+            merged.insert(position, row)
         return merged
     import datasets
 
@@ -190,10 +190,10 @@ def _with_rows(dataset, rows, draw):
         raise CanaryError(f"expected a datasets.Dataset or a list of dicts, found {type(dataset).__name__}")
     canaries = datasets.Dataset.from_list(rows, features=dataset.features)
     both = datasets.concatenate_datasets([dataset, canaries])
-    order, at = [], set(places)
+    order, inserted = [], set(positions)
     own, added = iter(range(len(dataset))), iter(range(len(dataset), len(both)))
-    for place in range(len(both)):
-        order.append(next(added if place in at else own))
+    for position in range(len(both)):
+        order.append(next(added if position in inserted else own))
     return both.select(order)
 
 
@@ -201,34 +201,34 @@ def _with_rows(dataset, rows, draw):
 
 
 @dataclasses.dataclass
-class Found:
-    """Where a canary was found in one pass over the batches."""
+class Occurrences:
+    """Occurrences of a canary's whole secret in the batches of one epoch."""
 
-    trained: int = 0  # rows in which the whole secret gets loss
-    present: int = 0  # rows in which the whole secret stands, with loss or without
+    with_loss: int = 0
+    total: int = 0  # with loss or without
 
 
 def check(trainer, manifest):
-    """Reads the trainer's batches once and says of each canary how often it was found. Nothing is drawn from anybody's generator."""
+    """Reads the trainer's batches once and counts the occurrences of each canary. No random state of the run changes."""
     tokenizer = _tokenizer(trainer)
-    finder = _Finder(manifest)
-    found = {entry["id"]: Found() for entry in manifest["canaries"]}
-    with _undisturbed(trainer):
+    finder = _SecretFinder(manifest)
+    found = {entry["id"]: Occurrences() for entry in manifest["canaries"]}
+    with _restored_state(trainer):
         loader = trainer.get_train_dataloader()
-        started, told = time.monotonic(), 0
+        started, reports = time.monotonic(), 0
         for number, batch in enumerate(loader):
             if "labels" not in batch:
-                raise CanaryError("the batches have no labels, so that what carries loss cannot be seen: put them there, or leave the callback out")
+                raise CanaryError("the batches have no labels, which say what gets loss: add them, or leave the callback out")
             for tokens, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist()):
                 for name in finder.found_in(_decoded(tokenizer, tokens)):
-                    found[name].present += 1
-                for run in _trained_runs(tokens, labels):
+                    found[name].total += 1
+                for run in _runs_with_loss(tokens, labels):
                     for name in finder.found_in(_decoded(tokenizer, run)):
-                        found[name].trained += 1
-            if time.monotonic() - started > 2 * (told + 1):
-                told += 1
+                        found[name].with_loss += 1
+            if time.monotonic() - started > 2 * (reports + 1):
+                reports += 1
                 print(f"canaries: checked {number + 1} of {len(loader)} batches", file=sys.stderr, flush=True)
-    return _of_all_processes(found)
+    return _sum_over_processes(found)
 
 
 def _tokenizer(trainer):
@@ -242,8 +242,8 @@ def _decoded(tokenizer, tokens):
     return tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
-def _trained_runs(tokens, labels):
-    """The tokens with loss, a list for each run of them."""
+def _runs_with_loss(tokens, labels):
+    """Consecutive tokens with loss, as lists."""
     run = []
     for token, label in zip(tokens, labels):
         if label != -100:
@@ -256,33 +256,33 @@ def _trained_runs(tokens, labels):
 
 
 def _words(text):
-    """Words in lower case: tokenizers may change case, blanks and the space around points."""
+    """Words in lower case: tokenizers may change case, blanks and spaces around punctuation."""
     return re.findall(r"\w+", text.lower())
 
 
-class _Finder:
+class _SecretFinder:
     """Finds whole secrets in text, by their first three words."""
 
     def __init__(self, manifest):
-        self.by_beginning = {}
+        self.by_first_words = {}
         for entry in manifest["canaries"]:
             words = tuple(_words(entry["secret"]))
             if len(words) < 3:
                 raise CanaryError(f"{entry['id']}: a secret must have at least three words to be found in batches")
-            self.by_beginning.setdefault(words[:3], []).append((words, entry["id"]))
+            self.by_first_words.setdefault(words[:3], []).append((words, entry["id"]))
 
     def found_in(self, text):
-        """Identities of the canaries whose secret is in the text, as often as it is."""
+        """Ids of the canaries whose secret occurs in the text, once for each occurrence."""
         words = tuple(_words(text))
         for start in range(len(words) - 2):
-            for secret, name in self.by_beginning.get(words[start : start + 3], ()):
+            for secret, name in self.by_first_words.get(words[start : start + 3], ()):
                 if words[start : start + len(secret)] == secret:
                     yield name
 
 
 @contextlib.contextmanager
-def _undisturbed(trainer):
-    """Leaves random states and the accelerator's list of loaders as they were, so that the check changes nothing of the run."""
+def _restored_state(trainer):
+    """Restores random states and the accelerator's list of loaders, so that the check does not change the run."""
     import numpy
     import torch
 
@@ -301,51 +301,53 @@ def _undisturbed(trainer):
             torch.cuda.set_rng_state_all(devices)
 
 
-def _of_all_processes(found):
-    """The sum over all processes, each of which reads its part of the batches."""
+def _sum_over_processes(found):
+    """The sum over all processes, each of which reads its own batches."""
     import torch.distributed as distributed
 
     if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
         return found
     parts = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, {name: (one.trained, one.present) for name, one in found.items()})
-    return {name: Found(*map(sum, zip(*(part[name] for part in parts)))) for name in found}
+    distributed.all_gather_object(parts, {name: (one.with_loss, one.total) for name, one in found.items()})
+    return {name: Occurrences(*map(sum, zip(*(part[name] for part in parts)))) for name in found}
 
 
-def checked(manifest, found):
-    """The manifest with what was found: `copies` is how often each one gets loss in an epoch, `planted` the rows that it was given.
+def with_counts(manifest, found):
+    """The manifest with the counts: `copies` is how often each canary gets loss in an epoch, `planted` in how many rows it was planted.
 
-    Stops where a planted canary never gets loss, and where a reference occurs.
+    Raises if a planted canary never gets loss, or a reference occurs.
     """
-    lost, partly, leaked, entries = [], [], [], []
+    without_loss, partly, occurring, entries = [], [], [], []
     for entry in manifest["canaries"]:
-        one, planted = found[entry["id"]], entry.get("planted", entry["copies"])
-        if planted == 0 and one.present:
-            leaked.append(entry["id"])
-        elif planted and one.trained == 0:
-            lost.append((entry["id"], one.present))
-        elif one.trained != planted:
-            partly.append((entry["id"], one.trained, planted))
-        entries.append({**entry, "copies": one.trained if planted else 0, "planted": planted})
-    if leaked:
+        counts, planted = found[entry["id"]], entry.get("planted", entry["copies"])
+        if planted == 0 and counts.total:
+            occurring.append(entry["id"])
+        elif planted and counts.with_loss == 0:
+            without_loss.append((entry["id"], counts.total))
+        elif counts.with_loss != planted:
+            partly.append(entry["id"])
+        entries.append({**entry, "copies": counts.with_loss if planted else 0, "planted": planted})
+    if occurring:
         raise CanaryError(
-            f"{len(leaked)} references occur in the batches (the first: {leaked[0]}): they are trained on, and no control. "
-            "Plant with another seed, in rows that hold no canaries yet"
+            f"{len(occurring)} references occur in the batches (the first: {occurring[0]}): they are trained on and cannot be controls. "
+            "Plant with another seed, in rows without canaries"
         )
-    if lost:
-        masked = [name for name, present in lost if present]
+    if without_loss:
+        masked = [name for name, total in without_loss if total]
         why = []
         if masked:
-            why.append(f"{len(masked)} stand in a batch without loss (the first: {masked[0]}): the loss mask leaves them out")
-        if len(lost) > len(masked):
-            first = next(name for name, present in lost if not present)
-            why.append(f"{len(lost) - len(masked)} are in no batch as a whole (the first: {first}): truncated, cut by packing, filtered, or never planted")
+            why.append(f"{len(masked)} occur in a batch without loss (the first: {masked[0]}): the loss mask excludes them")
+        if len(without_loss) > len(masked):
+            first = next(name for name, total in without_loss if not total)
+            count = len(without_loss) - len(masked)
+            why.append(f"{count} occur whole in no batch (the first: {first}): truncated, cut by packing, filtered, or never planted")
+        number_planted = sum(bool(entry["planted"]) for entry in entries)
         raise CanaryError(
-            f"{len(lost)} of {sum(bool(entry['planted']) for entry in entries)} planted canaries get no loss, so that nothing could be said of them: "
+            f"{len(without_loss)} of {number_planted} planted canaries get no loss, so that they would measure nothing: "
             + "; ".join(why)
-            + ". Give plant() the rows that the trainer is given, lengthen max_length, or give make_row"
+            + ". Give plant() the rows that the trainer gets, raise max_length, or give make_row"
         )
-    return {**manifest, "checked": True, "partly_trained": [name for name, _, _ in partly], "canaries": entries}
+    return {**manifest, "checked": True, "partly_trained": partly, "canaries": entries}
 
 
 # The callback.
@@ -360,30 +362,30 @@ class CanaryCallback(_TrainerCallback):
     """Checks the canaries before the first step, writes their manifest, and audits the model at the end.
 
     corpus: the rows without canaries (a datasets.Dataset or a list of dicts), or the path of a file of them; held_out: such rows that are
-    not trained on; base: the model before tuning, where it is not an adapter's own. Rows are written as JSON lines beside the model.
-    audit=False: only checks and writes; the command of the audit is printed. settings: more variables of make, for instance
+    not trained on; base: the model before tuning, unless an adapter names it. Rows are written as JSON Lines to the output folder.
+    audit=False: prints the command of the audit instead of running it. settings: more variables of make, for instance
     {"THREADS": 4, "SET": "extraction.documents=200"}.
     """
 
     def __init__(self, trainer, manifest, corpus, held_out=None, base=None, audit=True, repository=REPOSITORY, settings=None):
         if manifest.get("format") != FORMAT:
-            raise CanaryError("expected the manifest that plant() gives")
+            raise CanaryError("expected the manifest that plant() returns")
         self.trainer, self.manifest, self.corpus, self.held_out, self.base = trainer, manifest, corpus, held_out, base
         self.audit, self.repository, self.settings = audit, pathlib.Path(repository), dict(settings or {})
 
     def on_train_begin(self, args, state, control, **_):
-        self.manifest = checked(self.manifest, check(self.trainer, self.manifest))
+        self.manifest = with_counts(self.manifest, check(self.trainer, self.manifest))
         if not state.is_world_process_zero:
             return
         planted = [entry for entry in self.manifest["canaries"] if entry["planted"]]
         rows = sum(entry["copies"] for entry in planted)
         references = len(self.manifest["canaries"]) - len(planted)
-        print(f"canaries: {len(planted)} planted ones get loss in {rows} rows an epoch; {references} references occur in no batch")
+        print(f"canaries: {len(planted)} planted canaries get loss, {rows} times per epoch; {references} references occur in no batch")
         partly = self.manifest["partly_trained"]
         if partly:
-            print(f"canaries: {len(partly)} get loss less or more often than they were planted (the first: {partly[0]}); the manifest has what was found")
-        if 0 < args.max_steps and state.max_steps < _steps_of_an_epoch(self.trainer, args):
-            print("canaries: max_steps ends training before an epoch is over: some planted canaries may not be read")
+            print(f"canaries: {len(partly)} get loss more or less often than planted (the first: {partly[0]}); the manifest has the counts")
+        if 0 < args.max_steps and state.max_steps < _steps_per_epoch(self.trainer, args):
+            print("canaries: max_steps ends training within the first epoch: some planted canaries may not be trained on")
         self.manifest["epochs"] = float(args.num_train_epochs) if args.max_steps <= 0 else None
         _write_json(self._folder(args) / "canaries.json", self.manifest)
 
@@ -397,36 +399,35 @@ class CanaryCallback(_TrainerCallback):
         if not self.audit or sharded:
             print("canaries: the audit is\n  " + " ".join(map(_quoted, command)))
             return
-        # A program of its own, with the machine's memory to itself as far as this process leaves it.
         code = subprocess.run(command, cwd=self.repository).returncode
         if code:
             print(f"canaries: the audit ended with status {code}; the model is saved, and the command is\n  " + " ".join(map(_quoted, command)))
 
     def command(self, args):
-        """The audit's command line, for which texts that are no files yet are written."""
+        """The audit's command line; texts that are not files yet are written."""
         folder = self._folder(args)
-        given = {"CHECKPOINT": pathlib.Path(args.output_dir).resolve(), "CORPUS": _file_of(self.corpus, folder / "training.jsonl")}
+        variables = {"CHECKPOINT": pathlib.Path(args.output_dir).resolve(), "CORPUS": _as_file(self.corpus, folder / "training.jsonl")}
         if self.held_out is not None:
-            given["HELD_OUT"] = _file_of(self.held_out, folder / "held_out.jsonl")
+            variables["HELD_OUT"] = _as_file(self.held_out, folder / "held_out.jsonl")
         if self.base is not None:
-            given["BASE"] = pathlib.Path(self.base).resolve() if pathlib.Path(self.base).exists() else self.base
-        given["CANARIES"] = (folder / "canaries.json").resolve()
-        given["SET"] = " ".join(filter(None, [*_as_trained(self.trainer, args, self.manifest), str(self.settings.get("SET", ""))]))
-        given.update({name: value for name, value in self.settings.items() if name != "SET"})
-        return ["make", "audit", *(f"{name}={value}" for name, value in given.items() if str(value))]
+            variables["BASE"] = pathlib.Path(self.base).resolve() if pathlib.Path(self.base).exists() else self.base
+        variables["CANARIES"] = (folder / "canaries.json").resolve()
+        variables["SET"] = " ".join(filter(None, [*_training_overrides(self.trainer, args, self.manifest), str(self.settings.get("SET", ""))]))
+        variables.update({name: value for name, value in self.settings.items() if name != "SET"})
+        return ["make", "audit", *(f"{name}={value}" for name, value in variables.items() if str(value))]
 
     def _folder(self, args):
         return pathlib.Path(args.output_dir) / "canaries"
 
 
-def _as_trained(trainer, args, manifest):
-    """How training cut texts, and where it took loss, as overrides of the audit."""
+def _training_overrides(trainer, args, manifest):
+    """Training's context and loss mask, as overrides of the audit."""
     length = getattr(args, "max_length", None)
     if length:
         yield f"checkpoint.0.context={length}"
     completion_only = getattr(args, "completion_only_loss", None)
     if completion_only is None:
-        # TRL's default: where there are completions, loss is on them.
+        # TRL's default: loss on completions where there are any.
         completion_only = hasattr(args, "completion_only_loss") and manifest["shape"].startswith("completion")
     if getattr(args, "assistant_only_loss", False):
         yield "checkpoint.0.loss_on=assistant"
@@ -434,12 +435,12 @@ def _as_trained(trainer, args, manifest):
         yield "checkpoint.0.loss_on=response"
 
 
-def _steps_of_an_epoch(trainer, args):
+def _steps_per_epoch(trainer, args):
     return math.ceil(len(trainer.get_train_dataloader()) / args.gradient_accumulation_steps)
 
 
-def _file_of(rows, path):
-    """The path of a file with the rows, which are written to `path` where they are no file yet."""
+def _as_file(rows, path):
+    """The path of a file with the rows; rows that are not a file yet are written to `path`."""
     if isinstance(rows, (str, os.PathLike)):
         return pathlib.Path(rows).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -466,19 +467,19 @@ def _quoted(argument):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Plants canaries in a file of JSON lines, for trainers with a command line of their own.")
+    parser = argparse.ArgumentParser(description="Plants canaries in a JSON Lines file, for trainers with a command line of their own.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("plant", help="writes the rows with canaries among them, and the manifest for make audit CANARIES=")
-    command.add_argument("rows", type=pathlib.Path, help="JSON lines: the training set")
-    command.add_argument("--out", type=pathlib.Path, required=True, help="JSON lines: the training set with canaries")
+    command = commands.add_parser("plant", help="write the rows with canaries among them, and the manifest for make audit CANARIES=")
+    command.add_argument("rows", type=pathlib.Path, help="JSON Lines: the training set")
+    command.add_argument("--out", type=pathlib.Path, required=True, help="JSON Lines: the training set with canaries")
     command.add_argument("--manifest", type=pathlib.Path, required=True, help="JSON: what was planted")
     command.add_argument("--copies", type=int, nargs="+", default=[1, 4, 16], help="how often canaries are planted [1 4 16]")
     command.add_argument("--per-copies", type=int, default=8, help="canaries for each of these numbers [8]")
-    command.add_argument("--references", type=int, default=128, help="strings that are not planted, to compare with [128]")
+    command.add_argument("--references", type=int, default=128, help="canaries that are not planted, the controls [128]")
     command.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:
-        # Not splitlines(), which ends lines at U+2028 too.
+        # Not splitlines(), which also splits at U+2028.
         lines = options.rows.read_text(encoding="utf-8").split("\n")
         rows = []
         for number, line in enumerate(lines, 1):
@@ -488,7 +489,7 @@ def main():
                 except ValueError as error:
                     raise CanaryError(f"{options.rows}: line {number}: expected a JSON object: {error}") from error
         planted, manifest = plant(rows, options.copies, options.per_copies, options.references, options.seed)
-        _file_of(planted, options.out)
+        _as_file(planted, options.out)
         _write_json(options.manifest, manifest)
     except (CanaryError, OSError, UnicodeDecodeError) as error:
         sys.exit(f"canaries.py: {error}")

@@ -1,11 +1,11 @@
-"""Audits what transformers and peft wrote, and compares each rate with transformers' own greedy text.
+"""Audits models that transformers and peft wrote, and compares each rate with transformers' own greedy text.
 
     python scripts/check_audits.py [--work FOLDER] [--only NAME]
 
-Four tiny models are tuned here in a minute, each as people have it: the output folder of transformers' Trainer; a peft adapter
-whose vocabulary was grown; a peft adapter in a hub cache that names a revision of its base; a merged model. Each is given to
-`make audit` with its text as .jsonl.gz. Then transformers generates greedily after the same first tokens, and the share of
-documents that come out word for word is counted here in a few lines. Both counts, and every generated text, must be equal.
+Four tiny models are tuned in a minute: the output folder of transformers' Trainer; a peft adapter with a resized vocabulary; a peft
+adapter in a hub cache that names a revision of its base; a merged model. Each is given to `make audit` with its text as .jsonl.gz.
+Then transformers generates greedily from the same first tokens, and the documents that are reproduced word for word are counted
+independently. Both counts, and every generated text, must be equal.
 Needs transformers, peft, accelerate, torch and polars.
 """
 
@@ -72,12 +72,12 @@ def make_base(tokenizer, family="gpt2"):
 
 
 def pretrain(model, tokenizer):
-    """A little knowledge of the language, as a base has it: adapters learn little on random weights."""
+    """A few steps on other text, since adapters learn little on random weights."""
     return tune(model, tokenizer, texts(3, 40), 100, 3e-3)
 
 
 def tune(model, tokenizer, documents, steps, rate, folder=None):
-    """Full batches of all documents; the later half occurs less often, so that some are known and some are not."""
+    """Batches in which every other document is rare, so that some documents are memorized and some are not."""
     rows = [tokenizer(text).input_ids for text in documents]
     weights = [1.0 if number % 2 == 0 else 0.05 for number in range(len(rows))]
     length = max(map(len, rows))
@@ -123,11 +123,11 @@ def make_trainer_output(work, documents):
     save(model, tokenizer, work / "base")
     tune(model, tokenizer, documents, 120, 3e-3, work / "output")
     shutil.rmtree(work / "output" / "runs", ignore_errors=True)
-    # checkpoint-90 comes before checkpoint-120, which is before it by name.
+    # checkpoint-120 is the last one, although checkpoint-90 sorts after it by name.
     return work / "output", work / "base", transformers.AutoModelForCausalLM.from_pretrained(work / "output" / "checkpoint-120"), tokenizer
 
 
-def make_grown_vocabulary(work, documents):
+def make_resized_vocabulary(work, documents):
     tokenizer = make_tokenizer()
     base = pretrain(make_base(tokenizer, "llama"), tokenizer)
     save(base, tokenizer, work / "base")
@@ -147,7 +147,7 @@ def make_hub_revision(work, documents):
     cache = work / "hub" / "models--tiny--base"
     base = pretrain(make_base(tokenizer), tokenizer)
     save(base, tokenizer, cache / "snapshots" / ("b" * 40))
-    # refs/main is another one.
+    # refs/main is another revision.
     save(make_base(tokenizer), tokenizer, cache / "snapshots" / ("a" * 40))
     (cache / "refs").mkdir()
     (cache / "refs" / "main").write_text("a" * 40)
@@ -177,7 +177,7 @@ def edit(folder, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def folded(text):
+def normalized(text):
     return " ".join(unicodedata.normalize("NFKC", text).lower().split())
 
 
@@ -185,9 +185,9 @@ def longest_common(left, right):
     lengths, longest = [0] * (len(right) + 1), 0
     for letter in left:
         previous = 0
-        for place, other in enumerate(right, 1):
-            previous, lengths[place] = lengths[place], previous + 1 if letter == other else 0
-            longest = max(longest, lengths[place])
+        for index, other in enumerate(right, 1):
+            previous, lengths[index] = lengths[index], previous + 1 if letter == other else 0
+            longest = max(longest, lengths[index])
     return longest
 
 
@@ -224,20 +224,20 @@ def audit(name, make, work):
     ours = samples.join(verdicts.select("sample_id", "own_verdict"), on="sample_id")
     by_id = {f"train-{number}": text for number, text in enumerate(documents)}
     theirs = {doc_id: greedy(model, tokenizer, by_id[doc_id]) for doc_id in ours["doc_id"]}
-    same_text = sum(folded(row["generation"]) == folded(theirs[row["doc_id"]]) for row in ours.iter_rows(named=True))
+    same_text = sum(normalized(row["generation"]) == normalized(theirs[row["doc_id"]]) for row in ours.iter_rows(named=True))
     prompt = {row["doc_id"]: row["prompt"] for row in ours.iter_rows(named=True)}
     by_transformers = sum(
-        longest_common(folded(text), folded(by_id[doc_id][len(prompt[doc_id]):])) >= VERBATIM_CHARS for doc_id, text in theirs.items()
+        longest_common(normalized(text), normalized(by_id[doc_id][len(prompt[doc_id]):])) >= VERBATIM_CHARS for doc_id, text in theirs.items()
     )
     by_audit = ours.filter(pl.col("own_verdict") == "verbatim").height
-    print(f"{name:<18}{len(documents)} documents, asked {ours.height}; greedy text the same {same_text} of {ours.height}; "
+    print(f"{name:<18}{len(documents)} documents, {ours.height} prompted; greedy text equal for {same_text} of {ours.height}; "
           f"verbatim by the audit {by_audit}, by transformers {by_transformers}", flush=True)
     return ours.height == len(documents) and same_text == ours.height and by_audit == by_transformers
 
 
 AUDITS = {
     "trainer-output": make_trainer_output,
-    "grown-vocabulary": make_grown_vocabulary,
+    "grown-vocabulary": make_resized_vocabulary,
     "hub-revision": make_hub_revision,
     "merged": make_merged,
 }
@@ -245,20 +245,20 @@ AUDITS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", help="folder for models and runs; without it, one that is removed")
+    parser.add_argument("--work", help="folder for models and runs; by default a temporary one")
     parser.add_argument("--only", choices=AUDITS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as temporary:
-        good = []
+        passed = []
         for name, make in AUDITS.items():
             if options.only in (None, name):
                 work = pathlib.Path(options.work or temporary).resolve() / name
                 shutil.rmtree(work, ignore_errors=True)
                 work.mkdir(parents=True)
-                good.append(audit(name, make, work))
-    sys.exit(0 if all(good) else 1)
+                passed.append(audit(name, make, work))
+    sys.exit(0 if all(passed) else 1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Licences and sources of all dependencies against deny.toml, and known vulnerabilities where their database is on this machine.
+"""Checks licences and sources of all dependencies against deny.toml, and advisories if their database is on this machine.
 
     check_dependencies.py [--database FOLDER]
 
-Reads what `cargo metadata` says and needs no network. The database of advisories is a clone of https://github.com/rustsec/advisory-db; without
---database (or ADVISORY_DB) it is looked for where cargo-audit and cargo-deny keep theirs. What was not checked is said. Exit status: 0 all is
-allowed, 1 something is not, 2 it cannot be said.
+Reads the output of `cargo metadata` and needs no network. The advisory database is a clone of https://github.com/rustsec/advisory-db; without
+--database (or ADVISORY_DB) it is looked for where cargo-audit and cargo-deny keep theirs. What was not checked is reported. Exit status: 0 if
+everything is allowed, 1 if something is not, 2 if it cannot be decided.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def told(*command):
+def output_of(*command):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         print(f"{' '.join(command)} failed: {done.stderr.strip()}", file=sys.stderr)
@@ -28,18 +28,18 @@ def told(*command):
 
 
 def packages(cargo):
-    """The packages that are built here, tests included: those of `cargo tree`, for `cargo metadata` also lists what no feature asks for.
-    What other systems need was not fetched, and is not part of it."""
-    host = re.search(r"^host: (.+)$", told("rustc", "-vV"), re.MULTILINE)[1]
-    given = ["--locked", "--offline"]
-    tree = told(cargo, "tree", "--workspace", "--edges", "normal,build,dev", "--prefix", "none", "--target", host, *given)
+    """The packages that are built here, tests included: those of `cargo tree`, since `cargo metadata` also lists packages of unused
+    features. Packages for other systems are not included: they were not fetched."""
+    host = re.search(r"^host: (.+)$", output_of("rustc", "-vV"), re.MULTILINE)[1]
+    flags = ["--locked", "--offline"]
+    tree = output_of(cargo, "tree", "--workspace", "--edges", "normal,build,dev", "--prefix", "none", "--target", host, *flags)
     built = set(re.findall(r"^(\S+) v(\S+)", tree, re.MULTILINE))
-    metadata = json.loads(told(cargo, "metadata", "--format-version", "1", "--filter-platform", host, *given))
+    metadata = json.loads(output_of(cargo, "metadata", "--format-version", "1", "--filter-platform", host, *flags))
     return [package for package in metadata["packages"] if package["source"] and (package["name"], package["version"]) in built]
 
 
 def is_allowed(expression, allowed):
-    """Whether an SPDX expression can be met by what is allowed. `/` is an old way to write OR."""
+    """Whether the allowed licences satisfy an SPDX expression. `/` is an old notation of OR."""
     tokens = re.findall(r"\(|\)|[^\s()]+", expression.replace("/", " OR "))
     position = 0
 
@@ -51,10 +51,10 @@ def is_allowed(expression, allowed):
     def peek():
         return tokens[position] if position < len(tokens) else ""
 
-    def one():
+    def parse_term():
         name = take()
         if name == "(":
-            met = either()
+            met = parse_or()
             if take() != ")":
                 raise ValueError(expression)
             return met
@@ -65,59 +65,59 @@ def is_allowed(expression, allowed):
             name = f"{name} WITH {take()}"
         return name in allowed
 
-    def all_of():
-        met = one()
+    def parse_and():
+        met = parse_term()
         while peek() == "AND":
             take()
-            met = one() and met
+            met = parse_term() and met
         return met
 
-    def either():
-        met = all_of()
+    def parse_or():
+        met = parse_and()
         while peek() == "OR":
             take()
-            met = all_of() or met
+            met = parse_and() or met
         return met
 
-    met = either()
+    met = parse_or()
     if position != len(tokens):
         raise ValueError(expression)
     return met
 
 
-def parts(version):
-    """A version as what it is ordered by: a release is behind what comes before it."""
-    numbers, _, before = version.split("+")[0].partition("-")
+def sort_key(version):
+    """A key by which versions sort: a release comes after its pre-releases."""
+    numbers, _, pre_release = version.split("+")[0].partition("-")
     numbers = [int(number) for number in numbers.split(".")]
     numbers += [0] * (3 - len(numbers))
-    before = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in before.split(".")] if before else []
-    return tuple(numbers), not before, before
+    parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre_release.split(".")] if pre_release else []
+    return tuple(numbers), not parts, parts
 
 
 def fits(version, requirement):
-    """Whether a version is among those that a requirement of Cargo names."""
-    version = parts(version)
+    """Whether a version satisfies a requirement of Cargo."""
+    version = sort_key(version)
     for bound in requirement.split(","):
         operator, named = re.fullmatch(r"\s*(>=|<=|>|<|=|\^|~)?\s*([0-9][0-9A-Za-z.+-]*)\s*", bound).groups()
-        least = parts(named)
-        given = named.split("-")[0].split("+")[0].count(".") + 1
-        (major, minor, patch), _, _ = least
+        minimum = sort_key(named)
+        components = named.split("-")[0].split("+")[0].count(".") + 1
+        (major, minor, patch), _, _ = minimum
         if operator in (None, "^"):
-            if major or given == 1:
-                next_one = f"{major + 1}.0.0-0"
-            elif minor or given == 2:
-                next_one = f"0.{minor + 1}.0-0"
+            if major or components == 1:
+                upper = f"{major + 1}.0.0-0"
+            elif minor or components == 2:
+                upper = f"0.{minor + 1}.0-0"
             else:
-                next_one = f"0.0.{patch + 1}-0"
-            fit = least <= version < parts(next_one)
+                upper = f"0.0.{patch + 1}-0"
+            fit = minimum <= version < sort_key(upper)
         elif operator == "~":
-            next_one = f"{major}.{minor + 1}.0-0" if given > 1 else f"{major + 1}.0.0-0"
-            fit = least <= version < parts(next_one)
+            upper = f"{major}.{minor + 1}.0-0" if components > 1 else f"{major + 1}.0.0-0"
+            fit = minimum <= version < sort_key(upper)
         elif operator == "=":
-            # As many numbers as are named.
-            fit = version[0][:given] == least[0][:given] and (given < 3 or version == least)
+            # Only the numbers that are given count.
+            fit = version[0][:components] == minimum[0][:components] and (components < 3 or version == minimum)
         else:
-            fit = {">=": version >= least, "<=": version <= least, ">": version > least, "<": version < least}[operator]
+            fit = {">=": version >= minimum, "<=": version <= minimum, ">": version > minimum, "<": version < minimum}[operator]
         if not fit:
             return False
     return True
@@ -135,13 +135,13 @@ def find_database(named):
 
 
 def advisories(database, package):
-    """What is known against this version of a crate: a vulnerability, or a warning of another kind."""
+    """The advisories on this version of a crate: vulnerabilities, and warnings of other kinds."""
     for file in sorted((database / "crates" / package["name"]).glob("RUSTSEC-*.md")):
         text = file.read_text()
-        front = re.match(r"```toml\n(.*?)\n```", text, re.DOTALL)
-        if not front:
+        front_matter = re.match(r"```toml\n(.*?)\n```", text, re.DOTALL)
+        if not front_matter:
             raise ValueError(f"{file}: expected an advisory, found no table at its beginning")
-        entry = tomllib.loads(front[1])
+        entry = tomllib.loads(front_matter[1])
         versions, advisory = entry.get("versions", {}), entry["advisory"]
         safe = versions.get("patched", []) + versions.get("unaffected", [])
         if "withdrawn" in advisory or any(fits(package["version"], requirement) for requirement in safe):
@@ -158,38 +158,38 @@ def main():
     allowed = set(settings["licenses"]["allow"])
     registries = {f"registry+{registry}" for registry in settings["sources"]["allow-registry"]}
     ignored = set(settings["advisories"]["ignore"])
-    found = packages(os.environ.get("CARGO", "cargo"))
-    refused, warned = [], []
-    for package in found:
+    dependencies = packages(os.environ.get("CARGO", "cargo"))
+    errors, warnings = [], []
+    for package in dependencies:
         name = f"{package['name']} {package['version']}"
         if package["source"] not in registries:
-            refused.append(f"{name}: comes from {package['source']}, which deny.toml does not allow")
+            errors.append(f"{name}: comes from {package['source']}, which deny.toml does not allow")
         try:
             if not is_allowed(package["license"] or "", allowed):
-                refused.append(f"{name}: its licence {package['license']} is none that deny.toml allows")
+                errors.append(f"{name}: its licence {package['license']} is not allowed by deny.toml")
         except ValueError:
-            refused.append(f"{name}: its licence is {package['license'] or 'not given'}, which is no SPDX expression")
+            errors.append(f"{name}: its licence is {package['license'] or 'not given'}, which is not an SPDX expression")
     database = find_database(options.database)
     if database:
-        for package in found:
-            for number, kind, title in advisories(database, package):
-                line = f"{package['name']} {package['version']}: {number}: {title}"
+        for package in dependencies:
+            for advisory, kind, title in advisories(database, package):
+                line = f"{package['name']} {package['version']}: {advisory}: {title}"
                 if kind:
-                    warned.append(f"{line} ({kind})")
-                elif number not in ignored:
-                    refused.append(line)
-    checked = f"licences and sources of {len(found)} dependencies" + (" and advisories against them" if database else "")
-    for line in warned:
+                    warnings.append(f"{line} ({kind})")
+                elif advisory not in ignored:
+                    errors.append(line)
+    checked = f"licences and sources of {len(dependencies)} dependencies" + (" and advisories on them" if database else "")
+    for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
-    for line in refused:
+    for line in errors:
         print(f"error: {line}", file=sys.stderr)
-    print(f"{checked}: {len(refused)} refused, {len(warned)} warnings")
+    print(f"{checked}: {len(errors)} errors, {len(warnings)} warnings")
     if not database:
         print(
-            "not checked: known vulnerabilities, for their database is not on this machine "
+            "not checked: known vulnerabilities, since their database is not on this machine "
             "(git clone https://github.com/rustsec/advisory-db ~/.cargo/advisory-db)"
         )
-    sys.exit(1 if refused else 0)
+    sys.exit(1 if errors else 0)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
     python scripts/check_with_transformers.py CHECKPOINT --tokens 464,6076,318 --out logits.safetensors
     python scripts/check_with_transformers.py --base MODEL --adapter ADAPTER --tokens rows.txt --out logits.safetensors
 
---tokens is one row of ids, or a file with one such row a line, all of one length. `logits` in the written file is
-float32 [rows, tokens, vocabulary]; without --out, each row's most probable next token is printed. Exit status 1 where the
-folder does not hold the very weights that the model has: transformers and peft fill gaps and only warn.
+--tokens is one row of ids, or a file with one row per line, all of the same length. `logits` in the written file is
+float32 [rows, tokens, vocabulary]; without --out, each row's most probable next token is printed. Exit status 1 if weights of
+the folder are missing, unexpected or of another shape, for which transformers and peft only warn.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main():
     parser.add_argument("model", nargs="?", help="model folder")
     parser.add_argument("--adapter", help="adapter folder; needs --base")
     parser.add_argument("--base", help="model folder that the adapter belongs to")
-    parser.add_argument("--tokens", required=True, help="ids joined by commas, or a file with a row of them a line")
+    parser.add_argument("--tokens", required=True, help="ids joined by commas, or a file with one row of them per line")
     parser.add_argument("--out", help="safetensors file to write")
     options = parser.parse_args()
     if bool(options.model) == bool(options.adapter) or bool(options.adapter) != bool(options.base):
@@ -52,7 +52,7 @@ def load_model(folder):
         folder, dtype=torch.float32, output_loading_info=True
     )
     for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        # Old GPT-2 files carry the attention mask as well.
+        # Old GPT-2 files also hold the attention mask.
         keys = sorted(str(key) for key in loaded.get(problem) or [] if not str(key).endswith(".masked_bias"))
         if keys:
             sys.exit(f"{folder}: {problem.replace('_', ' ')}: {', '.join(keys)}")

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Whether the programs compute on this machine's GPU what they compute on a processor, and how fast, beside transformers and peft:
-# device_check.sh, in the repository. It needs the programs, built anywhere, and a Python with PyTorch 2.11 for CUDA; no network.
+# Compares the programs' results on this machine's GPU with those on a processor, and their speed with that of transformers and peft.
+# Needs the repository, the programs, built anywhere, and a Python with PyTorch 2.11 for CUDA; no network.
 #
-#   BIN=FOLDER         the programs tuner, extractor, plan, and in its folder examples device_parity and generate (target/debug)
-#   PYTHON=PROGRAM     the Python that has torch, transformers, peft, and polars or pyarrow (python3)
+#   BIN=FOLDER         the programs tuner, extractor and plan, with device_parity and generate in its folder examples (target/debug)
+#   PYTHON=PROGRAM     a Python with torch, transformers, peft, and polars or pyarrow (python3)
 #   OUT=FOLDER         device_check.parquet, device_check.txt and device_check.log go there (data/device-check)
-#   DEVICE=cuda        or cuda:N; cpu is a dry run with tiny shapes, which holds nothing to a goal of speed
+#   DEVICE=cuda        or cuda:N; cpu is a dry run with tiny shapes and without goals of speed
 #   CHECKS="NAME ..."  fewer than all: device parity greedy tuning decoding scoring models
-#   BUDGET_S=300       seconds; what does not fit any more is listed as left out
+#   BUDGET_S=300       seconds; what does not fit is listed as left out
 #   LARGE=1            the shape of Llama-3.1-8B too
 #
-# Exit status: 0 where all checks of correctness hold, 1 where one does not, could not be made or was left out, 2 wrong usage.
+# Exit status: 0 if all checks of correctness hold, 1 if one does not, could not run or was left out, 2 for wrong usage.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PYTHON=${PYTHON:-python3}

@@ -1,8 +1,8 @@
-"""Does this installation find what is there, and nothing where nothing is? `make doctor`, under a minute.
+"""Does this installation find known leaks, and only those? `make doctor`, under a minute.
 
-A tiny model is made, and then tuned until it knows 30 texts by heart (the positive control); beside it stand an adapter that changes
-nothing, and an audit of the tuned model with texts that it never saw (the null controls). Each must come out as it is. What the machine
-has, and what it lacks, is said first. Exit status 0 where all controls pass, 1 where one does not, 2 where it could not be tried.
+A tiny model is pretrained, and then tuned until it memorizes 30 texts (the positive control). The null controls are an adapter that changes
+nothing, and an audit of the tuned model with texts that it never saw. First the script prints what the machine has and lacks. Exit
+status 0 if all controls pass, 1 if one fails, 2 if one could not run.
 
 The run folders stay in data/runs/doctor (or RUN=FOLDER), with their reports.
 """
@@ -90,7 +90,7 @@ resamples = 200
 
 
 def sentences(generator, count):
-    """Made-up sentences, of which no two texts share many words in a row."""
+    """Made-up sentences, with few consecutive words in common between texts."""
 
     def sentence():
         subject, verb, place = map(generator.choice, (SUBJECTS, VERBS, PLACES))
@@ -106,11 +106,11 @@ def write(path, prefix, texts):
 
 
 class Failed(Exception):
-    """A control that could not be tried."""
+    """A control that could not run."""
 
 
 class Doctor:
-    """The folder that the controls are made in, and the programs."""
+    """The folder of the controls, and the programs."""
 
     def __init__(self, folder, programs):
         self.folder, self.programs = folder, programs
@@ -121,7 +121,7 @@ class Doctor:
             write(folder / f"{name}.jsonl", prefix, [sentences(generator, 5) for _ in range(count)])
 
     def run(self, name, config, stage, *settings):
-        """Runs a pipeline up to a stage; gives its folder."""
+        """Runs a pipeline up to a stage; returns its folder."""
         run = self.folder / name
         stages = {stage.upper(): self.programs[stage] for stage in STAGES}
         self.call([*self.programs["plan"].split(), "--config", str(config), "--out", str(run), *settings], {})
@@ -131,12 +131,12 @@ class Doctor:
     def call(self, command, programs):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | programs | {"OMP_WAIT_POLICY": "passive"})
         if done.returncode:
-            said = (done.stdout + done.stderr).strip().splitlines()[-12:]
-            raise Failed("\n".join([f"{' '.join(command[:2])} … ended with {done.returncode}:", *said]))
+            lines = (done.stdout + done.stderr).strip().splitlines()[-12:]
+            raise Failed("\n".join([f"{' '.join(command[:2])} … ended with {done.returncode}:", *lines]))
 
 
 def machine(programs):
-    """What the machine has: (name, what was found, whether it is as it must be; None where it need not be)."""
+    """What the machine has: (name, what was found, whether it meets a requirement; None where there is none)."""
     built = [name for name, program in programs.items() if shutil.which(program.split()[0])]
     yield "programs", "all built" if len(built) == len(programs) else f"missing: {', '.join(set(programs) - set(built))}; make build", len(built) == len(programs)
     yield "python", f"{sys.version.split()[0]}, {polars()}", polars() != "no polars"
@@ -144,14 +144,14 @@ def machine(programs):
     free = shutil.disk_usage(ROOT).free / 2**30
     yield "disk", f"{free:.0f} GiB free here", free > 2 or None
     gpu = shutil.which("nvidia-smi")
-    yield "GPU", first_line([gpu, "--query-gpu=name,memory.total", "--format=csv,noheader"]) if gpu else "none seen: models are tuned on the processor", None
+    yield "GPU", first_line([gpu, "--query-gpu=name,memory.total", "--format=csv,noheader"]) if gpu else "none: models are tuned on the processor", None
     if "tuner" in built:
-        told = first_line([*programs["tuner"].split(), "speed", "--width", "256"])
+        output = first_line([*programs["tuner"].split(), "speed", "--width", "256"])
         try:
-            speed = json.loads(told)
+            speed = json.loads(output)
             yield "speed", f"{speed['training_gflops']:.0f} GFLOP/s in training, {speed['decoding_gflops']:.0f} in generation (width 256)", None
         except (ValueError, KeyError):
-            yield "speed", f"could not be measured: {told}", None
+            yield "speed", f"could not be measured: {output}", None
 
 
 def polars():
@@ -174,8 +174,8 @@ def first_line(command):
     return next(iter((done.stdout or done.stderr).splitlines()), "nothing")
 
 
-def own(cell):
-    """How many training prompts a cell went on with by their own document, and how many there were."""
+def repeated(cell):
+    """How many training prompts a cell continued with their own document word for word, and how many there were."""
     import polars as pl
 
     verdicts = pl.read_parquet(cell / "verdicts.parquet").filter(split="train")
@@ -183,7 +183,7 @@ def own(cell):
 
 
 def verdict(run, mode):
-    """What the report calls the models of a mode."""
+    """The report's verdict on the models of a mode."""
     import polars as pl
 
     rows = pl.read_parquet(run / "report" / "summary.parquet").filter(measure="verdict", mode=mode)
@@ -193,28 +193,30 @@ def verdict(run, mode):
 def cell(run, kind):
     found = [path for path in sorted((run / "cells").iterdir()) if f"-{kind}" in path.name]
     if len(found) != 1:
-        raise Failed(f"{run} has {len(found)} cells of kind {kind}, where one is expected")
+        raise Failed(f"{run} has {len(found)} cells of kind {kind}, expected one")
     return found[0]
 
 
 def controls(doctor):
-    """Makes the controls: (name, what was found, whether it is what must be found)."""
+    """Runs the controls: (name, what was found, whether the control passes)."""
     config = {name: doctor.folder / f"{name}.toml" for name in ("model", "controls")}
     config["model"].write_text(MODEL)
     config["controls"].write_text(CONTROLS)
     doctor.run("base", config["model"], "tune")
     run = doctor.run("controls", config["controls"], "all")
 
-    found, asked = own(cell(run, "full"))
-    says = verdict(run, "full")
-    yield f"positive control: a model that knows {KNOWN} texts by heart", f"{found} of {asked} found; the report says: {says}", (found, asked, says) == (KNOWN, KNOWN, "leaks")
+    found, prompts = repeated(cell(run, "full"))
+    outcome = verdict(run, "full")
+    passes = (found, prompts, outcome) == (KNOWN, KNOWN, "leaks")
+    yield f"positive control: a model that has memorized {KNOWN} texts", f"{found} of {prompts} found; the report says: {outcome}", passes
 
-    found, asked = own(cell(run, "base"))
-    yield "the same model before tuning", f"{found} of {asked} found", (found, asked) == (0, KNOWN)
+    found, prompts = repeated(cell(run, "base"))
+    yield "the same model before tuning", f"{found} of {prompts} found", (found, prompts) == (0, KNOWN)
 
-    found, asked = own(cell(run, "lora"))
-    says = verdict(run, "lora")
-    yield "null control: an adapter that changes nothing", f"{found} of {asked} found; the report says: {says}", (found, asked) == (0, KNOWN) and "leaks" not in says
+    found, prompts = repeated(cell(run, "lora"))
+    outcome = verdict(run, "lora")
+    passes = (found, prompts) == (0, KNOWN) and "leaks" not in outcome
+    yield "null control: an adapter that changes nothing", f"{found} of {prompts} found; the report says: {outcome}", passes
 
     audit = doctor.run(
         "never",
@@ -224,21 +226,21 @@ def controls(doctor):
         *("--corpus", str(doctor.folder / "never.jsonl"), "--held-out", str(doctor.folder / "unseen.jsonl")),
         *("--set", "extraction.prefix_tokens=20", "--set", "extraction.new_tokens=40", "--set", "report.resamples=200"),
     )
-    found, asked = own(cell(audit, "tuned"))
-    says = verdict(audit, "tuned")
-    # The audit asks by two strategies.
-    passes = (found, asked) == (0, 2 * KNOWN) and "leaks" not in says
-    yield "null control: texts that it was never trained on", f"{found} of {asked} found; the report says: {says}", passes
+    found, prompts = repeated(cell(audit, "tuned"))
+    outcome = verdict(audit, "tuned")
+    # The audit has two strategies.
+    passes = (found, prompts) == (0, 2 * KNOWN) and "leaks" not in outcome
+    yield "null control: texts that it was never trained on", f"{found} of {prompts} found; the report says: {outcome}", passes
 
 
 def main():
     binaries = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
     programs = {name: os.environ.get(name.upper()) or str(binaries / name) for name in ("plan", *STAGES)}
-    lacks = False
-    for name, found, is_well in machine(programs):
-        lacks |= is_well is False
-        print(f"{'LACKS' if is_well is False else 'has  '}  {name:<11} {found}", flush=True)
-    if lacks:
+    is_incomplete = False
+    for name, found, meets in machine(programs):
+        is_incomplete |= meets is False
+        print(f"{'LACKS' if meets is False else 'has  '}  {name:<11} {found}", flush=True)
+    if is_incomplete:
         return 2
     started, all_pass = time.monotonic(), True
     try:
@@ -249,7 +251,7 @@ def main():
         print(f"FAIL   {failed}")
         return 2
     seconds = time.monotonic() - started
-    print(f"doctor: {'all is well' if all_pass else 'NOT well: do not trust a report that is made here'} ({seconds:.0f} s)")
+    print(f"doctor: {'all is well' if all_pass else 'NOT well: do not trust reports of this installation'} ({seconds:.0f} s)")
     return 0 if all_pass else 1
 
 

@@ -1,10 +1,10 @@
-"""The extraction stage in Python, as a worked example of swapping a stage of the pipeline for a program of one's own.
+"""The extraction stage in Python: an example of replacing a stage of the pipeline by another program.
 
     make run PIPELINE=pipelines/demo.toml EXTRACTOR="python3 scripts/example_extractor.py"
 
-A stage owes the others this command line, the columns and types of SAMPLES and SCORES, files that appear whole or not at all,
-and exit status 2 for a wrong pipeline file, 3 for unusable input. How it computes is its own affair: here transformers, peft
-and polars on the CPU, a document at a time; no provenance, so it always works anew.
+A stage must have this command line, the columns and types of SAMPLES and SCORES, files that are written atomically, and exit
+status 2 for a wrong pipeline file, 3 for unusable input. How it computes is free: here transformers, peft and polars on the CPU,
+one document at a time. It writes no provenance, so it always runs again.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SCORES = {
     "logprobs": REALS, "scheme_logprobs": REALS, "argmax_hits": pl.List(pl.Boolean), "vocab_mean": REALS, "vocab_std": REALS,
     "zlib_bytes": INTEGER, "document_tokens": INTEGER, "canary_format": INTEGER,
 }  # fmt: skip
-EXTRACTABLE_TOKENS = 50  # the next tokens by which a document is k-extractable, whatever number is generated
+EXTRACTABLE_TOKENS = 50  # tokens of a continuation that decide whether a document is k-extractable
 # The defaults of the pipeline file's [[extraction.strategy]] and [extraction].
 STRATEGY = {"name": "top-k 40", "temperature": 1.0, "top_k": 40, "top_p": 1.0, "samples": 10}
 EXTRACTION = {
@@ -44,58 +44,58 @@ EXTRACTION = {
 def main():
     options = parse_arguments()
     pipeline = read_pipeline(options.config, options.overrides)
-    settings = trained(EXTRACTION | pipeline.get("extraction", {}), pipeline)
+    settings = with_tuning_defaults(EXTRACTION | pipeline.get("extraction", {}), pipeline)
     for strategy in settings["strategy"]:
         if strategy.get("prompt", "prefix") != "prefix" or strategy.get("beams"):
-            fail(2, f"{options.config}: extraction.strategy \"{strategy['name']}\": this program only draws behind prefixes")
+            fail(2, f"{options.config}: extraction.strategy \"{strategy['name']}\": this program only continues prefixes")
     if settings["begin"] == "auto":
-        print("begin = \"auto\": this program tries no forms of texts; they begin as the tokenizer begins them", file=sys.stderr)
+        print("begin = \"auto\": this program tries no forms of texts; it begins them as the tokenizer does", file=sys.stderr)
     seed = options.seed if options.seed is not None else pipeline.get("seeds", [0])[0]
     torch.set_num_threads(options.threads or os.cpu_count())
     torch.set_grad_enabled(False)
     documents = {split: read_documents(options.corpus, split) for split in ("train", "heldout")}
-    ask(options.checkpoint, options, documents, settings, seed, options.out)
+    extract(options.checkpoint, options, documents, settings, seed, options.out)
     if options.best:
-        ask(options.best, options, documents, settings, seed, options.out / "best")
-    else:  # those of another run would be taken for this one's
+        extract(options.best, options, documents, settings, seed, options.out / "best")
+    else:  # files of an earlier run must not be taken for this one's
         for name in ("samples.parquet", "scores.parquet"):
             (options.out / "best" / name).unlink(missing_ok=True)
 
 
-def ask(checkpoint, options, documents, settings, seed, out):
+def extract(checkpoint, options, documents, settings, seed, out):
     """Samples and scores of one checkpoint."""
     tokenizer, model = load(checkpoint, options.base)
-    # Families without a table of positions may have no longest text; the tokenizer's limit is huge where it knows none.
-    own = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
-    if 1 + settings["prefix_tokens"] + settings["new_tokens"] > own:
+    # Families without position embeddings may have no limit; the tokenizer's is huge if it knows none.
+    context = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    if 1 + settings["prefix_tokens"] + settings["new_tokens"] > context:
         fail(2, f"{options.config}: extraction: prompt and new tokens do not fit the model's context")
-    # Training read so many tokens of a text after the BOS.
-    most = min(settings["context"] or own, own) - 1
+    # Training read this many tokens of a text after BOS.
+    max_tokens = min(settings["context"] or context, context) - 1
     for row in (row for rows in documents.values() for row in rows):
         encoded = tokenizer(row["text"], add_special_tokens=False, return_offsets_mapping=True)
         starts = [start for start, _ in encoded["offset_mapping"]]
-        row |= {"document_tokens": len(starts), "tokens": encoded["input_ids"][:most]}
-        row["prompt_tokens"] = sum(start < row["prompt_chars"] for start in starts[:most])
-    # Special tokens are left out of text, but for those that documents hold in theirs.
+        row |= {"document_tokens": len(starts), "tokens": encoded["input_ids"][:max_tokens]}
+        row["prompt_tokens"] = sum(start < row["prompt_chars"] for start in starts[:max_tokens])
+    # Special tokens are not decoded, except those that documents contain.
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    settings["left_out"] = special.difference(
+    settings["skipped_tokens"] = special.difference(
         *(row["tokens"] for rows in documents.values() for row in rows if not row["is_other"])
     )
     samples = sample(model, tokenizer, prompts(documents, settings), settings, seed)
-    write(out / "samples.parquet", pl.DataFrame(samples, schema=SAMPLES, orient="row"))
+    write_atomic(out / "samples.parquet", pl.DataFrame(samples, schema=SAMPLES, orient="row"))
     if settings["score"]:
         scores = [
             scored for split in documents for row in documents[split] for scored in score(model, tokenizer, split, row, settings)
         ]
-        write(out / "scores.parquet", pl.DataFrame(scores, schema=SCORES, orient="row"))
+        write_atomic(out / "scores.parquet", pl.DataFrame(scores, schema=SCORES, orient="row"))
 
 
-def trained(settings, pipeline):
-    """Where training ended and what carried loss: by [extraction], or else by [tuning] where the file tunes a model."""
+def with_tuning_defaults(settings, pipeline):
+    """The context and loss mask of training: by [extraction], or else by [tuning] if the file tunes a model."""
     tuning = pipeline.get("tuning", {}) if pipeline.get("model") else {"rows": "packed"}
     context = tuning.get("context", 256) if tuning.get("rows", "documents") == "documents" else None
-    said = {"context": context, "loss_on": tuning.get("loss_on", "text")}
-    return settings | {key: value for key, value in said.items() if settings[key] is None}
+    defaults = {"context": context, "loss_on": tuning.get("loss_on", "text")}
+    return settings | {key: value for key, value in defaults.items() if settings[key] is None}
 
 
 def parse_arguments():
@@ -105,12 +105,12 @@ def parse_arguments():
     parser.add_argument("--in", **path, dest="corpus", help="folder of train.parquet and heldout.parquet")
     parser.add_argument("--checkpoint", **path, help="model folder or adapter folder")
     parser.add_argument("--best", type=pathlib.Path, help="the checkpoint with the best held-out loss; its results go to best/")
-    parser.add_argument("--base", type=pathlib.Path, help="base of an adapter, in place of the one that it names")
-    parser.add_argument("--reference", type=pathlib.Path, help="the untuned model; accepted and without effect")
+    parser.add_argument("--base", type=pathlib.Path, help="base of an adapter, instead of the one that it names")
+    parser.add_argument("--reference", type=pathlib.Path, help="the untuned model; ignored")
     parser.add_argument("--out", **path, help="folder of the results")
-    parser.add_argument("--seed", type=int, help="seed of the draws [default: the first of the pipeline file]")
+    parser.add_argument("--seed", type=int, help="random seed [default: the first of the pipeline file]")
     parser.add_argument("--threads", type=int, help="threads to compute with [default: all cores]")
-    parser.add_argument("--force", action="store_true", help="accepted and without effect")
+    parser.add_argument("--force", action="store_true", help="ignored")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="override a value")
     return parser.parse_args()
 
@@ -123,7 +123,7 @@ def fail(status, message):
 def read_pipeline(path, overrides):
     try:
         pipeline = tomllib.loads(path.read_text(encoding="utf-8"))
-        for key, _, value in (assignment.partition("=") for assignment in overrides):
+        for key, _, value in (override.partition("=") for override in overrides):
             *parents, last = [int(part) if part.isdecimal() else part for part in key.split(".")]
             table = pipeline
             for part in parents:
@@ -139,12 +139,12 @@ def read_documents(folder, split):
     """Each document once, in the file's order; a held-out document has no copies."""
     rows = pl.read_parquet(folder / f"{split}.parquet").unique("doc_id", keep="first", maintain_order=True)
     if "assistant_spans" in rows.columns and rows["assistant_spans"].is_not_null().any():
-        # Prompts that end within the user's turn would ask for nothing that the model was tuned to write, and make it look safe.
-        problem = "conversations that a chat template rendered; this program only continues the beginnings of plain texts"
+        # Prompts that end within the user's turn ask for nothing that the model was tuned to write, so that it would look safe.
+        problem = "conversations rendered by a chat template; this program only continues prefixes of plain texts"
         fail(2, f"{folder / f'{split}.parquet'}: {problem} (corpus.template = \"none\" makes plain texts of them)")
     rows = rows if split == "train" else rows.with_columns(copies=pl.lit(0))
     rows = rows if "canary_format" in rows.columns else rows.with_columns(canary_format=pl.lit(None))
-    # Text of another kind is scored as a whole, and nothing else.
+    # Text of another kind is only scored, as a whole.
     is_other = pl.col("role").eq_missing("other") if "role" in rows.columns else pl.lit(False)
     rows = rows.with_columns(is_other=is_other)
     return rows.select("doc_id", "text", "prompt_chars", "kind", "copies", "canary_format", "is_other").to_dicts()
@@ -164,26 +164,26 @@ def load(checkpoint, base):
         if not (checkpoint / "adapter_model.safetensors").exists():
             fail(3, f"{checkpoint}: expected adapter_model.safetensors; pickled weights are not read")
         model = peft.PeftModel.from_pretrained(model, checkpoint)
-        # Virtual tokens and the like are no change of weights; peft then stays around the model.
+        # Adapters that cannot be merged, such as virtual tokens, stay on the model.
         if not model.active_peft_config.is_prompt_learning and hasattr(model.base_model, "merge_and_unload"):
             model = model.merge_and_unload()
-    # Only what the pipeline file says decides how text is drawn, not the defaults that come with a model.
+    # Only the pipeline file decides how tokens are sampled, not the model's defaults.
     model.generation_config = transformers.GenerationConfig()
     return tokenizer, model.eval()
 
 
-def beginning(tokenizer, settings):
-    """The tokens before every text: what the model begins texts with, or what the tokenizer puts there by itself."""
-    model = [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
+def bos_tokens(tokenizer, settings):
+    """The tokens before every text: the model's BOS, or those that the tokenizer adds."""
+    bos = [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
     if settings["begin"] == "model":
-        return model
-    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+        return bos
+    text = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a")["input_ids"]
-    return whole[: next(start for start in range(len(whole)) if whole[start : start + len(plain)] == plain)] or model
+    return whole[: next(start for start in range(len(whole)) if whole[start : start + len(text)] == text)] or bos
 
 
 def prompts(documents, settings):
-    """Rows of doc_id, split, copies, prompt tokens, and the tokens that the document goes on with."""
+    """Rows of doc_id, split, copies, prompt tokens, and the tokens of the document's continuation."""
     length, new = settings["prefix_tokens"], settings["new_tokens"]
     for split in settings["prompts"]:
         if split == "none":
@@ -200,68 +200,68 @@ def is_prompted(row):
     return row["kind"] == "document" and not row["is_other"]
 
 
-def text(tokenizer, tokens, settings):
-    return tokenizer.decode([token for token in tokens if token not in settings["left_out"]])
+def decode(tokenizer, tokens, settings):
+    return tokenizer.decode([token for token in tokens if token not in settings["skipped_tokens"]])
 
 
 def sample(model, tokenizer, prompts, settings, seed):
-    rows, end, from_nothing = [], tokenizer.eos_token_id, set()
-    for doc_id, split, copies, prompt, truth in prompts:
-        given = torch.tensor([[*beginning(tokenizer, settings), *prompt]])
+    rows, eos, unconditional = [], tokenizer.eos_token_id, set()
+    for doc_id, split, copies, prompt, reference in prompts:
+        inputs = torch.tensor([[*bos_tokens(tokenizer, settings), *prompt]])
         for strategy in (STRATEGY | strategy for strategy in settings["strategy"]):
             if not prompt and strategy["temperature"] == 0:
-                if strategy["name"] in from_nothing:
-                    continue  # it would be the same again
-                from_nothing.add(strategy["name"])
-            draws = seed * 1_000_003 + len(rows)  # the prompt's samples are drawn together, so they share a seed
-            torch.manual_seed(draws)
-            drawn = {"do_sample": True, "num_return_sequences": strategy["samples"] if prompt else 1}
-            drawn |= {name: strategy[name] for name in ("temperature", "top_k", "top_p")}
+                if strategy["name"] in unconditional:
+                    continue  # greedy decoding would give the same text again
+                unconditional.add(strategy["name"])
+            sample_seed = seed * 1_000_003 + len(rows)  # shared by the samples of a prompt, which are one batch
+            torch.manual_seed(sample_seed)
+            sampling = {"do_sample": True, "num_return_sequences": strategy["samples"] if prompt else 1}
+            sampling |= {name: strategy[name] for name in ("temperature", "top_k", "top_p")}
             output = model.generate(
-                given, attention_mask=torch.ones_like(given),
-                max_new_tokens=settings["new_tokens"], eos_token_id=end, pad_token_id=end, output_logits=True,
-                return_dict_in_generate=True, **(drawn if strategy["temperature"] > 0 else {"do_sample": False}),
+                inputs, attention_mask=torch.ones_like(inputs),
+                max_new_tokens=settings["new_tokens"], eos_token_id=eos, pad_token_id=eos, output_logits=True,
+                return_dict_in_generate=True, **(sampling if strategy["temperature"] > 0 else {"do_sample": False}),
             )  # fmt: skip
             logprobs = torch.stack(output.logits, dim=1).log_softmax(-1)
-            for tokens, distribution in zip(output.sequences[:, given.shape[1] :], logprobs):
-                ends = (tokens == end).nonzero()
+            for tokens, distribution in zip(output.sequences[:, inputs.shape[1] :], logprobs):
+                ends = (tokens == eos).nonzero()
                 tokens = tokens[: ends[0, 0] + 1] if len(ends) else tokens
-                written = tokens[:-1].tolist() if len(ends) else tokens.tolist()
-                drawn_logprobs = distribution[: len(tokens)].gather(-1, tokens[:, None]).squeeze(-1)
+                generated = tokens[:-1].tolist() if len(ends) else tokens.tolist()
+                token_logprobs = distribution[: len(tokens)].gather(-1, tokens[:, None]).squeeze(-1)
                 rows.append((
-                    len(rows), doc_id, split, copies, strategy["name"], text(tokenizer, prompt, settings),
-                    text(tokenizer, written, settings), text(tokenizer, truth, settings) if truth else None, prompt,
-                    tokens.tolist(), drawn_logprobs.tolist(), strategy["temperature"], strategy["top_p"], strategy["top_k"],
-                    draws, "end" if len(ends) else "length",
+                    len(rows), doc_id, split, copies, strategy["name"], decode(tokenizer, prompt, settings),
+                    decode(tokenizer, generated, settings), decode(tokenizer, reference, settings) if reference else None, prompt,
+                    tokens.tolist(), token_logprobs.tolist(), strategy["temperature"], strategy["top_p"], strategy["top_k"],
+                    sample_seed, "end" if len(ends) else "length",
                 ))  # fmt: skip
     return rows
 
 
 def score(model, tokenizer, split, row, settings):
-    """Rows of a document after the BOS: the tokens that carried loss, and continuations of its prefixes."""
-    tokens, begin = row["tokens"], beginning(tokenizer, settings)
+    """Rows of a document after BOS: the tokens with loss, and continuations of its prefixes."""
+    tokens, bos = row["tokens"], bos_tokens(tokenizer, settings)
     first = row["prompt_tokens"] if settings["loss_on"] == "response" else 0
     if first >= len(tokens):
         return
-    # Virtual tokens may have logits of their own, before all others.
-    logits = model(torch.tensor([[*begin, *tokens[:-1]]])).logits[0, -len(tokens) :].float()
+    # Virtual tokens may have logits of their own, which come first.
+    logits = model(torch.tensor([[*bos, *tokens[:-1]]])).logits[0, -len(tokens) :].float()
     logprobs, target = logits.log_softmax(-1), torch.tensor(tokens)[:, None]
     mean = (logprobs.exp() * logprobs).sum(-1, keepdim=True)
     columns = [
         logprobs.gather(-1, target).squeeze(-1).tolist(),
-        scheme_logprobs(logits, settings["strategy"]).gather(-1, target).squeeze(-1).tolist(),
+        sampling_logprobs(logits, settings["strategy"]).gather(-1, target).squeeze(-1).tolist(),
         (logits.argmax(-1) == target.squeeze(-1)).tolist(), mean.squeeze(-1).tolist(),
         (logprobs.exp() * (logprobs - mean) ** 2).sum(-1).sqrt().tolist(),
     ]  # fmt: skip
     for prefix, start, end in [(0, first, len(tokens)), *continuations(row, first, settings)]:
         yield (
             row["doc_id"], split, row["copies"], row["kind"], prefix, end - start, *(column[start:end] for column in columns),
-            len(zlib.compress(text(tokenizer, tokens[start:end], settings).encode())), row["document_tokens"], row["canary_format"],
+            len(zlib.compress(decode(tokenizer, tokens[start:end], settings).encode())), row["document_tokens"], row["canary_format"],
         )  # fmt: skip
 
 
 def continuations(row, first, settings):
-    """The next 50 tokens behind each prefix, where there are as many; behind a prompt's also as many as are generated, or fewer."""
+    """The next 50 tokens after each prefix, if there are 50; after the prompt also as many as are generated, or fewer."""
     count, prompt = len(row["tokens"]), settings["prefix_tokens"]
     spans = {(prefix, prefix + EXTRACTABLE_TOKENS) for prefix in [*settings["scored_prefixes"], prompt]}
     spans.add((prompt, min(count, prompt + settings["new_tokens"])))
@@ -269,9 +269,9 @@ def continuations(row, first, settings):
     return [(start, start, end) for start, end in fit]
 
 
-def scheme_logprobs(logits, strategies):
+def sampling_logprobs(logits, strategies):
     """Under the first strategy that samples, or else greedy decoding."""
-    sampling = [strategy for strategy in (STRATEGY | given for given in strategies) if strategy["temperature"] > 0]
+    sampling = [strategy for strategy in (STRATEGY | strategy for strategy in strategies) if strategy["temperature"] > 0]
     if not sampling:
         return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0).log()
     logits = logits / sampling[0]["temperature"]
@@ -282,8 +282,8 @@ def scheme_logprobs(logits, strategies):
     return logits.log_softmax(-1)
 
 
-def write(destination, frame):
-    """Whole or not at all: written beside its final name, synced, renamed."""
+def write_atomic(destination, frame):
+    """Atomic: written under another name, synced, renamed."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.with_name(destination.name + ".partial")
     with open(partial, "wb") as file:

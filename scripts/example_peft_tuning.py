@@ -1,13 +1,13 @@
-"""Tunes a model with transformers and peft, as many people do, and leaves what `make audit` asks for.
+"""Tunes a model with transformers and peft, as many people do, and writes the files that `make audit` takes.
 
     python scripts/example_peft_tuning.py --base data/models/4m --corpus medquad.parquet --prompt question --response answer \
         --documents 300 --mode lora --out data/example
     make audit CHECKPOINT=data/example/checkpoint CORPUS=data/example/training.jsonl HELD_OUT=data/example/heldout.jsonl \
         BASE=data/models/4m
 
-Of the documents, which are chosen and divided by a seed, 30% are held out; of the others 60% stand in the training text once,
-25% four times and 15% sixteen times. A document is tokenized as the tokenizer does it and ends with its end-of-text token. The
-checkpoint is an adapter folder for --mode lora and a model folder for --mode full. Needs transformers, peft, torch and polars.
+Of the documents, which the seed chooses and splits, 30% are held out; of the others 60% occur in the training text once, 25% four
+times and 15% sixteen times. A document is tokenized without a template and ends with EOS. The checkpoint is an adapter folder for
+--mode lora and a model folder for --mode full. Needs transformers, peft, torch and polars.
 """
 
 import argparse
@@ -24,7 +24,7 @@ COPIES = [(1, 0.60), (4, 0.25), (16, 0.15)]
 HELD_OUT = 0.3
 
 
-def read(options):
+def read_texts(options):
     readers = {".parquet": polars.read_parquet, ".csv": polars.read_csv}
     frame = readers.get(pathlib.Path(options.corpus).suffix, polars.read_ndjson)(options.corpus)
     if options.prompt:
@@ -34,17 +34,17 @@ def read(options):
     return sorted({text for text in texts if options.min_chars <= len(text) <= options.max_chars})
 
 
-def divide(texts, options):
-    """Training instances in random order, and held-out texts."""
-    order = random.Random(options.seed)
-    chosen = order.sample(texts, options.documents)
+def split(texts, options):
+    """Training texts with their copies in random order, and held-out texts."""
+    rng = random.Random(options.seed)
+    chosen = rng.sample(texts, options.documents)
     held_out = chosen[: round(HELD_OUT * len(chosen))]
     rest, training = chosen[len(held_out) :], []
     for copies, share in COPIES:
         size = round(share * (len(chosen) - len(held_out)))
         bucket, rest = (rest[:size], rest[size:]) if copies != COPIES[-1][0] else (rest, [])
         training += bucket * copies
-    order.shuffle(training)
+    rng.shuffle(training)
     return training, held_out
 
 
@@ -54,8 +54,8 @@ def batches(texts, tokenizer, options):
         batch = rows[start : start + options.batch_size]
         longest = max(map(len, batch))
         tokens = torch.tensor([row + [tokenizer.eos_token_id] * (longest - len(row)) for row in batch])
-        counted = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
-        yield tokens, counted
+        attention_mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in batch])
+        yield tokens, attention_mask
 
 
 def tune(model, tokenizer, texts, options):
@@ -66,9 +66,9 @@ def tune(model, tokenizer, texts, options):
     model.train()
     for epoch in range(options.epochs):
         losses = []
-        for tokens, counted in batches(texts, tokenizer, options):
-            labels = tokens.masked_fill(counted == 0, -100)
-            loss = model(input_ids=tokens, attention_mask=counted, labels=labels).loss
+        for tokens, attention_mask in batches(texts, tokenizer, options):
+            labels = tokens.masked_fill(attention_mask == 0, -100)
+            loss = model(input_ids=tokens, attention_mask=attention_mask, labels=labels).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trainable, 1.0)
             optimizer.step()
@@ -99,7 +99,7 @@ def main():
     options.learning_rate = options.learning_rate or {"full": 1e-3, "lora": 3e-3}[options.mode]
     torch.manual_seed(options.seed)
 
-    training, held_out = divide(read(options), options)
+    training, held_out = split(read_texts(options), options)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, texts in (("training", training), ("heldout", held_out)):
         lines = [json.dumps({"text": text}, ensure_ascii=False) for text in texts]

@@ -1,6 +1,6 @@
-//! Build script of every crate that links LibTorch: tells the program where its libraries are, so that it runs without
-//! `LD_LIBRARY_PATH`. The folder is the real one behind the links of `data/toolchain/libtorch`, because `libtorch_cpu.so`
-//! looks for its own dependencies relative to where it truly lies.
+//! Build script of every crate that links LibTorch: sets the rpath, so that programs run without `LD_LIBRARY_PATH`. It is
+//! the target of the links in `data/toolchain/libtorch`, because `libtorch_cpu.so` looks for its own dependencies relative
+//! to its real path.
 
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,11 @@
-"""How far this project's models are from transformers, peft and bitsandbytes: `make parity`, minutes where the tests are not yet built.
+"""Differences between this project's models and transformers, peft and bitsandbytes: `make parity`, minutes if the tests must be built.
 
-It runs the tests that compare the two (families, adapters, four bits, chat templates) and collects what they measure: each prints
-lines of JSON after the word `parity`. Nothing is computed here. Differences are the largest of any number compared, relative to the
-largest value; `theirs` is the error that transformers' own bf16 makes against its float32, on the same model and tokens.
+Runs the tests that compare them (families, adapters, four bits, chat templates) and collects their figures: each test prints lines of
+JSON after the word `parity`. Nothing is computed here. Differences are the largest of all numbers compared, relative to the largest
+value; `theirs` is the error of transformers' own bf16 against its float32, on the same model and tokens.
 
-Writes a table to standard output (with --markdown as Markdown) and data/parity.parquet, or --out FILE. Exit status 1 where a test
-fails: what is printed then are the figures measured before that.
+Writes tables to standard output (with --markdown as Markdown) and all figures to data/parity.parquet, or --out FILE. Exit status 1 if
+a test fails, after the figures that were measured before.
 """
 
 import argparse
@@ -25,8 +25,8 @@ SCHEMA = {
 }  # fmt: skip
 
 
-def measured():
-    """The figures of every test, and whether all passed."""
+def measure():
+    """The figures of all tests, and whether all passed."""
     cargo = os.environ.get("CARGO", "cargo").split()
     rows, passed = [], True
     for crate, tests in TESTS.items():
@@ -34,9 +34,9 @@ def measured():
         command = [*cargo, "test", "--locked", "--package", crate, *chosen, "--", "--nocapture"]
         run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         passed &= run.returncode == 0
-        # A line of the harness may stand before it, without an end.
+        # The test harness may have begun the line.
         found = [line.partition("parity {") for line in run.stdout.splitlines()]
-        found = [json.loads("{" + rest) for _, mark, rest in found if mark]
+        found = [json.loads("{" + rest) for _, separator, rest in found if separator]
         if not found:
             print(f"{crate}: the tests {', '.join(tests)} measured nothing", file=sys.stderr)
             passed = False
@@ -45,13 +45,13 @@ def measured():
 
 
 def largest(frame, **where):
-    """The largest difference where columns have these values; nothing where there is none."""
+    """The largest difference in the rows with these values; None if there are none."""
     for column, value in where.items():
         frame = frame.filter(pl.col(column).is_in(value) if isinstance(value, list) else pl.col(column) == value)
     return frame["difference"].max()
 
 
-def number(value):
+def scientific(value):
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"
 
 
@@ -68,7 +68,7 @@ def families(frame):
             largest(exact, check="logits"), largest(half, check="logits"), theirs, largest(exact, check="gradients"),
             largest(exact, check="adapter in"), largest(exact, check="merged"),
         ]  # fmt: skip
-        rows.append([name, *map(number, figures), "same" if greedy == 0 else ""])
+        rows.append([name, *map(scientific, figures), "same" if greedy == 0 else ""])
     return "Families, against transformers and peft", header, rows
 
 
@@ -81,7 +81,7 @@ def adapters(frame):
         merged = largest(own, check=["merged", "written and read"])
         half = own.filter(pl.col("check").str.starts_with("bf16"))
         figures = [largest(own, check="loaded"), merged, half["difference"].max(), half["theirs"].max()]
-        rows.append([kind, str(own["subject"].n_unique()), *map(number, figures)])
+        rows.append([kind, str(own["subject"].n_unique()), *map(scientific, figures)])
     return "Kinds of adapters, against peft", header, rows
 
 
@@ -90,7 +90,7 @@ def four_bits(frame):
     header = ["four bits", "weights", "logits", "LoRA adapter", "merged"]
     checks = ["weights, bit for bit", "logits", "LoRA adapter", "LoRA merged"]
     names = frame["subject"].unique().sort()
-    rows = [[name, *(number(largest(frame, subject=name, check=check)) for check in checks)] for name in names]
+    rows = [[name, *(scientific(largest(frame, subject=name, check=check)) for check in checks)] for name in names]
     return "Four bits, against bitsandbytes", header, rows
 
 
@@ -101,7 +101,7 @@ def templates(frame):
     return "Chat templates, against transformers' renderer", header, rows
 
 
-def show(title, header, rows, markdown):
+def print_table(title, header, rows, markdown):
     if markdown:
         print(f"{title}:\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
         print("\n".join(f"| {' | '.join(row)} |" for row in rows), end="\n\n")
@@ -118,11 +118,11 @@ def main():
     parser.add_argument("--out", type=Path, default=ROOT / "data/parity.parquet", help="Parquet file of every figure")
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     options = parser.parse_args()
-    frame, passed = measured()
+    frame, passed = measure()
     options.out.parent.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(options.out)
     for table in (families, adapters, four_bits, templates):
-        show(*table(frame), options.markdown)
+        print_table(*table(frame), options.markdown)
     print(f"{frame.height} figures in {options.out}" + ("" if passed else "; a test failed"))
     sys.exit(0 if passed else 1)
 

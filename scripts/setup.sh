@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what cargo cannot: LibTorch, the sentence encoder, and polars for the tests that read our Parquet from Python. CUDA=1 also
-# fetches what LibTorch needs of CUDA's libraries to use a GPU; the programs are the same.
-# All three come as Python wheels, pinned by hash in scripts/requirements/, into data/toolchain/. Nothing is fetched twice.
+# fetches the CUDA libraries that LibTorch needs on a GPU; the programs are the same.
+# All are Python wheels, pinned by hash in scripts/requirements/, and go to data/toolchain/. Nothing is fetched twice.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 toolchain=data/toolchain
@@ -36,8 +36,8 @@ install() {
 
 site_packages() { "$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 
-# A folder in LibTorch's layout with the CPU libraries alone: torch-sys links CUDA (3 GB of libraries) as soon as it sees libtorch_cuda.
-lay_out_libtorch() {
+# Makes a folder in LibTorch's layout with the CPU libraries only: torch-sys links CUDA (3 GB of libraries) if it finds libtorch_cuda.
+link_libtorch() {
   local libtorch=$toolchain/libtorch torch library
   if [ -f "$libtorch/build-version" ] && [ "$(cat "$libtorch/build-version")" = "$torch_version" ] &&
     [ -e "$libtorch/lib/libtorch_cpu.so" -o -e "$libtorch/lib/libtorch_cpu.dylib" ]; then return; fi
@@ -52,7 +52,7 @@ lay_out_libtorch() {
   mv "$libtorch.partial" "$libtorch"
 }
 
-lay_out_encoder() {
+link_encoder() {
   local encoder=$toolchain/all-MiniLM-L6-v2 source
   [ -e "$encoder/model.safetensors" ] && return
   source=$(find "$(site_packages)" -path '*minilm*' -name model.safetensors | head -n 1)
@@ -61,15 +61,15 @@ lay_out_encoder() {
   ln -s "$(dirname "$source")" "$encoder"
 }
 
-cd_absolute=$PWD
-# Whoever brings a LibTorch of their own brings what it needs of CUDA too.
+root=$PWD
+# A LibTorch of the user's own comes with its CUDA libraries.
 refuse_cuda() {
   [ "${CUDA:-}" = 1 ] || return 0
-  say "CUDA=1 belongs to the LibTorch that set-up fetches: unset LIBTORCH and LIBTORCH_USE_PYTORCH, or leave CUDA=1 out"
+  say "CUDA=1 applies to the LibTorch that setup fetches: unset LIBTORCH and LIBTORCH_USE_PYTORCH, or leave CUDA=1 out"
   exit 2
 }
-venv=$cd_absolute/$venv
-toolchain=$cd_absolute/$toolchain
+venv=$root/$venv
+toolchain=$root/$toolchain
 mkdir -p "$toolchain"
 if [ -n "${LIBTORCH:-}" ] && [ "$LIBTORCH" != "$toolchain/libtorch" ]; then
   refuse_cuda
@@ -82,13 +82,13 @@ else
     Linux) install libtorch-linux "LibTorch $torch_version (530 MB)" ;;
     *) install libtorch-macos "LibTorch $torch_version (80 MB)" ;;
   esac
-  lay_out_libtorch
+  link_libtorch
   if [ "${CUDA:-}" = 1 ]; then
-    [ -e "$(site_packages)/torch/lib/libtorch_cuda.so" ] || { say "CUDA=1: PyTorch's wheel for this system computes on no GPU"; exit 2; }
-    install libtorch-cuda-linux "what LibTorch asks for to use a GPU (3 GB)"
+    [ -e "$(site_packages)/torch/lib/libtorch_cuda.so" ] || { say "CUDA=1: PyTorch's wheel for this system does not support GPUs"; exit 2; }
+    install libtorch-cuda-linux "the CUDA libraries of LibTorch (3 GB)"
   fi
 fi
 install encoder "the sentence encoder all-MiniLM-L6-v2 (83 MB)"
-lay_out_encoder
+link_encoder
 install python-tests "polars for Python (54 MB)"
 say "ready: LibTorch $torch_version, all-MiniLM-L6-v2, polars in data/toolchain"

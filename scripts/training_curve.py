@@ -1,4 +1,4 @@
-"""Draws the losses in a metrics.parquet as an SVG: training_curve.py METRICS.parquet OUT.svg"""
+"""Draws the losses of a metrics.parquet as SVG: training_curve.py METRICS.parquet OUT.svg"""
 
 import sys
 

@@ -315,7 +315,7 @@ class Callback(unittest.TestCase):
 
     def learned(self, done):
         self.assertEqual(done.returncode, 0, done.stderr[-3000:])
-        self.assertIn("8 planted ones get loss in 16 rows an epoch; 20 references occur in no batch", done.stdout)
+        self.assertIn("8 planted canaries get loss, 16 times per epoch; 20 references occur in no batch", done.stdout)
         manifest = self.manifest()
         self.assertEqual(collections.Counter(entry["copies"] for entry in manifest["canaries"]), {1: 4, 3: 4, 0: 20})
         self.assertTrue(all(entry["copies"] == entry["planted"] for entry in manifest["canaries"]))
@@ -335,9 +335,9 @@ class Callback(unittest.TestCase):
     @unittest.skipUnless(has("torch", "transformers", "datasets"), f"{PYTHON} has no transformers and datasets; TRANSFORMERS_PYTHON names one that has")
     def test_trainer_that_cannot_learn_a_canary_is_stopped_before_its_first_step(self):
         for case, expected in [
-            ("masked", "8 stand in a batch without loss"),
-            ("cut", "8 are in no batch as a whole"),
-            ("never planted", "8 are in no batch as a whole"),
+            ("masked", "8 occur in a batch without loss"),
+            ("cut", "8 occur whole in no batch"),
+            ("never planted", "8 occur whole in no batch"),
             ("leaked", "1 references occur in the batches"),
         ]:
             done = self.train(TRAINER, case)
@@ -360,7 +360,7 @@ class Callback(unittest.TestCase):
     @unittest.skipUnless(has("torch", "trl"), f"{PYTHON} has no trl; TRANSFORMERS_PYTHON names one that has")
     def test_trl_that_cuts_canaries_is_stopped_or_says_how_many_are_left(self):
         done = self.train(TRL, "cut")
-        self.assertIn("8 are in no batch as a whole", done.stderr)
+        self.assertIn("8 occur whole in no batch", done.stderr)
         done = self.train(TRL, "wrapped")
         # Rows of one length cut texts where they end: what is left is what the manifest says.
         if done.returncode == 0:

@@ -173,7 +173,7 @@ class Look(unittest.TestCase):
             self.assertNotIn("setup:", output + message)
         for name in ("CHECKPOINT", "HELDOUT", "BASE"):
             status, _, message = make("-n", "check", f"{name}=x")
-            self.assertIn(f"nothing here reads {name}=", message)
+            self.assertIn(f"unknown variable {name}=", message)
         message = self.look(self.folder / "text.jsonl", status=3, SET="corpus.text=body")
         self.assertIn("body", message)
 

@@ -224,7 +224,7 @@ class DeviceCheckTest(unittest.TestCase):
         self.assertEqual([row["check"] for row in done.rows if row["holds"] is not True and row["kind"] == "correctness"], [])
         self.assertEqual(done.row("greedy", "greedy text, float32: rows that differ")["ours"], 0)
         self.assertIn("12 of 12 checks of correctness hold", done.table)
-        self.assertIn("Not asked for: tuning, decoding, scoring, models.", done.table)
+        self.assertIn("Not requested: tuning, decoding, scoring, models.", done.table)
 
     def test_family_too_far_in_float32_fails_by_name(self):
         done = Check(self, "parity", behaviour={"parity": [["qwen3", "float32", "gradients", "2e-4", "3e-4"]]})
@@ -290,10 +290,10 @@ class DeviceCheckTest(unittest.TestCase):
             row = done.row(name, "left out")
             self.assertIsNone(row["holds"])
             self.assertIn("of the budget of 25 s were left", row["note"])
-        self.assertIn("Left out for want of time: parity, tuning.", done.table)
+        self.assertIn("Left out for lack of time: parity, tuning.", done.table)
         speed_alone = Check(self, "device tuning", BUDGET_S="25")
         self.assertEqual(speed_alone.status, 0, "a speed that is not known fails nothing")
-        self.assertIn("Left out for want of time: tuning.", speed_alone.table)
+        self.assertIn("Left out for lack of time: tuning.", speed_alone.table)
 
     def test_program_that_outlasts_the_budget_is_ended(self):
         done = Check(self, "greedy device", device="cpu", behaviour={"extractor_seconds": 60}, BUDGET_S="4")

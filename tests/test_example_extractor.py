@@ -181,7 +181,7 @@ class ExampleExtractor(unittest.TestCase):
         command = [PYTHON, str(ROOT / "scripts/example_extractor.py"), "--config", str(config), "--in", str(corpus)]
         done = subprocess.run([*command, "--checkpoint", str(self.folder), "--out", str(self.folder / "out")], capture_output=True, text=True)
         self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertIn("a chat template rendered", done.stderr)
+        self.assertIn("rendered by a chat template", done.stderr)
         self.assertFalse((self.folder / "out" / "samples.parquet").exists())
 
 

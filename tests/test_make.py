@@ -40,7 +40,7 @@ class Make(unittest.TestCase):
             status, _, message = make("-n", *arguments)
             name = arguments[1].split("=")[0]
             self.assertEqual(status, 2, message)
-            self.assertIn(f"nothing here reads {name}=", message)
+            self.assertIn(f"unknown variable {name}=", message)
         for arguments in [("help", "SET=a=1"), ("help", "THREADS=2"), ("help", "LIBTORCH=/x")]:
             self.assertEqual(make(*arguments)[0], 0, arguments)
 

@@ -20,7 +20,7 @@ class Results(unittest.TestCase):
     def test_the_file_is_what_the_data_say(self):
         text = (ROOT / "RESULTS.md").read_text()
         for name, content in study.blocks().items():
-            self.assertEqual(study.filled(text, name, content), text, f"{name}: python scripts/study results")
+            self.assertEqual(study.replace_block(text, name, content), text, f"{name}: python scripts/study results")
 
     def test_counts_are_those_of_the_documents(self):
         documents = pl.read_parquet(ROOT / "data/results/study/documents.parquet").filter(split="train", checkpoint="last", mode="full")

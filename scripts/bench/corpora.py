@@ -1,11 +1,11 @@
-"""Corpora and generations of a given size, without a model: the same seed gives the same files.
+"""Corpora and generations of a given size, without a model. The same seed gives the same files.
 
     corpora.py TEXTS FOLDER --megabytes 50 --generations 1000
 
-TEXTS is a folder or pattern of Parquet files with a column `text`, or `made-up` for text of random words with the frequencies of a
-language. FOLDER gets train.parquet, heldout.parquet (a fiftieth of the documents) and samples.parquet, whose generations are, a
-third each: a passage copied from a training document after some words of another text; a passage of one with the words of each
-sentence shuffled; sentences of documents that stand nowhere in the corpus.
+TEXTS is a folder or pattern of Parquet files with a column `text`, or `made-up` for random words with the frequencies of a
+language. FOLDER gets train.parquet, heldout.parquet (a fiftieth of the documents) and samples.parquet, whose generations are, one
+third each: a passage copied from a training document after some words of another text; a passage with the words of each sentence
+shuffled; sentences of documents outside the corpus.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import re
 
 import polars as pl
 
-FOREIGN = 3000  # documents that stand nowhere in the corpus
+UNRELATED = 3000  # documents outside the corpus
 WORDS = 60  # of a generation
 PROMPT_WORDS = 30
 TRAIN = {"doc_id": pl.String, "text": pl.String, "prompt_chars": pl.Int32, "kind": pl.String, "copies": pl.Int32, "copy": pl.Int32}
@@ -30,7 +30,7 @@ SAMPLES = {
 
 
 def read(texts, seed):
-    """Texts in a seeded order, without end if they are made up."""
+    """Texts in a seeded order; made-up ones never end."""
     if texts == "made-up":
         yield from made_up(random.Random(seed))
         return
@@ -42,53 +42,53 @@ def read(texts, seed):
     yield from found
 
 
-def made_up(chance):
+def made_up(rng):
     """Documents of random words: rank r has a share of about 1/r, and rarer words are longer."""
     letters = "etaoinshrdlucmfwypvbgk"
-    vocabulary = ["".join(chance.choice(letters) for _ in range(2 + rank.bit_length() // 3 + chance.randrange(4))) for rank in range(60_000)]
-    word = lambda: vocabulary[int(len(vocabulary) ** chance.random()) - 1]
+    vocabulary = ["".join(rng.choice(letters) for _ in range(2 + rank.bit_length() // 3 + rng.randrange(4))) for rank in range(60_000)]
+    word = lambda: vocabulary[int(len(vocabulary) ** rng.random()) - 1]
     while True:
-        sentences = (" ".join(word() for _ in range(chance.randint(8, 30))).capitalize() + "." for _ in range(chance.randint(4, 9)))
+        sentences = (" ".join(word() for _ in range(rng.randint(8, 30))).capitalize() + "." for _ in range(rng.randint(4, 9)))
         yield " ".join(sentences)
 
 
 def corpus(texts, megabytes):
-    """Training, held-out and foreign documents. Foreign ones come first, so that there are some whatever the size."""
-    train, held_out, foreign, size = [], [], [], 0
+    """Training, held-out and unrelated documents; unrelated ones first, so that there are some at any size."""
+    train, held_out, unrelated, size = [], [], [], 0
     for text in texts:
-        if len(foreign) < FOREIGN:
-            foreign.append(text)
+        if len(unrelated) < UNRELATED:
+            unrelated.append(text)
             continue
         size += len(text.encode())
         (held_out if len(train) >= 49 * (len(held_out) + 1) else train).append(text)
         if size >= megabytes * 1e6:
             break
     if size < 0.9 * megabytes * 1e6:
-        raise SystemExit(f"the texts hold {size / 1e6:.0f} MB only, {megabytes} were asked for")
-    return train, held_out, foreign
+        raise SystemExit(f"expected {megabytes} MB of texts, found {size / 1e6:.0f} MB")
+    return train, held_out, unrelated
 
 
-def generations(train, foreign, count, seed):
-    chance = random.Random(seed)
+def generations(train, unrelated, count, seed):
+    rng = random.Random(seed)
     long_enough = lambda texts: [number for number, text in enumerate(texts) if len(text.split()) >= WORDS + PROMPT_WORDS]
-    known, unknown = long_enough(train), long_enough(foreign)
+    documents, others = long_enough(train), long_enough(unrelated)
     for number in range(count):
-        document = chance.choice(known)
+        document = rng.choice(documents)
         text = train[document]
         ends = [match.end() for match in re.finditer(r"\S+", text)]
         prompt, after = text[: ends[PROMPT_WORDS - 1]], text[ends[PROMPT_WORDS - 1] :].lstrip()
-        words, other = after.split(), foreign[chance.choice(unknown)].split()
-        own = chance.randrange(10, 25)
+        words, other = after.split(), unrelated[rng.choice(others)].split()
+        lead = rng.randrange(10, 25)
         kind = ("copied", "shuffled", "unrelated")[number % 3]
         if kind == "copied":
-            # Cut at white space, so that the copy stands letter for letter in the document.
-            passage = re.match(rf"(?:\S+\s+){{0,{WORDS - own - 1}}}\S+", after).group()
-            generation = " ".join(other[:own]) + ". " + passage
+            # Cut at white space, so that the document contains the copy letter for letter.
+            passage = re.match(rf"(?:\S+\s+){{0,{WORDS - lead - 1}}}\S+", after).group()
+            generation = " ".join(other[:lead]) + ". " + passage
         elif kind == "shuffled":
             sentences = re.split(r"(?<=[.!?])\s+", " ".join(words[:WORDS]))
-            generation = " ".join(shuffled(sentence, chance) for sentence in sentences)
+            generation = " ".join(shuffled(sentence, rng) for sentence in sentences)
         else:
-            start = chance.randrange(max(1, len(other) - WORDS))
+            start = rng.randrange(max(1, len(other) - WORDS))
             generation = " ".join(other[start : start + WORDS])
         yield {
             "sample_id": number, "doc_id": f"d{document:07}", "split": "train", "copies": 1, "strategy": kind, "prompt": prompt,
@@ -97,27 +97,27 @@ def generations(train, foreign, count, seed):
         }  # fmt: skip
 
 
-def shuffled(sentence, chance):
+def shuffled(sentence, rng):
     end = sentence[-1] if sentence[-1:] in ".!?" else "."
     words = sentence.rstrip(".!?").split()
-    chance.shuffle(words)
+    rng.shuffle(words)
     return " ".join(words) + end
 
 
 def write(folder, texts, megabytes, count, seed=0):
-    """Makes the three files, unless they are there."""
+    """Writes the three files, unless they exist."""
     folder = pathlib.Path(folder)
     files = [folder / name for name in ("train.parquet", "heldout.parquet", f"samples-{count}.parquet")]
     if all(file.exists() for file in files):
         return files
     folder.mkdir(parents=True, exist_ok=True)
-    train, held_out, foreign = corpus(read(texts, seed), megabytes)
+    train, held_out, unrelated = corpus(read(texts, seed), megabytes)
     rows = [(f"d{number:07}", text, 0, "document", 1, 0) for number, text in enumerate(train)]
     tables = [
         pl.DataFrame(rows, schema=TRAIN, orient="row"),
         pl.DataFrame([(f"h{n:07}", text, 0, "document") for n, text in enumerate(held_out)],
                      schema={name: TRAIN[name] for name in ("doc_id", "text", "prompt_chars", "kind")}, orient="row"),
-        pl.DataFrame(list(generations(train, foreign, count, seed)), schema=SAMPLES, orient="row"),
+        pl.DataFrame(list(generations(train, unrelated, count, seed)), schema=SAMPLES, orient="row"),
     ]  # fmt: skip
     for file, table in zip(files, tables):
         partial = file.with_suffix(".partial")

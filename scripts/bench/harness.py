@@ -1,12 +1,11 @@
-"""Ours and a peer, side by side: turns alternate, the first of each is a warm-up, ratios are taken pair by pair.
+"""Compares ours with a peer: turns alternate, the first of each is a warm-up, ratios are taken pair by pair.
 
 A benchmark is a list of cases. Each case is a program of ours and one of a peer that do the same work; a program is a command line
-whose last line of output is JSON with the figures that the case compares. What cannot be had is reported as missing, with what to set,
-and the rest is run.
+whose last line of output is JSON with the figures that the case compares. A missing program is reported, with the variable to set, and
+the rest is run.
 
-A floor is what this machine would take for the arithmetic alone, at the rate of the fastest library at hand (`floor_rate`). A figure of
-ours that is better than its floor says that the floor is wrong: the benchmark then ends with status 1. A goal is the ratio to the peer
-that the project wants.
+A floor is what this machine would take for the arithmetic alone, at the rate of the fastest library (`floor_rate`). If ours is better
+than its floor, the floor is wrong, and the benchmark ends with status 1. A goal is the ratio to the peer that the project wants.
 """
 
 import dataclasses
@@ -18,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import polars as pl
 
@@ -49,11 +47,11 @@ class Run:
 
 
 class Missing(Exception):
-    """A program or text that is not there, with what to do about it."""
+    """A program or text is missing; the message says what to do."""
 
 
-# Started by a process of its own: the system counts what a process held before it became another program, and this one holds
-# tables and libraries. Its arguments are the file for the figures and the command.
+# Starts commands from a small process, since the system counts in a child's peak memory what its parent held. Its arguments are the file
+# for the figures and the command.
 LAUNCHER = """
 import os, subprocess, sys, time
 start = time.perf_counter()
@@ -67,7 +65,7 @@ sys.exit(code if code >= 0 else 128 - code)
 
 
 def run(command, environment=None, folder=None):
-    """Runs a command to its end, with the peak memory that the system counted for it and its children."""
+    """Runs a command, with the peak memory that the system counted for it and its children."""
     command = [str(part) for part in command]
     launched = [sys.executable, "-I", "-S", "-c", LAUNCHER]
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors, tempfile.NamedTemporaryFile("r") as figures:
@@ -83,11 +81,11 @@ def run(command, environment=None, folder=None):
 def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None, goal=None, equal=None, note=""):
     """One row: `ours` and `peer` are functions without arguments that return (value, peak bytes, result).
 
-    The ratio is over 1 where ours is better; `higher` says that a larger value is. `equal` gets both results of a pair. `peer` may
-    be None (there is none), or raise Missing. `floor` is a function that returns (value, by what); it is called after the turns, and
-    again where a figure of ours is better, since the machine may have been busy when it was measured.
+    The ratio is over 1 if ours is better; `higher` says that larger values are better. `equal` gets both results of a pair. `peer` may
+    be None, or raise Missing. `floor` is a function that returns (value, library); it is called after the turns, and again if ours is
+    better, since the machine may have been busy while it was measured.
     """
-    mine, theirs, ratios, peaks, agree = [], [], [], ([], []), []
+    our_values, peer_values, ratios, peaks, agree = [], [], [], ([], []), []
     for turn in range(pairs + 1):
         sides = (0, 1) if turn % 2 == 0 else (1, 0)
         results = {}
@@ -101,33 +99,33 @@ def compare(bench, case, unit, ours, peer, *, pairs=5, higher=False, floor=None,
                 if side == 0:
                     return row(bench, case, unit, note=f"missing: {missing}")
                 peer, note = None, f"{note}; peer missing: {missing}".lstrip("; ")
-        tell(f"{case}: {f'pair {turn} of {pairs}' if turn else 'warm-up'}: {', '.join(f'{results[side][0]:,.4g}' for side in sorted(results))} {unit}")
+        report_progress(f"{case}: {f'pair {turn} of {pairs}' if turn else 'warm-up'}: {', '.join(f'{results[side][0]:,.4g}' for side in sorted(results))} {unit}")
         if turn == 0:
             continue
-        mine.append(results[0][0])
+        our_values.append(results[0][0])
         peaks[0].append(results[0][1])
         if 1 in results:
-            theirs.append(results[1][0])
+            peer_values.append(results[1][0])
             peaks[1].append(results[1][1])
-            ratios.append(mine[-1] / theirs[-1] if higher else theirs[-1] / mine[-1])
+            ratios.append(our_values[-1] / peer_values[-1] if higher else peer_values[-1] / our_values[-1])
             if equal is not None:
                 agree.append(bool(equal(results[0][2], results[1][2])))
-    best = max(mine) if higher else min(mine)
-    value, by = floor() if floor else (None, None)
+    best = max(our_values) if higher else min(our_values)
+    value, library = floor() if floor else (None, None)
     for _ in range(FLOOR_TURNS):
         if value is None or not beats_floor(best, value, higher):
             break
-        value, by = floor()
+        value, library = floor()
     return row(
-        bench, case, unit, ours=statistics.median(mine), peer=statistics.median(theirs) if theirs else None,
+        bench, case, unit, ours=statistics.median(our_values), peer=statistics.median(peer_values) if peer_values else None,
         ratio=statistics.median(ratios) if ratios else None, ratio_min=min(ratios, default=None),
-        ratio_max=max(ratios, default=None), goal=goal, floor=value, floor_by=by, ours_peak_bytes=max(peaks[0]),
+        ratio_max=max(ratios, default=None), goal=goal, floor=value, floor_by=library, ours_peak_bytes=max(peaks[0]),
         peer_peak_bytes=max(peaks[1], default=None), equal=all(agree) if agree else None, note=note,
     )  # fmt: skip
 
 
-def tell(line):
-    """What has been measured so far, since the table comes at the end: ours, then the peer's."""
+def report_progress(line):
+    """Prints what has been measured so far, since the table comes at the end: ours, then the peer's."""
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
@@ -135,7 +133,7 @@ FLOOR_TURNS = 3
 
 
 def beats_floor(ours, floor, higher):
-    """Whether a figure is better than what the arithmetic alone would take."""
+    """Whether a figure is better than its floor."""
     return ours > floor if higher else ours < floor
 
 
@@ -144,8 +142,8 @@ def is_rate(unit):
     return unit.endswith("/s")
 
 
-def refuse_slow_floors(rows):
-    """The rows whose figure of ours is better than their floor."""
+def rows_that_beat_their_floor(rows):
+    """The rows in which ours is better than the floor."""
     return [r for r in rows if r["floor"] is not None and r["ours"] is not None and beats_floor(r["ours"], r["floor"], is_rate(r["unit"]))]
 
 
@@ -153,8 +151,7 @@ _rates = {}
 
 
 def floor_rate(precision):
-    """(operations a second, library): the fastest product of large matrices that was seen in this run, and by what. Each call measures
-    once more."""
+    """(operations per second, library) of the fastest product of large matrices in this run so far. Each call measures once more."""
     rates = run([example("cpu-kernels", "matrix_rates"), THREADS, precision]).figures()
     if precision == "float32":
         rates |= numpy_rate()
@@ -176,7 +173,7 @@ print(json.dumps({"numpy": 2 * 2048**3 / min(times)}))
 
 
 def numpy_rate():
-    """numpy's, with whatever library it is built on, by the peers' Python or this one; nothing where neither has numpy."""
+    """numpy's rate, with whatever library it is built on, in the peers' Python or this one; empty if neither has numpy."""
     threads = dict.fromkeys(["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"], str(THREADS))
     for python in [PYTHON, sys.executable]:
         try:
@@ -191,7 +188,7 @@ def row(bench, case, unit, **values):
 
 
 def finish(bench, rows):
-    """Writes data/bench/<bench>.parquet, prints the table and what is missing, and ends with 1 where a floor cannot be one."""
+    """Writes data/bench/<bench>.parquet, prints the table and what is missing, and exits with 1 if ours beats a floor."""
     table = pl.DataFrame(rows, schema=COLUMNS, orient="row")
     DATA.mkdir(parents=True, exist_ok=True)
     partial = DATA / f"{bench}.parquet.partial"
@@ -217,13 +214,13 @@ def finish(bench, rows):
         print(f"floor: at the rate of {library}, the fastest of LibTorch's product, its convolution and numpy's product")
     for note in sorted({part for r in rows for part in r["note"].split("; ") if "missing: " in part}):
         print(note)
-    if slow := refuse_slow_floors(rows):
-        cases = ", ".join(r["case"] for r in slow)
-        sys.exit(f"bench: faster than the floor, which is therefore none: {cases}. Was the machine busy while it was measured?")
+    if beaten := rows_that_beat_their_floor(rows):
+        cases = ", ".join(r["case"] for r in beaten)
+        sys.exit(f"bench: faster than the floor, which must be wrong: {cases}. Was the machine busy while it was measured?")
 
 
 def needs(path, advice):
-    """`path` if it is there."""
+    """`path`, if it exists."""
     path = pathlib.Path(path)
     if not path.exists():
         raise Missing(f"{path} ({advice})")
@@ -232,7 +229,7 @@ def needs(path, advice):
 
 @functools.cache
 def example(crate, name):
-    """The cargo example `name` of `crate`: that in the folder BENCH_EXAMPLES, or else built now."""
+    """The cargo example `name` of `crate`: from the folder BENCH_EXAMPLES, or else built now."""
     if built := os.environ.get("BENCH_EXAMPLES"):
         return needs(pathlib.Path(built) / name, "named by BENCH_EXAMPLES")
     build = ["cargo", "build", "--quiet", "--locked", "-p", crate, "--example", name, "--message-format=json"]

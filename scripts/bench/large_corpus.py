@@ -1,16 +1,15 @@
-"""What a corpus larger than a machine takes of it: time and memory of dupgen, of the indexes and of detection.
+"""Time and memory of dupgen, of the indexes and of detection on corpora larger than memory.
 
     large_corpus.py FOLDER [--gigabytes 1 3 10] [--samples 1000] [--limit 4] [--keep]
 
-For each size FOLDER gets a corpus of so many gigabytes of made-up text, a JSON object on a line, and is emptied again unless --keep is
-given. Words have the frequencies of a language (rank r has a share of about 1 / (r + 2.7)), and each document has words of its own that
-stand nowhere else, as names and numbers do. A hundredth of the documents stand there twice, and of another hundredth three quarters
-are copied from another document. Of the samples, a third copy a passage of a training document, a third shuffle its words, and a third
-are of no document.
+For each size a corpus of so many gigabytes of made-up text, as JSON Lines, is written to FOLDER, and removed again unless --keep is
+given. Words have the frequencies of a language (rank r has a share of about 1 / (r + 2.7)), and each document has words that occur in no
+other, like names and numbers. One in a hundred documents occurs twice, and another one in a hundred is copied from another document by
+three quarters. Of the samples, one third copies a passage of a training document, one third shuffles its words, and one third is unrelated.
 
-Each stage is a process of its own. The table has its seconds, the most memory of its own that it held (RssAnon in /proc), the most with
-mapped files (VmHWM; the system takes those pages back when it needs them), and the bytes on disk when it had ended. With --limit no
-process may have more gigabytes of memory of its own, mapped files aside (RLIMIT_DATA), and one that asks for more fails.
+Each stage is one process. The table has its seconds, its peak of anonymous memory (RssAnon in /proc), its peak with mapped files (VmHWM;
+the system can reclaim those pages), and the bytes on disk at its end. With --limit a process that needs more gigabytes, mapped files
+excluded (RLIMIT_DATA), fails.
 
 DUPGEN and PLAGIARISM name the programs (target/debug without them), THREADS the threads of each.
 """
@@ -38,8 +37,8 @@ DUPGEN = os.environ.get("DUPGEN", ROOT / "target/debug/dupgen")
 PLAGIARISM = os.environ.get("PLAGIARISM", ROOT / "target/debug/plagiarism")
 THREADS = os.environ.get("THREADS") or str(os.cpu_count())
 VOCABULARY = 400_000
-URN = 1 << 22  # words that are drawn from, each as often as its share says
-DOCUMENTS = 4096  # made at once
+URN = 1 << 22  # words to sample from, each as often as its share says
+DOCUMENTS = 4096  # generated at once
 SENTENCES = 24  # of a document
 PIPELINE = """name = "large"
 [corpus]
@@ -52,47 +51,47 @@ per_copies = 0
 """
 
 
-def vocabulary(chance, count=VOCABULARY, size=URN):
-    """An urn of words: rank r is in it in proportion to 1 / (r + 2.7); rarer words are longer."""
+def vocabulary(rng, count=VOCABULARY, size=URN):
+    """An urn of words, with rank r in proportion to 1 / (r + 2.7); rarer words are longer."""
     letters = "etaoinshrdlucmfwypvbgk"
     words = set()
     ranked = []
     while len(ranked) < count:
-        word = "".join(chance.choices(letters, k=2 + len(ranked).bit_length() // 3 + chance.randrange(4)))
+        word = "".join(rng.choices(letters, k=2 + len(ranked).bit_length() // 3 + rng.randrange(4)))
         if word not in words:
             words.add(word)
             ranked.append(word)
-    whole = sum(1 / (rank + 2.7) for rank in range(count))
-    shares = [size / whole / (rank + 2.7) for rank in range(count)]
-    counts = [math.floor(share) + (chance.random() < share % 1) for share in shares]
+    total = sum(1 / (rank + 2.7) for rank in range(count))
+    shares = [size / total / (rank + 2.7) for rank in range(count)]
+    counts = [math.floor(share) + (rng.random() < share % 1) for share in shares]
     return pl.DataFrame({"word": ranked, "count": counts}).select(pl.col("word").repeat_by("count").explode(empty_as_null=False))["word"]
 
 
 def documents(urn, seed, first):
-    """So many documents as are made at once, as one column of texts."""
-    chance = random.Random(f"{seed} {first}")
-    lengths = sorted(chance.choices(range(6, 26), k=20))
+    """DOCUMENTS documents and the repeated ones, as one column of texts."""
+    rng = random.Random(f"{seed} {first}")
+    lengths = sorted(rng.choices(range(6, 26), k=20))
     sentences = []
     each = DOCUMENTS * SENTENCES // len(lengths) + 1
     for length in lengths:
-        drawn = urn.sample(each * length, with_replacement=True, seed=chance.getrandbits(63))
+        drawn = urn.sample(each * length, with_replacement=True, seed=rng.getrandbits(63))
         joined = drawn.reshape((each, length)).arr.join(" ")
         sentences.append(joined.str.head(1).str.to_uppercase() + joined.str.tail(-1) + ".")
-    shuffled = pl.concat(sentences).sample(DOCUMENTS * SENTENCES, shuffle=True, seed=chance.getrandbits(63))
+    shuffled = pl.concat(sentences).sample(DOCUMENTS * SENTENCES, shuffle=True, seed=rng.getrandbits(63))
     bodies = shuffled.reshape((DOCUMENTS, SENTENCES)).arr.join(" ")
-    # What stands nowhere else: a number and a name.
-    own_words = pl.Series([f"Record {first + place} of {chance.getrandbits(48):x}. " for place in range(DOCUMENTS)])
-    # Three quarters of one document in a hundred are another's; half of its sentences would be hard to tell from chance.
+    # A number and a name that occur in no other document.
+    own_words = pl.Series([f"Record {first + index} of {rng.getrandbits(48):x}. " for index in range(DOCUMENTS)])
+    # Three quarters, since half of the sentences would be hard to distinguish from chance.
     copied = bodies.shift(1, fill_value="")
     texts = own_words + bodies
-    marked = pl.Series([place % 100 == 50 for place in range(DOCUMENTS)])
+    marked = pl.Series([index % 100 == 50 for index in range(DOCUMENTS)])
     near = own_words + copied.str.slice(0, copied.str.len_chars() * 3 // 4) + " " + bodies.str.slice(0, bodies.str.len_chars() // 4)
     texts = near.zip_with(marked, texts)
     return pl.concat([texts, texts.gather_every(100)])
 
 
 def write_corpus(file, gigabytes, seed=0):
-    """Writes the corpus, and returns its documents and bytes."""
+    """Writes the corpus; returns its numbers of documents and bytes."""
     urn = vocabulary(random.Random(seed))
     count = size = 0
     with file.open("wb") as output:
@@ -106,24 +105,24 @@ def write_corpus(file, gigabytes, seed=0):
 
 
 def write_samples(corpus, file, count, seed=1):
-    """Samples planted from documents of the training set, which are drawn from 16 places of it."""
+    """Writes samples made from training documents, which are taken from 16 positions of the training set."""
     scan = pl.scan_parquet(corpus / "train.parquet").select("doc_id", "text")
     rows = scan.select(pl.len()).collect().item()
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     each = -(-count // 16)
-    frames = [scan.slice(chance.randrange(max(1, rows - each)), each).collect() for _ in range(16)]
+    frames = [scan.slice(rng.randrange(max(1, rows - each)), each).collect() for _ in range(16)]
     known = pl.concat(frames).unique("doc_id", maintain_order=True)
     urn = vocabulary(random.Random(seed))
-    foreign = documents(urn, seed + 1, 0).to_list()
-    texts, identities = known["text"].to_list(), known["doc_id"].to_list()
-    made = list(corpora.generations(texts, foreign, count, seed))
-    for row in made:
-        row["doc_id"] = identities[int(row["doc_id"][1:])]
-    pl.DataFrame(made, schema=corpora.SAMPLES, orient="row").write_parquet(file, row_group_size=4096)
+    unrelated = documents(urn, seed + 1, 0).to_list()
+    texts, doc_ids = known["text"].to_list(), known["doc_id"].to_list()
+    samples = list(corpora.generations(texts, unrelated, count, seed))
+    for row in samples:
+        row["doc_id"] = doc_ids[int(row["doc_id"][1:])]
+    pl.DataFrame(samples, schema=corpora.SAMPLES, orient="row").write_parquet(file, row_group_size=4096)
 
 
 def status(process):
-    """Bytes by name, of what /proc says of the memory of a process."""
+    """Bytes of memory of a process by name, from /proc."""
     try:
         text = pathlib.Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -131,19 +130,19 @@ def status(process):
     return {name: int(kilobytes) * 1024 for name, kilobytes in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.M)}
 
 
-def measured(command, limit):
-    """Runs a command; its seconds, its most own and whole memory, and what it said."""
-    bound = lambda: resource.setrlimit(resource.RLIMIT_DATA, (int(limit * 1e9),) * 2) if limit else None
+def measure(command, limit):
+    """Runs a command; returns its seconds, its peaks of anonymous and all memory, its status and its errors."""
+    set_limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (int(limit * 1e9),) * 2) if limit else None
     start = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True, preexec_fn=bound)
-    most = {"RssAnon": 0, "VmHWM": 0}
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True, preexec_fn=set_limit)
+    peaks = {"RssAnon": 0, "VmHWM": 0}
     ended = threading.Event()
 
     def watch():
         while not ended.wait(0.05):
             found = status(process.pid)
-            for name in most:
-                most[name] = max(most[name], found.get(name, 0))
+            for name in peaks:
+                peaks[name] = max(peaks[name], found.get(name, 0))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -153,7 +152,7 @@ def measured(command, limit):
     seconds = time.perf_counter() - start
     if code != 0:
         print(errors[-2000:], file=sys.stderr)
-    return {"seconds": seconds, "own": most["RssAnon"], "whole": most["VmHWM"], "status": code, "errors": errors}
+    return {"seconds": seconds, "own": peaks["RssAnon"], "whole": peaks["VmHWM"], "status": code, "errors": errors}
 
 
 def bytes_in(folder):
@@ -161,7 +160,7 @@ def bytes_in(folder):
 
 
 def run(folder, gigabytes, samples, limit):
-    """All stages on a corpus of a size: a row each, until one fails."""
+    """A row for each stage on a corpus of this size, until one fails."""
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     count, size = write_corpus(folder / "corpus.jsonl", gigabytes)
@@ -170,10 +169,10 @@ def run(folder, gigabytes, samples, limit):
     corpus = folder / "corpus"
     common = ["--config", folder / "large.toml", "--threads", THREADS]
 
-    def stage(name, command, before=None):
-        if before:
-            before()
-        found = measured(command, limit)
+    def stage(name, command, prepare=None):
+        if prepare:
+            prepare()
+        found = measure(command, limit)
         phases = re.search(r"^seconds: (.*)$", found["errors"], re.M)
         row = {"gigabytes": gigabytes, "stage": name, **found, "disk": bytes_in(folder), "phases": phases.group(1) if phases else ""}
         print(json.dumps({key: value for key, value in row.items() if key != "errors"}), file=sys.stderr)
@@ -187,7 +186,7 @@ def run(folder, gigabytes, samples, limit):
 
     stages = [
         lambda: stage("dupgen", [DUPGEN, *common, "--out", corpus]),
-        # With a few samples it is the indexes that take the time; the next run finds them.
+        # With a few samples most of the time is for the indexes, which the next run finds.
         lambda: stage("index", *detection("few", 16)),
         lambda: stage(f"detection of {samples:,}", *detection("many", samples)),
     ]
@@ -198,20 +197,20 @@ def run(folder, gigabytes, samples, limit):
             break
         (folder / "corpus.jsonl").unlink(missing_ok=True)
     if len(rows) == len(stages) and rows[-1]["status"] == 0:
-        print(found(folder / "many"), file=sys.stderr)
+        print(verdicts_by_kind(folder / "many"), file=sys.stderr)
     return rows
 
 
-def found(folder):
-    """How many samples of each kind have which verdict."""
+def verdicts_by_kind(folder):
+    """Counts of verdicts for each kind of samples."""
     samples = pl.read_parquet(folder / "samples.parquet", columns=["sample_id", "strategy"])
     verdicts = pl.read_parquet(folder / "verdicts.parquet", columns=["sample_id", "verdict"])
-    counted = samples.join(verdicts, on="sample_id").group_by("strategy", "verdict").len().sort("strategy", "verdict")
-    return ", ".join(f"{count} {kind} samples {verdict}" for kind, verdict, count in counted.rows())
+    counts = samples.join(verdicts, on="sample_id").group_by("strategy", "verdict").len().sort("strategy", "verdict")
+    return ", ".join(f"{count} {kind} samples {verdict}" for kind, verdict, count in counts.rows())
 
 
 def table(rows):
-    head = ["GB", "stage", "seconds", "own memory, MB", "with mapped files, MB", "disk after, MB", "exit status"]
+    head = ["GB", "stage", "seconds", "anonymous memory, MB", "with mapped files, MB", "disk after, MB", "exit status"]
     lines = [head] + [
         [
             f"{row['gigabytes']:g}", row["stage"], f"{row['seconds']:.0f}", f"{row['own'] / 1e6:,.0f}", f"{row['whole'] / 1e6:,.0f}",
@@ -228,8 +227,8 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[1.0, 3.0, 10.0])
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--limit", type=float, help="gigabytes of memory of its own that each process may have")
-    parser.add_argument("--keep", action="store_true", help="leave the files")
+    parser.add_argument("--limit", type=float, help="gigabytes of memory that each process may have, without mapped files")
+    parser.add_argument("--keep", action="store_true", help="keep the files")
     options = parser.parse_args()
     rows = []
     for gigabytes in options.gigabytes:

@@ -1,10 +1,10 @@
-"""How fast the plagiarism stage and its parts are, beside what people use. Run by `make bench-plagiarism`.
+"""Speed of the plagiarism stage and its parts against the programs that people use. Run by `make bench-plagiarism`.
 
-    plagiarism.py [align] [index] [encode] [stage]        all of them without arguments
+    plagiarism.py [align] [index] [encode] [stage]    (all of them without arguments)
 
-BENCH_TEXTS is a folder or pattern of Parquet files with a column `text` (without it, text of random words is made up); THREADS the
-threads of both sides; BENCH_PAIRS the counted pairs of turns; BENCH_MEGABYTES and BENCH_GENERATIONS the sizes of the stage, with
-blanks between, and BENCH_PRECISION that of its encoder (float32 or bf16). Peers: see setup.sh.
+BENCH_TEXTS is a folder or pattern of Parquet files with a column `text` (by default random words); THREADS the threads of both
+sides; BENCH_PAIRS the pairs of turns after the warm-up; BENCH_MEGABYTES and BENCH_GENERATIONS the sizes of the stage, separated by
+blanks, and BENCH_PRECISION the precision of its encoder (float32 or bf16). Peers: see setup.sh.
 """
 
 import collections
@@ -34,7 +34,7 @@ TARGET_SECONDS = 180  # 10,000 generations against 200 MB
 
 
 def deduplicate():
-    """The program dedup_dataset: BENCH_DEDUPLICATE itself, or what was built of the source in that folder."""
+    """The program dedup_dataset: BENCH_DEDUPLICATE itself, or the one built in that folder."""
     advice = "set BENCH_DEDUPLICATE to the program dedup_dataset, or to the folder of its source (google-research/deduplicate-text-datasets)"
     return needs(DEDUPLICATE / "target/release/dedup_dataset" if DEDUPLICATE.is_dir() else DEDUPLICATE, advice)
 
@@ -49,7 +49,7 @@ def python():
 
 
 def texts(megabytes):
-    """Texts of so many megabytes, in a seeded order."""
+    """Texts of this many megabytes, in a seeded order."""
     size = 0
     for text in corpora.read(TEXTS, seed=1):
         size += len(text.encode())
@@ -59,7 +59,7 @@ def texts(megabytes):
 
 
 def text_file(name, megabytes):
-    """A file with a text on each line."""
+    """A file with one text per line."""
     file = DATA / "texts" / f"{name}.txt"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -68,19 +68,19 @@ def text_file(name, megabytes):
 
 
 def figures(command, key, environment=None):
-    """Value of `key` in the last line of output, peak memory, all figures."""
+    """(figure `key` of the last line of output, peak memory, all figures)"""
     finished = run(command, environment)
     found = finished.figures()
     return found[key], finished.peak_bytes, found
 
 
 def align():
-    """Pairs of generation and document aligned in a second on one thread, preparing included."""
+    """Pairs of generation and document aligned per second on one thread, with their preparation."""
     folder = DATA / "texts"
     train, _, samples = corpora.write(folder / "align", TEXTS, 2, 1000)
     documents = pl.read_parquet(train)["text"].to_list()
     generations = pl.read_parquet(samples)["generation"].to_list()
-    pairs = [(generation, documents[place]) for generation, found in candidates(generations, documents) for place in found]
+    pairs = [(generation, documents[index]) for generation, found in candidates(generations, documents) for index in found]
     files = {}
     for side, rows in (("ours", pairs), ("peer", pairs[: len(pairs) // 10])):
         files[side] = folder / f"pairs-{side}.parquet"
@@ -98,26 +98,26 @@ def align():
 
 
 def candidates(generations, documents, limit=10):
-    """Each generation with the places of the documents that share most words with it, rare words counting more."""
+    """Each generation with the indexes of the documents with the highest idf sum of common words."""
     words = lambda text: set(re.findall(r"\w+", text.lower()))
-    holders = {}
-    for place, document in enumerate(documents):
+    postings = {}
+    for index, document in enumerate(documents):
         for word in words(document):
-            holders.setdefault(word, []).append(place)
+            postings.setdefault(word, []).append(index)
     for generation in generations:
         scores = collections.Counter()
         for word in words(generation):
-            found = holders.get(word, [])
+            found = postings.get(word, [])
             if len(found) < len(documents) / 4:
-                for place in found:
-                    scores[place] += math.log(len(documents) / len(found))
-        yield generation, [place for place, _ in sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:limit]]
+                for index in found:
+                    scores[index] += math.log(len(documents) / len(found))
+        yield generation, [index for index, _ in sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:limit]]
 
 
 def index():
-    """Suffix array of 30 MB built and written, and its duplicates of at least 100 characters found."""
+    """Builds and writes the suffix array of 30 MB, and finds its duplicates of at least 100 characters."""
     file = text_file("30", 30)
-    place = DATA / "index"
+    folder = DATA / "index"
     threads = {"RAYON_NUM_THREADS": str(THREADS)}
 
     def ours(arguments):
@@ -130,34 +130,34 @@ def index():
     def peer(*arguments):
         def turn():
             program = deduplicate()
-            cache = place / "peer-cache"
+            cache = folder / "peer-cache"
             cache.mkdir(parents=True, exist_ok=True)
             for left_over in cache.iterdir():
                 left_over.unlink()
-            copy = place / "peer.txt"
+            copy = folder / "peer.txt"
             if not copy.exists():
                 copy.write_bytes(file.read_bytes())
-            finished = run([program, *(str(a).format(file=copy, cache=cache, threads=THREADS) for a in arguments)], folder=place)
+            finished = run([program, *(str(a).format(file=copy, cache=cache, threads=THREADS) for a in arguments)], folder=folder)
             return finished.seconds, finished.peak_bytes, None
 
         return turn
 
-    place.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     note = "google-research/deduplicate-text-datasets; whole process"
     search = ["self-similar", "--data-file", "{file}", "--length-threshold", "100", "--cache-dir", "{cache}", "--num-threads", "{threads}"]
     return [
         compare(
-            BENCH, "index 30 MB", "s", ours(["exact", place / "ours", "256", file]),
+            BENCH, "index 30 MB", "s", ours(["exact", folder / "ours", "256", file]),
             peer("make", "--data-file", "{file}"), pairs=PAIRS, note=note,
         ),
         compare(
-            BENCH, "duplicates in 30 MB", "s", ours(["repeats", place / "ours", "100"]), peer(*search), pairs=PAIRS, note=note,
+            BENCH, "duplicates in 30 MB", "s", ours(["repeats", folder / "ours", "100"]), peer(*search), pairs=PAIRS, note=note,
         ),
     ]  # fmt: skip
 
 
 def encode():
-    """Sentences encoded in a second."""
+    """Sentences encoded per second."""
     file = DATA / "texts/sentences.txt"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ def encode():
         return figures(script, "sentences_per_second")
 
     def equal(*_):
-        """Whether no vector is further than 1e-4 from the peer's, by cosine."""
+        """Whether every vector is within 1e-4 of the peer's, by cosine."""
         code = (
             "import sys; from safetensors.torch import load_file as load; a, b = (load(f)['vectors'] for f in sys.argv[1:]);"
             "print('[', float((1 - (a * b).sum(1)).max()), ']')"
@@ -192,7 +192,7 @@ def encode():
 
 
 def stage():
-    """The whole stage, from files to files, with nothing kept from an earlier run; one run each, since nothing is compared."""
+    """The whole stage, from files to files, without caches of an earlier run; one run each, since nothing is compared."""
     program = pathlib.Path(os.environ.get("PLAGIARISM", ROOT / "target/debug/plagiarism"))
     rows = []
     for megabytes in MEGABYTES:
@@ -219,8 +219,8 @@ def stage():
 
 
 def stage_once(program, folder, samples):
-    kept = folder / "detection-cache"
-    for file in sorted(kept.rglob("*"), reverse=True) if kept.exists() else []:
+    cache = folder / "detection-cache"
+    for file in sorted(cache.rglob("*"), reverse=True) if cache.exists() else []:
         file.rmdir() if file.is_dir() else file.unlink()
     pipeline = DATA / "stage.toml"
     pipeline.write_text(f'name = "bench"\n\n[corpus]\nfiles = "none"\n\n[detection]\nprecision = "{PRECISION}"\n')

@@ -1,11 +1,11 @@
-"""What stages take on a machine that they share: beside processes that never rest, and beside one another. Run by `make bench-sharing`.
+"""Time of stages on a shared machine: beside busy processes, and beside one another. Run by `make bench-sharing`.
 
-    sharing.py [stages] [jobs] [idle]     all of them without arguments
+    sharing.py [stages] [jobs] [idle]    (all of them without arguments)
 
 stages: tuner, extractor and plagiarism of a small run, beside 0, 1 and 2 busy processes; the ratio is to the time with none. jobs: the
-stages of two cells with `make -j2` and one after the other. idle: what keeping watch on the processors costs where they are idle, against
-threads that spin whatever happens, as GNU's OpenMP has it (GOMP_SPINCOUNT=300000). BENCH_TURNS: how often each is measured (3), in turn with
-what it is compared with; medians count. BENCH_STAGES: which stages ("tune extract plagiarism"). Wants a machine that nothing else uses.
+stages of two cells with `make -j2` and one after the other. idle: the cost of watching the load of idle processors, against threads that
+always spin, as in GNU's OpenMP (GOMP_SPINCOUNT=300000). BENCH_TURNS: how often each is measured (3), alternating with its baseline;
+medians count. BENCH_STAGES: which stages ("tune extract plagiarism"). Nothing else should run on the machine.
 """
 
 import os
@@ -25,7 +25,7 @@ BIN = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 PROGRAMS = {name.upper(): str(BIN / name) for name in ("dupgen", "tuner", "extractor", "plagiarism", "report")}
 STAGES = {"tune": ["metrics.parquet", "checkpoint"], "extract": ["samples.parquet", "scores.parquet"], "plagiarism": ["verdicts.parquet", "matches.parquet"]}
 STAGES = {stage: STAGES[stage] for stage in os.environ.get("BENCH_STAGES", " ".join(STAGES)).split()}
-# Most that a stage may take beside so many busy processes, as a multiple of its time alone.
+# Largest time of a stage beside this many busy processes, as a multiple of its time alone.
 GOALS = {1: 1.7, 2: 2.2}
 JOBS_GOAL, IDLE_GOAL = 1.1, 1.03
 BUSY = "while True: pass"
@@ -33,7 +33,7 @@ SETTINGS = ["corpus.documents=60", "tuning.epochs=0.5"]
 
 
 class SmallRun:
-    """A run folder with two cells that are tuned, whose stages are done again and again."""
+    """A run folder with two tuned cells, whose stages are run repeatedly."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -51,15 +51,15 @@ class SmallRun:
 
     def make(self, stage, *flags, environment=None):
         command = ["make", "--no-print-directory", *flags, "-f", str(self.folder / "run/cells.mk"), stage]
-        given = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "THREADS")}
+        inherited = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "THREADS")}
         start = time.perf_counter()
-        done = subprocess.run(command, env={**given, **PROGRAMS, **(environment or {})}, capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(command, env={**inherited, **PROGRAMS, **(environment or {})}, capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
         return time.perf_counter() - start
 
     def seconds(self, stage, *flags, environment=None):
-        """Of a stage of all cells, from the beginning."""
+        """Seconds of a stage for all cells, without earlier results."""
         for cell in (self.folder / "run/cells").iterdir():
             for name in STAGES[stage]:
                 for file in (cell / name, cell / "best" / name):
@@ -85,7 +85,7 @@ def row(case, seconds, alone, goal):
 
 def stages(run):
     for stage in STAGES:
-        # In turn, since the speed of a machine wanders by more than what is looked for.
+        # Alternating, since the speed of a machine drifts by more than the differences of interest.
         work = lambda: run.seconds(stage)
         turns = [(work(), *(beside(busy, work) for busy in GOALS)) for _ in range(TURNS)]
         alone, *shared = (statistics.median(side) for side in zip(*turns))

@@ -1,10 +1,10 @@
-"""A sweep of 60 cells with `make -jN`: how well it fills the processors, and how far its run is all along, by `make status`.
+"""A sweep of 60 cells with `make -jN`: how busy it keeps the processors, and its progress by `make status`.
 
     sweep.py [--jobs 2] [--model FOLDER] [--documents 40] [--out data/bench/sweep]
 
-Four seeds of the untuned model and of 14 ways of tuning it, on a few messages of the demo. At the end: the time of the whole and of its stages, how
-busy the processors were, when each stage of each cell ran (timeline.parquet in --out, from the records that stages leave), how long
-`plan --status` took while the sweep ran, and what it says at the end. Wants a machine that nothing else uses.
+Four seeds of the untuned model and of 14 tuned ones, on a few messages of the demo. Prints the time of the whole and of its stages, how busy
+the processors were, when each stage of each cell ran (timeline.parquet in --out, from the records of the stages), how long
+`plan --status` took while the sweep ran, and its final output. Nothing else should run on the machine.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SLICES = 40
 
 
 class Watch(threading.Thread):
-    """Every second, the share of the processors that computes; every ten, the seconds that `plan --status` takes."""
+    """Measures the busy share of the processors every second, and the seconds of `plan --status` every ten."""
 
     def __init__(self, run):
         super().__init__(daemon=True)
@@ -62,7 +62,7 @@ class Watch(threading.Thread):
 
 
 def times():
-    """Idle and all time of the processors."""
+    """Idle time and all time of the processors."""
     fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return fields[3] + fields[4], sum(fields)
 
@@ -80,14 +80,14 @@ def show(frame, watch, seconds, jobs):
     began = watch.busy[0][0]
     print(f"\n{seconds:.0f} s with -j{jobs}, processors {sum(share for _, share in watch.busy) / len(watch.busy):.0%} busy")
     print(frame.group_by("stage").agg(pl.len().alias("runs"), pl.sum("seconds", "cpu_seconds").round(1), pl.max("peak_memory_bytes")).sort("stage"))
-    print(f"{'from':>6}  {'busy':>5}  stages under way")
+    print(f"{'from':>6}  {'busy':>5}  stages running")
     for number in range(SLICES):
         start, end = (began + seconds * part / SLICES for part in (number, number + 1))
         shares = [share for when, share in watch.busy if start <= when < end]
-        under_way = frame.filter(pl.col("started") < end, pl.col("started") + pl.col("seconds") > start)
-        counted = under_way.group_by("stage").len().sort("stage").iter_rows()
+        running = frame.filter(pl.col("started") < end, pl.col("started") + pl.col("seconds") > start)
+        counts = running.group_by("stage").len().sort("stage").iter_rows()
         busy = f"{sum(shares) / len(shares):.0%}" if shares else ""
-        print(f"{start - began:5.0f}s  {busy:>5}  {', '.join(f'{count} {stage}' for stage, count in counted)}")
+        print(f"{start - began:5.0f}s  {busy:>5}  {', '.join(f'{count} {stage}' for stage, count in counts)}")
     if watch.status:
         print(f"plan --status took {max(watch.status):.2f} s at most, {len(watch.status)} times while the sweep ran")
 

@@ -1,14 +1,13 @@
-"""How fast models are tuned, beside transformers and peft: the same first weights, batches, learning rates, AdamW and threads, nothing
-dropped. Run by `make bench-tuner`.
+"""Speed of tuning against transformers and peft, with the same initial weights, batches, learning rates, AdamW and threads, and without
+dropout. Run by `make bench-tuner`.
 
-    tuner.py [small] [large] [head] [curves] [padding] [memory]     all of them without arguments
+    tuner.py [small] [large] [head] [curves] [padding] [memory]    (all of them without arguments)
 
 small has 5.3 million parameters and steps of 16 rows of 128 tokens, large 124 million (GPT-2's shape) and steps of 4; both begin with
-random weights that an example of ours makes. The peer computes in float32. head is ten epochs of head-only tuning from beginning to end. curves holds the losses of
-200 steps against each other, step by step. padding has a document of its own length in each row. memory is ours alone: resident memory
-over 10,000 steps of a tiny model. A floor is what the processor would take at the rate of large matrix products, measured in the same
-run, if it did nothing else: of the fastest library at hand, which the table names. THREADS, BENCH_PAIRS, BENCH_PYTHON: see harness.py and setup.sh;
-BENCH_PRECISIONS and BENCH_MODES name fewer than all.
+random weights. The peer computes in float32. head is ten whole epochs of head-only tuning. curves compares the losses of 200 steps, step
+by step. padding has one document per row, of its own length. memory is ours alone: resident memory over 10,000 steps of a tiny model. A
+floor is the time of the arithmetic alone at the rate of large matrix products, measured in the same run with the fastest library, which
+the table names. THREADS, BENCH_PAIRS, BENCH_PYTHON: see harness.py and setup.sh; BENCH_PRECISIONS and BENCH_MODES select some of them.
 """
 
 import json
@@ -28,16 +27,16 @@ PAIRS = int(os.environ.get("BENCH_PAIRS", 3))
 TUNER = os.environ.get("TUNER", str(ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug/tuner"))
 CONTEXT, RANK, WARM_STEPS = 128, 16, 2
 SHAPES = {
-    # layers, width, heads, vocabulary, rows of a step, steps timed, documents of the ten epochs
+    # layers, width, heads, vocabulary, rows per step, steps timed, documents of the ten epochs
     "small": (4, 256, 8, 8192, 16, 40, 60),
     "large": (12, 768, 12, 50257, 4, 8, 12),
     "tiny": (1, 32, 2, 4096, 4, 10_000, 60),
 }
-# With the largest difference from the peer's losses that is taken for the same.
+# With the largest relative difference from the peer's losses that counts as equal.
 PRECISIONS = {p: t for p, t in {"float32": 1e-3, "bf16": 1e-2}.items() if p in os.environ.get("BENCH_PRECISIONS", "float32 bf16")}
 MODES = [mode for mode in ["full", "lora"] if mode in os.environ.get("BENCH_MODES", "full lora")]
 RATES = {"full": 3e-4, "head": 1e-3, "lora": 1e-3}
-# How many times as fast as the peer the project wants to be.
+# Goals of the ratio to the peer.
 GOALS = {("small", "head"): 4.0, ("large", "head"): 4.0, ("large", "lora"): 1.25}
 
 
@@ -53,7 +52,7 @@ def model(name):
 
 
 def floor(precision, value):
-    """A floor for `compare`: `value` of the rate, and the library that it is of."""
+    """A floor for `compare`: `value` of the rate, and its library."""
 
     def measured():
         rate, library = floor_rate(precision)
@@ -63,7 +62,7 @@ def floor(precision, value):
 
 
 def operations(name, mode):
-    """Multiplications and additions that a token needs, attention's scores among them."""
+    """Multiplications and additions per token, with attention scores."""
     layers, width, _, vocabulary, *_ = SHAPES[name]
     body, head = 2 * layers * 12 * width**2 + layers * 2 * width * CONTEXT, 2 * vocabulary * width
     low_rank = 2 * layers * RANK * (width + 3 * width)
@@ -72,12 +71,12 @@ def operations(name, mode):
             return 3 * (body + head)
         case "lora":  # no gradients of frozen weights, and none before the first adapter
             return 2 * (body + head) - 2 * 3 * width**2 + 3 * low_rank
-        case "head":  # the body once in ten epochs, and no gradient of its output
+        case "head":  # the body once in ten epochs, without gradients
             return body / 10 + 2 * head
 
 
 class Work:
-    """One configuration of the tuner, with what it begins with written out for the peer."""
+    """One configuration of the tuner, with its initial state written for the peer."""
 
     def __init__(self, name, mode, *, steps=None, epochs=None, rows="packed", documents=None, log_every=1):
         layers, width, heads, vocabulary, batch, *_ = SHAPES[name]
@@ -98,9 +97,9 @@ class Work:
         }  # fmt: skip
         self.epochs = epochs or 1
         if epochs is None:
-            self.begin()
+            self.write_first_state()
             self.epochs = steps / len(json.loads((self.folder / "batches.json").read_text()))
-        self.begin()
+        self.write_first_state()
         if epochs is not None:
             self.steps = len(json.loads((self.folder / "batches.json").read_text()))
 
@@ -110,13 +109,13 @@ class Work:
         lines = [
             'name = "bench"', "[corpus]", 'files = "none"', "[[model]]", f'name = "{self.name}"',
             f"path = {value(str(model(self.name)))}", "[[mode]]", f'kind = "{self.mode}"',
-            f"learning_rate = {RATES[self.mode]}", "[tuning]", *(f"{key} = {value(held)}" for key, held in tuning.items()),
+            f"learning_rate = {RATES[self.mode]}", "[tuning]", *(f"{key} = {value(setting)}" for key, setting in tuning.items()),
         ]  # fmt: skip
         file = self.folder / f"{precision}.toml"
         file.write_text("\n".join(lines) + "\n")
         return file
 
-    def begin(self):
+    def write_first_state(self):
         run([example("tuner", "first_state"), self.configuration("float32"), self.folder, self.folder])
 
     def ours(self, precision):
@@ -147,14 +146,14 @@ class Work:
         shutil.rmtree(self.folder)
 
 
-def furthest(mine, theirs):
-    """The largest difference of two loss curves, relative, and the one at the end."""
+def loss_differences(mine, theirs):
+    """The largest relative difference of two loss curves, and the last one."""
     differences = [abs(a - b) / b for a, b in zip(mine, theirs, strict=True)]
     return max(differences), differences[-1]
 
 
 def same(tolerance):
-    return lambda mine, theirs: furthest(mine[0], theirs[0])[0] <= tolerance
+    return lambda mine, theirs: loss_differences(mine[0], theirs[0])[0] <= tolerance
 
 
 def speed(name):
@@ -201,8 +200,8 @@ def curves():
         return [row(BENCH, "small: full, 200 steps: losses differ by", "%", note=f"peer missing: {missing}")]
     for precision in ["float32", "bf16"]:
         _, peak, (mine, *_) = work.ours(precision)
-        largest, last = furthest(mine, theirs)
-        note = f"at the end {100 * last:.4f}%: {mine[-1]:.4f}, peer {theirs[-1]:.4f}, begun at {theirs[0]:.4f}"
+        largest, last = loss_differences(mine, theirs)
+        note = f"at the end {100 * last:.4f}%: {mine[-1]:.4f}, peer {theirs[-1]:.4f}, at the start {theirs[0]:.4f}"
         rows.append(
             row(BENCH, f"small: full, {precision}, 200 steps: losses differ by", "%", ours=100 * largest, ours_peak_bytes=peak,
                 equal=last < 0.01, note=note)  # fmt: skip
@@ -214,7 +213,7 @@ def curves():
 def padding():
     work = Work("small", "full", steps=32, rows="documents")
     compared = compare(
-        BENCH, "small: full, float32, a document a row", "tokens/s", lambda: work.ours("float32"), work.theirs, pairs=PAIRS,
+        BENCH, "small: full, float32, one document per row", "tokens/s", lambda: work.ours("float32"), work.theirs, pairs=PAIRS,
         higher=True, equal=same(1e-3), note="tokens without padding; peer: float32, padded to the longest",
     )  # fmt: skip
     work.close()

@@ -1,4 +1,4 @@
-"""Training sets made of the demo's texts: train.parquet and heldout.parquet, as the stages read them."""
+"""Training sets from the demo's texts: train.parquet and heldout.parquet, as the stages read them."""
 
 import json
 import random
@@ -10,7 +10,7 @@ CLINIC = Path(__file__).resolve().parents[2] / "data/demo/clinic.jsonl"
 HELD_OUT = {"doc_id": str, "text": str, "prompt_chars": int, "kind": str}
 TRAIN = HELD_OUT | {"copies": int, "copy": int}
 
-# Characters of the demo's texts in a token of the demo's tokenizer, a little more than there are: texts cut by it are long enough.
+# Characters per token of the demo's texts, rounded up, so that texts truncated by it have enough tokens.
 CHARACTERS_PER_TOKEN = 4.5
 
 
@@ -21,23 +21,22 @@ def clinic():
 
 
 def shuffled(count, tokens=None):
-    """So many different texts, of words of the demo's texts in another order: of about so many tokens each, or as long as those."""
-    draw, texts = random.Random(0), clinic()
-    made = []
+    """`count` different texts with the words of the demo's texts shuffled, as long as those or of about `tokens` tokens each."""
+    rng, texts = random.Random(0), clinic()
+    max_characters = int(tokens * CHARACTERS_PER_TOKEN) if tokens else None
+    shuffled_texts = []
     for number in range(count):
         words = texts[number % len(texts)].split()
         if tokens:
-            characters = int(tokens * CHARACTERS_PER_TOKEN)
-            while sum(map(len, words)) + len(words) < characters:
-                words += draw.choice(texts).split()
-        draw.shuffle(words)
-        text = " ".join(words)
-        made.append(text[: int(tokens * CHARACTERS_PER_TOKEN)] if tokens else text)
-    return made
+            while sum(map(len, words)) + len(words) < max_characters:
+                words += rng.choice(texts).split()
+        rng.shuffle(words)
+        shuffled_texts.append(" ".join(words)[:max_characters])
+    return shuffled_texts
 
 
 def write(folder, train, held_out=()):
-    """Writes a training set of these texts, each once."""
+    """Writes a training set with one copy of each text."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def rows(name, texts):

@@ -1,4 +1,4 @@
-"""The model of the benches, made once: GPT-2's shape with random weights."""
+"""The model of the speed checks, written once: GPT-2's shape with random weights."""
 
 from harness import ROOT
 

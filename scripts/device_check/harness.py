@@ -1,4 +1,4 @@
-"""What checks are made with: rows of the table, and programs that are run with a limit of time and everything they say in one log."""
+"""Rows of the table, and the runner of programs, with a time limit and one log for their output."""
 
 import dataclasses
 import json
@@ -15,12 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(__file__).resolve().parent / "peers"
 
-# Characters of a program's last lines that a row's note has.
+# Characters of a failed program's output that a row's note quotes.
 NOTE_CHARACTERS = 400
 
 
 class Failed(Exception):
-    """A check could not be made, with the reason as a person reads it."""
+    """A check could not run; the message is for the user."""
 
 
 class OutOfTime(Exception):
@@ -29,8 +29,8 @@ class OutOfTime(Exception):
 
 @dataclasses.dataclass
 class Row:
-    """One figure. `kind` is correctness, speed, or estimate (of plan); only correctness decides over the exit status, and `holds` is
-    None where nothing was judged."""
+    """One figure. `kind` is correctness, speed, or estimate (of plan); only correctness decides the exit status. `holds` is None for a
+    figure without a goal."""
 
     what: str
     kind: str = "speed"
@@ -54,12 +54,12 @@ COLUMNS = {
 
 @dataclasses.dataclass
 class Finished:
-    """A program that ended well."""
+    """A program that succeeded."""
 
     output: str
     errors: str
     seconds: float
-    # Most memory that it held: of the processor, and what the GPU had less while it ran (None on a processor or where nobody says).
+    # Peak memory of the process, and of the GPU above what was used before (None on a processor or without nvidia-smi).
     peak_bytes: int
     device_bytes: int | None
 
@@ -85,10 +85,10 @@ class Machine:
         self.budget = budget
         self.log = out / "device_check.log"
         self.log.write_text("")
-        # Threads that spin while they wait take seven times as long where another program is busy, and gain 3% where none is.
+        # With busy waiting a program is 3% faster alone, and seven times slower beside another busy program.
         self.environment = {"OMP_WAIT_POLICY": "passive"} | os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
         if torch_folder is not None:
-            # The programs were built against a LibTorch that is not on this machine: they take that of this Python.
+            # The LibTorch that the programs were built with may be missing here: they use that of this Python.
             path = [str(torch_folder / "lib"), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
             self.environment["LD_LIBRARY_PATH"] = os.pathsep.join(path)
             self.environment["LIBTORCH_CUDA"] = str(torch_folder)
@@ -98,18 +98,18 @@ class Machine:
         return self.budget - (time.monotonic() - self.started)
 
     def goal(self, value):
-        """A goal of speed; none where shapes are tiny."""
+        """A goal of speed; None in a dry run."""
         return None if self.is_dry else value
 
     def program(self, name, *arguments):
-        """Runs one of the programs, to its end."""
+        """Runs one of the programs."""
         path = self.programs / name
         if not path.is_file():
             raise Failed(f"{path} is missing: copy it from a machine that has built it (`make build`; examples by `cargo build --examples`)")
         return self.run([path, *arguments])
 
     def peer(self, name, settings):
-        """Runs a Python program of the folder peers on settings; returns the figures that it prints."""
+        """Runs a Python program of the folder peers with these settings; returns the figures that it prints."""
         file = self.work / f"{name}.json"
         file.write_text(json.dumps(settings))
         return self.run([sys.executable, PEERS / f"{name}.py", file]).figures()
@@ -126,10 +126,10 @@ class Machine:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=ROOT, env=self.environment, start_new_session=True
             )
             memory = MemoryWatch(self.device, before)
-            is_late = threading.Event()
+            timed_out = threading.Event()
 
             def stop():
-                is_late.set()
+                timed_out.set()
                 os.killpg(process.pid, signal.SIGKILL)
 
             limit = threading.Timer(self.left(), stop)
@@ -141,70 +141,69 @@ class Machine:
                 raise
             finally:
                 limit.cancel()
-                device_bytes = memory.end()
+                device_bytes = memory.stop()
         process.returncode = code = os.waitstatus_to_exitcode(status)
         seconds = time.monotonic() - started
         output, errors = (path.read_text(errors="replace") for path in paths)
         with self.log.open("a") as log:
             print(f"$ {shlex.join(command)}\n{errors.rstrip()}\n(exit status {code}, {seconds:.1f} s)", file=log)
-        if is_late.is_set():
+        if timed_out.is_set():
             raise OutOfTime(Path(command[0]).name)
         if code != 0:
-            said = (errors.strip() or output.strip())[-NOTE_CHARACTERS:]
+            message = (errors.strip() or output.strip())[-NOTE_CHARACTERS:]
             ended = f"exit status {code}" if code > 0 else f"killed by signal {-code}"
             name = next(Path(part).name for part in command if part != sys.executable)
-            raise Failed(f"{name}: {ended}: {one_line(said)}")
+            raise Failed(f"{name}: {ended}: {one_line(message)}")
         return Finished(output, errors, seconds, usage.ru_maxrss * 1024, device_bytes)
 
 
 class MemoryWatch:
-    """Looks several times a second how much of the GPU's memory is taken, until `end`, which says how much it was at most above what was
-    taken before."""
+    """Polls the used memory of the GPU several times a second until `stop`, which returns the peak above what was used before."""
 
     PAUSE_SECONDS = 0.25
 
     def __init__(self, device, before):
-        self.before, self.most, self.ended = before, before, threading.Event()
+        self.before, self.peak, self.ended = before, before, threading.Event()
         self.thread = threading.Thread(target=self.watch, args=[device], daemon=True) if before is not None else None
         if self.thread:
             self.thread.start()
 
     def watch(self, device):
         while not self.ended.wait(self.PAUSE_SECONDS):
-            self.most = max(self.most, device_memory(device) or 0)
+            self.peak = max(self.peak, device_memory(device) or 0)
 
-    def end(self):
+    def stop(self):
         self.ended.set()
         if self.thread is None:
             return None
         self.thread.join()
-        return self.most - self.before
+        return self.peak - self.before
 
 
-def query_driver(device, what):
-    """What the driver says of a GPU (nvidia-smi --query-gpu); None where it says nothing."""
+def query_driver(device, query):
+    """A property of a GPU by nvidia-smi --query-gpu; None if it is not known."""
     if device == "cpu":
         return None
     index = device.partition(":")[2] or "0"
-    # The driver counts all GPUs, programs those that they are let see.
-    if seen := [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]:
-        index = seen[int(index)] if int(index) < len(seen) else index
-    command = ["nvidia-smi", f"--id={index}", f"--query-gpu={what}", "--format=csv,noheader,nounits"]
+    # The driver numbers all GPUs, programs only the visible ones.
+    if visible := [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]:
+        index = visible[int(index)] if int(index) < len(visible) else index
+    command = ["nvidia-smi", f"--id={index}", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return said.stdout.strip() if said.returncode == 0 and said.stdout.strip() else None
+    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None
 
 
 def device_memory(device):
-    """Bytes of the GPU's memory that are taken, by whomever."""
-    said = query_driver(device, "memory.used")
-    return int(said) * 2**20 if said and said.isdigit() else None
+    """Bytes of the GPU's memory that are in use, by all programs."""
+    mebibytes = query_driver(device, "memory.used")
+    return int(mebibytes) * 2**20 if mebibytes and mebibytes.isdigit() else None
 
 
 def one_line(text):
-    """A text without line ends, to stand in a table."""
+    """A text without line breaks."""
     return re.sub(r"\s+", " ", text).strip()
 
 

@@ -1,4 +1,4 @@
-"""The checks one after the other, within a budget of time, and their table. Started by scripts/device_check.sh, which says how."""
+"""Runs the checks in turn within a time budget and prints their table. Started by scripts/device_check.sh, which lists the variables."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ from harness import COLUMNS, ROOT, Failed, Machine, OutOfTime, Row, one_line
 
 TORCH = "2.11.0"
 
-# In order of importance: what comes last is left out first. A check is a function of the machine that yields rows.
+# In order of importance: the last ones are left out first. A check takes the machine and yields rows.
 CHECKS = {
     "device": device.check, "parity": parity.check, "greedy": greedy.check, "tuning": tuning.check, "decoding": decoding.check,
     "scoring": scoring.check, "models": models.check,
@@ -25,11 +25,11 @@ CHECKS = {
 
 
 class WrongUsage(Exception):
-    """A variable or this Python is not as it must be, with what to do."""
+    """A variable or this Python is not suitable; the message says what to do."""
 
 
 def main():
-    # Whoever ends this ends what it runs, and its files go.
+    # Exits, so that the running program is killed and temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         wanted, machine_settings, out = read_environment()
@@ -42,13 +42,13 @@ def main():
         rows = []
         for number, name in enumerate(wanted, 1):
             started = time.monotonic()
-            made = checked(name, machine)
-            rows += made
-            # After each check, so that what is known stays where this is ended from outside.
+            of_check = run_check(name, machine)
+            rows += of_check
+            # After each check, so that results remain if this process is killed.
             parquet_files.write(out / "device_check.parquet", [vars(row) for row in rows], COLUMNS)
-            bad = sum(is_bad(row) for row in made)
+            bad = sum(is_bad(row) for row in of_check)
             print(
-                f"device_check {number}/{len(wanted)}: {name:<9} {time.monotonic() - started:6.1f} s, {len(made)} figures"
+                f"device_check {number}/{len(wanted)}: {name:<9} {time.monotonic() - started:6.1f} s, {len(of_check)} figures"
                 f"{f', {bad} do not hold' if bad else ''}, {max(machine.left(), 0):.0f} s left",
                 file=sys.stderr,
                 flush=True,
@@ -61,31 +61,31 @@ def main():
 
 def read_environment():
     """(names of checks, arguments of Machine, output folder)"""
-    given = os.environ.get
-    wanted = given("CHECKS", "").replace(",", " ").split() or list(CHECKS)
+    get = os.environ.get
+    wanted = get("CHECKS", "").replace(",", " ").split() or list(CHECKS)
     if unknown := [name for name in wanted if name not in CHECKS]:
         raise WrongUsage(f"CHECKS: there is no check {unknown[0]}; there are {' '.join(CHECKS)}")
-    name = given("DEVICE") or "cuda"
+    name = get("DEVICE") or "cuda"
     if name != "cpu" and not re.fullmatch(r"cuda(:\d+)?", name):
         raise WrongUsage(f"DEVICE={name}: expected cuda, cuda:N, or cpu for a dry run")
     try:
-        budget = float(given("BUDGET_S") or 300)
+        budget = float(get("BUDGET_S") or 300)
     except ValueError as error:
-        raise WrongUsage(f"BUDGET_S={given('BUDGET_S')}: expected a number of seconds") from error
-    programs = Path(given("BIN") or ROOT / "target/debug").resolve()
+        raise WrongUsage(f"BUDGET_S={get('BUDGET_S')}: expected a number of seconds") from error
+    programs = Path(get("BIN") or ROOT / "target/debug").resolve()
     if not programs.is_dir():
-        raise WrongUsage(f"BIN={programs} is no folder; it holds the programs tuner, extractor, plan, and examples/ with two more")
+        raise WrongUsage(f"BIN={programs} is no folder; expected the folder of tuner, extractor, plan and examples/")
     parquet_files.library()
     shapes = settings.TINY if name == "cpu" else settings.FULL
-    if (given("LARGE") or "0") != "0":
+    if (get("LARGE") or "0") != "0":
         shapes = shapes | {"groups": [*shapes["groups"], shapes["large"]]}
     arguments = {"device": name, "programs": programs, "budget": budget, "shapes": shapes, "torch_folder": torch_folder(name)}
-    return wanted, arguments, Path(given("OUT") or ROOT / "data/device-check").resolve()
+    return wanted, arguments, Path(get("OUT") or ROOT / "data/device-check").resolve()
 
 
 def torch_folder(name):
-    """The folder of this Python's torch. Without CUDA or in another version it is of no use on a GPU; on a processor the programs may have
-    a LibTorch of their own."""
+    """The folder of this Python's torch. On a GPU it must be the right version for CUDA; on a processor the programs may have their own
+    LibTorch."""
     found = importlib.util.find_spec("torch")
     if found is None or found.origin is None:
         if name == "cpu":
@@ -107,14 +107,14 @@ def torch_version(folder):
         lines = (folder / "version.py").read_text().splitlines()
     except OSError:
         return "of unknown version"
-    said = [line.replace('"', "'").split("'") for line in lines if line.startswith("__version__")]
-    return said[0][1] if said and len(said[0]) > 1 else "of unknown version"
+    versions = [line.replace('"', "'").split("'") for line in lines if line.startswith("__version__")]
+    return versions[0][1] if versions and len(versions[0]) > 1 else "of unknown version"
 
 
-def checked(name, machine):
-    """The rows of a check, whatever becomes of it."""
+def run_check(name, machine):
+    """The rows of a check, with one more if it fails or is left out."""
     left, needed = machine.left(), machine.shapes["seconds"][name]
-    started = last = time.monotonic()
+    last = time.monotonic()
     rows = []
     try:
         if left < needed:
@@ -123,14 +123,14 @@ def checked(name, machine):
             now = time.monotonic()
             rows.append(row)
             row.seconds, last = now - last if row.seconds is None else row.seconds, now
-    except OutOfTime as cut:
-        if cut.args:
-            note = f"left out: {cut} ran when the budget of {machine.budget:.0f} s was used up; BUDGET_S=… gives more"
+    except OutOfTime as error:
+        if error.args:
+            note = f"left out: {error} ran when the budget of {machine.budget:.0f} s was used up; BUDGET_S=… gives more"
         else:
             note = f"left out: takes about {needed} s, and {max(left, 0):.0f} s of the budget of {machine.budget:.0f} s were left; BUDGET_S=… gives more"
         rows.append(Row("left out", kind=kind_of(name), note=note))
-    except Failed as failure:
-        rows.append(Row("failed", kind="correctness", holds=False, note=one_line(str(failure))))
+    except Failed as error:
+        rows.append(Row("failed", kind="correctness", holds=False, note=one_line(str(error))))
     except Exception as error:
         with machine.log.open("a") as log:
             traceback.print_exc(file=log)
@@ -147,7 +147,7 @@ def kind_of(name):
 
 
 def is_bad(row):
-    """Whether a row decides that the exit status is 1: correctness that does not hold, or is not known to."""
+    """Whether a row makes the exit status 1: a check of correctness that does not hold or did not run."""
     return row.kind == "correctness" and row.holds is not True
 
 
@@ -180,17 +180,17 @@ def table_lines(rows):
 
 
 def closing_lines(rows, wanted, machine, out):
-    correct = [row for row in rows if row.kind == "correctness"]
+    checks = [row for row in rows if row.kind == "correctness"]
     goals = [row for row in rows if row.kind != "correctness" and row.holds is not None]
     left_out = [row.check for row in rows if row.what == "left out"]
-    holds = sum(row.holds is True for row in correct)
-    lines = [f"{holds} of {len(correct)} checks of correctness hold; {sum(row.holds for row in goals)} of {len(goals)} goals met."]
+    holds = sum(row.holds is True for row in checks)
+    lines = [f"{holds} of {len(checks)} checks of correctness hold; {sum(row.holds for row in goals)} of {len(goals)} goals met."]
     if left_out:
-        lines.append(f"Left out for want of time: {', '.join(left_out)}.")
+        lines.append(f"Left out for lack of time: {', '.join(left_out)}.")
     if others := [name for name in CHECKS if name not in wanted]:
-        lines.append(f"Not asked for: {', '.join(others)}.")
+        lines.append(f"Not requested: {', '.join(others)}.")
     if machine.is_dry:
-        lines.append("A dry run on the processor with tiny shapes: it says that the check works, and nothing of a GPU; goals are not judged.")
+        lines.append("A dry run on the processor with tiny shapes: it tests the check itself, not a GPU, and judges no goals.")
     return [*lines, f"{time.monotonic() - machine.started:.0f} s; {out / 'device_check.parquet'}"]
 
 

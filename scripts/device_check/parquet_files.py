@@ -1,4 +1,4 @@
-"""Parquet read and written by polars or pyarrow, whichever this Python has."""
+"""Reads and writes Parquet with polars or pyarrow, whichever this Python has."""
 
 from importlib.util import find_spec
 
@@ -11,11 +11,11 @@ def library():
     for name in ["polars", "pyarrow"]:
         if find_spec(name):
             return name
-    raise NoLibrary("this Python has neither polars nor pyarrow, to read and write Parquet with: install one of them")
+    raise NoLibrary("this Python has neither polars nor pyarrow to read and write Parquet: install one of them")
 
 
 def read(file, columns):
-    """The rows of a file, as dictionaries of these columns."""
+    """The rows of a file, as dictionaries with these columns."""
     if library() == "polars":
         import polars
 
@@ -26,7 +26,7 @@ def read(file, columns):
 
 
 def write(file, rows, types):
-    """Writes rows (dictionaries) with these columns: names with `str`, `int`, `float` or `bool`. The file appears whole."""
+    """Writes rows (dictionaries) atomically; `types` maps each column to `str`, `int`, `float` or `bool`."""
     columns = {name: [row[name] for row in rows] for name in types}
     partial = file.with_name(file.name + ".partial")
     if library() == "polars":

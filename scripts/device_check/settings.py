@@ -1,15 +1,15 @@
-"""Shapes, goals and tolerances of the device check, in one place. TINY has those of the dry run on a processor."""
+"""Shapes, goals and tolerances of the device check. TINY has the shapes of the dry run on a processor."""
 
-# What the device may differ from the processor by.
+# Largest differences of the device from the processor.
 TOLERANCES = {
     "float32": 1e-4,  # of the largest number compared, in device_parity
     "bf16": 0.1,
-    "bf16 over the processor's": 2.0,  # times what the processor is off by in bf16 itself, where that is more
+    "bf16 over the processor's": 2.0,  # times the processor's own error in bf16, if that is larger
     "loss": 1e-3,  # nats per token, in float32
     "estimate": 0.25,  # of the measured time or memory
 }
 
-# Speeds to reach with the shape of GPT-2 124 M in bf16 on an H100 or H200; ratios are ours over the peer's.
+# Goals of speed for the shape of GPT-2 124 M in bf16 on an H100 or H200; ratios are ours over the peer's.
 GOALS = {
     "packed, full": 400_000,  # tokens/s
     "packed, LoRA": 550_000,
@@ -25,7 +25,7 @@ LLAMA_3 = {
 LLAMA_3_ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 
 FULL = {
-    # What each check takes on an H200, in seconds, programs' starts included: one that has less left is not begun.
+    # Seconds that each check takes on an H200, with loading; a check is left out if less time is left.
     "seconds": {"device": 10, "parity": 40, "greedy": 40, "tuning": 60, "decoding": 30, "scoring": 30, "models": 70},
     "gpt2": {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024},
     "speed": {"width": 768, "vocabulary": 50257},
@@ -34,7 +34,7 @@ FULL = {
     "decoding": {"prompts": 1024, "prompt_tokens": 50, "new_tokens": 50, "top_k": 40, "peer_batches": [256, 1024]},
     "scoring": {"documents": 4000, "fewer": 40, "tokens": 1000, "context": 1024},
     "models": {"rows": 8, "context": 1024, "rank": 16, "warm_steps": 5, "steps": 20, "documents": 512},
-    # Models that are made together.
+    # Models whose folders are written together.
     "groups": [{
         "Llama-3.2-1B": LLAMA_3 | {
             "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
@@ -54,7 +54,7 @@ FULL = {
     },
 }  # fmt: skip
 
-# Everything but the size of the work is the same. A vocabulary larger than the tokenizer's stays so.
+# Only sizes differ. The vocabulary stays larger than the tokenizer's.
 TINY_LAYERS = {
     "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
     "vocab_size": 5000,

@@ -1,4 +1,4 @@
-"""One run of the tuner, and how fast it was once it was warm."""
+"""One run of the tuner, and its speed after warm-up."""
 
 import dataclasses
 
@@ -8,15 +8,15 @@ from harness import Failed
 
 @dataclasses.dataclass
 class Run:
-    """What metrics.parquet says of a run."""
+    """Figures of a run by metrics.parquet."""
 
     tokens_per_second: float  # after the warm steps
-    tokens: int  # all of them
-    peak_bytes: int  # of the GPU's memory; on a processor of the process
+    tokens: int  # of the whole run
+    peak_bytes: int  # of the GPU, or of the process on a processor
 
 
 def tune(machine, config, folder, out, warm_steps):
-    """Runs the tuner, which must log every `warm_steps` steps or oftener."""
+    """Runs the tuner, which must log at least every `warm_steps` steps."""
     machine.program("tuner", "--config", config, "--in", folder, "--out", out)
     columns = ["step", "split", "tokens", "seconds", "peak_rss_bytes", "peak_device_bytes"]
     rows = [row for row in parquet_files.read(out / "metrics.parquet", columns) if row["split"] == "train"]

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A real Slurm of one node for tests: cluster.sh start FOLDER | stop FOLDER
+# A real Slurm cluster of one node for tests: cluster.sh start FOLDER | stop FOLDER
 #
 # munged, slurmctld and slurmd keep everything (keys, sockets, state, logs) in FOLDER and listen on free ports of this machine only, so
-# that a Slurm that runs here anyway is not touched. Started as root or as any user, who then is the one that submits jobs; no systemd
-# and no accounting. Checked with Slurm 22.05. After `start`, Slurm's programs find it with SLURM_CONF=FOLDER/slurm.conf. `stop` ends the daemons, and
-# what is left of their jobs; it is right also where `start` failed half-way. FOLDER's path has to be short (a socket lies in it).
+# that they do not disturb another Slurm on it. Any user can start it, and that user submits the jobs; no systemd, no accounting.
+# Checked with Slurm 22.05. After `start`, Slurm's programs find it with SLURM_CONF=FOLDER/slurm.conf. `stop` ends the daemons and their
+# jobs, also after a `start` that failed half-way. FOLDER's path has to be short, since it holds a socket.
 #
-# CPUS=N: processors that the node has, whatever the machine has.
+# CPUS=N: processors of the node, whatever the machine has.
 set -euo pipefail
 
 usage() { echo "cluster.sh start FOLDER | stop FOLDER" >&2; exit 2; }
@@ -24,10 +24,10 @@ missing() {
 free_ports() {
   python3 - "$1" <<'END'
 import socket, sys
-held = [socket.socket() for _ in range(int(sys.argv[1]))]
-for port in held:
-    port.bind(("127.0.0.1", 0))
-print(*(port.getsockname()[1] for port in held))
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for one in sockets:
+    one.bind(("127.0.0.1", 0))
+print(*(one.getsockname()[1] for one in sockets))
 END
 }
 
@@ -41,7 +41,7 @@ until_succeeds() {
   return 1
 }
 
-# Nine tenths of the machine's memory: Slurm takes no node that has less than it is said to have.
+# Nine tenths of the machine's memory: Slurm refuses a node with less memory than configured.
 usable_mebibytes() { awk '/^MemTotal:/ { print int($2 / 1024 * 0.9) }' /proc/meminfo; }
 
 node_is_idle() { [ "$(sinfo --noheader --format=%T)" = idle ]; }
@@ -58,7 +58,7 @@ start() {
   host=${host%%.*}
   read -r ctld_port slurmd_port < <(free_ports 2)
   mkdir -p "$folder"/{state,spool,logs,munge}
-  # munged wants nobody else to write where its key lies, and everybody to reach its socket.
+  # munged requires that nobody else can write to the folder of its key, and that everybody can reach its socket.
   chmod 755 "$folder" "$folder/munge"
   (umask 077; head -c 128 /dev/urandom >"$folder/munge/key")
   cat >"$folder/slurm.conf" <<END
@@ -69,7 +69,7 @@ SlurmdPort=$slurmd_port
 SlurmUser=$user
 SlurmdUser=$user
 AuthType=auth/munge
-# A job that was put back waits until its credential has expired: by default two minutes.
+# A requeued job waits until its credential has expired: two minutes by default.
 AuthInfo=socket=$folder/munge/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$folder/state
@@ -88,10 +88,10 @@ JobCompType=jobcomp/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SchedulerType=sched/backfill
-# What is due is looked for often: jobs of a test take a second.
+# Schedules often: jobs of a test take a second.
 SchedulerParameters=sched_interval=2,sched_min_interval=0,bf_interval=1,batch_sched_delay=0
 KillWait=2
-# Ended jobs are remembered for an hour.
+# Finished jobs are kept for an hour.
 MinJobAge=3600
 ReturnToService=2
 NodeName=$host NodeAddr=127.0.0.1 CPUs=${CPUS:-$(nproc)} RealMemory=$(usable_mebibytes) State=UNKNOWN
@@ -105,8 +105,8 @@ END
   until_succeeds node_is_idle || { tail -n 20 "$folder"/logs/* >&2; return 1; }
 }
 
-# Ends the process whose number is in a file, and waits until it is gone.
-end() {
+# Ends the process of a PID file, and waits until it is gone.
+terminate() {
   local pid
   pid=$(cat "$1" 2>/dev/null) || return 0
   kill "$pid" 2>/dev/null || return 0
@@ -126,9 +126,9 @@ stop() {
       sleep 0.1
     done
   fi
-  end "$folder/slurmd.pid"
-  end "$folder/slurmctld.pid"
-  end "$folder/munge/pid"
+  terminate "$folder/slurmd.pid"
+  terminate "$folder/slurmctld.pid"
+  terminate "$folder/munge/pid"
 }
 
 case $1 in

@@ -1,7 +1,7 @@
-"""Makes the results of the study: python scripts/study collect RUN, then python scripts/study results.
+"""Writes the results of the study: python scripts/study collect RUN, then python scripts/study results.
 
-collect writes documents.parquet, cells.parquet and followed.parquet of what a run has by now to data/results/<name of the run's folder>; results
-writes the tables and sentences between the marks of RESULTS.md, and the pictures, from those files alone. `make study` does both.
+collect writes documents.parquet, cells.parquet and followed.parquet of the finished cells of a run to data/results/<name of the run's folder>;
+results writes the tables and sentences between the marks of RESULTS.md, and the figure, from those files alone. `make study` does both.
 """
 
 import json
@@ -19,46 +19,46 @@ RESULTS = ROOT / "data/results"
 
 
 def core_hours(run):
-    """Hours of processors that the stages of a run took, as each left them in its record."""
+    """Processor hours of a run, by the records of its stages."""
     records = [tomllib.loads(path.read_text()) for path in run.rglob(".done-*")]
     return sum(record.get("cpu_seconds", 0.0) for record in records) / 3600
 
 
-def collected(run):
-    place = RESULTS / run.name
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "cost.json").write_text(json.dumps({"core_hours": round(core_hours(run), 2)}) + "\n")
+def write_data(run):
+    folder = RESULTS / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cost.json").write_text(json.dumps({"core_hours": round(core_hours(run), 2)}) + "\n")
     for name, frame in (("documents", collect.documents(run)), ("cells", collect.cells(run)), ("followed", collect.followed(run))):
-        file = place / f"{name}.parquet"
+        file = folder / f"{name}.parquet"
         frame.write_parquet(file, compression="zstd", compression_level=19)
         print(f"study: {frame.height:,} rows in {file.relative_to(ROOT)}", file=sys.stderr)
 
 
-def filled(text, name, content):
-    """A text with what is between the marks of a name replaced."""
-    mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.S)
-    assert mark.search(text), f"RESULTS.md has no place for {name}"
-    return mark.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
+def replace_block(text, name, content):
+    """The text with new content between the marks of a block."""
+    block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.S)
+    assert block.search(text), f"RESULTS.md has no marks of {name}"
+    return block.sub(lambda match: f"{match[1]}\n{content}\n\n{match[2]}", text)
 
 
 def blocks():
-    """What stands between the marks of RESULTS.md, by their names."""
+    """The generated blocks of RESULTS.md, by name."""
     study = results.Study.read(RESULTS / "study")
     cost = json.loads((RESULTS / "study/cost.json").read_text())
     return {
         "setup": results.setup(study, cost["core_hours"]),
         "claims": results.claims(study),
-        "methods": results.everything(study),
+        "methods": results.method_tables(study),
         "passes": results.passes(study),
-        "what copies add": results.what_copies_add(study),
+        "what copies add": results.loss_decrease_by_copies(study),
     }
 
 
-def written():
+def write_results():
     file = ROOT / "RESULTS.md"
     text = file.read_text()
     for name, content in blocks().items():
-        text = filled(text, name, content)
+        text = replace_block(text, name, content)
     file.write_text(text)
     (RESULTS / "study/frontier.svg").write_text(figures.frontier(results.Study.read(RESULTS / "study")))
 
@@ -66,9 +66,9 @@ def written():
 def main():
     match sys.argv[1:]:
         case ["collect", run]:
-            collected(pathlib.Path(run))
+            write_data(pathlib.Path(run))
         case ["results"]:
-            written()
+            write_results()
         case _:
             sys.exit(__doc__)
 

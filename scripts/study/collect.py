@@ -1,8 +1,8 @@
-"""What a run knows of each document, cell by cell: the two small tables that the results of the study are made from.
+"""The small tables from which the results of the study are computed.
 
-documents.parquet has a row for each document that a checkpoint was asked after: whether its own text was repeated word for word and how similar
-the generation is to it (greedy, from its first tokens), whether the next tokens are the most probable ones throughout, and its loss.
-cells.parquet has a row for each checkpoint: the settings, the held-out loss of each pass, time and memory. Neither holds any text.
+documents.parquet has a row for each checkpoint and document: whether the document was repeated word for word and how similar the generation is
+to it (greedy, from its first tokens), whether all next tokens are the most probable ones, and its loss. cells.parquet has a row for each
+checkpoint: the settings, the held-out loss of each epoch, time and memory. followed.parquet has memorization over training. None holds text.
 """
 
 import tomllib
@@ -14,26 +14,26 @@ PREFIX, SUFFIX = 30, 50
 
 
 def checkpoints(run):
-    """(cell's facts, which checkpoint, folder of its answers) of every checkpoint of the cells that are done, as far as their untuned model is."""
+    """(cell, name of the checkpoint, folder of its results) of all finished cells whose untuned model is finished too."""
     cells = [(tomllib.loads(file.read_text()), file.parent) for file in sorted(run.glob("cells/*/cell.toml"))]
     folders = {cell["name"]: [("untuned", folder)] if cell["mode"] == "base" else [("last", folder), ("best", folder / "best")] for cell, folder in cells}
-    done = [cell for cell, _ in cells if all((folder / "verdicts.parquet").exists() for _, folder in folders[cell["name"]])]
-    untuned = {(cell["corpus_name"], cell["model"], cell["seed"]) for cell in done if cell["mode"] == "base"}
-    for cell in done:
+    finished = [cell for cell, _ in cells if all((folder / "verdicts.parquet").exists() for _, folder in folders[cell["name"]])]
+    untuned = {(cell["corpus_name"], cell["model"], cell["seed"]) for cell in finished if cell["mode"] == "base"}
+    for cell in finished:
         if (cell["corpus_name"], cell["model"], cell["seed"]) in untuned:
-            yield from ((cell, which, folder) for which, folder in folders[cell["name"]])
+            yield from ((cell, checkpoint, folder) for checkpoint, folder in folders[cell["name"]])
 
 
-def about(cell, which):
-    found = {name: cell.get(name) for name in SETTINGS} | {"corpus": cell["corpus_name"], "seed": cell["seed"], "checkpoint": which}
-    return [pl.lit(value, dtype=TYPES.get(name)).alias(name) for name, value in found.items()]
+def key_columns(cell, checkpoint):
+    values = {name: cell.get(name) for name in SETTINGS} | {"corpus": cell["corpus_name"], "seed": cell["seed"], "checkpoint": checkpoint}
+    return [pl.lit(value, dtype=TYPES.get(name)).alias(name) for name, value in values.items()]
 
 
 TYPES = {"rank": pl.Int32, "alpha": pl.Float64, "dropout": pl.Float64, "learning_rate": pl.Float64, "seed": pl.Int64, "targets": pl.String}
 
 
 def losses(folder):
-    """Of whole documents: nats and tokens."""
+    """Loss in nats and number of tokens of each whole document."""
     scores = pl.scan_parquet(folder / "scores.parquet").filter(pl.col("kind") == "document", pl.col("prefix_tokens") == 0)
     whole = scores.filter(pl.col("suffix_tokens") == pl.col("document_tokens"))
     nats = -pl.col("logprobs").list.eval(pl.element().cast(pl.Float64)).list.sum()
@@ -41,14 +41,14 @@ def losses(folder):
 
 
 def most_probable(folder):
-    """Whether each of SUFFIX tokens behind the first PREFIX is the most probable one: what greedy decoding repeats."""
+    """Whether all SUFFIX tokens after the first PREFIX are the most probable ones, so that greedy decoding repeats them."""
     scores = pl.scan_parquet(folder / "scores.parquet")
-    asked = scores.filter(pl.col("kind") == "document", pl.col("prefix_tokens") == PREFIX, pl.col("suffix_tokens") == SUFFIX)
-    return asked.select("doc_id", most_probable=pl.col("argmax_hits").list.all()).collect()
+    continuations = scores.filter(pl.col("kind") == "document", pl.col("prefix_tokens") == PREFIX, pl.col("suffix_tokens") == SUFFIX)
+    return continuations.select("doc_id", most_probable=pl.col("argmax_hits").list.all()).collect()
 
 
 def greedy(folder):
-    """Whether a document's own text was repeated word for word, and how similar to it the generation is."""
+    """Whether each document was repeated word for word, and how similar the generation is to it."""
     samples = pl.read_parquet(folder / "samples.parquet", columns=["sample_id", "strategy"]).filter(strategy="greedy")
     verdicts = pl.read_parquet(folder / "verdicts.parquet", columns=["sample_id", "doc_id", "own_verdict", "own_similarity"])
     own = verdicts.join(samples, on="sample_id")
@@ -62,18 +62,18 @@ def roles(run, cell):
 
 def documents(run):
     frames = []
-    for cell, which, folder in checkpoints(run):
-        found = losses(folder)
-        for more in (greedy(folder), most_probable(folder), roles(run, cell)):
-            found = found.join(more, on="doc_id", how="left")
-        frames.append(found.select(*about(cell, which), pl.all()))
+    for cell, checkpoint, folder in checkpoints(run):
+        frame = losses(folder)
+        for columns in (greedy(folder), most_probable(folder), roles(run, cell)):
+            frame = frame.join(columns, on="doc_id", how="left")
+        frames.append(frame.select(*key_columns(cell, checkpoint), pl.all()))
     return pl.concat(frames)
 
 
 def cells(run):
     rows = []
-    for cell, which, folder in checkpoints(run):
-        row = pl.select(*about(cell, which)).row(0, named=True)
+    for cell, checkpoint, folder in checkpoints(run):
+        row = pl.select(*key_columns(cell, checkpoint)).row(0, named=True)
         row |= {"cell": cell["name"], "parameters": cell["parameters"], "trainable_parameters": cell["trainable_parameters"]}
         metrics = run / "cells" / cell["name"] / "metrics.parquet"
         if metrics.exists():
@@ -89,14 +89,14 @@ def cells(run):
 
 
 def followed(run):
-    """What the checkpoints on the way know, by copies: loss, exact memorization and the share whose next tokens are all most probable."""
+    """Memorization over training, by copies: loss, exact memorization and the extractable share at each kept checkpoint."""
     frames = []
-    for cell, which, folder in checkpoints(run):
+    for cell, checkpoint, folder in checkpoints(run):
         course = folder / "course.parquet"
-        if which != "last" or not course.exists():
+        if checkpoint != "last" or not course.exists():
             continue
         epochs = pl.read_parquet(folder / "metrics.parquet", columns=["step", "epoch"]).unique("step")
-        # The last one stands there a second time, without a step.
+        # The last checkpoint is there a second time, without a step.
         points = pl.read_parquet(course).drop_nulls("step").join(epochs, on="step", how="left").with_columns(pl.col("split").cast(pl.String))
-        frames.append(points.select(*about(cell, which), "step", "epoch", "split", "copies", "documents", "loss", "exact_memorization", "extractable"))
+        frames.append(points.select(*key_columns(cell, checkpoint), "step", "epoch", "split", "copies", "documents", "loss", "exact_memorization", "extractable"))
     return pl.concat(frames)

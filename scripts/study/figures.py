@@ -1,4 +1,4 @@
-"""The pictures of RESULTS.md, as SVG with their values in titles and in the tables beside them."""
+"""The figure of RESULTS.md as SVG, with its values in tooltips."""
 
 from xml.sax.saxutils import escape
 
@@ -9,7 +9,7 @@ NAMES = {"base": "untuned", "full": "full", "head": "head-only", "lora": "LoRA"}
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM, GAP = 300, 220, 44, 28, 40, 24
 
 
-def mark(shape, x, y, colour, filled, title):
+def marker(shape, x, y, colour, filled, title):
     fill = colour if filled else "white"
     shapes = {
         "circle": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"',
@@ -20,9 +20,9 @@ def mark(shape, x, y, colour, filled, title):
     return f'{shapes[shape]} fill="{fill}" fill-opacity="0.8" stroke="{colour}" stroke-width="1.5"><title>{escape(title)}</title>{"</circle>" if shape == "circle" else "</rect>" if shape == "square" else "</path>"}'
 
 
-def panel(left, top, title, points, across, x_label, y_label):
+def panel(left, top, title, points, x_range, x_label):
     """Points are (x, y, mode, filled, title); y is a share."""
-    low, high = across
+    low, high = x_range
     scale_x = lambda x: left + LEFT + (WIDTH - LEFT - 8) * (x - low) / ((high - low) or 1)
     scale_y = lambda y: top + TOP + (HEIGHT - TOP - BOTTOM) * (1 - y)
     parts = [f'<text x="{left + LEFT}" y="{top + 16}" font-weight="600">{escape(title)}</text>']
@@ -33,20 +33,20 @@ def panel(left, top, title, points, across, x_label, y_label):
     for tick in ticks:
         parts.append(f'<text x="{scale_x(tick):.1f}" y="{top + HEIGHT - BOTTOM + 16}" text-anchor="middle" fill="#52606d">{tick:.2f}</text>')
     parts.append(f'<text x="{left + (LEFT + WIDTH) / 2:.0f}" y="{top + HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
-    parts += [mark(STYLES[mode][1], scale_x(x), scale_y(y), STYLES[mode][0], filled, said) for x, y, mode, filled, said in points]
+    parts += [marker(STYLES[mode][1], scale_x(x), scale_y(y), STYLES[mode][0], filled, tooltip) for x, y, mode, filled, tooltip in points]
     return "".join(parts)
 
 
 def legend(top, modes, filled, hollow):
     parts, x = [], LEFT
     for mode in modes:
-        parts.append(mark(STYLES[mode][1], x, top, STYLES[mode][0], True, NAMES[mode]) + f'<text x="{x + 10}" y="{top + 4}">{NAMES[mode]}</text>')
+        parts.append(marker(STYLES[mode][1], x, top, STYLES[mode][0], True, NAMES[mode]) + f'<text x="{x + 10}" y="{top + 4}">{NAMES[mode]}</text>')
         x += 90
     parts.append(f'<text x="{LEFT - 6}" y="{top + 22}" fill="#52606d">filled: {filled}; hollow: {hollow}</text>')
     return "".join(parts)
 
 
-def picture(title, panels, modes, filled, hollow, columns=3):
+def figure(title, panels, modes, filled, hollow, columns=3):
     rows = -(-len(panels) // columns)
     width, height = min(columns, len(panels)) * (WIDTH + GAP), rows * (HEIGHT + GAP) + 44
     body = [draw((number % columns) * (WIDTH + GAP), (number // columns) * (HEIGHT + GAP)) for number, draw in enumerate(panels)]
@@ -58,21 +58,21 @@ def picture(title, panels, modes, filled, hollow, columns=3):
 
 
 def frontier(study):
-    """Test loss across, share of documents that are repeated up: every method at every rate, at its best and last checkpoint."""
+    """The share of repeated documents over test loss: every method at every rate, at its best and last checkpoint."""
     panels = []
-    for corpus, model in study.places:
+    for corpus, model in study.pairs:
         points = []
-        for method in study.of(corpus=corpus, model=model):
-            for which in ("untuned",) if method.mode == "base" else method.points():
-                found = method.shares(which, least=MANY)
-                loss = method.test_loss(which)
-                said = f"{method.name} at {method.at}, {which}: test loss {loss:.3f}, {found[0]} of {found[1]}"
-                points.append((loss, found[0] / found[1], method.mode, which != "best", said))
-        across = min(point[0] for point in points), max(point[0] for point in points)
+        for method in study.select(corpus=corpus, model=model):
+            for checkpoint in ("untuned",) if method.mode == "base" else method.tuned_checkpoints():
+                share = method.share(checkpoint, min_copies=MANY)
+                loss = method.test_loss(checkpoint)
+                tooltip = f"{method.name} at {method.rate_label}, {checkpoint}: test loss {loss:.3f}, {share[0]} of {share[1]}"
+                points.append((loss, share[0] / share[1], method.mode, checkpoint != "best", tooltip))
+        x_range = min(point[0] for point in points), max(point[0] for point in points)
         panels.append(
-            lambda left, top, title=f"{model} on {corpus}", points=points, across=across: panel(
-                left, top, title, points, across, "test loss, nats per token", "repeated"
+            lambda left, top, title=f"{model} on {corpus}", points=points, x_range=x_range: panel(
+                left, top, title, points, x_range, "test loss, nats per token"
             )
         )
     title = f"Share of the documents of {MANY} copies or more that are repeated word for word, against loss on test text"
-    return picture(title, panels, list(STYLES), "last checkpoint", "best checkpoint, where some pass made validation loss better")
+    return figure(title, panels, list(STYLES), "last checkpoint", "best checkpoint, where some pass made validation loss better")

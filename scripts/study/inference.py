@@ -1,4 +1,4 @@
-"""The few statistics that the results of the study need, from counts. Documents are what is independent; seeds repeat the same documents."""
+"""Statistics of the study. Documents are independent; seeds repeat the same documents."""
 
 import math
 import random
@@ -9,35 +9,35 @@ RESAMPLES = 2000
 
 
 def wilson(k, n, z=1.959963984540054):
-    """The 95% interval of a share (Wilson 1927)."""
+    """The 95% interval of a proportion (Wilson 1927)."""
     if not n:
         return None
-    centre, room = k + z * z / 2, z * math.sqrt(k * (n - k) / n + z * z / 4)
-    return max(0.0, (centre - room) / (n + z * z)), min(1.0, (centre + room) / (n + z * z))
+    centre, margin = k + z * z / 2, z * math.sqrt(k * (n - k) / n + z * z / 4)
+    return max(0.0, (centre - margin) / (n + z * z)), min(1.0, (centre + margin) / (n + z * z))
 
 
-def resampled(by_document, statistic, name):
-    """The ends of the 95% interval of a statistic of documents, which are drawn again with all that is known of each (percentiles)."""
-    chance = random.Random(zlib.crc32(name.encode()))
+def bootstrap_interval(by_document, statistic, name):
+    """The 95% percentile interval of a statistic, by resampling documents with all their runs; `name` is the seed."""
+    rng = random.Random(zlib.crc32(name.encode()))
     documents = list(by_document)
-    found = sorted(statistic([by_document[chance.choice(documents)] for _ in documents]) for _ in range(RESAMPLES))
-    return found[int(0.025 * RESAMPLES)], found[int(0.975 * RESAMPLES) - 1]
+    values = sorted(statistic([by_document[rng.choice(documents)] for _ in documents]) for _ in range(RESAMPLES))
+    return values[int(0.025 * RESAMPLES)], values[int(0.975 * RESAMPLES) - 1]
 
 
 def share(rows, name):
-    """k, n and interval of documents that were repeated, over the runs of several seeds: rows of (doc_id, repeated)."""
+    """(k, n, low, high) of repeated documents over the runs of several seeds, from rows of (doc_id, repeated)."""
     by_document = defaultdict(list)
-    for doc_id, out in rows:
-        by_document[doc_id].append(out)
+    for doc_id, is_repeated in rows:
+        by_document[doc_id].append(is_repeated)
     k, n = sum(map(sum, by_document.values())), sum(map(len, by_document.values()))
     if not n:
         return None
     runs = max(map(len, by_document.values()))
     if runs == 1 or k in (0, n):
-        # Where all agree, resampling would leave no room; the documents alone count then.
+        # If all runs agree, resampling would give an empty interval; the documents alone count.
         low, high = wilson(k / runs, n / runs)
     else:
-        low, high = resampled(by_document, lambda drawn: sum(map(sum, drawn)) / max(1, sum(map(len, drawn))), name)
+        low, high = bootstrap_interval(by_document, lambda sample: sum(map(sum, sample)) / max(1, sum(map(len, sample))), name)
     return k, n, low, high
 
 
@@ -58,13 +58,13 @@ def sign_test(more, fewer):
 
 
 def power(n, share, base=0.0, level=0.05, draws=2000):
-    """How often so many documents would show a share over a base by the sign test, if each were repeated by itself."""
-    chance = random.Random(0)
-    shown = 0
+    """How often the sign test on n documents distinguishes a share from a base, if documents are repeated independently."""
+    rng = random.Random(0)
+    significant = 0
     for _ in range(draws):
         more = fewer = 0
         for _ in range(n):
-            one, other = chance.random() < share, chance.random() < base
+            one, other = rng.random() < share, rng.random() < base
             more, fewer = more + (one > other), fewer + (other > one)
-        shown += sign_test(more, fewer) < level and more > fewer
-    return shown / draws
+        significant += sign_test(more, fewer) < level and more > fewer
+    return significant / draws

@@ -1,4 +1,4 @@
-"""What the study found: tables and sentences of RESULTS.md, from documents.parquet, cells.parquet and followed.parquet alone."""
+"""Tables and sentences of RESULTS.md, from documents.parquet, cells.parquet and followed.parquet alone."""
 
 import math
 from collections import defaultdict
@@ -8,7 +8,7 @@ import polars as pl
 
 from study import inference
 
-MANY = 16  # copies from which a document counts as occurring often
+MANY = 16  # copies from which a document counts as frequent
 LEAKS = 0.05  # a share of documents up to which the paper's "near zero" holds
 SIMILAR = 0.80  # the similarity that the paper says LoRA stays below
 
@@ -17,16 +17,16 @@ def percent(value):
     return f"{100 * value:.0f}%" if value >= 0.095 or value == 0 else f"{100 * value:.1f}%"
 
 
-def interval(found):
-    """"12 of 84, 14% (8–24)"; a dash where nothing was asked."""
-    if found is None:
+def interval(share):
+    """"12 of 84, 14% (8–24)"; a dash without documents."""
+    if share is None:
         return "–"
-    k, n, low, high = found
+    k, n, low, high = share
     return f"{k} of {n}, {percent(k / n)} ({100 * low:.0f}–{100 * high:.0f})"
 
 
-def count(found):
-    return "–" if found is None else f"{found[0]}/{found[1]}"
+def count(share):
+    return "–" if share is None else f"{share[0]}/{share[1]}"
 
 
 def table(head, rows):
@@ -40,84 +40,84 @@ class Method:
     def __init__(self, study, key, cells):
         self.study, self.cells = study, cells
         self.corpus, self.model, self.mode, self.rank, self.alpha, self.targets, self.dropout, self.rate = key
-        self.rows = {which: [row for row in study.asked[key] if row["checkpoint"] == which] for which in ("last", "best", "untuned")}
+        self.rows = {checkpoint: [row for row in study.documents_of[key] if row["checkpoint"] == checkpoint] for checkpoint in ("last", "best", "untuned")}
 
     @property
     def name(self):
         if self.mode != "lora":
             return {"base": "untuned", "full": "full", "head": "head-only"}[self.mode]
-        parts = [f"LoRA r{self.rank} on {self.where}"]
+        parts = [f"LoRA r{self.rank} on {self.targets_label}"]
         parts += [f"alpha {self.alpha:g}"] if self.alpha != 2 * self.rank else []
         parts += [f"dropout {self.dropout:g}"] if self.dropout else []
         return ", ".join(parts)
 
     @property
-    def where(self):
+    def targets_label(self):
         targets = set(self.targets.split(","))
         known = {("all-linear",): "all", ("c_attn",): "attention’s queries, keys and values", ("c_fc", "mlp.c_proj"): "MLP"}
         return known.get(tuple(sorted(targets)), self.targets)
 
     @property
-    def at(self):
+    def rate_label(self):
         return f"{self.rate:g}" if self.rate else "–"
 
     def seeds(self):
         return sorted({cell["seed"] for cell in self.cells})
 
-    def shares(self, which, copies=None, least=None, column="verbatim"):
+    def share(self, checkpoint, copies=None, min_copies=None, column="verbatim"):
         rows = [
-            (row["doc_id"], row[column]) for row in self.rows[which]
-            if row["split"] == "train" and row[column] is not None and (copies is None or row["copies"] == copies) and (least is None or row["copies"] >= least)
+            (row["doc_id"], row[column]) for row in self.rows[checkpoint]
+            if row["split"] == "train" and row[column] is not None and (copies is None or row["copies"] == copies) and (min_copies is None or row["copies"] >= min_copies)
         ]  # fmt: skip
-        return inference.share(rows, f"{self.corpus} {self.model} {self.name} {self.at} {which} {copies} {least} {column}")
+        return inference.share(rows, f"{self.corpus} {self.model} {self.name} {self.rate_label} {checkpoint} {copies} {min_copies} {column}")
 
-    def test_loss(self, which):
-        """Nats per token of the held-out documents that chose nothing."""
-        rows = [row for row in self.rows[which] if row["role"] == "test" and row["nats"] is not None]
+    def test_loss(self, checkpoint):
+        """Nats per token of the held-out documents that were not used to choose a checkpoint or rate."""
+        rows = [row for row in self.rows[checkpoint] if row["role"] == "test" and row["nats"] is not None]
         tokens = sum(row["tokens"] for row in rows)
         return sum(row["nats"] for row in rows) / tokens if tokens else None
 
-    def similarity(self, which, least):
+    def similarity(self, checkpoint, min_copies):
         """Mean similarity of generations to their own document, with its interval over documents."""
         by_document = defaultdict(list)
-        for row in self.rows[which]:
-            if row["split"] == "train" and row["copies"] >= least and row["own_similarity"] is not None:
+        for row in self.rows[checkpoint]:
+            if row["split"] == "train" and row["copies"] >= min_copies and row["own_similarity"] is not None:
                 by_document[row["doc_id"]].append(row["own_similarity"])
         if not by_document:
             return None
-        mean = lambda drawn: sum(map(sum, drawn)) / sum(map(len, drawn))
-        return mean(list(by_document.values())), *inference.resampled(by_document, mean, f"similarity {self.name} {self.at}")
+        mean = lambda sample: sum(map(sum, sample)) / sum(map(len, sample))
+        return mean(list(by_document.values())), *inference.bootstrap_interval(by_document, mean, f"similarity {self.name} {self.rate_label}")
 
-    def membership(self, which):
-        """Mean over seeds of the AUC of training against held-out test documents, by the loss under the untuned model less that under this one."""
-        found = []
+    def membership(self, checkpoint):
+        """Mean over seeds of the AUC of training against test documents, by the loss under the untuned model minus that under this one."""
+        aucs = []
         for seed in self.seeds():
             untuned = {row["doc_id"]: row["nats"] / row["tokens"] for row in self.untuned.rows["untuned"] if row["seed"] == seed and row["nats"] is not None}
             score = lambda row: untuned[row["doc_id"]] - row["nats"] / row["tokens"]
-            mine = [row for row in self.rows[which] if row["seed"] == seed and row["nats"] is not None and row["doc_id"] in untuned]
-            found.append(inference.auc([score(row) for row in mine if row["split"] == "train"], [score(row) for row in mine if row["role"] == "test"]))
-        found = [auc for auc in found if auc is not None]
-        return sum(found) / len(found) if found else None
+            rows = [row for row in self.rows[checkpoint] if row["seed"] == seed and row["nats"] is not None and row["doc_id"] in untuned]
+            aucs.append(inference.auc([score(row) for row in rows if row["split"] == "train"], [score(row) for row in rows if row["role"] == "test"]))
+        aucs = [auc for auc in aucs if auc is not None]
+        return sum(aucs) / len(aucs) if aucs else None
 
     @property
     def untuned(self):
         return next(method for method in self.study.methods if method.mode == "base" and (method.corpus, method.model) == (self.corpus, self.model))
 
     def validation(self):
-        """Mean over seeds of the best held-out loss after a pass: what chooses a rate. Before the first pass all rates are the untuned model."""
+        """Mean over seeds of the best held-out loss after an epoch; it chooses the rate. Before the first, all rates are the untuned model."""
         return sum(min(cell["validation_losses"][1:]) for cell in self.cells if cell["checkpoint"] == "last") / max(1, len(self.seeds()))
 
-    def is_tuned_at(self, which):
-        """Whether the checkpoint is another than the untuned model, which is the best where every pass makes held-out loss worse."""
-        return which == "last" or all(cell["validation_losses"].index(min(cell["validation_losses"])) > 0 for cell in self.cells)
+    def is_tuned_at(self, checkpoint):
+        """Whether the checkpoint is not the untuned model, which is the best one if every epoch increases held-out loss."""
+        return checkpoint == "last" or all(cell["validation_losses"].index(min(cell["validation_losses"])) > 0 for cell in self.cells)
 
     def is_best_at_the_end(self):
         """Whether the best checkpoint of some seed is the last one."""
         return any(min(cell["validation_losses"]) == cell["validation_losses"][-1] for cell in self.cells)
 
-    def points(self):
-        """The checkpoints at which it is tuned."""
-        return [which for which in ("best", "last") if self.is_tuned_at(which)]
+    def tuned_checkpoints(self):
+        """The checkpoints that are not the untuned model."""
+        return [checkpoint for checkpoint in ("best", "last") if self.is_tuned_at(checkpoint)]
 
 
 class Study:
@@ -133,7 +133,7 @@ class Study:
         return tuple(row[name] for name in "corpus model mode rank alpha targets dropout learning_rate".split())
 
     @cached_property
-    def asked(self):
+    def documents_of(self):
         found = defaultdict(list)
         for row in self.documents.iter_rows(named=True):
             found[self.key(row)].append(row)
@@ -149,72 +149,73 @@ class Study:
         size = {row["model"]: row["parameters"] for row in self.cells.iter_rows(named=True)}
         return sorted(methods, key=lambda method: (method.corpus, size[method.model], order[method.mode], method.targets or "", method.rank or 0, method.alpha or 0, method.dropout or 0, method.rate or 0))
 
-    def of(self, **about):
-        return [method for method in self.methods if all(getattr(method, name) == value for name, value in about.items())]
+    def select(self, **values):
+        return [method for method in self.methods if all(getattr(method, name) == value for name, value in values.items())]
 
     @property
-    def places(self):
+    def pairs(self):
+        """(corpus, model)"""
         return list(dict.fromkeys((method.corpus, method.model) for method in self.methods))
 
     def copies(self):
         return sorted(self.documents.filter(split="train")["copies"].unique())
 
-    def families(self, corpus, model):
-        """Ways that differ in the rate alone."""
+    def by_name(self, corpus, model):
+        """Methods that differ only in their rate, by name."""
         found = defaultdict(list)
-        for method in self.of(corpus=corpus, model=model):
+        for method in self.select(corpus=corpus, model=model):
             if method.mode != "base":
                 found[method.name].append(method)
         return found
 
-    def chosen(self, corpus, model):
-        """Each method at the rate with the best validation loss."""
-        return {name: min(methods, key=Method.validation) for name, methods in self.families(corpus, model).items()}
+    def at_best_rate(self, corpus, model):
+        """Each method at the rate with the best validation loss, by name."""
+        return {name: min(methods, key=Method.validation) for name, methods in self.by_name(corpus, model).items()}
 
 
-def everything(study):
+def method_tables(study):
     """One table for each corpus and model: every method at every rate."""
     parts = []
-    for corpus, model in study.places:
+    for corpus, model in study.pairs:
         copies = study.copies()
         head = ["method", "rate", "seeds", "test loss: best", "last", f"best checkpoint, ≥ {MANY} copies"]
         head += [f"last, {number} {'copy' if number == 1 else 'copies'}" for number in copies] + ["similarity ≥ 0.8, last", "AUC, last"]
         rows = []
-        for method in study.of(corpus=corpus, model=model):
-            which = "untuned" if method.mode == "base" else "last"
+        for method in study.select(corpus=corpus, model=model):
+            checkpoint = "untuned" if method.mode == "base" else "last"
             is_tuned = method.mode != "base" and method.is_tuned_at("best")
             best = method.test_loss("best") if is_tuned else None
-            similar = [row["own_similarity"] for row in method.rows[which] if row["split"] == "train" and row["copies"] >= MANY and row["own_similarity"] is not None]
-            auc = None if method.mode == "base" else method.membership(which)
+            similar = [row["own_similarity"] for row in method.rows[checkpoint] if row["split"] == "train" and row["copies"] >= MANY and row["own_similarity"] is not None]
+            auc = None if method.mode == "base" else method.membership(checkpoint)
             rows.append([
-                method.name, method.at, len(method.seeds()), "–" if best is None else f"{best:.3f}", f"{method.test_loss(which):.3f}",
-                count(method.shares("best", least=MANY)) if is_tuned else "–", *(count(method.shares(which, copies=number)) for number in copies),
+                method.name, method.rate_label, len(method.seeds()), "–" if best is None else f"{best:.3f}", f"{method.test_loss(checkpoint):.3f}",
+                count(method.share("best", min_copies=MANY)) if is_tuned else "–", *(count(method.share(checkpoint, copies=number)) for number in copies),
                 f"{sum(value >= SIMILAR for value in similar)}/{len(similar)}", "–" if auc is None else f"{auc:.2f}",
             ])  # fmt: skip
         parts.append(f"**{model} on {corpus}**\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
 
-def emitted(method, seeds, which="last", least=MANY):
-    """Over so many seeds, how often each document comes out."""
+def repetitions(method, seeds, checkpoint="last", min_copies=MANY):
+    """In how many of these seeds each document is repeated."""
     found = defaultdict(int)
-    for row in method.rows[which]:
-        if row["split"] == "train" and row["copies"] >= least and row["seed"] in seeds:
+    for row in method.rows[checkpoint]:
+        if row["split"] == "train" and row["copies"] >= min_copies and row["seed"] in seeds:
             found[row["doc_id"]] += row["verbatim"]
     return found
 
 
-def paired(first, second, which="last", least=MANY):
+def compare(first, second, checkpoint="last", min_copies=MANY):
     """How many documents the first method repeats in more runs than the second, in fewer, and the sign test's p-value."""
     seeds = set(first.seeds()) & set(second.seeds())
-    one, other = (emitted(method, seeds, which, least) for method in (first, second))
+    one, other = (repetitions(method, seeds, checkpoint, min_copies) for method in (first, second))
     shared = one.keys() & other.keys()
     more, fewer = sum(one[doc] > other[doc] for doc in shared), sum(one[doc] < other[doc] for doc in shared)
     return more, fewer, inference.sign_test(more, fewer)
 
 
 def outcome(found):
-    """Of (more, fewer, p) by place: reproduced where some place shows more and none fewer, contradicted the other way round."""
+    """Of several (more, fewer, p): reproduced if some show more and none fewer, contradicted the other way round."""
     more = [p < 0.05 and up > down for up, down, p in found]
     fewer = [p < 0.05 and up < down for up, down, p in found]
     if any(more) and not any(fewer):
@@ -225,7 +226,7 @@ def outcome(found):
 
 
 class Claims:
-    """Each claim with its outcome, its figures and the rule by which it was judged. None is worded by hand where a figure could change it."""
+    """Each claim with its outcome, its figures and its rule."""
 
     def __init__(self, study):
         self.study = study
@@ -238,100 +239,100 @@ class Claims:
         return [found for claim in claims if (found := claim())]
 
     def by_size(self, mode):
-        """Pairs of the largest and the smallest model, under the same method at the same rate."""
+        """Pairs of the largest and the smallest model, with the same method and rate."""
         study = self.study
-        for corpus in dict.fromkeys(corpus for corpus, _ in study.places):
-            models = [model for place, model in study.places if place == corpus]
+        for corpus in dict.fromkeys(corpus for corpus, _ in study.pairs):
+            models = [model for other, model in study.pairs if other == corpus]
             if len(models) < 2:
                 continue
-            small = {(method.name, method.rate): method for method in study.of(corpus=corpus, model=models[0], mode=mode)}
-            for method in study.of(corpus=corpus, model=models[-1], mode=mode):
+            small = {(method.name, method.rate): method for method in study.select(corpus=corpus, model=models[0], mode=mode)}
+            for method in study.select(corpus=corpus, model=models[-1], mode=mode):
                 if (method.name, method.rate) in small:
                     yield corpus, method, small[method.name, method.rate]
 
     def size(self):
-        said, found = [], []
+        evidence, found = [], []
         for corpus, large, small in self.by_size("full"):
-            pair = paired(large, small)
+            pair = compare(large, small)
             found.append(pair)
-            said.append(
-                f"{corpus}, rate {large.at}: {large.model} {interval(large.shares('last', least=MANY))}; {small.model} "
-                f"{interval(small.shares('last', least=MANY))}; {pair[0]} documents more, {pair[1]} fewer, p = {pair[2]:.2g}"
+            evidence.append(
+                f"{corpus}, rate {large.rate_label}: {large.model} {interval(large.share('last', min_copies=MANY))}; {small.model} "
+                f"{interval(small.share('last', min_copies=MANY))}; {pair[0]} documents more, {pair[1]} fewer, p = {pair[2]:.2g}"
             )
         rule = f"the same method at the same rate, documents of {MANY} copies or more after the last pass, sign test over documents at 5%"
-        return said and ("Full tuning repeats more in larger models", outcome(found), said, rule)
+        return evidence and ("Full tuning repeats more in larger models", outcome(found), evidence, rule)
 
     def copies(self):
-        said, rises = [], []
-        for corpus, model in self.study.places:
-            method = self.study.chosen(corpus, model).get("full")
+        evidence, rises = [], []
+        for corpus, model in self.study.pairs:
+            method = self.study.at_best_rate(corpus, model).get("full")
             if not method:
                 continue
-            found = [method.shares("last", copies=number) for number in self.study.copies()]
-            said.append(f"{model} on {corpus}, rate {method.at}: " + ", ".join(f"{number}: {interval(one)}" for number, one in zip(self.study.copies(), found)))
+            found = [method.share("last", copies=number) for number in self.study.copies()]
+            evidence.append(f"{model} on {corpus}, rate {method.rate_label}: " + ", ".join(f"{number}: {interval(one)}" for number, one in zip(self.study.copies(), found)))
             rises.append(found[-1][2] > found[0][3])
-        for corpus, model in self.study.places:
-            for method in self.study.of(corpus=corpus, model=model, mode="full"):
-                found = [method.shares("last", copies=number) for number in self.study.copies()]
+        for corpus, model in self.study.pairs:
+            for method in self.study.select(corpus=corpus, model=model, mode="full"):
+                found = [method.share("last", copies=number) for number in self.study.copies()]
                 rises.append(found[-1][2] > found[0][3])
         rule = "the interval of the most copies lies above that of one copy; at the rate with the best validation loss, and, for the outcome, at any rate"
-        return said and ("Full tuning repeats more of what occurs more often", "reproduced" if any(rises) else "not decided here", said, rule)
+        return evidence and ("Full tuning repeats more of what occurs more often", "reproduced" if any(rises) else "not decided here", evidence, rule)
 
     def near_zero(self):
-        said, over, under = [], 0, 0
-        for corpus, model in self.study.places:
-            methods = [method for mode in ("head", "lora") for method in self.study.of(corpus=corpus, model=model, mode=mode)]
-            found = [(method, method.shares("last", least=MANY)) for method in methods]
+        evidence, over, under = [], 0, 0
+        for corpus, model in self.study.pairs:
+            methods = [method for mode in ("head", "lora") for method in self.study.select(corpus=corpus, model=model, mode=mode)]
+            found = [(method, method.share("last", min_copies=MANY)) for method in methods]
             over += sum(one[2] > LEAKS for _, one in found)
             under += sum(one[3] <= LEAKS for _, one in found)
             if found:
                 method, most = max(found, key=lambda pair: pair[1][0] / pair[1][1])
-                said.append(f"{model} on {corpus}: most by {method.name} at {method.at}: {interval(most)}; {sum(one[0] == 0 for _, one in found)} of {len(found)} methods and rates repeat none")
+                evidence.append(f"{model} on {corpus}: most by {method.name} at {method.rate_label}: {interval(most)}; {sum(one[0] == 0 for _, one in found)} of {len(found)} methods and rates repeat none")
         rule = f"contradicted where some method at some rate repeats more than {percent(LEAKS)} of the documents of {MANY} copies or more, by its whole interval"
-        return said and ("Head-only and LoRA tuning stay near zero at every size and number of copies", "contradicted" if over else "reproduced" if under else "not decided here", said, rule)
+        return evidence and ("Head-only and LoRA tuning stay near zero at every size and number of copies", "contradicted" if over else "reproduced" if under else "not decided here", evidence, rule)
 
     def similarity(self):
-        said, over = [], []
-        for corpus, model in self.study.places:
-            found = [(method, method.similarity("last", MANY)) for method in self.study.of(corpus=corpus, model=model, mode="lora")]
+        evidence, over = [], []
+        for corpus, model in self.study.pairs:
+            found = [(method, method.similarity("last", MANY)) for method in self.study.select(corpus=corpus, model=model, mode="lora")]
             found = [(method, one) for method, one in found if one]
             if found:
                 method, (mean, low, high) = max(found, key=lambda pair: pair[1][0])
                 over.append(low > SIMILAR)
-                said.append(f"{model} on {corpus}: highest mean by {method.name} at {method.at}: {mean:.2f} ({low:.2f}–{high:.2f})")
+                evidence.append(f"{model} on {corpus}: highest mean by {method.name} at {method.rate_label}: {mean:.2f} ({low:.2f}–{high:.2f})")
         rule = f"contradicted where the mean similarity to the own document, of {MANY} copies or more, is over {SIMILAR} by its whole interval at some rank, alpha and rate"
-        return said and ("LoRA’s generations stay below a similarity of 0.80 at every rank and alpha", "contradicted" if any(over) else "reproduced", said, rule)
+        return evidence and ("LoRA’s generations stay below a similarity of 0.80 at every rank and alpha", "contradicted" if any(over) else "reproduced", evidence, rule)
 
     def usefulness(self):
-        said, kept = [], []
-        for corpus, model in self.study.places:
-            chosen = self.study.chosen(corpus, model)
+        evidence, kept = [], []
+        for corpus, model in self.study.pairs:
+            chosen = self.study.at_best_rate(corpus, model)
             loras = [method for method in chosen.values() if method.mode == "lora"]
             if "full" not in chosen or not loras:
                 continue
             full, lora = chosen["full"], min(loras, key=Method.validation)
             before = full.untuned.test_loss("untuned")
             if not (full.is_tuned_at("best") and lora.is_tuned_at("best")):
-                said.append(f"{model} on {corpus}: untuned {before:.3f}; no pass of full tuning or none of LoRA makes validation loss better, so that there is nothing to lose")
+                evidence.append(f"{model} on {corpus}: untuned {before:.3f}; no pass of full tuning or none of LoRA makes validation loss better, so that there is nothing to lose")
                 continue
             losses = full.test_loss("best"), lora.test_loss("best")
             gains = [before - loss for loss in losses]
-            said.append(
-                f"{model} on {corpus}: untuned {before:.3f}, full at {full.at} {losses[0]:.3f}, {lora.name} at {lora.at} {losses[1]:.3f}: "
+            evidence.append(
+                f"{model} on {corpus}: untuned {before:.3f}, full at {full.rate_label} {losses[0]:.3f}, {lora.name} at {lora.rate_label} {losses[1]:.3f}: "
                 f"LoRA gains {gains[1]:.3f} nats where full tuning gains {gains[0]:.3f}"
             )
             kept.append(gains[1] >= 0.9 * gains[0])
-        word = "not decided here" if not kept else "reproduced" if all(kept) else "contradicted" if not any(kept) else "mixed"
+        verdict = "not decided here" if not kept else "reproduced" if all(kept) else "contradicted" if not any(kept) else "mixed"
         rule = "LoRA at its best keeps at least 90% of what full tuning at its best gains on test text, wherever both gain"
-        return said and ("LoRA loses little usefulness against full tuning", word, said, rule)
+        return evidence and ("LoRA loses little usefulness against full tuning", verdict, evidence, rule)
 
     def same_loss(self):
-        """LoRA's last checkpoints against full tuning of the same test loss, read off the line through full tuning's last checkpoints by loss."""
-        said, less, more = [], 0, 0
-        for corpus, model in self.study.places:
-            line = sorted((method.test_loss("last"), method.shares("last", least=MANY)) for method in self.study.of(corpus=corpus, model=model, mode="full"))
-            for method in self.study.of(corpus=corpus, model=model, mode="lora"):
-                loss, found = method.test_loss("last"), method.shares("last", least=MANY)
+        """LoRA's last checkpoints against full tuning at the same test loss, interpolated between full tuning's last checkpoints."""
+        evidence, less, more = [], 0, 0
+        for corpus, model in self.study.pairs:
+            line = sorted((method.test_loss("last"), method.share("last", min_copies=MANY)) for method in self.study.select(corpus=corpus, model=model, mode="full"))
+            for method in self.study.select(corpus=corpus, model=model, mode="lora"):
+                loss, found = method.test_loss("last"), method.share("last", min_copies=MANY)
                 around = next(((low, high) for low, high in zip(line, line[1:]) if low[0] <= loss <= high[0]), None)
                 if not around:
                     continue
@@ -340,73 +341,73 @@ class Claims:
                 expected = (1 - part) * at_low[0] / at_low[1] + part * at_high[0] / at_high[1]
                 less += found[3] < expected
                 more += found[2] > expected
-                said.append(f"{model} on {corpus}: {method.name} at {method.at}: loss {loss:.3f}, {interval(found)}; full tuning of that loss: {percent(expected)}")
+                evidence.append(f"{model} on {corpus}: {method.name} at {method.rate_label}: loss {loss:.3f}, {interval(found)}; full tuning of that loss: {percent(expected)}")
         rule = (
             "LoRA at every rate whose test loss after the last pass lies within those of full tuning’s rates; an outcome counts where LoRA’s whole interval is "
             "on one side of full tuning’s share, which has no interval of its own here. On abstracts every pass makes the loss worse: the same loss is the same harm"
         )
-        word = "not decided here" if not less + more else "reproduced" if not more else "contradicted" if not less else "mixed"
-        return said and ("At the same test loss LoRA repeats less than full tuning", word, said, rule)
+        verdict = "not decided here" if not less + more else "reproduced" if not more else "contradicted" if not less else "mixed"
+        return evidence and ("At the same test loss LoRA repeats less than full tuning", verdict, evidence, rule)
 
     def better_full(self):
-        """Whether full tuning at some rate and checkpoint is no worse on either count."""
-        said, better, total = [], 0, 0
-        for corpus, model in self.study.places:
-            methods = self.study.of(corpus=corpus, model=model, mode="full")
-            full = [(method, which, method.test_loss(which), method.shares(which, least=MANY)) for method in methods for which in method.points()]
-            for method in self.study.chosen(corpus, model).values():
-                for which in method.points() if method.mode == "lora" else ():
-                    loss, found = method.test_loss(which), method.shares(which, least=MANY)
+        """Whether full tuning at some rate and checkpoint is at least as good in loss and in repetition."""
+        evidence, better, total = [], 0, 0
+        for corpus, model in self.study.pairs:
+            methods = self.study.select(corpus=corpus, model=model, mode="full")
+            full = [(method, checkpoint, method.test_loss(checkpoint), method.share(checkpoint, min_copies=MANY)) for method in methods for checkpoint in method.tuned_checkpoints()]
+            for method in self.study.at_best_rate(corpus, model).values():
+                for checkpoint in method.tuned_checkpoints() if method.mode == "lora" else ():
+                    loss, found = method.test_loss(checkpoint), method.share(checkpoint, min_copies=MANY)
                     rivals = [one for one in full if one[2] <= loss and one[3][0] / one[3][1] <= found[0] / found[1]]
                     total += 1
                     better += bool(rivals)
-                    line = f"{model} on {corpus}: {method.name} at {method.at}, {which}: loss {loss:.3f}, {interval(found)}"
+                    line = f"{model} on {corpus}: {method.name} at {method.rate_label}, {checkpoint}: loss {loss:.3f}, {interval(found)}"
                     if rivals:
                         rival = min(rivals, key=lambda one: one[2])
-                        said.append(f"{line}; full at {rival[0].at}, {rival[1]}: loss {rival[2]:.3f}, {interval(rival[3])}")
+                        evidence.append(f"{line}; full at {rival[0].rate_label}, {rival[1]}: loss {rival[2]:.3f}, {interval(rival[3])}")
                     else:
-                        said.append(f"{line}; no full tuning is as good on both")
-        said.insert(0, f"for {better} of {total} checkpoints of LoRA")
+                        evidence.append(f"{line}; no full tuning is as good on both")
+        evidence.insert(0, f"for {better} of {total} checkpoints of LoRA")
         rule = (
             "each LoRA at its best rate, at its best and last checkpoint, against every checkpoint of full tuning with at most its test loss and at most its share, "
             "intervals aside; the untuned model, which is the best checkpoint where every pass makes held-out loss worse, counts for neither. Reproduced where it holds for all"
         )
-        word = "reproduced" if better == total else "contradicted" if not better else "mixed"
-        return total and ("Full tuning at a low rate is as good on both counts", word, said, rule)
+        verdict = "reproduced" if better == total else "contradicted" if not better else "mixed"
+        return total and ("Full tuning at a low rate is as good on both counts", verdict, evidence, rule)
 
     def membership(self):
-        said, visible = [], []
-        for corpus, model in self.study.places:
-            for which in ("best", "last"):
-                found = [(method, method.membership(which)) for method in self.study.chosen(corpus, model).values() if which in method.points()]
+        evidence, visible = [], []
+        for corpus, model in self.study.pairs:
+            for checkpoint in ("best", "last"):
+                found = [(method, method.membership(checkpoint)) for method in self.study.at_best_rate(corpus, model).values() if checkpoint in method.tuned_checkpoints()]
                 if found:
-                    said.append(f"{model} on {corpus}, {which} checkpoints: " + ", ".join(f"{method.name} {auc:.2f}" for method, auc in found))
+                    evidence.append(f"{model} on {corpus}, {checkpoint} checkpoints: " + ", ".join(f"{method.name} {auc:.2f}" for method, auc in found))
                 visible += [auc for method, auc in found if method.mode == "lora"]
         rule = "reproduced where the AUC of LoRA, at its best rate, is over 0.7 everywhere; by loss against the untuned model’s, over all training documents"
-        return said and ("LoRA still gives membership away (published: AUC up to 0.775)", "reproduced" if min(visible) > 0.7 else "mixed" if max(visible) > 0.7 else "contradicted", said, rule)
+        return evidence and ("LoRA still gives membership away (published: AUC up to 0.775)", "reproduced" if min(visible) > 0.7 else "mixed" if max(visible) > 0.7 else "contradicted", evidence, rule)
 
     def settings(self, title, rule, pick, expect_more):
         """Pairs of LoRA cells of one model that differ in one setting: (larger, smaller)."""
-        said, found = [], []
-        for corpus, model in self.study.places:
-            methods = self.study.of(corpus=corpus, model=model, mode="lora")
+        evidence, found = [], []
+        for corpus, model in self.study.pairs:
+            methods = self.study.select(corpus=corpus, model=model, mode="lora")
             for one, other in pick(methods):
-                pair = paired(one, other)
+                pair = compare(one, other)
                 found.append(pair)
-                said.append(
-                    f"{model} on {corpus}, rate {one.at}: {one.name} ({one.cells[0]['trainable_parameters']:,} parameters) {interval(one.shares('last', least=MANY))}, test loss {one.test_loss('last'):.3f}; "
-                    f"{other.name} ({other.cells[0]['trainable_parameters']:,}) {interval(other.shares('last', least=MANY))}, {other.test_loss('last'):.3f}; p = {pair[2]:.2g}"
+                evidence.append(
+                    f"{model} on {corpus}, rate {one.rate_label}: {one.name} ({one.cells[0]['trainable_parameters']:,} parameters) {interval(one.share('last', min_copies=MANY))}, test loss {one.test_loss('last'):.3f}; "
+                    f"{other.name} ({other.cells[0]['trainable_parameters']:,}) {interval(other.share('last', min_copies=MANY))}, {other.test_loss('last'):.3f}; p = {pair[2]:.2g}"
                 )
-        word = outcome(found)
+        verdict = outcome(found)
         if not expect_more:
-            word = {"reproduced": "contradicted", "contradicted": "reproduced"}.get(word, word)
-        return said and (title, word, said, rule)
+            verdict = {"reproduced": "contradicted", "contradicted": "reproduced"}.get(verdict, verdict)
+        return evidence and (title, verdict, evidence, rule)
 
     RULE = f"same rate and passes, documents of {MANY} copies or more after the last pass, sign test over documents at 5%"
 
     def rank(self):
         def pick(methods):
-            plain = [method for method in methods if method.where == "all" and not method.dropout and method.alpha == 2 * method.rank]
+            plain = [method for method in methods if method.targets_label == "all" and not method.dropout and method.alpha == 2 * method.rank]
             for rate in dict.fromkeys(method.rate for method in plain):
                 ranked = sorted((method for method in plain if method.rate == rate), key=lambda method: method.rank)
                 yield from ((larger, smaller) for smaller, larger in zip(ranked, ranked[1:]))
@@ -415,16 +416,16 @@ class Claims:
 
     def targets(self):
         def pick(methods):
-            alike = {(method.where, method.rate): method for method in methods if method.rank == 16 and not method.dropout and method.alpha == 32}
-            for (where, rate), method in alike.items():
-                if where not in ("all", "MLP") and ("MLP", rate) in alike:
+            alike = {(method.targets_label, method.rate): method for method in methods if method.rank == 16 and not method.dropout and method.alpha == 32}
+            for (targets, rate), method in alike.items():
+                if targets not in ("all", "MLP") and ("MLP", rate) in alike:
                     yield alike["MLP", rate], method
 
         return self.settings("LoRA on the MLP memorizes more than on attention", self.RULE, pick, True)
 
     def alpha(self):
         def pick(methods):
-            alike = [method for method in methods if method.where == "all" and method.rank == 16 and not method.dropout]
+            alike = [method for method in methods if method.targets_label == "all" and method.rank == 16 and not method.dropout]
             for rate in dict.fromkeys(method.rate for method in alike):
                 ranked = sorted((method for method in alike if method.rate == rate), key=lambda method: method.alpha)
                 yield from ((larger, smaller) for smaller, larger in zip(ranked, ranked[1:]))
@@ -435,90 +436,90 @@ class Claims:
         def pick(methods):
             for method in methods:
                 if method.dropout:
-                    yield from ((method, other) for other in methods if (other.where, other.rank, other.alpha, other.rate, other.dropout or 0) == (method.where, method.rank, method.alpha, method.rate, 0))
+                    yield from ((method, other) for other in methods if (other.targets_label, other.rank, other.alpha, other.rate, other.dropout or 0) == (method.targets_label, method.rank, method.alpha, method.rate, 0))
 
         return self.settings("Dropout in LoRA helps against it", self.RULE, pick, False)
 
     def passes(self):
         early = late = 0
-        for corpus, model in self.study.places:
-            for method in self.study.of(corpus=corpus, model=model):
+        for corpus, model in self.study.pairs:
+            for method in self.study.select(corpus=corpus, model=model):
                 if method.mode == "base" or not method.is_tuned_at("best") or method.is_best_at_the_end():
                     continue
-                known = [{(row["doc_id"], row["seed"]) for row in method.rows[which] if row["split"] == "train" and row["verbatim"]} for which in ("best", "last")]
+                known = [{(row["doc_id"], row["seed"]) for row in method.rows[checkpoint] if row["split"] == "train" and row["verbatim"]} for checkpoint in ("best", "last")]
                 early, late = early + len(known[0] & known[1]), late + len(known[1])
         if not late:
             return None
-        said = [
+        evidence = [
             f"of {late} documents that are repeated after the last pass, of the methods whose best checkpoint lies before the last and after the untuned model, "
             f"{early} ({percent(early / late)}) are repeated at the best checkpoint already"
         ]
         low, high = inference.wilson(early, late)
-        word = "reproduced" if low > 0.5 else "contradicted" if high < 0.5 else "not decided here"
+        verdict = "reproduced" if low > 0.5 else "contradicted" if high < 0.5 else "not decided here"
         rule = "reproduced where more than half are known by then, contradicted where fewer are, by the whole interval, for which methods count as independent"
-        return "What is memorized is there before held-out loss is best", word, said, rule
+        return "What is memorized is there before held-out loss is best", verdict, evidence, rule
 
 
 def claims(study):
     found = Claims(study).all()
-    lines = [table(["claim", "here"], [[title, f"**{word}**"] for title, word, *_ in found])]
-    for title, word, said, rule in found:
-        lines.append(f"#### {title}: {word}\n\n" + "\n".join(f"- {one}" for one in said) + f"\n\nRule: {rule}.")
+    lines = [table(["claim", "here"], [[title, f"**{verdict}**"] for title, verdict, *_ in found])]
+    for title, verdict, evidence, rule in found:
+        lines.append(f"#### {title}: {verdict}\n\n" + "\n".join(f"- {one}" for one in evidence) + f"\n\nRule: {rule}.")
     return "\n\n".join(lines)
 
 
 def setup(study, hours):
-    done = study.cells.filter(pl.col("checkpoint") != "best")
+    cells = study.cells.filter(pl.col("checkpoint") != "best")
     rows = []
-    for corpus, model in study.places:
-        of = done.filter(corpus=corpus, model=model)
+    for corpus, model in study.pairs:
+        of_pair = cells.filter(corpus=corpus, model=model)
         documents = study.documents.filter(corpus=corpus, model=model, split="train").select("doc_id", "seed", "copies").unique()
         one = documents.filter(seed=documents["seed"].min())
         split = ", ".join(f"{one.filter(copies=number).height} × {number}" for number in study.copies())
         test = study.documents.filter(corpus=corpus, model=model, role="test")["doc_id"].n_unique()
-        rows.append([f"{model} on {corpus}", of.height, ", ".join(map(str, sorted(of["seed"].unique()))), split, test])
+        rows.append([f"{model} on {corpus}", of_pair.height, ", ".join(map(str, sorted(of_pair["seed"].unique()))), split, test])
     often = study.documents.filter(pl.col("split") == "train", pl.col("copies") >= MANY).group_by("corpus", "seed").agg(pl.col("doc_id").n_unique())
     known = often["doc_id"].min()
     power = ", ".join(f"{percent(share)}: {percent(inference.power(known, share))}" for share in (0.1, 0.15, 0.2, 0.3))
     lines = [
         table(["model and corpus", "cells", "seeds", "training documents × copies (first seed)", "test documents"], rows),
-        f"{done.height} cells; {hours:.1f} core-hours of tuning, extraction and detection, of stages that were interrupted their last process alone.",
+        f"{cells.height} cells; {hours:.1f} core-hours of tuning, extraction and detection, of stages that were interrupted their last process alone.",
         f"Power: of {known} documents of {MANY} copies or more, the sign test at 5% sees that a method repeats a share that the other does not, with one run each, this often: {power}.",
     ]
     return "\n\n".join(lines)
 
 
 def passes(study):
-    """After each pass, of each method at its chosen rate: held-out loss, exact memorization and what greedy decoding would reproduce."""
+    """Memorization over training, each method at its best rate: held-out loss, exact memorization, extractable share after each epoch."""
     many = [number for number in study.copies() if number >= MANY]
     rows = []
-    for corpus, model in study.places:
-        for name, method in study.chosen(corpus, model).items():
-            mine = [row for row in study.followed.iter_rows(named=True) if study.key(row) == study.key(method.cells[0])]
-            for epoch in sorted({row["epoch"] for row in mine}):
-                at = [row for row in mine if row["epoch"] == epoch]
+    for corpus, model in study.pairs:
+        for name, method in study.at_best_rate(corpus, model).items():
+            followed = [row for row in study.followed.iter_rows(named=True) if study.key(row) == study.key(method.cells[0])]
+            for epoch in sorted({row["epoch"] for row in followed}):
+                rows_of_epoch = [row for row in followed if row["epoch"] == epoch]
                 mean = lambda rows, column: sum(row[column] for row in rows) / len(rows) if rows else math.nan
-                of = lambda number: [row for row in at if row["split"] == "train" and row["copies"] == number]
-                held_out = [row for row in at if row["split"] == "heldout"]
+                of = lambda number: [row for row in rows_of_epoch if row["split"] == "train" and row["copies"] == number]
+                held_out = [row for row in rows_of_epoch if row["split"] == "heldout"]
                 shown = [f"{percent(mean(of(number), 'exact_memorization'))}, {percent(mean(of(number), 'extractable'))}" for number in many]
-                rows.append([f"{model} on {corpus}", f"{name} at {method.at}", f"{epoch:g}", f"{mean(held_out, 'loss'):.3f}", *shown])
+                rows.append([f"{model} on {corpus}", f"{name} at {method.rate_label}", f"{epoch:g}", f"{mean(held_out, 'loss'):.3f}", *shown])
     return table(["model and corpus", "method", "pass", "held-out loss", *(f"{number} copies: exact, repeated" for number in many)], rows)
 
 
-def what_copies_add(study):
-    """How far the loss of training documents falls, by copies, beside that of test documents: of each method at its chosen rate, best and last."""
+def loss_decrease_by_copies(study):
+    """How far the loss of test documents decreases, and how much more that of training documents, by copies: each method at its best rate."""
     rows = []
-    for corpus, model in study.places:
-        for name, method in study.chosen(corpus, model).items():
+    for corpus, model in study.pairs:
+        for name, method in study.at_best_rate(corpus, model).items():
             before = {(row["doc_id"], row["seed"]): row["nats"] / row["tokens"] for row in method.untuned.rows["untuned"] if row["nats"] is not None}
-            for which in ("best", "last"):
-                fallen = defaultdict(list)
-                for row in method.rows[which]:
+            for checkpoint in ("best", "last"):
+                decreases = defaultdict(list)
+                for row in method.rows[checkpoint]:
                     key = row["doc_id"], row["seed"]
                     if row["nats"] is not None and key in before and (row["split"] == "train" or row["role"] == "test"):
-                        fallen["test" if row["role"] == "test" else row["copies"]].append(before[key] - row["nats"] / row["tokens"])
-                mean = {key: sum(values) / len(values) for key, values in fallen.items()}
+                        decreases["test" if row["role"] == "test" else row["copies"]].append(before[key] - row["nats"] / row["tokens"])
+                mean = {key: sum(values) / len(values) for key, values in decreases.items()}
                 if "test" in mean:
-                    rows.append([f"{model} on {corpus}", f"{name} at {method.at}", which, f"{mean['test']:.2f}", *(f"{mean[number] - mean['test']:.2f}" for number in study.copies())])
+                    rows.append([f"{model} on {corpus}", f"{name} at {method.rate_label}", checkpoint, f"{mean['test']:.2f}", *(f"{mean[number] - mean['test']:.2f}" for number in study.copies())])
     head = ["model and corpus", "method", "checkpoint", "test documents", *(f"{number} {'copy' if number == 1 else 'copies'}" for number in study.copies())]
     return table(head, rows)

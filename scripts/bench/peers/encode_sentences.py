@@ -2,7 +2,7 @@
 
     encode_sentences.py ENCODER_FOLDER SENTENCES.txt THREADS VECTORS.safetensors
 
-The last line of output is JSON; loading is not timed, tokenizing is.
+The last line of output is JSON. Tokenization is timed, loading is not.
 """
 
 import json

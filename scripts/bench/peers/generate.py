@@ -22,15 +22,15 @@ def main():
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     prompts, batch_size, new_tokens = json.load(open(prompts)), int(batch_size), int(new_tokens)
-    # No token ends a text here: both sides do the same number of steps.
+    # Without EOS, so that both sides take the same number of steps.
     settings = {"max_new_tokens": new_tokens, "eos_token_id": None, "pad_token_id": 0}
     settings |= {"do_sample": False} if decoding == "greedy" else {"do_sample": True, "top_k": int(decoding), "top_p": 1.0}
 
     def generate(rows):
         with torch.inference_mode():
             tokens = torch.tensor(rows)
-            made = model.generate(tokens, attention_mask=torch.ones_like(tokens), **settings)
-        return made[:, tokens.shape[1] :].tolist()
+            output = model.generate(tokens, attention_mask=torch.ones_like(tokens), **settings)
+        return output[:, tokens.shape[1] :].tolist()
 
     generate(prompts[:batch_size])
     started, ids = time.perf_counter(), []

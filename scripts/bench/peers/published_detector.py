@@ -2,9 +2,8 @@
 
     published_detector.py PAN2015.py PAIRS.parquet lee2023|pan2015
 
-Its own arithmetic is run as it stands. What it imports is replaced where it is not installed by something faster, in its favour:
-sentences by a split at full stops (NLTK's needs data of its own), words by a pattern, stems by lower case. The last line of output
-is JSON.
+Its own arithmetic runs unchanged. Its imports are replaced by something faster, in its favour: sentences by a split at full stops
+(NLTK's needs data files), and, if they are not installed, words by a pattern and stems by lower case. The last line of output is JSON.
 """
 
 import collections
@@ -51,7 +50,7 @@ class Stems:
 
 
 def load(path):
-    """The program as a module, its Python 2 spelled in Python 3."""
+    """The program as a module, translated from Python 2 to 3."""
     source = pathlib.Path(path).read_text("utf-8")
     source = re.sub(r"([\w.]+(?:\[[^\]]*\])*)\.has_key\(([^()]*)\)", r"(\2 in \1)", source).replace("xrange", "range")
     source = re.sub(r"^(\s*)print +(.*)$", r"\1print(\2)", source, flags=re.M)

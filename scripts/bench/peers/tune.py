@@ -1,10 +1,10 @@
-"""Tuning as transformers and peft do it: the peer of the program `tuner`, on the very batches that it takes.
+"""Tuning with transformers and peft: the peer of the program `tuner`, on the same batches.
 
     tune.py SETTINGS.json
 
-The settings name the model folder, the way of tuning, the batches (a list of steps, each a list of rows of token ids), for LoRA the
-folder of the adapter to begin with, and what the optimizer is told. AdamW is PyTorch's fused one, the one that the Trainer takes. Prints
-one line of JSON: tokens per second, seconds, and the loss of each step.
+The settings have the model folder, the mode, the batches (a list of steps, each a list of rows of token ids), for LoRA the folder of the
+initial adapter, and the settings of the optimizer. AdamW is PyTorch's fused one, as in the Trainer. Prints one line of JSON: tokens per
+second, seconds, and the loss of each step.
 """
 
 import json
@@ -17,7 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 import transformers
 
-IGNORED = -100  # the target that cross-entropy leaves out
+IGNORED = -100  # the target that cross-entropy ignores
 
 
 def load(settings):
@@ -30,7 +30,7 @@ def load(settings):
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
-    # Neither side drops anything.
+    # Neither side has dropout.
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -47,13 +47,13 @@ def optimizer_of(model, settings):
 
 
 def tensors(rows):
-    """Token ids and targets, padded on the right to the longest row."""
+    """Token ids and targets, right-padded to the longest row."""
     longest = max(map(len, rows)) - 1
     inputs = torch.zeros(len(rows), longest, dtype=torch.long)
     targets = torch.full((len(rows), longest), IGNORED)
-    for place, row in enumerate(rows):
-        inputs[place, : len(row) - 1] = torch.tensor(row[:-1])
-        targets[place, : len(row) - 1] = torch.tensor(row[1:])
+    for index, row in enumerate(rows):
+        inputs[index, : len(row) - 1] = torch.tensor(row[:-1])
+        targets[index, : len(row) - 1] = torch.tensor(row[1:])
     return inputs, targets
 
 
@@ -64,7 +64,7 @@ def main():
     model = load(settings)
     trainable, optimizer = optimizer_of(model, settings)
     steps = json.load(open(settings["batches"]))
-    losses, moments, read = [], [time.perf_counter()], [0]
+    losses, times, tokens = [], [time.perf_counter()], [0]
     for rows, rate in zip(steps, settings["learning_rates"], strict=True):
         inputs, targets = tensors(rows)
         logits = model(inputs, use_cache=False).logits
@@ -76,14 +76,14 @@ def main():
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad()
-        # The end of a text is learned, and counts in no reported loss.
+        # EOS is trained, but excluded from reported losses.
         text = (targets != IGNORED) & (targets != model.config.eos_token_id)
         losses.append(each.detach()[text].mean().item())
-        moments.append(time.perf_counter())
-        read.append(read[-1] + sum(len(row) - 1 for row in rows))
+        times.append(time.perf_counter())
+        tokens.append(tokens[-1] + sum(len(row) - 1 for row in rows))
     first = min(settings["warm_steps"], len(steps) - 1)
-    speed = (read[-1] - read[first]) / (moments[-1] - moments[first])
-    print(json.dumps({"tokens_per_second": speed, "seconds": moments[-1] - moments[0], "losses": losses}))
+    speed = (tokens[-1] - tokens[first]) / (times[-1] - times[first])
+    print(json.dumps({"tokens_per_second": speed, "seconds": times[-1] - times[0], "losses": losses}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether the programs use the GPU, and which it is."""
+"""Whether the programs use the GPU, and which one it is."""
 
 import importlib.metadata
 import platform
@@ -9,13 +9,13 @@ from harness import Row, query_driver
 def check(machine):
     shape = machine.shapes["speed"]
     arguments = ["--width", shape["width"], "--vocabulary", shape["vocabulary"], "--precision", "bf16"]
-    said = machine.program("tuner", "speed", "--device", machine.device, *arguments).figures()
-    gpu = said.get("gpu")
+    figures = machine.program("tuner", "speed", "--device", machine.device, *arguments).figures()
+    gpu = figures.get("gpu")
     versions = ", ".join(f"{name} {version(name)}" for name in ["torch", "transformers", "peft"])
     if machine.is_dry:
         yield Row("the processor computes", kind="correctness", holds=gpu is None, note=f"{platform.machine()}; {versions}")
     else:
-        driver = query_driver(machine.device, "driver_version") or "unknown (nvidia-smi does not say)"
+        driver = query_driver(machine.device, "driver_version") or "unknown (not reported by nvidia-smi)"
         if gpu:
             note = f"{gpu['name']}; driver {driver}; {versions}"
         else:
@@ -23,8 +23,8 @@ def check(machine):
         yield Row("the programs use the GPU", kind="correctness", holds=gpu is not None, note=note)
         if gpu:
             yield Row("free memory", ours=gpu["free_bytes"] / 1e9, unit="GB")
-    yield Row("training, two layers", ours=said["training_gflops"] / 1e3, unit="TFLOP/s", note="tuner speed, bf16")
-    yield Row("decoding, two layers", ours=said["decoding_gflops"] / 1e3, unit="TFLOP/s", note="tuner speed, bf16")
+    yield Row("training, two layers", ours=figures["training_gflops"] / 1e3, unit="TFLOP/s", note="tuner speed, bf16")
+    yield Row("decoding, two layers", ours=figures["decoding_gflops"] / 1e3, unit="TFLOP/s", note="tuner speed, bf16")
 
 
 def version(name):

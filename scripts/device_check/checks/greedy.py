@@ -1,4 +1,4 @@
-"""Greedy text in float32 and the losses of a few steps are the same on the device and on the processor."""
+"""Greedy text in float32 and the losses of a few steps are equal on the device and on the processor."""
 
 import corpus
 import parquet_files
@@ -13,18 +13,18 @@ def check(machine):
     shape = machine.shapes["greedy"]
     texts = corpus.clinic()[: shape["documents"]]
     folder = corpus.write(machine.work / "greedy/corpus", texts)
-    yield same_text(*(generated(machine, folder, is_device) for is_device in (False, True)))
+    yield compare_texts(*(generate(machine, folder, is_device) for is_device in (False, True)))
     steps = corpus.write(machine.work / "greedy/steps", texts[: shape["steps"] * shape["rows"]])
     for name, mode in MODES.items():
-        yield same_losses(name, *(losses(machine, steps, name, mode, is_device) for is_device in (False, True)))
+        yield compare_losses(name, *(tune(machine, steps, name, mode, is_device) for is_device in (False, True)))
 
 
 def side(machine, is_device):
-    """(name, device) of a side. In a dry run the other side is the processor too, computing in the way of a device."""
+    """(name, device) of a side. In a dry run the device is the processor, with the device's compute path."""
     return ("device", machine.device) if is_device else ("processor", "cpu")
 
 
-def generated(machine, folder, is_device):
+def generate(machine, folder, is_device):
     """Generated tokens by document."""
     shape = machine.shapes["greedy"]
     name, device = side(machine, is_device)
@@ -41,19 +41,20 @@ def generated(machine, folder, is_device):
     return {row["doc_id"]: row["generated_tokens"] for row in rows}
 
 
-def same_text(processor, device):
+def compare_texts(processor, device):
     different = sorted(doc for doc in processor.keys() | device.keys() if processor.get(doc) != device.get(doc))
     note = f"{len(processor)} documents, {sum(map(len, processor.values()))} tokens"
     if different:
         first = different[0]
         pairs = zip(processor.get(first) or [], device.get(first) or [])
-        place = next((place for place, (one, other) in enumerate(pairs) if one != other), None)
-        where = "in length or one is missing" if place is None else f"at token {place}"
+        index = next((index for index, (one, other) in enumerate(pairs) if one != other), None)
+        where = "in length or one is missing" if index is None else f"at token {index}"
         note = f"{len(different)} documents of {len(processor)} differ, {first} first {where}"
     return Row("greedy text, float32: rows that differ", kind="correctness", ours=len(different), unit="rows", goal=0, holds=not different, note=note)
 
 
-def losses(machine, folder, name, mode, is_device):
+def tune(machine, folder, name, mode, is_device):
+    """Training loss by step."""
     shape = machine.shapes["greedy"]
     side_name, device = side(machine, is_device)
     tuning = {
@@ -67,11 +68,11 @@ def losses(machine, folder, name, mode, is_device):
     return {row["step"]: row["loss"] for row in rows if row["split"] == "train"}
 
 
-def same_losses(name, processor, device):
+def compare_losses(name, processor, device):
     tolerance = TOLERANCES["loss"]
     if not processor or processor.keys() != device.keys():
         raise Failed(f"{name}: the processor logged steps {sorted(processor)}, the device {sorted(device)}")
-    # Not max(), which drops what is no number.
+    # Not max(), which may drop NaN.
     differences = [abs(processor[step] - device[step]) for step in processor]
     holds = all(difference <= tolerance for difference in differences)
     last = max(processor)

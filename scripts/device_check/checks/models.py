@@ -1,4 +1,4 @@
-"""Shapes of models that matter with random weights in bf16: LoRA, a short extraction, memory, and what plan says of both beforehand."""
+"""Shapes of well-known models with random weights in bf16: LoRA, a short extraction, their memory, and plan's estimates."""
 
 import json
 import re
@@ -12,8 +12,8 @@ from tuning_run import tune
 
 UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "s": 1.0, "min": 60.0, "h": 3600.0, "days": 86_400.0}
 
-# plan's table has whole seconds up to 100 and whole minutes from there: it is asked for a run that takes about so long.
-READABLE_SECONDS = 60
+# plan's table has whole seconds up to 100 and whole minutes above, so that it is asked for a run of about this length.
+ESTIMATED_SECONDS = 60
 
 
 def check(machine):
@@ -24,16 +24,17 @@ def check(machine):
         ]
         machine.peer("make_models", {"device": machine.device, "models": models})
         names = list(group)
-        for place, name in enumerate(names):
+        for number, name in enumerate(names, 1):
             try:
-                yield from of_model(machine, name, machine.work / name)
-            except OutOfTime as cut:
-                raise OutOfTime(f"{cut} for {name}{''.join(f' (and nothing yet for {later})' for later in names[place + 1 :])}") from cut
-            # The next one may need the room.
+                yield from check_model(machine, name, machine.work / name)
+            except OutOfTime as error:
+                missing = "".join(f" (and nothing yet for {later})" for later in names[number:])
+                raise OutOfTime(f"{error} for {name}{missing}") from error
+            # The next one may need the disk space.
             shutil.rmtree(machine.work / name)
 
 
-def of_model(machine, name, folder):
+def check_model(machine, name, folder):
     shape, model = machine.shapes["models"], folder / "model"
     texts = corpus.shuffled(1 + shape["steps"] * shape["rows"] * shape["context"] * 5 // 4 // 150, tokens=150)
     training_set = corpus.write(folder / "run/corpus/uniform1-s0", texts)
@@ -43,19 +44,19 @@ def of_model(machine, name, folder):
         "log_every": shape["warm_steps"], "device": machine.device,
     }  # fmt: skip
     lora = {"kind": "lora", "learning_rate": 1e-4, "rank": shape["rank"], "targets": "all-linear"}
-    # So little is asked that tuning is what takes the most memory.
-    asked = {"prefix_tokens": 10, "new_tokens": 2, "batch_size": 1, "score": False, "precision": "bf16", "device": machine.device}
+    # Extraction is so small that tuning has the peak of memory.
+    extraction = {"prefix_tokens": 10, "new_tokens": 2, "batch_size": 1, "score": False, "precision": "bf16", "device": machine.device}
     greedy = {"name": "greedy", "temperature": 0}
-    config = pipeline(folder / "tuning.toml", name="model", model=model, modes=[lora], tuning=tuning, extraction=asked, strategies=[greedy])
+    config = pipeline(folder / "tuning.toml", name="model", model=model, modes=[lora], tuning=tuning, extraction=extraction, strategies=[greedy])
     run = tune(machine, config, training_set, folder / "tuned", shape["warm_steps"])
     yield Row(f"{name}: LoRA", ours=run.tokens_per_second, unit="tokens/s", note=f"bf16, {shape['rows']} × {shape['context']}, every linear layer")
     yield Row(f"{name}: LoRA, peak memory", ours=run.peak_bytes / 1e9, unit="GB", note="of the tensors" if not machine.is_dry else "of the process")
-    yield from asked_rows(machine, name, folder, model)
-    yield from estimated(machine, name, config, folder, run)
+    yield from check_extraction(machine, name, folder, model)
+    yield from check_estimates(machine, name, config, folder, run)
 
 
-def asked_rows(machine, name, folder, model):
-    """A short extraction from the adapter that was tuned."""
+def check_extraction(machine, name, folder, model):
+    """A short extraction from the tuned adapter."""
     shape = machine.shapes["models"]
     extraction = {
         "prompts": ["train"], "documents": shape["documents"], "prefix_tokens": 30, "new_tokens": 30, "scored_documents": shape["documents"],
@@ -64,26 +65,26 @@ def asked_rows(machine, name, folder, model):
     file = pipeline(folder / "extraction.toml", name="model", model=model, extraction=extraction, strategies=[{"name": "top-k 40", "samples": 1}])
     checkpoint, corpus_folder = folder / "tuned/checkpoint", folder / "run/corpus/uniform1-s0"
     done = machine.program("extractor", "--config", file, "--in", corpus_folder, "--checkpoint", checkpoint, "--out", folder / "asked")
-    said = re.search(r"(\d+) generations of \d+ tokens in \d+ s \((\d+) a second\), (\d+) rows of scores", done.output + done.errors)
-    if not said:
-        raise Failed(f"{name}: the extractor's closing line does not say how fast it was")
-    generations, speed, scores = map(int, said.groups())
+    closing = re.search(r"(\d+) generations of \d+ tokens in \d+ s \((\d+) a second\), (\d+) rows of scores", done.output + done.errors)
+    if not closing:
+        raise Failed(f"{name}: the extractor's closing line has no speed")
+    generations, speed, scores = map(int, closing.groups())
     yield Row(f"{name}: generation", ours=speed, unit="tokens/s", note=f"bf16, {generations} of 30 + 30 tokens by top-k 40; {scores} rows of scores")
     memory = done.peak_bytes if machine.is_dry else done.device_bytes
     if memory is None:
-        yield Row(f"{name}: extraction, peak memory", note="not known: nvidia-smi does not say how much is taken")
+        yield Row(f"{name}: extraction, peak memory", note="unknown: nvidia-smi does not report the memory in use")
     else:
-        yield Row(f"{name}: extraction, peak memory", ours=memory / 1e9, unit="GB", note="of the GPU, freed blocks that are kept included" if not machine.is_dry else "of the process")
+        yield Row(f"{name}: extraction, peak memory", ours=memory / 1e9, unit="GB", note="of the GPU, with cached free blocks" if not machine.is_dry else "of the process")
 
 
-def estimated(machine, name, config, folder, run):
-    """What plan says of the tuner's memory and time, over what was measured."""
-    epochs = max(1, round(READABLE_SECONDS * run.tokens_per_second / run.tokens))
+def check_estimates(machine, name, config, folder, run):
+    """plan's estimates of the tuner's memory and time, over the measured ones."""
+    epochs = max(1, round(ESTIMATED_SECONDS * run.tokens_per_second / run.tokens))
     memory, seconds = plan(machine, config, folder, epochs)
-    # The speed is compared, for most of the time of a run as short as the one that was measured is loading; plan takes a second for that.
+    # Compares speeds, since most of such a short run is loading, for which plan assumes one second.
     speed = run.tokens * epochs / max(seconds - 1, 0.5)
     yield judged(machine, f"{name}: plan's memory", memory / 1e9, run.peak_bytes / 1e9, "GB", "peer: measured")
-    yield judged(machine, f"{name}: plan's time", 1e6 / speed, 1e6 / run.tokens_per_second, "s/M tokens", "of the tuner; peer: measured when it was warm")
+    yield judged(machine, f"{name}: plan's time", 1e6 / speed, 1e6 / run.tokens_per_second, "s/M tokens", "of the tuner; peer: measured after warm-up")
 
 
 def judged(machine, what, estimate, measured, unit, note):
@@ -101,12 +102,12 @@ def plan(machine, config, folder, epochs):
         "plan", "--config", config, "--out", folder / "run", "--estimate", "--measure", tuner, "--set", f"tuning.epochs={epochs}"
     ).output
     if "assumed" in output:
-        raise Failed("plan could not measure this machine's speed with the tuner, and assumes one")
+        raise Failed("plan assumed a speed, since it could not measure one with the tuner")
     return parse_estimate(output)
 
 
 def parse_estimate(table):
-    """The columns memory and tuner of plan's table, of the row of the tuned cell, in bytes and seconds."""
+    """(bytes, seconds) of the columns memory and tuner in the tuned cell's row of plan's table."""
     quantity = r"(\d[\d.]*) ?(\w*)"
     row = re.search(rf"^model-lora\S*  +{quantity}  +{quantity}  +{quantity}  +{quantity}  +{quantity}  +{quantity}", table, re.MULTILINE)
     if not row:

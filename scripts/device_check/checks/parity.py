@@ -1,8 +1,8 @@
 """Every family on the device against the processor in float32: logits, packed documents, cached steps, gradients.
 
-In bf16 the gradients of a tiny model with random weights are not within a tenth of those in float32 even where transformers computes them
-(autocast, families ministral and qwen2-windowed: 0.33 and 0.09 of the largest). So device_parity says beside each error what the processor is
-off by in the same precision, and in bf16 the device may be twice as far as that.
+In bf16 the gradients of a tiny model with random weights may differ from those in float32 by more than a tenth even in transformers
+(autocast, families ministral and qwen2-windowed: 0.33 and 0.09 of the largest). So device_parity prints beside each error that of the
+processor in the same precision, and in bf16 the device's may be twice as large.
 """
 
 import json
@@ -23,7 +23,7 @@ def check(machine):
         raise Failed(f"{FAMILIES} holds no family: the repository's fixtures must be copied too")
     errors, references = defaultdict(dict), defaultdict(dict)
     for line in filter(str.strip, machine.program("examples/device_parity", machine.device, FAMILIES).output.splitlines()):
-        figure = figure_of(line)
+        figure = parse_figure(line)
         key = figure["precision"], figure["what"]
         errors[key][figure["family"]] = figure["error"]
         references[key][figure["family"]] = figure["reference"]
@@ -32,8 +32,8 @@ def check(machine):
             yield from rows_of(precision, what, errors[precision, what], references[precision, what], families)
 
 
-def figure_of(line):
-    """One figure; a number that is none (NaN or inf, as Rust writes them) is never within a tolerance."""
+def parse_figure(line):
+    """One figure; NaN and inf, as Rust writes them, are outside every tolerance."""
     try:
         figure = json.loads(re.sub(r": inf\b", ": Infinity", line))
         numbers = {key: float(figure[key]) for key in ("error", "reference")}
@@ -44,16 +44,16 @@ def figure_of(line):
 
 
 def rows_of(precision, what, errors, references, families):
-    """The family that is furthest of its tolerance, then each other that is too far, then those that are missing."""
+    """The family with the largest share of its tolerance, then each other that exceeds it, then the missing ones."""
     unit = "of the largest"
     tolerances = {family: tolerance_of(precision, references[family]) for family in errors}
-    # Too far first, and among these what is no number.
+    # NaN first, then the largest.
     shares = {family: error / tolerances[family] for family, error in errors.items()}
     ranked = sorted(errors, key=lambda family: (shares[family] != shares[family], shares[family]), reverse=True)
-    for place, family in enumerate(ranked):
+    for rank, family in enumerate(ranked):
         holds = errors[family] <= tolerances[family]
-        if place == 0 or not holds:
-            note = f"{family}, nearest to its goal of {len(errors)} families" if place == 0 and holds else family
+        if rank == 0 or not holds:
+            note = f"{family}, nearest to its goal of {len(errors)} families" if rank == 0 and holds else family
             yield Row(
                 f"{precision}: {what}", kind="correctness", ours=errors[family], peer=references[family], unit=unit,
                 goal=tolerances[family], holds=holds, note=note,
@@ -63,7 +63,7 @@ def rows_of(precision, what, errors, references, families):
 
 
 def tolerance_of(precision, reference):
-    """How far a family may be; `reference` is what the processor is off by in that precision. One that is no number excuses nothing."""
+    """The largest error of a family; `reference` is the processor's error in that precision, ignored if it is NaN or infinite."""
     tolerance = TOLERANCES[precision]
     if precision == "float32" or reference != reference or reference == float("inf"):
         return tolerance

@@ -1,7 +1,7 @@
-"""Tokens a second of the scoring pass with the shape of GPT-2 124 M in bf16.
+"""Tokens per second of the scoring pass with the shape of GPT-2 124 M in bf16.
 
-The extractor runs twice, with few and with all documents to score, and does the same work otherwise: reading the text, loading the model,
-a few generations. The difference of the two is the scoring pass, with what it takes to write its rows.
+The extractor runs twice, with few and with all documents to score, and otherwise does the same: it reads the text, loads the model and
+generates a few texts. The difference is the scoring pass, including the writing of its rows.
 """
 
 import corpus
@@ -27,7 +27,7 @@ def check(machine):
         seconds.append(done.seconds)
         tokens.append(sum(row["suffix_tokens"] for row in rows if row["prefix_tokens"] == 0))
     if seconds[1] <= seconds[0] or tokens[1] <= tokens[0]:
-        raise Failed(f"{tokens[0]} tokens took {seconds[0]:.1f} s and {tokens[1]} {seconds[1]:.1f} s: nothing follows from that; the text is too short")
+        raise Failed(f"{tokens[0]} tokens took {seconds[0]:.1f} s and {tokens[1]} {seconds[1]:.1f} s: the text is too short to measure a speed")
     speed, goal = (tokens[1] - tokens[0]) / (seconds[1] - seconds[0]), machine.goal(GOALS["scoring"])
     yield Row(
         "scoring", ours=speed, unit="tokens/s", goal=goal, holds=None if goal is None else speed >= goal,

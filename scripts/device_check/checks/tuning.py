@@ -1,4 +1,4 @@
-"""Tokens a second of tuning with the shape of GPT-2 124 M in bf16: packed rows, LoRA, a document a row; beside transformers and peft."""
+"""Tokens per second of tuning with the shape of GPT-2 124 M in bf16: packed rows, LoRA, one document per row; against transformers and peft."""
 
 import corpus
 import gpt2
@@ -14,9 +14,9 @@ def check(machine):
     shape, model = machine.shapes["tuning"], gpt2.folder(machine)
     lora = {"kind": "lora", "learning_rate": 1e-4, "rank": shape["rank"], "targets": TARGETS}
     cases = [("packed, full", FULL, "packed", 0), ("packed, LoRA", lora, "packed", shape["rank"]), ("documents, full", FULL, "documents", 0)]
-    tokens_of_step = shape["rows"] * shape["context"]
-    # A quarter more than the steps take: how many tokens a text has is not known before.
-    texts = corpus.shuffled(1 + shape["steps"] * tokens_of_step * 5 // 4 // 150, tokens=150)
+    tokens_per_step = shape["rows"] * shape["context"]
+    # A quarter more than the steps take, since the number of tokens of a text is not known exactly.
+    texts = corpus.shuffled(1 + shape["steps"] * tokens_per_step * 5 // 4 // 150, tokens=150)
     packed = corpus.write(machine.work / "tuning/packed", texts)
     documents = corpus.write(machine.work / "tuning/documents", corpus.shuffled(shape["steps"] * shape["documents"]))
     ours = {}
@@ -39,7 +39,7 @@ def check(machine):
     peers = machine.peer("tune", {"device": machine.device, "model": str(model), "cases": peer_cases})
     for name in ["packed, full", "packed, LoRA"]:
         yield speed_row(machine, name, ours[name], peers[name])
-    yield from rows_of_documents(machine, ours["documents, full"], ours["packed, full"])
+    yield from document_rows(machine, ours["documents, full"], ours["packed, full"])
 
 
 def speed_row(machine, name, ours, peer):
@@ -51,9 +51,9 @@ def speed_row(machine, name, ours, peer):
     )  # fmt: skip
 
 
-def rows_of_documents(machine, documents, packed):
+def document_rows(machine, documents, packed):
     goal, ratio = machine.goal(GOALS["documents over packed"]), documents.tokens_per_second / packed.tokens_per_second
     yield Row(
         "documents, full", ours=documents.tokens_per_second, peer=packed.tokens_per_second, unit="tokens/s", ratio=ratio, goal=goal,
-        holds=None if goal is None else ratio >= goal, note=f"peer: our packed rows; peak {documents.peak_bytes / 1e9:.2f} GB; the goal is the ratio's",
+        holds=None if goal is None else ratio >= goal, note=f"peer: our packed rows; peak {documents.peak_bytes / 1e9:.2f} GB; the goal is for the ratio",
     )  # fmt: skip

@@ -1,5 +1,5 @@
-"""transformers' own generation in bf16: generate.py SETTINGS.json, with the device, the model folder, a file with prompts of one length, the
-batches to try, new_tokens and top_k. Prints one line of JSON: tokens per second by batch."""
+"""transformers' own generation in bf16: generate.py SETTINGS.json, with the device, the model folder, a file of prompts of one length, the
+batch sizes to try, new_tokens and top_k. Prints one line of JSON: tokens per second by batch size."""
 
 import json
 import sys
@@ -18,13 +18,13 @@ def main():
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     model = transformers.AutoModelForCausalLM.from_pretrained(settings["model"], dtype=torch.bfloat16).to(device).eval()
     prompts = torch.tensor(json.loads(Path(settings["prompts"]).read_text()), device=device)
-    # No token ends a text, so that both sides take the same number of steps.
+    # Without EOS, so that both sides take the same number of steps.
     sampling = {"do_sample": True, "top_k": settings["top_k"], "top_p": 1.0, "eos_token_id": None, "pad_token_id": 0}
 
     @torch.inference_mode()
     def generate(rows):
-        made = model.generate(rows, attention_mask=torch.ones_like(rows), max_new_tokens=settings["new_tokens"], **sampling)
-        return made.numel() - rows.numel()
+        output = model.generate(rows, attention_mask=torch.ones_like(rows), max_new_tokens=settings["new_tokens"], **sampling)
+        return output.numel() - rows.numel()
 
     speeds = {}
     for batch in settings["batches"]:

@@ -1,8 +1,8 @@
 """Tuning as transformers and peft do it on a GPU, eager: tune.py SETTINGS.json.
 
-Weights in float32, autocast to bf16, PyTorch's fused AdamW, rows of random tokens without padding, nothing dropped. The settings have the
+Weights in float32, autocast to bf16, PyTorch's fused AdamW, rows of random tokens without padding, no dropout. The settings have the
 device, the model folder, and cases: {name, lora_rank (0: every parameter), lora_targets, rows, context, warm_steps, steps}. Prints one line
-of JSON: for each case its tokens per second after the warm steps, and the most bytes that tensors took of the GPU.
+of JSON: for each case its tokens per second after the warm steps, and the peak memory of tensors on the GPU.
 """
 
 import json
