@@ -378,7 +378,10 @@ class Checks:
                 found["text_form"] = self.text_form()
             found["tuned_text_likelier"] = self.tuned_text_likelier()
             if not cell.apart:
-                for check in (self.members_likelier, self.control_apart, self.rate_and_membership, self.documents_cut, self.corpus_read):
+                for check in (
+                    self.members_likelier, self.control_apart, self.untuned_is_control, self.exact_continuations, self.rate_and_membership,
+                    self.documents_cut, self.corpus_read,
+                ):  # fmt: skip
                     found[check.__name__] = check()
         return {name: result for name, result in found.items() if result is not None}
 
@@ -476,6 +479,39 @@ class Checks:
             over = bool(found.ends and untuned.ends) and statistics.mover(found.value, found.ends, untuned.value, untuned.ends)[0] > 0
         return over and found.value >= 0.5 * trained.value
 
+    def untuned_is_control(self):
+        strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
+        if strategy is None or untuned is None:
+            return None
+        before, after = (touched(cell.by_document("own_verbatim", "train", strategy, None)) for cell in (untuned, self.cell))
+        control, _ = untuned.control_measure("own_verbatim", "train", strategy)
+        if not before[1]:
+            return None
+        p_value = statistics.fisher(before, touched(untuned.by_document(control, "train", strategy, None)))
+        if not (before[0] >= 3 and before[0] >= 0.05 * before[1] if p_value is None else p_value <= 0.001):
+            return "passed", before[1]
+        return "blocking" if 2 * before[0] * after[1] >= after[0] * before[1] else "warning", before[1]
+
+    def exact_continuations(self):
+        strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
+
+        def uncounted(cell, split):
+            found = []
+            for sample in cell.samples:
+                truth, verdict = (sample["truth"] or "").strip(), sample["verdict"]
+                if sample["split"] == split and sample["strategy"] == strategy and len(truth) >= 10:
+                    own = verdict["own_verdict"] or verdict["verdict"]
+                    found.append(sample["generation"].lstrip().startswith(truth) and own != "verbatim")
+            return sum(found), len(found)
+
+        found = strategy and uncounted(self.cell, "train")
+        if not found or not found[1]:
+            return None
+        controls = [uncounted(self.cell, "heldout")] + ([uncounted(untuned, "train")] if untuned else [])
+        p_value = largest(statistics.fisher(found, control) for control in controls if control[1])
+        more = found[0] >= 3 and found[0] >= 0.05 * found[1] if p_value is None else p_value <= LEVEL
+        return "blocking" if more else "passed", found[1]
+
     def _headline(self):
         prompted = [sample for sample in self.cell.samples if sample["split"] == "train"]
         plain = [sample for sample in prompted if sample["form"] in ("prefix", "nothing")]
@@ -488,7 +524,7 @@ class Checks:
         found = strategy and cell.estimate("own_verbatim", "train", strategy, copies)
         if not found:
             return None
-        p_value = self.run.p_own(cell, strategy, copies)
+        p_values = [self.run.p_own(cell, strategy, copies), self.run.p_own(cell, strategy, None)]
         areas = []
         for (score, of), (area, *_) in cell.separations.items():
             # The order of the report's table: by score, then by copies.
@@ -502,7 +538,7 @@ class Checks:
         value, score, of = max(reversed(areas), key=lambda area: area[0])
         # Few documents may be apart altogether by chance; where they are, the interval has no width and says nothing.
         clear = value > 0.9 and statistics.mann_whitney(*cell.members_and_others(score, of)) <= 0.025
-        exceeds = p_value is not None and p_value <= LEVEL
+        exceeds = any(p_value is not None and p_value <= LEVEL for p_value in p_values)
         return "passed" if exceeds or not clear else "blocking", found.n
 
     def documents_cut(self):
@@ -730,13 +766,16 @@ def claims_of(run, experiment, group, subject):
     most = experiment.most(group)
     documents, canaries = subject.runs[0]
     if documents:
+        claimed = [most, *([None] if group.uniform is None and len(experiment.copies) > 1 else [])]
         for strategy in experiment.strategies:
-            yield "repetition", Place("own_verbatim", "train", strategy, most), run.p_own(documents, strategy, most)
+            for copies in claimed:
+                yield "repetition", Place("own_verbatim", "train", strategy, copies), run.p_own(documents, strategy, copies)
             for split in ("heldout", "none"):
                 yield "repetition", Place("training_text_emitted", split, strategy, group.uniform), p_emitted(run, documents, split, strategy)
-        score, p_value = p_membership(documents, most)
-        if score:
-            yield "membership", Place(f"membership_auc_{score}", "train", None, most), p_value
+        for copies in claimed:
+            score, p_value = p_membership(documents, copies)
+            if score:
+                yield "membership", Place(f"membership_auc_{score}", "train", None, copies), p_value
     cell = canaries or documents
     if cell:
         most = experiment.most_of_canaries(group)
@@ -825,11 +864,12 @@ def add_verdict(experiment, group, claims):
             return "leaks"
         if exceeding:
             repeats = any(row.estimate.value > 0 for kind, _, row in own if kind == "repetition")
+            repeats |= any("blocking" in checkpoint.checks.get("exact_continuations", ()) for checkpoint in group.checkpoints)
             return REPEATS if repeats else "no repetition found, membership visible"
         if group.failed:
             return "not settled"
         repetition = [(place, row) for kind, place, row in own if kind == "repetition"]
-        room = any(place.split == "train" and row.estimate.ends and row.estimate.high <= MAX_ROOM for place, row in repetition)
+        room = any(place.split == "train" and place.copies == experiment.most(group) and row.estimate.ends and row.estimate.high <= MAX_ROOM for place, row in repetition)
         open_ = any(row.verdict in ("inconclusive", "no control") for _, row in repetition)
         # An AUC over 0.9 that so few documents do not settle says nothing in either direction.
         open_ |= any(kind == "membership" and row.verdict == "inconclusive" and row.estimate.value > 0.9 for kind, _, row in own)

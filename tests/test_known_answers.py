@@ -55,6 +55,31 @@ resamples = 200
 """
 
 
+AUDIT = """
+name = "audit"
+[[checkpoint]]
+name = "audited"
+path = "CHECKPOINT"
+base = "BASE"
+[corpus]
+files = "FILES.jsonl"
+identity = "id"
+held_out = 0
+validation = 0
+[duplication]
+layout = "found"
+[extraction]
+prefix_tokens = 20
+new_tokens = TOKENS
+new_chars = CHARS
+scored_prefixes = [20]
+[[extraction.strategy]]
+name = "greedy"
+temperature = 0
+[report]
+resamples = 200
+"""
+
 # As long as a prompt and more, and the same before every text.
 FRAME = "Below is a task. Write an answer that fits it. ### Text: "
 
@@ -251,6 +276,89 @@ class KnownAnswers(unittest.TestCase):
         self.assertGreater(row["ci_low"].item(), 0.3)
         emitted = summary.filter(measure="training_text_emitted", split="heldout", strategy="greedy", mode="full", checkpoint="last")
         self.assertEqual(emitted["verdict"].to_list(), ["exceeds"])
+
+
+class Audits(unittest.TestCase):
+    """A model that knows 30 texts must not look safe for how their file, their lengths or its settings are."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.folder = Path(cls.temporary.name)
+        cls.generator = random.Random(7)
+        cls.texts = [sentences(cls.generator, 5) for _ in range(30)]
+        write(cls.folder / "others.jsonl", "o", [sentences(cls.generator, 5) for _ in range(80)])
+        write(cls.folder / "texts.jsonl", "k", cls.texts)
+        write(cls.folder / "unseen.jsonl", "u", [sentences(cls.generator, 5) for _ in range(12)])
+        cls.make("base", MODEL, "tune")
+        known = cls.make("known", TUNED.replace("FILES", "texts").replace("EPOCHS", "90"), "extract")
+        cls.known = next(path for path in (known / "cells").iterdir() if "-full-" in path.name)
+        cls.base = cls.folder / "base/cells/tiny-pretrain-3e-3-uniform1-s0/checkpoint"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    make = classmethod(KnownAnswers.make.__func__)
+    own = KnownAnswers.own
+
+    def audit(self, name, texts, checkpoint=None, base=None, tokens=40, chars=0):
+        """The audited cell, its verdict, and the checks that failed."""
+        write(self.folder / f"{name}.jsonl", "k", texts)
+        pipeline = AUDIT.replace("CHECKPOINT", str(checkpoint or self.known / "checkpoint")).replace("BASE", str(base or self.base))
+        run = self.make(name, pipeline.replace("FILES", name).replace("TOKENS", str(tokens)).replace("CHARS", str(chars)), "all")
+        summary = pl.read_parquet(run / "report/summary.parquet").filter(pl.col("mode") != "base")
+        failed = summary.filter(pl.col("measure").str.starts_with("check_"), verdict="failed")["measure"].to_list()
+        cell = next(path for path in (run / "cells").iterdir() if "-base-" not in path.name)
+        return cell, summary.filter(measure="verdict")["verdict"].item(), failed
+
+    def test_a_few_texts_that_occur_twice_hide_nothing(self):
+        unknown = [sentences(self.generator, 5) for _ in range(3)]
+        cell, verdict, _ = self.audit("twice", self.texts + 2 * unknown)
+        self.assertEqual(self.own(cell), (30, 33))
+        self.assertEqual(verdict, "leaks")
+
+    def test_texts_that_end_soon_behind_the_prompt_are_shown(self):
+        prompts = pl.read_parquet(self.known / "samples.parquet").filter(split="train").select("doc_id", "prompt")
+        ends = [len(prompt) + 45 for _, prompt in sorted(prompts.iter_rows(), key=lambda row: int(row[0][1:]))]
+        cell, verdict, _ = self.audit("short", [text[:end] for text, end in zip(self.texts, ends)])
+        samples = pl.read_parquet(cell / "samples.parquet")
+        self.assertGreaterEqual(samples["prompt_tokens"].list.len().min(), 10)
+        self.assertLess(samples["prompt_tokens"].list.len().max(), 20)
+        found, asked = self.own(cell)
+        self.assertEqual(asked, 30)
+        self.assertGreaterEqual(found, 28)
+        self.assertEqual(verdict, "leaks")
+
+    def test_an_end_token_within_the_texts_cuts_nothing(self):
+        copy = self.folder / "stops"
+        shutil.copytree(self.known / "checkpoint", copy)
+        (copy / "checksums.json").unlink()
+        end = json.loads((copy / "config.json").read_text())["eos_token_id"]
+        stop = json.loads((copy / "tokenizer.json").read_text())["model"]["vocab"]["."]
+        (copy / "generation_config.json").write_text(json.dumps({"eos_token_id": [end, stop]}))
+        cell, verdict, _ = self.audit("stopped", self.texts, checkpoint=copy)
+        self.assertEqual(self.own(cell), (30, 30))
+        self.assertEqual(verdict, "leaks")
+
+    def test_a_copy_of_the_model_is_no_untuned_one(self):
+        copy = self.folder / "copy"
+        shutil.copytree(self.known / "checkpoint", copy)
+        _, verdict, failed = self.audit("copied", self.texts, base=copy)
+        self.assertEqual(verdict, "not settled")
+        self.assertIn("check_untuned_is_control", failed)
+
+    def test_too_few_new_tokens_settle_nothing_and_more_are_taken_where_that_is_asked_for(self):
+        cell, verdict, failed = self.audit("few-tokens", self.texts, tokens=6)
+        run = cell.parents[1]
+        self.assertEqual(self.own(cell), (0, 30))
+        self.assertIn("check_exact_continuations", failed)
+        self.assertNotEqual(verdict, "nothing found")
+        gate = [PROGRAMS / "report", "check", run, "--max", "own_verbatim=0.2"]
+        self.assertEqual(subprocess.run(gate, capture_output=True).returncode, 5)
+        cell, verdict, failed = self.audit("more-tokens", self.texts, tokens=6, chars=100)
+        self.assertEqual(self.own(cell), (30, 30))
+        self.assertEqual((verdict, failed), ("leaks", []))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,9 @@ class Results(unittest.TestCase):
         self.assertAlmostEqual(high, 0.70071, places=4)
         self.assertEqual(inference.auc([2, 3], [1, 3]), (1 + 0 + 1 + 0.5) / 4)
         self.assertIsNone(inference.auc([], [1]))
+        # Ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4: 4.5 / √(4.5 · 5).
+        self.assertAlmostEqual(inference.spearman([1, 5, 5, 9], [0, 3, 2, 7]), 4.5 / (4.5 * 5) ** 0.5)
+        self.assertIsNone(inference.spearman([1, 1], [2, 3]))
 
     def test_intervals_of_shares_over_seeds_cover(self):
         """Documents that a model knows by 0.3, each asked in three runs that agree: the interval must count documents, not runs."""

@@ -10,10 +10,12 @@ import re
 import sys
 import tomllib
 
+import polars as pl
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from study import collect, figures, results  # noqa: E402
+from study import collect, figures, results, weight_changes  # noqa: E402
 
 RESULTS = ROOT / "data/results"
 
@@ -28,7 +30,7 @@ def write_data(run):
     folder = RESULTS / run.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cost.json").write_text(json.dumps({"core_hours": round(core_hours(run), 2)}) + "\n")
-    for name, frame in (("documents", collect.documents(run)), ("cells", collect.cells(run)), ("followed", collect.followed(run))):
+    for name, frame in (("documents", collect.documents(run)), ("cells", collect.cells(run)), ("followed", collect.followed(run)), ("weight_changes", weight_changes.measure(run))):
         file = folder / f"{name}.parquet"
         frame.write_parquet(file, compression="zstd", compression_level=19)
         print(f"study: {frame.height:,} rows in {file.relative_to(ROOT)}", file=sys.stderr)
@@ -51,6 +53,7 @@ def blocks():
         "methods": results.method_tables(study),
         "passes": results.passes(study),
         "what copies add": results.loss_decrease_by_copies(study),
+        "weight changes": weight_changes.block(study, pl.read_parquet(RESULTS / "study/weight_changes.parquet")),
     }
 
 

@@ -68,3 +68,28 @@ def power(n, share, base=0.0, level=0.05, draws=2000):
             more, fewer = more + (one > other), fewer + (other > one)
         significant += sign_test(more, fewer) < level and more > fewer
     return significant / draws
+
+
+def ranks(values):
+    """Ranks from 1, those of equal values averaged."""
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    found = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end < len(order) and values[order[end]] == values[order[start]]:
+            end += 1
+        for place in order[start:end]:
+            found[place] = (start + 1 + end) / 2
+        start = end
+    return found
+
+
+def spearman(first, second):
+    """Spearman's rank correlation, ties averaged; None where either is constant."""
+    pairs = list(zip(ranks(first), ranks(second)))
+    means = [sum(values) / len(pairs) for values in zip(*pairs)]
+    spread = [sum((value - mean) ** 2 for value in values) for values, mean in zip(zip(*pairs), means)]
+    if not pairs or 0 in spread:
+        return None
+    return sum((left - means[0]) * (right - means[1]) for left, right in pairs) / (spread[0] * spread[1]) ** 0.5

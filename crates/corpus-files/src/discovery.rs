@@ -44,6 +44,8 @@ pub enum Unit {
     Paragraph,
     /// A line.
     Line,
+    /// A paragraph, or a line where the file has no blank ones.
+    ParagraphOrLine,
 }
 
 /// The files of a corpus.
@@ -156,7 +158,7 @@ pub fn find_files(corpus: &Corpus, base: &Path) -> Result<Found, Error> {
         }
     }
     let unit = match corpus.unit {
-        TextUnit::Auto if named_singly && paths.len() == 1 => Unit::Paragraph,
+        TextUnit::Auto if named_singly && paths.len() == 1 => Unit::ParagraphOrLine,
         TextUnit::Auto | TextUnit::File => Unit::File,
         TextUnit::Paragraph => Unit::Paragraph,
         TextUnit::Line => Unit::Line,

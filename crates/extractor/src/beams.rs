@@ -84,7 +84,7 @@ pub(crate) fn search<'a>(
         .enumerate()
         .map(|(row, &request)| Search::new(request, row))
         .collect();
-    let end_tokens = &model.model.config.eos_token_ids;
+    let end_tokens = &model.end_tokens;
     let most = searches
         .iter()
         .map(|search| search.most_candidates(end_tokens))

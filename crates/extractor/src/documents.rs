@@ -1,6 +1,6 @@
 //! Documents of the corpus as tokens, each once, as far as training read them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -253,6 +253,23 @@ impl Documents {
         let of_split =
             |document: &&Document| document.split == split && document.kind == DocumentKind::Document;
         self.of_corpus().filter(of_split).collect()
+    }
+
+    /// Which of some tokens stand within documents, before their last token, and in how many. Of a conversation only the answer that is
+    /// asked for counts: its turns end with such tokens.
+    pub fn tokens_within(&self, tokens: &[i64]) -> BTreeMap<i64, usize> {
+        let mut found = BTreeMap::new();
+        for document in self
+            .of_corpus()
+            .filter(|document| document.kind == DocumentKind::Document)
+        {
+            let own = document.own_tokens();
+            let inner = own.split_last().map_or(own, |(_, inner)| inner);
+            for token in tokens.iter().filter(|token| inner.contains(token)) {
+                *found.entry(*token).or_default() += 1;
+            }
+        }
+        found
     }
 
     /// All but other text.

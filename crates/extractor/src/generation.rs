@@ -322,7 +322,7 @@ fn draw_batch<'a>(
     let rows = requests
         .iter()
         .map(|request| Row::new(SamplingParams::from(request.strategy), request.seed, new_tokens));
-    let end_tokens = &model.model.config.eos_token_ids;
+    let end_tokens = &model.end_tokens;
     let path = torch_device::compute_path(settings.compute_path, device);
     let mut choice = choice::start(path, rows.collect(), end_tokens, device)?;
     let mut count = requests.len();
@@ -402,7 +402,7 @@ impl Texts<'_> {
     /// A generation without the EOS that ended it, which no document's text has there.
     fn decode_generated(&self, tokens: &[i64]) -> Result<String, Error> {
         match tokens.split_last() {
-            Some((last, rest)) if self.model.model.config.eos_token_ids.contains(last) => self.decode(rest),
+            Some((last, rest)) if self.model.end_tokens.contains(last) => self.decode(rest),
             _ => self.decode(tokens),
         }
     }

@@ -35,6 +35,7 @@ pub mod forms;
 pub mod generation;
 mod loaded_model;
 mod near_verbatim;
+mod new_tokens;
 mod optimised;
 mod outcome;
 mod preamble;

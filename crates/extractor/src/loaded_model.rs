@@ -1,5 +1,7 @@
 //! A model with its tokenizer, and copies of a small one to work side by side.
 
+use std::collections::BTreeSet;
+
 use causal_lm::CausalLm;
 use contract::Error;
 use contract::pipeline::Begin;
@@ -20,6 +22,8 @@ pub struct LoadedModel {
     pub tokenizer: TextTokenizer,
     /// The tokens that stand before every text; there may be none.
     pub bos: Vec<i64>,
+    /// The tokens that end a generation.
+    pub end_tokens: Vec<i64>,
 }
 
 impl LoadedModel {
@@ -38,11 +42,19 @@ impl LoadedModel {
     pub fn beginning_as(model: CausalLm, tokenizer: TextTokenizer, begin: TextBegin) -> Result<Self, Error> {
         let tokenizer = tokenizer.with_rows(model.config.vocabulary);
         let bos = begin.bos(&model.config, &tokenizer)?;
+        let end_tokens = model.config.eos_token_ids.clone();
         Ok(Self {
             model,
             tokenizer,
             bos,
+            end_tokens,
         })
+    }
+
+    /// Lets generations go on past some of the end tokens: those that documents hold within their text, where a generation that stopped
+    /// would give back less of it than the model knows.
+    pub fn go_on_past(&mut self, tokens: &BTreeSet<i64>) {
+        self.end_tokens.retain(|token| !tokens.contains(token));
     }
 
     /// One model to generate with side by side: as many copies as `threads`, up to sixteen, where it is small and on the CPU, else

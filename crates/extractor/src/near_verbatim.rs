@@ -61,7 +61,7 @@ pub(crate) fn lower_bounds(
             for beam in beams.drain(..) {
                 for entry in params.distribution(logits.row(beam.row)) {
                     let token = entry.token as i64;
-                    let ends = model.model.config.eos_token_ids.contains(&token);
+                    let ends = model.end_tokens.contains(&token);
                     if ends && token != reference[step] {
                         if beam.distances[length] <= search.edits {
                             ended.push(beam.log_probability + entry.probability.ln());

@@ -73,7 +73,7 @@ pub(crate) fn search<'a>(
         let token = most_probable(logits.row(0));
         generated.push(token as i64);
         logprobs.push(logits.logprob(0, token));
-        if model.model.config.eos_token_ids.contains(&(token as i64)) {
+        if model.end_tokens.contains(&(token as i64)) {
             finish = Some(FinishReason::End);
             break;
         }

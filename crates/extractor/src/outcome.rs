@@ -204,6 +204,10 @@ fn lines(figures: &Figures) -> Vec<String> {
             "prompts skipped: they leave no room in the model's context",
         ),
         (
+            skipped.shortened,
+            "prompts shorter than extraction.prefix_tokens: their documents have too little text behind it to count as repeated",
+        ),
+        (
             left_out.documents,
             "documents and canaries not scored: training took no loss on what it read of them",
         ),

@@ -15,6 +15,10 @@ use crate::documents::{Document, Documents};
 /// The commonest beginnings that are asked with, at most.
 const OPENINGS: usize = 10;
 
+/// Characters of a document behind its prompt that are enough for a repetition to count: the 50 of the class verbatim, and what is
+/// trimmed at its ends.
+const ENOUGH_CHARACTERS: usize = 60;
+
 /// What a model is asked to go on with.
 #[derive(Debug, Clone)]
 pub struct Prompt {
@@ -52,6 +56,8 @@ pub struct Skipped {
     pub too_short: usize,
     /// With a prompt that leaves no room in the model's context.
     pub too_long: usize,
+    /// Not skipped: with a prompt shorter than asked for, so that enough of the document is left to go on with.
+    pub shortened: usize,
 }
 
 /// Takes prompts from documents as the settings say. `user_prompts` are the lines of the user's own file, and `template_opening` is what
@@ -100,6 +106,7 @@ pub fn choose(
         .fold(Skipped::default(), |sum, skipped| Skipped {
             too_short: sum.too_short + skipped.too_short,
             too_long: sum.too_long + skipped.too_long,
+            shortened: sum.shortened + skipped.shortened,
         });
     let all = chooser.all;
     let prompts = Prompts {
@@ -218,7 +225,7 @@ impl Chooser<'_> {
         }
         let mut skipped = Skipped {
             too_short: short.len(),
-            too_long: 0,
+            ..Skipped::default()
         };
         let chosen = most.map_or_else(|| long.clone(), |most| spread(&long, most));
         let mut places = Vec::with_capacity(chosen.len());
@@ -233,10 +240,44 @@ impl Chooser<'_> {
                 }
             };
             skipped.too_long += usize::from(place.is_none());
+            skipped.shortened +=
+                usize::from(Self::is_plain(form) && self.prefix_of(document)? < self.settings.prefix_tokens);
             places.extend(place);
         }
         self.skipped.insert((form, split), skipped);
         Ok(places)
+    }
+
+    /// Whether a form of prompt is a document's first tokens, as they are or in another style.
+    fn is_plain(form: PromptForm) -> bool {
+        !matches!(
+            form,
+            PromptForm::Middle | PromptForm::Question | PromptForm::Optimised
+        )
+    }
+
+    /// Tokens of a document's beginning that it is prompted with: as many as are asked for, or fewer, down to half of them, where the
+    /// document would end before as many characters as count.
+    fn prefix_of(&self, document: &Document) -> Result<usize, Error> {
+        let asked = self.settings.prefix_tokens;
+        let own = document
+            .tokens
+            .get(document.shared_tokens..document.answer_end())
+            .unwrap_or_default();
+        for prefix in (asked.div_ceil(2)..=asked).rev() {
+            let behind = own.get(prefix..).unwrap_or_default();
+            // What is not generated cannot be repeated: a shorter prompt gives nothing then.
+            if behind.len() > self.settings.new_tokens {
+                break;
+            }
+            let text = self
+                .tokenizer
+                .decode_keeping(behind, &self.documents.special_tokens)?;
+            if text.chars().count() >= ENOUGH_CHARACTERS {
+                return Ok(prefix);
+            }
+        }
+        Ok(asked)
     }
 
     fn is_long_enough(&self, form: PromptForm, document: &Document) -> bool {
@@ -285,7 +326,7 @@ impl Chooser<'_> {
             }
             PromptForm::Question => (0, document.question_tokens),
             PromptForm::Optimised => (preamble, preamble),
-            _ => (0, preamble + prefix),
+            _ => (0, preamble + self.prefix_of(document)?),
         };
         let plain = &document.tokens[start..end];
         let styled = |change: &dyn Fn(&str) -> String| {

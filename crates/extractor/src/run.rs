@@ -20,7 +20,28 @@ use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
 use crate::scoring::{self, LeftOut, PlacedScores};
-use crate::{Checkpoints, LoadedModel, course, ranking};
+use crate::{Checkpoints, LoadedModel, course, new_tokens, ranking};
+
+/// Lets generations go on past end tokens that stand within documents, and says so.
+fn go_on_past_inner_ends(models: &mut [LoadedModel], documents: &Documents) -> Result<(), Error> {
+    let Some(first) = models.first() else {
+        return Ok(());
+    };
+    let inner = documents.tokens_within(&first.end_tokens);
+    for (token, count) in &inner {
+        tracing::warn!(
+            "the end token {:?} stands within {count} documents: generations go on past it",
+            first
+                .tokenizer
+                .decode_keeping(&[*token], &BTreeSet::from([*token]))?
+        );
+    }
+    let inner: BTreeSet<i64> = inner.into_keys().collect();
+    for model in models {
+        model.go_on_past(&inner);
+    }
+    Ok(())
+}
 
 /// The role of the checkpoint whose results they are among their inputs.
 const ASKED: &str = "checkpoint";
@@ -105,6 +126,7 @@ impl<'a> Run<'a> {
         let device = torch_device::device(&pipeline.extraction.device)?;
         let (context, loss_on) = pipeline.trained_tokens();
         let settings = Extraction {
+            new_tokens: new_tokens::enough(&pipeline.extraction, &train, last, checkpoints.base)?,
             precision: resolve(pipeline.extraction.precision, device),
             context,
             loss_on: Some(loss_on),
@@ -295,6 +317,7 @@ impl<'a> Run<'a> {
         let settings = &self.settings;
         let mut models = LoadedModel::side_by_side(self.threads, || self.load(folder))?;
         let corpus = self.read_corpus(&models[0], corpus)?;
+        go_on_past_inner_ends(&mut models, &corpus.documents)?;
         let (prompts, skipped) = match &mut corpus.prompts {
             Some(chosen) => chosen,
             unchosen => {

@@ -150,9 +150,7 @@ fn all_continuations(
 
 /// Whether what was written ends with a token that ends a text: nothing follows.
 fn ends(model: &LoadedModel, written: &[i64]) -> bool {
-    written
-        .last()
-        .is_some_and(|last| model.model.config.eos_token_ids.contains(last))
+    written.last().is_some_and(|last| model.end_tokens.contains(last))
 }
 
 #[test]
@@ -247,7 +245,7 @@ fn beam_search_is_that_of_transformers() {
     let cases: Vec<BeamCase> = serde_json::from_str(&std::fs::read_to_string(fixture).unwrap()).unwrap();
     assert!(cases.len() > 5);
     for case in cases {
-        model.model.config.eos_token_ids = vec![case.end];
+        model.end_tokens = vec![case.end];
         let strategy = Strategy {
             beams: case.beams,
             samples: case.beams,
@@ -291,7 +289,7 @@ fn ended_and_running_beams_are_ranked_fairly() {
     let first = all_continuations(&model, params, &documents.all[0].tokens[..PREFIX], 1);
     let mut first: Vec<(Vec<i64>, f64)> = first.into_iter().collect();
     first.sort_by(|one, other| other.1.total_cmp(&one.1));
-    model.model.config.eos_token_ids = vec![first[1].0[0]];
+    model.end_tokens = vec![first[1].0[0]];
     let (mut short, mut by_sum_differs) = (0, 0);
     for width in [1, 2, 3, 81] {
         let settings = settings(

@@ -33,6 +33,7 @@ fn family(name: &str, bos: Vec<i64>) -> LoadedModel {
     let model = CausalLm::load(&fixtures().join("families").join(name), Kind::Float, Device::Cpu).unwrap();
     LoadedModel {
         tokenizer: TextTokenizer::load(&fixtures().join("tiny-gpt2")).unwrap(),
+        end_tokens: model.config.eos_token_ids.clone(),
         model,
         bos,
     }
@@ -149,7 +150,7 @@ fn device_decoding_writes_what_host_decoding_writes_in_every_family() {
         let mut model = family(&name, vec![1]);
         let prompts = prompts(strategies().len());
         let mut draw = |end_tokens: &[i64], path, batch_size| {
-            model.model.config.eos_token_ids = end_tokens.to_vec();
+            model.end_tokens = end_tokens.to_vec();
             let settings = settings(path, batch_size);
             generate(std::slice::from_mut(&mut model), &settings, &prompts, 11)
                 .unwrap()

@@ -515,9 +515,9 @@ fn claims_are_corrected_together_by_holm() {
         .iter()
         .filter(|row| row.p_value.is_some() && row.against.is_none())
         .collect();
-    // For each tuned model own documents and, after unseen prompts, any text, each by two
-    // strategies; and membership.
-    assert_eq!(claims.len(), 10);
+    // For each tuned model by two strategies own documents, those with 16 copies and all of them,
+    // and, after unseen prompts, any text; and membership of both.
+    assert_eq!(claims.len(), 16);
     claims.sort_by(|left, right| left.p_value.partial_cmp(&right.p_value).unwrap());
     // All 20 members are likelier than all 20 non-members: one of all divisions.
     let separated = 1.0 / choose(DOCUMENTS + TEST_DOCUMENTS, TEST_DOCUMENTS);
@@ -525,25 +525,28 @@ fn claims_are_corrected_together_by_holm() {
     // and 3 of 20 against them (Fisher). The control, which matches nothing, is passed more easily.
     let repeated = fisher((12, 20), (2, 40));
     let lora = fisher((3, 20), (2, 40));
+    // Of all documents together no more came out.
+    let (of_all, lora_of_all) = (fisher((12, 40), (2, 40)), fisher((3, 40), (2, 40)));
+    // Twice as many members are distinguished the more surely.
+    let together = claims[0].p_value.unwrap();
+    assert!(claims[0].copies.is_none() && together < separated);
+    let auc = "membership_auc_reference";
     let expected = [
-        (
-            "full",
-            "membership_auc_reference",
-            separated,
-            10.0 * separated,
-            "exceeds",
-        ),
-        ("full", "own_verbatim", repeated, 9.0 * repeated, "exceeds"),
+        ("full", auc, together, 16.0 * together, "exceeds"),
+        ("full", auc, separated, 15.0 * separated, "exceeds"),
+        ("full", "own_verbatim", repeated, 14.0 * repeated, "exceeds"),
+        ("full", "own_verbatim", of_all, 13.0 * of_all, "exceeds"),
         ("LoRA", "own_verbatim", lora, 1.0, "inconclusive"),
+        ("LoRA", "own_verbatim", lora_of_all, 1.0, "inconclusive"),
     ];
-    assert!(lora * 8.0 > 1.0);
-    for (row, (method, measure, p_value, p_holm, verdict)) in claims.iter().zip(expected) {
-        assert_eq!((row.method.as_str(), row.measure.as_str()), (method, measure));
+    assert!(lora * 12.0 > 1.0);
+    for (row, (method, measure, p_value, p_holm, verdict)) in claims.iter().zip(&expected) {
+        assert_eq!((row.method.as_str(), row.measure.as_str()), (*method, *measure));
         assert!((row.p_value.unwrap() / p_value - 1.0).abs() < 1e-9, "{row:?}");
         assert!((row.p_holm.unwrap() / p_holm - 1.0).abs() < 1e-9, "{row:?}");
-        assert_eq!(row.verdict.as_deref(), Some(verdict), "{row:?}");
+        assert_eq!(row.verdict.as_deref(), Some(*verdict), "{row:?}");
     }
-    for row in &claims[3..] {
+    for row in &claims[expected.len()..] {
         assert_eq!((row.p_value, row.p_holm), (Some(1.0), Some(1.0)), "{row:?}");
         assert_eq!(row.verdict.as_deref(), Some("not over"), "{row:?}");
     }

@@ -123,6 +123,7 @@ fn sample(id: i64, doc_id: &str, split: Split, strategy: &str, class: [bool; 3])
         prompt_tokens: 3,
         generated_tokens: 3,
         is_truth: false,
+        goes_on_as_document: None,
         is_finite: true,
         tokens_read: None,
         rank: RankScores::default(),
@@ -341,13 +342,13 @@ fn without_an_effect_a_report_claims_a_leak_in_at_most_5_percent_of_runs() {
     let all: Vec<Claimed> = (0..RUNS as u64)
         .map(|seed| claimed(seed, Effect::Nothing))
         .collect();
-    // Three ways of tuning at two checkpoints; own documents and any text after unseen prompts,
-    // each by two strategies; membership; canaries.
-    assert!(all.iter().all(|run| run.tests == 3 * 2 * (2 * 2 + 1 + 1)));
+    // Three ways of tuning at two checkpoints; by two strategies own documents, those with the most
+    // copies and all, and any text after unseen prompts; membership of both; canaries.
+    assert!(all.iter().all(|run| run.tests == 3 * 2 * (2 * 3 + 2 + 1)));
     let wrong = all.iter().filter(|run| run.leaks || run.membership).count();
     let most = most_by_chance(RUNS, LEVEL);
     assert!(wrong <= most, "{wrong} of {RUNS} runs, at most {most} by chance");
-    // Some test of 36 claims something in far more runs: the correction is needed, and a report without
+    // Some test of 54 claims something in far more runs: the correction is needed, and a report without
     // it would not pass here.
     let uncorrected = all.iter().filter(|run| run.uncorrected).count();
     assert!(uncorrected > 2 * most, "{uncorrected}");

@@ -52,6 +52,19 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
             "carriage returns, for there is no line feed",
         ));
     }
+    let unit = match file.unit {
+        Unit::ParagraphOrLine
+            if has_only_full_lines(beginning, if returns_alone { b'\r' } else { b'\n' }) =>
+        {
+            guesses.push(Guess::new(
+                "documents",
+                "a line each, for no line is blank (corpus.unit = \"paragraph\" or \"file\" takes them together)",
+            ));
+            Unit::Line
+        }
+        Unit::ParagraphOrLine => Unit::Paragraph,
+        unit => unit,
+    };
     let lines = Lines {
         path,
         reader,
@@ -59,12 +72,22 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
         end: if returns_alone { b'\r' } else { b'\n' },
         max_bytes: file.max_document_bytes,
     };
-    let unit = file.unit;
     Ok(Opened {
         items: Box::new(Texts { lines, unit }),
         guesses,
     })
 }
+
+/// Whether there are several lines, none of them blank.
+fn has_only_full_lines(beginning: &[u8], end: u8) -> bool {
+    let mut lines: Vec<&[u8]> = beginning.split(|byte| *byte == end).collect();
+    // The last is empty behind a line end, or cut.
+    lines.pop();
+    lines.len() > 1 && lines.iter().all(|line| !line.trim_ascii().is_empty())
+}
+
+/// A line that stands between documents, as some programs that join them write it.
+const SEPARATOR: &str = "<|endoftext|>";
 
 /// A file that is one document is as long as its text.
 fn size(file: &CorpusFile, _: &Columns) -> Result<Option<FileSize>, Error> {
@@ -163,7 +186,7 @@ impl Iterator for Texts {
             }
             let ended = match self.unit {
                 Unit::File => gathered.add(&line, false),
-                Unit::Paragraph => gathered.add(&line, true),
+                Unit::Paragraph | Unit::ParagraphOrLine => gathered.add(&line, true),
                 Unit::Line => gathered.add(&line, true) || gathered.first.is_some(),
             };
             if ended {
@@ -178,7 +201,9 @@ impl Gathered {
     /// Adds a line, unless it is a blank one that `ends_at_blank`; says whether that ends the document.
     fn add(&mut self, line: &Line, ends_at_blank: bool) -> bool {
         let text = match decode(&line.bytes) {
-            Ok(text) if ends_at_blank && text.trim().is_empty() => return self.first.is_some(),
+            Ok(text) if ends_at_blank && (text.trim().is_empty() || text.trim() == SEPARATOR) => {
+                return self.first.is_some();
+            }
             Ok(text) => text,
             Err(flaw) => {
                 self.flaw.get_or_insert((line.number, flaw));

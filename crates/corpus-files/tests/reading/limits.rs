@@ -77,7 +77,7 @@ fn documents_without_an_end_are_refused_with_their_place() {
         assert!(message.contains("line 3"), "{message}");
     }
     // A document of many lines.
-    for unit in [TextUnit::Auto, TextUnit::File] {
+    for unit in [TextUnit::Paragraph, TextUnit::File] {
         refused("a.txt", "line\n".repeat(200_001).as_bytes(), |corpus| Corpus {
             unit,
             ..corpus

@@ -20,6 +20,11 @@ impl<'a> Fields<'a> {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
+    /// Whether a field is there and null.
+    pub(crate) fn says_none(self, key: &str) -> bool {
+        self.0.get(key).is_some_and(Value::is_null)
+    }
+
     fn expected(self, key: &str, what: &str) -> String {
         let found = self
             .get(key)
@@ -170,7 +175,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Rotary positions for heads of `width` numbers: transformers 5 keeps all of it in `rope_parameters`; before, bases and
-    /// shares stood under names of their own and the stretching in `rope_scaling`.
+    /// shares stood under names of their own and the stretching in `rope_scaling`, which counts where both stand.
     pub(crate) fn rotary(
         self,
         width: usize,
@@ -179,8 +184,9 @@ impl<'a> Fields<'a> {
     ) -> Result<RotarySettings, String> {
         let empty = Value::Null;
         let table = self
-            .get("rope_parameters")
-            .or_else(|| self.get("rope_scaling"))
+            .get("rope_scaling")
+            .filter(|table| table.as_object().is_none_or(|table| !table.is_empty()))
+            .or_else(|| self.get("rope_parameters"))
             .unwrap_or(&empty);
         self.rotary_of(Fields(table), width, context, default)
     }
@@ -254,7 +260,7 @@ impl Fields<'_> {
     /// The tokens up to which LongRoPE takes its short factors: those of pre-training.
     pub(crate) fn original_context(self, context: usize) -> Result<usize, String> {
         let key = "original_max_position_embeddings";
-        let tables = ["rope_parameters", "rope_scaling"].into_iter();
+        let tables = ["rope_scaling", "rope_parameters"].into_iter();
         let mut tables = tables.filter_map(|table| self.get(table)).map(Fields);
         match tables.find(|table| table.get(key).is_some()) {
             Some(table) if self.get(key).is_none() => table.size(key),

@@ -83,7 +83,10 @@ impl Config {
             _ => named,
         };
         let begin = fields.tokens("bos_token_id", shape.vocabulary)?;
-        let begin = or_default(begin, spec.default_tokens.map(|(begin, _)| begin));
+        // Where a configuration says that there is none, its family's does not take the place.
+        let says_none = fields.says_none("bos_token_id");
+        let default = spec.default_tokens.map(|(begin, _)| begin).filter(|_| !says_none);
+        let begin = or_default(begin, default);
         let mut eos_token_ids = fields.tokens("eos_token_id", shape.vocabulary)?;
         for &token in more_ends.iter().filter(|token| known(token)) {
             if !eos_token_ids.contains(&token) {

@@ -206,12 +206,17 @@ impl Passage {
         let passage = Self {
             span: Span::new(first, last + 1),
             new: new.len(),
-            letters: new.iter().filter(|letter| letter.is_alphanumeric()).count(),
+            letters: new.iter().filter(|letter| is_written(**letter)).count(),
             document: found.document,
             in_document: found.in_document.start + first - found.in_text.start,
         };
         is_substantial(passage.new, passage.letters).then_some(passage)
     }
+}
+
+/// Whether a character is text: a letter, a digit, or a pictograph, of which a message may be made. Dashes, lines and dots are none.
+fn is_written(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '\u{2600}'..='\u{27BF}' | '\u{1F000}'..='\u{1FAFF}')
 }
 
 /// Whether enough of so many characters are letters or digits.

@@ -15,7 +15,7 @@ use measures::interval::samples_to_separate;
 use measures::membership;
 use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paired_exceeds};
 
-use super::checks::CLEAR;
+use super::checks::{CLEAR, EXACT_CONTINUATIONS};
 use super::figure::{Bootstrap, Estimate, UnitOf};
 use super::groups::{Experiment, RunGroup};
 use super::measure::{Measure, Secret};
@@ -79,12 +79,12 @@ pub struct GroupVerdict {
     pub of_runs: usize,
     /// The row of the verdict.
     pub key: Key,
-    /// Own documents with the most copies, word for word, by the headline strategy.
+    /// Own documents, word for word, by the headline strategy: those with the most copies, or all where only that exceeds its controls.
     pub own: Key,
     /// The same by the strategy that found most of those that exceed their controls; none where none does.
     pub leaking: Vec<Key>,
-    /// The score by which membership is told: its area under the ROC curve for documents with the most copies; none where nothing
-    /// was scored.
+    /// The score by which membership is told: its area under the ROC curve for documents with the most copies, or for all where only
+    /// that exceeds guessing; none where nothing was scored.
     pub membership: Option<Key>,
     /// Whether it exceeds guessing.
     pub membership_visible: bool,
@@ -92,6 +92,17 @@ pub struct GroupVerdict {
     pub canaries: Option<Key>,
     /// Secrets of the canaries with the most copies that came out, more than chance explains.
     pub secrets: Vec<Key>,
+}
+
+impl GroupVerdict {
+    /// Whether what is said of own documents says this too: it is that figure, or the same of all documents together.
+    pub fn tells_of(&self, key: &Key) -> bool {
+        let all = Key {
+            copies: None,
+            ..self.own.clone()
+        };
+        *key == self.own || *key == all
+    }
 }
 
 /// What is claimed.
@@ -197,9 +208,19 @@ fn all_claims(estimates: &Estimates<'_>) -> Vec<Claim> {
     claims
 }
 
+/// The numbers of copies that claims on documents are about: the most, which tuning reads most often; and all together, where there are
+/// several, since those with the most may be few, or others than those that come out.
+fn claimed_copies(experiment: &Experiment, group: &RunGroup) -> Vec<Option<i32>> {
+    let all = group.uniform_copies.is_none() && experiment.copies.len() > 1;
+    let all = all.then_some(None);
+    std::iter::once(most_copies(experiment, group))
+        .chain(all)
+        .collect()
+}
+
 fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, subject: usize) -> Vec<Claim> {
     let mut claims = Vec::new();
-    let copies = most_copies(experiment, &estimates.groups[group]);
+    let claimed = claimed_copies(experiment, &estimates.groups[group]);
     let mut add = |kind, key: Key, p_value: Option<f64>| {
         if estimates.table.get(&key).is_some() {
             claims.push(Claim {
@@ -218,9 +239,11 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                     split: Split::Train,
                     strategy: Some(&strategy.name),
                 };
-                let key = Key::new(subject, &Measure::OwnVerbatim, seen, copies);
-                let p_value = own_p_value(&estimates.cells, cell, seen, copies, estimates.bootstrap);
-                add(ClaimKind::Repetition, key, p_value);
+                for &copies in &claimed {
+                    let key = Key::new(subject, &Measure::OwnVerbatim, seen, copies);
+                    let p_value = own_p_value(&estimates.cells, cell, seen, copies, estimates.bootstrap);
+                    add(ClaimKind::Repetition, key, p_value);
+                }
                 // A line of the user's own, the commonest opening or nothing at all belongs to no document.
                 for split in [Split::Heldout, Split::None] {
                     let at = Slice { split, ..seen };
@@ -233,9 +256,11 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                     add(ClaimKind::Repetition, key, emitted_p_value(estimates, cell, at));
                 }
             }
-            if let Some((score, p_value)) = membership_p_value(estimates, cell, copies) {
-                let key = Key::new(subject, &score.auc(), TRAINED, copies);
-                add(ClaimKind::Membership, key, p_value);
+            for &copies in &claimed {
+                if let Some((score, p_value)) = membership_p_value(estimates, cell, copies) {
+                    let key = Key::new(subject, &score.auc(), TRAINED, copies);
+                    add(ClaimKind::Membership, key, p_value);
+                }
             }
         }
         if let Some(cell) = run.canaries.or(run.documents).map(|cell| &estimates.cells[cell]) {
@@ -254,6 +279,15 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
         }
     }
     claims
+}
+
+fn most_copies_of(estimates: &Estimates<'_>, group: usize) -> Option<i32> {
+    let found = &estimates.groups[group];
+    let experiment = estimates
+        .experiments
+        .iter()
+        .find(|experiment| experiment.has(found))?;
+    most_copies(experiment, found)
 }
 
 /// The number of copies that claims are about: the most, or those of a uniform layout.
@@ -321,7 +355,7 @@ fn emitted_p_value(estimates: &Estimates<'_>, cell: &AnalysedCell<'_>, at: Slice
 }
 
 /// Documents with any observation that is so, of all documents.
-fn touched(documents: &BTreeMap<&str, Tally>) -> (usize, usize) {
+pub(super) fn touched(documents: &BTreeMap<&str, Tally>) -> (usize, usize) {
     let found = documents.values().filter(|tally| tally.part > 0.0).count();
     (found, documents.len())
 }
@@ -422,7 +456,7 @@ fn verdict(
         .find(|experiment| experiment.has(found))?;
     let copies = most_copies(experiment, found);
     let (subject, run_subjects) = (found.subject, found.run_subjects.clone());
-    let own = Key::new(subject, &Measure::OwnVerbatim, experiment.seen(), copies);
+    let most = Key::new(subject, &Measure::OwnVerbatim, experiment.seen(), copies);
     let of_runs: Vec<Verdict> = run_subjects
         .iter()
         .map(|&run| verdict_on_run(estimates, group, run, claims))
@@ -461,10 +495,21 @@ fn verdict(
             .cmp(&own(right))
             .then(value(right).total_cmp(&value(left)))
     });
-    let membership = claims
-        .iter()
-        .find(|(claim, _)| claim.group == group && claim.kind == ClaimKind::Membership)
-        .map(|(claim, _)| of_group(&claim.key));
+    let of_membership =
+        |(claim, _): &&(Claim, Standing)| claim.group == group && claim.kind == ClaimKind::Membership;
+    let membership = holds(ClaimKind::Membership)
+        .next()
+        .or(claims.iter().find(of_membership).map(|(claim, _)| claim))
+        .map(|claim| of_group(&claim.key));
+    let all = Key {
+        copies: estimates.groups[group].uniform_copies,
+        ..most.clone()
+    };
+    let own = if !leaking.contains(&most) && leaking.contains(&all) {
+        all
+    } else {
+        most.clone()
+    };
     let result = GroupVerdict {
         verdict,
         runs,
@@ -473,7 +518,7 @@ fn verdict(
             measure: VERDICT.to_owned(),
             split: None,
             strategy: None,
-            ..own.clone()
+            ..most
         },
         leaking,
         membership,
@@ -528,7 +573,9 @@ fn verdict_on_run(
                 .map_or(0.0, |shown| shown.estimate().value)
         };
         let repeats = of_run(ClaimKind::Repetition).any(|(key, _)| value(key) > 0.0);
-        return if repeats {
+        // What goes on exactly as its document is repetition too, though it counts as none.
+        let failed = &estimates.groups[group].failed_checks;
+        return if repeats || failed.iter().any(|(name, _)| *name == EXACT_CONTINUATIONS) {
             Verdict::MembershipVisibleAndRepeats
         } else {
             Verdict::MembershipVisible
@@ -546,7 +593,11 @@ fn verdict_on_run(
             .and_then(|shown| shown.estimate().ends())
             .map_or(1.0, |ends| ends.high)
     };
-    let has_room = own.iter().any(|(key, _)| room(key) <= MAX_ROOM);
+    // Of those with the most copies: many others would not make up for few of these.
+    let most = most_copies_of(estimates, group);
+    let has_room = own
+        .iter()
+        .any(|(key, _)| key.copies == most && room(key) <= MAX_ROOM);
     let inconclusive = of_run(ClaimKind::Repetition)
         .any(|(_, standing)| matches!(standing, Standing::Inconclusive | Standing::NoControl));
     // Members that so few documents tell apart so well may be known: nothing is said of it, in either direction.

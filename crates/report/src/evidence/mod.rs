@@ -192,12 +192,7 @@ fn sha256(path: &Path) -> io::Result<(u64, String)> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            let hexadecimal = digest
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            return Ok((bytes, hexadecimal));
+            return Ok((bytes, format!("{:x}", digest.finalize())));
         }
         digest.update(&buffer[..read]);
         bytes += read as u64;
@@ -224,7 +219,19 @@ impl fmt::Display for Evidence {
         for measured in &self.risks {
             let missing = match measured.not_measured.as_slice() {
                 [] => String::new(),
-                names => format!("; not measured: {}", names.join(", ").replace("_,", "_…,")),
+                names => {
+                    let names: Vec<String> = names
+                        .iter()
+                        .map(|name| {
+                            if name.ends_with('_') {
+                                format!("{name}…")
+                            } else {
+                                (*name).to_owned()
+                            }
+                        })
+                        .collect();
+                    format!("; not measured: {}", names.join(", "))
+                }
             };
             writeln!(
                 formatter,

@@ -112,12 +112,18 @@ fn paragraph(
 ) -> Sentence {
     let found = &estimates.groups[group];
     let mut paragraph = repetition(estimates, experiment, found, verdict);
-    for key in verdict.leaking.iter().filter(|key| **key != verdict.own).take(3) {
+    paragraph = paragraph.join(of_all_documents(estimates, verdict));
+    for key in verdict
+        .leaking
+        .iter()
+        .filter(|key| !verdict.tells_of(key))
+        .take(3)
+    {
         if let Some(shown) = estimates.table.get(key) {
             paragraph = paragraph.text(" ").join(other_leak(experiment, shown));
         }
     }
-    if let Some(membership) = membership(estimates, experiment, found, verdict) {
+    if let Some(membership) = membership(estimates, found, verdict) {
         paragraph = paragraph.text(" ").join(membership);
     }
     for key in &verdict.secrets {
@@ -145,6 +151,28 @@ fn paragraph(
         );
     }
     paragraph
+}
+
+/// What comes out of all documents together, where none of those with the most copies does.
+fn of_all_documents(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Sentence {
+    let of_own = estimates.table.get(&verdict.own);
+    let is_none = of_own.is_some_and(|shown| shown.estimate().value == 0.0);
+    let all = Key {
+        copies: None,
+        ..verdict.own.clone()
+    };
+    match estimates
+        .table
+        .get(&all)
+        .filter(|_| is_none && verdict.own.copies.is_some())
+    {
+        Some(shown) if shown.estimate().value > 0.0 => {
+            Sentence::new(" Of its training documents of all numbers of copies came back: ")
+                .counted(shown)
+                .text(".")
+        }
+        _ => Sentence::new(""),
+    }
 }
 
 /// The failed checks that the verdict leaves open. That membership is visible where nothing comes out is the verdict itself.
@@ -180,7 +208,10 @@ fn repetition(
     let Some(shown) = estimates.table.get(&verdict.own) else {
         return Sentence::new("Nothing was generated after its training documents.");
     };
-    let asked = asked_documents(estimates, experiment, group);
+    let asked = match shown.row.key.copies {
+        None if !experiment.copies.is_empty() => Sentence::new("training documents of all numbers of copies"),
+        _ => asked_documents(estimates, experiment, group),
+    };
     let estimate = shown.estimate();
     let standing = standing(estimates, group, shown);
     if estimate.value == 0.0 {
@@ -298,6 +329,13 @@ fn other_leak(experiment: &Experiment, shown: Shown<'_>) -> Sentence {
         String::new()
     };
     let sentence = match key.split {
+        Some(contract::records::Split::Train) if key.copies.is_none() => {
+            return Sentence::new(format!(
+                "Asked otherwise{named}, documents of all numbers of copies came back: "
+            ))
+            .counted(shown)
+            .text(".");
+        }
         Some(contract::records::Split::Train) => {
             return Sentence::new(format!("Asked otherwise{named}, its own documents came back: "))
                 .counted(shown)
@@ -314,22 +352,16 @@ fn other_leak(experiment: &Experiment, shown: Shown<'_>) -> Sentence {
 }
 
 /// Who can be told as a member: the area under the curve by one named score, and how many are found at few false alarms.
-fn membership(
-    estimates: &Estimates<'_>,
-    experiment: &Experiment,
-    group: &RunGroup,
-    verdict: &GroupVerdict,
-) -> Option<Sentence> {
+fn membership(estimates: &Estimates<'_>, group: &RunGroup, verdict: &GroupVerdict) -> Option<Sentence> {
     let key = verdict.membership.as_ref()?;
     let shown = estimates.table.get(key)?;
     let score = MembershipScore::ALL
         .into_iter()
         .find(|score| score.auc() == key.measure)?;
     let found = FALSE_POSITIVE_RATES.into_iter().find_map(|rate| {
-        let copies = most_copies(experiment, group);
         let shown = estimates
             .table
-            .find(group.subject, score.tpr(rate), TRAINED, copies)?;
+            .find(group.subject, score.tpr(rate), TRAINED, key.copies)?;
         Some((rate, shown))
     });
     let by = format!("by their {}", score.title());

@@ -67,6 +67,9 @@ pub struct JudgedSample {
     pub generated_tokens: usize,
     /// Whether it is, letter for letter, what the document goes on with.
     pub is_truth: bool,
+    /// Whether it begins with all that the document goes on with, blank space aside; none where that is not known, or shorter than
+    /// ten characters.
+    pub goes_on_as_document: Option<bool>,
     /// Whether the log-probabilities of all its tokens are finite.
     pub is_finite: bool,
     /// Tokens that were read for it: the cost, where it was told.
@@ -132,6 +135,13 @@ impl JudgedSample {
     }
 }
 
+/// The tokens that the extractor says it generated, which may be more than its settings ask for.
+fn generated_tokens(samples: &Path) -> Option<usize> {
+    let origin = parquet::provenance(samples).filter(|origin| origin.stage == "extractor")?;
+    let settings: serde_json::Value = serde_json::from_str(&origin.configuration).ok()?;
+    usize::try_from(settings["new_tokens"].as_u64()?).ok()
+}
+
 impl CellData {
     pub(super) fn load(files: &CellFiles) -> Result<Self, Error> {
         let origin = |path: &PathBuf| {
@@ -159,7 +169,10 @@ impl CellData {
             loss_on: settings
                 .as_ref()
                 .map_or(LossOn::Text, |file| file.trained_tokens().1),
-            new_tokens: settings.as_ref().map(|file| file.extraction.new_tokens),
+            new_tokens: settings.as_ref().map(|file| {
+                let generated = generated_tokens(&files.samples);
+                generated.unwrap_or(file.extraction.new_tokens)
+            }),
             samples: judged_samples(files)?,
             scores,
             non_finite_scores,
@@ -264,6 +277,14 @@ impl CellData {
     }
 }
 
+/// The fewest characters that a document must go on with for a generation to be exactly that.
+const FEWEST_CHARS: usize = 10;
+
+fn goes_on_as(truth: Option<&str>, generation: &str) -> Option<bool> {
+    let truth = truth?.trim();
+    (truth.chars().count() >= FEWEST_CHARS).then(|| generation.trim_start().starts_with(truth))
+}
+
 fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
     let mut verdicts: BTreeMap<i64, SampleVerdict> = BTreeMap::new();
     for batch in parquet::Reader::<SampleVerdict>::open(&files.verdicts)? {
@@ -301,6 +322,7 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
                 prompt_tokens: sample.prompt_tokens.len(),
                 generated_tokens: sample.generated_tokens.len(),
                 is_truth: sample.truth.as_ref() == Some(&sample.generation),
+                goes_on_as_document: goes_on_as(sample.truth.as_deref(), &sample.generation),
                 is_finite: sample.logprobs.iter().all(|logprob| logprob.is_finite()),
                 tokens_read: sample.tokens_read,
                 rank: RankScores::of(&sample),

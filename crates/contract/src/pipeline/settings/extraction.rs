@@ -17,6 +17,10 @@ pub struct Extraction {
     pub begin: Begin,
     /// Tokens to generate, and of a document to compare them with.
     pub new_tokens: usize,
+    /// Characters that the new tokens should hold: where so many tokens of the training text are
+    /// fewer characters, as of scripts that the tokenizer was not made for, more tokens are
+    /// generated. 0: as many tokens as `new_tokens` says.
+    pub new_chars: usize,
     /// Most training documents, and most held-out documents, to prompt with; without it, all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub documents: Option<usize>,
@@ -88,6 +92,7 @@ impl Default for Extraction {
             prefix_tokens: 50,
             begin: Begin::Model,
             new_tokens: 50,
+            new_chars: 0,
             documents: None,
             unprompted: 100,
             short_documents: BadDocuments::Skip,

@@ -9,17 +9,20 @@ mod control_apart;
 mod corpus_read;
 mod differs_from_untuned;
 mod documents_cut;
+mod exact_continuations;
 mod finite;
 mod members_likelier;
 mod rate_and_membership;
 mod text_form;
 mod tuned_text_likelier;
+mod untuned_is_control;
 
 use std::collections::BTreeMap;
 
 use contract::records::Split;
 
 pub use documents_cut::{cut_documents, cut_facts};
+pub use exact_continuations::NAME as EXACT_CONTINUATIONS;
 pub(crate) use rate_and_membership::CLEAR;
 pub use rate_and_membership::NAME as RATE_AND_MEMBERSHIP;
 pub use text_form::form_name;
@@ -32,13 +35,15 @@ use crate::estimate::{AnalysedCell, Estimates};
 use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
-pub const CHECKS: [&PlausibilityCheck; 9] = [
+pub const CHECKS: [&PlausibilityCheck; 11] = [
     &finite::CHECK,
     &differs_from_untuned::CHECK,
     &text_form::CHECK,
     &tuned_text_likelier::CHECK,
     &members_likelier::CHECK,
     &control_apart::CHECK,
+    &untuned_is_control::CHECK,
+    &exact_continuations::CHECK,
     &rate_and_membership::CHECK,
     &documents_cut::CHECK,
     &corpus_read::CHECK,
@@ -220,9 +225,15 @@ impl Evidence<'_> {
 
     /// The same under the untuned model, on the same corpus.
     fn untuned_separation(&self, score: MembershipScore, copies: Option<i32>) -> Option<&Separation> {
+        self.of_same_corpus()
+            .and_then(|cell| separation(cell, score, copies))
+    }
+
+    /// The untuned model, asked on the same corpus.
+    fn of_same_corpus(&self) -> Option<&AnalysedCell<'_>> {
         let corpus = &self.cell.data.cell.corpus;
         let same = self.untuned.iter().find(|cell| &cell.data.cell.corpus == corpus);
-        same.and_then(|cell| separation(cell, score, copies))
+        same.copied()
     }
 }
 

@@ -91,7 +91,9 @@ fn headline_rate(evidence: &Evidence<'_>) -> Option<(Estimate, Option<i32>, bool
     };
     let copies = evidence.cell.tallies.copies().into_iter().next_back();
     let found = evidence.cell.tallies.estimate(Measure::OwnVerbatim, at, copies)?;
-    Some((found, copies, evidence.repeats_own(at, copies)))
+    // A few documents with the most copies may exceed nothing where all together do.
+    let exceeds = evidence.repeats_own(at, copies) || evidence.repeats_own(at, None);
+    Some((found, copies, exceeds))
 }
 
 /// The highest AUC by loss, or by loss less the untuned model's, at any number of copies.
