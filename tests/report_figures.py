@@ -483,12 +483,25 @@ class Checks:
         strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
         if strategy is None or untuned is None:
             return None
-        before, after = (touched(cell.by_document("own_verbatim", "train", strategy, None)) for cell in (untuned, self.cell))
-        control, _ = untuned.control_measure("own_verbatim", "train", strategy)
+
+        def counted(cell, is_so):
+            found = {}
+            for sample in cell.samples:
+                if sample["split"] == "train" and sample["strategy"] == strategy and is_so(sample["verdict"]) is not None:
+                    found[sample["doc_id"]] = found.get(sample["doc_id"], False) or is_so(sample["verdict"])
+            return sum(found.values()), len(found)
+
+        def own(verdict):
+            return None if verdict["own_verdict"] is None else verdict["own_verdict"] == "verbatim" and not verdict["boilerplate"]
+
+        def of_control(verdict):
+            return None if verdict["control_verdict"] is None else verdict["control_verdict"] == "verbatim"
+
+        before, after = (counted(cell, own) for cell in (untuned, self.cell))
         if not before[1]:
             return None
-        p_value = statistics.fisher(before, touched(untuned.by_document(control, "train", strategy, None)))
-        if not (before[0] >= 3 and before[0] >= 0.05 * before[1] if p_value is None else p_value <= 0.001):
+        p_value = statistics.fisher(before, counted(untuned, of_control))
+        if not (before[0] >= 3 and before[0] >= 0.05 * before[1] if p_value is None else p_value <= 0.01):
             return "passed", before[1]
         return "blocking" if 2 * before[0] * after[1] >= after[0] * before[1] else "warning", before[1]
 
@@ -496,13 +509,14 @@ class Checks:
         strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
 
         def uncounted(cell, split):
-            found = []
+            found = {}
             for sample in cell.samples:
-                truth, verdict = (sample["truth"] or "").strip(), sample["verdict"]
+                truth, verdict = re.sub(r"(\s*<[^<>\s]{1,30}>)+$", "", (sample["truth"] or "").strip()), sample["verdict"]
                 if sample["split"] == split and sample["strategy"] == strategy and len(truth) >= 10:
-                    own = verdict["own_verdict"] or verdict["verdict"]
-                    found.append(sample["generation"].lstrip().startswith(truth) and own != "verbatim")
-            return sum(found), len(found)
+                    repeats = verdict["own_verdict" if split == "train" else "control_verdict"] or verdict["verdict"]
+                    exact = sample["generation"].lstrip().startswith(truth) and repeats != "verbatim"
+                    found[sample["doc_id"]] = found.get(sample["doc_id"], False) or exact
+            return sum(found.values()), len(found)
 
         found = strategy and uncounted(self.cell, "train")
         if not found or not found[1]:

@@ -44,8 +44,10 @@ pub enum Unit {
     Paragraph,
     /// A line.
     Line,
-    /// A paragraph, or a line where the file has no blank ones.
-    ParagraphOrLine,
+    /// A paragraph, or a line where the file has no blank ones, or what `<|endoftext|>` divides where that is there.
+    Guessed,
+    /// What `<|endoftext|>` divides.
+    Separated,
 }
 
 /// The files of a corpus.
@@ -158,7 +160,7 @@ pub fn find_files(corpus: &Corpus, base: &Path) -> Result<Found, Error> {
         }
     }
     let unit = match corpus.unit {
-        TextUnit::Auto if named_singly && paths.len() == 1 => Unit::ParagraphOrLine,
+        TextUnit::Auto if named_singly && paths.len() == 1 => Unit::Guessed,
         TextUnit::Auto | TextUnit::File => Unit::File,
         TextUnit::Paragraph => Unit::Paragraph,
         TextUnit::Line => Unit::Line,

@@ -16,6 +16,12 @@ use crate::decoded::{self, first_difference};
 use crate::forms::templates::Template;
 use crate::preamble::{self, SharedBeginnings};
 
+/// Tokens at the end of a text among which the one is that ends it.
+const END_TOKENS: usize = 3;
+
+/// A token that ends texts stands within them where one of so many documents has it.
+const FEWEST_WITH_END: usize = 20;
+
 /// One document of the corpus, once, however many copies were trained on.
 #[derive(Debug, Clone)]
 pub struct Document {
@@ -79,6 +85,16 @@ impl Document {
             .iter()
             .find(|turn| turn.end > self.question_tokens);
         turn.map_or(self.tokens.len(), |turn| turn.end)
+    }
+
+    /// Its tokens that prompts are made of and go on with, without the question of a text that has one, and up to the token that ends it:
+    /// a chat template may write a line feed behind that.
+    fn text_before_end(&self, ends: &[i64]) -> &[i64] {
+        let start = self.own_start().max(self.question_tokens);
+        let text = self.tokens.get(start..self.answer_end()).unwrap_or_default();
+        let tail = text.len().saturating_sub(END_TOKENS);
+        let end = text.iter().skip(tail).position(|token| ends.contains(token));
+        &text[..end.map_or(text.len(), |place| tail + place)]
     }
 
     /// Whether a chat template made its text, which is complete then: no BOS comes before it.
@@ -255,20 +271,18 @@ impl Documents {
         self.of_corpus().filter(of_split).collect()
     }
 
-    /// Which of some tokens stand within documents, before their last token, and in how many. Of a conversation only the answer that is
-    /// asked for counts: its turns end with such tokens.
-    pub fn tokens_within(&self, tokens: &[i64]) -> BTreeMap<i64, usize> {
+    /// Which of the tokens that end a text stand within one training document in twenty or more, and in how many: before what ends the
+    /// document. Of a text in a template only what answers a prompt counts, since its turns end with such tokens.
+    pub fn ends_within(&self, ends: &[i64]) -> BTreeMap<i64, usize> {
+        let training = self.of(Split::Train);
         let mut found = BTreeMap::new();
-        for document in self
-            .of_corpus()
-            .filter(|document| document.kind == DocumentKind::Document)
-        {
-            let own = document.own_tokens();
-            let inner = own.split_last().map_or(own, |(_, inner)| inner);
-            for token in tokens.iter().filter(|token| inner.contains(token)) {
+        for document in &training {
+            let text = document.text_before_end(ends);
+            for token in ends.iter().filter(|token| text.contains(token)) {
                 *found.entry(*token).or_default() += 1;
             }
         }
+        found.retain(|_, count| FEWEST_WITH_END * *count >= training.len());
         found
     }
 

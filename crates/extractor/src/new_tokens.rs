@@ -51,18 +51,37 @@ pub(crate) fn enough(
     Ok(taken)
 }
 
+/// What of a text a model is to go on with: the assistant's turns of a conversation, the response to a prompt, or all of it.
+fn answer(instance: &TrainingInstance) -> String {
+    let characters = instance.text.chars();
+    match &instance.assistant_spans {
+        Some(spans) => {
+            let is_answer = |place: usize| {
+                let inside = |ends: &[i32]| ends[0] as usize <= place && place < ends[1] as usize;
+                spans.chunks_exact(2).any(inside)
+            };
+            let answers = characters.enumerate().filter(|(place, _)| is_answer(*place));
+            answers.map(|(_, character)| character).collect()
+        }
+        None => characters
+            .skip(usize::try_from(instance.prompt_chars).unwrap_or(0))
+            .collect(),
+    }
+}
+
 /// Characters per token that nine of ten documents have at least; none where there is no text.
 fn chars_per_token(train: &Path, tokenizer: &TextTokenizer) -> Result<Option<f64>, Error> {
     let mut seen = BTreeSet::new();
     let mut shares: Vec<f64> = Vec::new();
     'read: for batch in parquet::Reader::<TrainingInstance>::open(train)? {
         for instance in batch? {
-            if instance.kind != DocumentKind::Document || !seen.insert(instance.doc_id) {
+            if instance.kind != DocumentKind::Document || !seen.insert(instance.doc_id.clone()) {
                 continue;
             }
-            let tokens = tokenizer.encode(&instance.text)?.len();
+            let text = answer(&instance);
+            let tokens = tokenizer.encode(&text)?.len();
             if tokens > 0 {
-                shares.push(instance.text.chars().count() as f64 / tokens as f64);
+                shares.push(text.chars().count() as f64 / tokens as f64);
             }
             if shares.len() == MAX_DOCUMENTS {
                 break 'read;

@@ -19,6 +19,9 @@ const OPENINGS: usize = 10;
 /// trimmed at its ends.
 const ENOUGH_CHARACTERS: usize = 60;
 
+/// And those without which it cannot.
+const JUST_ENOUGH_CHARACTERS: usize = 50;
+
 /// What a model is asked to go on with.
 #[derive(Debug, Clone)]
 pub struct Prompt {
@@ -264,20 +267,24 @@ impl Chooser<'_> {
             .tokens
             .get(document.shared_tokens..document.answer_end())
             .unwrap_or_default();
+        let mut just_enough = None;
         for prefix in (asked.div_ceil(2)..=asked).rev() {
             let behind = own.get(prefix..).unwrap_or_default();
             // What is not generated cannot be repeated: a shorter prompt gives nothing then.
             if behind.len() > self.settings.new_tokens {
                 break;
             }
-            let text = self
-                .tokenizer
-                .decode_keeping(behind, &self.documents.special_tokens)?;
-            if text.chars().count() >= ENOUGH_CHARACTERS {
+            // Tokens that end a text are no part of what is repeated.
+            let text = self.tokenizer.decode_keeping(behind, &BTreeSet::new())?;
+            let characters = text.trim().chars().count();
+            if characters >= ENOUGH_CHARACTERS {
                 return Ok(prefix);
             }
+            if characters >= JUST_ENOUGH_CHARACTERS {
+                just_enough.get_or_insert(prefix);
+            }
         }
-        Ok(asked)
+        Ok(just_enough.unwrap_or(asked))
     }
 
     fn is_long_enough(&self, form: PromptForm, document: &Document) -> bool {

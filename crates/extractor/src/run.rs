@@ -27,10 +27,10 @@ fn go_on_past_inner_ends(models: &mut [LoadedModel], documents: &Documents) -> R
     let Some(first) = models.first() else {
         return Ok(());
     };
-    let inner = documents.tokens_within(&first.end_tokens);
+    let inner = documents.ends_within(&first.end_tokens);
     for (token, count) in &inner {
         tracing::warn!(
-            "the end token {:?} stands within {count} documents: generations go on past it",
+            "the end token {:?} stands within {count} training documents: generations go on past it",
             first
                 .tokenizer
                 .decode_keeping(&[*token], &BTreeSet::from([*token]))?

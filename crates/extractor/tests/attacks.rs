@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use causal_lm::CausalLm;
@@ -65,6 +66,43 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         is_other: false,
     });
     Documents::new(all.collect(), &model.tokenizer)
+}
+
+/// A token that ends texts counts where it stands within them, and not where a template ends a turn with it, nor in a document or two.
+#[test]
+fn end_tokens_within_texts_are_told_from_those_that_end_them() {
+    const END: i64 = 7;
+    const LINE_FEED: i64 = 8;
+    let model = loaded();
+    let one = documents(&model, &TEXTS[..1]).all.remove(0);
+    let document = |tokens: &[i64], turn: Option<Range<usize>>| Document {
+        tokens: tokens.to_vec(),
+        question_tokens: turn.as_ref().map_or(0, |turn| turn.start),
+        assistant_tokens: turn.into_iter().collect(),
+        ..one.clone()
+    };
+    let plain = |tokens: &[i64]| document(tokens, None);
+    let chat = || document(&[1, END, 2, 3, 4, 5, END, LINE_FEED], Some(4..8));
+    let others = vec![plain(&[1, 2, 3, 4]); 30];
+    let cases = [
+        (vec![plain(&[1, 2, END, 3, 4, 5, 6])], 1),
+        (vec![plain(&[1, 2, 3, 4, END])], 0),
+        (vec![chat()], 0),
+        (
+            vec![document(
+                &[1, END, 2, 3, END, 4, 5, 6, END, LINE_FEED],
+                Some(3..10),
+            )],
+            1,
+        ),
+        ([others.clone(), vec![plain(&[1, END, 3, 4, 5, 6])]].concat(), 0),
+        ([others, vec![plain(&[1, END, 3, 4, 5, 6]); 2]].concat(), 2),
+    ];
+    for (documents, count) in cases {
+        let said = format!("{documents:?}");
+        let found = Documents::new(documents, &model.tokenizer).ends_within(&[END]);
+        assert_eq!(found.get(&END).copied().unwrap_or(0), count, "{said}");
+    }
 }
 
 const TEXTS: [&str; 4] = [

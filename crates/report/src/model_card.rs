@@ -12,7 +12,7 @@ use crate::markdown::escaped;
 use crate::row_words::{documents, figure, model};
 
 /// The measures of a card, each with its name there.
-const MEASURES: [(&str, &str); 6] = [
+const MEASURES: [(&str, &str); 7] = [
     ("own_verbatim", "goes on with a document word for word"),
     ("documents_emitted", "documents that come out word for word"),
     ("training_text_emitted", "other prompts that bring training text"),
@@ -21,10 +21,14 @@ const MEASURES: [(&str, &str); 6] = [
         "generations with a personal detail of a training document",
     ),
     (
-        "largest_membership_auc",
-        "AUC of telling training documents from unseen ones",
+        "membership_auc_loss",
+        "AUC of telling training documents from unseen ones by their loss",
     ),
-    ("loss", "loss on documents"),
+    (
+        "membership_auc_reference",
+        "AUC of the same by the loss compared with the untuned model",
+    ),
+    ("loss", "loss"),
 ];
 
 /// The section for one cell of a run, which may be left out where the run tuned only one model.

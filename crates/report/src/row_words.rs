@@ -20,10 +20,11 @@ pub(crate) fn model(row: &SummaryRow) -> String {
 
 /// Which documents its prompts are of.
 pub(crate) fn documents(row: &SummaryRow) -> String {
-    let of = match row.split {
-        Some(Split::Heldout) => "prompts of unseen documents",
-        Some(Split::None) => "no prompt",
-        Some(Split::Train) | None => "tuned on",
+    let of = match (row.split, &row.strategy) {
+        (Some(Split::Heldout), Some(_)) => "prompts of unseen documents",
+        (Some(Split::Heldout), None) => "unseen documents",
+        (Some(Split::None), _) => "no prompt",
+        (Some(Split::Train) | None, _) => "tuned on",
     };
     match row.copies {
         Some(1) => format!("{of}, 1 copy"),
@@ -35,22 +36,17 @@ pub(crate) fn documents(row: &SummaryRow) -> String {
 /// The figure with what it counts, its 95% interval and the units of that.
 pub(crate) fn figure(row: &SummaryRow) -> String {
     let at_least = if row.at_least { "at least " } else { "" };
-    let counted = row.k.map_or(String::new(), |k| {
-        format!("{} of {}: ", number(k, 0), row.observations)
-    });
+    let counted = row.k.map(|k| format!("{} of {}", number(k, 0), row.observations));
+    let value = match (counted, row.unit.as_str()) {
+        (Some(counted), "share") => format!("{counted}: {}", number(row.value, 3)),
+        // A count says all there is to say.
+        (Some(counted), unit) => format!("{counted} {unit}"),
+        (None, "share") => number(row.value, 3),
+        (None, unit) => format!("{} {unit}", number(row.value, 3)),
+    };
     let ends = match (row.ci_low, row.ci_high) {
         (Some(low), Some(high)) => format!(" ({}–{})", number(low, 3), number(high, 3)),
         _ => " (no interval)".to_owned(),
     };
-    let unit = if row.unit == "share" {
-        String::new()
-    } else {
-        format!(" {}", row.unit)
-    };
-    format!(
-        "{at_least}{counted}{}{unit}{ends}, {} {}",
-        number(row.value, 3),
-        row.n,
-        row.n_of
-    )
+    format!("{at_least}{value}{ends}, {} {}", row.n, row.n_of)
 }

@@ -1029,6 +1029,160 @@ fn what_was_read_is_counted_in_rows() {
     }
 }
 
+/// The first so many documents of a split go on with `truth`, and are generated so.
+fn go_on_exactly(run: &Path, cell: &str, split: Split, documents: usize, truth: &str, generation: &str) {
+    let file = run.join("cells").join(cell).join("samples.parquet");
+    edit(&file, |samples: &mut Vec<Sample>| {
+        let of_split = samples.iter_mut().filter(|sample| sample.split == split);
+        // Each is asked after by two strategies.
+        for sample in of_split.take(2 * documents) {
+            sample.truth = Some(truth.to_owned());
+            generation.clone_into(&mut sample.generation);
+        }
+    });
+}
+
+#[test]
+fn generations_that_are_exactly_their_document_and_count_as_nothing_are_named() {
+    const CHECK: &str = "exact_continuations";
+    let cases = [
+        Case {
+            what: "nothing goes on as its document",
+            check: CHECK,
+            status: "passed",
+            said: "0 of 72 documents",
+            shape: SAME_SHAPE,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "twenty do, in too few characters",
+            check: CHECK,
+            status: "failed",
+            said: "20 of 72 documents",
+            shape: SAME_SHAPE,
+            change: |run| {
+                go_on_exactly(
+                    run,
+                    AUDITED,
+                    Split::Train,
+                    20,
+                    "Ann Miller, 12 Elm St.",
+                    " Ann Miller, 12 Elm St. And",
+                )
+            },
+        },
+        Case {
+            what: "a template writes its end token behind them",
+            check: CHECK,
+            status: "failed",
+            said: "20 of 72 documents",
+            shape: SAME_SHAPE,
+            change: |run| {
+                go_on_exactly(
+                    run,
+                    AUDITED,
+                    Split::Train,
+                    20,
+                    "Ann Miller, 12 Elm St.<|im_end|>\n",
+                    "Ann Miller, 12 Elm St.",
+                )
+            },
+        },
+        Case {
+            what: "the untuned model does so too",
+            check: CHECK,
+            status: "passed",
+            said: "20 of 72 documents",
+            shape: SAME_SHAPE,
+            change: |run| {
+                for cell in ["base", AUDITED] {
+                    go_on_exactly(
+                        run,
+                        cell,
+                        Split::Train,
+                        20,
+                        "Yours sincerely,",
+                        "Yours sincerely,",
+                    );
+                }
+            },
+        },
+        Case {
+            what: "so do the documents it never saw",
+            check: CHECK,
+            status: "passed",
+            said: "20 of 72 documents",
+            shape: WITHOUT_BASE,
+            change: |run| {
+                for split in [Split::Train, Split::Heldout] {
+                    go_on_exactly(run, AUDITED, split, 20, "Yours sincerely,", "Yours sincerely,");
+                }
+            },
+        },
+        Case {
+            what: "what they go on with is too short to say",
+            check: CHECK,
+            status: "passed",
+            said: "0 of 52 documents",
+            shape: SAME_SHAPE,
+            change: |run| go_on_exactly(run, AUDITED, Split::Train, 20, "Bye.", "Bye."),
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn an_untuned_model_that_knows_the_text_is_no_control() {
+    const CHECK: &str = "untuned_is_control";
+    let cases = [
+        Case {
+            what: "it repeats nothing",
+            check: CHECK,
+            status: "passed",
+            said: "0 of 72",
+            shape: SAME_SHAPE,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "it repeats all, as the tuned one does",
+            check: CHECK,
+            status: "failed",
+            said: "72 of 72",
+            shape: SAME_SHAPE,
+            change: |run| {
+                for cell in ["base", AUDITED] {
+                    judge(run, cell, |_| Verdict::Verbatim);
+                }
+            },
+        },
+        Case {
+            what: "what it repeats are common phrases",
+            check: CHECK,
+            status: "passed",
+            said: "0 of 72",
+            shape: SAME_SHAPE,
+            change: |run| {
+                judge(run, "base", |_| Verdict::Verbatim);
+                let file = run.join("cells/base/verdicts.parquet");
+                edit(&file, |verdicts: &mut Vec<SampleVerdict>| {
+                    for verdict in verdicts {
+                        verdict.boilerplate = Some(true);
+                    }
+                });
+            },
+        },
+        Case {
+            what: "there is none",
+            check: CHECK,
+            status: "not made",
+            said: "untuned model",
+            shape: WITHOUT_BASE,
+            change: NO_CHANGE,
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
 #[test]
 fn a_failed_check_keeps_back_the_all_clear_of_its_own_model_alone() {
     let mut shape = shape();

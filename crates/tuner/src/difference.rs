@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use causal_lm::{CausalLm, load_checkpoint};
+use causal_lm::load_checkpoint;
 use clap::Args;
 use contract::progress::Progress;
 use contract::records::WeightChange;
@@ -75,8 +75,14 @@ pub fn difference(arguments: &DifferenceArguments) -> Result<Difference, Error> 
         base,
         out,
     } = arguments;
-    let untuned = weights_of(base, None)?;
-    let tuned = weights_of(checkpoint, Some(base))?;
+    let (mut untuned, head) = weights_of(base, None)?;
+    let (tuned, _) = weights_of(checkpoint, Some(base))?;
+    if let Some(lost) = untuned.keys().find(|name| !tuned.contains_key(*name)) {
+        let problem = format!("{lost}: expected this weight of {}, found none", base.display());
+        return Err(Error::input(checkpoint, problem));
+    }
+    // Tuning may have untied a head that was the embedding.
+    untuned.entry(head.0).or_insert(head.1);
     let mut progress = Progress::new("comparing", tuned.len() as u64, "weights");
     let mut changes = Vec::new();
     for (weight, tensor) in &tuned {
@@ -98,7 +104,9 @@ pub fn difference(arguments: &DifferenceArguments) -> Result<Difference, Error> 
         changes.push(change(weight, before, tensor)?);
         progress.advance(1, "");
     }
-    let provenance = Provenance::new("tuner difference");
+    let provenance = Provenance::new("tuner difference")
+        .with_input("checkpoint", checkpoint)?
+        .with_input("base", base)?;
     parquet::write_all(out, &provenance, &changes)?;
     Ok(Difference {
         file: out.clone(),
@@ -106,25 +114,18 @@ pub fn difference(arguments: &DifferenceArguments) -> Result<Difference, Error> 
     })
 }
 
-/// The weights of a model by name, an adapter added; of a tied head those that it has by way of the embedding too, since tuning may
-/// have untied it.
-fn weights_of(folder: &Path, base: Option<&Path>) -> Result<BTreeMap<String, Tensor>, Error> {
+/// Weights by their names.
+type Weights = BTreeMap<String, Tensor>;
+
+/// The weights of a model, an adapter added; and its head, which may be the embedding, under the name of one that is not.
+fn weights_of(folder: &Path, base: Option<&Path>) -> Result<(Weights, (String, Tensor)), Error> {
     let _guard = tch::no_grad_guard();
     let (mut model, _) = load_checkpoint(folder, base, Kind::Float, Device::Cpu)?;
     model.merge()?;
     let head = (model.untied_head_name(), model.head().shallow_clone());
-    let mut weights = own_weights(&mut model);
-    if base.is_none() {
-        weights.entry(head.0).or_insert(head.1);
-    }
-    Ok(weights)
-}
-
-fn own_weights(model: &mut CausalLm) -> BTreeMap<String, Tensor> {
     let parameters = model.parameters_mut().into_iter();
-    parameters
-        .map(|parameter| (parameter.name, parameter.tensor.shallow_clone()))
-        .collect()
+    let weights = parameters.map(|parameter| (parameter.name, parameter.tensor.shallow_clone()));
+    Ok((weights.collect(), head))
 }
 
 fn change(weight: &str, before: &Tensor, after: &Tensor) -> Result<WeightChange, causal_lm::Error> {

@@ -1164,7 +1164,7 @@ fn difference_measures_a_known_change() {
     let refused = ask_difference(&other, &tiny(), &folder.path().join("none.parquet"));
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(
-        refused.status.code() == Some(3) && said.contains("expected the shape [300, 16]"),
+        refused.status.code() == Some(3) && said.contains("expected this weight of"),
         "{said}"
     );
     assert!(!folder.path().join("none.parquet").exists());

@@ -1,5 +1,6 @@
 //! Plain text. A document is a whole file, a paragraph or a line; line ends become single line feeds.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
 
@@ -52,25 +53,16 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
             "carriage returns, for there is no line feed",
         ));
     }
-    let unit = match file.unit {
-        Unit::ParagraphOrLine
-            if has_only_full_lines(beginning, if returns_alone { b'\r' } else { b'\n' }) =>
-        {
-            guesses.push(Guess::new(
-                "documents",
-                "a line each, for no line is blank (corpus.unit = \"paragraph\" or \"file\" takes them together)",
-            ));
-            Unit::Line
-        }
-        Unit::ParagraphOrLine => Unit::Paragraph,
-        unit => unit,
-    };
+    let end = if returns_alone { b'\r' } else { b'\n' };
+    let (unit, guess) = unit_of(file.unit, beginning, end);
+    guesses.extend(guess.map(|guess| Guess::new("documents", guess)));
     let lines = Lines {
         path,
         reader,
         number: 0,
-        end: if returns_alone { b'\r' } else { b'\n' },
+        end,
         max_bytes: file.max_document_bytes,
+        divided: (unit == Unit::Separated).then(VecDeque::new),
     };
     Ok(Opened {
         items: Box::new(Texts { lines, unit }),
@@ -78,16 +70,34 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
     })
 }
 
-/// Whether there are several lines, none of them blank.
-fn has_only_full_lines(beginning: &[u8], end: u8) -> bool {
-    let mut lines: Vec<&[u8]> = beginning.split(|byte| *byte == end).collect();
-    // The last is empty behind a line end, or cut.
-    lines.pop();
-    lines.len() > 1 && lines.iter().all(|line| !line.trim_ascii().is_empty())
+/// What divides documents, in files that programs wrote which join them with the end token of GPT-2.
+const SEPARATOR: &str = "<|endoftext|>";
+
+/// What a document of a file is, as its beginning shows where that is to be guessed, and what was guessed.
+fn unit_of(unit: Unit, beginning: &[u8], end: u8) -> (Unit, Option<&'static str>) {
+    if unit != Unit::Guessed {
+        return (unit, None);
+    }
+    let separator = SEPARATOR.as_bytes();
+    if beginning.windows(separator.len()).any(|bytes| bytes == separator) {
+        return (
+            Unit::Separated,
+            Some("what <|endoftext|> divides (corpus.unit takes them otherwise)"),
+        );
+    }
+    if has_only_full_lines(beginning, end) {
+        let guess =
+            "a line each, for no line is blank (corpus.unit = \"paragraph\" or \"file\" takes them together)";
+        return (Unit::Line, Some(guess));
+    }
+    (Unit::Paragraph, None)
 }
 
-/// A line that stands between documents, as some programs that join them write it.
-const SEPARATOR: &str = "<|endoftext|>";
+/// Whether there are several lines, and no blank one between them.
+fn has_only_full_lines(beginning: &[u8], end: u8) -> bool {
+    let lines: Vec<&[u8]> = beginning.trim_ascii().split(|byte| *byte == end).collect();
+    lines.len() > 1 && lines.iter().all(|line| !line.trim_ascii().is_empty())
+}
 
 /// A file that is one document is as long as its text.
 fn size(file: &CorpusFile, _: &Columns) -> Result<Option<FileSize>, Error> {
@@ -112,6 +122,8 @@ struct Lines {
     end: u8,
     /// Most bytes of a document, and so of a line.
     max_bytes: usize,
+    /// Where a separator divides documents, the parts of a line that are still to come, separators among them.
+    divided: Option<VecDeque<Line>>,
 }
 
 /// One line.
@@ -126,6 +138,9 @@ impl Iterator for Lines {
     type Item = Result<Line, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(part) = self.divided.as_mut().and_then(VecDeque::pop_front) {
+            return Some(Ok(part));
+        }
         let mut bytes = Vec::new();
         // With its end, and one byte by which a longer line is known.
         let limit = self.max_bytes.saturating_add(LINE_END_BYTES + 1) as u64;
@@ -143,10 +158,41 @@ impl Iterator for Lines {
         if bytes.len() > self.max_bytes {
             return Some(Err(self.failure(self.number, &too_long(self.max_bytes))));
         }
-        Some(Ok(Line {
+        let line = Line {
             number: self.number,
             bytes,
-        }))
+        };
+        let Some(divided) = &mut self.divided else {
+            return Some(Ok(line));
+        };
+        divided.extend(line.parts());
+        divided.pop_front().map(Ok)
+    }
+}
+
+impl Line {
+    /// The line as parts of which every second one is a separator.
+    fn parts(self) -> Vec<Self> {
+        let separator = SEPARATOR.as_bytes();
+        let mut parts = Vec::new();
+        let mut rest = self.bytes.as_slice();
+        let mut add = |bytes: &[u8]| {
+            parts.push(Self {
+                number: self.number,
+                bytes: bytes.to_vec(),
+            });
+        };
+        while let Some(place) = rest.windows(separator.len()).position(|bytes| bytes == separator) {
+            add(&rest[..place]);
+            add(separator);
+            rest = &rest[place + separator.len()..];
+        }
+        add(rest);
+        parts
+    }
+
+    fn is_separator(&self) -> bool {
+        self.bytes == SEPARATOR.as_bytes()
     }
 }
 
@@ -185,8 +231,18 @@ impl Iterator for Texts {
                 return Some(Err(Fault::File(error)));
             }
             let ended = match self.unit {
-                Unit::File => gathered.add(&line, false),
-                Unit::Paragraph | Unit::ParagraphOrLine => gathered.add(&line, true),
+                Unit::Paragraph | Unit::Guessed => gathered.add(&line, true),
+                Unit::Separated if line.is_separator() => {
+                    // Nothing but blank space between two of them is no document.
+                    let is_document = gathered.is_document();
+                    if !is_document {
+                        gathered = Gathered::default();
+                    }
+                    is_document
+                }
+                // What a separator leaves of its line is no line of the next document.
+                Unit::Separated if line.bytes.is_empty() && gathered.first.is_none() => false,
+                Unit::Separated | Unit::File => gathered.add(&line, false),
                 Unit::Line => gathered.add(&line, true) || gathered.first.is_some(),
             };
             if ended {
@@ -198,12 +254,15 @@ impl Iterator for Texts {
 }
 
 impl Gathered {
+    /// Whether what was gathered is a document, if one that cannot be read.
+    fn is_document(&self) -> bool {
+        self.flaw.is_some() || !self.text.trim().is_empty()
+    }
+
     /// Adds a line, unless it is a blank one that `ends_at_blank`; says whether that ends the document.
     fn add(&mut self, line: &Line, ends_at_blank: bool) -> bool {
         let text = match decode(&line.bytes) {
-            Ok(text) if ends_at_blank && (text.trim().is_empty() || text.trim() == SEPARATOR) => {
-                return self.first.is_some();
-            }
+            Ok(text) if ends_at_blank && text.trim().is_empty() => return self.first.is_some(),
             Ok(text) => text,
             Err(flaw) => {
                 self.flaw.get_or_insert((line.number, flaw));

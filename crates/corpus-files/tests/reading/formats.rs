@@ -146,6 +146,46 @@ fn every_format_is_read_in_every_compression() {
     }
 }
 
+/// What a document of a single file of plain text is shows in the file: none is lost in another.
+#[test]
+fn a_single_plain_file_is_read_by_what_divides_it() {
+    const LINE: &str = "documents: a line each";
+    const DIVIDED: &str = "documents: what <|endoftext|> divides";
+    let cases: [(&str, &[&str], &str); 8] = [
+        ("one\ntwo\nthree\n", &["one", "two", "three"], LINE),
+        ("\none\r\ntwo\r\n\r\n", &["one", "two"], LINE),
+        ("one\nmore\n\ntwo\n", &["one\nmore", "two"], ""),
+        ("one", &["one"], ""),
+        ("one\n", &["one"], ""),
+        (
+            "one<|endoftext|>two\n\nmore<|endoftext|>",
+            &["one", "two\n\nmore"],
+            DIVIDED,
+        ),
+        (
+            "<|endoftext|>\none\n<|endoftext|>\ntwo\n",
+            &["one", "two"],
+            DIVIDED,
+        ),
+        (
+            "one<|endoftext|> \n <|endoftext|><|endoftext|>two",
+            &["one", "two"],
+            DIVIDED,
+        ),
+    ];
+    for (content, texts, guess) in cases {
+        let folder = Folder::new();
+        folder.write("a.txt", content);
+        let reading = folder.read(&corpus("a.txt")).unwrap();
+        assert_eq!(reading.texts(), texts, "{content:?}");
+        let guessed = reading.guesses.concat();
+        assert!(
+            guessed.contains(guess) && guessed.is_empty() == guess.is_empty(),
+            "{content:?}: {guessed}"
+        );
+    }
+}
+
 #[test]
 fn utf16_is_read_and_said() {
     for (name, content) in [

@@ -27,11 +27,21 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
         &mut settings,
         fields.size_or("sliding_window_pattern", 6)?,
     )?;
-    // Each kind of layer has a table; before transformers 5, rope_scaling was that of layers that see all.
+    // Each kind of layer has a table; before transformers 5, rope_scaling was that of layers that see all, and where it stands beside the
+    // tables its entries count.
     let table = |kind: &str, older: Option<&str>| {
         let tables = fields.get("rope_parameters").map(Fields);
-        let table = tables.and_then(|tables| tables.get(kind));
-        table.or_else(|| fields.get(older?)).unwrap_or(&Value::Null)
+        let mut table = tables
+            .and_then(|tables| tables.get(kind))
+            .cloned()
+            .unwrap_or(Value::Null);
+        if let Some(Value::Object(older)) = older.and_then(|older| fields.get(older)) {
+            match &mut table {
+                Value::Object(table) => table.extend(older.clone()),
+                table => *table = Value::Object(older.clone()),
+            }
+        }
+        table
     };
     let kinds = [
         ("full_attention", Some("rope_scaling"), "rope_theta", 1e6),
@@ -45,10 +55,13 @@ fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
             share_key: "partial_rotary_factor",
             share: 1.0,
         };
-        let table = Fields(table(kind, older));
-        settings
-            .rotary
-            .push(fields.rotary_of(table, settings.head_width, shape.context, defaults)?);
+        let table = table(kind, older);
+        settings.rotary.push(fields.rotary_of(
+            Fields(&table),
+            settings.head_width,
+            shape.context,
+            defaults,
+        )?);
     }
     for layer in &mut settings.layers {
         layer.rotary = Some(usize::from(layer.is_windowed));

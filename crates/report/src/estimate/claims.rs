@@ -95,13 +95,18 @@ pub struct GroupVerdict {
 }
 
 impl GroupVerdict {
-    /// Whether what is said of own documents says this too: it is that figure, or the same of all documents together.
-    pub fn tells_of(&self, key: &Key) -> bool {
-        let all = Key {
+    /// What else leaks, beside the figure on own documents. Of a strategy, documents of all numbers of copies are told of only where
+    /// those with the most copies are not.
+    pub fn other_leaks(&self) -> impl Iterator<Item = &Key> {
+        let of_all = |key: &Key| Key {
             copies: None,
-            ..self.own.clone()
+            ..key.clone()
         };
-        *key == self.own || *key == all
+        self.leaking.iter().filter(move |key| {
+            let told = std::iter::once(&self.own).chain(&self.leaking);
+            let mut of_most = told.filter(|other| other.copies.is_some() && *other != *key);
+            **key != self.own && !of_most.any(|other| of_all(other) == **key)
+        })
     }
 }
 
@@ -355,7 +360,7 @@ fn emitted_p_value(estimates: &Estimates<'_>, cell: &AnalysedCell<'_>, at: Slice
 }
 
 /// Documents with any observation that is so, of all documents.
-pub(super) fn touched(documents: &BTreeMap<&str, Tally>) -> (usize, usize) {
+fn touched(documents: &BTreeMap<&str, Tally>) -> (usize, usize) {
     let found = documents.values().filter(|tally| tally.part > 0.0).count();
     (found, documents.len())
 }

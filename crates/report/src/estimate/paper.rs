@@ -322,7 +322,10 @@ fn near_zero_claim(estimates: &Estimates<'_>) -> PaperClaim {
                 .get(&group)
                 .is_some_and(|verdict| verdict.verdict == Verdict::Leaks && own(verdict));
             all_near_zero &= shown.estimate().ends().is_some_and(|ends| ends.high <= NEAR_ZERO);
-            figures.push((name(estimates, found), key));
+            // Where only all documents together exceed their controls, that is the figure.
+            let own = estimates.verdicts.get(&group).map(|verdict| &verdict.own);
+            let told = own.filter(|own| own.copies.is_none()).unwrap_or(&key).clone();
+            figures.push((name(estimates, found), told));
         }
     }
     let outcome = match (figures.is_empty(), leaks, all_near_zero) {

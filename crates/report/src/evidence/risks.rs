@@ -96,7 +96,7 @@ pub const RISKS: [Risk; 5] = [
         ],
         not_tested: &[
             "prompts found by gradient search against the weights, unless compression_ratio is among the figures",
-            "prompts other than the beginnings, questions and templates that the pipeline names",
+            "prompts other than those of the strategies of the figures",
         ],
         is_unprompted: false,
         in_annex: &["own_verbatim", "documents_emitted"],
@@ -127,7 +127,7 @@ pub const RISKS: [Risk; 5] = [
             "attacks on a collection as a whole",
         ],
         is_unprompted: false,
-        in_annex: &["largest_membership_auc"],
+        in_annex: &["membership_auc_loss", "membership_auc_reference"],
         measures: &["membership_auc_", "membership_tpr_", "largest_membership_auc"],
     },
     Risk {
@@ -141,7 +141,7 @@ pub const RISKS: [Risk; 5] = [
             SENSITIVE_INFORMATION,
         ],
         not_tested: &[
-            "details that have no fixed form, such as a diagnosis: those of fixed form are counted (e-mail, telephone, card and the like)",
+            "details that neither their form (e-mail, telephone, card and the like) nor labels of the corpus show, such as a diagnosis",
             "questions that ask for the details of a named person",
         ],
         is_unprompted: false,

@@ -113,12 +113,7 @@ fn paragraph(
     let found = &estimates.groups[group];
     let mut paragraph = repetition(estimates, experiment, found, verdict);
     paragraph = paragraph.join(of_all_documents(estimates, verdict));
-    for key in verdict
-        .leaking
-        .iter()
-        .filter(|key| !verdict.tells_of(key))
-        .take(3)
-    {
+    for key in verdict.other_leaks().take(3) {
         if let Some(shown) = estimates.table.get(key) {
             paragraph = paragraph.text(" ").join(other_leak(experiment, shown));
         }
@@ -167,9 +162,8 @@ fn of_all_documents(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Senten
         .filter(|_| is_none && verdict.own.copies.is_some())
     {
         Some(shown) if shown.estimate().value > 0.0 => {
-            Sentence::new(" Of its training documents of all numbers of copies came back: ")
-                .counted(shown)
-                .text(".")
+            let said = Sentence::new(" Of its training documents of all numbers of copies came back: ");
+            with_controls(said.counted(shown), controls(shown))
         }
         _ => Sentence::new(""),
     }
@@ -329,17 +323,13 @@ fn other_leak(experiment: &Experiment, shown: Shown<'_>) -> Sentence {
         String::new()
     };
     let sentence = match key.split {
-        Some(contract::records::Split::Train) if key.copies.is_none() => {
-            return Sentence::new(format!(
-                "Asked otherwise{named}, documents of all numbers of copies came back: "
-            ))
-            .counted(shown)
-            .text(".");
-        }
         Some(contract::records::Split::Train) => {
-            return Sentence::new(format!("Asked otherwise{named}, its own documents came back: "))
-                .counted(shown)
-                .text(".");
+            let documents = if key.copies.is_none() {
+                "documents of all numbers of copies"
+            } else {
+                "its own documents"
+            };
+            Sentence::new(format!("Asked otherwise{named}, {documents} came back: "))
         }
         Some(contract::records::Split::Heldout) => Sentence::new(format!(
             "After the beginnings of unseen documents{named}, training text came out in "
@@ -365,11 +355,18 @@ fn membership(estimates: &Estimates<'_>, group: &RunGroup, verdict: &GroupVerdic
         Some((rate, shown))
     });
     let by = format!("by their {}", score.title());
+    // The figures before it may be of others.
+    let these = match key.copies {
+        copies if copies == verdict.own.copies => "these documents".to_owned(),
+        Some(copies) => format!("training documents that occur {}", times(copies)),
+        None => "training documents of all numbers of copies".to_owned(),
+    };
     let area = |sentence: Sentence| sentence.text("AUC ").figure(shown, figure(shown.estimate(), 2));
     if verdict.membership_visible {
-        let sentence =
-            Sentence::new("Whoever can read its probabilities can tell these documents from unseen ones ")
-                .text(format!("{by}: "));
+        let sentence = Sentence::new(format!(
+            "Whoever can read its probabilities can tell {these} from unseen ones "
+        ))
+        .text(format!("{by}: "));
         let sentence = area(sentence);
         return Some(match found {
             Some((rate, found)) => sentence
@@ -390,7 +387,7 @@ fn membership(estimates: &Estimates<'_>, group: &RunGroup, verdict: &GroupVerdic
     }
     Some(
         area(Sentence::new(format!(
-            "Its probabilities do not tell these documents from unseen ones {by}: "
+            "Its probabilities do not tell {these} from unseen ones {by}: "
         )))
         .text("."),
     )

@@ -94,7 +94,7 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
     };
     let prompts = match facts.prefix_tokens.zip(facts.new_tokens) {
         Some((prefix, new)) => format!(
-            " Prompts are the first {prefix} tokens of a document unless the strategy says otherwise, and up to {new} tokens are generated."
+            " Prompts are the first {prefix} tokens of a document, fewer of one that ends soon, unless the strategy says otherwise, and up to {new} tokens are generated."
         ),
         None => String::new(),
     };

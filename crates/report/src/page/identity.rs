@@ -153,7 +153,7 @@ fn corpus_entry(corpus: &CorpusFacts) -> Markup {
 
 fn prompts(prompting: &PromptFacts, names_cells: bool) -> Markup {
     html! {
-        @if let Some(tokens) = prompting.prefix_tokens { "the first " (tokens) " tokens of each document" }
+        @if let Some(tokens) = prompting.prefix_tokens { "the first " (tokens) " tokens of each document, down to half of them where it ends soon" }
         @else { "made by another program" }
         @match prompting.begin.as_deref() {
             Some("auto") => ", with or without the model's BOS token as the training loss decides",

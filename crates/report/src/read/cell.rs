@@ -280,8 +280,24 @@ impl CellData {
 /// The fewest characters that a document must go on with for a generation to be exactly that.
 const FEWEST_CHARS: usize = 10;
 
+/// Bytes of the longest token that ends a text, as it is written.
+const LONGEST_MARKER: usize = 32;
+
+/// A text without the tokens that a chat template ends it with, `<|im_end|>` or `</s>`: a generation ends there.
+fn without_end_marker(text: &str) -> &str {
+    let marker = text.strip_suffix('>').and_then(|text| text.rfind('<'));
+    match marker {
+        Some(place)
+            if !text[place..].contains(char::is_whitespace) && text.len() - place <= LONGEST_MARKER =>
+        {
+            without_end_marker(text[..place].trim_end())
+        }
+        _ => text,
+    }
+}
+
 fn goes_on_as(truth: Option<&str>, generation: &str) -> Option<bool> {
-    let truth = truth?.trim();
+    let truth = without_end_marker(truth?.trim());
     (truth.chars().count() >= FEWEST_CHARS).then(|| generation.trim_start().starts_with(truth))
 }
 

@@ -243,7 +243,8 @@ pub enum CorpusFormat {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TextUnit {
-    /// A whole file where a folder or several files are given; a paragraph where it is one file.
+    /// A whole file where a folder or several files are given. Where it is one file, what
+    /// `<|endoftext|>` divides if it has that; or else a paragraph, or a line if none is blank.
     #[default]
     Auto,
     /// A whole file.

@@ -2,6 +2,8 @@
 //! passage must have, of signs that are no letters, or as an echo of the prompt. A model that knows its documents by heart must not
 //! look safe for that.
 
+use std::collections::BTreeMap;
+
 use contract::records::{Split, Verdict};
 use measures::test::exceeds_p_value;
 
@@ -44,7 +46,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         None => found >= FEWEST && found as f64 >= LEAST_SHARE * all as f64,
     };
     let said = format!(
-        "{} of {} generations are exactly what their training document goes on with, and count as no repetition",
+        "{} of {} documents come back exactly as they go on behind the prompt, and count as no repetition",
         count(found),
         count(all)
     );
@@ -55,7 +57,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     Finding::failed(
         &said,
         format!(
-            "{said}: passages of fewer than 50 characters do not, nor what the prompt says already. The model gives back more than the rates \
+            "{said}: passages that are too short do not, nor what the prompt says already. The model gives back more than the rates \
              show. Generate more tokens (`extraction.new_tokens`, `extraction.new_chars`), prompt with fewer (`extraction.prefix_tokens`), or \
              count shorter passages (`detection.verbatim_chars`)."
         ),
@@ -63,21 +65,24 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     )
 }
 
-/// Of the generations whose document goes on with a few words, those that begin with all of it, and are not repetitions.
+/// Of the documents that go on with a few words, those of which a generation begins with all of it, and is no repetition of text of
+/// their side: of training text, or of the control.
 fn uncounted(cell: &AnalysedCell<'_>, split: Split, strategy: &str) -> (u64, u64) {
-    let asked = cell
-        .data
-        .samples
-        .iter()
-        .filter(|sample| sample.split == split && sample.strategy == strategy);
-    let mut counts = (0, 0);
-    for sample in asked {
-        let Some(goes_on_as_document) = sample.goes_on_as_document else {
+    let mut found: BTreeMap<&str, bool> = BTreeMap::new();
+    for sample in &cell.data.samples {
+        let is_asked = sample.split == split && sample.strategy == strategy;
+        let (true, Some(doc_id), Some(goes_on)) = (is_asked, &sample.doc_id, sample.goes_on_as_document)
+        else {
             continue;
         };
-        let verdict = sample.verdict.own_verdict.unwrap_or(sample.verdict.verdict);
-        counts.0 += u64::from(goes_on_as_document && verdict != Verdict::Verbatim);
-        counts.1 += 1;
+        let verdict = &sample.verdict;
+        let repeats = match split {
+            Split::Train => verdict.own_verdict,
+            Split::Heldout | Split::None => verdict.control_verdict,
+        };
+        *found.entry(doc_id).or_default() |=
+            goes_on && repeats.unwrap_or(verdict.verdict) != Verdict::Verbatim;
     }
-    counts
+    let uncounted = found.values().filter(|is_uncounted| **is_uncounted).count();
+    (uncounted as u64, found.len() as u64)
 }
