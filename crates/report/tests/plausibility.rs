@@ -1068,7 +1068,7 @@ fn generations_that_are_exactly_their_document_and_count_as_nothing_are_named() 
                     20,
                     "Ann Miller, 12 Elm St.",
                     " Ann Miller, 12 Elm St. And",
-                )
+                );
             },
         },
         Case {
@@ -1085,7 +1085,7 @@ fn generations_that_are_exactly_their_document_and_count_as_nothing_are_named() 
                     20,
                     "Ann Miller, 12 Elm St.<|im_end|>\n",
                     "Ann Miller, 12 Elm St.",
-                )
+                );
             },
         },
         Case {
