@@ -90,7 +90,7 @@ pub fn say(line: impl fmt::Display) {
 /// What is said as the log would write it, an error or a warning where it begins with that word.
 fn json_line(text: &str) -> serde_json::Value {
     let mut timestamp = String::new();
-    // A time that cannot be told is left empty.
+    // A time that cannot be written is left empty.
     let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
     let (level, message) = match text.split_once(": ") {
         Some(("error", message)) => ("ERROR", message),

@@ -52,7 +52,7 @@ impl LoadedModel {
     }
 
     /// Lets generations go on past some of the end tokens: those that documents hold within their text, where a generation that stopped
-    /// would give back less of it than the model knows.
+    /// would reproduce less of it than the model knows.
     pub fn go_on_past(&mut self, tokens: &BTreeSet<i64>) {
         self.end_tokens.retain(|token| !tokens.contains(token));
     }

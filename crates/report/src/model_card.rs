@@ -117,7 +117,7 @@ fn text(cell: &str, figures: &[(&str, &SummaryRow)], failed: &[&str]) -> String 
     if let Some((_, row)) = figures.first() {
         let _ = writeln!(
             text,
-            "{}: what it gives back of the text it was tuned on.\n",
+            "{}: what it reproduces of the text it was tuned on.\n",
             escaped(&model(row))
         );
     }

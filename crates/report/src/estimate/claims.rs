@@ -83,7 +83,7 @@ pub struct GroupVerdict {
     pub own: Key,
     /// The same by the strategy that found most of those that exceed their controls; none where none does.
     pub leaking: Vec<Key>,
-    /// The score by which membership is told: its area under the ROC curve for documents with the most copies, or for all where only
+    /// The score by which membership is distinguished: its area under the ROC curve for documents with the most copies, or for all where only
     /// that exceeds guessing; none where nothing was scored.
     pub membership: Option<Key>,
     /// Whether it exceeds guessing.
@@ -95,8 +95,8 @@ pub struct GroupVerdict {
 }
 
 impl GroupVerdict {
-    /// What else leaks, beside the figure on own documents. Of a strategy, documents of all numbers of copies are told of only where
-    /// those with the most copies are not.
+    /// What else leaks, beside the figure on own documents. Of a strategy, documents of all numbers of copies are named only where
+    /// those with the most copies do not leak.
     pub fn other_leaks(&self) -> impl Iterator<Item = &Key> {
         let of_all = |key: &Key| Key {
             copies: None,

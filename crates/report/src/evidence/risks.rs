@@ -150,7 +150,7 @@ pub const RISKS: [Risk; 5] = [
     },
     Risk {
         id: "secrets",
-        title: "A secret that stands in the text only a few times is remembered",
+        title: "A secret that occurs in the text only a few times is memorized",
         adversary: "Somebody who knows the sentence around a secret and tries candidates for it",
         access: "probabilities of tokens; for secret_extracted generated text alone",
         asked_by: &[

@@ -1,5 +1,5 @@
 //! A generation that is exactly what its document goes on with may count as no repetition all the same: of fewer characters than a
-//! passage must have, of signs that are no letters, or as an echo of the prompt. A model that knows its documents by heart must not
+//! passage must have, of symbols that are not letters, or as an echo of the prompt. A model that knows its documents by heart must not
 //! look safe for that.
 
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     Finding::failed(
         &said,
         format!(
-            "{said}: passages that are too short do not, nor what the prompt says already. The model gives back more than the rates \
+            "{said}: passages that are too short do not, nor what the prompt says already. The model reproduces more than the rates \
              show. Generate more tokens (`extraction.new_tokens`, `extraction.new_chars`), prompt with fewer (`extraction.prefix_tokens`), or \
              count shorter passages (`detection.verbatim_chars`)."
         ),

@@ -1,4 +1,4 @@
-//! An untuned model that gives the training text back too is no control: it may be a copy of the tuned one, or have been trained on the
+//! An untuned model that reproduces the training text too is no control: it may be a copy of the tuned one, or have been trained on the
 //! same text before. What is no more than such a model gives says nothing.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::format::count;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     name: "untuned_is_control",
-    title: "The untuned model does not give the training text back",
+    title: "The untuned model does not reproduce the training text",
     applies: |evidence| !evidence.is_untuned() && !evidence.is_of_canaries(),
     find,
 };
