@@ -9,9 +9,10 @@ import math
 import re
 import struct
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import groupby
 
 import polars as pl
 
@@ -25,6 +26,10 @@ SCORES = {
     "zlib": "loss compared with zlib",
     "min_k": "Min-K%",
     "min_k_plus_plus": "Min-K%++",
+    "ratio": "loss as a part of the untuned model’s",
+    "windows": "windows compared with the untuned model",
+    "error_zone": "wrong guesses compared with the untuned model",
+    "words": "words alone, without the model",
 }
 
 
@@ -261,6 +266,17 @@ class Corpus:
         return sum(fact["documents"] or 0 for fact in facts)
 
 
+def distinct_words(text):
+    """Runs of letters and digits in lower case, and each character of scripts without blanks."""
+
+    def alone(character):
+        code = ord(character)
+        return 0xE00 <= code <= 0xEFF or 0x1000 <= code <= 0x109F or 0x1780 <= code <= 0x17FF or code >= 0x2E80
+
+    spaced = "".join(f" {character} " if alone(character) else character for character in text.lower())
+    return {"".join(run) for is_word, run in groupby(spaced, str.isalnum) if is_word}
+
+
 class Score:
     """What a row of scores.parquet says of one continuation."""
 
@@ -290,6 +306,24 @@ class Score:
                 standardised.append(max(-bound, min(bound, (value - centre) / max(deviation, 2.0**-23))))
             self.min_k_plus_plus = self._lowest(standardised)
         self.whole = self.kind == "document" and self.prefix_tokens == 0
+        self.logprobs, self.hits = logprobs, hits
+
+    def windows(self, untuned):
+        """Of windows of ten lengths, the mean share that is no likelier than under the untuned model."""
+        shares = []
+        for length in (2, 3, 4, 6, 9, 13, 18, 25, 32, 40):
+            places = range(max(1, self.tokens - length + 1))
+            sums = [[math.fsum(tokens[place : place + length]) for place in places] for tokens in (self.logprobs, untuned.logprobs)]
+            shares.append(sum(own <= other for own, other in zip(*sums)) / len(places))
+        return sum(shares) / len(shares)
+
+    def error_zone(self, untuned):
+        """What wrong guesses lost, as a share of what they lost and gained; of all tokens where none is wrong or changed."""
+        changes = [own - other for own, other in zip(self.logprobs, untuned.logprobs)]
+        for chosen in ([change for change, hit in zip(changes, self.hits) if not hit], changes):
+            if any(chosen):
+                return math.fsum(-change for change in chosen if change < 0) / math.fsum(map(abs, chosen))
+        return 0.5
 
     @staticmethod
     def _lowest(values):
@@ -316,7 +350,7 @@ class Checkpoint:
         self.cell = tomllib.loads((folder / "cell.toml").read_text())
         self.which, self.corpus, self.name = which, corpora(self.cell["corpus"]), self.cell["name"]
         self.apart = self.cell.get("canaries_apart", False)
-        self.untuned = None
+        self.untuned, self.of_corpus = None, [self]
         settings = folder / "extractor.toml"
         told = tomllib.loads(settings.read_text()) if settings.exists() else {}
         loss_on = told.get("extraction", {}).get("loss_on") or told.get("tuning", {}).get("loss_on") or "text"
@@ -618,7 +652,7 @@ class Checkpoint:
         """For each score the members by document, with their copies, and the non-members."""
         untuned = {}
         if self.untuned is not None:
-            untuned = {score.doc_id: score.loss for score in self.untuned.scores or () if score.whole}
+            untuned = {score.doc_id: score for score in self.untuned.scores or () if score.whole}
         self.non_members = {"used": 0, "validation": 0, "near_duplicates": 0}
         sides = {name: ({}, {}) for name in SCORES}
         for score in (() if self.apart else self.scores or ()):
@@ -633,9 +667,15 @@ class Checkpoint:
                     self.non_members["near_duplicates"] += 1
                     continue
                 self.non_members["used"] += 1
+            other = untuned.get(score.doc_id)
+            same = other is not None and other.tokens == score.tokens
             values = {
                 "loss": score.loss,
-                "reference": score.loss - untuned[score.doc_id] if score.doc_id in untuned else None,
+                "reference": score.loss - other.loss if other else None,
+                "ratio": score.loss / other.loss if other and other.loss > 0 else None,
+                "windows": score.windows(other) if same else None,
+                "error_zone": score.error_zone(other) if same else None,
+                "words": self.words.get(score.doc_id),
                 "zlib": score.nats / score.zlib_bytes if score.zlib_bytes > 0 else None,
                 "min_k": score.min_k,
                 "min_k_plus_plus": score.min_k_plus_plus,
@@ -647,10 +687,42 @@ class Checkpoint:
                     sides[name][1][score.doc_id] = value
         return sides
 
-    def members_and_others(self, score, copies):
+    def members_and_others(self, score, copies, also=None):
+        """The scores of both sides, in the order of the documents' identities; only of documents that have the score `also`, if one is named."""
         members, others = self.sides[score]
-        chosen = [value for doc, (of, value) in sorted(members.items()) if copies in (None, of)]
-        return chosen, [value for _, value in sorted(others.items())]
+        has = self.sides[also or score]
+        chosen = [value for doc, (of, value) in sorted(members.items()) if copies in (None, of) and doc in has[0]]
+        return chosen, [value for doc, value in sorted(others.items()) if doc in has[1]]
+
+    @cached_property
+    def words(self):
+        """Naive Bayes over the words of the documents that any cell of the corpus scored whole, in five parts."""
+        sides = ({}, {})
+        for cell in self.of_corpus:
+            for score in (() if cell.apart else cell.scores or ()):
+                document = self.corpus.documents[score.doc_id]
+                if score.whole and (score.split == "train" or document["role"] not in ("validation", "other") and not document["near_duplicate"]):
+                    sides[score.split != "train"][score.doc_id] = distinct_words(document["text"])
+        if min(map(len, sides)) < 5:
+            return {}
+        parts = [{doc: number % 5 for number, doc in enumerate(sorted(side))} for side in sides]
+        held, total = ([[Counter() for _ in range(5)] for _ in sides] for _ in range(2))
+        for side, of in enumerate(sides):
+            for doc, words in of.items():
+                held[side][parts[side][doc]].update(words)
+                total[side][parts[side][doc]][""] += 1
+        found = {}
+        for side, of in enumerate(sides):
+            for doc, words in of.items():
+                rest = [part for part in range(5) if part != parts[side][doc]]
+
+                def log_probability(word, which):
+                    holders = sum(held[which][part][word] for part in rest)
+                    return math.log((holders + 1) / (sum(total[which][part][""] for part in rest) + 2))
+
+                if words:
+                    found[doc] = math.fsum(log_probability(word, 1) - log_probability(word, 0) for word in words) / len(words)
+        return found
 
     @cached_property
     def separations(self):

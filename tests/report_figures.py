@@ -313,6 +313,7 @@ class Run:
             alike = [other for other, same in zip(self.checkpoints, of_same) if other.base and all(same)]
             alike.sort(key=lambda other: other.cell["corpus"] != checkpoint.cell["corpus"])
             checkpoint.alike = alike
+            checkpoint.of_corpus = [other for other in self.checkpoints if other.cell["corpus"] == checkpoint.cell["corpus"]]
             checkpoint.untuned = alike[0] if alike and not checkpoint.base else None
         for checkpoint in self.checkpoints:
             checkpoint.checks = Checks(self, checkpoint).made()
@@ -379,7 +380,7 @@ class Checks:
             found["tuned_text_likelier"] = self.tuned_text_likelier()
             if not cell.apart:
                 for check in (
-                    self.members_likelier, self.control_apart, self.untuned_is_control, self.exact_continuations, self.rate_and_membership,
+                    self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.rate_and_membership,
                     self.documents_cut, self.corpus_read,
                 ):  # fmt: skip
                     found[check.__name__] = check()
@@ -478,6 +479,13 @@ class Checks:
         else:
             over = bool(found.ends and untuned.ends) and statistics.mover(found.value, found.ends, untuned.value, untuned.ends)[0] > 0
         return over and found.value >= 0.5 * trained.value
+
+    def one_kind(self):
+        area = self.cell.separations.get(("words", None), (None,))[0]
+        if area is None:
+            return None
+        p_value = statistics.mann_whitney(*self.cell.members_and_others("words", None))
+        return "warning" if area.value >= 0.6 and p_value is not None and p_value <= 0.01 else "passed", area.observations
 
     def untuned_is_control(self):
         strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
@@ -820,14 +828,23 @@ def p_emitted(run, cell, split, strategy):
 def p_membership(cell, copies):
     p_value = statistics.mann_whitney(*cell.members_and_others("reference", copies))
     if p_value is not None:
-        return "reference", p_value
+        return "reference", beyond_words(cell, "reference", copies, p_value)
     p_value = statistics.mann_whitney(*cell.members_and_others("loss", copies))
     if p_value is None:
         return None, None
     if cell.untuned:
         untuned = statistics.auc_difference(cell.members_and_others("loss", copies), cell.untuned.members_and_others("loss", copies))
         p_value = largest([p_value, untuned])
-    return "loss", p_value
+    return "loss", beyond_words(cell, "loss", copies, p_value)
+
+
+def beyond_words(cell, score, copies, p_value):
+    """Where words alone distinguish members, a score has to do so better."""
+    by_words = statistics.mann_whitney(*cell.members_and_others("words", copies))
+    if by_words is None or by_words > 0.025:
+        return p_value
+    better = statistics.auc_difference(cell.members_and_others(score, copies, "words"), cell.members_and_others("words", copies, score))
+    return max(p_value, 1.0 if better is None else better)
 
 
 def standing(row, p_holm, failed):
@@ -1000,7 +1017,7 @@ def add_between_families(run, experiment, point, seen):
 def add_maxima(experiment, group):
     most = experiment.most(group)
     own = [(name, group.pooled.get("own_verbatim", "train", name, most)) for name in experiment.strategies]
-    areas = [(title, group.pooled.get(f"membership_auc_{score}", "train", None, most)) for score, title in SCORES.items()]
+    areas = [(title, group.pooled.get(f"membership_auc_{score}", "train", None, most)) for score, title in SCORES.items() if score != "words"]
     for name, candidates in (("largest_own_verbatim", own), ("largest_membership_auc", areas)):
         candidates = [(of, row) for of, row in candidates if row]
         if not candidates:

@@ -302,10 +302,14 @@ class Audits(unittest.TestCase):
     make = classmethod(KnownAnswers.make.__func__)
     own = KnownAnswers.own
 
-    def audit(self, name, texts, checkpoint=None, base=None, tokens=40, chars=0):
+    def audit(self, name, texts, checkpoint=None, base=None, tokens=40, chars=0, held_out=None):
         """The audited cell, its verdict, and the checks that failed."""
         write(self.folder / f"{name}.jsonl", "k", texts)
-        pipeline = AUDIT.replace("CHECKPOINT", str(checkpoint or self.known / "checkpoint")).replace("BASE", str(base or self.base))
+        pipeline = AUDIT.replace("CHECKPOINT", str(checkpoint or self.known / "checkpoint")).replace("BASE", str(self.base if base is None else base))
+        pipeline = pipeline.replace('base = ""\n', "")
+        if held_out:
+            write(self.folder / f"{name}-held-out.jsonl", "h", held_out)
+            pipeline = pipeline.replace("held_out = 0\n", f'held_out = 0\nheld_out_files = "{name}-held-out.jsonl"\n')
         run = self.make(name, pipeline.replace("FILES", name).replace("TOKENS", str(tokens)).replace("CHARS", str(chars)), "all")
         summary = pl.read_parquet(run / "report/summary.parquet").filter(pl.col("mode") != "base")
         failed = summary.filter(pl.col("measure").str.starts_with("check_"), verdict="failed")["measure"].to_list()
@@ -359,6 +363,18 @@ class Audits(unittest.TestCase):
         cell, verdict, failed = self.audit("more-tokens", self.texts, tokens=6, chars=100)
         self.assertEqual(self.own(cell), (30, 30))
         self.assertEqual((verdict, failed), ("leaks", []))
+
+    def test_texts_of_another_kind_than_the_held_out_ones_are_no_members_by_that(self):
+        """Nobody trained on these, but the model knows their kind; without an untuned model the losses alone look like membership."""
+        unknown = [sentences(self.generator, 5) for _ in range(30)]
+        letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+        other = [" ".join("".join(self.generator.choices(letters, k=5)) for _ in range(30)) for _ in range(30)]
+        cell, verdict, _ = self.audit("kinds", unknown, checkpoint=self.base, base="", held_out=other)
+        summary = pl.read_parquet(cell.parents[1] / "report/summary.parquet")
+        for score in ("loss", "words"):
+            self.assertGreater(summary.filter(measure=f"membership_auc_{score}")["value"].min(), 0.99, score)
+        self.assertNotIn("visible", verdict)
+        self.assertEqual(summary.filter(measure="check_one_kind")["verdict"].to_list(), ["warning"])
 
 
 if __name__ == "__main__":

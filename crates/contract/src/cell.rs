@@ -44,8 +44,8 @@ pub struct Cell {
     /// Whether the update is scaled by alpha / √rank (rsLoRA); none for other modes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rslora: Option<bool>,
-    /// Ranks and alphas of single modules, and other settings of an adapter's kind, as text; none
-    /// where all is as usual.
+    /// Ranks and alphas of single modules, the blocks that are adapted, tokens without loss, and other
+    /// settings of an adapter's kind, as text; none where all is as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patterns: Option<String>,
     /// Passes over the training set; none for the base model, and where tuning happened elsewhere.

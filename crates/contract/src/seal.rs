@@ -281,6 +281,10 @@ fn checksums(folder: &Path) -> Result<BTreeMap<String, String>, Error> {
     let Ok(text) = fs::read(&list) else {
         return Ok(BTreeMap::new());
     };
+    // Without it the list is whole JSON all the same, and yet not what was written.
+    if !text.ends_with(b"\n") {
+        return Err(Error::input(&list, DAMAGED));
+    }
     let checksums: BTreeMap<String, String> =
         serde_json::from_slice(&text).map_err(|error| Error::input(&list, format!("{DAMAGED} ({error})")))?;
     match checksums.keys().find(|name| name.contains(['/', '\\'])) {

@@ -10,7 +10,7 @@ use crate::config::quantised;
 use crate::families::BUFFERS;
 use crate::four_bit::{self, FourBit};
 use crate::headers::{self, Header};
-use crate::module_choice::{self, LoraTargets};
+use crate::module_choice::{self, LoraTargets, ModuleChoice};
 use crate::{Config, Module, Role, files};
 
 /// A model whose folder holds every tensor that its configuration asks for, in the right shape, and no other.
@@ -141,7 +141,7 @@ impl Model {
     /// with DoRA one more for each output.
     ///
     /// # Errors
-    /// [`Error::Configuration`] where a target names no linear module.
+    /// [`Error::Configuration`] where a target names no linear module, or the mode a block that there is not.
     pub fn lora_parameters(&self, mode: &Mode, targets: &[String]) -> Result<u64, Error> {
         let linears = || {
             let modules = self.modules.iter();
@@ -166,11 +166,20 @@ impl Model {
                 )));
             }
         }
-        let chosen = LoraTargets::from_names(targets);
+        if let Some(layer) = mode.layers.iter().find(|&&layer| layer >= self.config.layers) {
+            return Err(Error::Configuration(format!(
+                "mode.layers: there is no block {layer}; this model has {}, from 0",
+                self.config.layers
+            )));
+        }
+        let chosen = ModuleChoice {
+            blocks: mode.layers.clone(),
+            ..ModuleChoice::new(LoraTargets::from_names(targets))
+        };
         let ranks: Vec<(String, usize)> = mode.rank_pattern.clone().into_iter().collect();
         let mut parameters = 0;
         for module in linears() {
-            if chosen.matches(&module.path, &self.config)?
+            if chosen.chooses(&module.path, &self.config)?
                 && let Some((inputs, outputs)) = module.linear_sizes()
             {
                 let rank = module_choice::fitting(&ranks, &module.path)?.unwrap_or(mode.rank);

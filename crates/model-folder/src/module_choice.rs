@@ -43,6 +43,14 @@ impl ModuleChoice {
         }
     }
 
+    /// The modules that a way of tuning with LoRA changes.
+    pub fn of_mode(mode: &contract::pipeline::Mode) -> Self {
+        Self {
+            blocks: mode.layers.clone(),
+            ..Self::new(LoraTargets::from_setting(mode.targets.as_ref()))
+        }
+    }
+
     /// Whether the module at `path` is changed.
     ///
     /// # Errors

@@ -380,6 +380,17 @@ fn qualifiers(mode: &Mode) -> Vec<String> {
         } else {
             String::new()
         },
+        if mode.layers.is_empty() {
+            String::new()
+        } else {
+            let layers: Vec<String> = mode.layers.iter().map(usize::to_string).collect();
+            format!("layers{}", layers.join("+"))
+        },
+        if mode.goldfish > 0 {
+            format!("goldfish{}", mode.goldfish)
+        } else {
+            String::new()
+        },
         mode.epochs
             .map(|epochs| format!("epochs{epochs}"))
             .unwrap_or_default(),

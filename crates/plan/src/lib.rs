@@ -365,7 +365,10 @@ fn facts(
         dropout: lora.map(|mode| mode.dropout),
         dora: lora.map(|mode| mode.dora),
         rslora: lora.map(|mode| mode.rslora),
-        patterns: lora.and_then(|mode| patterns(mode.rank_pattern.iter(), mode.alpha_pattern.iter())),
+        patterns: joined(
+            lora.and_then(|mode| patterns(mode.rank_pattern.iter(), mode.alpha_pattern.iter())),
+            &mode.map(other_settings).unwrap_or_default(),
+        ),
         epochs: mode.map(|mode| mode.epochs.unwrap_or(epochs)),
         layout: Some(combination.training_set.layout.name().to_owned()),
         uniform_copies: uniform_copies(combination),
@@ -388,6 +391,23 @@ fn patterns<'a>(
     let alphas = alphas.map(|(module, alpha)| format!("alpha {alpha} for {module}"));
     let all: Vec<String> = ranks.chain(alphas).collect();
     (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// What else makes a way of tuning another one, as text.
+fn other_settings(mode: &Mode) -> Vec<String> {
+    let mut settings = Vec::new();
+    match mode.layers.as_slice() {
+        [] => {}
+        [layer] => settings.push(format!("block {layer} alone")),
+        layers => {
+            let layers: Vec<String> = layers.iter().map(usize::to_string).collect();
+            settings.push(format!("blocks {} alone", layers.join(", ")));
+        }
+    }
+    if mode.goldfish > 0 {
+        settings.push(format!("goldfish loss 1 in {}", mode.goldfish));
+    }
+    settings
 }
 
 /// The same with other settings behind it.

@@ -201,6 +201,8 @@ fn score(doc_id: String, split: Split, kind: DocumentKind, loss: f64) -> Documen
         log_sequence_probability: f64::NAN,
         min_k: loss,
         min_k_plus_plus: None,
+        window_votes: None,
+        error_zone: None,
         log_near_verbatim_probability: None,
         by_place: Vec::new(),
         zlib_bytes: 100,
@@ -282,8 +284,10 @@ fn run(seed: u64, effect: Effect) -> Run {
             cells.push(cell(mode, Some(checkpoint), &mut draws, effect));
         }
     }
+    let untuned = (0..cells.len()).map(|index| (index > 0).then_some(0)).collect();
     Run {
         cells,
+        untuned,
         corpora: BTreeMap::from([("bucketed".to_owned(), corpus())]),
     }
 }

@@ -1183,6 +1183,69 @@ fn an_untuned_model_that_knows_the_text_is_no_control() {
     cases.iter().for_each(check);
 }
 
+/// Held-out documents of words that occur in no training document.
+fn of_another_kind(run: &Path) {
+    for corpus in std::fs::read_dir(run.join("corpus")).unwrap() {
+        let file = corpus.unwrap().path().join("heldout.parquet");
+        edit(&file, |documents: &mut Vec<HeldOutDocument>| {
+            for document in documents {
+                document.text = document.text.replace(' ', " other");
+            }
+        });
+    }
+}
+
+#[test]
+fn documents_that_their_words_alone_distinguish_are_named() {
+    const CHECK: &str = "one_kind";
+    let cases = [
+        Case {
+            what: "all are of one kind",
+            check: CHECK,
+            status: "passed",
+            said: "AUC by words alone, without the model, 0.",
+            shape: SAME_SHAPE,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "the held-out ones have other words",
+            check: CHECK,
+            status: "warning",
+            said: "they are of different kinds or times",
+            shape: SAME_SHAPE,
+            change: of_another_kind,
+        },
+        Case {
+            what: "nothing was scored",
+            check: CHECK,
+            status: "not made",
+            said: "too few scored documents",
+            shape: WITHOUT_SCORES,
+            change: NO_CHANGE,
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn membership_is_claimed_only_where_it_exceeds_what_words_tell() {
+    for (what, change, is_claimed) in [
+        ("of one kind", NO_CHANGE, true),
+        ("of two kinds", of_another_kind as fn(&Path), false),
+    ] {
+        let folder = quiet_run(&shape());
+        known(folder.path());
+        change(folder.path());
+        let made = make(folder.path());
+        let (verdict, _) = answer(&made);
+        assert_eq!(
+            verdict.contains("membership visible"),
+            is_claimed,
+            "{what}: {verdict}"
+        );
+    }
+}
+
 #[test]
 fn a_failed_check_keeps_back_the_all_clear_of_its_own_model_alone() {
     let mut shape = shape();

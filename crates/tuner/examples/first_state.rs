@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         assistant_spans: instance.assistant_spans.as_deref(),
     });
     let texts = TokenCache::without(&prepared.tokenizer);
-    let rows = Rows::for_training(documents, &texts, &prepared.model.config, tuning)?;
+    let rows = Rows::for_training(documents, &texts, &prepared.model.config, tuning, mode.goldfish)?;
     let per_step = tuning.batch_size * tuning.gradient_accumulation_steps;
     let per_epoch = rows.len().div_ceil(per_step);
     let epochs = mode.epochs.unwrap_or(tuning.epochs);

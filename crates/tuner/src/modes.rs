@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use causal_lm::{
-    CausalLm, LoraSettings, LoraTargets, ModuleChoice, arithmetic, write_adapter_folder, write_model_folder,
-};
+use causal_lm::{CausalLm, LoraSettings, ModuleChoice, arithmetic, write_adapter_folder, write_model_folder};
 use contract::files::AtomicFile;
 use contract::pipeline::{Mode, ModeKind, Model, PipelineFile};
 use contract::records::TrainingInstance;
@@ -101,7 +99,7 @@ impl Prepared {
                     dropout: mode.dropout,
                     rank_stabilized: mode.rslora,
                     magnitude: mode.dora,
-                    modules: ModuleChoice::new(LoraTargets::from_setting(mode.targets.as_ref())),
+                    modules: ModuleChoice::of_mode(mode),
                     rank_pattern: mode.rank_pattern.clone().into_iter().collect(),
                     alpha_pattern: mode.alpha_pattern.clone().into_iter().collect(),
                     ..LoraSettings::new(mode.rank, mode.alpha())

@@ -39,10 +39,13 @@ impl Document<'_> {
     }
 }
 
+/// Tokens before a token that decide whether the goldfish loss leaves it out.
+const GOLDFISH_CONTEXT: usize = 13;
+
 /// What the prediction of a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum LossMask {
-    /// Nothing: a BOS, or a prompt with `loss_on = "response"`.
+    /// Nothing: a BOS, a prompt with `loss_on = "response"`, or what the goldfish loss leaves out.
     Ignored,
     /// To be learned alone: the EOS.
     Learned,
@@ -86,7 +89,8 @@ pub struct Batch {
 }
 
 impl Rows {
-    /// Lays documents out in rows to train on, of at most `tuning.context` tokens.
+    /// Lays documents out in rows to train on, of at most `tuning.context` tokens. Of their text one in `goldfish` tokens carries no
+    /// loss, where that is over 0.
     ///
     /// # Errors
     /// [`Error::Run`] where the tokenizer fails; [`Error::Configuration`] where no prediction would count.
@@ -95,6 +99,7 @@ impl Rows {
         texts: &TokenCache<'_>,
         config: &Config,
         tuning: &Tuning,
+        goldfish: usize,
     ) -> Result<Self, Error> {
         let mut rows = Self::empty();
         let packed = tuning.rows == RowLayout::Packed;
@@ -105,7 +110,9 @@ impl Rows {
             if !document.is_rendered() && !follows_end {
                 rows.push(config.bos_token_id, LossMask::Ignored);
             }
+            let text_start = rows.tokens.len();
             let text_end = rows.push_text(&document, texts, tuning.loss_on)?;
+            rows.leave_out_goldfish(text_start, goldfish);
             if !document.is_rendered() {
                 rows.push(config.eos_token_id(), LossMask::Learned);
             }
@@ -210,6 +217,26 @@ impl Rows {
         self.tokens.extend(text.ids.into_iter().map(|id| id as i32));
         self.loss_mask.extend(masks);
         Ok(self.tokens.len())
+    }
+
+    /// Takes one in `every` of the tokens from `start` on out of the loss: those for which the hash of the [`GOLDFISH_CONTEXT`] tokens
+    /// before them is a multiple of it, so that a passage misses the same tokens wherever it occurs. The first tokens of a text, which
+    /// have fewer before them, stay. Source: Hans et al. 2024, arXiv 2406.10209 (k = `every`, h = 13).
+    fn leave_out_goldfish(&mut self, start: usize, every: usize) {
+        if every == 0 {
+            return;
+        }
+        let text = &self.tokens[start..];
+        let masks = &mut self.loss_mask[start..];
+        for (before, mask) in text
+            .windows(GOLDFISH_CONTEXT)
+            .zip(&mut masks[GOLDFISH_CONTEXT.min(text.len())..])
+        {
+            let bytes: Vec<u8> = before.iter().flat_map(|token| token.to_le_bytes()).collect();
+            if xxh3_64_with_seed(&bytes, 0) % every as u64 == 0 {
+                *mask = LossMask::Ignored;
+            }
+        }
     }
 
     /// Makes a row of the tokens from `start` on, cut at `longest` tokens; the document's text ends at `text_end`.

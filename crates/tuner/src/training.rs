@@ -99,7 +99,7 @@ impl Trainer {
         });
         let config = &prepared.model.config;
         let texts = TokenCache::beside(run.corpus, &prepared.tokenizer);
-        let rows = Rows::for_training(documents, &texts, config, tuning)?;
+        let rows = Rows::for_training(documents, &texts, config, tuning, run.mode.goldfish)?;
         let documents = held_out.iter().map(|document| Document {
             doc_id: &document.doc_id,
             text: &document.text,

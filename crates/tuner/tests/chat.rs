@@ -70,7 +70,7 @@ fn rows(document: &RawDocument, loss_on: LossOn, layout: RowLayout) -> Rows {
     };
     let copies = if layout == RowLayout::Packed { 2 } else { 1 };
     let texts = TokenCache::without(&tokenizer);
-    Rows::for_training(std::iter::repeat_n(one, copies), &texts, &config(), &tuning).unwrap()
+    Rows::for_training(std::iter::repeat_n(one, copies), &texts, &config(), &tuning, 0).unwrap()
 }
 
 /// Whether each token of a row is learned; the first has nothing before it that could predict it.

@@ -259,6 +259,37 @@ fn a_mode_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
+fn lora_changes_the_blocks_that_are_named_alone() {
+    let mode = "kind = \"lora\"\ntargets = \"all-linear\"\nlayers = [1]";
+    let checkpoint = Bench::tiny(mode, "").tune("cell").join("checkpoint");
+    let file = checkpoint.join("adapter_model.safetensors");
+    let adapter = weights::read(&file, Kind::Float, Device::Cpu).unwrap();
+    assert!(!adapter.is_empty());
+    assert!(
+        adapter.keys().all(|name| name.contains(".h.1.")),
+        "{:?}",
+        adapter.keys()
+    );
+    let settings = std::fs::read_to_string(checkpoint.join("adapter_config.json")).unwrap();
+    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    assert_eq!(settings["layers_to_transform"], serde_json::json!([1]));
+    // It is read back as it was written.
+    load(&checkpoint);
+}
+
+#[test]
+fn the_goldfish_loss_is_another_way_of_tuning() {
+    let held_out = |mode: &str| held_out_losses(&Bench::tiny(mode, "").tune("cell"));
+    let (plain, goldfish) = (
+        held_out("kind = \"full\""),
+        held_out("kind = \"full\"\ngoldfish = 2"),
+    );
+    // What is measured is the same, what is learned is not.
+    assert_eq!(plain.first(), goldfish.first());
+    assert_ne!(plain.last(), goldfish.last());
+}
+
+#[test]
 fn training_from_nothing_makes_a_model_and_its_tokenizer() {
     let shape = "architecture = { layers = 1, width = 16, heads = 2, context = 48, vocabulary = 290 }";
     for precision in ["float32", "bf16"] {

@@ -390,10 +390,43 @@ fn mode(mode: &Mode) -> Checked {
             "expected names of modules, \"all-linear\" or a regular expression, found an empty list",
         );
     }
+    if !mode.layers.is_empty() {
+        layers(mode)?;
+    }
+    if mode.goldfish == 1 {
+        return wrong(
+            "mode.goldfish",
+            "1 would leave every token out of the loss; expected 2 or more, or 0 for none",
+        );
+    }
     if let Some(epochs) = mode.epochs {
         over_zero("mode.epochs", epochs)?;
     }
     part("mode.dropout", mode.dropout)
+}
+
+fn layers(mode: &Mode) -> Checked {
+    if mode.kind != ModeKind::Lora {
+        return wrong(
+            "mode.layers",
+            format!("goes with kind = \"lora\", found \"{}\"", mode.kind.name()),
+        );
+    }
+    // As in peft: a regular expression names blocks itself.
+    let is_pattern =
+        |name: &String| name != "all-linear" && name.contains(['*', '+', '(', '[', '|', '\\', '^', '$', '?']);
+    if mode
+        .targets
+        .iter()
+        .flat_map(|targets| targets.as_slice())
+        .any(is_pattern)
+    {
+        return wrong(
+            "mode.layers",
+            "goes with targets that are names or \"all-linear\"; a regular expression in mode.targets can name the blocks itself",
+        );
+    }
+    Ok(())
 }
 
 fn tuning(tuning: &Tuning) -> Checked {

@@ -206,6 +206,24 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
             &["mode.learning_rate", "over 0"],
         ),
         (
+            "learning_rate = 5e-5",
+            "learning_rate = 5e-5\ngoldfish = 1",
+            &["mode.goldfish", "every token", "2 or more"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nlayers = [0]",
+            &["mode.layers", "kind = \"lora\"", "found \"full\""],
+        ),
+        (
+            "kind = \"full\"",
+            "kind = \"lora\"\ntargets = \".*attn.*\"\nlayers = [0]",
+            &[
+                "mode.layers",
+                "a regular expression in mode.targets can name the blocks itself",
+            ],
+        ),
+        (
             "temperature = 0",
             "temperature = -0.5",
             &["extraction.strategy.temperature", "0 (greedy) or more"],

@@ -182,12 +182,28 @@ fn a_turned_bit_of_a_listed_file_or_of_the_list_is_found() {
 }
 
 #[test]
+fn a_list_that_lost_its_end_is_damaged_wherever_it_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    model_folder(folder);
+    let list = folder.join(seal::CHECKSUMS);
+    let whole = fs::read(&list).unwrap();
+    for end in 0..whole.len() {
+        fs::write(&list, &whole[..end]).unwrap();
+        assert_tells(
+            &told(seal::check_folder(folder)).0,
+            &["checksums.json", "damaged"],
+        );
+    }
+}
+
+#[test]
 fn a_list_names_files_of_its_folder_alone() {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("secret"), "x").unwrap();
     let folder = place.path().join("model");
     fs::create_dir(&folder).unwrap();
-    fs::write(folder.join(seal::CHECKSUMS), r#"{"../secret": "00"}"#).unwrap();
+    fs::write(folder.join(seal::CHECKSUMS), "{\"../secret\": \"00\"}\n").unwrap();
     assert_tells(
         &told(seal::check_folder(&folder)).0,
         &["checksums.json", "../secret", "not in its folder"],

@@ -51,6 +51,24 @@ fn patterns_ranks_and_magnitudes_count_in_lora() {
 }
 
 #[test]
+fn lora_on_some_blocks_has_fewer_parameters_and_no_block_may_be_missing() {
+    let place = Place::new();
+    let model = Model::open(&place.model("model", &llama(), &tensors_of(&llama()))).unwrap();
+    let targets = ["q_proj".to_owned()];
+    let of = |layers: &[usize]| {
+        let mut mode = lora_of_rank(2);
+        mode.layers = layers.to_vec();
+        model.lora_parameters(&mode, &targets)
+    };
+    // q_proj 4 → 4 in each of two blocks.
+    assert_eq!(of(&[]).unwrap(), 32);
+    assert_eq!(of(&[1]).unwrap(), 16);
+    assert_eq!(of(&[0, 1]).unwrap(), 32);
+    let told = of(&[0, 2]).unwrap_err().to_string();
+    assert!(told.contains("there is no block 2; this model has 2"), "{told}");
+}
+
+#[test]
 fn files_without_prefix_with_masks_or_in_shards_are_the_same_model() {
     let whole = tensors_of(&gpt2());
     let mut bare: Tensors = whole

@@ -33,6 +33,10 @@ pub const MAX_COUNTED: usize = 1000;
 /// Bytes of text that are sorted at once for the character index, by all threads together, in 5.3 times as much memory.
 const SORTED_BYTES: usize = 384 << 20;
 
+/// From so many bytes of documents on, half of [`SORTED_BYTES`] are sorted at once: what is kept of each document grows with
+/// the corpus, by about 0.23 bytes a byte, and has to find room beside it.
+const LARGE_CORPUS: usize = 2 << 30;
+
 /// Words that are sorted at once for the word index, by all threads together, in 8.3 bytes each.
 const SORTED_WORDS: usize = 128 << 20;
 
@@ -403,7 +407,7 @@ fn character_index(
     let ways = Ways {
         open: ExactIndex::open,
         build_in: |folder: &Path| {
-            let mut builder = ExactIndexBuilder::new(folder, share_of_thread(SORTED_BYTES))?;
+            let mut builder = ExactIndexBuilder::new(folder, share_of_thread(sorted_bytes(corpus)))?;
             for_each_folded(documents, |form| builder.push(form))?;
             builder.finish()
         },
@@ -417,6 +421,15 @@ fn character_index(
         },
     };
     cache.index(&corpus.index_of(&format!("exact-{FOLDED}")), corpus.bytes, &ways)
+}
+
+/// Bytes of text that are sorted at once for a corpus.
+fn sorted_bytes(corpus: &CorpusName) -> usize {
+    if corpus.bytes < LARGE_CORPUS {
+        SORTED_BYTES
+    } else {
+        SORTED_BYTES / 2
+    }
 }
 
 /// Exact search over words, white space aside.

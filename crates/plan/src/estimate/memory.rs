@@ -8,7 +8,7 @@ use model_folder::cost::{
     Activations, DEVICE_LOGITS_BYTES, LOGITS_BYTES, MAX_PREPACKED_BYTES, PIECE_BYTES, PassSize, RowBytes,
     activations, even_rows, pass_for_memory, rows_for_memory, scored_tokens_for_memory, token_bytes,
 };
-use model_folder::{Config, LoraTargets, Model, ModuleChoice};
+use model_folder::{Config, Model, ModuleChoice};
 
 use super::speed::Gpu;
 use super::{Asking, Shape, Speed};
@@ -167,8 +167,7 @@ fn config_of(cell: &PlannedCell) -> Option<Config> {
 /// The modules that LoRA adapts; none for a mode that trains all.
 fn adapted_modules(cell: &PlannedCell) -> Option<ModuleChoice> {
     let mode = cell.combination.mode.as_ref()?;
-    let targets = LoraTargets::from_setting(mode.targets.as_ref());
-    (mode.kind == ModeKind::Lora).then(|| ModuleChoice::new(targets))
+    (mode.kind == ModeKind::Lora).then(|| ModuleChoice::of_mode(mode))
 }
 
 fn is_chosen(choice: &ModuleChoice, path: &str, config: &Config) -> bool {

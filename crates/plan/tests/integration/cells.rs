@@ -46,6 +46,16 @@ fn names_say_what_a_cell_does() {
             "mode = [{ kind = 'full', learning_rate = 1e-3, epochs = 2.0 }, { kind = 'full', learning_rate = 1e-3 }]",
             vec!["m-base-bucketed-s0", "m-full-epochs2-1e-3-bucketed-s0", "m-full-1e-3-bucketed-s0"],
         ),
+        (
+            "mode = [{ kind = 'lora', learning_rate = 1e-3, layers = [0, 1], goldfish = 4 }, { kind = 'lora', learning_rate = 1e-3, layers = [0, 1] },
+                     { kind = 'lora', learning_rate = 1e-3 }]",
+            vec![
+                "m-base-bucketed-s0",
+                "m-lora16-layers0+1-goldfish4-1e-3-bucketed-s0",
+                "m-lora16-layers0+1-1e-3-bucketed-s0",
+                "m-lora16-1e-3-bucketed-s0",
+            ],
+        ),
         // Canaries of their own have each cell once more, the control too. Without any there is nothing to set apart.
         (
             "canaries = { per_copies = 2, apart = true }\nmode = [{ kind = 'full', learning_rate = 1e-3 }]",

@@ -179,7 +179,7 @@ mod tests {
             canary_format: Some(0),
             secret_tokens_given,
         };
-        DocumentScore::of(&score).unwrap().unwrap()
+        DocumentScore::of(&score, None).unwrap().unwrap()
     }
 
     #[test]

@@ -384,15 +384,21 @@ pub(super) fn pairs(first: &BTreeMap<&str, Tally>, second: &BTreeMap<&str, Tally
 }
 
 /// By the loss less the untuned model's, where there is one. By the loss alone members must be distinguished better than by the
-/// untuned model, since the two sides may differ by themselves.
+/// untuned model, since the two sides may differ by themselves; and by either better than by their words, where these distinguish them: a
+/// model that was tuned on other text of the members' kind finds all of that kind likelier.
 fn membership_p_value(
     estimates: &Estimates<'_>,
     cell: &AnalysedCell<'_>,
     copies: Option<i32>,
 ) -> Option<(MembershipScore, Option<f64>)> {
     let (members, others) = cell.scored.sides(MembershipScore::Reference, copies);
+    let beyond_words = |score, p_value: f64| {
+        let exceeds = cell.scored.exceeds_words(score, copies);
+        exceeds.map_or(p_value, |exceeds| exceeds.max(p_value))
+    };
     if let Ok(p_value) = auc_exceeds(&members, &others) {
-        return Some((MembershipScore::Reference, Some(p_value)));
+        let score = MembershipScore::Reference;
+        return Some((score, Some(beyond_words(score, p_value))));
     }
     let (members, others) = cell.scored.sides(MembershipScore::Loss, copies);
     let p_value = auc_exceeds(&members, &others).ok()?;
@@ -403,10 +409,9 @@ fn membership_p_value(
         let difference = membership::auc_difference(&members, &others, &base_members, &base_others);
         difference.ok().map(|(_, _, p_value)| p_value)
     });
-    Some((
-        MembershipScore::Loss,
-        Some(untuned.map_or(p_value, |untuned| untuned.max(p_value))),
-    ))
+    let p_value = untuned.map_or(p_value, |untuned| untuned.max(p_value));
+    let score = MembershipScore::Loss;
+    Some((score, Some(beyond_words(score, p_value))))
 }
 
 /// The canaries' exposures, which need no other control: each is ranked among strings that were never planted.

@@ -282,12 +282,15 @@ fn maxima(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunGroup) 
             .find(group.subject, Measure::OwnVerbatim, at, copies)?;
         Some((strategy.name.clone(), shown.row))
     });
-    let scores = MembershipScore::ALL.into_iter().filter_map(|score| {
-        let shown = estimates
-            .table
-            .find(group.subject, score.auc(), TRAINED, copies)?;
-        Some((score.title().to_owned(), shown.row))
-    });
+    let scores = MembershipScore::ALL
+        .into_iter()
+        .filter(|score| score.is_of_model())
+        .filter_map(|score| {
+            let shown = estimates
+                .table
+                .find(group.subject, score.auc(), TRAINED, copies)?;
+            Some((score.title().to_owned(), shown.row))
+        });
     let repeated = maximum(
         &strategies.collect::<Vec<_>>(),
         LARGEST_OWN_VERBATIM,

@@ -6,6 +6,7 @@ use std::fmt;
 use contract::records::{HeldOutRole, Split};
 use measures::interval::binomial_mid_p;
 use measures::membership;
+use measures::test::auc_exceeds;
 
 use super::figure::{Confidence, Estimate, IntervalKind, UnitOf};
 use crate::read::{Corpus, DocumentScore};
@@ -17,6 +18,9 @@ pub const FALSE_POSITIVE_RATES: [f64; 2] = [0.01, 0.1];
 pub fn non_members_needed(false_positive_rate: f64) -> usize {
     (1.0 / false_positive_rate).round() as usize
 }
+
+/// The largest p-value, one-sided, at which words alone distinguish the two sides.
+const MAX_P_VALUE_OF_WORDS: f64 = 0.025;
 
 /// The scores that documents are distinguished by; for each, lower means more likely a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,17 +35,34 @@ pub enum MembershipScore {
     MinK,
     /// Min-K%++.
     MinKPlusPlus,
+    /// Loss ÷ loss under the untuned model.
+    Ratio,
+    /// Windows of tokens that are no likelier than under the untuned model.
+    Windows,
+    /// Losses among the changes at tokens that the model does not predict.
+    ErrorZone,
+    /// The words of the documents alone, without the model: what a score has to exceed.
+    Words,
 }
 
 impl MembershipScore {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Loss,
         Self::Reference,
         Self::Zlib,
         Self::MinK,
         Self::MinKPlusPlus,
+        Self::Ratio,
+        Self::Windows,
+        Self::ErrorZone,
+        Self::Words,
     ];
+
+    /// Whether it asks the model at all.
+    pub fn is_of_model(self) -> bool {
+        self != Self::Words
+    }
 
     /// The name on the page.
     pub fn title(self) -> &'static str {
@@ -51,6 +72,10 @@ impl MembershipScore {
             Self::Zlib => "loss compared with zlib",
             Self::MinK => "Min-K%",
             Self::MinKPlusPlus => "Min-K%++",
+            Self::Ratio => "loss as a part of the untuned model’s",
+            Self::Windows => "windows compared with the untuned model",
+            Self::ErrorZone => "wrong guesses compared with the untuned model",
+            Self::Words => "words alone, without the model",
         }
     }
 
@@ -74,6 +99,10 @@ impl fmt::Display for MembershipScore {
             Self::Zlib => "zlib",
             Self::MinK => "min_k",
             Self::MinKPlusPlus => "min_k_plus_plus",
+            Self::Ratio => "ratio",
+            Self::Windows => "windows",
+            Self::ErrorZone => "error_zone",
+            Self::Words => "words",
         })
     }
 }
@@ -130,11 +159,21 @@ fn unfit(score: &DocumentScore, corpus: &Corpus) -> Option<Unfit> {
     }
 }
 
+/// Whether a held-out document that was scored is a fair non-member.
+pub(super) fn is_non_member(score: &DocumentScore, corpus: &Corpus) -> bool {
+    unfit(score, corpus).is_none()
+}
+
 impl<'a> Scored<'a> {
     /// Every score of every whole document of a cell. Non-members are the held-out documents that chose nothing and are no
     /// near-duplicates of training documents. `untuned` are the untuned model's scores of the same documents; without them there
-    /// is no [`MembershipScore::Reference`].
-    pub fn of(scores: &'a [DocumentScore], untuned: Option<&[DocumentScore]>, corpus: &Corpus) -> Self {
+    /// is none of the scores that compare with it. `words` are the scores by the documents' words alone.
+    pub fn of(
+        scores: &'a [DocumentScore],
+        untuned: Option<&[DocumentScore]>,
+        corpus: &Corpus,
+        words: &BTreeMap<&str, f64>,
+    ) -> Self {
         let untuned: BTreeMap<&str, f64> = untuned
             .unwrap_or_default()
             .iter()
@@ -157,7 +196,11 @@ impl<'a> Scored<'a> {
                 }
             }
             for kind in MembershipScore::ALL {
-                let Some(value) = value(score, kind, &untuned) else {
+                let value = match kind {
+                    MembershipScore::Words => words.get(score.doc_id.as_str()).copied(),
+                    _ => value(score, kind, &untuned),
+                };
+                let Some(value) = value else {
                     continue;
                 };
                 if is_member {
@@ -180,6 +223,55 @@ impl<'a> Scored<'a> {
             .map(|(_, (_, value))| *value);
         let others = self.others.get(&score).into_iter().flatten();
         (members.collect(), others.map(|(_, value)| *value).collect())
+    }
+
+    /// The documents that both scores are of, as [`Scored::sides`]: by the first score, and by the second.
+    fn both(
+        &self,
+        first: MembershipScore,
+        second: MembershipScore,
+        copies: Option<i32>,
+    ) -> [(Vec<f64>, Vec<f64>); 2] {
+        let has = |score: MembershipScore, id: &&str, is_member: bool| {
+            if is_member {
+                self.members
+                    .get(&score)
+                    .is_some_and(|members| members.contains_key(id))
+            } else {
+                self.others
+                    .get(&score)
+                    .is_some_and(|others| others.contains_key(id))
+            }
+        };
+        [(first, second), (second, first)].map(|(of, other)| {
+            let members = self.members.get(&of).into_iter().flatten();
+            let members = members
+                .filter(|(id, (found, _))| {
+                    copies.is_none_or(|copies| copies == *found) && has(other, id, true)
+                })
+                .map(|(_, (_, value))| *value);
+            let others = self.others.get(&of).into_iter().flatten();
+            let others = others.filter(|(id, _)| has(other, id, false));
+            (members.collect(), others.map(|(_, value)| *value).collect())
+        })
+    }
+
+    /// Whether the words of the documents, without the model, distinguish members with so many copies by more than chance.
+    pub fn words_distinguish(&self, copies: Option<i32>) -> bool {
+        let (members, others) = self.sides(MembershipScore::Words, copies);
+        auc_exceeds(&members, &others).is_ok_and(|p_value| p_value <= MAX_P_VALUE_OF_WORDS)
+    }
+
+    /// The one-sided p-value that a score distinguishes members better than their words alone do, where these distinguish them at
+    /// all: then the two sides are of different kinds. None where they do not; 1 where it cannot be told.
+    pub fn exceeds_words(&self, score: MembershipScore, copies: Option<i32>) -> Option<f64> {
+        if !self.words_distinguish(copies) {
+            return None;
+        }
+        let [(members, others), (word_members, word_others)] =
+            self.both(score, MembershipScore::Words, copies);
+        let difference = membership::auc_difference(&members, &others, &word_members, &word_others);
+        Some(difference.map_or(1.0, |(_, _, p_value)| p_value))
     }
 
     /// The numbers of copies of the members, ascending.
@@ -216,6 +308,12 @@ fn value(score: &DocumentScore, kind: MembershipScore, untuned: &BTreeMap<&str, 
         }
         MembershipScore::MinK => Some(score.min_k),
         MembershipScore::MinKPlusPlus => score.min_k_plus_plus,
+        MembershipScore::Ratio => {
+            membership::loss_ratio(score.loss(), *untuned.get(score.doc_id.as_str())?).ok()
+        }
+        MembershipScore::Windows => score.window_votes,
+        MembershipScore::ErrorZone => score.error_zone,
+        MembershipScore::Words => None,
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Method {
     pub dora: Option<bool>,
     /// Whether it is rsLoRA.
     pub rslora: Option<bool>,
-    /// Ranks and alphas of single modules, as text.
+    /// Ranks and alphas of single modules, and other settings, as text.
     pub patterns: Option<String>,
     /// Passes over the training set that were asked for.
     pub epochs: Option<f64>,

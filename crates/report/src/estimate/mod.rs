@@ -4,6 +4,7 @@
 //! the page, the findings and the terminal are views of [`EstimateTable`].
 //!
 //! 1. [`contributions`]: what each document of a cell contributes to each measure.
+//!    `words_alone`: whether training and held-out documents differ by their words.
 //! 2. [`checks`]: whether the figures of a cell are about what they seem to be about.
 //! 3. [`groups`]: cells that differ in their seed alone, ways of tuning over their learning rates, models on one layout of copies.
 //! 4. [`rows`]: each figure, beside the untuned model's and the control's.
@@ -30,6 +31,7 @@ pub mod ranking;
 pub mod rows;
 pub mod table;
 pub mod tallies;
+mod words_alone;
 
 use std::collections::BTreeMap;
 
@@ -119,9 +121,21 @@ impl<'run> Estimates<'run> {
     /// # Errors
     /// [`Error::Run`] where polars refuses to group.
     pub fn of(run: &'run Run, bootstrap: Bootstrap) -> Result<Self, Error> {
+        let words: BTreeMap<&str, BTreeMap<&str, f64>> = run
+            .corpora
+            .par_iter()
+            .map(|(name, corpus)| {
+                // A run of canaries apart says nothing of documents.
+                let cells = run
+                    .cells
+                    .iter()
+                    .filter(|cell| &cell.cell.corpus == name && !cell.cell.canaries_apart);
+                (name.as_str(), words_alone::of_corpus(cells, corpus))
+            })
+            .collect();
         let mut cells = (0..run.cells.len())
             .into_par_iter()
-            .map(|index| analyse(run, index))
+            .map(|index| analyse(run, index, &words))
             .collect::<Result<Vec<AnalysedCell<'run>>, Error>>()?;
         let checked: Vec<Vec<CheckResult>> = (0..cells.len())
             .into_par_iter()
@@ -279,19 +293,21 @@ pub const TRAINED: Slice<'static> = Slice {
     strategy: None,
 };
 
-fn analyse(run: &Run, index: usize) -> Result<AnalysedCell<'_>, Error> {
+fn analyse<'run>(
+    run: &'run Run,
+    index: usize,
+    words: &BTreeMap<&str, BTreeMap<&str, f64>>,
+) -> Result<AnalysedCell<'run>, Error> {
     let data = &run.cells[index];
     let corpus = run.corpus_of(&data.cell);
-    let untuned = (data.cell.mode != "base")
-        .then(|| untuned_of(run, index))
-        .flatten();
+    let untuned = run.untuned[index];
     // A run of canaries apart says nothing of documents.
     let scores: &[DocumentScore] = match &data.scores {
         Some(scores) if !data.cell.canaries_apart => scores,
         _ => &[],
     };
     let base = untuned.and_then(|untuned| run.cells[untuned].scores.as_deref());
-    let scored = Scored::of(scores, base, corpus);
+    let scored = Scored::of(scores, base, corpus, &words[data.cell.corpus.as_str()]);
     Ok(AnalysedCell {
         data,
         corpus,
@@ -301,18 +317,4 @@ fn analyse(run: &Run, index: usize) -> Result<AnalysedCell<'_>, Error> {
         checks: Vec::new(),
         untuned,
     })
-}
-
-/// The untuned model's cell on the same training set, or else on another one of the same text.
-fn untuned_of(run: &Run, index: usize) -> Option<usize> {
-    let cell = &run.cells[index].cell;
-    let candidates = || {
-        (0..run.cells.len()).filter(|&other| {
-            let other = &run.cells[other].cell;
-            other.mode == "base" && other.model == cell.model && other.corpus_name == cell.corpus_name
-        })
-    };
-    candidates()
-        .find(|&other| run.cells[other].cell.corpus == cell.corpus)
-        .or_else(|| candidates().next())
 }

@@ -169,7 +169,7 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         Measure::ExactMemorization.to_string(),
         Form::Number(2),
     );
-    let caption = "What the probabilities of tokens give away of training documents. All scores are shown: the best of five is a maximum.";
+    let caption = "What the probabilities of tokens give away of training documents. All scores are shown: the best of them is a maximum.";
     table(view, experiment, caption, asked)
 }
 

@@ -10,6 +10,7 @@ use contract::records::{
 };
 use contract::{Cell, Error, PipelineFile, Provenance, parquet};
 
+use super::scores::{TokensByDocument, is_whole_document};
 use super::{CellFiles, Corpus, DocumentScore, WhichCheckpoint};
 
 /// What was measured of one checkpoint of a cell.
@@ -143,7 +144,8 @@ fn generated_tokens(samples: &Path) -> Option<usize> {
 }
 
 impl CellData {
-    pub(super) fn load(files: &CellFiles) -> Result<Self, Error> {
+    /// Reads a cell; `untuned` has the tokens of the untuned model, whose cell another one is.
+    pub(super) fn load(files: &CellFiles, untuned: Option<&TokensByDocument>) -> Result<Self, Error> {
         let origin = |path: &PathBuf| {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
             Some((name?, parquet::provenance(path)?))
@@ -155,7 +157,8 @@ impl CellData {
             files.metrics.as_ref(),
             files.forms.as_ref(),
         ];
-        let scores = files.scores.as_deref().map(read_scores).transpose()?;
+        let scores = files.scores.as_deref();
+        let scores = scores.map(|path| read_scores(path, untuned)).transpose()?;
         let settings = files
             .extraction
             .as_deref()
@@ -363,6 +366,25 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
     Ok(samples)
 }
 
+/// The tokens of the whole documents of an untuned model's cell, for others to be compared with.
+pub(super) fn tokens_by_document(files: &CellFiles) -> Result<TokensByDocument, Error> {
+    let mut tokens = TokensByDocument::new();
+    let Some(path) = &files.scores else {
+        return Ok(tokens);
+    };
+    for batch in parquet::Reader::<Score>::open(path)? {
+        let whole = batch?
+            .into_iter()
+            .filter(|score| is_whole_document(score.kind, score.prefix_tokens) && is_finite(score));
+        tokens.extend(whole.map(|score| (score.doc_id, score.logprobs)));
+    }
+    Ok(tokens)
+}
+
+fn is_finite(score: &Score) -> bool {
+    score.logprobs.iter().all(|logprob| logprob.is_finite())
+}
+
 /// The scores of a file that say something.
 #[derive(Default)]
 struct ReadScores {
@@ -371,15 +393,15 @@ struct ReadScores {
     non_finite: usize,
 }
 
-fn read_scores(path: &Path) -> Result<ReadScores, Error> {
+fn read_scores(path: &Path, untuned: Option<&TokensByDocument>) -> Result<ReadScores, Error> {
     let mut scores = ReadScores::default();
     for batch in parquet::Reader::<Score>::open(path)? {
         for score in batch? {
-            if score.logprobs.iter().any(|logprob| !logprob.is_finite()) {
+            if !is_finite(&score) {
                 scores.non_finite += 1;
                 continue;
             }
-            let reduced = DocumentScore::of(&score)
+            let reduced = DocumentScore::of(&score, untuned)
                 .map_err(|error| Error::input(path, format!("document {}: {error}", score.doc_id)))?;
             scores.finite.extend(reduced);
         }

@@ -23,6 +23,9 @@ pub use scores::{DocumentScore, whole_continuations};
 pub struct Run {
     /// The checkpoints that were asked, in the order of [`RunFiles::cells`].
     pub cells: Vec<CellData>,
+    /// Of each of them the number of the untuned model's on the same training set, or else on another one of the same text; none of
+    /// the untuned models themselves, and where there is none.
+    pub untuned: Vec<Option<usize>>,
     /// The corpora, by the name of their folder.
     pub corpora: BTreeMap<String, Corpus>,
 }
@@ -35,12 +38,23 @@ impl Run {
     /// [`Error::Input`] for a damaged file, for files that do not belong together (a sample without verdict, a document
     /// that the corpus lacks), and for offsets that cut no passage.
     pub fn load(files: &RunFiles) -> Result<Self, Error> {
+        let untuned: Vec<Option<usize>> = (0..files.cells.len())
+            .map(|index| untuned_of(&files.cells, index))
+            .collect();
+        let mut tokens = BTreeMap::new();
+        for index in untuned.iter().flatten() {
+            if !tokens.contains_key(index) {
+                tokens.insert(*index, cell::tokens_by_document(&files.cells[*index])?);
+            }
+        }
         let mut progress = Progress::new("reading", files.cells.len() as u64, "cells");
         let mut cells = Vec::new();
-        for cell in &files.cells {
-            cells.push(CellData::load(cell)?);
+        for (cell, untuned) in files.cells.iter().zip(&untuned) {
+            let tokens = untuned.and_then(|index| tokens.get(&index));
+            cells.push(CellData::load(cell, tokens)?);
             progress.advance(1, "");
         }
+        drop(tokens);
         drop(progress);
         let mut corpora = BTreeMap::new();
         for (name, corpus_files) in &files.corpora {
@@ -55,11 +69,31 @@ impl Run {
             cell.check(cell_files, corpus)?;
             cell.leave_out_canary_prompts(corpus);
         }
-        Ok(Self { cells, corpora })
+        Ok(Self {
+            cells,
+            untuned,
+            corpora,
+        })
     }
 
     /// The corpus that a cell stands on.
     pub fn corpus_of(&self, cell: &Cell) -> &Corpus {
         &self.corpora[&cell.corpus]
     }
+}
+
+fn untuned_of(cells: &[CellFiles], index: usize) -> Option<usize> {
+    let cell = &cells[index].cell;
+    if cell.mode == "base" {
+        return None;
+    }
+    let candidates = || {
+        (0..cells.len()).filter(|&other| {
+            let other = &cells[other].cell;
+            other.mode == "base" && other.model == cell.model && other.corpus_name == cell.corpus_name
+        })
+    };
+    candidates()
+        .find(|&other| cells[other].cell.corpus == cell.corpus)
+        .or_else(|| candidates().next())
 }

@@ -7,6 +7,9 @@ use measures::{discoverable, membership, memorization};
 
 use crate::estimate::measure::PLACES;
 
+/// Log-probabilities of the tokens of whole documents, by document.
+pub(super) type TokensByDocument = BTreeMap<String, Vec<f32>>;
+
 /// The scores of one continuation of one document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentScore {
@@ -42,6 +45,11 @@ pub struct DocumentScore {
     pub min_k: f64,
     /// The same, each token standardised over the vocabulary; none where the scoring pass left no moments.
     pub min_k_plus_plus: Option<f64>,
+    /// Share of windows that are no likelier than under the untuned model; see [`membership::window_votes`]. None where that model's
+    /// tokens of this document are not there.
+    pub window_votes: Option<f64>,
+    /// Share of losses among changes at wrong tokens; see [`membership::error_zone`]. None as above.
+    pub error_zone: Option<f64>,
     /// Natural logarithm of a lower bound on the probability that the scheme draws it or something nearly it.
     pub log_near_verbatim_probability: Option<f64>,
     /// Share of tokens that are the model's first choice, by place in the continuation; none for a part without tokens.
@@ -51,11 +59,12 @@ pub struct DocumentScore {
 }
 
 impl DocumentScore {
-    /// Reduces a row of `scores.parquet`; `None` for a continuation without tokens, which says nothing.
+    /// Reduces a row of `scores.parquet`; `None` for a continuation without tokens, which says nothing. `untuned` has the
+    /// log-probabilities of the same documents' tokens under the untuned model.
     ///
     /// # Errors
     /// If a list holds what cannot be: a positive log-probability, a NaN.
-    pub fn of(score: &Score) -> measures::Result<Option<Self>> {
+    pub fn of(score: &Score, untuned: Option<&TokensByDocument>) -> measures::Result<Option<Self>> {
         if score.logprobs.is_empty() || score.argmax_hits.is_empty() {
             return Ok(None);
         }
@@ -70,6 +79,11 @@ impl DocumentScore {
                 membership::MIN_K_SHARE,
             )
         };
+        let untuned = untuned
+            .filter(|_| is_whole_document(score.kind, score.prefix_tokens))
+            .and_then(|tokens| tokens.get(&score.doc_id))
+            // Another tokenizer has other tokens.
+            .filter(|tokens| tokens.len() == score.logprobs.len() && tokens.len() == score.argmax_hits.len());
         Ok(Some(Self {
             doc_id: score.doc_id.clone(),
             split: score.split,
@@ -93,6 +107,12 @@ impl DocumentScore {
             },
             min_k: membership::min_k(&score.logprobs, membership::MIN_K_SHARE)?,
             min_k_plus_plus: if moments { Some(min_k_plus_plus()?) } else { None },
+            window_votes: untuned
+                .map(|tokens| membership::window_votes(&score.logprobs, tokens))
+                .transpose()?,
+            error_zone: untuned
+                .map(|tokens| membership::error_zone(&score.logprobs, tokens, &score.argmax_hits))
+                .transpose()?,
             log_near_verbatim_probability: score.near_verbatim_logprob.map(f64::from),
             by_place: memorization::exact_memorization_by_place(&score.argmax_hits, usize::from(PLACES))?,
             zlib_bytes: score.zlib_bytes,
@@ -106,8 +126,13 @@ impl DocumentScore {
 
     /// Whether the whole of a document of the corpus is scored, so that its loss is one of the corpus.
     pub fn is_whole_document(&self) -> bool {
-        self.kind == DocumentKind::Document && self.prefix_tokens == 0
+        is_whole_document(self.kind, self.prefix_tokens)
     }
+}
+
+/// Whether a row of `scores.parquet` scores the whole of a document of the corpus.
+pub(super) fn is_whole_document(kind: DocumentKind, prefix_tokens: i32) -> bool {
+    kind == DocumentKind::Document && prefix_tokens == 0
 }
 
 /// The tokens of a whole continuation after each prefix: the longest that was scored. One that the document's end cuts short is

@@ -92,6 +92,13 @@ pub struct Mode {
     /// The same for alpha.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alpha_pattern: BTreeMap<String, f64>,
+    /// Numbers of the blocks that LoRA adapts, from 0; without it, all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<usize>,
+    /// Goldfish loss: one in so many tokens of a text carries no loss, the same ones wherever the 13
+    /// tokens before them are the same, so that no passage is learned whole. 0: every token does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub goldfish: usize,
     /// Passes over the training set, in place of `tuning.epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
@@ -103,6 +110,11 @@ pub struct Mode {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn default_rank() -> usize {

@@ -12,6 +12,7 @@ mod documents_cut;
 mod exact_continuations;
 mod finite;
 mod members_likelier;
+mod one_kind;
 mod rate_and_membership;
 mod text_form;
 mod tuned_text_likelier;
@@ -35,13 +36,14 @@ use crate::estimate::{AnalysedCell, Estimates};
 use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
-pub const CHECKS: [&PlausibilityCheck; 11] = [
+pub const CHECKS: [&PlausibilityCheck; 12] = [
     &finite::CHECK,
     &differs_from_untuned::CHECK,
     &text_form::CHECK,
     &tuned_text_likelier::CHECK,
     &members_likelier::CHECK,
     &control_apart::CHECK,
+    &one_kind::CHECK,
     &untuned_is_control::CHECK,
     &exact_continuations::CHECK,
     &rate_and_membership::CHECK,
