@@ -91,6 +91,61 @@ class Make(unittest.TestCase):
             self.assertIn("A title of words", (self.folder / "run/report/report.html").read_text())
         self.assertIn("16 documents in 2 files", output + message)
 
+    def test_a_model_replaced_by_an_older_one_is_audited_again_and_until_then_no_report_is_passed(self):
+        model, run_folder = self.folder / "model", self.folder / "run"
+        shutil.copytree(ROOT / "tests/fixtures/tiny-gpt2", model)
+        # The same but for the last bit of one weight, and none of its files newer.
+        other = self.folder / "other"
+        shutil.copytree(model, other)
+        weights = other / "model.safetensors"
+        times = weights.stat()
+        changed = bytearray(weights.read_bytes())
+        changed[-4] ^= 1
+        weights.write_bytes(changed)
+        os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+        lines = (ROOT / "tests/fixtures/corpus.jsonl").read_text().splitlines()
+        (self.folder / "train.jsonl").write_text("\n".join(lines[:8]) + "\n")
+        audit = {"AUDIT": 1, "PIPELINE": "pipelines/audit.toml", "RUN": run_folder, "CORPUS": self.folder / "train.jsonl", "CHECKPOINT": model}
+        audit["SET"] = "extraction.prefix_tokens=8 extraction.new_tokens=8"
+
+        def report(*arguments):
+            done = subprocess.run([PROGRAMS / "report", *arguments], cwd=ROOT, capture_output=True, text=True)
+            return done.returncode, done.stdout + done.stderr
+
+        junit = self.folder / "leak.xml"
+        check = ("check", run_folder, "--max", "own_verbatim=1", "--junit", junit)
+        status, output, message = run(**audit)
+        self.assertEqual(status, 0, output + message)
+        passed = report(*check)
+        self.assertEqual(passed[0], 0, passed)
+        status, output, message = run(**audit)
+        self.assertEqual((status, "Nothing to be done" in output), (0, True), output + message)
+
+        model.rename(self.folder / "before")
+        other.rename(model)
+        for arguments in [check, ("model-card", run_folder), ("compare", run_folder, run_folder)]:
+            status, said = report(*arguments)
+            self.assertEqual(status, 3, said)
+            self.assertIn("samples.parquet was made from another", said)
+        self.assertIn('errors="1"', junit.read_text())
+        # The second audit fails; the report of the first is still there.
+        status, output, message = run(**audit, PLAGIARISM="false")
+        self.assertEqual(status, 1, output + message)
+        self.assertTrue((run_folder / "report/report.html").exists())
+        status, said = report(*check)
+        self.assertEqual(status, 3, said)
+        self.assertIn("plagiarism failed in cells/audited-tuned-found-s0", said)
+        self.assertEqual(run(**audit)[0], 0)
+        self.assertEqual(report(*check)[0], 0)
+        self.assertEqual(report("verify", run_folder)[0], 0)
+        # Where a plan is refused nothing is made, and what was asked for was not audited.
+        self.assertEqual(run(**(audit | {"CHECKPOINT": self.folder / "nowhere"}))[0], 3)
+        status, said = report(*check)
+        self.assertEqual(status, 3, said)
+        status, output, message = run(**audit)
+        self.assertEqual((status, "Nothing to be done" in output), (0, True), output + message)
+        self.assertEqual(report(*check)[0], 0)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -366,10 +366,10 @@ impl Asking {
             new_tokens: new,
             scored_length: extent.documents.mean(|length| length.min(most)),
         };
-        // A document no longer than the prompt gives none.
+        // A document of no more than half a prompt gives none.
         let long_enough = extent
             .documents
-            .mean(|length| f64::from(length.min(most) > prefix));
+            .mean(|length| f64::from(length.min(most) > (prefix / 2.0).ceil()));
         for strategy in &extraction.strategy {
             let (of_documents, others, nothing) = prompts(plan, extent, strategy);
             let (prompts, length) = match strategy.prompt {

@@ -38,6 +38,7 @@ pub mod audited;
 mod cells;
 mod corpora;
 pub mod estimate;
+mod given;
 mod links;
 mod make;
 mod model_folder;
@@ -187,11 +188,13 @@ pub fn plan<'a>(pipeline: &'a PipelineFile, run: &Path) -> Result<Plan<'a>, Erro
     readiness::check(&plan)?;
     let run = contract::paths::normalized(run);
     let mut links = Links::new(&run);
-    let rules = make::rules(&StageRuns::of(&plan, &run, &mut links)?);
+    let stage_runs = StageRuns::of(&plan, &run, &mut links)?;
+    let rules = make::rules(&stage_runs);
     times::bring_to_present(&run);
     reduced::write_all(&plan, &run)?;
     retire_other_cells(&plan, &run)?;
     links.create()?;
+    given::write_all(&stage_runs, &run)?;
     files::write_if_changed(&run.join("cells.mk"), rules.as_bytes())?;
     Ok(plan)
 }

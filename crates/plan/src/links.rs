@@ -51,6 +51,14 @@ impl<'a> Links<'a> {
         for_make(&self.run.join(FOLDER).join(name))
     }
 
+    /// The file that a path of a rule leads to: itself, or where its link leads.
+    pub(crate) fn target(&self, path: &str) -> PathBuf {
+        let path = PathBuf::from(path);
+        let name = path.strip_prefix(self.run.join(FOLDER)).ok();
+        let linked = name.and_then(|name| self.links.get(&*name.to_string_lossy()));
+        linked.cloned().unwrap_or(path)
+    }
+
     /// Makes the links, and removes those of earlier rules.
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 //! gets the rule, and each further file a rule of its own that runs the stage again only where that file is missing, or
 //! older than what it is made from, while the first one is current: after a file was removed, or the stage killed between two.
 //!
+//! What users give may be replaced by something older. `given.rs` has the rules depend on a list of it for that.
+//!
 //! `status/rules.rs` reads these rules back.
 
 use std::fmt::Write;
@@ -80,6 +82,8 @@ impl std::fmt::Display for Rule<'_> {
             further,
             folders,
             parts: _,
+            given: _,
+            list: _,
         }) = self;
         let stage = stage.name();
         // A comma would divide what make's `call` is given.

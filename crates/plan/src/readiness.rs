@@ -262,10 +262,11 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
             .collect::<Result<Vec<usize>, Error>>()?;
         // One of the tokens that training read is the BOS.
         let read = |length: usize| cut.map_or(length, |context| length.min(context.saturating_sub(1)));
-        let short = lengths.iter().filter(|&&length| read(length) <= prefix).count();
+        let half = prefix.div_ceil(2);
+        let short = lengths.iter().filter(|&&length| read(length) <= half).count();
         let longest = lengths.iter().map(|&length| read(length)).max().unwrap_or(0);
         let looked_at = format!(
-            "{short} of the {} documents looked at have no more than extraction.prefix_tokens = {prefix} tokens, as far as training \
+            "{short} of the {} documents looked at have no more than half of extraction.prefix_tokens = {prefix} tokens, as far as training \
              reads them, with the tokenizer in {}; the longest has {longest}",
             lengths.len(),
             folder.display()

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use contract::Error;
 use contract::pipeline::{Begin, ModeKind, PromptSource};
 
+use crate::given;
 use crate::links::Links;
 use crate::paths::for_make;
 use crate::tokens::tokenizer_folder;
@@ -102,9 +103,29 @@ pub(crate) struct StageRun {
     pub(crate) folders: Vec<String>,
     /// Processes that share the work, each on a part of it; 1 where one does all of it.
     pub(crate) parts: usize,
+    /// The files that it is given from outside of the run folder, whether or not they are prerequisites: it starts again where one of
+    /// them is another.
+    pub(crate) given: Vec<PathBuf>,
+    /// The prerequisite that lists what these files were ([`given`]); none where there are none.
+    pub(crate) list: Option<String>,
 }
 
 impl StageRun {
+    /// Adds the given files among its prerequisites to the list of them, and that list, beside its settings, to the prerequisites.
+    fn depend_on_given(&mut self, links: &Links) {
+        let outside = self.prerequisites.iter().filter(|file| !file.starts_with(RUN));
+        self.given.extend(outside.map(|file| links.target(file)));
+        self.given.sort();
+        self.given.dedup();
+        // Its settings come first.
+        let list = self
+            .prerequisites
+            .first()
+            .map(|settings| given::list_of(settings));
+        self.list = list.filter(|_| !self.given.is_empty());
+        self.prerequisites.extend(self.list.clone());
+    }
+
     /// Where it writes, and leaves records of its runs.
     pub(crate) fn out(&self) -> &str {
         self.main.rsplit_once('/').map_or(RUN, |(folder, _)| folder)
@@ -186,6 +207,10 @@ impl StageRuns {
                 runs.push(check(RUN, plan, set, links)?);
             }
         }
+        // A look depends on samples, and they on the files of the same model.
+        for run in runs.iter_mut().filter(|run| run.stage != Stage::Check) {
+            run.depend_on_given(links);
+        }
         Ok(Self { folder, runs })
     }
 
@@ -259,6 +284,12 @@ fn dupgen(plan: &Plan, run: &str, set: &TrainingSet, links: &mut Links) -> Resul
             }
         }
     }
+    let named_template = plan.corpus_of(set).settings.chat_template.as_ref();
+    let chat_template = match named_template.map(|place| plan.pipeline.resolve(place)) {
+        Some(folder) if folder.is_dir() => chat_template::files(&folder),
+        Some(file) => vec![file],
+        None => Vec::new(),
+    };
     Ok(StageRun {
         stage: Stage::Dupgen,
         subject: set.name.clone(),
@@ -269,6 +300,8 @@ fn dupgen(plan: &Plan, run: &str, set: &TrainingSet, links: &mut Links) -> Resul
         further: vec![format!("{folder}/heldout.parquet")],
         folders: Vec::new(),
         parts: 1,
+        given: chat_template,
+        list: None,
     })
 }
 
@@ -288,6 +321,8 @@ fn tuner(run: &str, cell: &PlannedCell, number: CellNumber, links: &mut Links) -
         further: Vec::new(),
         folders: checkpoints(&folder).into(),
         parts: 1,
+        given: of_models(cell.folder.iter().chain(&cell.base)),
+        list: None,
     })
 }
 
@@ -303,9 +338,11 @@ fn extractor(
     let config = format!("{folder}/extractor.toml");
     let mut prerequisites = vec![config.clone()];
     prerequisites.extend(corpus_outputs(&corpus));
+    let mut given = Vec::new();
     let checkpoint = match &cell.folder {
         Some(model) if !cell.is_tuned() => {
             prerequisites.extend(model_files(cell, links)?);
+            given.extend(of_models(cell.folder.iter().chain(&cell.base)));
             let base = match &cell.base {
                 Some(base) => format!(" --base {}", links.for_make(&base.path)?),
                 None => String::new(),
@@ -336,7 +373,10 @@ fn extractor(
     // Generations from nothing are ranked by what the untuned model thinks of them, and forms of texts weighed against it.
     let asks_untuned = settings.prompts.contains(&PromptSource::None) || settings.begin == Begin::Auto;
     let reference = match untuned(cell).filter(|_| asks_untuned) {
-        Some(model) => format!(" --reference {}", links.for_make(&model.path)?),
+        Some(model) => {
+            given.extend(given::of_model(&model.path));
+            format!(" --reference {}", links.for_make(&model.path)?)
+        }
         None => String::new(),
     };
     // The untuned model of an audit is asked in the form that was found for the tuned one. Another program may find none.
@@ -360,6 +400,8 @@ fn extractor(
         further: beside_samples(&folder, plan, cell),
         folders: Vec::new(),
         parts: settings.parts,
+        given,
+        list: None,
     })
 }
 
@@ -435,6 +477,9 @@ fn plagiarism(
     if let Some(labels) = &plan.pipeline.detection.personal_details {
         prerequisites.push(links.for_make(&plan.pipeline.resolve(labels))?);
     }
+    let detection = &plan.pipeline.detection;
+    let models = detection.encoder.iter().chain(&detection.classifier);
+    let models = models.map(|folder| plan.pipeline.resolve(folder));
     Ok(StageRun {
         stage: Stage::Plagiarism,
         subject: format!("{}{remark}", cell.facts.name),
@@ -445,6 +490,8 @@ fn plagiarism(
         further: vec![format!("{out}/matches.parquet")],
         folders: Vec::new(),
         parts: plan.pipeline.detection.parts,
+        given: models.flat_map(|folder| given::of_model(&folder)).collect(),
+        list: None,
     })
 }
 
@@ -468,6 +515,8 @@ fn report(run: &str, plan: &Plan, made: &[StageRun]) -> StageRun {
         further: vec![format!("{run}/report/summary.parquet")],
         folders: Vec::new(),
         parts: 1,
+        given: Vec::new(),
+        list: None,
     }
 }
 
@@ -505,6 +554,8 @@ fn check(run: &str, plan: &Plan, set: &TrainingSet, links: &mut Links) -> Result
         ],
         folders: Vec::new(),
         parts: 1,
+        given: Vec::new(),
+        list: None,
     })
 }
 
@@ -539,4 +590,8 @@ fn model_files(cell: &PlannedCell, links: &mut Links) -> Result<Vec<String>, Err
         }
     }
     Ok(files)
+}
+
+fn of_models<'a>(folders: impl Iterator<Item = &'a ModelFolder>) -> Vec<PathBuf> {
+    folders.flat_map(|folder| given::of_model(&folder.path)).collect()
 }

@@ -18,6 +18,7 @@ use crate::estimate::contributions::tallies_of;
 use crate::estimate::measure::Kind;
 use crate::estimate::{Estimate, Measure, Slice, Tallies};
 use crate::format::{listing, number};
+use crate::gate::require_current;
 use crate::read::{CellData, Run, RunFiles};
 
 /// Measures that the terminal shows where they were measured; the file has all.
@@ -85,8 +86,10 @@ pub struct Comparison {
 /// Cells are paired by name and checkpoint; where no name is in both, and each run has one tuned model, these are.
 ///
 /// # Errors
-/// Those of reading a run, and [`Error::Configuration`] where no two cells belong together.
+/// Those of reading a run, [`Error::Input`] where its outputs do not belong together, and [`Error::Configuration`] where no two cells belong together.
 pub fn compare(before: &Path, after: &Path) -> Result<Comparison, Error> {
+    require_current(before)?;
+    require_current(after)?;
     let (first, second) = (
         Run::load(&RunFiles::find(before)?)?,
         Run::load(&RunFiles::find(after)?)?,

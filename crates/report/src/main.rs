@@ -47,14 +47,14 @@ struct VerifyArguments {
 }
 
 /// Whether what tuned models give back stays within limits. Ends with 0 where every figure does by its whole 95% interval, with 4 where
-/// one exceeds its limit, with 5 where there are too few data to tell
+/// one exceeds its limit, with 5 where there are too few data to tell, and with 3 where the report is not of what its run folder holds now
 #[derive(Debug, Args)]
 struct CheckArguments {
     /// Run folder, or its summary.parquet
     #[arg(value_name = "RUN_FOLDER")]
     run: PathBuf,
 
-    /// Largest value of a measure of summary.parquet, such as own_verbatim=0.01 (may be repeated)
+    /// Largest value of a measure of summary.parquet, such as own_verbatim=0.01 or own_verbatim=1% (may be repeated)
     #[arg(long = "max", value_name = "MEASURE=NUMBER", required = true)]
     limits: Vec<Limit>,
 
@@ -174,7 +174,21 @@ fn verify(run: &Path) -> ExitCode {
 }
 
 fn check(arguments: &CheckArguments) -> Result<ExitCode, Error> {
-    let findings = report::gate::check(&arguments.run, &arguments.limits, arguments.against.as_deref())?;
+    let found = report::gate::check(&arguments.run, &arguments.limits, arguments.against.as_deref());
+    let findings = match found {
+        Ok(findings) => findings,
+        Err(error) => {
+            // Files of an earlier run would say what was true then.
+            let problem = error.to_string();
+            if let Some(file) = &arguments.junit {
+                files::write_atomic(file, report::gate::junit_of_refusal(&problem).as_bytes())?;
+            }
+            if let Some(file) = &arguments.sarif {
+                files::write_atomic(file, report::gate::sarif_of_refusal(&problem).as_bytes())?;
+            }
+            return Err(error);
+        }
+    };
     if let Some(file) = &arguments.junit {
         files::write_atomic(file, findings.junit().as_bytes())?;
     }
@@ -189,6 +203,7 @@ fn check(arguments: &CheckArguments) -> Result<ExitCode, Error> {
 
 fn evidence(arguments: &EvidenceArguments) -> Result<(), Error> {
     let evidence = report::evidence::collect(&arguments.run)?;
+    report::gate::require_current(&arguments.run)?;
     let json = evidence
         .json()
         .map_err(|error| Error::Run(format!("evidence without a JSON form: {error}")))?;

@@ -7,7 +7,7 @@ use contract::records::{Split, SummaryRow};
 use contract::{Error, parquet};
 
 use crate::format::{listing, number};
-use crate::gate::summary_of;
+use crate::gate::{require_current, summary_of};
 use crate::markdown::escaped;
 use crate::row_words::{documents, figure, model};
 
@@ -34,10 +34,12 @@ const MEASURES: [(&str, &str); 7] = [
 /// The section for one cell of a run, which may be left out where the run tuned only one model.
 ///
 /// # Errors
-/// [`Error::Input`] where the summary is missing or damaged; [`Error::Configuration`] for a cell that the run does not have, or none where
+/// [`Error::Input`] where the summary is missing or damaged, or not of what its run folder holds now; [`Error::Configuration`] for a cell that the run does not have, or none where
 /// it has several.
 pub fn model_card(run: &Path, cell: Option<&str>) -> Result<String, Error> {
-    let rows: Vec<SummaryRow> = parquet::read_all(&summary_of(run)?)?;
+    let summary = summary_of(run)?;
+    require_current(run)?;
+    let rows: Vec<SummaryRow> = parquet::read_all(&summary)?;
     let cell = chosen(&rows, cell)?;
     let figures: Vec<(&str, &SummaryRow)> = MEASURES
         .iter()

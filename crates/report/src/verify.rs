@@ -95,7 +95,7 @@ fn has_end(file: &Path, end: &str) -> bool {
     file.extension() == Some(OsStr::new(end))
 }
 
-fn is_parquet(file: &Path) -> bool {
+pub(crate) fn is_parquet(file: &Path) -> bool {
     has_end(file, "parquet")
 }
 
@@ -151,30 +151,16 @@ fn check_inputs(
     digests: &mut HashMap<PathBuf, Option<String>>,
     verified: &mut Verified,
 ) {
-    let real_run = run.canonicalize().unwrap_or_else(|_| run.to_path_buf());
     for (role, made_from) in &provenance.inputs {
         let Some(place) = provenance.places.get(role) else {
             verified.lost.push((shown(run, file), PathBuf::from(role)));
             continue;
         };
-        // Results of the last checkpoint that are those of the best as well were copied a folder down.
-        let folders = file.ancestors().skip(1).take(2);
-        let places: Vec<PathBuf> = folders
-            .map(|folder| contract::paths::normalized(&folder.join(place)))
-            .collect();
-        // A folder around the run is no input of it, whatever its files say; and taking its digest might have no end.
-        let is_around = |place: &&PathBuf| {
-            place
-                .canonicalize()
-                .is_ok_and(|place| real_run.starts_with(place))
-        };
-        let found = places
-            .iter()
-            .filter(|place| !is_around(place))
-            .filter_map(|place| {
-                let known = digests.entry(place.clone()).or_insert_with(|| digest(place).ok());
-                Some((place, known.clone()?))
-            });
+        let places = places_of(run, file, place);
+        let found = places.iter().filter_map(|place| {
+            let known = digests.entry(place.clone()).or_insert_with(|| digest(place).ok());
+            Some((place, known.clone()?))
+        });
         let found: Vec<(&PathBuf, String)> = found.collect();
         let output = shown(run, file);
         match (found.iter().any(|(_, found)| found == made_from), found.first()) {
@@ -185,7 +171,25 @@ fn check_inputs(
     }
 }
 
-fn shown(run: &Path, file: &Path) -> PathBuf {
+/// Where an input of a file may lie, by the place that the file keeps of it.
+pub(crate) fn places_of(run: &Path, file: &Path, place: &Path) -> Vec<PathBuf> {
+    let real_run = run.canonicalize().unwrap_or_else(|_| run.to_path_buf());
+    // A folder around the run is no input of it, whatever its files say; and taking its digest might have no end.
+    let is_around = |place: &PathBuf| {
+        place
+            .canonicalize()
+            .is_ok_and(|place| real_run.starts_with(place))
+    };
+    // Results of the last checkpoint that are those of the best as well were copied a folder down.
+    let folders = file.ancestors().skip(1).take(2);
+    folders
+        .map(|folder| contract::paths::normalized(&folder.join(place)))
+        .filter(|place| !is_around(place))
+        .collect()
+}
+
+/// A file as seen from the run folder.
+pub(crate) fn shown(run: &Path, file: &Path) -> PathBuf {
     file.strip_prefix(run).unwrap_or(file).to_path_buf()
 }
 

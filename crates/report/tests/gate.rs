@@ -294,6 +294,58 @@ fn the_program_says_it_by_status_table_junit_and_sarif() {
     assert_eq!(program(&[run, "--max", "idea=0.15"]).status.code(), Some(5));
 }
 
+/// 30 for 30% would pass whatever a model gives back.
+#[test]
+fn limits_outside_of_what_a_measure_can_be_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_unit = |measure: &str, unit: &str| SummaryRow {
+        unit: unit.into(),
+        ..share(measure, 0.25, (0.2, 0.29), 100)
+    };
+    let run = summary(
+        folder.path(),
+        &[
+            with_unit("own_verbatim", "share"),
+            with_unit("membership_auc_loss", "area"),
+            with_unit("rouge_l", "from 0 to 1"),
+            with_unit("own_similarity", "cosine"),
+            with_unit("loss", "nats per token"),
+        ],
+    );
+    let run = run.to_str().unwrap();
+    let is_share = "expected a share between 0 and 1; 30% is written 0.3 or 30%";
+    for (limit, status, expected) in [
+        ("own_verbatim=30", 2, is_share),
+        ("own_verbatim=-0.1", 2, is_share),
+        ("own_verbatim=1.01", 2, is_share),
+        ("own_verbatim=101%", 2, is_share),
+        ("membership_auc_loss=60", 2, "expected an area between 0 and 1"),
+        ("rouge_l=30", 2, "expected a value between 0 and 1"),
+        ("own_similarity=70", 2, "expected a cosine between -1 and 1"),
+        ("loss=5%", 2, "nats per token: expected a number without %"),
+        ("own_verbatim=30%%", 2, "expected MEASURE=NUMBER"),
+        ("own_verbatim=0.3", 0, ""),
+        ("own_verbatim=30%", 0, ""),
+        ("own_verbatim=30 %", 0, ""),
+        ("own_verbatim=1%", 4, ""),
+        ("own_verbatim=1", 0, ""),
+        ("own_verbatim=0", 4, ""),
+        ("loss=30", 0, ""),
+        ("own_similarity=-0.5", 4, ""),
+    ] {
+        let found = program(&[run, "--max", limit]);
+        let message = String::from_utf8(found.stderr).unwrap();
+        assert_eq!(found.status.code(), Some(status), "{limit}: {message}");
+        assert!(message.contains(expected), "{limit}: {message}");
+    }
+    // Of an increase, less than nothing is a limit too.
+    for (limit, status) in [("-0.1", 4), ("0.2", 0), ("-30", 2), ("2", 2)] {
+        let limit = format!("own_verbatim={limit}");
+        let found = program(&[run, "--max", &limit, "--against", run]);
+        assert_eq!(found.status.code(), Some(status), "{limit}: {found:?}");
+    }
+}
+
 /// As where `head` has read enough.
 #[test]
 fn a_reader_that_stops_is_no_failure() {

@@ -297,6 +297,8 @@ mod tests {
             further: Vec::new(),
             folders: Vec::new(),
             parts: 1,
+            given: Vec::new(),
+            list: None,
         }
     }
 

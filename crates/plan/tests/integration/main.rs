@@ -7,6 +7,7 @@ mod cells;
 mod chat;
 mod command;
 mod corpora;
+mod given;
 mod look;
 mod reduced;
 mod rules;

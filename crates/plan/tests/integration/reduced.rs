@@ -320,6 +320,7 @@ fn pretraining_makes_a_model_and_nothing_else() {
             format!("{cell}/cell.toml"),
             format!("{cell}/tuner.toml"),
             "cells.mk".to_owned(),
+            "corpus/bucketed-s0/dupgen.inputs".to_owned(),
             "corpus/bucketed-s0/dupgen.toml".to_owned()
         ]
     );

@@ -22,6 +22,17 @@ pub(super) fn write(findings: &Findings) -> String {
     text
 }
 
+pub(super) fn write_refusal(problem: &str) -> String {
+    let problem = escaped(problem);
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  \
+         <testsuite name=\"tuneleak report check\" tests=\"1\" failures=\"0\" errors=\"1\">\n    \
+         <testcase classname=\"report check\" name=\"limits\">\n      \
+         <error type=\"refused\" message=\"nothing was held against limits\">{problem}</error>\n    \
+         </testcase>\n  </testsuite>\n</testsuites>\n"
+    )
+}
+
 fn write_case(text: &mut String, finding: &Finding) -> std::fmt::Result {
     let (subject, limit) = (escaped(&finding.subject), escaped(&finding.limit));
     write!(text, "    <testcase classname=\"{subject}\" name=\"{limit}\"")?;

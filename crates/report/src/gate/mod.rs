@@ -3,8 +3,10 @@
 //! A limit is on a figure of `summary.parquet`, or, against another run, on its increase over that run. The whole 95% interval
 //! decides: a figure passes whose interval ends at or below the limit, and fails where it begins above. What lies between says that there
 //! are too few data, and how many would do. A figure that is only a lower bound never passes, and neither does one of a cell that failed a
-//! check of plausibility: a low rate then is no evidence.
+//! check of plausibility: a low rate then is no evidence. A report that is not of what its run folder holds now is refused ([`current`]).
 
+pub mod current;
+mod given;
 mod junit;
 mod limit;
 mod sample_size;
@@ -18,6 +20,7 @@ use contract::{Error, parquet};
 use measures::Interval;
 use measures::interval::mover_difference;
 
+pub use current::require_current;
 pub use limit::Limit;
 
 use crate::format::{listing, number, up_to_two_decimals};
@@ -86,10 +89,13 @@ pub struct Findings {
 /// `run` and `against` are run folders, report folders, or files `summary.parquet`.
 ///
 /// # Errors
-/// [`Error::Input`] where a summary is missing or damaged, [`Error::Configuration`] for a measure that the run does not have, and
-/// where the other run has no figure to compare with.
+/// [`Error::Input`] where a summary is missing or damaged, or not of what its run folder holds now; [`Error::Configuration`] for a measure
+/// that the run does not have, a limit outside of the measure's range, and where the other run has no figure to compare with.
 pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Findings, Error> {
     let summary = summary_of(run)?;
+    for run in std::iter::once(run).chain(against) {
+        require_current(run)?;
+    }
     let rows: Vec<SummaryRow> = parquet::read_all(&summary)?;
     let before = match against {
         Some(other) => Some(parquet::read_all::<SummaryRow>(&summary_of(other)?)?),
@@ -102,6 +108,7 @@ pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Fin
             return Err(limit.unknown(&rows));
         }
         for row in chosen {
+            limit.check_unit(&row.unit, before.is_some())?;
             let measured = match &before {
                 Some(before) => increase(row, counterpart(row, before)?),
                 None => measured(row),
@@ -335,6 +342,16 @@ impl Findings {
     pub fn sarif(&self) -> String {
         sarif::write(self)
     }
+}
+
+/// That nothing was held against limits, and why, as JUnit XML: an error, where an older file may say that all passed.
+pub fn junit_of_refusal(problem: &str) -> String {
+    junit::write_refusal(problem)
+}
+
+/// As [`junit_of_refusal`], as SARIF 2.1.0.
+pub fn sarif_of_refusal(problem: &str) -> String {
+    sarif::write_refusal(problem)
 }
 
 /// A figure with its interval: `0.012 (0.004 to 0.034)`.

@@ -30,6 +30,27 @@ pub(super) fn write(findings: &Findings) -> String {
         .iter()
         .map(|finding| result(finding, &file))
         .collect();
+    log(&json!(rules), &json!(results), true)
+}
+
+pub(super) fn write_refusal(problem: &str) -> String {
+    let rule = "refused";
+    let rules = json!([{
+        "id": rule,
+        "shortDescription": { "text": "figures can be held against limits" },
+    }]);
+    let results = json!([{
+        "ruleId": rule,
+        "kind": "fail",
+        "level": "error",
+        "message": { "text": format!("nothing was held against limits: {problem}") },
+        "locations": [location("summary.parquet")],
+        "partialFingerprints": { "subject/v1": rule },
+    }]);
+    log(&rules, &results, false)
+}
+
+fn log(rules: &Value, results: &Value, is_successful: bool) -> String {
     let log = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -39,10 +60,19 @@ pub(super) fn write(findings: &Findings) -> String {
                 "version": env!("CARGO_PKG_VERSION"),
                 "rules": rules,
             }},
+            "invocations": [{ "executionSuccessful": is_successful }],
             "results": results,
         }],
     });
     format!("{log:#}\n")
+}
+
+/// What is found lies in no source file; viewers ask for a place all the same.
+fn location(file: &str) -> Value {
+    json!({ "physicalLocation": {
+        "artifactLocation": { "uri": file },
+        "region": { "startLine": 1 },
+    }})
 }
 
 fn result(finding: &Finding, file: &str) -> Value {
@@ -64,16 +94,12 @@ fn result(finding: &Finding, file: &str) -> Value {
         finding.subject,
         finding.outcome.word()
     );
-    // What is found lies in no source file; viewers ask for a place all the same.
     json!({
         "ruleId": finding.measure,
         "kind": kind,
         "level": level,
         "message": { "text": message },
-        "locations": [{ "physicalLocation": {
-            "artifactLocation": { "uri": file },
-            "region": { "startLine": 1 },
-        }}],
+        "locations": [location(file)],
         "partialFingerprints": { "subject/v1": format!("{} {}", finding.measure, finding.subject) },
     })
 }
