@@ -62,29 +62,47 @@ impl Document {
         self.tokens.len() < self.document_tokens
     }
 
-    /// Its tokens behind the preamble of a template that was found out; of a rendered conversation, what the first answer goes on with.
+    /// Its tokens behind the preamble of a template that was found out; of a rendered conversation, its longest answer.
     fn own_tokens(&self) -> &[i64] {
         self.tokens
             .get(self.own_start()..self.answer_end())
             .unwrap_or_default()
     }
 
-    /// Where what prompts are made of begins: of a rendered conversation, with the assistant's first turn.
+    /// Where what prompts are made of begins: of a rendered conversation, with the assistant's longest turn.
     fn own_start(&self) -> usize {
-        if self.is_rendered() {
-            self.question_tokens
-        } else {
-            self.preamble_tokens
+        match self.longest_turn() {
+            Some(turn) => turn.start.max(self.question_tokens),
+            None if self.is_rendered() => self.question_tokens,
+            None => self.preamble_tokens,
         }
     }
 
-    /// Where what prompts are made of, and go on with, ends: of a rendered conversation, with the assistant's turn that they are in.
+    /// Where what prompts are made of, and go on with, ends: of a rendered conversation, with the assistant's longest turn.
     pub(crate) fn answer_end(&self) -> usize {
-        let turn = self
-            .assistant_tokens
-            .iter()
-            .find(|turn| turn.end > self.question_tokens);
-        turn.map_or(self.tokens.len(), |turn| turn.end)
+        self.longest_turn().map_or(self.tokens.len(), |turn| turn.end)
+    }
+
+    /// Where the answer to its question ends: of a rendered conversation, with the assistant's first turn.
+    pub(crate) fn first_answer_end(&self) -> usize {
+        self.turns().next().map_or(self.tokens.len(), |turn| turn.end)
+    }
+
+    /// Whether prompts are counted behind what it begins with as others do.
+    pub(crate) fn shares_beginning(&self) -> bool {
+        self.shared_tokens > self.own_start()
+    }
+
+    /// The assistant's turns behind the question, as far as training read them.
+    fn turns(&self) -> impl Iterator<Item = &Range<usize>> {
+        let turns = self.assistant_tokens.iter();
+        turns.filter(|turn| turn.end > self.question_tokens)
+    }
+
+    /// Of a conversation the turn of the assistant with the most tokens, the first of several: a first one may be a greeting.
+    fn longest_turn(&self) -> Option<&Range<usize>> {
+        self.turns()
+            .min_by_key(|turn| std::cmp::Reverse(turn.end - turn.start.max(self.question_tokens)))
     }
 
     /// Its tokens that prompts are made of and go on with, without the question of a text that has one, and up to the token that ends it:
@@ -135,7 +153,9 @@ pub struct Remarks {
     pub with_special_tokens: usize,
     /// Those tokens as they are written.
     pub special_tokens: Vec<String>,
-    /// Documents that begin as many others do.
+    /// Conversations with several answers, of which the longest alone is asked for.
+    pub several_answers: usize,
+    /// Documents that begin as others do.
     pub begin_alike: usize,
     /// Tokens of the longest such beginning.
     pub shared_tokens: usize,
@@ -218,11 +238,19 @@ impl Documents {
     fn find_shared_beginnings(&mut self, prefix_tokens: usize) {
         let training = self.of(Split::Train);
         let training: Vec<&[i64]> = training.into_iter().map(Document::own_tokens).collect();
-        let beginnings = SharedBeginnings::find(&training);
-        for document in self.all.iter_mut().filter(|document| !document.is_other) {
+        let beginnings = SharedBeginnings::find(&training, prefix_tokens);
+        let shared = |document: &Document| {
+            if document.is_other {
+                return document.shared_tokens;
+            }
             let own = document.own_tokens();
-            let shared = preamble::shift(beginnings.length(own), own.len(), prefix_tokens);
-            document.shared_tokens = document.own_start() + shared;
+            let is_trained = document.split == Split::Train && document.kind == DocumentKind::Document;
+            let length = beginnings.length(own, is_trained);
+            document.own_start() + preamble::shift(length, own.len(), prefix_tokens)
+        };
+        let shared: Vec<usize> = self.all.iter().map(shared).collect();
+        for (document, shared) in self.all.iter_mut().zip(shared) {
+            document.shared_tokens = shared;
         }
     }
 
@@ -330,6 +358,10 @@ impl Documents {
                 .iter()
                 .filter_map(|&token| tokenizer.token(token))
                 .collect(),
+            several_answers: self
+                .of_corpus()
+                .filter(|document| document.turns().nth(1).is_some())
+                .count(),
             begin_alike: shared().filter(|tokens| *tokens > 0).count(),
             shared_tokens: shared().max().unwrap_or(0),
             documents: self.of_corpus().count(),

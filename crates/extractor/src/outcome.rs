@@ -184,9 +184,15 @@ fn lines(figures: &Figures) -> Vec<String> {
             remarks.special_tokens.join(", ")
         ));
     }
+    if remarks.several_answers > 0 {
+        lines.push(format!(
+            "{:>7} conversations have several answers of the assistant: prompts ask for the longest of each alone",
+            remarks.several_answers
+        ));
+    }
     if remarks.begin_alike > 0 {
         lines.push(format!(
-            "{:>7} of {} documents begin as many others do, in up to {} tokens: prompts and prefixes are counted behind them",
+            "{:>7} of {} documents begin as others do, in up to {} tokens: prompts and prefixes are counted behind them",
             remarks.begin_alike, remarks.documents, remarks.shared_tokens
         ));
     }
@@ -198,7 +204,10 @@ fn lines(figures: &Figures) -> Vec<String> {
         ));
     }
     for (count, what) in [
-        (skipped.too_short, "documents skipped: no longer than the prompt"),
+        (
+            skipped.too_short,
+            "documents skipped: too short for half a prompt and 50 characters behind it",
+        ),
         (
             skipped.too_long,
             "prompts skipped: they leave no room in the model's context",

@@ -1,7 +1,9 @@
 //! What many documents begin with alike: the preamble of a template, a system prompt, a letterhead.
 //!
 //! Prompts of so many first tokens that all lie in it are one and the same prompt: whatever the model knows, at most one document can
-//! come out. So prefixes are counted behind it, as behind the preamble of a template that was found out.
+//! come out. So prefixes are counted behind it, as behind the preamble of a template that was found out. The same goes for what only two
+//! documents share, where it is as long as a prompt: of several kinds of letter each has a letterhead of its own. Not so for two versions
+//! of one text: what most of both is made of is what is asked for.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +16,24 @@ const MIN_SHARE: f64 = 0.25;
 /// Fewest documents that begin so.
 const MIN_DOCUMENTS: usize = 4;
 
-/// What a quarter of the training documents, or more, begin with alike: a tree of tokens, whose every node so many documents pass.
+/// Own tokens that a document needs behind what it shares with others, for a prompt and something to go on with.
+const OWN_TOKENS: usize = 16;
+
+/// What a quarter of the training documents, or more, begin with alike, as a tree of tokens, whose every node so many documents pass; and
+/// what any two do.
 #[derive(Debug)]
-pub(crate) struct SharedBeginnings {
+pub(crate) struct SharedBeginnings<'a> {
     /// The next nodes of each node, by token; the first is where documents begin.
     nodes: Vec<BTreeMap<i64, usize>>,
+    /// The documents in the order of their tokens: those that begin most alike are neighbours.
+    sorted: Vec<&'a [i64]>,
+    /// Tokens of a prompt.
+    prefix: usize,
 }
 
-impl SharedBeginnings {
-    /// Finds them in the tokens of the training documents, each document once.
-    pub(crate) fn find(documents: &[&[i64]]) -> Self {
+impl<'a> SharedBeginnings<'a> {
+    /// Finds them in the tokens of the training documents, each document once, for prompts of `prefix` tokens.
+    pub(crate) fn find(documents: &[&'a [i64]], prefix: usize) -> Self {
         let fewest = MIN_DOCUMENTS.max((MIN_SHARE * documents.len() as f64).ceil() as usize);
         let mut nodes = vec![BTreeMap::new()];
         let mut groups = vec![(0, 0, documents.to_vec())];
@@ -42,11 +52,45 @@ impl SharedBeginnings {
                 groups.push((child, length + 1, alike));
             }
         }
-        Self { nodes }
+        let mut sorted = documents.to_vec();
+        sorted.sort_unstable();
+        Self {
+            nodes,
+            sorted,
+            prefix,
+        }
     }
 
-    /// How many tokens a document begins with as so many others do; 0 where those are too few to be a preamble.
-    pub(crate) fn length(&self, tokens: &[i64]) -> usize {
+    /// How many tokens a document begins with as others do: as a quarter of the training documents, or as one of them where a prompt
+    /// would be the same. 0 where those are too few to be a preamble. `is_trained`: it is one of them itself.
+    pub(crate) fn length(&self, tokens: &[i64], is_trained: bool) -> usize {
+        let preamble = self.preamble(tokens);
+        let alike = self.alike(tokens, is_trained);
+        let prompt = preamble + self.prefix;
+        // Another prompt is needed where the two part soon behind this one, or where it lies in no more than their letterhead.
+        if alike >= prompt && (alike < prompt + OWN_TOKENS || 2 * alike <= tokens.len()) {
+            alike
+        } else {
+            preamble
+        }
+    }
+
+    /// How many tokens it shares with the training document, another one, that begins most alike.
+    fn alike(&self, tokens: &[i64], is_trained: bool) -> usize {
+        let place = self.sorted.partition_point(|other| *other < tokens);
+        let before = place.checked_sub(1).map(|before| self.sorted[before]);
+        let behind = self.sorted.get(place + usize::from(is_trained)).copied();
+        let shared = |other: &[i64]| {
+            other
+                .iter()
+                .zip(tokens)
+                .take_while(|(left, right)| left == right)
+                .count()
+        };
+        before.into_iter().chain(behind).map(shared).max().unwrap_or(0)
+    }
+
+    fn preamble(&self, tokens: &[i64]) -> usize {
         let mut node = 0;
         let shared = tokens.iter().take_while(|token| {
             let next = self.nodes[node].get(token);
@@ -60,9 +104,13 @@ impl SharedBeginnings {
 }
 
 /// By how many tokens a prompt of `prefix` tokens ends later in a document of `length` tokens that shares `shared` with others: all of
-/// them, or as many as leave half of what comes behind a plain prompt, so that no document is too short for its preamble's sake.
+/// them, where it has [`OWN_TOKENS`] of its own behind them; of other documents as many as leave half of what comes behind a plain prompt.
 pub(crate) fn shift(shared: usize, length: usize, prefix: usize) -> usize {
-    shared.min(length.saturating_sub(prefix) / 2)
+    if length >= shared + OWN_TOKENS {
+        shared
+    } else {
+        shared.min(length.saturating_sub(prefix) / 2)
+    }
 }
 
 #[cfg(test)]
@@ -74,9 +122,16 @@ mod tests {
     }
 
     fn lengths(documents: &[Vec<i64>]) -> Vec<usize> {
+        lengths_before(50, documents)
+    }
+
+    fn lengths_before(prefix: usize, documents: &[Vec<i64>]) -> Vec<usize> {
         let slices: Vec<&[i64]> = documents.iter().map(Vec::as_slice).collect();
-        let beginnings = SharedBeginnings::find(&slices);
-        slices.iter().map(|tokens| beginnings.length(tokens)).collect()
+        let beginnings = SharedBeginnings::find(&slices, prefix);
+        slices
+            .iter()
+            .map(|tokens| beginnings.length(tokens, true))
+            .collect()
     }
 
     #[test]
@@ -125,19 +180,55 @@ mod tests {
         }
     }
 
+    /// Ten kinds of letter, each a tenth of the corpus: without its own letterhead behind it a prompt would be that of its whole kind.
     #[test]
-    fn a_shared_beginning_makes_no_document_too_short() {
+    fn what_two_documents_share_counts_where_it_is_as_long_as_a_prompt() {
+        let documents: Vec<Vec<i64>> = (0..20)
+            .map(|number| {
+                let kind = 1000 * (1 + number / 2);
+                let head: Vec<i64> = (kind..kind + 12).collect();
+                beginning_with(&head, 100 + 3 * number)
+            })
+            .collect();
+        assert_eq!(lengths_before(13, &documents), [0; 20]);
+        assert_eq!(lengths_before(12, &documents), [12; 20]);
+        let slices: Vec<&[i64]> = documents.iter().map(Vec::as_slice).collect();
+        let beginnings = SharedBeginnings::find(&slices, 12);
+        // Of a document that is held out, one training document is enough.
+        let held_out = beginning_with(&documents[0][..12], 900);
+        assert_eq!(beginnings.length(&held_out, false), 12);
+        assert_eq!(beginnings.length(&[5; 40], false), 0);
+    }
+
+    #[test]
+    fn versions_of_one_text_are_asked_for_what_they_share() {
+        let text = |end: i64| -> Vec<i64> { (0..60).chain((0..20).map(|number| end + number)).collect() };
+        // They share 60 of 80 tokens, and go on alike for long behind a prompt of 20; behind one of 50 they part soon.
+        assert_eq!(lengths_before(20, &[text(100), text(200)]), [0; 2]);
+        assert_eq!(lengths_before(50, &[text(100), text(200)]), [60; 2]);
+        assert_eq!(lengths_before(61, &[text(100), text(200)]), [0; 2]);
+        // A letterhead of 30 tokens, of 90.
+        let letter = |end: i64| -> Vec<i64> { (0..30).chain((0..60).map(|number| end + number)).collect() };
+        assert_eq!(lengths_before(10, &[letter(100), letter(200)]), [30; 2]);
+    }
+
+    #[test]
+    fn a_shared_beginning_leaves_something_of_its_own_to_every_document() {
         for (shared, length, prefix, expected) in [
             (20, 200, 50, 20),
             (20, 90, 50, 20),
-            (46, 86, 50, 18),
-            (20, 52, 50, 1),
-            (20, 51, 50, 0),
+            (98, 137, 50, 98),
+            (46, 62, 50, 46),
+            // Too little of its own.
+            (46, 61, 50, 5),
+            (40, 51, 50, 0),
             (20, 10, 50, 0),
         ] {
-            let found = shift(shared, length, prefix);
-            assert_eq!(found, expected, "{shared} of {length} behind {prefix}");
-            assert!(length <= prefix || found + prefix < length);
+            assert_eq!(
+                shift(shared, length, prefix),
+                expected,
+                "{shared} of {length} behind {prefix}"
+            );
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::documents::{Document, Documents};
 /// The commonest beginnings that are asked with, at most.
 const OPENINGS: usize = 10;
 
+/// Tokens of its own that a document is prompted with at least, behind a beginning that it shares with others.
+const LEAST_OWN_TOKENS: usize = 8;
+
 /// Characters of a document behind its prompt that are enough for a repetition to count: the 50 of the class verbatim, and what is
 /// trimmed at its ends.
 const ENOUGH_CHARACTERS: usize = 60;
@@ -55,7 +58,7 @@ pub struct Prompts {
 /// Documents that gave no prompt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// Too short for a prompt and something to go on with.
+    /// Too short for half a prompt and as much behind it as counts as repeated.
     pub too_short: usize,
     /// With a prompt that leaves no room in the model's context.
     pub too_long: usize,
@@ -202,9 +205,14 @@ impl Chooser<'_> {
         most: Option<usize>,
     ) -> Result<Vec<usize>, Error> {
         let candidates = self.documents.of(split);
-        let (long, short): (Vec<&Document>, Vec<&Document>) = candidates
-            .iter()
-            .partition(|document| self.is_long_enough(form, document));
+        let (mut long, mut short): (Vec<&Document>, Vec<&Document>) = (Vec::new(), Vec::new());
+        for document in &candidates {
+            if self.is_long_enough(form, document)? {
+                long.push(document);
+            } else {
+                short.push(document);
+            }
+        }
         if let (BadDocuments::Error, Some(document)) = (self.settings.short_documents, short.first()) {
             if form == PromptForm::Question {
                 return Err(Error::Configuration(format!(
@@ -243,8 +251,11 @@ impl Chooser<'_> {
                 }
             };
             skipped.too_long += usize::from(place.is_none());
-            skipped.shortened +=
-                usize::from(Self::is_plain(form) && self.prefix_of(document)? < self.settings.prefix_tokens);
+            let is_shortened = Self::is_plain(form)
+                && self
+                    .prefix_of(document)?
+                    .is_some_and(|prefix| prefix < self.settings.prefix_tokens);
+            skipped.shortened += usize::from(is_shortened);
             places.extend(place);
         }
         self.skipped.insert((form, split), skipped);
@@ -259,44 +270,60 @@ impl Chooser<'_> {
         )
     }
 
-    /// Tokens of a document's beginning that it is prompted with: as many as are asked for, or fewer, down to half of them, where the
-    /// document would end before as many characters as count.
-    fn prefix_of(&self, document: &Document) -> Result<usize, Error> {
+    /// Tokens of a document's beginning that it is prompted with: as many as are asked for, or fewer where it would end before as many
+    /// characters as count, down to half of them, or behind a beginning that it shares with others to [`LEAST_OWN_TOKENS`]. None where it
+    /// is too short for that.
+    fn prefix_of(&self, document: &Document) -> Result<Option<usize>, Error> {
         let asked = self.settings.prefix_tokens;
         let own = document
             .tokens
             .get(document.shared_tokens..document.answer_end())
             .unwrap_or_default();
-        let mut just_enough = None;
-        for prefix in (asked.div_ceil(2)..=asked).rev() {
-            let behind = own.get(prefix..).unwrap_or_default();
-            // What is not generated cannot be repeated: a shorter prompt gives nothing then.
-            if behind.len() > self.settings.new_tokens {
-                break;
+        let half = asked.div_ceil(2);
+        let least = if document.shares_beginning() {
+            half.min(LEAST_OWN_TOKENS)
+        } else {
+            half
+        };
+        // What is not generated cannot be repeated: a shorter prompt gives nothing then.
+        let least = least.max(own.len().saturating_sub(self.settings.new_tokens));
+        let most = asked.min(own.len().saturating_sub(1));
+        for characters in [ENOUGH_CHARACTERS, JUST_ENOUGH_CHARACTERS] {
+            // The shorter a prompt, the more is behind it: the longest that leaves enough.
+            let (mut leaves_enough, mut too_long) = (None, most + 1);
+            let mut shortest = least;
+            while shortest < too_long {
+                let middle = shortest + (too_long - shortest) / 2;
+                if self.characters_of(&own[middle..])? >= characters {
+                    leaves_enough = Some(middle);
+                    shortest = middle + 1;
+                } else {
+                    too_long = middle;
+                }
             }
-            // Tokens that end a text are no part of what is repeated.
-            let text = self.tokenizer.decode_keeping(behind, &BTreeSet::new())?;
-            let characters = text.trim().chars().count();
-            if characters >= ENOUGH_CHARACTERS {
-                return Ok(prefix);
-            }
-            if characters >= JUST_ENOUGH_CHARACTERS {
-                just_enough.get_or_insert(prefix);
+            if leaves_enough.is_some() {
+                return Ok(leaves_enough);
             }
         }
-        Ok(just_enough.unwrap_or(asked))
+        Ok((own.len() > asked).then_some(asked))
     }
 
-    fn is_long_enough(&self, form: PromptForm, document: &Document) -> bool {
+    /// Characters of a part of a document, blanks at its ends and tokens that end a text left out.
+    fn characters_of(&self, tokens: &[i64]) -> Result<usize, Error> {
+        let text = self.tokenizer.decode_keeping(tokens, &BTreeSet::new())?;
+        Ok(text.trim().chars().count())
+    }
+
+    fn is_long_enough(&self, form: PromptForm, document: &Document) -> Result<bool, Error> {
         let prefix = self.settings.prefix_tokens;
         let own_tokens = document.answer_end().saturating_sub(document.shared_tokens);
-        match form {
+        Ok(match form {
             PromptForm::Question => (1..document.tokens.len()).contains(&document.question_tokens),
             // Its middle is another place than its beginning.
             PromptForm::Middle => own_tokens > 2 * prefix,
             PromptForm::Optimised => own_tokens >= self.settings.new_tokens,
-            _ => own_tokens > prefix,
-        }
+            _ => self.prefix_of(document)?.is_some(),
+        })
     }
 
     fn none_is_long_enough(&self, form: PromptForm, split: Split, candidates: &[&Document]) -> Error {
@@ -333,7 +360,7 @@ impl Chooser<'_> {
             }
             PromptForm::Question => (0, document.question_tokens),
             PromptForm::Optimised => (preamble, preamble),
-            _ => (0, preamble + self.prefix_of(document)?),
+            _ => (0, preamble + self.prefix_of(document)?.unwrap_or(prefix)),
         };
         let plain = &document.tokens[start..end];
         let styled = |change: &dyn Fn(&str) -> String| {
@@ -352,7 +379,11 @@ impl Chooser<'_> {
         if 1 + tokens.len() + self.settings.new_tokens > self.context {
             return Ok(None);
         }
-        let rest = &document.tokens[end..document.answer_end().max(end)];
+        let answer_end = match form {
+            PromptForm::Question => document.first_answer_end(),
+            _ => document.answer_end(),
+        };
+        let rest = &document.tokens[end..answer_end.max(end)];
         let reference = rest[..rest.len().min(self.settings.new_tokens)].to_vec();
         let prompt = Prompt {
             doc_id: Some(document.doc_id.clone()),

@@ -415,12 +415,11 @@ fn layers(mode: &Mode) -> Checked {
     // As in peft: a regular expression names blocks itself.
     let is_pattern =
         |name: &String| name != "all-linear" && name.contains(['*', '+', '(', '[', '|', '\\', '^', '$', '?']);
-    if mode
+    let targets = mode
         .targets
-        .iter()
-        .flat_map(|targets| targets.as_slice())
-        .any(is_pattern)
-    {
+        .as_ref()
+        .map_or(&[][..], |targets| targets.as_slice());
+    if targets.iter().any(is_pattern) {
         return wrong(
             "mode.layers",
             "goes with targets that are names or \"all-linear\"; a regular expression in mode.targets can name the blocks itself",

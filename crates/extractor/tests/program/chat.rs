@@ -212,7 +212,7 @@ fn a_conversation_that_is_cut_before_its_answer_is_not_asked_to_go_on_with_the_u
         "{told}"
     );
     assert!(
-        told.contains("documents skipped: no longer than the prompt"),
+        told.contains("documents skipped: too short for half a prompt"),
         "{told}"
     );
     let (samples, scores) = bench.results("cell");

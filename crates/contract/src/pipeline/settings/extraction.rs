@@ -26,7 +26,7 @@ pub struct Extraction {
     pub documents: Option<usize>,
     /// Generations from no prompt at all, where `prompts` has `none`.
     pub unprompted: usize,
-    /// What to do with a document no longer than the prompt, and with a prompt that leaves no room
+    /// What to do with a document too short for half a prompt, and with a prompt that leaves no room
     /// in the context.
     pub short_documents: BadDocuments,
     /// Generations in one forward pass; results do not depend on it. Without it
