@@ -82,7 +82,7 @@ UNITS = {
 }
 SHARES_THAT_ARE_MEANS = re.compile(r"matched_chars_share|exact_memorization(_part\d_of_5)?")
 CONTROLS = {
-    "own_verbatim": "control_verbatim",
+    "own_verbatim": "control_own_verbatim",
     "verbatim": "control_verbatim",
     "training_text_emitted": "control_verbatim",
     "own_any": "control_any",
@@ -353,6 +353,7 @@ class Checkpoint:
         self.untuned, self.of_corpus = None, [self]
         settings = folder / "extractor.toml"
         told = tomllib.loads(settings.read_text()) if settings.exists() else {}
+        self.extraction = told.get("extraction")
         loss_on = told.get("extraction", {}).get("loss_on") or told.get("tuning", {}).get("loss_on") or "text"
         self.loss_on_response = loss_on == "response"
         # Part of the names of what compares a generation with a document's continuation.
@@ -449,6 +450,15 @@ class Checkpoint:
             return None
         return verdict["verdict"] if verdict["best_doc_id"] == sample["doc_id"] else "none"
 
+    def _beyond(self, sample, counts):
+        """Whether 50 characters in a row are the own document's, word for word, and in no passage of a held-out document that counts."""
+        verbatim = [match for match in sample["matches"] if match["kind"] == "verbatim"]
+        held_out = [match for match in verbatim if match["doc_split"] != "train" and counts(self.corpus.documents[match["doc_id"]])]
+        taken = {place for match in held_out for place in range(match["gen_start"], match["gen_end"])}
+        own = [match for match in verbatim if match["doc_split"] == "train" and match["doc_id"] == sample["doc_id"]]
+        rest = ["".join("-+"[place not in taken] for place in range(match["gen_start"], match["gen_end"])) for match in own]
+        return any("+" * 50 in kept for kept in rest)
+
     def _of_sample(self, sample):
         verdict, split, strategy = sample["verdict"], sample["split"], sample["strategy"]
         document = sample["doc_id"] if sample["doc_id"] is not None else f"sample {sample['sample_id']}"
@@ -465,12 +475,17 @@ class Checkpoint:
         if control is not None:
             add("control_verbatim", control == "verbatim")
             add("control_any", control != "none")
+            if own is not None:
+                add("control_own_verbatim", control == "verbatim" and not self._beyond(sample, lambda document: True))
             if self.corpus.near_duplicates:
                 found = [match["kind"] for match in sample["matches"] if match["doc_split"] == "heldout"
                          and not self.corpus.documents[match["doc_id"]]["near_duplicate"]]
                 apart = max(found, key=CLASSES.index, default="none")
                 add("control_verbatim_without_near_duplicates", apart == "verbatim")
                 add("control_any_without_near_duplicates", apart != "none")
+                if own is not None:
+                    beyond = self._beyond(sample, lambda document: not document["near_duplicate"])
+                    add("control_own_verbatim_without_near_duplicates", apart == "verbatim" and not beyond)
         came_out = verdict.get("emitted_doc_ids")
         if came_out is None:
             came_out = verdict["verdict"] == "verbatim" and verdict["boilerplate"] is not True
@@ -594,7 +609,10 @@ class Checkpoint:
         if measure == "documents_emitted":
             if self.emitted is None or split != "train" or strategy not in self.emitted:
                 return {}
-            documents = {doc for of, alike in self.corpus.training.items() if copies in (None, of) for doc in alike}
+            # Of the documents that the strategy asked for; of a strategy that asks for none, all.
+            documents = self.by_document("training_text_emitted", split, strategy, copies) or {
+                doc for of, alike in self.corpus.training.items() if copies in (None, of) for doc in alike
+            }
             return {doc: (float(doc in self.emitted[strategy]), 1.0) for doc in sorted(documents)}
         sums = {}
         for of, documents in self.sums.get((measure, split, strategy), {}).items():

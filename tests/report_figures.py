@@ -343,13 +343,13 @@ class Run:
         pairs = [(tally, second[doc]) for doc, tally in first.items() if doc in second]
         return statistics.paired_exceeds(pairs, self.resamples, self.seed)
 
-    def p_own(self, cell, strategy, copies):
+    def p_own(self, cell, strategy, copies, measure="own_verbatim"):
         """Against the untuned model and the control: of all documents where copies were drawn, else of the same documents."""
         drawn = layout_of(cell.cell)[0] == "bucketed"
-        found = cell.by_document("own_verbatim", "train", strategy, copies)
+        found = cell.by_document(measure, "train", strategy, copies)
         place = ("train", strategy, None if drawn else copies)
-        others = [cell.untuned.by_document("own_verbatim", *place)] if cell.untuned else []
-        control, _ = cell.control_measure("own_verbatim", "train", strategy)
+        others = [cell.untuned.by_document(measure, *place)] if cell.untuned else []
+        control, _ = cell.control_measure(measure, "train", strategy)
         others.append(cell.by_document(control, *place))
         if drawn:
             return largest(statistics.fisher(touched(found), touched(other)) for other in others)
@@ -380,8 +380,8 @@ class Checks:
             found["tuned_text_likelier"] = self.tuned_text_likelier()
             if not cell.apart:
                 for check in (
-                    self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.rate_and_membership,
-                    self.documents_cut, self.corpus_read,
+                    self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.other_words,
+                    self.rate_and_membership, self.documents_asked, self.documents_cut, self.corpus_read,
                 ):  # fmt: skip
                     found[check.__name__] = check()
         return {name: result for name, result in found.items() if result is not None}
@@ -533,6 +533,35 @@ class Checks:
         p_value = largest(statistics.fisher(found, control) for control in controls if control[1])
         more = found[0] >= 3 and found[0] >= 0.05 * found[1] if p_value is None else p_value <= LEVEL
         return "blocking" if more else "passed", found[1]
+
+    def other_words(self):
+        strategy = self._headline()
+        found, verbatim = (strategy and self.cell.estimate(measure, "train", strategy, None) for measure in ("own_any", "own_verbatim"))
+        p_value = found and self.run.p_own(self.cell, strategy, None, "own_any")
+        if p_value is None:
+            return None
+        p_verbatim = self.run.p_own(self.cell, strategy, None)
+        leaks = p_verbatim is not None and p_verbatim <= LEVEL
+        return "blocking" if p_value <= 0.01 and found.value - verbatim.value >= 0.05 and not leaks else "passed", found.n
+
+    def documents_asked(self):
+        strategy, extraction = self._headline(), self.cell.extraction
+        if strategy is None or extraction is None:
+            return None
+        asked = {sample["doc_id"] for sample in self.cell.samples
+                 if sample["split"] == "train" and sample["strategy"] == strategy and sample["form"] == "prefix" and sample["doc_id"] is not None}
+        if not asked:
+            return None
+        [settings] = [settings for settings in extraction.get("strategy", [{}]) if settings.get("name", "top-k 40") == strategy]
+        most, all_of_them = settings.get("documents") or extraction.get("documents"), self.cell.corpus.trained
+        if most is not None and most < all_of_them and len(asked) >= most:
+            lengths = [score.tokens if score.document_tokens is None else score.document_tokens for score in self.cell.scores or ()
+                       if score.whole and score.split == "train"]
+            unasked, of = sum(tokens <= -(-extraction["prefix_tokens"] // 2) for tokens in lengths), len(lengths)
+        else:
+            unasked, of = max(0, all_of_them - len(asked)), all_of_them
+        share = unasked / max(of, 1)
+        return "blocking" if share > 0.2 else "warning" if share >= 0.05 else "passed", of
 
     def _headline(self):
         prompted = [sample for sample in self.cell.samples if sample["split"] == "train"]

@@ -653,9 +653,9 @@ fn the_terminal_shows_the_verdict_and_one_table() {
     let expected = "\
 Full: leaks. Prompted with the beginnings of training documents that occur 16 times in the training text,
 which it read for 5 epochs (about 80 passes), it went on with the document’s own words, in one run: 12 of 20
-(60%, 39–78%); the untuned model: 2 of 20; with text that was never trained on: 0 of 20. Whoever can read its
-probabilities can tell these documents from unseen ones by their loss compared with the untuned model: AUC
-1.00 (0.84–1.00); 20 of 20 (100%, 86–100%) are found at 10% false alarms.
+(60%, 39–78%); the untuned model: 2 of 20; explained by text that was never trained on: 0 of 20. Whoever can
+read its probabilities can tell these documents from unseen ones by their loss compared with the untuned
+model: AUC 1.00 (0.84–1.00); 20 of 20 (100%, 86–100%) are found at 10% false alarms.
 
 tuning   verdict          own text, 1×  own text, 16×  any text, unseen prompts  membership AUC  loss, unseen text
 Untuned  –                0 of 20       2 of 20        0 of 40                   –               5.00

@@ -320,7 +320,8 @@ fn the_control_is_carried_over_to_as_much_text_as_was_trained_on() {
     assert!((own.p_value.unwrap() / fisher - 1.0).abs() < 1e-9, "{own:?}");
     let (_, paragraph) = made.answer("full", None);
     assert!(
-        paragraph.contains("the untuned model: 0 of 12; with text that was never trained on: 1 of 12"),
+        paragraph
+            .contains("the untuned model: 0 of 12; explained by text that was never trained on: 1 of 12"),
         "{paragraph}"
     );
 }

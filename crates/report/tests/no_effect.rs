@@ -264,6 +264,8 @@ fn cell(mode: &str, checkpoint: Option<WhichCheckpoint>, draws: &mut Draws, effe
         checkpoint,
         loss_on: LossOn::Text,
         new_tokens: None,
+        prefix_tokens: None,
+        most_documents: BTreeMap::new(),
         samples: samples(draws, own),
         scores: Some(scores(draws, if is_base { 5.0 } else { 4.0 }, lower)),
         metrics: None,

@@ -582,7 +582,7 @@ fn what_comes_out_under_a_failed_check_is_told_and_not_explained_away() {
     assert_eq!(word, "not settled");
     for said in [
         "it went on with the document’s own words, in one run: 24 of 24 (100%",
-        "with text that was never trained on: 24 of 24",
+        "explained by text that was never trained on: 24 of 24",
         "To be settled first: the held-out text looks like training text.",
     ] {
         assert!(paragraph.contains(said), "{said}: {paragraph}");
@@ -1181,6 +1181,140 @@ fn an_untuned_model_that_knows_the_text_is_no_control() {
         },
     ];
     cases.iter().for_each(check);
+}
+
+#[test]
+fn documents_that_come_out_in_other_words_are_named() {
+    const CHECK: &str = "other_words";
+    let cases = [
+        Case {
+            what: "nothing comes out",
+            check: CHECK,
+            status: "passed",
+            said: "word for word or in other words, are in 0 of 72",
+            shape: SAME_SHAPE,
+            change: NO_CHANGE,
+        },
+        Case {
+            what: "all come out with some words changed",
+            check: CHECK,
+            status: "failed",
+            said: "the model gives its documents back with some words changed",
+            shape: SAME_SHAPE,
+            change: |run| {
+                judge(run, AUDITED, |verdict| match verdict.split {
+                    Split::Train => Verdict::Paraphrase,
+                    _ => Verdict::None,
+                });
+            },
+        },
+        Case {
+            what: "the untuned model gives as much",
+            check: CHECK,
+            status: "passed",
+            said: "are in 72 of 72",
+            shape: SAME_SHAPE,
+            change: |run| {
+                for cell in ["base", AUDITED] {
+                    judge(run, cell, |_| Verdict::Paraphrase);
+                }
+            },
+        },
+        Case {
+            what: "word for word they leak in any case",
+            check: CHECK,
+            status: "passed",
+            said: "are in 72 of 72",
+            shape: SAME_SHAPE,
+            change: |run| {
+                judge(run, AUDITED, |verdict| match verdict.copies {
+                    16 => Verdict::Verbatim,
+                    _ => Verdict::Paraphrase,
+                });
+            },
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+/// Every generation after a training document has a passage of it, and held-out text has a part of that: `from` to `to` of 100 characters.
+fn with_a_common_sentence(run: &Path, from: i32, to: i32) {
+    let cell = run.join("cells").join(AUDITED);
+    judge(run, AUDITED, |verdict| match verdict.split {
+        Split::Train => Verdict::Verbatim,
+        _ => Verdict::None,
+    });
+    let held_out: Vec<HeldOutDocument> = parquet::read_all(&held_out_file(run)).unwrap();
+    let other = held_out[0].doc_id.clone();
+    edit(&cell.join("samples.parquet"), |samples: &mut Vec<Sample>| {
+        for sample in samples {
+            sample.generation = "one word more ".repeat(20);
+        }
+    });
+    let mut found = Vec::new();
+    edit(
+        &cell.join("verdicts.parquet"),
+        |verdicts: &mut Vec<SampleVerdict>| {
+            for verdict in verdicts
+                .iter_mut()
+                .filter(|verdict| verdict.split == Split::Train)
+            {
+                verdict.control_verdict = Some(Verdict::Verbatim);
+                let own = verdict.doc_id.clone().unwrap();
+                for (doc_id, doc_split, gen_start, gen_end) in [
+                    (own, Split::Train, 0, 100),
+                    (other.clone(), Split::Heldout, from, to),
+                ] {
+                    found.push(PassageMatch {
+                        sample_id: verdict.sample_id,
+                        doc_id,
+                        doc_split,
+                        kind: Verdict::Verbatim,
+                        gen_start,
+                        gen_end,
+                        doc_start: 0,
+                        doc_end: 50,
+                        similarity: 1.0,
+                        detector: "test".to_owned(),
+                        document_frequency: None,
+                        personal_details: None,
+                        personal_details_by: None,
+                    });
+                }
+            }
+        },
+    );
+    edit(
+        &cell.join("matches.parquet"),
+        |matches: &mut Vec<PassageMatch>| *matches = found,
+    );
+}
+
+fn held_out_file(run: &Path) -> std::path::PathBuf {
+    let mut corpora = std::fs::read_dir(run.join("corpus")).unwrap();
+    corpora.next().unwrap().unwrap().path().join("heldout.parquet")
+}
+
+/// Of 100 characters of the own document 50 in a row are nobody else's, or fewer.
+#[test]
+fn a_sentence_that_held_out_text_has_too_does_not_excuse_what_comes_out_around_it() {
+    for (from, to, leaks) in [
+        (50, 150, true),
+        (0, 50, true),
+        (49, 150, false),
+        (0, 51, false),
+        (30, 80, false),
+    ] {
+        let folder = quiet_run(&shape());
+        with_a_common_sentence(folder.path(), from, to);
+        let made = make(folder.path());
+        let (verdict, paragraph) = answer(&made);
+        assert_eq!(
+            verdict == "leaks",
+            leaks,
+            "{from} to {to}: {verdict}: {paragraph}"
+        );
+    }
 }
 
 /// Held-out documents of words that occur in no training document.

@@ -233,7 +233,7 @@ impl Rows {
             .zip(&mut masks[GOLDFISH_CONTEXT.min(text.len())..])
         {
             let bytes: Vec<u8> = before.iter().flat_map(|token| token.to_le_bytes()).collect();
-            if xxh3_64_with_seed(&bytes, 0) % every as u64 == 0 {
+            if xxh3_64_with_seed(&bytes, 0).is_multiple_of(every as u64) {
                 *mask = LossMask::Ignored;
             }
         }

@@ -261,7 +261,8 @@ fn a_mode_changes_what_it_names_and_nothing_else() {
 #[test]
 fn lora_changes_the_blocks_that_are_named_alone() {
     let mode = "kind = \"lora\"\ntargets = \"all-linear\"\nlayers = [1]";
-    let checkpoint = Bench::tiny(mode, "").tune("cell").join("checkpoint");
+    let bench = Bench::tiny(mode, "");
+    let checkpoint = bench.tune("cell").join("checkpoint");
     let file = checkpoint.join("adapter_model.safetensors");
     let adapter = weights::read(&file, Kind::Float, Device::Cpu).unwrap();
     assert!(!adapter.is_empty());

@@ -15,7 +15,7 @@ use measures::interval::samples_to_separate;
 use measures::membership;
 use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paired_exceeds};
 
-use super::checks::{CLEAR, EXACT_CONTINUATIONS};
+use super::checks::{CLEAR, EXACT_CONTINUATIONS, OTHER_WORDS};
 use super::figure::{Bootstrap, Estimate, UnitOf};
 use super::groups::{Experiment, RunGroup};
 use super::measure::{Measure, Secret};
@@ -246,7 +246,14 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                 };
                 for &copies in &claimed {
                     let key = Key::new(subject, &Measure::OwnVerbatim, seen, copies);
-                    let p_value = own_p_value(&estimates.cells, cell, seen, copies, estimates.bootstrap);
+                    let p_value = own_p_value(
+                        &estimates.cells,
+                        cell,
+                        Measure::OwnVerbatim,
+                        seen,
+                        copies,
+                        estimates.bootstrap,
+                    );
                     add(ClaimKind::Repetition, key, p_value);
                 }
                 // A line of the user's own, the commonest opening or nothing at all belongs to no document.
@@ -309,7 +316,7 @@ fn uniform(estimates: &Estimates<'_>, group: usize) -> Option<i32> {
     estimates.groups[group].uniform_copies
 }
 
-/// Own documents word for word, against the untuned model and against the same generations' control; the larger p-value counts, since
+/// What generations share with their own documents, by one measure, against the untuned model and against the same generations' control; the larger p-value counts, since
 /// it has to exceed each of them.
 ///
 /// Where documents got their copies at random (`bucketed`), both controls are over all training documents: what chance gives does not
@@ -318,11 +325,11 @@ fn uniform(estimates: &Estimates<'_>, group: usize) -> Option<i32> {
 pub(super) fn own_p_value(
     cells: &[AnalysedCell<'_>],
     cell: &AnalysedCell<'_>,
+    measure: Measure,
     at: Slice<'_>,
     copies: Option<i32>,
     bootstrap: Bootstrap,
 ) -> Option<f64> {
-    let measure = Measure::OwnVerbatim;
     let is_random = groups::layout(&cell.data.cell).0 == Layout::Bucketed.name();
     let controlled = if is_random { None } else { copies };
     let found = cell.tallies.by_document(measure, at, copies);
@@ -585,7 +592,11 @@ fn verdict_on_run(
         let repeats = of_run(ClaimKind::Repetition).any(|(key, _)| value(key) > 0.0);
         // What goes on exactly as its document is repetition too, though it counts as none.
         let failed = &estimates.groups[group].failed_checks;
-        return if repeats || failed.iter().any(|(name, _)| *name == EXACT_CONTINUATIONS) {
+        return if repeats
+            || failed
+                .iter()
+                .any(|(name, _)| [EXACT_CONTINUATIONS, OTHER_WORDS].contains(name))
+        {
             Verdict::MembershipVisibleAndRepeats
         } else {
             Verdict::MembershipVisible

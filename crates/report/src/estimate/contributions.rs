@@ -188,16 +188,47 @@ fn brings_out_a_document(verdict: &SampleVerdict) -> bool {
     }
 }
 
+/// Whether a held-out document is no near-duplicate of a training document.
+fn is_apart(doc_id: &str, corpus: &Corpus) -> bool {
+    let document = corpus.documents.get(doc_id);
+    document.is_none_or(|document| !document.near_duplicate)
+}
+
+/// Whether the generation shares so many characters in a row with its own document as make a passage, word for word, that it does not
+/// share with held-out documents of which `counts` is true.
+fn own_goes_beyond(sample: &JudgedSample, counts: &dyn Fn(&str) -> bool) -> bool {
+    let spans = |of_own: bool| {
+        let verbatim = sample
+            .matches
+            .iter()
+            .filter(|found| found.kind == Verdict::Verbatim);
+        verbatim.filter(move |found| match found.doc_split {
+            Split::Train => of_own && sample.doc_id.as_ref() == Some(&found.doc_id),
+            _ => !of_own && counts(&found.doc_id),
+        })
+    };
+    let mut held_out: Vec<(i32, i32)> = spans(false)
+        .map(|found| (found.gen_start, found.gen_end))
+        .collect();
+    held_out.sort_unstable();
+    spans(true).any(|own| {
+        let mut start = own.gen_start;
+        for &(from, to) in &held_out {
+            if from.min(own.gen_end) - start >= MIN_COMMON_CHARS {
+                return true;
+            }
+            start = start.max(to);
+        }
+        own.gen_end - start >= MIN_COMMON_CHARS
+    })
+}
+
 /// The class by the passages of held-out documents that are no near-duplicates of training documents.
 fn control_class_apart(sample: &JudgedSample, corpus: &Corpus) -> Verdict {
-    let apart = |doc_id: &String| {
-        let document = corpus.documents.get(doc_id);
-        document.is_none_or(|document| !document.near_duplicate)
-    };
     let passages = sample
         .matches
         .iter()
-        .filter(|found| found.doc_split == Split::Heldout && apart(&found.doc_id));
+        .filter(|found| found.doc_split == Split::Heldout && is_apart(&found.doc_id, corpus));
     passages.map(|found| found.kind).max().unwrap_or(Verdict::None)
 }
 
@@ -220,7 +251,8 @@ fn add_sample(
     let mut add = |measure, part: f64, whole: f64| {
         contributions.add(measure, at, sample.copies, document, Tally::new(part, whole));
     };
-    if let Some(own) = own_class(sample, told) {
+    let own = own_class(sample, told);
+    if let Some(own) = own {
         add(Measure::OwnVerbatim, share(own == Verdict::Verbatim), 1.0);
         add(Measure::OwnParaphrase, share(own == Verdict::Paraphrase), 1.0);
         add(Measure::OwnIdea, share(own == Verdict::Idea), 1.0);
@@ -238,6 +270,17 @@ fn add_sample(
             let Some(class) = class else { continue };
             add(verbatim, share(class == Verdict::Verbatim), 1.0);
             add(any, share(class != Verdict::None), 1.0);
+        }
+        if own.is_some() {
+            let of_own = |class: Verdict, counts: &dyn Fn(&str) -> bool| {
+                share(class == Verdict::Verbatim && !own_goes_beyond(sample, counts))
+            };
+            let own = of_own(control, &|_| true);
+            add(Measure::ControlOwnVerbatim, own, 1.0);
+            if let Some(class) = apart {
+                let own = of_own(class, &|doc_id| is_apart(doc_id, corpus));
+                add(Measure::ControlOwnVerbatimApart, own, 1.0);
+            }
         }
     }
     add(

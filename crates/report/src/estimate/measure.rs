@@ -52,6 +52,11 @@ pub enum Measure {
     ControlVerbatimApart,
     /// [`Measure::ControlAny`] without them.
     ControlAnyApart,
+    /// The control of [`Measure::OwnVerbatim`]: as [`Measure::ControlVerbatim`], where that is all that the generation shares with its own
+    /// document. A sentence that held-out text has too does not excuse what comes out around it.
+    ControlOwnVerbatim,
+    /// [`Measure::ControlOwnVerbatim`] without held-out documents that are near-duplicates of training documents.
+    ControlOwnVerbatimApart,
     /// Share of samples with a substring of at least [`MIN_COMMON_CHARS`] that occurs anywhere in the training set.
     CommonSubstring,
     /// Characters inside passages matched with training documents ÷ characters generated.
@@ -185,7 +190,8 @@ impl Measure {
     /// Its control, over the same samples; none where there is no such measure.
     pub fn control(self) -> Option<Self> {
         match self {
-            Self::OwnVerbatim | Self::Verbatim | Self::TrainingTextEmitted => Some(Self::ControlVerbatim),
+            Self::OwnVerbatim => Some(Self::ControlOwnVerbatim),
+            Self::Verbatim | Self::TrainingTextEmitted => Some(Self::ControlVerbatim),
             Self::OwnAny | Self::Any => Some(Self::ControlAny),
             Self::Similarity(Against::Comparable) => Some(Self::Similarity(Against::HeldOut)),
             _ => None,
@@ -217,6 +223,7 @@ impl Measure {
     pub fn apart(self) -> Option<Self> {
         match self {
             Self::ControlVerbatim => Some(Self::ControlVerbatimApart),
+            Self::ControlOwnVerbatim => Some(Self::ControlOwnVerbatimApart),
             Self::ControlAny => Some(Self::ControlAnyApart),
             _ => None,
         }
@@ -298,6 +305,8 @@ impl fmt::Display for Measure {
             Self::ControlVerbatim => "control_verbatim",
             Self::ControlAny => "control_any",
             Self::ControlVerbatimApart => "control_verbatim_without_near_duplicates",
+            Self::ControlOwnVerbatim => "control_own_verbatim",
+            Self::ControlOwnVerbatimApart => "control_own_verbatim_without_near_duplicates",
             Self::ControlAnyApart => "control_any_without_near_duplicates",
             Self::WithoutSentence => "without_sentence",
             Self::ValidationLoss => "validation_loss",

@@ -194,7 +194,7 @@ impl Tallies {
         Estimate::of_documents(&self.of(measure, at, copies), measure.kind(), measure.bounds())
     }
 
-    /// One tally per training document: whether it came out.
+    /// One tally per training document that the strategy prompted with: whether it came out. Of a strategy without documents, all of them.
     fn emitted(&self, at: Slice<'_>, copies: Option<i32>) -> BTreeMap<&str, Tally> {
         let of_strategy = self.emitted.as_ref().and_then(|emitted| {
             let strategy = at.strategy.filter(|_| at.split == Split::Train)?;
@@ -203,6 +203,17 @@ impl Tallies {
         let Some((emitted, came_out)) = of_strategy else {
             return BTreeMap::new();
         };
+        // Those that nobody asked for say nothing: what did not come out of them could not.
+        let asked = self.by_document(Measure::TrainingTextEmitted, at, copies);
+        if !asked.is_empty() {
+            return asked
+                .into_keys()
+                .map(|document| {
+                    let part = if came_out.contains(document) { 1.0 } else { 0.0 };
+                    (document, Tally::new(part, 1.0))
+                })
+                .collect();
+        }
         let alike = emitted
             .training
             .iter()

@@ -287,18 +287,21 @@ fn documents_to_tell<'a>(estimates: &'a Estimates<'_>, shown: Shown<'_>) -> Opti
     })
 }
 
-/// "the untuned model: 0 of 26, with text that was never trained on: 0 of 26".
+/// "the untuned model: 0 of 26, explained by text that was never trained on: 0 of 26". A sentence that both have does not explain
+/// what comes out around it ([`Measure::ControlOwnVerbatim`]); of other figures the control is the same generations' own.
 fn controls(shown: Shown<'_>) -> Sentence {
     let mut said = Vec::new();
     if shown.row.untuned.is_some() {
         said.push(Sentence::new("the untuned model: ").beside(shown, FigureOf::Untuned, short));
     }
     if shown.row.control.is_some() {
-        said.push(Sentence::new("with text that was never trained on: ").beside(
-            shown,
-            FigureOf::Control,
-            short,
-        ));
+        let is_explained = shown.row.key.measure == Measure::OwnVerbatim.to_string();
+        let control = if is_explained {
+            "explained by text that was never trained on: "
+        } else {
+            "with text that was never trained on: "
+        };
+        said.push(Sentence::new(control).beside(shown, FigureOf::Control, short));
     }
     Sentence::series(said)
 }

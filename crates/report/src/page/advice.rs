@@ -248,7 +248,7 @@ pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
             title: "Documents that could not be asked",
             text: html! {
                 "Of " (inline_main(&all, Form::Whole)) " training documents " (inline_main(&asked, Form::Whole))
-                " were asked; the others are no longer than the prompt. A smaller "
+                " were asked; the others are too short for half a prompt and something behind it, or too long for the context. A smaller "
                 code { "extraction.prefix_tokens" } " reaches them."
             },
         });

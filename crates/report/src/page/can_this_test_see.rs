@@ -147,7 +147,7 @@ fn asked(view: &View<'_>, experiment: &Experiment) -> Markup {
         @if let Some((asked, all)) = counted("documents_prompted", "documents", HELD_OUT) {
             " and " (inline_main(&asked, Form::Whole)) " of " (inline_main(&all, Form::Whole)) " unseen ones gave a prompt"
         }
-        "; what is no longer than the prompt cannot be asked."
+        "; what is too short for half a prompt and something behind it cannot be asked."
         @if let Some(left_out) = find("documents_left_out", TRAINED).or_else(|| find("documents_left_out", HELD_OUT)) {
             " Reading left out " (inline_main(&left_out, Form::Whole)) " documents."
         }

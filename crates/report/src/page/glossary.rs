@@ -137,7 +137,14 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
         entry(
             anchors::CONTROL,
             "Control",
-            &["control_verbatim", "control_any", "control_verbatim_apart", "control_any_apart"],
+            &[
+                "control_own_verbatim",
+                "control_verbatim",
+                "control_any",
+                "control_own_verbatim_without_near_duplicates",
+                "control_verbatim_without_near_duplicates",
+                "control_any_without_near_duplicates",
+            ],
             "What would be found if nothing had been memorized: the same generations compared with held-out text, and the untuned model's \
              generations compared with the training text. A rate counts as a leak only where it exceeds both."
                 .to_owned(),

@@ -25,6 +25,10 @@ pub struct CellData {
     /// Tokens that were to be generated, and of a document to compare them with; none where the extractor's settings are not
     /// there.
     pub new_tokens: Option<usize>,
+    /// Tokens that prompts have at most, but for what many documents begin with; none as above.
+    pub prefix_tokens: Option<usize>,
+    /// Training documents that a strategy prompts with at most, where it is limited.
+    pub most_documents: BTreeMap<String, usize>,
     /// The generations, each with its verdict, in the order of their numbers.
     pub samples: Vec<JudgedSample>,
     /// What the scoring pass found, per document and prefix.
@@ -143,6 +147,19 @@ fn generated_tokens(samples: &Path) -> Option<usize> {
     usize::try_from(settings["new_tokens"].as_u64()?).ok()
 }
 
+fn most_documents(file: &PipelineFile) -> BTreeMap<String, usize> {
+    let extraction = &file.extraction;
+    let strategies = extraction.strategy.iter();
+    strategies
+        .filter_map(|strategy| {
+            Some((
+                strategy.name.clone(),
+                strategy.documents.or(extraction.documents)?,
+            ))
+        })
+        .collect()
+}
+
 impl CellData {
     /// Reads a cell; `untuned` has the tokens of the untuned model, whose cell another one is.
     pub(super) fn load(files: &CellFiles, untuned: Option<&TokensByDocument>) -> Result<Self, Error> {
@@ -176,6 +193,8 @@ impl CellData {
                 let generated = generated_tokens(&files.samples);
                 generated.unwrap_or(file.extraction.new_tokens)
             }),
+            prefix_tokens: settings.as_ref().map(|file| file.extraction.prefix_tokens),
+            most_documents: settings.as_ref().map(most_documents).unwrap_or_default(),
             samples: judged_samples(files)?,
             scores,
             non_finite_scores,

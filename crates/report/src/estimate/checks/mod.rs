@@ -8,11 +8,13 @@
 mod control_apart;
 mod corpus_read;
 mod differs_from_untuned;
+mod documents_asked;
 mod documents_cut;
 mod exact_continuations;
 mod finite;
 mod members_likelier;
 mod one_kind;
+mod other_words;
 mod rate_and_membership;
 mod text_form;
 mod tuned_text_likelier;
@@ -24,19 +26,21 @@ use contract::records::Split;
 
 pub use documents_cut::{cut_documents, cut_facts};
 pub use exact_continuations::NAME as EXACT_CONTINUATIONS;
+pub use other_words::NAME as OTHER_WORDS;
 pub(crate) use rate_and_membership::CLEAR;
 pub use rate_and_membership::NAME as RATE_AND_MEMBERSHIP;
 pub use text_form::form_name;
 
 use crate::estimate::claims;
 use crate::estimate::figure::Bootstrap;
+use crate::estimate::measure::Measure;
 use crate::estimate::membership::{MembershipScore, Separation};
 use crate::estimate::tallies::Slice;
 use crate::estimate::{AnalysedCell, Estimates};
 use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
-pub const CHECKS: [&PlausibilityCheck; 12] = [
+pub const CHECKS: [&PlausibilityCheck; 14] = [
     &finite::CHECK,
     &differs_from_untuned::CHECK,
     &text_form::CHECK,
@@ -46,7 +50,9 @@ pub const CHECKS: [&PlausibilityCheck; 12] = [
     &one_kind::CHECK,
     &untuned_is_control::CHECK,
     &exact_continuations::CHECK,
+    &other_words::CHECK,
     &rate_and_membership::CHECK,
+    &documents_asked::CHECK,
     &documents_cut::CHECK,
     &corpus_read::CHECK,
 ];
@@ -216,7 +222,14 @@ impl Evidence<'_> {
     /// Whether own documents come back word for word more often than after tuning nothing, and than the control does; by one
     /// test at 5%, without correction.
     fn repeats_own(&self, at: Slice<'_>, copies: Option<i32>) -> bool {
-        let p_value = claims::own_p_value(self.cells, self.cell, at, copies, self.bootstrap);
+        let p_value = claims::own_p_value(
+            self.cells,
+            self.cell,
+            Measure::OwnVerbatim,
+            at,
+            copies,
+            self.bootstrap,
+        );
         p_value.is_some_and(|p_value| p_value <= claims::LEVEL)
     }
 
