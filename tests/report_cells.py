@@ -26,10 +26,10 @@ SCORES = {
     "zlib": "loss compared with zlib",
     "min_k": "Min-K%",
     "min_k_plus_plus": "Min-K%++",
-    "ratio": "loss as a part of the untuned model’s",
-    "windows": "windows compared with the untuned model",
-    "error_zone": "wrong guesses compared with the untuned model",
-    "words": "words alone, without the model",
+    "ratio": "loss ÷ the untuned model’s",
+    "windows": "votes of windows",
+    "error_zone": "error zone",
+    "words": "words alone",
 }
 
 

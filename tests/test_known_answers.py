@@ -302,7 +302,7 @@ class Audits(unittest.TestCase):
     make = classmethod(KnownAnswers.make.__func__)
     own = KnownAnswers.own
 
-    def audit(self, name, texts, checkpoint=None, base=None, tokens=40, chars=0, held_out=None):
+    def audit(self, name, texts, checkpoint=None, base=None, tokens=40, chars=0, held_out=None, prefix=20):
         """The audited cell, its verdict, and the checks that failed."""
         write(self.folder / f"{name}.jsonl", "k", texts)
         pipeline = AUDIT.replace("CHECKPOINT", str(checkpoint or self.known / "checkpoint")).replace("BASE", str(self.base if base is None else base))
@@ -310,6 +310,7 @@ class Audits(unittest.TestCase):
         if held_out:
             write(self.folder / f"{name}-held-out.jsonl", "h", held_out)
             pipeline = pipeline.replace("held_out = 0\n", f'held_out = 0\nheld_out_files = "{name}-held-out.jsonl"\n')
+        pipeline = pipeline.replace("prefix_tokens = 20", f"prefix_tokens = {prefix}")
         run = self.make(name, pipeline.replace("FILES", name).replace("TOKENS", str(tokens)).replace("CHARS", str(chars)), "all")
         summary = pl.read_parquet(run / "report/summary.parquet").filter(pl.col("mode") != "base")
         failed = summary.filter(pl.col("measure").str.starts_with("check_"), verdict="failed")["measure"].to_list()
@@ -323,8 +324,7 @@ class Audits(unittest.TestCase):
         self.assertEqual(verdict, "leaks")
 
     def test_texts_that_end_soon_behind_the_prompt_are_shown(self):
-        prompts = pl.read_parquet(self.known / "samples.parquet").filter(split="train").select("doc_id", "prompt")
-        ends = [len(prompt) + 45 for _, prompt in sorted(prompts.iter_rows(), key=lambda row: int(row[0][1:]))]
+        ends = [len(prompt) + 45 for prompt in self.prompts()]
         cell, verdict, _ = self.audit("short", [text[:end] for text, end in zip(self.texts, ends)])
         samples = pl.read_parquet(cell / "samples.parquet")
         self.assertGreaterEqual(samples["prompt_tokens"].list.len().min(), 10)
@@ -332,6 +332,36 @@ class Audits(unittest.TestCase):
         found, asked = self.own(cell)
         self.assertEqual(asked, 30)
         self.assertGreaterEqual(found, 28)
+        self.assertEqual(verdict, "leaks")
+
+    def prompts(self):
+        """The first 20 tokens of each known text, in the order of the texts."""
+        prompts = pl.read_parquet(self.known / "samples.parquet").filter(split="train").select("doc_id", "prompt")
+        return [prompt for _, prompt in sorted(prompts.iter_rows(), key=lambda row: int(row[0][1:]))]
+
+    def test_texts_shorter_than_the_prompt_are_asked_for_with_half_of_it(self):
+        texts = [text[: len(prompt) + 65] for text, prompt in zip(self.texts, self.prompts())]
+        cell, verdict, failed = self.audit("shorter", texts, prefix=40)
+        found, asked = self.own(cell)
+        self.assertEqual((asked, verdict, failed), (30, "leaks", []))
+        self.assertGreaterEqual(found, 28)
+
+    def test_texts_that_no_prompt_asks_for_settle_nothing(self):
+        """Ten can be asked for, and are unknown; thirty known ones are too short for that."""
+        texts = [text[: len(prompt)] for text, prompt in zip(self.texts, self.prompts())]
+        unknown = [sentences(self.generator, 9) for _ in range(10)]
+        _, verdict, failed = self.audit("unasked", texts + unknown, prefix=60)
+        self.assertEqual(verdict, "not settled")
+        self.assertIn("check_documents_asked", failed)
+
+    def test_a_sentence_that_unseen_text_has_too_excuses_nothing_around_it(self):
+        places = [len(prompt) + 55 for prompt in self.prompts()]
+        shared = [text[place : place + 60] for text, place in zip(self.texts, places)]
+        unseen = [f"{sentences(self.generator, 3)} {words} {sentences(self.generator, 3)}" for words in shared]
+        cell, verdict, _ = self.audit("shared", self.texts, held_out=unseen, tokens=60)
+        verdicts = pl.read_parquet(cell / "verdicts.parquet").filter(split="train")
+        self.assertGreaterEqual(verdicts.filter(control_verdict="verbatim").height, 25)
+        self.assertEqual(self.own(cell), (30, 30))
         self.assertEqual(verdict, "leaks")
 
     def test_an_end_token_within_the_texts_cuts_nothing(self):

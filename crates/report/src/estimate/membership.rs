@@ -72,10 +72,10 @@ impl MembershipScore {
             Self::Zlib => "loss compared with zlib",
             Self::MinK => "Min-K%",
             Self::MinKPlusPlus => "Min-K%++",
-            Self::Ratio => "loss as a part of the untuned model’s",
-            Self::Windows => "windows compared with the untuned model",
-            Self::ErrorZone => "wrong guesses compared with the untuned model",
-            Self::Words => "words alone, without the model",
+            Self::Ratio => "loss ÷ the untuned model’s",
+            Self::Windows => "votes of windows",
+            Self::ErrorZone => "error zone",
+            Self::Words => "words alone",
         }
     }
 

@@ -169,7 +169,8 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         Measure::ExactMemorization.to_string(),
         Form::Number(2),
     );
-    let caption = "What the probabilities of tokens give away of training documents. All scores are shown: the best of them is a maximum.";
+    let caption = "What the probabilities of tokens give away of training documents. All scores are shown: the best of them is a maximum. \
+                   Words alone ask no model: no membership is claimed that does not exceed them.";
     table(view, experiment, caption, asked)
 }
 

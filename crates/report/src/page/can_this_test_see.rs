@@ -175,7 +175,7 @@ fn controls(view: &View<'_>, experiment: &Experiment, tuned: &[usize]) -> Markup
             None => "The untuned model was not asked. ",
         }
         @match control {
-            Some(control) => { "The same generations share such passages with unseen text in " (inline(&control, Form::Count)) "." },
+            Some(control) => { "What the same generations share with their documents is in unseen text too in " (inline(&control, Form::Count)) "." },
             None => "There is no unseen text to compare generations with.",
         }
     }

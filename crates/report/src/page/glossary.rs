@@ -253,9 +253,10 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
             &["membership_*"],
             "Whether somebody who has a document and can read the model's probabilities can tell that it was in the training data. Scores: \
              loss; loss compared with the untuned model; loss (in nats) ÷ bytes after zlib; Min-K%: the mean of the 20% least probable \
-             tokens; Min-K%++: the same after each token was standardised over the vocabulary; loss ÷ loss under the untuned model; the \
-             share of windows of 2 to 40 tokens that are no likelier than under the untuned model; and, at the tokens that the model does \
-             not predict, how much of what tuning changed made them less likely."
+             tokens; Min-K%++: the same after each token was standardised over the vocabulary; loss ÷ loss under the untuned model; \
+             votes of windows: the share of windows of 2 to 40 tokens that are no likelier than under the untuned model; error zone: at the \
+             tokens that the model does not predict, how much of what tuning changed made them less likely; and words alone: how much \
+             more a document’s words are those of held-out than of training documents, without the model (naive Bayes), as a control."
                 .to_owned(),
             "Yeom et al. 2018; Carlini et al. 2021; Shi et al. 2024; Zhang et al. 2025; Chen et al. 2026 (arXiv 2601.02751); Ilić et al. 2026 \
              (arXiv 2601.12104)",
