@@ -188,7 +188,7 @@ fn what_a_stage_would_refuse_after_hours_is_refused_by_the_plan() {
         (&["tuning.context=513"], 2, &["tuning.context = 513", beyond]),
         (&["extraction.new_tokens=600"], 2, &["need 603 tokens", beyond]),
         (
-            &["extraction.prefix_tokens=4"],
+            &["extraction.prefix_tokens=8"],
             2,
             &[
                 "2 of the 2 documents",
@@ -197,9 +197,13 @@ fn what_a_stage_would_refuse_after_hours_is_refused_by_the_plan() {
             ],
         ),
         // What training cuts off is no part of a prompt.
-        (&["tuning.context=3"], 2, &["the longest has 2"]),
         (
-            &["extraction.short_documents=error", "extraction.prefix_tokens=4"],
+            &["tuning.context=3", "extraction.prefix_tokens=4"],
+            2,
+            &["the longest has 2"],
+        ),
+        (
+            &["extraction.short_documents=error", "extraction.prefix_tokens=8"],
             2,
             &["2 of the 2 documents"],
         ),
@@ -270,10 +274,10 @@ fn prompts_longer_than_most_documents_are_warned_of() {
         "text/c.jsonl",
         "{\"id\": 3, \"text\": \"nine ten eleven twelve thirteen fourteen\"}\n",
     );
-    let (status, message) = failure(&place, &["--set", "extraction.prefix_tokens=4"]);
+    let (status, message) = failure(&place, &["--set", "extraction.prefix_tokens=8"]);
     assert_eq!(status, Some(0), "{message}");
     assert!(message.contains("2 of the 3 documents looked at"), "{message}");
-    let (_, message) = failure(&place, &["--set", "extraction.prefix_tokens=3"]);
+    let (_, message) = failure(&place, &["--set", "extraction.prefix_tokens=6"]);
     assert!(!message.contains("have no more than"), "{message}");
 }
 
