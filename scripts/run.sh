@@ -103,7 +103,8 @@ if [ "${LOOK:-}" = 1 ]; then
 fi
 page=$RUN/report/report.html
 if [ "$stage" = all ] && [ -e "$page" ] && ! [ "$page" -nt "$started" ]; then
-  # make has found everything up to date: what a stage that was run by hand has left says nothing against the report.
-  if ! is_dry_run; then touch -c "$page" "$RUN/report/summary.parquet" 2>/dev/null || true; fi
+  # make has found everything up to date: what a stage that was run by hand and failed has left says nothing against the report.
+  marks=$(find "$RUN" \( -name '.failed-*' -o -name '.exit-*' -o -name '.running-*' \) -newer "$RUN/report/summary.parquet" 2>/dev/null || true)
+  if ! is_dry_run && [ -n "$marks" ]; then touch -c "$page" "$RUN/report/summary.parquet" 2>/dev/null || true; fi
   echo "$page is up to date"
 fi

@@ -321,7 +321,7 @@ class Report(unittest.TestCase):
             mine = self.of(layout="uniform", mode="full", copies=copies, checkpoint="last", cell=None, against=None)
             [loss] = [row for row in mine if row["measure"] == "loss" and row["split"] == "heldout"]
             [own] = [row for row in mine if row["measure"] == "own_verbatim" and row["split"] == "train" and row["strategy"] == "greedy"]
-            [chance] = [row for row in mine if row["measure"] == "control_verbatim" and row["split"] == "train" and row["strategy"] == "greedy"]
+            [chance] = [row for row in mine if row["measure"] == "control_own_verbatim" and row["split"] == "train" and row["strategy"] == "greedy"]
             self.assertIsNotNone(loss["untuned"])
             self.assertIsNotNone(own["untuned"])
             self.assertEqual(own["control"], chance["value"])
