@@ -316,8 +316,8 @@ fn uniform(estimates: &Estimates<'_>, group: usize) -> Option<i32> {
     estimates.groups[group].uniform_copies
 }
 
-/// What generations share with their own documents, by one measure, against the untuned model and against the same generations' control; the larger p-value counts, since
-/// it has to exceed each of them.
+/// What generations share with their own documents, by one measure, against the untuned model and against the same generations'
+/// control; the larger p-value counts, since it has to exceed each of them.
 ///
 /// Where documents got their copies at random (`bucketed`), both controls are over all training documents: what chance gives does not
 /// depend on a number of copies that was drawn. Elsewhere documents with many copies may be of another kind, and the controls are those

@@ -263,7 +263,7 @@ impl<'a> Scored<'a> {
     }
 
     /// The one-sided p-value that a score distinguishes members better than their words alone do, where these distinguish them at
-    /// all: then the two sides are of different kinds. None where they do not; 1 where it cannot be told.
+    /// all: then the two sides are of different kinds. None where they do not; 1 where there are too few to say.
     pub fn exceeds_words(&self, score: MembershipScore, copies: Option<i32>) -> Option<f64> {
         if !self.words_distinguish(copies) {
             return None;
