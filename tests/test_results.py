@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from study import __main__ as study  # noqa: E402
-from study import inference  # noqa: E402
+from study import inference, page  # noqa: E402
 
 
 class Results(unittest.TestCase):
@@ -21,6 +21,44 @@ class Results(unittest.TestCase):
         text = (ROOT / "RESULTS.md").read_text()
         for name, content in study.blocks().items():
             self.assertEqual(study.replace_block(text, name, content), text, f"{name}: python scripts/study results")
+
+    def test_the_page_is_the_file(self):
+        made = page.page((ROOT / "RESULTS.md").read_text(), ROOT)
+        self.assertEqual((ROOT / "data/results/study/results.html").read_text(), made, "python scripts/study results")
+        self.assertNotIn("<!-- ", made)
+        self.assertNotIn(" src=", made)
+
+    def test_areas_are_those_of_the_documents(self):
+        """Loss alone, and against the untuned model's, by counting pairs; the report's areas come from its own code."""
+        key = "corpus model seed".split()
+        settings = "mode rank alpha targets dropout learning_rate".split()
+        documents = pl.read_parquet(ROOT / "data/results/study/documents.parquet").with_columns(loss=pl.col("nats") / pl.col("tokens"))
+        untuned = documents.filter(checkpoint="untuned").select(*key, "doc_id", before="loss")
+        cells = pl.read_parquet(ROOT / "data/results/study/cells.parquet").select(*key, *settings, "checkpoint", "cell")
+        areas = pl.read_parquet(ROOT / "data/results/study/memberships.parquet")
+        scored = documents.join(untuned, on=[*key, "doc_id"]).join(cells, on=[*key, *settings, "checkpoint"], nulls_equal=True)
+        looked_at = 0
+        for (cell, checkpoint), rows in scored.group_by("cell", "checkpoint"):
+            for score, column in (("loss", -pl.col("loss")), ("reference", pl.col("before") - pl.col("loss"))):
+                told = areas.filter(cell=cell, checkpoint=checkpoint, score=score)["auc"].to_list()
+                if told and (score == "loss" or checkpoint != "untuned"):
+                    members, others = (rows.filter(only).select(column).to_series().to_list() for only in (pl.col("split") == "train", pl.col("role") == "test"))
+                    self.assertAlmostEqual(told[0], inference.auc(members, others), places=2, msg=f"{cell} {checkpoint} {score}")
+                    looked_at += 1
+        self.assertGreater(looked_at, 100)
+
+    def test_ways_of_asking_are_compared_on_the_same_documents(self):
+        documents = pl.read_parquet(ROOT / "data/results/study/documents.parquet").filter(pl.col("copies") >= 16, split="train", checkpoint="last", mode="full")
+        sampled = pl.read_parquet(ROOT / "data/results/study/generations.parquet").filter(strategy="top-k 40", checkpoint="last", mode="full")
+        text = (ROOT / "RESULTS.md").read_text()
+        section = text[text.index("<!-- prompts -->") : text.index("<!-- end of prompts -->")]
+        shared = documents.join(sampled.select(key := ["corpus", "model", "learning_rate", "seed", "doc_id"]), on=key)
+        for (corpus, model), rows in shared.group_by("corpus", "model"):
+            table = section[section.index(f"**{model} on {corpus}**") :].split("\n\n")[1]
+            [line] = [line for line in table.splitlines() if line.startswith("| full |")]
+            _, _, rate, counted, *_ = [cell.strip() for cell in line.split("|")]
+            of_rate = rows.filter((pl.col("learning_rate") - float(rate)).abs() < 1e-12)
+            self.assertEqual(counted, f"{of_rate['verbatim'].sum()}/{of_rate.height}", line)
 
     def test_counts_are_those_of_the_documents(self):
         documents = pl.read_parquet(ROOT / "data/results/study/documents.parquet").filter(split="train", checkpoint="last", mode="full")

@@ -1,7 +1,6 @@
-"""Writes the results of the study: python scripts/study collect RUN, then python scripts/study results.
+"""Writes the results of the study: python scripts/study collect RUN [REPORT], then python scripts/study results.
 
-collect writes documents.parquet, cells.parquet and followed.parquet of the finished cells of a run to data/results/<name of the run's folder>;
-results writes the tables and sentences between the marks of RESULTS.md, and the figure, from those files alone. `make study` does both.
+collect writes small tables of the finished cells of a run, and of its report, to data/results/<name of the run's folder>; results writes the tables and sentences between the marks of RESULTS.md, the figure and the page, from those files alone. `make study` does both.
 """
 
 import json
@@ -15,7 +14,7 @@ import polars as pl
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from study import collect, figures, results, weight_changes  # noqa: E402
+from study import attacks, bits, collect, figures, page, results, weight_changes  # noqa: E402
 
 RESULTS = ROOT / "data/results"
 
@@ -26,11 +25,15 @@ def core_hours(run):
     return sum(record.get("cpu_seconds", 0.0) for record in records) / 3600
 
 
-def write_data(run):
+def write_data(run, report):
     folder = RESULTS / run.name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cost.json").write_text(json.dumps({"core_hours": round(core_hours(run), 2)}) + "\n")
-    for name, frame in (("documents", collect.documents(run)), ("cells", collect.cells(run)), ("followed", collect.followed(run)), ("weight_changes", weight_changes.measure(run))):
+    tables = {
+        "documents": collect.documents(run), "cells": collect.cells(run), "followed": collect.followed(run), "generations": attacks.generations(run),
+        "memberships": attacks.memberships(report), "weight_changes": weight_changes.measure(run),
+    }  # fmt: skip
+    for name, frame in tables.items():
         file = folder / f"{name}.parquet"
         frame.write_parquet(file, compression="zstd", compression_level=19)
         print(f"study: {frame.height:,} rows in {file.relative_to(ROOT)}", file=sys.stderr)
@@ -46,13 +49,18 @@ def replace_block(text, name, content):
 def blocks():
     """The generated blocks of RESULTS.md, by name."""
     study = results.Study.read(RESULTS / "study")
+    generations = pl.read_parquet(RESULTS / "study/generations.parquet")
     cost = json.loads((RESULTS / "study/cost.json").read_text())
     return {
         "setup": results.setup(study, cost["core_hours"]),
         "claims": results.claims(study),
         "methods": results.method_tables(study),
+        "prompts": attacks.prompts_block(study, generations),
+        "membership": attacks.membership_block(study, pl.read_parquet(RESULTS / "study/memberships.parquet")),
+        "usefulness": attacks.usefulness_block(study, generations),
         "passes": results.passes(study),
         "what copies add": results.loss_decrease_by_copies(study),
+        "bits": bits.block(study),
         "weight changes": weight_changes.block(study, pl.read_parquet(RESULTS / "study/weight_changes.parquet")),
     }
 
@@ -64,12 +72,13 @@ def write_results():
         text = replace_block(text, name, content)
     file.write_text(text)
     (RESULTS / "study/frontier.svg").write_text(figures.frontier(results.Study.read(RESULTS / "study")))
+    (RESULTS / "study/results.html").write_text(page.page(text, ROOT))
 
 
 def main():
     match sys.argv[1:]:
-        case ["collect", run]:
-            write_data(pathlib.Path(run))
+        case ["collect", run, *report]:
+            write_data(pathlib.Path(run), pathlib.Path(*report or [run, "report"]))
         case ["results"]:
             write_results()
         case _:

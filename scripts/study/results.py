@@ -7,6 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from study import inference
+from study.collect import SETTINGS
 
 MANY = 16  # copies from which a document counts as frequent
 LEAKS = 0.05  # a share of documents up to which the paper's "near zero" holds
@@ -38,7 +39,7 @@ class Method:
     """A method at one learning rate, of one model on one corpus, over its seeds."""
 
     def __init__(self, study, key, cells):
-        self.study, self.cells = study, cells
+        self.study, self.cells, self.key = study, cells, key
         self.corpus, self.model, self.mode, self.rank, self.alpha, self.targets, self.dropout, self.rate = key
         self.rows = {checkpoint: [row for row in study.documents_of[key] if row["checkpoint"] == checkpoint] for checkpoint in ("last", "best", "untuned")}
 
@@ -63,6 +64,10 @@ class Method:
 
     def seeds(self):
         return sorted({cell["seed"] for cell in self.cells})
+
+    def filters(self):
+        """What sets the rows of this method apart in a table with the columns of its settings; a setting that it does not have is null there."""
+        return [pl.col(name).eq_missing(pl.lit(value)) for name, value in zip(SETTINGS, self.key)]
 
     def share(self, checkpoint, copies=None, min_copies=None, column="verbatim"):
         rows = [
@@ -130,7 +135,7 @@ class Study:
 
     @staticmethod
     def key(row):
-        return tuple(row[name] for name in "corpus model mode rank alpha targets dropout learning_rate".split())
+        return tuple(row[name] for name in SETTINGS)
 
     @cached_property
     def documents_of(self):

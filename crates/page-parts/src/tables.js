@@ -3,10 +3,10 @@
 (() => {
   const ROWS_TO_FILTER = 8, ROWS_TO_SORT = 3;
 
-  // The figure that a cell begins with: "12 of 84" is a share, a dash is nothing.
+  // The figure that a cell begins with: "12 of 84" and "12/84" are shares, a dash is nothing.
   const figure = (cell) => {
     const text = cell.textContent.replace(/[\u202f,]/g, "").replace(/\u2212/g, "-");
-    const found = /(-?\d+(?:\.\d+)?(?:e-?\d+)?)(?:\s+of\s+(\d+))?/.exec(text);
+    const found = /(-?\d+(?:\.\d+)?(?:e-?\d+)?)(?:(?:\s+of\s+|\/)(\d+))?/.exec(text);
     return found ? Number(found[1]) / (found[2] ? Number(found[2]) : 1) : null;
   };
 
