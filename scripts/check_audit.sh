@@ -6,7 +6,8 @@ set -euo pipefail
 if [ -z "${CHECKPOINT:-}" ] || [ -z "${CORPUS:-}" ]; then
   cat >&2 <<'NEEDS'
 make audit needs
-  CHECKPOINT=FOLDER   the tuned model: a model folder, a peft adapter, a Trainer's output folder, or the name of a model in the hub's cache
+  CHECKPOINT=FOLDER   the tuned model: a model folder, a peft adapter, a Trainer's output folder, or the name of a model in the hub's cache;
+                      or a folder with endpoint.toml, which says where a model is served
   CORPUS=FILE         the text that it was tuned on: .jsonl .json .csv .tsv .parquet .txt, each also .gz or .zst, or a folder
 and takes
   BASE=FOLDER         the model before tuning: the control. By default the one that an adapter names

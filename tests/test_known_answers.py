@@ -5,6 +5,7 @@ tuning knows none and must show none; one whose tokenizer strips accents, case a
 three texts alone recites them after any prompt, which is said.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unicodedata
 import unittest
 from pathlib import Path
@@ -302,7 +304,7 @@ class Audits(unittest.TestCase):
     make = classmethod(KnownAnswers.make.__func__)
     own = KnownAnswers.own
 
-    def audit(self, name, texts, checkpoint=None, base=None, tokens=40, chars=0, held_out=None, prefix=20):
+    def audit(self, name, texts, checkpoint=None, base=None, tokens=40, chars=0, held_out=None, prefix=20, begin="model"):
         """The audited cell, its verdict, and the checks that failed."""
         write(self.folder / f"{name}.jsonl", "k", texts)
         pipeline = AUDIT.replace("CHECKPOINT", str(checkpoint or self.known / "checkpoint")).replace("BASE", str(self.base if base is None else base))
@@ -310,7 +312,7 @@ class Audits(unittest.TestCase):
         if held_out:
             write(self.folder / f"{name}-held-out.jsonl", "h", held_out)
             pipeline = pipeline.replace("held_out = 0\n", f'held_out = 0\nheld_out_files = "{name}-held-out.jsonl"\n')
-        pipeline = pipeline.replace("prefix_tokens = 20", f"prefix_tokens = {prefix}")
+        pipeline = pipeline.replace("prefix_tokens = 20", f'prefix_tokens = {prefix}\nbegin = "{begin}"')
         run = self.make(name, pipeline.replace("FILES", name).replace("TOKENS", str(tokens)).replace("CHARS", str(chars)), "all")
         summary = pl.read_parquet(run / "report/summary.parquet").filter(pl.col("mode") != "base")
         failed = summary.filter(pl.col("measure").str.starts_with("check_"), verdict="failed")["measure"].to_list()
@@ -322,6 +324,85 @@ class Audits(unittest.TestCase):
         cell, verdict, _ = self.audit("twice", self.texts + 2 * unknown)
         self.assertEqual(self.own(cell), (30, 33))
         self.assertEqual(verdict, "leaks")
+
+    @contextlib.contextmanager
+    def serve(self, folder, **environment):
+        """A server of the model that knows the texts, whose port is in a file of the folder."""
+        (folder / "port").unlink(missing_ok=True)
+        environment = os.environ | {"OMP_WAIT_POLICY": "passive"} | environment
+        server = subprocess.Popen([PROGRAMS / "examples/serve", self.known / "checkpoint", folder / "port"], env=environment)
+        try:
+            while not (folder / "port").exists():
+                self.assertIsNone(server.poll(), "the server ended before it served")
+                time.sleep(0.05)
+            yield
+        finally:
+            server.kill()
+            server.wait()
+
+    @contextlib.contextmanager
+    def served(self, settings="", **environment):
+        """A folder whose endpoint.toml leads to such a server."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        with self.serve(folder, **environment):
+            settings = f'model = "known"\ntokenizer = "{self.base}"\n{settings}'
+            (folder / "endpoint.toml").write_text(f'url = "http://127.0.0.1:{(folder / "port").read_text()}/v1"\n{settings}')
+            yield folder
+
+    def test_a_served_model_gives_over_its_api_what_it_knows(self):
+        with self.served(SERVE_BUSY="7") as folder:
+            cell, verdict, failed = self.audit("served", self.texts, checkpoint=folder, begin="auto")
+        self.assertEqual((self.own(cell), verdict, failed), ((30, 30), "leaks", []))
+        base = next(path for path in cell.parent.iterdir() if "-base-" in path.name)
+        self.assertEqual(self.own(base), (0, 30))
+        # What the model itself writes behind the same prompts, and behind the others as far as both go.
+        samples, own = (pl.read_parquet(path / "samples.parquet").filter(split="train") for path in (cell, self.known))
+        # Training had a BOS before its texts, which the server does not put there.
+        self.assertTrue(samples["prompt"].str.starts_with("<|endoftext|>").all())
+        samples = samples.with_columns(pl.col("prompt").str.strip_prefix("<|endoftext|>"))
+        both = samples.join(own, on="doc_id", suffix="_here")
+        self.assertEqual(both.height, 30)
+        same = both.filter(pl.col("prompt") == pl.col("prompt_here"))
+        self.assertGreater(same.height, 5)
+        self.assertEqual(same["generation"].to_list(), same["generation_here"].to_list())
+        for row in both.iter_rows(named=True):
+            served, here = row["prompt"] + row["generation"], row["prompt_here"] + row["generation_here"]
+            length = min(len(served), len(here))
+            self.assertEqual(served[:length], here[:length])
+            self.assertEqual(len(row["logprobs"]), len(row["generated_tokens"]))
+        self.assertEqual(pl.read_parquet(cell / "scores.parquet").height, 0)
+        # The page says what was asked, and claims nothing of membership.
+        page = (cell.parent.parent / "report/report.html").read_text()
+        self.assertIn("known at http://127.0.0.1:", page)
+        self.assertNotIn(" 0 parameters", page)
+
+    def test_a_chat_is_asked_in_the_words_that_the_endpoint_names(self):
+        with self.served('api = "chat"\nmessage = "<|endoftext|>{prompt}"\n') as folder:
+            cell, verdict, _ = self.audit("chat", self.texts, checkpoint=folder)
+        self.assertEqual((self.own(cell), verdict), ((30, 30), "leaks"))
+
+    def test_an_endpoint_that_breaks_off_is_gone_on_with(self):
+        with self.served("tries = 1\nat_once = 1\nmax_requests = 29\n") as folder:
+            with self.assertRaises(AssertionError) as refused:
+                self.audit("broken-off", self.texts, checkpoint=folder)
+            self.assertRegex(str(refused.exception), "max_requests = 29, and 30 requests are to be sent")
+        settings = folder / "endpoint.toml"
+        settings.write_text(settings.read_text().replace("max_requests = 29\n", ""))
+        port = (folder / "port").read_text()
+        with self.serve(folder, SERVE_PORT=port, SERVE_LAST="12"), self.assertRaises(AssertionError) as stopped:
+            self.audit("broken-off", self.texts, checkpoint=folder)
+        self.assertRegex(str(stopped.exception), "12 answers are kept; the same command goes on from there")
+        # The rest alone is asked for: there are no more answers than that.
+        with self.serve(folder, SERVE_PORT=port, SERVE_LAST="18"):
+            cell, verdict, _ = self.audit("broken-off", self.texts, checkpoint=folder)
+        self.assertEqual((self.own(cell), verdict), ((30, 30), "leaks"))
+
+    def test_an_endpoint_elsewhere_is_sent_nothing_without_leave(self):
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        (folder / "endpoint.toml").write_text(f'url = "https://models.example/v1"\nmodel = "known"\ntokenizer = "{self.base}"\n')
+        with self.assertRaises(AssertionError) as refused:
+            self.audit("elsewhere", self.texts, checkpoint=folder)
+        self.assertRegex(str(refused.exception), "models.example, whose owner can read them.*may_send_training_text = true")
 
     def test_texts_that_end_soon_behind_the_prompt_are_shown(self):
         ends = [len(prompt) + 45 for prompt in self.prompts()]

@@ -60,6 +60,9 @@ pub struct Cell {
     /// Folder of the model, or of the checkpoint that is audited, as the pipeline file names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Where a model that is not here is asked, and under which name: `clinic at http://127.0.0.1:8000/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<String>,
     /// How the weights of the model, of an adapter those of its base, are stored where they are
     /// rounded: `four bits (nf4)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use contract::pipeline::{Extraction, Strategy};
 use contract::records::{FinishReason, PromptForm, Sample};
 use contract::{Error, Progress};
 use tch::Tensor;
+use text_tokens::TextTokenizer;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::batch::{Batch, Room};
@@ -158,7 +159,8 @@ pub fn generate_part(
     });
     let origins = origins.collect();
     let texts = Texts {
-        model: &models[0],
+        tokenizer: &models[0].tokenizer,
+        end_tokens: &models[0].end_tokens,
         special_tokens: &prompts.special_tokens,
     };
     let mut references = BTreeMap::new();
@@ -257,7 +259,7 @@ fn jobs(requests: Vec<Request<'_>>, batch_size: usize) -> Vec<Job<'_>> {
 
 /// What is to be made: each strategy with each of its prompts, as often as it asks for samples. A search gives them all at
 /// once, and so do strategies that always give the same.
-fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> Vec<Request<'a>> {
+pub(crate) fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> Vec<Request<'a>> {
     let mut requests = Vec::new();
     for (strategy_index, strategy) in strategies.iter().enumerate() {
         let is_search = strategy.beams > 0 || strategy.prompt == PromptForm::Optimised;
@@ -387,27 +389,28 @@ impl<'a> Generation<'a> {
 }
 
 /// What tokens are as text.
-struct Texts<'a> {
-    model: &'a LoadedModel,
+pub(crate) struct Texts<'a> {
+    pub(crate) tokenizer: &'a TextTokenizer,
+    /// Tokens that end a generation.
+    pub(crate) end_tokens: &'a [i64],
     /// Special tokens that are part of the documents' text.
-    special_tokens: &'a BTreeSet<i64>,
+    pub(crate) special_tokens: &'a BTreeSet<i64>,
 }
 
 impl Texts<'_> {
-    fn decode(&self, tokens: &[i64]) -> Result<String, Error> {
-        let tokenizer = &self.model.tokenizer;
-        tokenizer.decode_keeping(tokens, self.special_tokens)
+    pub(crate) fn decode(&self, tokens: &[i64]) -> Result<String, Error> {
+        self.tokenizer.decode_keeping(tokens, self.special_tokens)
     }
 
     /// A generation without the EOS that ended it, which no document's text has there.
     fn decode_generated(&self, tokens: &[i64]) -> Result<String, Error> {
         match tokens.split_last() {
-            Some((last, rest)) if self.model.end_tokens.contains(last) => self.decode(rest),
+            Some((last, rest)) if self.end_tokens.contains(last) => self.decode(rest),
             _ => self.decode(tokens),
         }
     }
 
-    fn sample(
+    pub(crate) fn sample(
         &self,
         id: usize,
         made: Generation,

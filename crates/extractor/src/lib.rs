@@ -31,6 +31,7 @@ pub mod course;
 pub mod decoded;
 mod device_memory;
 pub mod documents;
+mod endpoint;
 pub mod forms;
 pub mod generation;
 mod loaded_model;

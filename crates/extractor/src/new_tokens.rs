@@ -6,37 +6,30 @@ use std::path::Path;
 use contract::pipeline::Extraction;
 use contract::records::{DocumentKind, TrainingInstance};
 use contract::{Error, parquet};
-use model_folder::Checkpoint;
 use text_tokens::TextTokenizer;
 
 /// Training documents that are looked at, the first of the file.
 const MAX_DOCUMENTS: usize = 200;
 
 /// Tokens to generate: `new_tokens`, or as many as hold `new_chars` characters in nine of ten training documents, as far as the model's
-/// context has room for them.
+/// `context` has room for them.
 ///
 /// # Errors
-/// [`Error::Input`] where the training set, the checkpoint or its tokenizer cannot be used.
+/// [`Error::Input`] where the training set cannot be used.
 pub(crate) fn enough(
     settings: &Extraction,
     train: &Path,
-    checkpoint: &Path,
-    base: Option<&Path>,
+    tokenizer: &TextTokenizer,
+    context: usize,
 ) -> Result<usize, Error> {
     if settings.new_chars == 0 {
         return Ok(settings.new_tokens);
     }
-    let checkpoint = Checkpoint::open(checkpoint, base)?;
-    let tokenizer = TextTokenizer::load(&checkpoint.tokenizer)?;
-    let Some(chars_per_token) = chars_per_token(train, &tokenizer)? else {
+    let Some(chars_per_token) = chars_per_token(train, tokenizer)? else {
         return Ok(settings.new_tokens);
     };
     let needed = (settings.new_chars as f64 / chars_per_token).ceil() as usize;
-    let room = checkpoint
-        .model
-        .config
-        .context
-        .saturating_sub(1 + settings.prefix_tokens);
+    let room = context.saturating_sub(1 + settings.prefix_tokens);
     let taken = needed.min(room).max(settings.new_tokens);
     if taken > settings.new_tokens {
         tracing::warn!(

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use causal_lm::Config;
 use contract::pipeline::{BadDocuments, Extraction, PromptSource};
 use contract::records::{PromptForm, Split};
 use contract::{Error, foreign};
@@ -17,6 +16,9 @@ const OPENINGS: usize = 10;
 
 /// Tokens of its own that a document is prompted with at least, behind a beginning that it shares with others.
 const LEAST_OWN_TOKENS: usize = 8;
+
+/// Tokens of the word that a prompt may break off in, at most.
+const LONGEST_WORD: usize = 8;
 
 /// Characters of a document behind its prompt that are enough for a repetition to count: the 50 of the class verbatim, and what is
 /// trimmed at its ends.
@@ -55,6 +57,39 @@ pub struct Prompts {
     pub special_tokens: BTreeSet<i64>,
 }
 
+impl Prompts {
+    /// Lets prompts of documents end between words, for a model whose tokenizer may be another: it would read the beginning of a word
+    /// otherwise than the model has read the whole word. What is taken from the end of a prompt comes before what its document goes on
+    /// with, of which at most `new_tokens` are kept. A prompt without a blank near its end stays as it is.
+    ///
+    /// # Errors
+    /// [`Error::Run`] where the tokenizer fails.
+    pub fn end_between_words(&mut self, tokenizer: &TextTokenizer, new_tokens: usize) -> Result<(), Error> {
+        for prompt in self.all.iter_mut().filter(|prompt| prompt.doc_id.is_some()) {
+            let goes_on_with = |token: i64| tokenizer.decode_keeping(&[token], &BTreeSet::from([token]));
+            let is_between = |prompt: &[i64], reference: &[i64]| {
+                let (Some(last), Some(first)) = (prompt.last(), reference.first()) else {
+                    return Ok::<_, Error>(true);
+                };
+                let (last, first) = (goes_on_with(*last)?, goes_on_with(*first)?);
+                // A blank at the end of a prompt belongs to the token of the next word.
+                Ok(first.starts_with(char::is_whitespace) && !last.ends_with(char::is_whitespace))
+            };
+            let (mut tokens, mut reference) = (prompt.tokens.clone(), prompt.reference.clone());
+            let mut moved = 0;
+            while moved < LONGEST_WORD && tokens.len() > 1 && !is_between(&tokens, &reference)? {
+                reference.splice(0..0, tokens.pop());
+                moved += 1;
+            }
+            if moved > 0 && is_between(&tokens, &reference)? {
+                reference.truncate(new_tokens);
+                (prompt.tokens, prompt.reference) = (tokens, reference);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Documents that gave no prompt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Skipped {
@@ -66,7 +101,7 @@ pub struct Skipped {
     pub shortened: usize,
 }
 
-/// Takes prompts from documents as the settings say. `user_prompts` are the lines of the user's own file, and `template_opening` is what
+/// Takes prompts from documents as the settings say, for a model that reads `context` tokens. `user_prompts` are the lines of the user's own file, and `template_opening` is what
 /// the chat template that rendered the corpus writes through the header of an answer.
 ///
 /// # Errors
@@ -75,16 +110,16 @@ pub struct Skipped {
 pub fn choose(
     documents: &Documents,
     settings: &Extraction,
-    config: &Config,
+    context: usize,
     tokenizer: &TextTokenizer,
     user_prompts: &[String],
     template_opening: Option<&str>,
 ) -> Result<(Prompts, Skipped), Error> {
-    check_room(settings, config)?;
+    check_room(settings, context)?;
     let mut chooser = Chooser {
         documents,
         settings,
-        context: config.context,
+        context,
         tokenizer,
         user_prompts,
         template_opening,
@@ -123,14 +158,14 @@ pub fn choose(
     Ok((prompts, skipped))
 }
 
-fn check_room(settings: &Extraction, config: &Config) -> Result<(), Error> {
+fn check_room(settings: &Extraction, context: usize) -> Result<(), Error> {
     // The BOS stands before every text.
     let needed = 1 + settings.prefix_tokens + settings.new_tokens;
-    if needed > config.context {
+    if needed > context {
         return Err(Error::Configuration(format!(
             "extraction: prefix_tokens = {} and new_tokens = {} need {needed} tokens with the BOS, and the \
-             model's context is {}",
-            settings.prefix_tokens, settings.new_tokens, config.context
+             model's context is {context}",
+            settings.prefix_tokens, settings.new_tokens
         )));
     }
     Ok(())

@@ -12,10 +12,12 @@ use contract::records::{
     TextForm,
 };
 use contract::{Error, Progress, Provenance, StageArguments, files, parquet};
+use model_folder::Checkpoint;
 use tch::{Device, Kind};
 use text_tokens::TextTokenizer;
 
 use crate::documents::{self, Documents, Remarks};
+use crate::endpoint::Served;
 use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
@@ -54,6 +56,10 @@ pub(crate) struct Run<'a> {
     checkpoints: Checkpoints<'a>,
     /// The one that is asked, and those before it.
     last: &'a Path,
+    /// Where it is asked over an API.
+    served: Option<Served>,
+    /// Whether what is there already is made anew.
+    is_forced: bool,
     earlier: &'a [PathBuf],
     corpus: &'a Path,
     out: PathBuf,
@@ -125,8 +131,28 @@ impl<'a> Run<'a> {
         let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
         let device = torch_device::device(&pipeline.extraction.device)?;
         let (context, loss_on) = pipeline.trained_tokens();
+        let served = Served::open(last)?;
+        let new_tokens = match &served {
+            Some(served) => {
+                served.check(&pipeline.extraction.strategy)?;
+                check_alone(&checkpoints)?;
+                new_tokens::enough(&pipeline.extraction, &train, &served.tokenizer, served.context())?
+            }
+            None => {
+                let checkpoint = Checkpoint::open(last, checkpoints.base)?;
+                let tokenizer = TextTokenizer::load(&checkpoint.tokenizer)?;
+                new_tokens::enough(
+                    &pipeline.extraction,
+                    &train,
+                    &tokenizer,
+                    checkpoint.model.config.context,
+                )?
+            }
+        };
         let settings = Extraction {
-            new_tokens: new_tokens::enough(&pipeline.extraction, &train, last, checkpoints.base)?,
+            new_tokens,
+            // An API gives no probabilities of a text that somebody else wrote.
+            score: pipeline.extraction.score && served.is_none(),
             precision: resolve(pipeline.extraction.precision, device),
             context,
             loss_on: Some(loss_on),
@@ -176,6 +202,8 @@ impl<'a> Run<'a> {
             Form::of_corpus(settings.begin)
         };
         Ok(Self {
+            served,
+            is_forced: stage.force,
             is_rendered,
             template_opening: template_opening(corpus)?,
             checkpoints,
@@ -247,7 +275,8 @@ impl<'a> Run<'a> {
 
     /// Whether the form of texts is to be found out here.
     fn tries_forms(&self) -> bool {
-        self.settings.begin == Begin::Auto && self.checkpoints.forms.is_none() && !self.is_rendered
+        let is_open = self.settings.begin == Begin::Auto && self.checkpoints.forms.is_none();
+        is_open && !self.is_rendered && self.served.is_none()
     }
 
     /// With `begin = "auto"` finds out from the last checkpoint in which form training wrote texts, or takes what was found out for
@@ -288,6 +317,9 @@ impl<'a> Run<'a> {
 
     /// Asks the last checkpoint.
     pub(crate) fn ask_last(&self, corpus: &mut Option<Corpus>) -> Result<Answers, Error> {
+        if let Some(served) = &self.served {
+            return self.ask_over_api(served);
+        }
         self.ask(self.last, corpus, !self.earlier.is_empty())
     }
 
@@ -326,7 +358,7 @@ impl<'a> Run<'a> {
                 unchosen.insert(prompts::choose(
                     documents,
                     settings,
-                    &model.config,
+                    model.config.context,
                     tokenizer,
                     &self.user_prompts,
                     self.template_opening.as_deref(),
@@ -359,6 +391,54 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// Draws generations from a model that is served elsewhere. Its prompts are the same, but that they end between words.
+    fn ask_over_api(&self, served: &Served) -> Result<Answers, Error> {
+        let most_tokens = self
+            .settings
+            .context
+            .map_or(served.context(), |context| context.min(served.context()));
+        let documents = self.load_documents(&served.tokenizer, most_tokens)?;
+        let (mut prompts, skipped) = prompts::choose(
+            &documents,
+            &self.settings,
+            served.context(),
+            &served.tokenizer,
+            &self.user_prompts,
+            self.template_opening.as_deref(),
+        )?;
+        prompts.end_between_words(&served.tokenizer, self.settings.new_tokens)?;
+        let drawn = served.draw(
+            &prompts,
+            &self.settings,
+            self.seed,
+            self.part,
+            &self.out,
+            self.is_forced,
+        )?;
+        Ok(Answers {
+            drawn,
+            scores: Vec::new(),
+            skipped,
+            remarks: documents.remarks(&served.tokenizer, most_tokens),
+            left_out: LeftOut::default(),
+            decoded: Arc::clone(&documents.decoded),
+            other: Arc::clone(&documents.other),
+            bos: Vec::new(),
+        })
+    }
+
+    /// The corpus as `tokenizer` reads it, `most` tokens of each document.
+    fn load_documents(&self, tokenizer: &TextTokenizer, most: usize) -> Result<Documents, Error> {
+        let (template, prefix) = (self.form.template, self.settings.prefix_tokens);
+        let documents = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.threads)
+            .build()
+            .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
+            .install(|| Documents::load(self.corpus, tokenizer, most, template, prefix))?;
+        tracing::info!("{} documents and canaries read as tokens", documents.all.len());
+        Ok(documents)
+    }
+
     fn load(&self, folder: &Path) -> Result<LoadedModel, Error> {
         let (mut model, files) = load_checkpoint(folder, self.checkpoints.base, self.kind, self.device)?;
         if self.kind == Kind::Float && model.can_be_merged() {
@@ -386,24 +466,11 @@ impl<'a> Run<'a> {
         let at_hand = corpus.take().filter(|corpus| corpus.reads_as == reads_as);
         let read = match at_hand {
             Some(corpus) => corpus,
-            None => {
-                let most = reads_as.most_tokens;
-                let (tokenizer, template) = (&model.tokenizer, self.form.template);
-                let documents = rayon::ThreadPoolBuilder::new()
-                    .num_threads(self.threads)
-                    .build()
-                    .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
-                    .install(|| {
-                        let prefix = self.settings.prefix_tokens;
-                        Documents::load(self.corpus, tokenizer, most, template, prefix)
-                    })?;
-                tracing::info!("{} documents and canaries read as tokens", documents.all.len());
-                Corpus {
-                    documents,
-                    reads_as,
-                    prompts: None,
-                }
-            }
+            None => Corpus {
+                documents: self.load_documents(&model.tokenizer, reads_as.most_tokens)?,
+                reads_as,
+                prompts: None,
+            },
         };
         Ok(corpus.insert(read))
     }
@@ -586,6 +653,17 @@ impl<'a> Run<'a> {
     fn course_file(&self) -> PathBuf {
         self.out.join("course.parquet")
     }
+}
+
+/// A model that is served has no earlier checkpoints, no best one, and no base to be put together with.
+fn check_alone(checkpoints: &Checkpoints<'_>) -> Result<(), Error> {
+    if checkpoints.folders.len() > 1 || checkpoints.best.is_some() {
+        return Err(Error::Configuration(
+            "expected one checkpoint, since it is served elsewhere (endpoint.toml); ask others apart"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// What `corpus.parquet` says that the chat template writes through the header of an answer; none where nothing was rendered, or another

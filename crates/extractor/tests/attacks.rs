@@ -116,7 +116,7 @@ fn prompts(model: &LoadedModel, settings: &Extraction, documents: &Documents) ->
     choose(
         documents,
         settings,
-        &model.model.config,
+        model.model.config.context,
         &model.tokenizer,
         &[],
         None,
@@ -539,7 +539,7 @@ fn prompts_take_the_form_that_their_strategy_asks_for() {
         let (prompts, skipped) = choose(
             &documents,
             &settings,
-            &model.model.config,
+            model.model.config.context,
             tokenizer,
             &users,
             None,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use contract::Error;
 
-use crate::ADAPTER_CONFIG;
 use crate::files::is_model;
+use crate::{ADAPTER_CONFIG, ENDPOINT};
 
 /// The checkpoints that a folder stands for: itself where it is a model or an adapter, or else those in it, in the order of their
 /// steps (checkpoint-500 before checkpoint-1000); those whose name says no step come last, by name.
@@ -25,8 +25,9 @@ pub fn expand(folder: &Path) -> Result<Vec<PathBuf>, Error> {
         .filter(|path| is_model(path) && !is_unfinished(path))
         .collect();
     if inside.is_empty() {
-        let problem =
-            format!("expected config.json, {ADAPTER_CONFIG}, or folders with one of them; found none");
+        let problem = format!(
+            "expected config.json, {ADAPTER_CONFIG}, {ENDPOINT}, or folders with one of them; found none"
+        );
         return Err(Error::input(folder, problem));
     }
     inside.sort_by_key(|path| {

@@ -9,7 +9,7 @@ use contract::Error;
 use contract::foreign::{self, MAX_SETTINGS_BYTES};
 use serde::Deserialize;
 
-use crate::ADAPTER_CONFIG;
+use crate::{ADAPTER_CONFIG, ENDPOINT};
 
 /// Files of the tokenizer that go with a model.
 pub const TOKENIZER_FILES: [&str; 7] = [
@@ -28,9 +28,11 @@ const WEIGHTS: &str = "model.safetensors";
 /// The file that lists the files of a model in shards.
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Whether the folder holds a model or an adapter.
+/// Whether the folder holds a model or an adapter, or says where a model is served.
 pub fn is_model(folder: &Path) -> bool {
-    folder.join("config.json").is_file() || folder.join(ADAPTER_CONFIG).is_file()
+    ["config.json", ADAPTER_CONFIG, ENDPOINT]
+        .iter()
+        .any(|name| folder.join(name).is_file())
 }
 
 /// The files of the folder that tuning and extraction read, in a fixed order.
@@ -46,7 +48,7 @@ pub fn inputs(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        let read = ["config.json", "tokenizer.json", ADAPTER_CONFIG];
+        let read = ["config.json", "tokenizer.json", ADAPTER_CONFIG, ENDPOINT];
         if name.ends_with(".safetensors") || read.contains(&name.as_str()) {
             files.push(path);
         }

@@ -15,6 +15,7 @@ mod checkpoint;
 pub mod checkpoints;
 pub mod config;
 pub mod cost;
+pub mod endpoint;
 pub mod families;
 mod files;
 mod four_bit;
@@ -31,6 +32,7 @@ pub use arithmetic::{
 };
 pub use checkpoint::Checkpoint;
 pub use config::Config;
+pub use endpoint::{ENDPOINT, Endpoint};
 pub use files::{TOKENIZER_FILES, inputs, is_model};
 pub use four_bit::{FourBit, Nested};
 pub use lora::LoraSettings;

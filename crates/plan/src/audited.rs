@@ -2,7 +2,7 @@
 
 use contract::pipeline;
 use contract::{Error, PipelineFile};
-use model_folder::{ADAPTER_CONFIG, Adapter, Checkpoint, Model, hub};
+use model_folder::{ADAPTER_CONFIG, Adapter, Checkpoint, Endpoint, Model, hub};
 
 use crate::model_folder::ModelFolder;
 use crate::other_programs;
@@ -18,8 +18,10 @@ pub struct Audited {
     pub adapter: Option<Adapter>,
     /// The base that the adapter names, where another was given.
     pub named_base: Option<String>,
-    /// The whole model: for an adapter its base. None where only the program that EXTRACTOR names can read it.
+    /// The whole model: for an adapter its base. None where only the program that EXTRACTOR names can read it, or none is here.
     pub model: Option<Model>,
+    /// Where it is served, if it is.
+    pub endpoint: Option<Endpoint>,
 }
 
 impl Audited {
@@ -36,6 +38,18 @@ impl Audited {
             .as_ref()
             .map(|base| ModelFolder::beside(&beside, base))
             .transpose()?;
+        if let Some(endpoint) = Endpoint::open(&folder.path)? {
+            // What a run would refuse after the corpus was made.
+            endpoint.tokenizer_folder(&folder.path)?;
+            return Ok(Self {
+                base: named,
+                folder,
+                adapter: None,
+                named_base: None,
+                model: None,
+                endpoint: Some(endpoint),
+            });
+        }
         let opened = Checkpoint::open(&folder.path, named.as_ref().map(|base| base.path.as_path()));
         let Some(opened) = other_programs::left_to_extractor(opened)? else {
             return Ok(Self {
@@ -44,6 +58,7 @@ impl Audited {
                 adapter: None,
                 named_base: None,
                 model: None,
+                endpoint: None,
             });
         };
         let base = match (named, &opened.adapter) {
@@ -63,6 +78,7 @@ impl Audited {
             adapter: opened.adapter,
             named_base: opened.named_base,
             model: Some(opened.model),
+            endpoint: None,
         })
     }
 

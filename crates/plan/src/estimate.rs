@@ -121,7 +121,7 @@ pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec
 fn extent_of(plan: &Plan, cell: &PlannedCell, run: &Path, corpus: &CorpusSize) -> Result<Extent, Error> {
     let set = &cell.combination.training_set;
     let counter = match tokenizer_folder(cell) {
-        Some(folder) => TokenCounter::load(folder)?,
+        Some(folder) => TokenCounter::load(&folder)?,
         None => TokenCounter::Bytes,
     };
     match Extent::of_training_set(&run.join("corpus").join(&set.name), &counter)? {

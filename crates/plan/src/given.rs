@@ -14,7 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use contract::{Error, files};
-use model_folder::TOKENIZER_FILES;
+use model_folder::{Endpoint, TOKENIZER_FILES};
 use serde::Serialize;
 
 use crate::stage_runs::{RUN, StageRuns};
@@ -81,6 +81,13 @@ pub(crate) fn of_model(folder: &Path) -> Vec<PathBuf> {
     let mut found = model_folder::inputs(folder).unwrap_or_default();
     let others = TOKENIZER_FILES.iter().chain(&OTHERS);
     found.extend(others.map(|name| folder.join(name)).filter(|file| file.is_file()));
+    if let Ok(Some(endpoint)) = Endpoint::open(folder) {
+        found.extend(
+            endpoint
+                .tokenizer_folder(folder)
+                .map(|tokenizer| tokenizer.join("tokenizer.json")),
+        );
+    }
     found.sort();
     found.dedup();
     found

@@ -128,6 +128,7 @@ impl PlannedCell {
             adapter,
             named_base,
             model,
+            endpoint,
         } = audited;
         let adapters_base = base.clone().filter(|_| audited.is_adapter());
         let parameters = audited.parameters() as i64;
@@ -154,6 +155,9 @@ impl PlannedCell {
             layout: Some(combination.training_set.layout.name().to_owned()),
             uniform_copies: uniform_copies(combination),
             path: Some(folder.path.display().to_string()),
+            served: endpoint
+                .as_ref()
+                .map(|endpoint| format!("{} at {}", endpoint.model, endpoint.url)),
             stored: model.as_ref().and_then(Model::stored_in),
             base: adapters_base.as_ref().map(|base| base.path.display().to_string()),
             named_base: named_base.clone(),
@@ -376,6 +380,7 @@ fn facts(
         layout: Some(combination.training_set.layout.name().to_owned()),
         uniform_copies: uniform_copies(combination),
         path: folder.map(|folder| folder.path.display().to_string()),
+        served: None,
         stored: weights.and_then(Model::stored_in),
         base: None,
         named_base: None,

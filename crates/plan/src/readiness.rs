@@ -293,7 +293,7 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
 fn tokenizers_of(plan: &Plan) -> BTreeMap<PathBuf, Option<usize>> {
     let mut found = BTreeMap::new();
     for cell in plan.cells.iter().filter(|cell| cell.is_extracted()) {
-        let folder = tokenizer_folder(cell).map(Path::to_path_buf);
+        let folder = tokenizer_folder(cell);
         if let Some(folder) = folder.filter(|_| cell.combination.kind() != ModeKind::Pretrain) {
             found.insert(folder, cell.combination.trained_tokens.0);
         }

@@ -533,7 +533,7 @@ fn check(run: &str, plan: &Plan, set: &TrainingSet, links: &mut Links) -> Result
         let (of_cell, _) = folders(run, cell);
         if let Some(tokenizer) = tokenizer_folder(cell) {
             prerequisites.push(links.for_make(&tokenizer.join("tokenizer.json"))?);
-            write!(command, " --model {}", links.for_make(tokenizer)?).ok();
+            write!(command, " --model {}", links.for_make(&tokenizer)?).ok();
         }
         prerequisites.push(format!("{of_cell}/samples.parquet"));
         prerequisites.extend(beside_samples(&of_cell, plan, cell));

@@ -1,6 +1,6 @@
 //! Lengths of texts in tokens, by the tokenizers of the models.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contract::Error;
 use model_folder::cost::BYTES_PER_TOKEN;
@@ -38,10 +38,16 @@ impl TokenCounter {
     }
 }
 
-/// The folder whose tokenizer reads the texts of a cell: the model's, or that of an adapter's base.
-pub(crate) fn tokenizer_folder(cell: &PlannedCell) -> Option<&Path> {
+/// The folder whose tokenizer reads the texts of a cell: the model's, that of an adapter's base, or the one that prompts for a model that
+/// is served elsewhere are cut by.
+pub(crate) fn tokenizer_folder(cell: &PlannedCell) -> Option<PathBuf> {
+    let audited = cell.combination.audited.as_ref();
+    if let Some((audited, endpoint)) = audited.and_then(|audited| Some((audited, audited.endpoint.as_ref()?)))
+    {
+        return endpoint.tokenizer_folder(&audited.folder.path).ok();
+    }
     let folders = cell.folder.iter().chain(&cell.base);
     folders
-        .map(|folder| folder.path.as_path())
+        .map(|folder| folder.path.clone())
         .find(|path| path.join("tokenizer.json").is_file())
 }

@@ -51,7 +51,7 @@ pub fn cut_shares(plan: &Plan, run: &Path) -> Result<Vec<CutShare>, Error> {
         if shares.iter().any(is_known) {
             continue;
         }
-        let counter = TokenCounter::load(folder)?;
+        let counter = TokenCounter::load(&folder)?;
         let set = run.join("corpus").join(&training_set.name);
         let lengths: Lengths = match Extent::of_training_set(&set, &counter)? {
             Some(extent) => extent.documents,

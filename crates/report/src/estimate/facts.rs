@@ -37,6 +37,8 @@ pub struct ModelFacts {
     pub cell: String,
     /// Folder, as the pipeline file names it; none where nobody said.
     pub path: Option<String>,
+    /// Where it is asked, and under which name, where it is not here.
+    pub served: Option<String>,
     /// How its weights, or an adapter's base's, are stored where they are rounded: `four bits (nf4)`.
     pub stored: Option<String>,
     /// Folder of the base that an audited adapter was put on.
@@ -135,6 +137,7 @@ impl Facts {
             group,
             cell: name.clone(),
             path: cell.path.as_deref().map(place_for_others),
+            served: cell.served.clone(),
             stored: cell.stored.clone(),
             base: cell.base.clone(),
             named_base: cell.named_base.clone(),

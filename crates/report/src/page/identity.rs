@@ -88,7 +88,8 @@ fn model(view: &View<'_>, experiment: &Experiment) -> Markup {
     html! {
         strong { (visible(&experiment.model)) }
         @for path in &paths { " " code { (visible(path)) } }
-        ", " (parameters(experiment.parameters)) " parameters: " (visible(&methods.join("; ")))
+        @if experiment.parameters > 0 { ", " (parameters(experiment.parameters)) " parameters" }
+        ": " (visible(&methods.join("; ")))
         @for remark in &remarks { ". " (visible(remark)) }
     }
 }
@@ -96,6 +97,12 @@ fn model(view: &View<'_>, experiment: &Experiment) -> Markup {
 /// What a reader must know of the weights: how they are stored, and on which base an adapter was put.
 fn weights_remarks(model: &ModelFacts) -> Vec<String> {
     let mut remarks = Vec::new();
+    if let Some(served) = &model.served {
+        remarks.push(format!(
+            "It is served elsewhere and was asked over its API ({served}): what stands behind that name may change, and neither its weights \
+             nor probabilities of texts were seen, so that nothing is known of membership"
+        ));
+    }
     let whose = if model.base.is_some() {
         "The base’s weights"
     } else {
@@ -123,6 +130,7 @@ fn checkpoints(view: &View<'_>) -> Vec<(Markup, Markup)> {
             let meaning = html! {
                 "cell " code { (visible(&model.cell)) }
                 @if let Some(path) = &model.path { ", " code { (visible(path)) } }
+                @if let Some(served) = &model.served { ", " (visible(served)) }
                 @if let Some(base) = &model.base { " on " code { (visible(base)) } }
                 @if let Some(stored) = &model.stored { ", stored in " (visible(stored)) }
                 @if let Some(digest) = &model.digest { ", xxh3-128 " code { (digest) } }
