@@ -998,6 +998,7 @@ def add_comparisons(run):
         for point in experiment.points:
             add_between_families(run, experiment, point, seen)
         add_at_equal_loss(experiment, seen)
+        add_dominated(experiment)
 
 
 def add_over_copies(experiment, group, seen):
@@ -1070,6 +1071,31 @@ def add_propensities(experiment, group):
         if ordinary + recall > 0:
             value = (1 + (ordinary - recall) / (ordinary + recall)) / 2
             group.pooled.put(Place("propensity", "train", name, most), Row(counted(value, row.estimate.n, row.estimate.n_of), "from 0 to 1"))
+
+
+def add_dominated(experiment):
+    """Which groups another one dominates, by loss on unseen text and own documents word for word."""
+    if all(group.cell.get("learning_rate") is None for group in experiment.groups if not group.base):
+        return
+    placed = []
+    for group in experiment.every_group:
+        loss = group.pooled.get("loss", "heldout", None, None) or group.pooled.get("validation_loss", "heldout", None, None)
+        own = group.pooled.get("own_verbatim", "train", experiment.strategy, experiment.most(group))
+        if loss and own:
+            placed.append((loss.estimate.value, own.estimate.value, group, own))
+    if sum(not group.base for _, _, group, _ in placed) < 2:
+        return
+    for loss, share, group, own in placed:
+        if group.base:
+            continue
+        better = [
+            (other_share, other_loss, other.label)
+            for other_loss, other_share, other, _ in placed
+            if other.uniform == group.uniform and other_loss <= loss and other_share <= share and (other_loss < loss or other_share < share)
+        ]
+        by = min(better, key=lambda one: one[:2])[2] if better else None
+        figure = counted(1.0 if better else 0.0, own.estimate.n, own.estimate.n_of)
+        group.pooled.put(Place("dominated", "train", None, experiment.most(group)), Row(figure, "0 or 1", verdict=by))
 
 
 def add_at_equal_loss(experiment, seen):

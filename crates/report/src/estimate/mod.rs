@@ -9,7 +9,8 @@
 //! 3. [`groups`]: cells that differ in their seed alone, ways of tuning over their learning rates, models on one layout of copies.
 //! 4. [`rows`]: each figure, beside the untuned model's and the control's.
 //! 5. [`claims`]: which figures exceed their controls, after Holm's correction over all claims; the verdict on each model.
-//! 6. [`comparisons`]: ways of tuning against each other, on the same documents, at each one's best, and at equal loss.
+//! 6. [`comparisons`]: ways of tuning against each other, on the same documents, at each one's best, and at equal loss;
+//!    [`frontier`]: which of them are dominated.
 //! 7. [`paper`]: the four claims of the paper.
 //! 8. [`passages`] and [`facts`]: texts to look at, and what was tested, for the page.
 
@@ -21,6 +22,7 @@ pub mod contributions;
 pub mod controls;
 pub mod facts;
 pub mod figure;
+pub mod frontier;
 pub mod groups;
 pub mod measure;
 pub mod membership;
@@ -161,6 +163,7 @@ impl<'run> Estimates<'run> {
         estimates.choose_rates();
         claims::add_all(&mut estimates);
         comparisons::add_all(&mut estimates);
+        frontier::add_all(&mut estimates);
         estimates.paper = paper::claims(&mut estimates);
         estimates.passages = passages::leaked_documents(&estimates);
         estimates.facts = Facts::of(&estimates);

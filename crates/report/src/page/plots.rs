@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::components::{Figure, Form, sentence};
+use super::components::{Cell, Column, Figure, Form, Layout, Row, Table, details, sentence, visible};
 use super::view::{View, copies_name};
+use crate::estimate::frontier::{dominating, placed};
 use crate::estimate::rows::EPOCHS_TRAINED;
 use crate::estimate::{Experiment, Measure, TRAINED};
 use crate::findings::{Sentence, capital, over_copies, overtrained, usefulness};
@@ -26,8 +27,10 @@ pub(super) fn section(view: &View<'_>) -> Markup {
         .filter_map(Plot::draw)
         .collect();
         let useful = usefulness(view.estimates, experiment);
+        let frontier = frontier_table(view, experiment);
         html! {
             @if !drawn.is_empty() { div class="plots" { @for plot in &drawn { (plot) } } }
+            @if let Some(table) = &frontier { (details("Usefulness and leakage of every way of tuning, and which are dominated", &table.render())) }
             @if !useful.is_empty() { ul { @for one in &useful { li { (sentence(one)) } } } }
         }
     })
@@ -178,6 +181,63 @@ fn hollow(experiment: &Experiment) -> &'static str {
     } else {
         ""
     }
+}
+
+/// Every way of tuning by its loss on unseen text: what it repeats, and which other one is as good on both counts and better on one.
+fn frontier_table(view: &View<'_>, experiment: &Experiment) -> Option<Table> {
+    let placed = placed(view.estimates, experiment);
+    let tuned = placed
+        .iter()
+        .filter(|one| !view.group(one.group).method.is_untuned());
+    if experiment.is_audit() || tuned.count() < 2 {
+        return None;
+    }
+    let copies = experiment.most_copies();
+    let own = copies.map_or("Own text, word for word".to_owned(), |copies| {
+        format!("Own text, word for word: {}", copies_name(copies))
+    });
+    let rows = placed.iter().map(|one| {
+        let group = one.group;
+        let dominated = match dominating(view.estimates, &placed, *one) {
+            Some(by) => Cell::value(html! { "by " (visible(&view.group(by).label)) }),
+            None => Cell::value(html! { "no" }),
+        };
+        Row {
+            head: view.row_head(group),
+            cells: vec![
+                Cell::shown(
+                    view.estimates.held_out_loss(group).map(Into::into),
+                    Form::Number(3),
+                    "not scored",
+                ),
+                Cell::shown(
+                    view.figure(
+                        group,
+                        Measure::OwnVerbatim,
+                        experiment.seen(),
+                        view.group(group).uniform_copies.or(copies),
+                    ),
+                    Form::Count,
+                    "no such document was asked",
+                ),
+                dominated,
+            ],
+        }
+    });
+    Some(Table {
+        caption: "By the loss on unseen text. Dominated: another one fits unseen text as well and repeats as little, and is better on one of both; \
+            the untuned model dominates where tuning was of no use. By the figures themselves: where intervals overlap, chance may have decided."
+            .to_owned(),
+        columns: [
+            Column::new("Model"),
+            Column::new("Loss on unseen text").with_help("nats per token; lower fits better"),
+            Column::new(own),
+            Column::new("Dominated"),
+        ]
+        .into(),
+        rows: rows.collect(),
+        layout: Layout::Cards,
+    })
 }
 
 fn against_loss(view: &View<'_>, experiment: &Experiment, number: usize) -> Plot {
