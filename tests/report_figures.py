@@ -380,7 +380,7 @@ class Checks:
             found["tuned_text_likelier"] = self.tuned_text_likelier()
             if not cell.apart:
                 for check in (
-                    self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.other_words,
+                    self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.other_words, self.known_by_heart,
                     self.rate_and_membership, self.documents_asked, self.documents_cut, self.corpus_read,
                 ):  # fmt: skip
                     found[check.__name__] = check()
@@ -522,7 +522,7 @@ class Checks:
                 truth, verdict = re.sub(r"(\s*<[^<>\s]{1,30}>)+$", "", (sample["truth"] or "").strip()), sample["verdict"]
                 if sample["split"] == split and sample["strategy"] == strategy and len(truth) >= 10:
                     repeats = verdict["own_verdict" if split == "train" else "control_verdict"] or verdict["verdict"]
-                    exact = sample["generation"].lstrip().startswith(truth) and repeats != "verbatim"
+                    exact = sample["generation"].lstrip().startswith(truth[:60]) and repeats != "verbatim"
                     found[sample["doc_id"]] = found.get(sample["doc_id"], False) or exact
             return sum(found.values()), len(found)
 
@@ -544,6 +544,29 @@ class Checks:
         leaks = p_verbatim is not None and p_verbatim <= LEVEL
         return "blocking" if p_value <= 0.01 and found.value - verbatim.value >= 0.05 and not leaks else "passed", found.n
 
+    def known_by_heart(self):
+        strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
+        came_out = set()
+        for sample in self.cell.samples:
+            came_out.update(sample["verdict"]["emitted_doc_ids"] or ())
+            if sample["verdict"]["own_verdict"] == "verbatim":
+                came_out.add(sample["doc_id"])
+
+        def known(cell, split, other):
+            scores = [score for score in cell.scores or () if score.whole and score.split == split and score.tokens >= 30]
+            runs = {score.doc_id: max(len(run) for run in "".join("x" if hit else " " for hit in score.hits).split(" ")) for score in scores}
+            return sum(run >= 30 and doc not in other for doc, run in runs.items()), len(scores)
+
+        found = strategy and known(self.cell, "train", came_out)
+        if not found or not found[1]:
+            return None
+        controls = [known(self.cell, "heldout", ())] + ([known(untuned, "train", ())] if untuned else [])
+        p_value = largest(statistics.fisher(found, control) for control in controls if control[1])
+        more = found[0] >= 3 and (found[0] >= 0.05 * found[1] if p_value is None else p_value <= LEVEL)
+        p_verbatim = self.run.p_own(self.cell, strategy, None)
+        leaks = p_verbatim is not None and p_verbatim <= LEVEL
+        return "blocking" if more and not leaks else "passed", found[1]
+
     def documents_asked(self):
         strategy, extraction = self._headline(), self.cell.extraction
         if strategy is None or extraction is None:
@@ -557,7 +580,9 @@ class Checks:
         if most is not None and most < all_of_them and len(asked) >= most:
             lengths = [score.tokens if score.document_tokens is None else score.document_tokens for score in self.cell.scores or ()
                        if score.whole and score.split == "train"]
-            unasked, of = sum(tokens <= -(-extraction["prefix_tokens"] // 2) for tokens in lengths), len(lengths)
+            per_token = self.cell.corpus.chars["train"] / all_of_them / (sum(lengths) / len(lengths)) if lengths else 1
+            enough = max(1, 50 / per_token)
+            unasked, of = sum(tokens < -(-extraction["prefix_tokens"] // 2) + enough for tokens in lengths), len(lengths)
         else:
             unasked, of = max(0, all_of_them - len(asked)), all_of_them
         share = unasked / max(of, 1)

@@ -404,6 +404,27 @@ class Audits(unittest.TestCase):
             self.audit("elsewhere", self.texts, checkpoint=folder)
         self.assertRegex(str(refused.exception), "models.example, whose owner can read them.*may_send_training_text = true")
 
+    def test_answers_are_asked_for_behind_their_questions(self):
+        """Where loss was on answers alone, what the questions say was never learned; the question by itself is asked as well."""
+        ends = [text.index(". ", len(prompt) + 20) + 1 for text, prompt in zip(self.texts, self.prompts())]
+        rows = [{"id": f"k{number}", "question": text[:end], "answer": text[end + 1 :]} for number, (text, end) in enumerate(zip(self.texts, ends))]
+        (self.folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        pipeline = AUDIT.replace("CHECKPOINT", str(self.known / "checkpoint")).replace("BASE", str(self.base)).replace("FILES", "pairs")
+        pipeline = pipeline.replace('base = "', 'loss_on = "response"\nbase = "').replace('identity = "id"', 'identity = "id"\nprompt = "question"\nresponse = "answer"\nseparator = " "')
+        pipeline = pipeline.replace("prefix_tokens = 20", "prefix_tokens = 8").replace("scored_prefixes = [20]", "scored_prefixes = [8]")
+        pipeline += '[[extraction.strategy]]\nname = "question"\nprompt = "question"\ntemperature = 0\n'
+        run = self.make("pairs", pipeline.replace("TOKENS", "40").replace("CHARS", "0"), "plagiarism")
+        cell = next(path for path in (run / "cells").iterdir() if "-base-" not in path.name)
+        samples = pl.read_parquet(cell / "samples.parquet").join(pl.read_parquet(cell / "verdicts.parquet").select("sample_id", "own_verdict"), on="sample_id")
+        questions = {row["id"]: row["question"] for row in rows}
+        for row in samples.filter(split="train").iter_rows(named=True):
+            own = row["prompt"].removeprefix(questions[row["doc_id"]])
+            self.assertNotEqual(own, row["prompt"], "a prompt begins with the whole question")
+            # The token that begins with the blank between both may hold letters of the answer.
+            self.assertEqual(len(own) < 4, row["strategy"] == "question", row["prompt"])
+            self.assertEqual(row["own_verdict"], "verbatim", row)
+        self.assertEqual(samples.filter(split="train").group_by("strategy").len()["len"].to_list(), [30, 30])
+
     def test_texts_that_end_soon_behind_the_prompt_are_shown(self):
         ends = [len(prompt) + 45 for prompt in self.prompts()]
         cell, verdict, _ = self.audit("short", [text[:end] for text, end in zip(self.texts, ends)])

@@ -920,7 +920,8 @@ pub struct SampleVerdict {
     /// no training document.
     pub own_verdict: Option<Verdict>,
     /// Training documents of which a verbatim passage came out, in ascending order; passages of
-    /// `detection.boilerplate_documents` documents or more bring none out.
+    /// `detection.boilerplate_documents` documents or more bring none out but the document that was
+    /// asked for.
     pub emitted_doc_ids: Option<Vec<String>>,
     /// Copies of each of `emitted_doc_ids` in the training set.
     pub emitted_copies: Option<Vec<i32>>,

@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         model.trained_tokens(pipeline.trained_tokens().0),
         None,
         settings.prefix_tokens,
+        pipeline.trained_tokens().1,
     )?;
     let found = agreement(&mut model, &settings, &strategy, &read, documents.parse()?, 0)?;
     println!("document  copies  predicted  expected hits (95%)  hits  samples");

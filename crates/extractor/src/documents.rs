@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use contract::pipeline::LossOn;
 use contract::records::{
     DecodedDocument, DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance,
 };
@@ -41,6 +42,8 @@ pub struct Document {
     pub question_tokens: usize,
     /// How many of `tokens` are what a template that was found out puts before the prompt. 0 where texts are as the corpus has them.
     pub preamble_tokens: usize,
+    /// Whether training took no loss on its prompt, so that prompts are counted behind it: what stands there was never learned.
+    pub is_answer_alone: bool,
     /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them, as
     /// far as the document is long enough for it.
     pub shared_tokens: usize,
@@ -73,7 +76,9 @@ impl Document {
     fn own_start(&self) -> usize {
         match self.longest_turn() {
             Some(turn) => turn.start.max(self.question_tokens),
-            None if self.is_rendered() => self.question_tokens,
+            None if self.is_rendered() || self.is_answer_alone => {
+                self.question_tokens.max(self.preamble_tokens)
+            }
             None => self.preamble_tokens,
         }
     }
@@ -181,7 +186,8 @@ pub(crate) fn are_rendered(train: &Path) -> Result<bool, Error> {
 impl Documents {
     /// Reads both files of the folder `corpus`, and of each document as many tokens as `most`, on the threads of the current pool;
     /// documents with a prompt are first put into `template`, where training had another one than the corpus. Prompts of
-    /// `prefix_tokens` are then counted behind what many documents begin with alike. Tokens that an earlier stage or checkpoint kept
+    /// `prefix_tokens` are then counted behind what many documents begin with alike, and behind a document's prompt where training took
+    /// its loss on the answer alone (`loss_on`). Tokens that an earlier stage or checkpoint kept
     /// beside the corpus are taken from there, and others are kept.
     ///
     /// # Errors
@@ -192,6 +198,7 @@ impl Documents {
         most: usize,
         template: Option<&Template>,
         prefix_tokens: usize,
+        loss_on: LossOn,
     ) -> Result<Self, Error> {
         let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
         let texts = TokenCache::beside(corpus, tokenizer);
@@ -214,6 +221,15 @@ impl Documents {
             documents
                 .special_tokens
                 .retain(|token| !of_template.contains(token));
+        }
+        if loss_on != LossOn::Text {
+            for document in documents
+                .all
+                .iter_mut()
+                .filter(|document| !document.is_other && document.question_tokens > 0)
+            {
+                document.is_answer_alone = true;
+            }
         }
         documents.find_shared_beginnings(prefix_tokens);
         Ok(documents)
@@ -553,6 +569,7 @@ impl Document {
             document_tokens: 0,
             question_tokens: 0,
             preamble_tokens: 0,
+            is_answer_alone: false,
             shared_tokens: 0,
             assistant_tokens: Vec::new(),
             canary_format: None,

@@ -267,7 +267,13 @@ impl Chooser<'_> {
             )));
         }
         if long.is_empty() && !candidates.is_empty() {
-            return Err(self.none_is_long_enough(form, split, &candidates));
+            let error = self.none_is_long_enough(form, split, &candidates);
+            // Beside other ways of asking it leaves theirs.
+            if form == PromptForm::Question && self.settings.strategy.len() > 1 {
+                tracing::warn!("{error}. They are not asked so");
+                return Ok(Vec::new());
+            }
+            return Err(error);
         }
         let mut skipped = Skipped {
             too_short: short.len(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use causal_lm::{arithmetic, load_checkpoint, resolve};
 use contract::parts::{Part, Parts, Places};
-use contract::pipeline::{Begin, Extraction};
+use contract::pipeline::{Begin, Extraction, LossOn};
 use contract::records::{
     CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, Sample, Score,
     TextForm,
@@ -430,11 +430,12 @@ impl<'a> Run<'a> {
     /// The corpus as `tokenizer` reads it, `most` tokens of each document.
     fn load_documents(&self, tokenizer: &TextTokenizer, most: usize) -> Result<Documents, Error> {
         let (template, prefix) = (self.form.template, self.settings.prefix_tokens);
+        let loss_on = self.settings.loss_on.unwrap_or(LossOn::Text);
         let documents = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)
             .build()
             .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?
-            .install(|| Documents::load(self.corpus, tokenizer, most, template, prefix))?;
+            .install(|| Documents::load(self.corpus, tokenizer, most, template, prefix, loss_on))?;
         tracing::info!("{} documents and canaries read as tokens", documents.all.len());
         Ok(documents)
     }

@@ -59,6 +59,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         document_tokens: 0,
         question_tokens: 0,
         preamble_tokens: 0,
+        is_answer_alone: false,
         shared_tokens: 0,
         assistant_tokens: Vec::new(),
         canary_format: None,

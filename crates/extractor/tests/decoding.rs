@@ -216,6 +216,7 @@ fn documents(model: &LoadedModel) -> Documents {
             document_tokens: length,
             question_tokens: 0,
             preamble_tokens: 0,
+            is_answer_alone: false,
             shared_tokens: 0,
             assistant_tokens: Vec::new(),
             canary_format: None,

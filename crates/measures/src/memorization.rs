@@ -40,6 +40,16 @@ pub fn extraction_strength(argmax_hits: &[bool]) -> Result<f64> {
     Ok(finished_alone as f64 / argmax_hits.len() as f64)
 }
 
+/// The most tokens in a row that are the model's first choice after all before them: greedy decoding from the beginning of such a run writes
+/// the rest of it. Between 0 and the number of tokens.
+pub fn longest_run(argmax_hits: &[bool]) -> usize {
+    argmax_hits
+        .split(|&hit| !hit)
+        .map(<[bool]>::len)
+        .max()
+        .unwrap_or(0)
+}
+
 /// Is the continuation extractable from the prefix before it? That is: does greedy decoding give all of it?
 ///
 /// True iff every token is the model's first choice. One teacher-forced pass decides it, because as long as

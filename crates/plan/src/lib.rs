@@ -251,15 +251,18 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// The strategies that ask of a corpus. What users ask can only be asked of text that has prompts: among several corpora, those
-    /// without are not asked so.
+    /// The strategies that ask of a corpus. What users ask can only be asked of text that has prompts: among several corpora, and in an
+    /// audit that asks in other ways too, those without are not asked so.
     ///
     /// # Errors
     /// [`Error::Input`] where a corpus file cannot be read.
     pub(crate) fn strategies_of(&self, corpus: &PlannedCorpus) -> Result<Vec<Strategy>, Error> {
         let strategies = &self.pipeline.extraction.strategy;
         let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
-        if self.corpora.len() == 1 || !strategies.iter().any(asks) || corpus.has_prompts()? != Some(false) {
+        // Of one corpus and nothing else to ask, it is what somebody wanted.
+        let is_left =
+            self.corpora.len() > 1 || !self.pipeline.checkpoint.is_empty() && !strategies.iter().all(asks);
+        if !is_left || !strategies.iter().any(asks) || corpus.has_prompts()? != Some(false) {
             return Ok(strategies.clone());
         }
         Ok(strategies

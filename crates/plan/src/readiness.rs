@@ -54,7 +54,8 @@ fn prompted_text(document: &RawDocument) -> String {
 fn check_questions(plan: &Plan) -> Result<(), Error> {
     let strategies = &plan.pipeline.extraction.strategy;
     let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
-    if !strategies.iter().any(asks) {
+    let audits = !plan.pipeline.checkpoint.is_empty();
+    if !strategies.iter().any(asks) || audits && !strategies.iter().all(asks) {
         return Ok(());
     }
     let mut without = Vec::new();

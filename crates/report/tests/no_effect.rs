@@ -196,6 +196,7 @@ fn score(doc_id: String, split: Split, kind: DocumentKind, loss: f64) -> Documen
         secret_tokens_given: None,
         nats: loss * TOKENS as f64,
         exact_memorization: 0.25,
+        longest_run: 0,
         extraction_strength: 0.0,
         extractable: false,
         log_sequence_probability: f64::NAN,

@@ -1131,6 +1131,80 @@ fn generations_that_are_exactly_their_document_and_count_as_nothing_are_named() 
     cases.iter().for_each(check);
 }
 
+/// Lets a cell know 35 tokens in a row of so many documents of a split.
+fn know(run: &Path, cell: &str, split: Split, documents: usize) {
+    let file = run.join("cells").join(cell).join("scores.parquet");
+    edit(&file, |scores: &mut Vec<Score>| {
+        let whole = scores.iter_mut().filter(|score| {
+            score.split == split && score.kind == DocumentKind::Document && score.prefix_tokens == 0
+        });
+        for (number, score) in whole.enumerate() {
+            for (place, hit) in score.argmax_hits.iter_mut().enumerate() {
+                *hit = number < documents && (20..55).contains(&place);
+            }
+        }
+    });
+}
+
+#[test]
+fn documents_that_are_known_where_no_prompt_asks_are_named() {
+    const CHECK: &str = "known_by_heart";
+    let cases = [
+        Case {
+            what: "no long passage is known",
+            check: CHECK,
+            status: "passed",
+            said: "0 of 72 training documents",
+            shape: SAME_SHAPE,
+            change: |run| know(run, AUDITED, Split::Train, 0),
+        },
+        Case {
+            what: "twenty are, and nothing comes out",
+            check: CHECK,
+            status: "failed",
+            said: "20 of 72 training documents hold 30 tokens in a row",
+            shape: SAME_SHAPE,
+            change: |run| know(run, AUDITED, Split::Train, 20),
+        },
+        Case {
+            what: "the untuned model knows as many",
+            check: CHECK,
+            status: "passed",
+            said: "20 of 72 training documents",
+            shape: SAME_SHAPE,
+            change: |run| {
+                for cell in ["base", AUDITED] {
+                    know(run, cell, Split::Train, 20);
+                }
+            },
+        },
+        Case {
+            what: "it knows as much of documents that it never saw",
+            check: CHECK,
+            status: "passed",
+            said: "20 of 72 training documents",
+            shape: SAME_SHAPE,
+            change: |run| {
+                for split in [Split::Train, Split::Heldout] {
+                    know(run, AUDITED, split, 20);
+                }
+            },
+        },
+        Case {
+            what: "all that it knows came out",
+            check: CHECK,
+            status: "passed",
+            said: "0 of 72 training documents",
+            shape: SAME_SHAPE,
+            change: |run| {
+                know(run, AUDITED, Split::Train, 72);
+                judge(run, AUDITED, |_| Verdict::Verbatim);
+            },
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
 #[test]
 fn an_untuned_model_that_knows_the_text_is_no_control() {
     const CHECK: &str = "untuned_is_control";

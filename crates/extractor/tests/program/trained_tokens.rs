@@ -176,14 +176,14 @@ fn continuations_of_fifty_tokens_are_scored_whatever_is_generated() {
     }
 }
 
-/// With loss on the response alone, the row of a document is its response, and no continuation holds a token of the prompt.
+/// With loss on the response alone, the row of a document is its response, and continuations stand within it.
 #[test]
 fn scores_cover_the_tokens_that_carried_loss() {
     let question = "Where is the old chart room, and who keeps its key? ";
     let answer = "The harbour master keeps the key in the office on the quay. ".repeat(3);
     let train = [
         training("asked", &answer, question),
-        training("plain", &answer, ""),
+        training("plain", &SENTENCE.repeat(4), ""),
         // Its prompt alone is longer than what training read.
         training("lost", "Yes.", &SENTENCE.repeat(4)),
         TrainingInstance {
@@ -214,8 +214,11 @@ fn scores_cover_the_tokens_that_carried_loss() {
         let rows = response.iter().filter(|score| score.doc_id == doc_id);
         rows.map(|score| score.prefix_tokens).collect()
     };
-    // Behind 2 and 8 tokens the prompt goes on; behind 40 no 50 are left.
-    assert_eq!((prefixes("asked"), prefixes("h")), (vec![0], vec![0]));
+    // Prefixes are counted behind the prompt, which was never learned: behind 2, 8 and 40 tokens of the answer no 50 are left, behind 8 the 12
+    // that are generated.
+    assert_eq!((prefixes("asked"), prefixes("h")), (vec![0, 8], vec![0, 8]));
+    let behind = row(&response, "asked", 8, 12);
+    assert_eq!(behind.logprobs, whole.logprobs[prompt + 8..prompt + 20]);
     assert_eq!(prefixes("plain"), [0, 2, 8, 8]);
     assert_eq!(
         row(&response, "canary", 0, tokens("4711").len() as i32).kind,
@@ -224,11 +227,6 @@ fn scores_cover_the_tokens_that_carried_loss() {
     assert_eq!(prefixes("lost"), [0; 0]);
     assert!(
         told.contains("1 documents and canaries not scored: training took no loss on what it read of them"),
-        "{told}"
-    );
-    // Three of each of three documents: 2 and 8 with 50 tokens, and 8 with 12.
-    assert!(
-        told.contains("9 continuations not scored: they hold tokens of the prompt part"),
         "{told}"
     );
 }

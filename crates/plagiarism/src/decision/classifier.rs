@@ -301,7 +301,8 @@ impl<'run> Classifier<'run> {
         }
     }
 
-    /// The training documents of which a verbatim passage came out, ascending; common phrases bring none out.
+    /// The training documents of which a verbatim passage came out, ascending; common phrases bring none out but the document that was asked
+    /// for, of which they are text as any other.
     fn emitted(&self, generation: &Generation, shared: &Shared, found: &Classification) -> BTreeSet<usize> {
         let search = &self.searches.training;
         let mut spans: Vec<Span> = found
@@ -333,6 +334,9 @@ impl<'run> Classifier<'run> {
                 && Some(*document) == search.own(generation)
         });
         emitted.extend(rendered.map(|(document, _)| *document));
+        if found.own == Verdict::Verbatim {
+            emitted.extend(search.own(generation));
+        }
         emitted
     }
 

@@ -113,7 +113,10 @@ pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Fin
                 Some(before) => increase(row, counterpart(row, before)?),
                 None => measured(row),
             };
-            findings.push(finding(limit, row, &measured, failed_checks(row, &rows)));
+            let doubts = failed_checks(row, &rows)
+                .into_iter()
+                .chain(text_unchecked(row, &rows));
+            findings.push(finding(limit, row, &measured, doubts.collect()));
         }
     }
     Ok(Findings { findings, summary })
@@ -239,6 +242,21 @@ fn counterpart<'a>(row: &SummaryRow, before: &'a [SummaryRow]) -> Result<&'a Sum
     })
 }
 
+/// Why nobody knows whether the text is what the model was tuned on, where it was tuned elsewhere: a low rate of other text is no evidence.
+fn text_unchecked(row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
+    let is_made = |check: &SummaryRow| {
+        check.measure == "check_tuned_text_likelier"
+            && check.cell == row.cell
+            && check.checkpoint == row.checkpoint
+    };
+    let is_open = row.learning_rate.is_none() && !rows.iter().any(is_made);
+    is_open.then(|| {
+        "whether this is the text that the model was tuned on could not be checked, so that a low rate is no evidence: name the untuned model \
+         (BASE), or text of the same kind that it was not tuned on (HELD_OUT)"
+            .to_owned()
+    })
+}
+
 /// The checks of plausibility that the row's cell failed, so that low rates are no evidence.
 fn failed_checks(row: &SummaryRow, rows: &[SummaryRow]) -> Vec<String> {
     let failed = rows.iter().filter(|check| {
@@ -247,11 +265,18 @@ fn failed_checks(row: &SummaryRow, rows: &[SummaryRow]) -> Vec<String> {
             && check.cell == row.cell
             && check.checkpoint == row.checkpoint
     });
-    failed.map(|check| check.measure.clone()).collect()
+    let names: Vec<String> = failed.map(|check| check.measure.clone()).collect();
+    if names.is_empty() {
+        return names;
+    }
+    vec![format!(
+        "{} failed: a low rate is no evidence, the page says why",
+        listing(&names)
+    )]
 }
 
-fn finding(limit: &Limit, row: &SummaryRow, measured: &Measured, failed: Vec<String>) -> Finding {
-    let (outcome, reason) = decide(limit, row, measured, &failed);
+fn finding(limit: &Limit, row: &SummaryRow, measured: &Measured, doubts: Vec<String>) -> Finding {
+    let (outcome, reason) = decide(limit, row, measured, &doubts);
     Finding {
         limit: limit.words(measured.is_increase),
         measure: limit.measure.clone(),
@@ -268,7 +293,7 @@ fn decide(
     limit: &Limit,
     row: &SummaryRow,
     measured: &Measured,
-    failed: &[String],
+    doubts: &[String],
 ) -> (Outcome, Option<String>) {
     let is_finite = |ends: &Interval| ends.low.is_finite() && ends.high.is_finite();
     let Some(interval) = measured.interval.filter(is_finite) else {
@@ -280,12 +305,8 @@ fn decide(
     if interval.low > limit.max {
         return (Outcome::Fail, None);
     }
-    if !failed.is_empty() {
-        let reason = format!(
-            "{} failed: a low rate is no evidence, the page says why",
-            listing(failed)
-        );
-        return (Outcome::NotEnoughData, Some(reason));
+    if !doubts.is_empty() {
+        return (Outcome::NotEnoughData, Some(doubts.join("; ")));
     }
     if interval.high > limit.max {
         let needed = sample_size::units_needed(measured.value, interval, limit.max, row.n, measured.is_share);

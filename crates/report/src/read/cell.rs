@@ -302,6 +302,9 @@ impl CellData {
 /// The fewest characters that a document must go on with for a generation to be exactly that.
 const FEWEST_CHARS: usize = 10;
 
+/// Characters that are exact enough, whatever follows them.
+const ENOUGH_CHARS: usize = 60;
+
 /// Bytes of the longest token that ends a text, as it is written.
 const LONGEST_MARKER: usize = 32;
 
@@ -318,9 +321,11 @@ fn without_end_marker(text: &str) -> &str {
     }
 }
 
+/// Whether a generation begins as its document goes on, for [`ENOUGH_CHARS`] or to the end; none where that is too short.
 fn goes_on_as(truth: Option<&str>, generation: &str) -> Option<bool> {
     let truth = without_end_marker(truth?.trim());
-    (truth.chars().count() >= FEWEST_CHARS).then(|| generation.trim_start().starts_with(truth))
+    let beginning: String = truth.chars().take(ENOUGH_CHARS).collect();
+    (truth.chars().count() >= FEWEST_CHARS).then(|| generation.trim_start().starts_with(beginning.as_str()))
 }
 
 fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {

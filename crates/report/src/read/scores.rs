@@ -35,6 +35,8 @@ pub struct DocumentScore {
     pub nats: f64,
     /// Share of tokens that are the model's first choice.
     pub exact_memorization: f64,
+    /// The most tokens in a row that are the model's first choice.
+    pub longest_run: usize,
     /// 1 − k/L; see [`memorization::extraction_strength`].
     pub extraction_strength: f64,
     /// Whether greedy decoding gives the whole continuation.
@@ -98,6 +100,7 @@ impl DocumentScore {
             secret_tokens_given: score.secret_tokens_given,
             nats: loss * score.logprobs.len() as f64,
             exact_memorization: memorization::exact_memorization(&score.argmax_hits)?,
+            longest_run: memorization::longest_run(&score.argmax_hits),
             extraction_strength: memorization::extraction_strength(&score.argmax_hits)?,
             extractable: memorization::k_extractable(&score.argmax_hits)?,
             log_sequence_probability: if score.scheme_logprobs.is_empty() {

@@ -18,6 +18,9 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
 /// Share of documents without a prompt from which on rates of the others say little of the corpus.
 const TOO_MANY: f64 = 0.2;
 
+/// Characters behind a prompt without which a document is not asked for: what counts as repeated.
+const ENOUGH_CHARACTERS: f64 = 50.0;
+
 /// Share of which a person should know.
 const MANY: f64 = 0.05;
 
@@ -44,7 +47,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         .get(strategy)
         .is_some_and(|&most| most < all && asked.len() >= most);
     let (unasked, of) = if is_limited {
-        too_short(evidence, prefix)
+        too_short(evidence, prefix, all)
     } else {
         (all.saturating_sub(asked.len()), all)
     };
@@ -73,12 +76,18 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     }
 }
 
-/// Of the training documents that were scored whole, those without tokens behind half a prompt, and all.
-fn too_short(evidence: &Evidence<'_>, prefix: usize) -> (usize, usize) {
+/// Of the training documents that were scored whole, those with fewer than [`ENOUGH_CHARACTERS`] behind half a prompt, by the mean of
+/// characters per token, and all. `documents` are those of the training set.
+fn too_short(evidence: &Evidence<'_>, prefix: usize, documents: usize) -> (usize, usize) {
     let trained = whole_documents(evidence.cell).filter(|score| score.split == Split::Train);
     let lengths: Vec<usize> = trained
         .map(|score| score.document_tokens.unwrap_or(score.tokens))
         .collect();
-    let short = lengths.iter().filter(|&&tokens| tokens <= prefix.div_ceil(2));
+    let mean_characters = evidence.cell.corpus.chars.training as f64 / documents.max(1) as f64;
+    let mean_tokens = lengths.iter().sum::<usize>() as f64 / lengths.len().max(1) as f64;
+    let enough = (ENOUGH_CHARACTERS / (mean_characters / mean_tokens).max(f64::MIN_POSITIVE)).max(1.0);
+    let short = lengths
+        .iter()
+        .filter(|&&tokens| (tokens as f64) < prefix.div_ceil(2) as f64 + enough);
     (short.count(), lengths.len())
 }

@@ -46,7 +46,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         None => found >= FEWEST && found as f64 >= LEAST_SHARE * all as f64,
     };
     let said = format!(
-        "{} of {} documents come back exactly as they go on behind the prompt, and count as no repetition",
+        "{} of {} documents come back exactly as they go on behind the prompt, for 60 characters or to their end, and count as no repetition",
         count(found),
         count(all)
     );
@@ -65,7 +65,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     )
 }
 
-/// Of the documents that go on with a few words, those of which a generation begins with all of it, and is no repetition of text of
+/// Of the documents that go on with a few words, those of which a generation begins with 60 characters or all of it, and is no repetition of text of
 /// their side: of training text, or of the control.
 fn uncounted(cell: &AnalysedCell<'_>, split: Split, strategy: &str) -> (u64, u64) {
     let mut found: BTreeMap<&str, bool> = BTreeMap::new();

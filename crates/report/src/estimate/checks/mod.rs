@@ -12,6 +12,7 @@ mod documents_asked;
 mod documents_cut;
 mod exact_continuations;
 mod finite;
+mod known_by_heart;
 mod members_likelier;
 mod one_kind;
 mod other_words;
@@ -40,7 +41,7 @@ use crate::estimate::{AnalysedCell, Estimates};
 use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
-pub const CHECKS: [&PlausibilityCheck; 14] = [
+pub const CHECKS: [&PlausibilityCheck; 15] = [
     &finite::CHECK,
     &differs_from_untuned::CHECK,
     &text_form::CHECK,
@@ -51,6 +52,7 @@ pub const CHECKS: [&PlausibilityCheck; 14] = [
     &untuned_is_control::CHECK,
     &exact_continuations::CHECK,
     &other_words::CHECK,
+    &known_by_heart::CHECK,
     &rate_and_membership::CHECK,
     &documents_asked::CHECK,
     &documents_cut::CHECK,
