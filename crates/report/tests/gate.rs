@@ -17,6 +17,7 @@ fn share(measure: &str, value: f64, (low, high): (f64, f64), n: i64) -> SummaryR
         model: "4m".into(),
         method: "LoRA <r 16>".into(),
         mode: "lora".into(),
+        learning_rate: Some(1e-3),
         seed: Some(1),
         runs: 1,
         split: Some(Split::Train),
@@ -74,6 +75,41 @@ fn none_of_a_hundred_is_not_enough_for_one_percent() {
     let (outcome, reason) = outcomes(&[none], "own_verbatim=0.01").remove(0);
     assert_eq!(outcome, Outcome::NotEnoughData);
     assert_eq!(reason.unwrap(), "about 299 documents would decide, at this rate");
+}
+
+/// A model that was tuned elsewhere passes only where somebody could check that it was on this text.
+#[test]
+fn a_low_rate_of_text_that_may_be_another_is_not_enough() {
+    let audited = SummaryRow {
+        learning_rate: None,
+        mode: "tuned".into(),
+        ..share("own_verbatim", 0.0, (0.0, 0.01), 400)
+    };
+    let (outcome, reason) = outcomes(std::slice::from_ref(&audited), "own_verbatim=0.05").remove(0);
+    assert_eq!(outcome, Outcome::NotEnoughData);
+    assert!(reason.unwrap().contains("BASE"));
+    // What is over the limit is, whatever text it is.
+    assert_eq!(
+        outcomes(
+            &[SummaryRow {
+                ci_low: Some(0.2),
+                ..audited.clone()
+            }],
+            "own_verbatim=0.05"
+        )[0]
+        .0,
+        Outcome::Fail
+    );
+    let checked = SummaryRow {
+        measure: "check_tuned_text_likelier".into(),
+        verdict: Some("passed".into()),
+        value: 1.0,
+        ..audited.clone()
+    };
+    assert_eq!(
+        outcomes(&[audited, checked], "own_verbatim=0.05"),
+        [(Outcome::Pass, None)]
+    );
 }
 
 #[test]

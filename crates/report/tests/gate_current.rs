@@ -77,6 +77,7 @@ impl Place {
             model: "tiny".into(),
             method: "audited model".into(),
             mode: "tuned".into(),
+            learning_rate: Some(1e-3),
             measure: "own_verbatim".into(),
             unit: "share".into(),
             value,
