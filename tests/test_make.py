@@ -116,8 +116,9 @@ class Make(unittest.TestCase):
         check = ("check", run_folder, "--max", "own_verbatim=1", "--junit", junit)
         status, output, message = run(**audit)
         self.assertEqual(status, 0, output + message)
-        passed = report(*check)
-        self.assertEqual(passed[0], 0, passed)
+        # Without an untuned model and held-out text nobody knows whether this is the text of training.
+        told = report(*check)
+        self.assertEqual(told[0], 5, told)
         status, output, message = run(**audit)
         self.assertEqual((status, "Nothing to be done" in output), (0, True), output + message)
 
@@ -136,7 +137,7 @@ class Make(unittest.TestCase):
         self.assertEqual(status, 3, said)
         self.assertIn("plagiarism failed in cells/audited-tuned-found-s0", said)
         self.assertEqual(run(**audit)[0], 0)
-        self.assertEqual(report(*check)[0], 0)
+        self.assertEqual(report(*check)[0], 5)
         self.assertEqual(report("verify", run_folder)[0], 0)
         # Where a plan is refused nothing is made, and what was asked for was not audited.
         self.assertEqual(run(**(audit | {"CHECKPOINT": self.folder / "nowhere"}))[0], 3)
@@ -144,7 +145,7 @@ class Make(unittest.TestCase):
         self.assertEqual(status, 3, said)
         status, output, message = run(**audit)
         self.assertEqual((status, "Nothing to be done" in output), (0, True), output + message)
-        self.assertEqual(report(*check)[0], 0)
+        self.assertEqual(report(*check)[0], 5)
 
 
 if __name__ == "__main__":
