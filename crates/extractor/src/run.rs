@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
         let served = Served::open(last)?;
         let new_tokens = match &served {
             Some(served) => {
-                served.check(&pipeline.extraction.strategy)?;
+                served.check(&pipeline.extraction.strategy, documents::are_rendered(&train)?)?;
                 check_alone(&checkpoints)?;
                 new_tokens::enough(&pipeline.extraction, &train, &served.tokenizer, served.context())?
             }

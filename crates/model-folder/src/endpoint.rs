@@ -43,7 +43,7 @@ pub struct Endpoint {
     /// Requests that are under way at once.
     #[serde(default = "at_once")]
     pub at_once: usize,
-    /// Requests in all, above which nothing is sent.
+    /// Requests in all, above which nothing is sent; those that find out what training put before texts come on top.
     #[serde(default = "max_requests")]
     pub max_requests: usize,
     /// Seconds after which a request without an answer is sent again.

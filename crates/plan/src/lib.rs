@@ -302,6 +302,11 @@ pub(crate) fn chat_templates(cells: &[PlannedCell]) -> Vec<Candidate> {
             .iter()
             .chain(&cell.base)
             .map(|folder| folder.path.clone())
+            // Of a model that is served the template lies beside the tokenizer.
+            .chain(cell.combination.audited.iter().filter_map(|audited| {
+                let endpoint = audited.endpoint.as_ref()?;
+                endpoint.tokenizer_folder(&audited.folder.path).ok()
+            }))
             .collect();
         if !folders.is_empty() && candidates.iter().all(|known| known.folders != folders) {
             candidates.push(Candidate {

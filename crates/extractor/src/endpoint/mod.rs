@@ -85,11 +85,18 @@ impl Served {
         self.endpoint.context
     }
 
-    /// Refuses strategies that need more than an API gives.
+    /// Refuses strategies that need more than an API gives, and to put what a chat template rendered (`is_rendered`) into a chat, where the
+    /// server's own template would come around it.
     ///
     /// # Errors
     /// [`Error::Configuration`] for them.
-    pub(crate) fn check(&self, strategies: &[Strategy]) -> Result<(), Error> {
+    pub(crate) fn check(&self, strategies: &[Strategy], is_rendered: bool) -> Result<(), Error> {
+        if is_rendered && self.endpoint.api == Api::Chat {
+            return Err(Error::Configuration(format!(
+                "{ENDPOINT}: api = \"chat\": the conversations of this corpus are rendered by a chat template already, and the server would render \
+                 them once more. Set api = \"completions\", which takes them as they are"
+            )));
+        }
         for strategy in strategies {
             let problem = if strategy.beams > 0 {
                 "beams: a search needs the model itself"
@@ -136,8 +143,10 @@ impl Served {
             journal: &journal,
             new_tokens: settings.new_tokens,
         };
-        let begin = self.begin(&sender, prompts, settings.begin, &texts)?;
         let requests = generation::requests(prompts, &settings.strategy, seed);
+        // Those of the trial would be sent for nothing.
+        self.check_count(requests.len().saturating_sub(journal.len()))?;
+        let begin = self.begin(&sender, prompts, settings.begin, &texts)?;
         let mine = requests
             .into_iter()
             .filter(|request| part.is_none_or(|part| part.takes(request.place as usize)));
@@ -185,6 +194,18 @@ impl Served {
             drawn.samples.push(sample);
         }
         Ok(drawn)
+    }
+
+    /// Refuses to send more requests than are allowed.
+    fn check_count(&self, requests: usize) -> Result<(), Error> {
+        let most = self.endpoint.max_requests;
+        if requests <= most {
+            return Ok(());
+        }
+        Err(Error::Configuration(format!(
+            "{ENDPOINT}: max_requests = {most}, and {requests} requests are to be sent. Raise it, or ask for fewer: extraction.documents, and \
+             samples and documents of each [[extraction.strategy]]"
+        )))
     }
 
     /// What is put before every prompt. In a chat that is the server's own affair.
@@ -290,14 +311,7 @@ impl Sender<'_> {
             .iter()
             .filter(|sent| !journal.holds(&sent.identity) && known.insert(&sent.identity))
             .collect();
-        let most = endpoint.max_requests;
-        if open.len() > most {
-            return Err(Error::Configuration(format!(
-                "{ENDPOINT}: max_requests = {most}, and {} requests are to be sent. Raise it, or ask for fewer: extraction.documents, and \
-                 samples and documents of each [[extraction.strategy]]",
-                open.len()
-            )));
-        }
+        self.served.check_count(open.len())?;
         tracing::info!(
             "{} requests to {} ({} at {}), {} answered before",
             open.len(),
