@@ -380,7 +380,7 @@ class Checks:
             found["tuned_text_likelier"] = self.tuned_text_likelier()
             if not cell.apart:
                 for check in (
-                    self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.other_words, self.known_by_heart,
+                    self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.other_words, self.memorized_elsewhere,
                     self.rate_and_membership, self.documents_asked, self.documents_cut, self.corpus_read,
                 ):  # fmt: skip
                     found[check.__name__] = check()
@@ -544,7 +544,7 @@ class Checks:
         leaks = p_verbatim is not None and p_verbatim <= LEVEL
         return "blocking" if p_value <= 0.01 and found.value - verbatim.value >= 0.05 and not leaks else "passed", found.n
 
-    def known_by_heart(self):
+    def memorized_elsewhere(self):
         strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
         came_out = set()
         for sample in self.cell.samples:

@@ -366,6 +366,8 @@ class Audits(unittest.TestCase):
         self.assertGreater(same.height, 5)
         self.assertEqual(same["generation"].to_list(), same["generation_here"].to_list())
         for row in both.iter_rows(named=True):
+            behind = self.texts[int(row["doc_id"][1:])].removeprefix(row["prompt"])
+            self.assertTrue(behind.startswith(" "), "prompts end between words")
             served, here = row["prompt"] + row["generation"], row["prompt_here"] + row["generation_here"]
             length = min(len(served), len(here))
             self.assertEqual(served[:length], here[:length])

@@ -42,7 +42,7 @@ pub struct Document {
     pub question_tokens: usize,
     /// How many of `tokens` are what a template that was found out puts before the prompt. 0 where texts are as the corpus has them.
     pub preamble_tokens: usize,
-    /// Whether training took no loss on its prompt, so that prompts are counted behind it: what stands there was never learned.
+    /// Whether training took no loss on its prompt, so that prompts are counted behind it: the model was not trained to write it.
     pub is_answer_alone: bool,
     /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them, as
     /// far as the document is long enough for it.

@@ -12,7 +12,7 @@ use contract::records::{
     TextForm,
 };
 use contract::{Error, Progress, Provenance, StageArguments, files, parquet};
-use model_folder::Checkpoint;
+use model_folder::{Checkpoint, Endpoint};
 use tch::{Device, Kind};
 use text_tokens::TextTokenizer;
 
@@ -173,6 +173,10 @@ impl<'a> Run<'a> {
             if let Some(folder) = folder {
                 common = common.with_input(role, folder)?;
             }
+        }
+        if served.is_some() {
+            // What prompts are cut by may lie beside another model.
+            common = common.with_input("tokenizer", &tokenizer_file(last)?)?;
         }
         if let Some(file) = checkpoints.forms {
             if settings.begin != Begin::Auto {
@@ -654,6 +658,17 @@ impl<'a> Run<'a> {
     fn course_file(&self) -> PathBuf {
         self.out.join("course.parquet")
     }
+}
+
+/// The tokenizer by which prompts for a model that is served are cut.
+fn tokenizer_file(folder: &Path) -> Result<PathBuf, Error> {
+    let endpoint = Endpoint::open(folder)?;
+    let tokenizer = endpoint
+        .map(|endpoint| endpoint.tokenizer_folder(folder))
+        .transpose()?;
+    Ok(tokenizer
+        .unwrap_or_else(|| folder.to_path_buf())
+        .join("tokenizer.json"))
 }
 
 /// A model that is served has no earlier checkpoints, no best one, and no base to be put together with.

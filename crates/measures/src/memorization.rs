@@ -123,6 +123,20 @@ mod tests {
     }
 
     #[test]
+    fn longest_run_counts_hits_in_a_row() {
+        for (pattern, expected) in [
+            ("", 0),
+            ("-", 0),
+            ("+", 1),
+            ("-++-+++-+-", 3),
+            ("++++-", 4),
+            ("-++++", 4),
+        ] {
+            assert_eq!(longest_run(&hits(pattern)), expected, "{pattern}");
+        }
+    }
+
+    #[test]
     fn extraction_strength_counts_the_tail() {
         let cases = [
             // k = 3 of 5 tokens must be given: 1 − 3/5.

@@ -112,7 +112,8 @@ pub fn estimates(plan: &Plan, run: &Path, speed: &mut SpeedSource) -> Result<Vec
             shape.parameters as u64,
             &plan.pipeline.tuning,
         );
-        estimates.push(estimate(plan, cell, &shape, extent, speed));
+        let strategies = plan.strategies_of(&plan.corpora[set.corpus])?;
+        estimates.push(estimate(plan, cell, &strategies, &shape, extent, speed));
     }
     Ok(estimates)
 }
@@ -130,9 +131,16 @@ fn extent_of(plan: &Plan, cell: &PlannedCell, run: &Path, corpus: &CorpusSize) -
     }
 }
 
-fn estimate(plan: &Plan, cell: &PlannedCell, shape: &Shape, extent: &Extent, speed: Speed) -> Estimate {
+fn estimate(
+    plan: &Plan,
+    cell: &PlannedCell,
+    strategies: &[Strategy],
+    shape: &Shape,
+    extent: &Extent,
+    speed: Speed,
+) -> Estimate {
     let asked = checkpoints_asked(cell);
-    let asking = Asking::of(plan, cell, extent);
+    let asking = Asking::of(plan, cell, strategies, extent);
     let large = |operations: f64| operations / (speed.training_gflops * 1e9);
     let decoded = |tokens: f64| {
         let operations = shape.forward(asking.prompt_tokens + asking.new_tokens / 2.0) * tokens;
@@ -347,7 +355,7 @@ struct Asking {
 }
 
 impl Asking {
-    fn of(plan: &Plan, cell: &PlannedCell, extent: &Extent) -> Self {
+    fn of(plan: &Plan, cell: &PlannedCell, strategies: &[Strategy], extent: &Extent) -> Self {
         let extraction = &plan.pipeline.extraction;
         let (prefix, new) = (extraction.prefix_tokens as f64, extraction.new_tokens as f64);
         // One of the tokens that training read is the BOS.
@@ -370,7 +378,7 @@ impl Asking {
         let long_enough = extent
             .documents
             .mean(|length| f64::from(length.min(most) > (prefix / 2.0).ceil()));
-        for strategy in &extraction.strategy {
+        for strategy in strategies {
             let (of_documents, others, nothing) = prompts(plan, extent, strategy);
             let (prompts, length) = match strategy.prompt {
                 // Nobody has looked where questions end.

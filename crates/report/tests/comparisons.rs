@@ -89,6 +89,35 @@ fn set_held_out_losses(asked: &Path, loss: f64) {
     });
 }
 
+/// Full tuning has the lowest loss and repeats most, LoRA repeats less; head-only tuning has more of both than LoRA. The untuned model, which
+/// repeats nothing, has the highest loss.
+#[test]
+fn a_method_that_another_is_at_least_as_good_as_on_both_counts_is_dominated() {
+    let head = || Tuning::new("head", "head", Some(1e-3), 4.0, 0.0);
+    let run = quiet_run(&shape(vec![base(), full(), lora(), head()]));
+    for (name, loss, repeated) in [
+        ("base", 5.0, 0),
+        ("full", 4.0, 10),
+        ("lora", 4.4, 4),
+        ("head", 4.6, 6),
+    ] {
+        set_losses(&cell(run.path(), name), 3.0, loss);
+        bring_back(&cell(run.path(), name), 16, 0..repeated);
+    }
+    let made = sound(run.path());
+    let dominated = |name: &str| {
+        let mut rows = made
+            .rows
+            .iter()
+            .filter(|row| row.measure == "dominated" && row.cell.as_deref() == Some(name));
+        rows.next().map(|row| (row.value, row.verdict.clone()))
+    };
+    assert_eq!(dominated("full"), Some((0.0, None)));
+    assert_eq!(dominated("lora"), Some((0.0, None)));
+    assert_eq!(dominated("head"), Some((1.0, Some("LoRA".to_owned()))));
+    assert_eq!(dominated("base"), None);
+}
+
 #[track_caller]
 fn assert_close(found: f64, expected: f64, what: &str) {
     assert!(

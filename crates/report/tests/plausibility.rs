@@ -1148,7 +1148,7 @@ fn know(run: &Path, cell: &str, split: Split, documents: usize) {
 
 #[test]
 fn documents_that_are_known_where_no_prompt_asks_are_named() {
-    const CHECK: &str = "known_by_heart";
+    const CHECK: &str = "memorized_elsewhere";
     let cases = [
         Case {
             what: "no long passage is known",

@@ -224,9 +224,6 @@ impl Served {
         if self.endpoint.api == Api::Chat || begin == Begin::Tokenizer || known.is_empty() {
             return Ok(String::new());
         }
-        if begin == Begin::Model {
-            return Ok(known[0].clone());
-        }
         let is_tried = |prompt: &&Prompt| {
             prompt.split == Split::Train && prompt.form == PromptForm::Prefix && !prompt.reference.is_empty()
         };
@@ -246,9 +243,15 @@ impl Served {
             temperature: 0.0,
             ..Strategy::default()
         };
-        let mut best = (0, String::new());
         let mut told = Vec::new();
-        for beginning in std::iter::once(String::new()).chain(known) {
+        // Which of the tokens the model begins texts with nobody says; with `auto` it may be none.
+        let nothing = (begin == Begin::Auto).then(String::new);
+        let candidates: Vec<String> = nothing.into_iter().chain(known).collect();
+        if let [only] = candidates.as_slice() {
+            return Ok(only.clone());
+        }
+        let mut best = (0, candidates[0].clone());
+        for beginning in candidates {
             let sent = tried.iter().map(|prompt| {
                 let text = format!("{beginning}{}", texts.decode(&prompt.tokens)?);
                 Ok(sender.sent(None, &text, &greedy, 0))

@@ -77,6 +77,10 @@ pub struct PromptFacts {
     pub new_tokens: Option<u64>,
     /// What prompts begin with, as the settings say.
     pub begin: Option<String>,
+    /// Whether a model that is served was asked, over its API.
+    pub is_served: bool,
+    /// Whether training took its loss on answers alone, so that prompts hold whole questions.
+    pub is_answer_alone: bool,
     /// The strategies in words.
     pub strategies: Vec<String>,
     /// Cells asked so.
@@ -144,7 +148,7 @@ impl Facts {
             digest: asked.and_then(|origin| origin.inputs.get("checkpoint").cloned()),
         });
         if let Some(origin) = asked {
-            self.add_prompting(&name, origin);
+            self.add_prompting(&name, origin, cell.served.is_some());
         }
         if let (None, Some(origin)) = (&self.detection, data.origins.get("verdicts.parquet")) {
             self.detection = Some(DetectionFacts::of(origin));
@@ -158,12 +162,14 @@ impl Facts {
         self.add_corpus(analysed);
     }
 
-    fn add_prompting(&mut self, name: &str, origin: &Provenance) {
+    fn add_prompting(&mut self, name: &str, origin: &Provenance, is_served: bool) {
         let settings: Value = serde_json::from_str(&origin.configuration).unwrap_or_default();
         let asked = PromptFacts {
             prefix_tokens: settings["prefix_tokens"].as_u64(),
             new_tokens: settings["new_tokens"].as_u64(),
             begin: settings["begin"].as_str().map(str::to_owned),
+            is_served,
+            is_answer_alone: matches!(settings["loss_on"].as_str(), Some("response" | "assistant")),
             strategies: settings["strategy"]
                 .as_array()
                 .into_iter()

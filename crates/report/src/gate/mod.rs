@@ -113,10 +113,10 @@ pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Fin
                 Some(before) => increase(row, counterpart(row, before)?),
                 None => measured(row),
             };
-            let doubts = failed_checks(row, &rows)
+            let reasons = failed_checks(row, &rows)
                 .into_iter()
                 .chain(text_unchecked(row, &rows));
-            findings.push(finding(limit, row, &measured, doubts.collect()));
+            findings.push(finding(limit, row, &measured, reasons.collect()));
         }
     }
     Ok(Findings { findings, summary })
@@ -251,8 +251,8 @@ fn text_unchecked(row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
     };
     let is_open = row.learning_rate.is_none() && !rows.iter().any(is_made);
     is_open.then(|| {
-        "whether this is the text that the model was tuned on could not be checked, so that a low rate is no evidence: name the untuned model \
-         (BASE), or text of the same kind that it was not tuned on (HELD_OUT)"
+        "whether this is the text that the model was tuned on could not be checked, so that a low rate is no evidence. It takes losses of the \
+         text, which an API does not give, beside those of the untuned model (BASE) or of text that the model was not tuned on (HELD_OUT)"
             .to_owned()
     })
 }
@@ -275,8 +275,8 @@ fn failed_checks(row: &SummaryRow, rows: &[SummaryRow]) -> Vec<String> {
     )]
 }
 
-fn finding(limit: &Limit, row: &SummaryRow, measured: &Measured, doubts: Vec<String>) -> Finding {
-    let (outcome, reason) = decide(limit, row, measured, &doubts);
+fn finding(limit: &Limit, row: &SummaryRow, measured: &Measured, reasons: Vec<String>) -> Finding {
+    let (outcome, reason) = decide(limit, row, measured, &reasons);
     Finding {
         limit: limit.words(measured.is_increase),
         measure: limit.measure.clone(),
@@ -293,7 +293,7 @@ fn decide(
     limit: &Limit,
     row: &SummaryRow,
     measured: &Measured,
-    doubts: &[String],
+    reasons: &[String],
 ) -> (Outcome, Option<String>) {
     let is_finite = |ends: &Interval| ends.low.is_finite() && ends.high.is_finite();
     let Some(interval) = measured.interval.filter(is_finite) else {
@@ -305,8 +305,8 @@ fn decide(
     if interval.low > limit.max {
         return (Outcome::Fail, None);
     }
-    if !doubts.is_empty() {
-        return (Outcome::NotEnoughData, Some(doubts.join("; ")));
+    if !reasons.is_empty() {
+        return (Outcome::NotEnoughData, Some(reasons.join("; ")));
     }
     if interval.high > limit.max {
         let needed = sample_size::units_needed(measured.value, interval, limit.max, row.n, measured.is_share);

@@ -161,9 +161,15 @@ fn corpus_entry(corpus: &CorpusFacts) -> Markup {
 
 fn prompts(prompting: &PromptFacts, names_cells: bool) -> Markup {
     html! {
-        @if let Some(tokens) = prompting.prefix_tokens { "the first " (tokens) " tokens of each document, down to half of them where it ends soon" }
+        @if let Some(tokens) = prompting.prefix_tokens {
+            "the first " (tokens) " tokens of each document"
+            @if prompting.is_answer_alone { ", where it has a question all of that and the first " (tokens) " tokens of the answer" }
+            ", down to half of them where it ends soon"
+        }
         @else { "made by another program" }
         @match prompting.begin.as_deref() {
+            Some("auto") if prompting.is_served => ", behind the token, if any, that brought back most of some training documents, and cut between words",
+            Some(_) if prompting.is_served => ", cut between words",
             Some("auto") => ", with or without the model's BOS token as the training loss decides",
             Some("model") => ", behind the model's BOS token",
             Some("tokenizer") => ", begun as the tokenizer begins a text",

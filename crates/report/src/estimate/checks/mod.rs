@@ -12,8 +12,8 @@ mod documents_asked;
 mod documents_cut;
 mod exact_continuations;
 mod finite;
-mod known_by_heart;
 mod members_likelier;
+mod memorized_elsewhere;
 mod one_kind;
 mod other_words;
 mod rate_and_membership;
@@ -52,7 +52,7 @@ pub const CHECKS: [&PlausibilityCheck; 15] = [
     &untuned_is_control::CHECK,
     &exact_continuations::CHECK,
     &other_words::CHECK,
-    &known_by_heart::CHECK,
+    &memorized_elsewhere::CHECK,
     &rate_and_membership::CHECK,
     &documents_asked::CHECK,
     &documents_cut::CHECK,

@@ -1,5 +1,5 @@
-//! A document of which the model would write a long passage by itself, if it were asked there, and of which no prompt brought anything out:
-//! what it knows stands elsewhere than where the prompts end. Its rate must not look safe for that.
+//! A document of which the model has memorized a long passage, and of which no prompt brought anything out: the passage is elsewhere than
+//! where the prompts end. The rate must not look safe for that.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::estimate::tallies::Slice;
 use crate::format::count;
 
 pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
-    name: "known_by_heart",
-    title: "What the model knows by heart is what prompts bring out",
+    name: "memorized_elsewhere",
+    title: "What the model has memorized is what prompts bring out",
     applies: |evidence| !evidence.is_untuned() && !evidence.is_of_canaries(),
     find,
 };
 
-/// Tokens in a row, each the most probable one after all before it, that are known by heart: greedy decoding from their beginning writes
+/// Tokens in a row, each the most probable one after all before it, that count as memorized: greedy decoding from their beginning writes
 /// them all.
 const LONG_RUN: usize = 30;
 
@@ -66,8 +66,8 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     Finding::failed(
         &said,
         format!(
-            "{said}: what the model knows by heart stands elsewhere than where the prompts end, such as behind a question, a header or the \
-             first lines. Ask there too: `prompt = \"middle\"` or `\"question\"` in an `[[extraction.strategy]]`, longer prompts \
+            "{said}: what the model has memorized is elsewhere than where the prompts end, such as behind a question, a header or the first \
+             lines. Ask there too: `prompt = \"middle\"` or `\"question\"` in an `[[extraction.strategy]]`, longer prompts \
              (`extraction.prefix_tokens`), more tokens (`extraction.new_tokens`)."
         ),
         observations,
