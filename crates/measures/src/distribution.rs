@@ -14,6 +14,17 @@ pub(crate) fn normal_upper_tail(z: f64) -> f64 {
     0.5 * libm::erfc(z / std::f64::consts::SQRT_2)
 }
 
+/// ln P(Z > z) of a standard normal Z, also where the probability is below all numbers.
+pub(crate) fn ln_normal_upper_tail(z: f64) -> f64 {
+    if z < 20.0 {
+        return normal_upper_tail(z).ln();
+    }
+    // The asymptotic series; at 20 its next term is 4e-9 of the whole.
+    let square = z * z;
+    let series = 1.0 - (1.0 - (3.0 - 15.0 / square) / square) / square;
+    -0.5 * square - (z * (2.0 * std::f64::consts::PI).sqrt()).ln() + series.ln()
+}
+
 /// P(X > successes) + ½ P(X = successes) of a binomial X: the mid-P upper tail.
 pub(crate) fn binomial_mid_p_upper_tail(successes: u64, trials: u64, probability: f64) -> f64 {
     f64::midpoint(

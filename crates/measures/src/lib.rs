@@ -12,6 +12,7 @@
 //! - [`discoverable`]: (n, p)-discoverable extraction, from probabilities alone.
 //! - [`exposure`]: by how many bits a planted canary outranks the strings that were never planted.
 //! - [`membership`]: does its score show whether a document was trained on?
+//! - [`privacy`]: the ε of noise that is added to gradients, and a lower bound on it from canaries.
 //! - [`propensity`]: does text come out unforced?
 //! - [`spectrum`]: of how many directions is a change of weights made?
 //! - [`utility`] and [`final_answer`]: loss, perplexity, bits per byte; the answer that a solution gives.
@@ -58,6 +59,7 @@ pub mod interval;
 pub mod membership;
 pub mod memorization;
 pub mod overlap;
+pub mod privacy;
 pub mod propensity;
 pub mod risk;
 pub mod similarity;

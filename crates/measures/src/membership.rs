@@ -9,9 +9,13 @@ pub use roc::{
     tpr_at, tpr_at_fpr,
 };
 pub use scores::{
-    MIN_K_SHARE, loss, lower_case_ratio, min_k, min_k_plus_plus, reference_difference, zlib_ratio,
+    MIN_K_SHARE, conditional_ratio, loss, lower_case_ratio, min_k, min_k_plus_plus, reference_difference,
+    zlib_ratio,
 };
+
+pub use shadow::{lira, rmia, shadow_deviation};
 
 mod against_untuned;
 mod roc;
 mod scores;
+mod shadow;

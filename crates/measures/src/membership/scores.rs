@@ -58,6 +58,25 @@ pub fn lower_case_ratio(loss: f64, lower_case_loss: f64) -> Result<f64> {
     Ok(loss / lower_case_loss)
 }
 
+/// Loss of a document ÷ loss of the same tokens behind other documents that are known not to be members: low where other text disturbs what the
+/// model expects of its own accord.
+///
+/// Without unit, 0 and up. The inverse of the source's ratio of log-likelihoods, so that lower = member. Source: ReCaLL, Xie et al. 2024.
+///
+/// # Errors
+/// If a loss is not finite or that behind other documents is none (0: it is certain).
+pub fn conditional_ratio(loss: f64, conditional_loss: f64) -> Result<f64> {
+    require_loss("loss", loss)?;
+    require_loss("conditional_loss", conditional_loss)?;
+    require(
+        conditional_loss > 0.0,
+        "conditional_loss",
+        "above 0",
+        conditional_loss,
+    )?;
+    Ok(loss / conditional_loss)
+}
+
 /// Min-K%: the mean surprise of a document's least likely tokens, −mean of the lowest share of
 /// log-probabilities.
 ///
