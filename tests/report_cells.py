@@ -29,6 +29,10 @@ SCORES = {
     "ratio": "loss ÷ the untuned model’s",
     "windows": "votes of windows",
     "error_zone": "error zone",
+    "conditional": "loss ÷ loss behind other documents (ReCaLL)",
+    "gradient_norm": "norm of the gradient",
+    "lira": "LiRA, runs of other seeds as shadow models",
+    "rmia": "RMIA, the same",
     "words": "words alone",
 }
 
@@ -283,6 +287,7 @@ class Score:
     def __init__(self, row):
         self.__dict__.update({name: row[name] for name in ("doc_id", "split", "copies", "kind", "prefix_tokens", "zlib_bytes", "canary_format", "document_tokens")})
         self.given = row.get("secret_tokens_given")
+        self.conditional_loss, self.gradient_norm = row.get("conditional_loss"), row.get("gradient_norm")
         logprobs, hits = row["logprobs"], row["argmax_hits"]
         self.tokens = len(logprobs)
         self.nats = max(0.0, -math.fsum(logprobs))
@@ -342,6 +347,32 @@ def discoverable(log_probability, samples):
     return miss != 0 and samples >= math.log(0.5) / miss * (1 - 1e-12)
 
 
+def bisected(too_low):
+    """The least number from which on it is no longer too low."""
+    low, high = 0.0, 1.0
+    if not too_low(0.0):
+        return 0.0
+    while too_low(high):
+        low, high = high, 2 * high
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if too_low(middle) else (low, middle)
+    return high
+
+
+def coin_epsilon(canaries, guesses, correct, level):
+    """Steinke, Nasr and Jagielski 2023: the ε below which so many right guesses have a probability of at most `level`, at δ = 1e-5."""
+
+    def ruled_out(epsilon):
+        right = 1 / (1 + math.exp(-epsilon))
+        exactly = [math.comb(guesses, count) * right**count * (1 - right) ** (guesses - count) for count in range(guesses + 1)]
+        reached = math.fsum(exactly[correct:])
+        steepest = max((math.fsum(exactly[correct - fewer : correct]) / fewer for fewer in range(1, correct + 1)), default=0.0)
+        return reached + 2 * canaries * 1e-5 * steepest <= level
+
+    return bisected(ruled_out)
+
+
 class Checkpoint:
     """A checkpoint of a cell: its tallies by measure, and all else that figures are made of."""
 
@@ -350,7 +381,7 @@ class Checkpoint:
         self.cell = tomllib.loads((folder / "cell.toml").read_text())
         self.which, self.corpus, self.name = which, corpora(self.cell["corpus"]), self.cell["name"]
         self.apart = self.cell.get("canaries_apart", False)
-        self.untuned, self.of_corpus = None, [self]
+        self.untuned, self.of_corpus, self.other_seeds = None, [self], []
         settings = folder / "extractor.toml"
         told = tomllib.loads(settings.read_text()) if settings.exists() else {}
         self.extraction = told.get("extraction")
@@ -412,7 +443,7 @@ class Checkpoint:
                 if len(among) + 1 >= 1 / rate:
                     self.add(f"canary_tpr_at_{rate}_fpr", "train", None, canary.copies, canary.doc_id, float(rank / (len(among) + 1) <= rate))
         for score in self.scores or ():
-            if score.given is not None:
+            if score.given is not None and score.kind != "coin_canary":
                 measure = "secret_extracted" if score.given == 0 else "secret_extracted_after_half"
                 self.add(measure, score.split, None, score.copies, score.doc_id, float(score.extractable))
         if self.apart:
@@ -593,6 +624,42 @@ class Checkpoint:
                 found.append((score, math.log2((len(among) + 1) / rank)))
         return found
 
+    # Differential privacy.
+
+    def guesses(self):
+        """Canaries by coin flip in the order of their names, each as how likely it is to be in, and whether it is."""
+        whole = [score for score in self.scores or () if score.kind == "coin_canary" and score.given is None and not score.prefix_tokens]
+        return [(score.nats, score.split == "train") for score in sorted(whole, key=lambda score: score.doc_id)]
+
+    def promised(self, copies):
+        """ε at δ = 1e-5 of a text with so many copies in each pass."""
+        if self.cell.get("noise_multiplier") is None or self.cell.get("epochs") is None:
+            return None
+        mu = math.sqrt(max(math.ceil(self.cell["epochs"]), 1)) * copies / self.cell["noise_multiplier"]
+
+        def delta(epsilon):
+            above = lambda z: math.erfc(z / math.sqrt(2)) / 2  # noqa: E731
+            return above(epsilon / mu - mu / 2) - math.exp(epsilon) * above(epsilon / mu + mu / 2)
+
+        return bisected(lambda epsilon: delta(epsilon) > 1e-5)
+
+    @cached_property
+    def audit(self):
+        """The ε that guesses at coins show, from how many of how many guesses, and the most that they could show."""
+        ranked = [used for _, used in sorted(self.guesses(), key=lambda guess: guess[0])]
+        if len(ranked) < 20:
+            return None
+        sides, side = [], len(ranked) // 2
+        while 2 * side >= 10:
+            sides.append(side)
+            side //= 2
+        found = []
+        for side in sides:
+            right = sum(ranked[:side]) + side - sum(ranked[-side:])
+            found.append((*(coin_epsilon(len(ranked), 2 * side, count, 0.05 / len(sides)) for count in (right, 2 * side)), right, 2 * side))
+        shown, highest, right, guesses = max(found, key=lambda bound: bound[0])
+        return shown, right, guesses, highest
+
     # Asking.
 
     def copies(self, of=lambda measure: True):
@@ -693,6 +760,10 @@ class Checkpoint:
                 "ratio": score.loss / other.loss if other and other.loss > 0 else None,
                 "windows": score.windows(other) if same else None,
                 "error_zone": score.error_zone(other) if same else None,
+                "conditional": score.loss / score.conditional_loss if score.conditional_loss else None,
+                "gradient_norm": score.gradient_norm,
+                "lira": self.lira(score),
+                "rmia": self.rmia(score),
                 "words": self.words.get(score.doc_id),
                 "zlib": score.nats / score.zlib_bytes if score.zlib_bytes > 0 else None,
                 "min_k": score.min_k,
@@ -704,6 +775,35 @@ class Checkpoint:
                 elif value is not None:
                     sides[name][1][score.doc_id] = value
         return sides
+
+    @cached_property
+    def shadows(self):
+        """Losses of each document in runs of other seeds that were trained with it, and without, and how far they lie apart within a document."""
+        losses = defaultdict(lambda: ([], []))
+        for other in self.other_seeds:
+            for score in (score for score in other.scores or () if score.whole):
+                losses[score.doc_id, score.tokens][score.split != "train"].append(score.loss)
+
+        def deviation(side):
+            of_each = [sides[side] for sides in losses.values()]
+            freedom = sum(max(len(values) - 1, 0) for values in of_each)
+            squares = sum((value - sum(values) / len(values)) ** 2 for values in of_each for value in values)
+            return max(math.sqrt(squares / freedom), 1e-3) if freedom else None
+
+        apart = [deviation(0), deviation(1)]
+        return losses, [apart[0] or apart[1], apart[1] or apart[0]]
+
+    def lira(self, score):
+        losses, apart = self.shadows
+        sides = losses.get((score.doc_id, score.tokens), ([], []))
+        if not all(sides) or not all(apart):
+            return None
+        with_it, without = (-((score.loss - sum(values) / len(values)) ** 2) / (2 * width**2) - math.log(width) for values, width in zip(sides, apart))
+        return without - with_it
+
+    def rmia(self, score):
+        sides = self.shadows[0].get((score.doc_id, score.tokens), ([], []))
+        return score.loss + math.log(sum(math.exp(-value) for value in sides[1]) / len(sides[1])) if all(sides) else None
 
     def members_and_others(self, score, copies, also=None):
         """The scores of both sides, in the order of the documents' identities; only of documents that have the score `also`, if one is named."""

@@ -315,6 +315,8 @@ class Run:
             checkpoint.alike = alike
             checkpoint.of_corpus = [other for other in self.checkpoints if other.cell["corpus"] == checkpoint.cell["corpus"]]
             checkpoint.untuned = alike[0] if alike and not checkpoint.base else None
+            own = [other for other in self.checkpoints if other.which == checkpoint.which and way_of_tuning(other.cell) == way_of_tuning(checkpoint.cell)]
+            checkpoint.other_seeds = [] if checkpoint.base else [other for other in own if other.cell["seed"] != checkpoint.cell["seed"]]
         for checkpoint in self.checkpoints:
             checkpoint.checks = Checks(self, checkpoint).made()
         self._group()
@@ -365,6 +367,11 @@ def touched(documents):
     return sum(part > 0 for part, _ in documents.values()), len(documents)
 
 
+def way_of_tuning(cell):
+    """All that is the same in runs that differ in their seed alone."""
+    return {key: value for key, value in cell.items() if key not in ("name", "corpus", "seed")}
+
+
 class Checks:
     """The checks of plausibility of one checkpoint: for each that could be made, how it ended and of how many."""
 
@@ -384,6 +391,8 @@ class Checks:
                     self.rate_and_membership, self.documents_asked, self.documents_cut, self.corpus_read,
                 ):  # fmt: skip
                     found[check.__name__] = check()
+            if cell.cell.get("noise_multiplier") is not None:
+                found["privacy_holds"] = self.privacy_holds()
         return {name: result for name, result in found.items() if result is not None}
 
     def finite(self):
@@ -628,6 +637,12 @@ class Checks:
             cut, documents = sum(facts), self.cell.corpus.trained
         return ("passed" if cut / documents <= 0.5 else "warning", documents) if documents else None
 
+    def privacy_holds(self):
+        promised, audit = self.cell.promised(1), self.cell.audit
+        if promised is None or audit is None:
+            return None
+        return "blocking" if audit[0] > promised else "passed", audit[2]
+
     def corpus_read(self):
         read = self.cell.corpus.counted("read")
         if not read:
@@ -653,6 +668,7 @@ def add_rows(subject):
         if documents:
             add_of_one_cell(subject, documents)
         add_canary_bounds(subject, canaries or documents)
+        add_privacy(subject, canaries or documents)
     add_training(subject)
 
 
@@ -708,6 +724,19 @@ def add_canary_bounds(subject, cell):
     highest = [math.log2(count + 1) for count in among]
     for name, values in (("exposure_by_chance", chance), ("exposure_highest", highest)):
         subject.put(Place(name, "heldout"), Row(counted(sum(values) / len(values), min(among), "canaries"), "bits"))
+
+
+def add_privacy(subject, cell):
+    for copies in sorted({*cell.corpus.training, 1}):
+        promised = cell.promised(copies)
+        if promised is not None:
+            subject.put(Place("epsilon_at_delta_1e-5", "train", None, copies), Row(counted(promised, len(cell.corpus.training.get(copies, ()))), "nats"))
+    if cell.audit is None:
+        return
+    shown, right, guesses, highest = cell.audit
+    untuned = cell.untuned and cell.untuned.audit and counted(cell.untuned.audit[0], cell.untuned.audit[2], "canaries")
+    subject.put(Place("epsilon_lower_bound_at_delta_1e-5", "train"), Row(replace(counted(shown, guesses, "canaries"), at_least=True, k=right), "nats", untuned))
+    subject.put(Place("epsilon_highest_at_delta_1e-5", "train"), Row(counted(highest, guesses, "canaries"), "nats"))
 
 
 def add_of_one_cell(subject, cell):

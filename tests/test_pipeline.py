@@ -30,7 +30,7 @@ COLUMNS = {
     "samples": "sample_id doc_id split copies strategy prompt generation truth prompt_tokens generated_tokens logprobs "
     "temperature top_p top_k seed finish prompt_form tokens_read lower_case_loss reference_loss zlib_bytes",
     "scores": "doc_id split copies kind prefix_tokens suffix_tokens logprobs scheme_logprobs argmax_hits vocab_mean vocab_std "
-    "zlib_bytes near_verbatim_logprob document_tokens canary_format secret_tokens_given",
+    "zlib_bytes near_verbatim_logprob document_tokens canary_format secret_tokens_given conditional_loss gradient_norm",
     "matches": "sample_id doc_id doc_split kind gen_start gen_end doc_start doc_end similarity detector "
     "document_frequency personal_details personal_details_by",
     "verdicts": "sample_id doc_id split copies verdict best_doc_id longest_match_chars longest_match_tokens max_similarity "

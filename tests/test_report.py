@@ -91,6 +91,54 @@ figures = 100000
 resamples = 200
 """
 
+# Runs that are shadow models for one another, and what differential privacy promises.
+SHADOWS = f"""
+name = "shadows"
+seeds = [0, 1, 2]
+[corpus]
+files = "private.jsonl"
+identity = "id"
+prompt = "question"
+response = "answer"
+held_out = 0.2
+validation = 0.5
+[duplication]
+copies = [1, 4]
+trained_share = 0.6
+[canaries]
+coin_flips = 24
+template = "The {{context}} has {{digits}}."
+[[model]]
+name = "tiny"
+path = "base/cells/tiny-pretrain-3e-3-uniform1-s0/checkpoint"
+[[mode]]
+kind = "lora"
+rank = 8
+learning_rate = 1e-2
+[[mode]]
+kind = "lora"
+rank = 8
+learning_rate = 1e-2
+batch_size = 32
+privacy = {{ noise_multiplier = 0.8, max_grad_norm = 0.5 }}
+[tuning]
+epochs = 4
+batch_size = 8
+context = 112
+[extraction]
+prompts = ["train", "heldout"]
+prefix_tokens = 12
+new_tokens = 30
+scored_prefixes = [12]
+membership = ["conditional", "gradient-norm"]
+batch_size = 128
+[[extraction.strategy]]
+name = "greedy"
+temperature = 0
+[report]
+resamples = 200
+"""
+
 # Whatever a row says beside its key, what is expected there, and how far the two may be apart (relatively).
 EXACT, FIGURE, INTERVAL = None, 1e-9, 1e-6
 COLUMNS = {
@@ -222,6 +270,7 @@ class Report(unittest.TestCase):
         cls.summary = pl.read_parquet(cls.report / "summary.parquet").rows(named=True)
         cls.rows = {tuple(row[name] for name in report_figures.KEY): row for row in cls.summary}
         cls.expected = report_figures.expected(cls.run_folder)
+        cls.shadows = cls.make("shadows", SHADOWS, "all")
 
     @classmethod
     def tearDownClass(cls):
@@ -292,6 +341,32 @@ class Report(unittest.TestCase):
             self.assertLessEqual(row["ci_low"], row["value"], row)
             self.assertGreaterEqual(row["ci_high"], row["value"], row)
             self.assertGreater(row["ci_high"] - row["ci_low"], 0, row)
+
+    def test_shadow_models_and_privacy_are_those_of_the_files(self):
+        summary = pl.read_parquet(self.shadows / "report/summary.parquet").rows(named=True)
+        rows = {tuple(row[name] for name in report_figures.KEY): row for row in summary}
+        expected = report_figures.expected(self.shadows)
+        self.assertEqual(set(rows) ^ set(expected), set())
+        self.assertEqual(list(differences(rows, expected)), [])
+        measures = {row["measure"] for row in summary}
+        looked_at = {"membership_auc_lira", "membership_auc_rmia", "membership_auc_conditional", "membership_auc_gradient_norm", "epsilon_at_delta_1e-5", "epsilon_lower_bound_at_delta_1e-5", "check_privacy_holds"}
+        self.assertEqual(looked_at - measures, set())
+        [promised] = {row["value"] for row in summary if row["measure"] == "epsilon_at_delta_1e-5" and row["copies"] == 1}
+        # √4 / 0.8 = 2.5: by dp_accounting's PLD accountant, four Gaussian mechanisms of noise multiplier 0.8.
+        self.assertAlmostEqual(promised, 13.2067, places=3)
+        for row in summary:
+            if row["measure"] == "epsilon_lower_bound_at_delta_1e-5" and "DP" in row["method"]:
+                self.assertLessEqual(row["value"], promised)
+        # Every seed trains on another part, and no document is on both sides of one run.
+        parts = []
+        for seed in range(3):
+            corpus = self.shadows / f"corpus/bucketed-s{seed}"
+            train, held_out = (pl.read_parquet(corpus / name).filter(pl.col("kind") == "document") for name in ("train.parquet", "heldout.parquet"))
+            parts.append(set(train["doc_id"]))
+            self.assertFalse(parts[-1] & set(held_out["doc_id"]))
+            self.assertEqual(len(parts[-1] | set(held_out["doc_id"])), 80)
+            self.assertFalse(set(held_out.filter(pl.col("role") == "validation")["doc_id"]) & set.union(*parts), "what chooses is never trained on")
+        self.assertTrue(parts[0] != parts[1] != parts[2] != parts[0])
 
     def test_two_alphas_are_two_methods(self):
         lora = self.of(mode="lora")

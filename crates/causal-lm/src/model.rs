@@ -219,6 +219,11 @@ impl CausalLm {
         Ok(())
     }
 
+    /// Whether virtual tokens stand before every text; such texts are not packed.
+    pub fn has_virtual_tokens(&self) -> bool {
+        self.virtual_tokens.is_some()
+    }
+
     /// The forward pass of packed documents, block by block: `tokens` `[tokens]` holds them one behind the other, without
     /// padding, and `lengths` says how long each is. With `training`, an adapter's dropout is at work.
     ///

@@ -51,6 +51,9 @@ pub struct Cell {
     /// Passes over the training set; none for the base model, and where tuning happened elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
+    /// With differential privacy, the noise of a step ÷ the largest norm of a row's gradient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_multiplier: Option<f64>,
     /// Layout of copies: `bucketed`, `uniform`, `found`; none where nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<String>,

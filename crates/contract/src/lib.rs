@@ -48,6 +48,7 @@ pub mod parts;
 pub mod paths;
 pub mod pipeline;
 pub mod progress;
+pub mod prompt_form;
 pub mod provenance;
 pub mod records;
 pub mod seal;

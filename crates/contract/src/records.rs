@@ -3,6 +3,8 @@
 //! Offsets into text count Unicode scalar values, so that polars' `str.slice` cuts the very
 //! passage. Logarithms are natural.
 
+pub use crate::prompt_form::PromptForm;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A row type of the contract.
@@ -70,6 +72,9 @@ pub enum DocumentKind {
     Canary,
     /// A string of the canary's format that was never planted; exposure ranks canaries among these.
     CanaryReference,
+    /// A canary that a coin of its own put among the training set, or left out: guesses at the coins
+    /// bound ε from below.
+    CoinCanary,
 }
 
 /// Which side of the experiment a prompt or document is on.
@@ -630,51 +635,6 @@ pub struct Sample {
     pub zlib_bytes: Option<i32>,
 }
 
-/// What a prompt is made of: what forces recall, what steps around filters, and what anybody might
-/// ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PromptForm {
-    /// The first tokens of a document.
-    #[default]
-    Prefix,
-    /// As many tokens from its middle.
-    Middle,
-    /// Its first tokens in upper case (Ippolito et al. 2022: the copy that follows is none to a
-    /// filter of verbatim text).
-    UpperCase,
-    /// Its first tokens in lower case.
-    LowerCase,
-    /// Its first tokens with every blank doubled.
-    DoubleSpaced,
-    /// A few tokens found by gradient search, so that the model goes on with the document's
-    /// beginning.
-    Optimised,
-    /// The part of a document that is its prompt: what users ask. Of a rendered conversation, all
-    /// through the header of the assistant's first turn.
-    #[serde(alias = "user-turn")]
-    Question,
-    /// Of a corpus that a chat template rendered, the template alone through the header of an
-    /// answer, the user saying nothing: the model talks by itself.
-    TemplateOnly,
-    /// The few words that most documents of the training set begin with.
-    Opening,
-    /// A line of `extraction.prompt_file`.
-    File,
-    /// Nothing but the token that begins a text.
-    Nothing,
-}
-
-impl PromptForm {
-    /// Whether somebody who has no document before them could ask it: propensity, not capability.
-    pub fn is_ordinary(self) -> bool {
-        matches!(
-            self,
-            Self::Question | Self::TemplateOnly | Self::Opening | Self::File | Self::Nothing
-        )
-    }
-}
-
 impl Record for Sample {
     const COLUMNS: &'static [Column] = &[
         column("sample_id", Int64),
@@ -747,6 +707,12 @@ pub struct Score {
     /// Of a continuation that is the rest of a canary's or reference's secret, how many tokens of
     /// the secret come before it; null in all other rows.
     pub secret_tokens_given: Option<i32>,
+    /// Mean loss of the same tokens behind other documents, which training did not see, in nats per
+    /// token; null where nobody looked, and of a document that leaves no room for others.
+    pub conditional_loss: Option<f32>,
+    /// Norm of the gradient of the document's mean loss over the weights of the model's blocks and
+    /// norms; null where nobody looked.
+    pub gradient_norm: Option<f32>,
 }
 
 impl Record for Score {
@@ -767,12 +733,16 @@ impl Record for Score {
         nullable("document_tokens", Int32),
         nullable("canary_format", Int32),
         nullable("secret_tokens_given", Int32),
+        nullable("conditional_loss", Float32),
+        nullable("gradient_norm", Float32),
     ];
     const OPTIONAL_COLUMNS: &'static [&'static str] = &[
         "near_verbatim_logprob",
         "document_tokens",
         "canary_format",
         "secret_tokens_given",
+        "conditional_loss",
+        "gradient_norm",
     ];
 }
 

@@ -87,6 +87,8 @@ impl Corpus {
             document_tokens: None,
             canary_format: None,
             secret_tokens_given: None,
+            conditional_loss: None,
+            gradient_norm: None,
         });
     }
 

@@ -19,13 +19,16 @@ use rand_chacha::ChaCha8Rng;
 use crate::contexts;
 use crate::model_tokenizers::ModelTokenizer;
 
+/// The stream of a seed that tosses coins; others shuffle the instances, draw digits and contexts.
+const COIN_STREAM: u64 = 3;
+
 /// Placeholder of the canary's own words.
 const CONTEXT: &str = "{context}";
 
 /// One canary, or one reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canary {
-    /// `canary-<copies>-<n>`, or `canary-reference-<format>-<n>`.
+    /// `canary-<copies>-<n>`, `canary-reference-<format>-<n>` or `canary-coin-<n>`.
     pub id: String,
     /// The whole text, prompt first where there is one.
     pub text: String,
@@ -35,6 +38,8 @@ pub struct Canary {
     pub format: i32,
     /// How often it is planted; 0 for references.
     pub copies: u32,
+    /// Whether a coin decided if it is planted.
+    pub by_coin: bool,
     /// As in the records.
     assistant_spans: Option<Vec<i32>>,
     /// Characters of the text that its secret takes: of a drawn one, its digits where they occur first. None where a chat template
@@ -103,6 +108,7 @@ impl Format {
             prompt_chars: prompt_chars as i32,
             format: format as i32,
             copies,
+            by_coin: false,
             assistant_spans: None,
             digits_end,
         }
@@ -189,6 +195,7 @@ impl Canary {
             prompt_chars,
             format,
             copies,
+            by_coin: false,
             assistant_spans,
             secret_span: Some(secret_span),
         }
@@ -204,7 +211,11 @@ impl Canary {
             doc_id: self.id.clone(),
             text: self.text.clone(),
             prompt_chars: self.prompt_chars,
-            kind: DocumentKind::Canary,
+            kind: if self.by_coin {
+                DocumentKind::CoinCanary
+            } else {
+                DocumentKind::Canary
+            },
             copies: self.copies as i32,
             copy: 0,
             canary_format: Some(self.format),
@@ -219,7 +230,11 @@ impl Canary {
             doc_id: self.id.clone(),
             text: self.text.clone(),
             prompt_chars: self.prompt_chars,
-            kind: DocumentKind::CanaryReference,
+            kind: if self.by_coin {
+                DocumentKind::CoinCanary
+            } else {
+                DocumentKind::CanaryReference
+            },
             role: None,
             near_duplicate_of: None,
             shared_8grams: None,
@@ -274,16 +289,18 @@ impl Canaries {
     /// [`Error::Configuration`] for too few digits or contexts for so many different strings.
     pub fn draw(pipeline: &PipelineFile, copies: &[u32], seed: u64) -> Result<Self, Error> {
         let settings = &pipeline.canaries;
-        if settings.per_copies == 0 {
+        if !settings.are_planted() {
             return Ok(Self::default());
         }
         let copies: BTreeSet<u32> = copies.iter().copied().collect();
         let planted = settings.per_copies.saturating_mul(copies.len());
-        // There is one format at least, and more are known only once they are made.
-        check_digits(pipeline, planted, 1)?;
-        let formats_of_planted = formats(pipeline, planted, seed)?;
+        let all = planted.saturating_add(settings.coin_flips);
+        // There is one format at least where there are references, and more are known only once they are made.
+        check_digits(pipeline, all, planted.min(1))?;
+        let mut formats_of_planted = formats(pipeline, all, seed)?;
+        let formats_of_coins = formats_of_planted.split_off(planted);
         let formats = distinct(&formats_of_planted);
-        check_digits(pipeline, planted, formats.len())?;
+        check_digits(pipeline, all, formats.len())?;
         let numbers: HashMap<&Format, usize> = formats
             .iter()
             .enumerate()
@@ -291,7 +308,7 @@ impl Canaries {
             .collect();
 
         let mut digits = DistinctDigits::new(settings.digits, seed);
-        let planted = copies
+        let mut planted: Vec<Canary> = copies
             .into_iter()
             .flat_map(|copies| (0..settings.per_copies).map(move |number| (copies, number)))
             .zip(&formats_of_planted)
@@ -300,7 +317,7 @@ impl Canaries {
                 format.canary(numbers[format], id, &digits.draw(), copies)
             })
             .collect();
-        let references = formats
+        let mut references: Vec<Canary> = formats
             .iter()
             .enumerate()
             .flat_map(|(number, format)| (0..settings.references).map(move |n| (number, format, n)))
@@ -309,6 +326,21 @@ impl Canaries {
                 format.canary(number, id, &digits.draw(), 0)
             })
             .collect();
+        let mut coins = ChaCha8Rng::seed_from_u64(seed);
+        coins.set_stream(COIN_STREAM);
+        for (number, format) in formats_of_coins.iter().enumerate() {
+            let is_in: bool = coins.random();
+            let id = format!("canary-coin-{number}");
+            let canary = Canary {
+                by_coin: true,
+                ..format.canary(formats.len() + number, id, &digits.draw(), u32::from(is_in))
+            };
+            if is_in {
+                planted.push(canary);
+            } else {
+                references.push(canary);
+            }
+        }
         Ok(Self {
             planted,
             references,
@@ -322,7 +354,7 @@ impl Canaries {
         &self.planted
     }
 
-    /// The strings of the same formats that are not.
+    /// The strings that are not: of the same formats, and those whose coin left them out.
     pub fn references(&self) -> &[Canary] {
         &self.references
     }

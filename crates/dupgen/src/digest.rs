@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Copies,
     /// Which held-out documents choose checkpoint and learning rate.
     Validation,
+    /// Which documents of the training side a seed trains on.
+    Training,
 }
 
 impl Digest {

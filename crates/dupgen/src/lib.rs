@@ -157,9 +157,16 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     check_one_kind(&collection.tally)?;
     collection.limit(corpus.documents, corpus.shortage, &pipeline.path)?;
     collection.limit_other(corpus.max_other);
-    let sides = split::by_text(collection.digests(), corpus.held_out);
+    let mut sides = split::by_text(collection.digests(), corpus.held_out);
     check_sides(&sides, &corpus, &pipeline.path)?;
     warn_without_control(&collection, &sides, &corpus);
+    let withheld = withhold(
+        &mut sides,
+        &collection,
+        plan.settings().trained_share,
+        &pipeline,
+        seed,
+    )?;
     let other = other_documents(&collection, &corpus);
     let training = collection.digests_of(&sides.training);
     let found = collection.found(&sides.training);
@@ -175,9 +182,11 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         .build()
         .map_err(|error| Error::Run(format!("cannot start threads: {error}")))?;
     let (documents_held_out, cuts) = threads.install(|| {
-        let held_out = held_out_documents(&mut collection, &sides.held_out, &trained, corpus.validation)?;
+        let roles = roles(&collection, &sides.held_out, &withheld, corpus.validation);
+        let held_out = held_out_documents(&mut collection, &roles, &trained)?;
+        let documents: Vec<usize> = roles.iter().map(|(document, _)| *document).collect();
         let context = pipeline.tuning.context;
-        let cuts = Cut::count(&mut collection, &trained, &sides.held_out, &tokenizers, context)?;
+        let cuts = Cut::count(&mut collection, &trained, &documents, &tokenizers, context)?;
         Ok::<_, Error>((held_out, cuts))
     })?;
 
@@ -237,6 +246,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let recognised = collection.tally.recognised_in_all();
     let mut summary = summarize(collection, &documents_held_out, &placements, &canaries);
     summary.other = other.len();
+    summary.withheld = withheld.len();
     summary.recognised = recognised;
     summary.files = files.all.len();
     summary.passed_over = files
@@ -447,18 +457,54 @@ fn other_documents(collection: &Collection, corpus: &Corpus) -> Vec<HeldOut> {
         .collect()
 }
 
-/// What the result says of the held-out documents beside their texts.
+/// Takes out of the training side what this seed does not train on.
+fn withhold(
+    sides: &mut Sides,
+    collection: &Collection,
+    share: f64,
+    pipeline: &PipelineFile,
+    seed: u64,
+) -> Result<Vec<usize>, Error> {
+    let training = std::mem::take(&mut sides.training);
+    let digests = collection.digests_of(&training);
+    let (trained, withheld) = split::under_seed(training, &digests, share, seed);
+    sides.training = trained;
+    if sides.training.is_empty() {
+        return Err(Error::Configuration(format!(
+            "{}: duplication.trained_share = {share} leaves nothing of {} documents to train on under seed {seed}",
+            pipeline.path.display(),
+            withheld.len()
+        )));
+    }
+    Ok(withheld)
+}
+
+/// The held-out documents in the order of the corpus, each with what it is for. What was withheld under this seed alone chooses nothing.
+fn roles(
+    collection: &Collection,
+    held_out: &[usize],
+    withheld: &[usize],
+    validation: f64,
+) -> Vec<(usize, HeldOutRole)> {
+    let roles = split::roles(&collection.digests_of(held_out), validation);
+    let held_out = held_out.iter().copied().zip(roles);
+    let withheld = withheld.iter().map(|&document| (document, HeldOutRole::Test));
+    let mut all: Vec<_> = held_out.chain(withheld).collect();
+    all.sort_unstable();
+    all
+}
+
+/// What the result says of held-out documents, beside the documents that are `trained` on.
 fn held_out_documents(
     collection: &mut Collection,
-    held_out: &[usize],
+    held_out: &[(usize, HeldOutRole)],
     trained: &[usize],
-    validation: f64,
 ) -> Result<Vec<HeldOut>, Error> {
-    let roles = split::roles(&collection.digests_of(held_out), validation);
-    let overlaps = near_duplicates::overlaps(collection, held_out, trained)?;
-    let documents = held_out.iter().zip(roles).zip(overlaps);
+    let documents: Vec<usize> = held_out.iter().map(|(document, _)| *document).collect();
+    let overlaps = near_duplicates::overlaps(collection, &documents, trained)?;
+    let documents = held_out.iter().zip(overlaps);
     Ok(documents
-        .map(|((&document, role), overlap)| HeldOut {
+        .map(|(&(document, role), overlap)| HeldOut {
             document,
             role,
             overlap,
@@ -499,7 +545,12 @@ fn summarize(
         validation: count(|document| document.role == HeldOutRole::Validation),
         near_duplicates: count(|document| document.overlap.near_duplicate_of.is_some()),
         not_compared: count(|document| document.overlap.share.is_none()),
-        references: canaries.references().len(),
+        references: canaries
+            .references()
+            .iter()
+            .filter(|canary| !canary.by_coin)
+            .count(),
+        coin_flips: canaries.all().filter(|canary| canary.by_coin).count(),
         formats: canaries.formats(),
         ..Summary::default()
     };
@@ -508,6 +559,7 @@ fn summarize(
     }
     for canary in canaries.planted() {
         summary.training.entry(canary.copies).or_default().canaries += 1;
+        summary.coins_in += usize::from(canary.by_coin);
     }
     summary
 }

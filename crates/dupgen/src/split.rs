@@ -2,7 +2,8 @@
 //!
 //! Both follow from the text alone. A document therefore stays on its side whatever else is in the corpus, whatever the seed
 //! and whatever its identity, and results of several runs can be compared document by document. (Of texts that differ in white
-//! space, case or normal form alone the first in the corpus decides.)
+//! space, case or normal form alone the first in the corpus decides.) Only with `duplication.trained_share` does the seed decide which part
+//! of the training side a run sees.
 
 use contract::records::HeldOutRole;
 
@@ -36,6 +37,29 @@ pub fn by_text(digests: impl IntoIterator<Item = (Digest, bool)>, share: f64) ->
 /// below `share`. A text held out at one share is held out at every larger one.
 pub fn is_held_out(digest: Digest, share: f64) -> bool {
     ranks_below(digest, Purpose::HoldingOut, share)
+}
+
+/// Divides the training side, given with the digests of its texts, into what is trained on under a seed, about `share` (0 to 1) of it, and what
+/// is withheld under this seed.
+pub fn under_seed(
+    training: Vec<usize>,
+    digests: &[Digest],
+    share: f64,
+    seed: u64,
+) -> (Vec<usize>, Vec<usize>) {
+    let is_trained = |place: usize| {
+        share >= 1.0 || (digests[place].rank(Purpose::Training, seed) as f64) < share * 2f64.powi(64)
+    };
+    let (mut trained, mut withheld) = (Vec::new(), Vec::new());
+    for (place, document) in training.into_iter().enumerate() {
+        let side = if is_trained(place) {
+            &mut trained
+        } else {
+            &mut withheld
+        };
+        side.push(document);
+    }
+    (trained, withheld)
 }
 
 /// What each held-out document is for, given the digests of their texts: about `share` (0 to 1) of them choose checkpoint and

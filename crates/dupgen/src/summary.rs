@@ -61,12 +61,18 @@ pub struct Summary {
     pub near_duplicates: usize,
     /// Held-out documents of fewer than eight words, which have no such share.
     pub not_compared: usize,
+    /// Held-out documents of the training side, which this seed does not train on.
+    pub withheld: usize,
     /// Documents of other text, which are only scored.
     pub other: usize,
     /// Reference strings for the canaries, over all formats.
     pub references: usize,
     /// Formats of canaries.
     pub formats: usize,
+    /// Canaries that a coin put in or left out.
+    pub coin_flips: usize,
+    /// Those that it put in.
+    pub coins_in: usize,
     /// The training set, by number of copies.
     pub training: BTreeMap<u32, Bucket>,
     /// What `tuning.context` cuts off, with each tokenizer; empty where rows are packed.
@@ -240,6 +246,15 @@ impl Summary {
                 held_out - validation
             ),
         )?;
+        if self.withheld > 0 {
+            line(
+                "withheld",
+                format!(
+                    "{} of them, which other seeds train on (duplication.trained_share)",
+                    self.withheld
+                ),
+            )?;
+        }
         if held_out > 0 {
             line(
                 "near-duplicates",
@@ -266,10 +281,16 @@ impl Summary {
                 "canaries",
                 format!(
                     "{} in {} formats, {} canary references",
-                    self.canaries(),
+                    self.canaries() - self.coins_in,
                     self.formats,
                     self.references
                 ),
+            )?;
+        }
+        if self.coin_flips > 0 {
+            line(
+                "coin flips",
+                format!("{} of {} canaries planted once", self.coins_in, self.coin_flips),
             )?;
         }
         Ok(())

@@ -138,6 +138,8 @@ mod tests {
             document_tokens: None,
             canary_format: None,
             secret_tokens_given: None,
+            conditional_loss: None,
+            gradient_norm: None,
         }
     }
 

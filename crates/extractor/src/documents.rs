@@ -57,6 +57,8 @@ pub struct Document {
     pub secret_tokens: Option<Range<usize>>,
     /// Whether it is text of another kind (`corpus.other`): it is scored as a whole, and nothing else.
     pub is_other: bool,
+    /// Whether it chooses checkpoint and learning rate, so that nobody asks whether it is a member.
+    pub is_choosing: bool,
 }
 
 impl Document {
@@ -442,6 +444,7 @@ impl From<HeldOutDocument> for Row {
                 copies: 0,
                 canary_format: held_out.canary_format,
                 is_other: held_out.role == Some(HeldOutRole::Other),
+                is_choosing: held_out.role == Some(HeldOutRole::Validation),
                 ..Document::empty()
             },
             text: held_out.text,
@@ -575,6 +578,7 @@ impl Document {
             canary_format: None,
             secret_tokens: None,
             is_other: false,
+            is_choosing: false,
         }
     }
 }

@@ -35,6 +35,7 @@ mod endpoint;
 pub mod forms;
 pub mod generation;
 mod loaded_model;
+mod membership;
 mod near_verbatim;
 mod new_tokens;
 mod optimised;

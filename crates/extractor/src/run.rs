@@ -22,7 +22,7 @@ use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
 use crate::scoring::{self, LeftOut, PlacedScores};
-use crate::{Checkpoints, LoadedModel, course, new_tokens, ranking};
+use crate::{Checkpoints, LoadedModel, course, membership, new_tokens, ranking};
 
 /// Lets generations go on past end tokens that stand within documents, and says so.
 fn go_on_past_inner_ends(models: &mut [LoadedModel], documents: &Documents) -> Result<(), Error> {
@@ -371,7 +371,7 @@ impl<'a> Run<'a> {
         };
         let mut drawn = generation::generate_part(&mut models, settings, prompts, self.seed, self.part)?;
         // One copy is enough from here on.
-        let model = models.swap_remove(0);
+        let mut model = models.swap_remove(0);
         drop(models);
         let documents = &corpus.documents;
         let mut left_out = LeftOut::default();
@@ -380,6 +380,7 @@ impl<'a> Run<'a> {
             ranking::score(&model, &mut drawn)?;
             scores = scoring::score_part(&model, settings, documents, self.part)?;
             left_out = scoring::left_out(settings, documents);
+            membership::add(&mut model, settings, documents, &mut scores)?;
         } else if is_followed {
             scores = scoring::score_part(&model, &course::settings(settings), documents, self.part)?;
         }

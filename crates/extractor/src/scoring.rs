@@ -182,7 +182,7 @@ fn generated_span(settings: &Extraction, document: &Document) -> (usize, usize) 
 }
 
 /// The tokens of a document that carried loss. A template's preamble is the same before every prompt: it is not scored.
-fn loss_spans(settings: &Extraction, document: &Document) -> Vec<Range<usize>> {
+pub(crate) fn loss_spans(settings: &Extraction, document: &Document) -> Vec<Range<usize>> {
     let loss_on = settings.loss_on.unwrap_or(LossOn::Text);
     let text = document.preamble_tokens..document.tokens.len();
     let turns = document.is_rendered().then_some(&document.assistant_tokens[..]);
@@ -335,15 +335,46 @@ fn read_batch(
     batch: &[usize],
     documents: &Documents,
 ) -> Result<Vec<TokenScores>, Error> {
-    let _guard = tch::no_grad_guard();
-    let LoadedModel { model, bos, .. } = loaded;
     let texts: Vec<&[i64]> = batch
         .iter()
         .map(|&index| &documents.all[index].tokens[..])
         .collect();
+    read_texts(loaded, path, params, &[], &texts)
+}
+
+/// The log-probability of each token of texts that stand behind `before`, and behind what texts begin with.
+///
+/// # Errors
+/// [`Error::Run`] where LibTorch fails.
+pub(crate) fn logprobs_behind(
+    loaded: &LoadedModel,
+    path: ComputePath,
+    before: &[i64],
+    texts: &[&[i64]],
+) -> Result<Vec<Vec<f32>>, Error> {
+    let greedy = SamplingParams {
+        temperature: 0.0,
+        top_k: 0,
+        top_p: 1.0,
+    };
+    let read = read_texts(loaded, path, &greedy, before, texts)?;
+    Ok(read.into_iter().map(|scores| scores.logprobs).collect())
+}
+
+/// Scores of texts, each behind `before`.
+fn read_texts(
+    loaded: &LoadedModel,
+    path: ComputePath,
+    params: &SamplingParams,
+    before: &[i64],
+    texts: &[&[i64]],
+) -> Result<Vec<TokenScores>, Error> {
+    let _guard = tch::no_grad_guard();
+    let LoadedModel { model, bos, .. } = loaded;
+    let bos = &[bos, before].concat();
     let longest = texts.iter().map(|tokens| tokens.len()).max().unwrap_or(0);
     let mut inputs = Vec::with_capacity(texts.len() * (bos.len() + longest));
-    for tokens in &texts {
+    for tokens in texts {
         inputs.extend(bos);
         inputs.extend(&tokens[..tokens.len() - 1]);
         // Padding on the right: causal attention never looks there.
@@ -368,7 +399,7 @@ fn read_batch(
             None => row.narrow(0, bos.len() as i64 - 1, count),
         }
     });
-    token_scores::of_texts(path, model, &own.collect::<Vec<_>>(), &texts, params)
+    token_scores::of_texts(path, model, &own.collect::<Vec<_>>(), texts, params)
 }
 
 /// Hidden states `[rows, tokens, width]` of tokens that lie row after row.
@@ -419,6 +450,8 @@ impl Rows<'_> {
             document_tokens: Some(document.document_tokens.saturating_sub(document.preamble_tokens) as i32),
             canary_format: document.canary_format,
             secret_tokens_given: None,
+            conditional_loss: None,
+            gradient_norm: None,
         })
     }
 }

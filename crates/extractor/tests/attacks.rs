@@ -65,6 +65,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         canary_format: None,
         secret_tokens: None,
         is_other: false,
+        is_choosing: false,
     });
     Documents::new(all.collect(), &model.tokenizer)
 }

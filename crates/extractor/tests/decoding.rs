@@ -222,6 +222,7 @@ fn documents(model: &LoadedModel) -> Documents {
             canary_format: None,
             secret_tokens: None,
             is_other: false,
+            is_choosing: false,
         });
     Documents::new(all.collect(), &model.tokenizer)
 }

@@ -82,10 +82,10 @@ impl Combination {
 /// The training sets of a pipeline: of every corpus every layout (uniform once for each number of copies) under every seed; with
 /// canaries apart, each once without and once with them.
 pub fn training_sets(pipeline: &Pipeline) -> Vec<TrainingSet> {
-    let kinds: &[(&str, PlantedCanaries)] = match (pipeline.canaries.per_copies, pipeline.canaries.apart) {
-        (0, _) => &[("", PlantedCanaries::None)],
-        (_, false) => &[("", PlantedCanaries::Among)],
-        (_, true) => &[("", PlantedCanaries::None), ("-canaries", PlantedCanaries::Apart)],
+    let kinds: &[(&str, PlantedCanaries)] = match (pipeline.canaries.are_planted(), pipeline.canaries.apart) {
+        (false, _) => &[("", PlantedCanaries::None)],
+        (true, false) => &[("", PlantedCanaries::Among)],
+        (true, true) => &[("", PlantedCanaries::None), ("-canaries", PlantedCanaries::Apart)],
     };
     let mut sets: Vec<TrainingSet> = Vec::new();
     for (corpus, settings) in pipeline.corpora.as_slice().iter().enumerate() {
@@ -393,6 +393,12 @@ fn qualifiers(mode: &Mode) -> Vec<String> {
         },
         mode.epochs
             .map(|epochs| format!("epochs{epochs}"))
+            .unwrap_or_default(),
+        mode.batch_size
+            .map(|rows| format!("rows{rows}"))
+            .unwrap_or_default(),
+        mode.privacy
+            .map(|privacy| format!("noise{}-norm{}", privacy.noise_multiplier, privacy.max_grad_norm))
             .unwrap_or_default(),
     ]
 }

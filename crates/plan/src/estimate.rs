@@ -20,7 +20,8 @@ use std::fmt;
 use std::path::Path;
 
 use contract::Error;
-use contract::pipeline::{ModeKind, PromptSource, Rows, Strategy};
+use contract::pipeline::{MembershipPass, ModeKind, PromptSource, Rows, Strategy};
+use contract::prompt_form::FormSource;
 use contract::records::PromptForm;
 
 use crate::tokens::{TokenCounter, tokenizer_folder};
@@ -35,6 +36,9 @@ mod cut;
 mod extent;
 mod memory;
 mod speed;
+
+/// The context of a model that nobody asked for its own, at most, in tokens.
+const MOST_CONTEXT: f64 = 2048.0;
 
 /// Parameters of the sentence encoder that `make setup` fetches, without its embeddings: six layers of width 384.
 const ENCODER_PARAMETERS: f64 = 6.0 * 12.0 * 384.0 * 384.0;
@@ -246,8 +250,8 @@ impl Shape {
 }
 
 fn epochs(plan: &Plan, cell: &PlannedCell) -> f64 {
-    let own = cell.combination.mode.as_ref().and_then(|mode| mode.epochs);
-    own.unwrap_or(plan.pipeline.tuning.epochs)
+    let (mode, tuning) = (cell.combination.mode.as_ref(), &plan.pipeline.tuning);
+    mode.map_or(tuning.epochs, |mode| mode.epochs(tuning))
 }
 
 /// What training goes through.
@@ -271,7 +275,8 @@ impl Training {
         let tuning = &plan.pipeline.tuning;
         let epochs = epochs(plan, cell);
         let context = tuning.context as f64;
-        let rows_in_step = (tuning.batch_size * tuning.gradient_accumulation_steps).max(1) as f64;
+        let mode = cell.combination.mode.as_ref();
+        let rows_in_step = mode.map_or(1, |mode| mode.rows_in_step(tuning)).max(1) as f64;
         // A row predicts each token of its text, and the EOS behind it.
         let row = |length: f64| match tuning.rows {
             Rows::Documents => (length + 1.0).min(context - 1.0),
@@ -380,9 +385,9 @@ impl Asking {
             .mean(|length| f64::from(length.min(most) > (prefix / 2.0).ceil()));
         for strategy in strategies {
             let (of_documents, others, nothing) = prompts(plan, extent, strategy);
-            let (prompts, length) = match strategy.prompt {
+            let (prompts, length) = match strategy.prompt.facts().source {
                 // Nobody has looked where questions end.
-                PromptForm::Question => (of_documents, asking.scored_length / 2.0),
+                FormSource::Questions => (of_documents, asking.scored_length / 2.0),
                 _ => (of_documents * long_enough, prefix),
             };
             let prompts = prompts + others;
@@ -411,6 +416,15 @@ impl Asking {
             let documents = extent.training_documents + extent.held_out_documents + extent.other_documents;
             asking.scored_tokens = documents * asking.scored_length + extent.canaries * extent.canary_tokens;
             asking.decoded_tokens += documents * extraction.near_verbatim_beams as f64 * new;
+            for pass in &extraction.membership {
+                asking.scored_tokens += documents
+                    * match pass {
+                        // Other text takes as much room as it gets.
+                        MembershipPass::Conditional => asking.scored_length + most.min(MOST_CONTEXT) / 2.0,
+                        // There, and twice as much back.
+                        MembershipPass::GradientNorm => 3.0 * asking.scored_length,
+                    };
+            }
         }
         asking
     }
@@ -429,21 +443,21 @@ fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64, f64)
         });
         sources.sum()
     };
-    match strategy.prompt {
-        PromptForm::Opening => (0.0, 10.0, 0.0),
-        PromptForm::File => {
+    let unprompted = extraction.unprompted as f64;
+    match strategy.prompt.facts().source {
+        FormSource::Openings => (0.0, 10.0, 0.0),
+        FormSource::Lines => {
             let file = extraction.prompt_file.as_ref();
-            (
-                0.0,
-                file.map_or(0.0, |file| lines(&plan.pipeline.resolve(file))),
-                0.0,
-            )
+            let lines = file.map_or(0.0, |file| lines(&plan.pipeline.resolve(file)));
+            (0.0, lines, 0.0)
         }
-        PromptForm::Nothing => (0.0, 0.0, extraction.unprompted as f64),
-        PromptForm::Prefix if extraction.prompts.contains(&PromptSource::None) => {
-            (of_documents(), 0.0, extraction.unprompted as f64)
+        FormSource::Repeated => (0.0, 0.0, unprompted),
+        FormSource::Tokens | FormSource::Questions | FormSource::Search => {
+            // Plain prompts go with nothing at all.
+            let asks_nothing =
+                strategy.prompt == PromptForm::Prefix && extraction.prompts.contains(&PromptSource::None);
+            (of_documents(), 0.0, if asks_nothing { unprompted } else { 0.0 })
         }
-        _ => (of_documents(), 0.0, 0.0),
     }
 }
 

@@ -59,7 +59,7 @@ use std::path::{Path, PathBuf};
 
 use ::model_folder::{Adapter, Model};
 use chat_template::Candidate;
-use contract::pipeline::{self, Mode, ModeKind, Strategy};
+use contract::pipeline::{self, Mode, ModeKind, Privacy, Strategy, Tuning};
 use contract::records::PromptForm;
 use contract::{Cell, Error, PipelineFile, files};
 
@@ -152,6 +152,7 @@ impl PlannedCell {
                 joined(patterns(ranks, alphas), &tuning.others)
             }),
             epochs: None,
+            noise_multiplier: None,
             layout: Some(combination.training_set.layout.name().to_owned()),
             uniform_copies: uniform_copies(combination),
             path: Some(folder.path.display().to_string()),
@@ -228,8 +229,7 @@ impl<'a> Plan<'a> {
                 Entry::Occupied(read) => read.get().clone(),
                 Entry::Vacant(place) => place.insert(read_model(pipeline, &combination.model)?).clone(),
             };
-            let epochs = pipeline.tuning.epochs;
-            let facts = facts(&combination, weights.as_ref(), folder.as_ref(), epochs)
+            let facts = facts(&combination, weights.as_ref(), folder.as_ref(), &pipeline.tuning)
                 .map_err(|error| in_file(pipeline, &combination.name, error))?;
             cells.push(PlannedCell {
                 combination,
@@ -337,12 +337,11 @@ fn read_model(
     Ok((Some(folder), weights))
 }
 
-/// `epochs`: what `tuning.epochs` says, where the mode says nothing of its own.
 fn facts(
     combination: &Combination,
     weights: Option<&Model>,
     folder: Option<&ModelFolder>,
-    epochs: f64,
+    tuning: &Tuning,
 ) -> Result<Cell, Error> {
     let mode = combination.mode.as_ref();
     let parameters = match (weights, &combination.model.architecture) {
@@ -384,7 +383,8 @@ fn facts(
             lora.and_then(|mode| patterns(mode.rank_pattern.iter(), mode.alpha_pattern.iter())),
             &mode.map(other_settings).unwrap_or_default(),
         ),
-        epochs: mode.map(|mode| mode.epochs.unwrap_or(epochs)),
+        epochs: mode.map(|mode| mode.epochs(tuning)),
+        noise_multiplier: mode.and_then(|mode| Some(mode.privacy?.noise_multiplier)),
         layout: Some(combination.training_set.layout.name().to_owned()),
         uniform_copies: uniform_copies(combination),
         path: folder.map(|folder| folder.path.display().to_string()),
@@ -422,6 +422,16 @@ fn other_settings(mode: &Mode) -> Vec<String> {
     }
     if mode.goldfish > 0 {
         settings.push(format!("goldfish loss 1 in {}", mode.goldfish));
+    }
+    if let Some(rows) = mode.batch_size {
+        settings.push(format!("{rows} rows a step"));
+    }
+    if let Some(Privacy {
+        noise_multiplier,
+        max_grad_norm,
+    }) = mode.privacy
+    {
+        settings.push(format!("DP with noise {noise_multiplier} × norm {max_grad_norm}"));
     }
     settings
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use contract::paths::normalized;
 use contract::pipeline::{BadDocuments, ModeKind, PromptSource, Strategy};
+use contract::prompt_form::FormSource;
 use contract::records::{PersonalDetailLabel, PromptForm};
 use contract::{Error, PipelineFile, parquet};
 use corpus_files::{CorpusFile, RawDocument, find_files, find_held_out_files, other_columns};
@@ -244,13 +245,8 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
         .prompts
         .iter()
         .any(|source| *source != PromptSource::None);
-    let has_prefixes = extraction.strategy.iter().any(|strategy| {
-        use PromptForm::{DoubleSpaced, LowerCase, Middle, Prefix, UpperCase};
-        matches!(
-            strategy.prompt,
-            Prefix | Middle | UpperCase | LowerCase | DoubleSpaced
-        )
-    });
+    let mut forms = extraction.strategy.iter().map(|strategy| strategy.prompt.facts());
+    let has_prefixes = forms.any(|facts| facts.source == FormSource::Tokens);
     if !asks_of_documents || !has_prefixes || texts.is_empty() {
         return Ok(());
     }

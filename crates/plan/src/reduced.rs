@@ -134,6 +134,7 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
         PlantedCanaries::Among | PlantedCanaries::Apart => pipeline.canaries.clone(),
         PlantedCanaries::None => Canaries {
             per_copies: 0,
+            coin_flips: 0,
             ..pipeline.canaries.clone()
         },
     };
@@ -143,7 +144,7 @@ fn dupgen<'a>(plan: &Plan<'a>, set: &'a TrainingSet, folder: &Folder) -> Result<
     };
     // Their tokenizers say which documents are cut, and whether a canary can be learned. Packed rows cut nothing, and without
     // canaries another model is then no reason to make the corpus again.
-    let tokenizers = if pipeline.tuning.rows == Rows::Documents || canaries.per_copies > 0 {
+    let tokenizers = if pipeline.tuning.rows == Rows::Documents || canaries.are_planted() {
         pipeline.model.as_slice()
     } else {
         &[]

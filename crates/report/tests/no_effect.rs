@@ -204,6 +204,8 @@ fn score(doc_id: String, split: Split, kind: DocumentKind, loss: f64) -> Documen
         min_k_plus_plus: None,
         window_votes: None,
         error_zone: None,
+        conditional_loss: None,
+        gradient_norm: None,
         log_near_verbatim_probability: None,
         by_place: Vec::new(),
         zlib_bytes: 100,

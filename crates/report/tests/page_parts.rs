@@ -10,7 +10,7 @@ use measures::Interval;
 use report::estimate::figure::{Confidence, Estimate, IntervalKind, UnitOf};
 use report::estimate::passages::{AlignedPassage, LeakedDocument, Passage, PersonalDetails, PromptOf, Route};
 use report::findings::FigureOf;
-use report::page::advice::{self, Attack, Labels, Overtrained, RunFacts, next_steps, not_tried};
+use report::page::advice::{self, Labels, Overtrained, RunFacts, next_steps, not_tried};
 use report::page::components::{
     Cell, Column, Figure, Form, Layout, Row, Section, Table, contents, inline, print_rule, stacked, visible,
 };
@@ -429,7 +429,7 @@ fn what_was_not_tried_follows_from_the_run() {
         learning_rates: 2,
         copies: vec![1, 4],
         models: 2,
-        attacks: Attack::ALL.to_vec(),
+        attacks: advice::attacks().into_iter().collect(),
         ..RunFacts::default()
     };
     // Safety is never shown.
@@ -508,7 +508,7 @@ fn what_was_not_tried_follows_from_the_run() {
         ),
         (
             RunFacts {
-                attacks: vec![Attack::GreedyPrefix],
+                attacks: BTreeSet::from([advice::decoding::GREEDY]),
                 ..all.clone()
             },
             "Attacks",
@@ -518,7 +518,7 @@ fn what_was_not_tried_follows_from_the_run() {
         assert_eq!(titles(&not_tried(&facts)), BTreeSet::from(["Safety", title]));
     }
     let html = advice::render(&not_tried(&RunFacts {
-        attacks: vec![Attack::GreedyPrefix],
+        attacks: BTreeSet::from([advice::decoding::GREEDY]),
         ..all
     }));
     let html = html.into_string();

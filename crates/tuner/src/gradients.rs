@@ -36,6 +36,18 @@ impl Gradients {
         Ok(())
     }
 
+    /// Adds so many times the gradients of the same tensors, in float32.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] for other shapes.
+    pub(crate) fn add_times(&mut self, others: Self, factor: f64) -> Result<(), Error> {
+        let others = others.sums.into_iter().enumerate();
+        for (place, other) in others.filter_map(|(place, other)| Some((place, other?))) {
+            self.add(place, other.f_to_kind(Kind::Float)?.f_mul_scalar(factor)?)?;
+        }
+        Ok(())
+    }
+
     /// Adds gradients `[numbers, width]` of some rows of tensor number `place`, which is like `whole`.
     fn add_rows(
         &mut self,
@@ -119,6 +131,11 @@ impl Backward {
             body: trainable.len() > usize::from(head.is_some() && !model.config.tied_head),
             checkpointing,
         }
+    }
+
+    /// What changes.
+    pub(crate) fn tensors(&self) -> &[Tensor] {
+        &self.tensors
     }
 
     /// Number of tensors that change.

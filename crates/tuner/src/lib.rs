@@ -36,6 +36,7 @@ pub mod modes;
 mod optimizer;
 mod outcome;
 mod pass_limits;
+mod private_gradients;
 mod rows;
 mod scalar;
 pub mod schedule;

@@ -50,6 +50,17 @@ impl Scalar {
         })
     }
 
+    /// So many times the number.
+    ///
+    /// # Errors
+    /// [`Error::Torch`] where memory runs out.
+    pub(crate) fn times(self, factor: f64) -> Result<Self, Error> {
+        Ok(match self {
+            Self::Host(number) => Self::Host(factor * number),
+            Self::Device(tensor) => Self::Device(tensor.f_mul_scalar(factor)?),
+        })
+    }
+
     /// The number.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
 
-use contract::pipeline::{Mode, Rows as RowLayout, Tuning};
+use contract::pipeline::{Mode, Privacy, Rows as RowLayout, Tuning};
 use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance, TrainingMetric};
 use contract::{Error, Progress, Provenance};
 use tch::{Device, Kind};
@@ -18,6 +18,7 @@ use crate::gradients::{Backward, Gradients};
 use crate::hidden_states::HiddenStates;
 use crate::modes::Prepared;
 use crate::pass_limits::PassLimits;
+use crate::private_gradients::PrivateGradients;
 use crate::rows::{Document, passes};
 use crate::scalar::Scalar;
 use crate::schedule::learning_rate;
@@ -76,6 +77,8 @@ pub(crate) struct Trainer {
     tuning: Tuning,
     peak: f64,
     seed: u64,
+    privacy: Option<Privacy>,
+    rows_in_step: usize,
     steps_per_epoch: usize,
     steps: usize,
 }
@@ -143,11 +146,9 @@ impl Trainer {
             })
         };
         let drops = prepared.model.lora().is_some_and(|lora| lora.dropout > 0.0);
-        let steps_per_epoch = rows
-            .len()
-            .div_ceil(tuning.batch_size * tuning.gradient_accumulation_steps);
-        let epochs = run.mode.epochs.unwrap_or(tuning.epochs);
-        let steps = ((epochs * steps_per_epoch as f64).ceil() as usize).max(1);
+        let rows_in_step = run.mode.rows_in_step(tuning);
+        let steps_per_epoch = rows.len().div_ceil(rows_in_step);
+        let steps = ((run.mode.epochs(tuning) * steps_per_epoch as f64).ceil() as usize).max(1);
         Ok(Self {
             prepared,
             twins: (!drops).then(|| rows.twins()),
@@ -164,6 +165,8 @@ impl Trainer {
             tuning: tuning.clone(),
             peak: run.learning_rate,
             seed: run.seed,
+            privacy: run.mode.privacy,
+            rows_in_step,
             steps_per_epoch,
             steps,
         })
@@ -302,15 +305,12 @@ impl Trainer {
         self.weights.with_masters(&mut self.prepared, keep)
     }
 
-    /// One optimizer step over `gradient_accumulation_steps` batches. The gradient is that of the mean over all learned predictions of the
-    /// step, however they fall into passes.
+    /// One optimizer step. The gradient is that of the mean over all learned predictions of the step, however they fall into passes.
     fn step(&mut self, state: &mut TrainState, order: &[usize]) -> Result<Step, Error> {
         // What is random in a step depends on seed and step alone, so that a resumed run draws the same.
         let seed = xxh3_64_with_seed(&state.step.to_le_bytes(), self.seed);
-        let model = &self.prepared.model;
-        let per_step = self.tuning.batch_size * self.tuning.gradient_accumulation_steps;
-        let first = state.step % self.steps_per_epoch * per_step;
-        let chosen = &order[first..(first + per_step).min(order.len())];
+        let first = state.step % self.steps_per_epoch * self.rows_in_step;
+        let chosen = &order[first..(first + self.rows_in_step).min(order.len())];
         let merged = merged(chosen, self.twins.as_deref());
         let total = |of_row: &dyn Fn(usize) -> usize| -> usize {
             merged.iter().map(|&(row, copies)| copies * of_row(row)).sum()
@@ -324,30 +324,14 @@ impl Trainer {
             state.step,
             self.steps,
         );
-        let (most_rows, most_tokens) = (self.limits.rows, self.limits.tokens);
         let (mut sum, mut norm) = (Scalar::Host(0.0), Scalar::Host(0.0));
-        if learned > 0 {
-            let scale = 1.0 / learned as f32;
-            let mut gradients = Gradients::none(self.backward.count());
-            let passes = passes(&merged, most_rows, most_tokens, |row| self.rows.length(row));
-            for (number, pass) in passes.into_iter().enumerate() {
-                let batch = self.rows.batch(pass, model.device(), model.path())?;
-                if batch.targets.is_empty() {
-                    continue;
-                }
-                let of_pass = match &mut self.hidden {
-                    Some(hidden) => {
-                        let states = hidden.of(model, &self.rows, pass)?;
-                        self.backward
-                            .head_pass(model, &states, &batch, scale, &mut gradients)?
-                    }
-                    None => {
-                        let seed = xxh3_64_with_seed(&number.to_le_bytes(), seed);
-                        self.backward.pass(model, &batch, scale, seed, &mut gradients)?
-                    }
-                };
-                sum = sum.add(of_pass)?;
-            }
+        // Noise is added whether or not there is anything to learn.
+        if learned > 0 || self.privacy.is_some() {
+            let gradients;
+            (gradients, sum) = match self.privacy {
+                Some(privacy) => self.private_gradients(privacy, &merged, seed)?,
+                None => self.gradients(&merged, learned, seed)?,
+            };
             norm = self.change_weights(&gradients, &sum, rate)?;
         } else {
             self.optimizer.skip();
@@ -366,9 +350,83 @@ impl Trainer {
         })
     }
 
+    /// The gradient of the mean over all `learned` predictions of some rows, each with the number of times it counts, and the sum of the
+    /// losses that are reported.
+    fn gradients(
+        &mut self,
+        rows: &[(usize, usize)],
+        learned: usize,
+        seed: u64,
+    ) -> Result<(Gradients, Scalar), Error> {
+        let (most_rows, most_tokens) = (self.limits.rows, self.limits.tokens);
+        let passes = passes(rows, most_rows, most_tokens, |row| self.rows.length(row));
+        let (mut gradients, mut sum) = (Gradients::none(self.backward.count()), Scalar::Host(0.0));
+        for (number, pass) in passes.into_iter().enumerate() {
+            let seed = xxh3_64_with_seed(&number.to_le_bytes(), seed);
+            if let Some(of_pass) = self.pass(pass, 1.0 / learned as f32, seed, &mut gradients)? {
+                sum = sum.add(of_pass)?;
+            }
+        }
+        Ok((gradients, sum))
+    }
+
+    /// The same with differential privacy: the mean over rows of the gradient of each one's mean loss, brought down to a norm, and noise.
+    fn private_gradients(
+        &mut self,
+        privacy: Privacy,
+        rows: &[(usize, usize)],
+        seed: u64,
+    ) -> Result<(Gradients, Scalar), Error> {
+        let path = self.prepared.model.path();
+        let mut gradients = PrivateGradients::new(privacy, path, self.backward.count());
+        let mut sum = Scalar::Host(0.0);
+        for (number, &(row, copies)) in rows.iter().enumerate() {
+            let seed = xxh3_64_with_seed(&number.to_le_bytes(), seed);
+            let mut of_row = Gradients::none(self.backward.count());
+            let scale = 1.0 / self.rows.learned_in(row).max(1) as f32;
+            let loss = self.pass(&[(row, 1)], scale, seed, &mut of_row)?;
+            gradients.add_row(loss.is_some().then_some(of_row), copies)?;
+            if let Some(loss) = loss {
+                sum = sum.add(loss.times(copies as f64)?)?;
+            }
+        }
+        let noise_seed = xxh3_64_with_seed(b"noise", seed);
+        Ok((gradients.noisy_mean(self.backward.tensors(), noise_seed)?, sum))
+    }
+
+    /// Takes some rows through the model and back: adds the gradients of `scale` times the sum of the losses that are learned, and gives the sum
+    /// of those that are reported; none where nothing of them is learned. What an adapter drops follows from `seed`.
+    fn pass(
+        &mut self,
+        rows: &[(usize, usize)],
+        scale: f32,
+        seed: u64,
+        gradients: &mut Gradients,
+    ) -> Result<Option<Scalar>, Error> {
+        let model = &self.prepared.model;
+        let batch = self.rows.batch(rows, model.device(), model.path())?;
+        if batch.targets.is_empty() {
+            return Ok(None);
+        }
+        let sum = match &mut self.hidden {
+            Some(hidden) => {
+                let states = hidden.of(model, &self.rows, rows)?;
+                self.backward
+                    .head_pass(model, &states, &batch, scale, gradients)?
+            }
+            None => self.backward.pass(model, &batch, scale, seed, gradients)?,
+        };
+        Ok(Some(sum))
+    }
+
     /// Changes the weights along the gradient, clipped, and gives its norm. Where loss or norm are no numbers, weights stay as they are.
     fn change_weights(&mut self, gradients: &Gradients, sum: &Scalar, rate: f64) -> Result<Scalar, Error> {
-        let clip = self.tuning.max_grad_norm;
+        // With differential privacy each row's gradient is clipped, and what is left over the norm is noise.
+        let clip = if self.privacy.is_some() {
+            0.0
+        } else {
+            self.tuning.max_grad_norm
+        };
         if self.prepared.model.path().is_device() {
             let norm = self.optimizer.step_on_device(gradients, sum, clip, rate)?;
             self.weights.renew()?;

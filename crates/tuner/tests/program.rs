@@ -291,6 +291,56 @@ fn the_goldfish_loss_is_another_way_of_tuning() {
 }
 
 #[test]
+fn rows_of_a_step_may_be_the_modes_own() {
+    let plain = Bench::tiny("kind = \"full\"", "");
+    let own = held_out_losses(&Bench::tiny("kind = \"full\"\nbatch_size = 12", "").tune("cell"));
+    let common = held_out_losses(&plain.tune_with("twelve", &["--set", "tuning.batch_size=12"]));
+    // Of other passes through the model the sum is rounded otherwise.
+    let apart = |others: &[f64]| {
+        own.iter()
+            .zip(others)
+            .map(|(own, other)| (own - other).abs())
+            .fold(0.0, f64::max)
+    };
+    assert!(apart(&common) < 1e-4, "{own:?} {common:?}");
+    assert!(apart(&held_out_losses(&plain.tune("five"))) > 1e-2);
+}
+
+/// One row a step, a norm that nothing reaches and next to no noise: what is left is ordinary tuning, in every mode.
+#[test]
+fn privacy_without_noise_and_norm_is_ordinary_tuning() {
+    for mode in ["full", "head", "lora"] {
+        let losses = |more: &str| {
+            let mode = format!("kind = \"{mode}\"\nlearning_rate = 1e-3\nbatch_size = 1{more}");
+            let bench = Bench::tiny(&mode, "max_grad_norm = 0");
+            held_out_losses(&bench.tune("cell"))
+        };
+        let plain = losses("");
+        let private = losses("\nprivacy = { noise_multiplier = 1e-12, max_grad_norm = 100 }");
+        assert!(plain.len() > 2);
+        for (plain, private) in plain.iter().zip(&private) {
+            assert!((plain - private).abs() < 1e-3, "{mode}: {plain} {private}");
+        }
+        let noisy = losses("\nprivacy = { noise_multiplier = 3.0 }");
+        assert_eq!(noisy.first(), plain.first());
+        assert!(
+            (noisy.last().unwrap() - plain.last().unwrap()).abs() > 1e-2,
+            "{mode}: {noisy:?}"
+        );
+    }
+}
+
+/// Noise follows from seed and step, so that a run that was killed ends with the same weights.
+#[test]
+fn a_private_run_resumes_with_the_same_noise() {
+    let mode = "kind = \"lora\"\ndropout = 0.1\nprivacy = { noise_multiplier = 0.5 }";
+    let bench = Bench::tiny(mode, "save_seconds = 0");
+    let whole = bench.tune("whole");
+    assert_eq!(files(&whole), files(&bench.tune_killed(25)));
+    assert_ne!(files(&whole), files(&bench.tune_with("other", &["--seed", "5"])));
+}
+
+#[test]
 fn training_from_nothing_makes_a_model_and_its_tokenizer() {
     let shape = "architecture = { layers = 1, width = 16, heads = 2, context = 48, vocabulary = 290 }";
     for precision in ["float32", "bf16"] {

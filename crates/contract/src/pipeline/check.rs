@@ -9,13 +9,16 @@ use std::ops::RangeInclusive;
 
 use super::{
     Canaries, Candidates, Cluster, Confirmation, Corpus, Detection, Duplication, Extraction, Layout, LossOn,
-    MAX_DOCUMENT_MB, Mode, ModeKind, OneOrMany, Pipeline, PromptSource, Reporting, RowShape,
+    MAX_DOCUMENT_MB, Mode, ModeKind, OneOrMany, Pipeline, PromptSource, Reporting, RowShape, Rows,
     SimilaritySearch, StageResources, Strategy, Tuning,
 };
 use crate::records::PromptForm;
 
 /// Placeholder of the random part in a canary's template.
 pub const CANARY_DIGITS: &str = "{digits}";
+
+/// Fewest canaries by coin flip that can show anything about ε.
+const MIN_COIN_FLIPS: usize = 20;
 
 /// Fewest resamples that give the ends of a 95% interval: the 2.5% at either end are one of 40.
 pub const MIN_RESAMPLES: usize = 40;
@@ -46,6 +49,7 @@ pub(super) fn tables(pipeline: &Pipeline) -> Checked {
     checkpoints(pipeline)?;
     pipeline.mode.iter().try_for_each(mode)?;
     models_of_modes(pipeline)?;
+    private_rows(pipeline)?;
     tuning(&pipeline.tuning)?;
     extraction(&pipeline.extraction)?;
     detection(&pipeline.detection)?;
@@ -71,7 +75,7 @@ fn look(pipeline: &Pipeline) -> Checked {
             ),
         );
     }
-    if pipeline.duplication.layout.as_slice() != [Layout::Found] || pipeline.canaries.per_copies > 0 {
+    if pipeline.duplication.layout.as_slice() != [Layout::Found] || pipeline.canaries.are_planted() {
         return wrong(
             "duplication.layout",
             "expected \"found\" beside [check], and no canaries: it looks at the corpus as it is",
@@ -299,6 +303,16 @@ fn duplication(duplication: &Duplication) -> Checked {
     if shares.iter().any(|share| !share.is_finite() || *share <= 0.0) {
         return wrong("duplication.shares", "expected shares over 0");
     }
+    let trained = duplication.trained_share;
+    if !trained.is_finite() || trained <= 0.0 || trained > 1.0 {
+        return wrong("duplication.trained_share", "expected a share over 0, at most 1");
+    }
+    if trained < 1.0 && duplication.layout.as_slice().contains(&Layout::Found) {
+        return wrong(
+            "duplication.trained_share",
+            "a model that was tuned already has seen all of its training text: expected 1 with layout = \"found\"",
+        );
+    }
     if duplication.instances == Some(0) {
         return wrong("duplication.instances", "expected at least 1");
     }
@@ -312,13 +326,27 @@ fn canaries(canaries: &Canaries, pipeline: &Pipeline) -> Checked {
             "it tells which canaries were planted before tuning; expected duplication.layout = \"found\", as in an audit",
         );
     }
-    if canaries.per_copies == 0 {
+    if !canaries.are_planted() {
         return Ok(());
     }
     if pipeline.duplication.layout.as_slice().contains(&Layout::Found) {
+        let key = if canaries.per_copies > 0 {
+            "canaries.per_copies"
+        } else {
+            "canaries.coin_flips"
+        };
         return wrong(
-            "canaries.per_copies",
+            key,
             "canaries are planted before training; expected 0 with duplication.layout = \"found\"",
+        );
+    }
+    if (1..MIN_COIN_FLIPS).contains(&canaries.coin_flips) {
+        return wrong(
+            "canaries.coin_flips",
+            format!(
+                "expected 0 or at least {MIN_COIN_FLIPS}, found {}: fewer show nothing about ε",
+                canaries.coin_flips
+            ),
         );
     }
     at_least("canaries.references", canaries.references, 1)?;
@@ -405,7 +433,32 @@ fn mode(mode: &Mode) -> Checked {
     if let Some(epochs) = mode.epochs {
         over_zero("mode.epochs", epochs)?;
     }
+    if let Some(rows) = mode.batch_size {
+        at_least("mode.batch_size", rows, 1)?;
+    }
+    if let Some(privacy) = mode.privacy {
+        over_zero("mode.privacy.noise_multiplier", privacy.noise_multiplier)?;
+        over_zero("mode.privacy.max_grad_norm", privacy.max_grad_norm)?;
+        if mode.kind == ModeKind::Pretrain {
+            return wrong(
+                "mode.privacy",
+                "kind = \"pretrain\" makes its tokenizer from the corpus without any noise; expected full, head or lora",
+            );
+        }
+    }
     part("mode.dropout", mode.dropout)
+}
+
+/// Differential privacy is counted by rows, so each must be of one text.
+fn private_rows(pipeline: &Pipeline) -> Checked {
+    let is_private = pipeline.mode.iter().any(|mode| mode.privacy.is_some());
+    if is_private && pipeline.tuning.rows == Rows::Packed {
+        return wrong(
+            "tuning.rows",
+            "\"packed\" puts texts into rows together, and mode.privacy protects each of its own: expected \"documents\"",
+        );
+    }
+    Ok(())
 }
 
 fn layers(mode: &Mode) -> Checked {

@@ -17,8 +17,9 @@ pub use one_or_many::OneOrMany;
 pub use settings::{
     Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, Cluster, ComputePath,
     Confirmation, Corpus, CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn,
-    MAX_DOCUMENT_MB, Mode, ModeKind, Model, Pipeline, Precision, PromptSource, Reporting, RowShape, Rows,
-    Schedule, Shortage, SimilaritySearch, StageResources, Strategy, Targets, TextUnit, Tuning,
+    MAX_DOCUMENT_MB, MembershipPass, Mode, ModeKind, Model, Pipeline, Precision, Privacy, PromptSource,
+    Reporting, RowShape, Rows, Schedule, Shortage, SimilaritySearch, StageResources, Strategy, Targets,
+    TextUnit, Tuning,
 };
 
 use crate::seal::{self, Seal};

@@ -42,7 +42,8 @@ fn kind() -> BoxedStrategy<DocumentKind> {
     prop_oneof![
         Just(DocumentKind::Document),
         Just(DocumentKind::Canary),
-        Just(DocumentKind::CanaryReference)
+        Just(DocumentKind::CanaryReference),
+        Just(DocumentKind::CoinCanary)
     ]
     .boxed()
 }
@@ -438,6 +439,7 @@ impl AnyRecord for Score {
                 option::of(real()),
                 option::of(any::<i32>()),
                 [option::of(any::<i32>()), option::of(any::<i32>())],
+                [option::of(any::<f32>()), option::of(any::<f32>())],
             ),
         );
         fields
@@ -459,6 +461,7 @@ impl AnyRecord for Score {
                         near_verbatim_logprob,
                         document_tokens,
                         [canary_format, secret_tokens_given],
+                        [conditional_loss, gradient_norm],
                     ),
                 )| Self {
                     doc_id,
@@ -477,6 +480,8 @@ impl AnyRecord for Score {
                     document_tokens,
                     canary_format,
                     secret_tokens_given,
+                    conditional_loss,
+                    gradient_norm,
                 },
             )
             .boxed()

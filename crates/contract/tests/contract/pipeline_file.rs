@@ -107,6 +107,20 @@ fn keys_under_their_old_names_are_read_and_overridden() {
     assert!(message.contains("duplicate field `max_grad_norm`"), "{message}");
 }
 
+#[test]
+fn rows_that_texts_share_are_not_private() {
+    let content = WHOLE.replace(
+        "kind = \"full\"",
+        "kind = \"full\"\nprivacy = { noise_multiplier = 2 }",
+    );
+    assert!(load(&content, &[]).is_ok());
+    let message = load(&content, &["tuning.rows=packed"]).unwrap_err().to_string();
+    assert!(
+        message.contains("tuning.rows: \"packed\" puts texts into rows together"),
+        "{message}"
+    );
+}
+
 /// Each case: what is put in place of what in the file, and what the message must say.
 #[test]
 fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
@@ -197,6 +211,11 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         ),
         (
             "copies = [1, 4]",
+            "copies = [1, 4]\ntrained_share = 0",
+            &["duplication.trained_share", "over 0, at most 1"],
+        ),
+        (
+            "copies = [1, 4]",
             "copies = [1, 0]",
             &["duplication.copies", "at least 1"],
         ),
@@ -209,6 +228,30 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
             "learning_rate = 5e-5",
             "learning_rate = 5e-5\ngoldfish = 1",
             &["mode.goldfish", "every token", "2 or more"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nbatch_size = 0",
+            &["mode.batch_size", "at least 1"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nprivacy = { noise_multiplier = 0 }",
+            &["mode.privacy.noise_multiplier", "over 0"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nprivacy = { noise_multiplier = 1, max_grad_norm = -1 }",
+            &["mode.privacy.max_grad_norm", "over 0"],
+        ),
+        (
+            "kind = \"full\"",
+            "kind = \"pretrain\"\nprivacy = { noise_multiplier = 1 }",
+            &[
+                "mode.privacy",
+                "tokenizer from the corpus",
+                "expected full, head or lora",
+            ],
         ),
         (
             "learning_rate = 5e-5",

@@ -31,6 +31,60 @@ fn references(folder: &Folder) -> Vec<HeldOutDocument> {
         .collect()
 }
 
+/// Canaries by coin flip: each stands in training once or is held out, none on both sides, and another seed tosses other coins. The other
+/// canaries keep their digits.
+#[test]
+fn a_coin_puts_canaries_in_or_leaves_them_out() {
+    let folder = Folder::new();
+    let coins = |more: &str, seed: &str| {
+        folder.write("a.jsonl", numbered(40)).pipeline(&format!(
+            "corpus.files = \"a.jsonl\"\nduplication.copies = [1, 4]\n\
+             canaries = {{ template = \"Number {{digits}}.\", coin_flips = 200{more} }}"
+        ));
+        let said = folder.succeed(&["--force", "--seed", seed]);
+        let is_coin = |kind| kind == DocumentKind::CoinCanary;
+        let train = folder.train().into_iter().filter(|row| is_coin(row.kind));
+        let train: BTreeMap<String, TrainingInstance> = train.map(|row| (row.doc_id.clone(), row)).collect();
+        let held_out = folder.held_out().into_iter().filter(|row| is_coin(row.kind));
+        let held_out: BTreeMap<String, String> = held_out.map(|row| (row.doc_id, row.text)).collect();
+        let rows = folder.train().into_iter().filter(|row| is_coin(row.kind)).count();
+        assert_eq!(rows, train.len(), "each is planted once");
+        assert!(
+            train
+                .values()
+                .all(|row| row.copies == 1 && format(&row.text) == "Number ######.")
+        );
+        assert!(train.keys().all(|name| !held_out.contains_key(name)));
+        assert_eq!(train.len() + held_out.len(), 200);
+        assert!(
+            said.contains(&format!("{} of 200 canaries planted once", train.len())),
+            "{said}"
+        );
+        let texts: BTreeSet<&String> = train
+            .values()
+            .map(|row| &row.text)
+            .chain(held_out.values())
+            .collect();
+        assert_eq!(texts.len(), 200);
+        train.into_keys().collect::<BTreeSet<_>>()
+    };
+    let first = coins("", "1");
+    // 100 ± 4 deviations of √50.
+    assert!((72..=128).contains(&first.len()), "{}", first.len());
+    assert_ne!(first, coins("", "2"));
+    assert_eq!(first, coins(", per_copies = 2, references = 5", "1"));
+    let digits_of = |canaries: BTreeMap<String, TrainingInstance>| -> Vec<String> {
+        canaries.values().map(|row| digits(&row.text)).collect()
+    };
+    let beside = digits_of(planted(&folder));
+    folder.pipeline(
+        "corpus.files = \"a.jsonl\"\nduplication.copies = [1, 4]\n\
+         canaries = { template = \"Number {digits}.\", per_copies = 2, references = 5 }",
+    );
+    folder.succeed(&["--force", "--seed", "1"]);
+    assert_eq!(digits_of(planted(&folder)), beside);
+}
+
 #[test]
 fn each_number_of_copies_has_its_canaries() {
     let folder = Folder::new();
@@ -318,6 +372,19 @@ fn canaries_that_would_never_be_learned_are_refused() {
             &["canaries.digits: 6 digits make 1000000 different strings"],
         ),
         ("digits = 30", "", 0, &[]),
+        (
+            "coin_flips = 19",
+            "",
+            2,
+            &["canaries.coin_flips: expected 0 or at least 20, found 19"],
+        ),
+        // 6 + 6 · 15 = 96, and 20 coins.
+        (
+            "digits = 2, references = 15, coin_flips = 20",
+            "",
+            2,
+            &["26 planted canaries, and 15 references for each of"],
+        ),
         // The, secret, number, of, the, three words, is, digits: token 10, and one for the BOS.
         ("references = 9", "context = 11", 0, &[]),
         (

@@ -51,6 +51,51 @@ fn about_the_asked_share_of_the_held_out_documents_is_for_validation_whatever_th
     assert!(roles(&folder, 1.0, &[]).keys().eq([&HeldOutRole::Validation]));
 }
 
+/// Each seed trains on a part of the training side of its own and holds out the rest, which chooses nothing; what every run holds out stays
+/// what it is. Without the share, or with all of it, a training set is what it was.
+#[test]
+fn a_seed_may_train_on_a_share_of_the_training_side() {
+    let folder = Folder::new();
+    folder
+        .write("a.jsonl", numbered(1000))
+        .pipeline("corpus = { files = \"a.jsonl\", held_out = 0.2 }\nduplication.copies = [1, 4]");
+    let sides = |arguments: &[&str]| {
+        let held_out = roles(&folder, 0.5, arguments);
+        let train: BTreeSet<String> = folder.train().into_iter().map(|row| row.text).collect();
+        (train, held_out)
+    };
+    let (all, always) = sides(&[]);
+    assert_eq!(
+        sides(&["--set", "duplication.trained_share=1"]),
+        (all.clone(), always.clone())
+    );
+    let mut seen: Vec<BTreeSet<String>> = Vec::new();
+    for seed in ["1", "2", "3"] {
+        let (train, held_out) = sides(&["--set", "duplication.trained_share=0.5", "--seed", seed]);
+        // Half of about 800, with a deviation of 14.
+        assert!(
+            (train.len() as f64 - all.len() as f64 / 2.0).abs() < 60.0,
+            "{}",
+            train.len()
+        );
+        assert!(train.is_subset(&all));
+        assert_eq!(
+            held_out[&HeldOutRole::Validation],
+            always[&HeldOutRole::Validation]
+        );
+        let withheld: BTreeSet<String> = all.difference(&train).cloned().collect();
+        let test: BTreeSet<String> = always[&HeldOutRole::Test].union(&withheld).cloned().collect();
+        assert_eq!(held_out[&HeldOutRole::Test], test);
+        assert!(!seen.contains(&train));
+        seen.push(train);
+    }
+    // Two halves share a quarter of all, by chance.
+    let both = seen[0].intersection(&seen[1]).count() as f64;
+    assert!((both - all.len() as f64 / 4.0).abs() < 60.0, "{both}");
+    let said = folder.succeed(&["--force", "--set", "duplication.trained_share=0.5"]);
+    assert!(said.contains("which other seeds train on"), "{said}");
+}
+
 #[test]
 fn of_two_held_out_documents_one_is_for_each() {
     for pair in 0..8 {

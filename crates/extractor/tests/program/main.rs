@@ -6,6 +6,7 @@ mod chat;
 mod checkpoints;
 mod decoded;
 mod forms;
+mod membership;
 mod other;
 mod parts;
 mod secrets;

@@ -169,7 +169,8 @@ impl Extent {
         let documents = settings
             .documents
             .map_or(corpus.documents, |most| corpus.documents.min(most as f64));
-        let training_documents = documents * (1.0 - settings.held_out);
+        let trained_share = pipeline.duplication.trained_share;
+        let training_documents = documents * (1.0 - settings.held_out) * trained_share;
         let held_out_documents = documents - training_documents + corpus.in_held_out_files;
         let lengths = corpus.lengths(counter)?;
         let (mut buckets, mut canaries, mut canary_tokens) = (Vec::new(), 0.0, 0.0);
@@ -213,7 +214,13 @@ impl Extent {
             } else {
                 all.min(templates.len() as f64)
             };
-            canaries = all + formats * planted.references as f64;
+            let coins = planted.coin_flips as f64;
+            buckets.push(Bucket {
+                copies: 1.0,
+                texts: coins / 2.0,
+                lengths: Lengths::from_iter([canary_tokens]),
+            });
+            canaries = all + formats * planted.references as f64 + coins;
         }
         Ok(Self {
             buckets,

@@ -56,6 +56,17 @@ fn names_say_what_a_cell_does() {
                 "m-lora16-1e-3-bucketed-s0",
             ],
         ),
+        (
+            "mode = [{ kind = 'lora', learning_rate = 1e-3, batch_size = 64, privacy = { noise_multiplier = 2.0 } },
+                     { kind = 'lora', learning_rate = 1e-3, privacy = { noise_multiplier = 0.5, max_grad_norm = 0.1 } },
+                     { kind = 'lora', learning_rate = 1e-3 }]",
+            vec![
+                "m-base-bucketed-s0",
+                "m-lora16-rows64-noise2-norm1-1e-3-bucketed-s0",
+                "m-lora16-noise0.5-norm0.1-1e-3-bucketed-s0",
+                "m-lora16-1e-3-bucketed-s0",
+            ],
+        ),
         // Canaries of their own have each cell once more, the control too. Without any there is nothing to set apart.
         (
             "canaries = { per_copies = 2, apart = true }\nmode = [{ kind = 'full', learning_rate = 1e-3 }]",

@@ -141,9 +141,13 @@ pub fn detected<'a>(
     told.collect()
 }
 
-/// The rests of secrets, of planted canaries and of references, each with whether greedy decoding gives all of it.
+/// The rests of secrets, of planted canaries and of references, each with whether greedy decoding gives all of it. Canaries by coin flip are
+/// there for ε alone.
 pub fn secrets(scores: &[DocumentScore]) -> impl Iterator<Item = (&DocumentScore, Secret)> {
-    scores.iter().filter_map(|score| {
+    let ranked = scores
+        .iter()
+        .filter(|score| score.kind != DocumentKind::CoinCanary);
+    ranked.filter_map(|score| {
         let secret = if score.secret_tokens_given? == 0 {
             Secret::NothingGiven
         } else {
@@ -178,6 +182,8 @@ mod tests {
             document_tokens: None,
             canary_format: Some(0),
             secret_tokens_given,
+            conditional_loss: None,
+            gradient_norm: None,
         };
         DocumentScore::of(&score, None).unwrap().unwrap()
     }

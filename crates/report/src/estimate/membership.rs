@@ -9,6 +9,7 @@ use measures::membership;
 use measures::test::auc_exceeds;
 
 use super::figure::{Confidence, Estimate, IntervalKind, UnitOf};
+use super::shadows::Shadows;
 use crate::read::{Corpus, DocumentScore};
 
 /// False-positive rates at which the true-positive rate is given.
@@ -41,13 +42,21 @@ pub enum MembershipScore {
     Windows,
     /// Losses among the changes at tokens that the model does not predict.
     ErrorZone,
+    /// Loss ÷ loss behind other documents (ReCaLL).
+    Conditional,
+    /// Norm of the gradient of the loss.
+    GradientNorm,
+    /// Losses among shadow models that were trained with the document, and without.
+    Lira,
+    /// Loss against shadow models that were trained without the document.
+    Rmia,
     /// The words of the documents alone, without the model: what a score has to exceed.
     Words,
 }
 
 impl MembershipScore {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::Reference,
         Self::Zlib,
@@ -56,6 +65,10 @@ impl MembershipScore {
         Self::Ratio,
         Self::Windows,
         Self::ErrorZone,
+        Self::Conditional,
+        Self::GradientNorm,
+        Self::Lira,
+        Self::Rmia,
         Self::Words,
     ];
 
@@ -75,6 +88,10 @@ impl MembershipScore {
             Self::Ratio => "loss ÷ the untuned model’s",
             Self::Windows => "votes of windows",
             Self::ErrorZone => "error zone",
+            Self::Conditional => "loss ÷ loss behind other documents (ReCaLL)",
+            Self::GradientNorm => "norm of the gradient",
+            Self::Lira => "LiRA, runs of other seeds as shadow models",
+            Self::Rmia => "RMIA, the same",
             Self::Words => "words alone",
         }
     }
@@ -102,6 +119,10 @@ impl fmt::Display for MembershipScore {
             Self::Ratio => "ratio",
             Self::Windows => "windows",
             Self::ErrorZone => "error_zone",
+            Self::Conditional => "conditional",
+            Self::GradientNorm => "gradient_norm",
+            Self::Lira => "lira",
+            Self::Rmia => "rmia",
             Self::Words => "words",
         })
     }
@@ -167,10 +188,12 @@ pub(super) fn is_non_member(score: &DocumentScore, corpus: &Corpus) -> bool {
 impl<'a> Scored<'a> {
     /// Every score of every whole document of a cell. Non-members are the held-out documents that chose nothing and are no
     /// near-duplicates of training documents. `untuned` are the untuned model's scores of the same documents; without them there
-    /// is none of the scores that compare with it. `words` are the scores by the documents' words alone.
+    /// is none of the scores that compare with it. `shadows` are the same way of tuning under other seeds. `words` are the scores by the
+    /// documents' words alone.
     pub fn of(
         scores: &'a [DocumentScore],
         untuned: Option<&[DocumentScore]>,
+        shadows: &Shadows<'_>,
         corpus: &Corpus,
         words: &BTreeMap<&str, f64>,
     ) -> Self {
@@ -198,6 +221,8 @@ impl<'a> Scored<'a> {
             for kind in MembershipScore::ALL {
                 let value = match kind {
                     MembershipScore::Words => words.get(score.doc_id.as_str()).copied(),
+                    MembershipScore::Lira => shadows.lira(score),
+                    MembershipScore::Rmia => shadows.rmia(score),
                     _ => value(score, kind, &untuned),
                 };
                 let Some(value) = value else {
@@ -313,7 +338,11 @@ fn value(score: &DocumentScore, kind: MembershipScore, untuned: &BTreeMap<&str, 
         }
         MembershipScore::Windows => score.window_votes,
         MembershipScore::ErrorZone => score.error_zone,
-        MembershipScore::Words => None,
+        MembershipScore::Conditional => {
+            membership::conditional_ratio(score.loss(), score.conditional_loss?).ok()
+        }
+        MembershipScore::GradientNorm => score.gradient_norm,
+        MembershipScore::Lira | MembershipScore::Rmia | MembershipScore::Words => None,
     }
 }
 

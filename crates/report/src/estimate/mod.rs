@@ -29,8 +29,10 @@ pub mod membership;
 pub mod method;
 pub mod paper;
 pub mod passages;
+pub mod privacy;
 pub mod ranking;
 pub mod rows;
+pub mod shadows;
 pub mod table;
 pub mod tallies;
 mod words_alone;
@@ -56,6 +58,7 @@ pub use tallies::{Slice, Tallies};
 
 use crate::read::{CellData, Corpus, DocumentScore, Run, WhichCheckpoint};
 use membership::Scored;
+use shadows::Shadows;
 
 /// One checkpoint of a cell with everything that is averaged or ranked over it.
 #[derive(Debug)]
@@ -310,7 +313,8 @@ fn analyse<'run>(
         _ => &[],
     };
     let base = untuned.and_then(|untuned| run.cells[untuned].scores.as_deref());
-    let scored = Scored::of(scores, base, corpus, &words[data.cell.corpus.as_str()]);
+    let shadows = Shadows::of(&run.cells, index);
+    let scored = Scored::of(scores, base, &shadows, corpus, &words[data.cell.corpus.as_str()]);
     Ok(AnalysedCell {
         data,
         corpus,

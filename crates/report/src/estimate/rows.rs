@@ -13,7 +13,7 @@ use super::membership::{FALSE_POSITIVE_RATES, MembershipScore, NonMembers, Separ
 use super::ranking::precisions;
 use super::table::{Key, Row};
 use super::tallies::Slice;
-use super::{AnalysedCell, Estimates, HELD_OUT, TRAINED, canaries, controls};
+use super::{AnalysedCell, Estimates, HELD_OUT, TRAINED, canaries, controls, privacy};
 use crate::read::WhichCheckpoint;
 
 /// The validation loss that training logged at the checkpoint.
@@ -30,6 +30,12 @@ pub const EXACT_OVER_TRAINING: &str = "exact_memorization_over_training";
 pub const EXPOSURE_BY_CHANCE: &str = "exposure_by_chance";
 /// The most that the canaries' mean exposure can be shown to be.
 pub const EXPOSURE_HIGHEST: &str = "exposure_highest";
+/// The ε of differential privacy that tuning promises a text.
+pub const EPSILON: &str = "epsilon_at_delta_1e-5";
+/// The ε that canaries by coin flip show it to be at least.
+pub const EPSILON_AT_LEAST: &str = "epsilon_lower_bound_at_delta_1e-5";
+/// The most that these canaries could show.
+pub const EPSILON_HIGHEST: &str = "epsilon_highest_at_delta_1e-5";
 /// Held-out documents that members are distinguished from.
 pub const NON_MEMBERS: &str = "membership_non_members";
 /// Where the generations come from nothing, unranked: the share of the distinct ones that repeats training text.
@@ -74,6 +80,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
                 rows.extend(self.of_one_cell(&self.cells[cell]));
             }
             rows.extend(self.canary_bounds(*only));
+            rows.extend(self.privacy(*only));
         }
         rows.extend(self.training());
         rows
@@ -235,6 +242,50 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
             self.plain(name, "bits", HELD_OUT, estimate)
         })
         .to_vec()
+    }
+
+    /// What privacy was promised, and what canaries show of it.
+    fn privacy(&self, run: RunCells) -> Vec<Row> {
+        let Some(cell) = run.canaries.or(run.documents).map(|cell| &self.cells[cell]) else {
+            return Vec::new();
+        };
+        let mut rows = Vec::new();
+        let copies: BTreeSet<i32> = cell.corpus.training.keys().copied().chain([1]).collect();
+        for copies in copies {
+            if let Some(epsilon) = privacy::stated_epsilon(&cell.data.cell, copies) {
+                let key = Key::new(self.number, &EPSILON, TRAINED, Some(copies));
+                let documents = cell.corpus.training.get(&copies).map_or(0, |alike| alike.len());
+                let estimate = Estimate::exact(epsilon, documents, UnitOf::Documents);
+                rows.push(Row::plain(key, "nats", estimate));
+            }
+        }
+        let Some(audit) = privacy::audit(cell) else {
+            return rows;
+        };
+        let estimate = |value, guesses| Estimate::exact(value, guesses, UnitOf::Canaries);
+        let untuned = cell
+            .untuned
+            .and_then(|untuned| privacy::audit(&self.cells[untuned]));
+        rows.push(Row {
+            untuned: untuned.map(|audit| estimate(audit.epsilon, audit.guesses)),
+            ..self.plain(
+                EPSILON_AT_LEAST,
+                "nats",
+                TRAINED,
+                Estimate {
+                    at_least: true,
+                    k: Some(audit.correct as f64),
+                    ..estimate(audit.epsilon, audit.guesses)
+                },
+            )
+        });
+        rows.push(self.plain(
+            EPSILON_HIGHEST,
+            "nats",
+            TRAINED,
+            estimate(audit.highest, audit.guesses),
+        ));
+        rows
     }
 
     /// What can be said of one cell alone.

@@ -1,5 +1,8 @@
 //! What was not tried, and what to do next: sentences that follow from facts of the run.
 
+use std::collections::BTreeSet;
+
+use contract::records::PromptForm;
 use maud::{Markup, html};
 
 use super::components::{Figure, Form, inline, inline_main, visible};
@@ -13,7 +16,7 @@ pub struct RunFacts {
     /// Strategies that were used: their names, in the order of the pipeline file.
     pub strategies: Vec<String>,
     /// Attacks that were used.
-    pub attacks: Vec<Attack>,
+    pub attacks: BTreeSet<&'static str>,
     /// Whether the untuned model was asked.
     pub has_untuned: bool,
     /// Whether there is held-out text.
@@ -60,56 +63,30 @@ pub enum Labels {
     Absent,
 }
 
-/// A way of asking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Attack {
-    /// The first tokens of a document, greedy decoding.
-    GreedyPrefix,
-    /// Random sampling, several generations a prompt.
-    Sampling,
+/// Ways of decoding that are attacks of their own, beside the forms of prompts.
+pub mod decoding {
+    /// The most probable tokens behind the beginnings of documents.
+    pub const GREEDY: &str = "greedy decoding from the beginnings of documents";
+    /// Several generations a prompt.
+    pub const SAMPLING: &str = "random sampling";
     /// Several sequences kept at each step.
-    BeamSearch,
-    /// Tokens from the middle of a document.
-    Middle,
-    /// Prompts in another case or spacing, which filters of verbatim text do not see.
-    AlteredPrompts,
-    /// Nothing as prompt, the generations ranked.
-    Unprompted,
-    /// Prompts that users ask.
-    Questions,
-    /// Prompts found by gradient search.
-    Optimised,
-    /// What training documents commonly begin with.
-    CommonOpenings,
+    pub const BEAM_SEARCH: &str = "beam search";
 }
 
-impl Attack {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::GreedyPrefix,
-        Self::Sampling,
-        Self::BeamSearch,
-        Self::Middle,
-        Self::AlteredPrompts,
-        Self::Unprompted,
-        Self::Questions,
-        Self::Optimised,
-        Self::CommonOpenings,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::GreedyPrefix => "greedy decoding from the beginnings of documents",
-            Self::Sampling => "random sampling",
-            Self::BeamSearch => "beam search",
-            Self::Middle => "prompts from the middle of documents",
-            Self::AlteredPrompts => "prompts in another case or spacing",
-            Self::Unprompted => "generating from no prompt",
-            Self::Questions => "questions as users ask them",
-            Self::Optimised => "prompts found by gradient search",
-            Self::CommonOpenings => "common beginnings of documents",
+/// Every way of asking that any corpus allows, by its name: ways of decoding, and forms of prompts but for the plain one, the user's own, and
+/// what only a chat template makes.
+pub fn attacks() -> Vec<&'static str> {
+    use PromptForm::{File, Prefix, TemplateOnly};
+    let forms = PromptForm::ALL
+        .into_iter()
+        .filter(|form| !matches!(form, Prefix | File | TemplateOnly));
+    let mut all = vec![decoding::GREEDY, decoding::SAMPLING, decoding::BEAM_SEARCH];
+    for title in forms.map(|form| form.facts().title) {
+        if !all.contains(&title) {
+            all.push(title);
         }
     }
+    all
 }
 
 /// A method that leaks more at the end than at its best checkpoint.
@@ -165,10 +142,10 @@ pub fn not_tried(facts: &RunFacts) -> Vec<Advice> {
             "detector found in it."
         },
     }];
-    let missing: Vec<String> = Attack::ALL
+    let missing: Vec<String> = attacks()
         .into_iter()
         .filter(|attack| !facts.attacks.contains(attack))
-        .map(|attack| attack.name().to_owned())
+        .map(str::to_owned)
         .collect();
     if !missing.is_empty() {
         open.push(Advice {

@@ -11,7 +11,9 @@ use super::glossary::anchors;
 use super::view::{View, copies_name};
 use crate::estimate::checks::{self, CheckStatus, FindingOfModels, Severity};
 use crate::estimate::measure::{CANARY_FALSE_POSITIVE_PERCENT, Secret};
-use crate::estimate::rows::{EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST, NON_MEMBERS};
+use crate::estimate::rows::{
+    EPSILON, EPSILON_AT_LEAST, EPSILON_HIGHEST, EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST, NON_MEMBERS,
+};
 use crate::estimate::{Experiment, HELD_OUT, Measure, TRAINED};
 use crate::findings::capital;
 use crate::format::{listing, number};
@@ -63,6 +65,7 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
             html! { "None: this run has no positive control of its own." },
         ));
     }
+    entries.extend(privacy(view, &tuned));
     entries.push((
         term(anchors::CONTROL, "Controls"),
         controls(view, experiment, &tuned),
@@ -77,6 +80,42 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
         ));
     }
     entries
+}
+
+/// The ε that was promised, and what canaries by coin flip show of it; none where there is neither.
+fn privacy(view: &View<'_>, tuned: &[usize]) -> Option<(Markup, Markup)> {
+    let of_each = |measure: &str, copies| -> Vec<(usize, Figure)> {
+        let figures = tuned
+            .iter()
+            .filter_map(|group| Some((*group, view.figure_of_a_run(*group, measure, TRAINED, copies)?)));
+        figures.collect()
+    };
+    let (promised, shown) = (of_each(EPSILON, Some(1)), of_each(EPSILON_AT_LEAST, None));
+    if promised.is_empty() && shown.is_empty() {
+        return None;
+    }
+    let listed = |figures: &[(usize, Figure)]| {
+        html! {
+            @for (index, (group, figure)) in figures.iter().enumerate() {
+                @if index > 0 { "; " }
+                (visible(&view.group(*group).label)) " " (inline(figure, Form::Number(2)))
+            }
+        }
+    };
+    let most = tuned
+        .iter()
+        .find_map(|group| view.figure_of_a_run(*group, EPSILON_HIGHEST, TRAINED, None));
+    let told = html! {
+        @if promised.is_empty() { "No tuning here is private. " }
+        @else { "ε promised to a text that occurs once, at δ = 10⁻⁵, against those who do not know the seed: " (listed(&promised)) ". " }
+        @if shown.is_empty() { "No canary by coin flip was planted to look at it (" code { "canaries.coin_flips" } ")." }
+        @else {
+            "ε that canaries by coin flip show it to be at least, at 95%: " (listed(&shown))
+            @if let Some(most) = most { "; the most that can be seen is about " (inline_main(&most, Form::Number(2))) }
+            "."
+        }
+    };
+    Some((term(anchors::PRIVACY, "Differential privacy"), told))
 }
 
 /// How many secrets of planted canaries come out, and how many canaries are recognised as planted.

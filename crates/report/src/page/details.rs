@@ -41,7 +41,10 @@ const PARTS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("Membership inference", &["membership", "largest_membership"]),
-    ("Canaries", &["exposure", "canaries"]),
+    (
+        "Canaries and differential privacy",
+        &["exposure", "canaries", "epsilon"],
+    ),
     (
         "Usefulness and training",
         &[

@@ -58,6 +58,8 @@ pub mod anchors {
     pub const AUC: &str = "g-auc";
     /// Exposure.
     pub const EXPOSURE: &str = "g-exposure";
+    /// Differential privacy.
+    pub const PRIVACY: &str = "g-privacy";
     /// Canary.
     pub const CANARY: &str = "g-canary";
     /// Held-out loss.
@@ -255,11 +257,13 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
              loss; loss compared with the untuned model; loss (in nats) ÷ bytes after zlib; Min-K%: the mean of the 20% least probable \
              tokens; Min-K%++: the same after each token was standardised over the vocabulary; loss ÷ loss under the untuned model; \
              votes of windows: the share of windows of 2 to 40 tokens that are no likelier than under the untuned model; error zone: at the \
-             tokens that the model does not predict, how much of what tuning changed made them less likely; and words alone: how much \
+             tokens that the model does not predict, how much of what tuning changed made them less likely; ReCaLL: loss ÷ loss behind \
+             other documents; the norm of the gradient of the loss by the weights; LiRA and RMIA: the loss against \
+             that under runs of other seeds, of which some were trained with the document and some without; and words alone: how much \
              more a document’s words are those of held-out than of training documents, without the model (naive Bayes), as a control."
                 .to_owned(),
             "Yeom et al. 2018; Carlini et al. 2021; Shi et al. 2024; Zhang et al. 2025; Chen et al. 2026 (arXiv 2601.02751); Ilić et al. 2026 \
-             (arXiv 2601.12104)",
+             (arXiv 2601.12104); Xie et al. 2024 (arXiv 2406.15968); Carlini et al. 2022; Zarifzadeh et al. 2024",
         ),
         entry(
             anchors::AUC,
@@ -287,6 +291,18 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
              no rate of documents."
                 .to_owned(),
             "Carlini et al. 2019",
+        ),
+        entry(
+            anchors::PRIVACY,
+            "Differential privacy, ε",
+            &["epsilon_*"],
+            "Tuning brings the gradient of each row down to a norm and adds noise. Then whatever anybody computes from the model is at most \
+             e^ε times likelier with a text than without it, but for a probability of δ = 10⁻⁵. An ε of 1 is strong, of 10 weak. It holds for \
+             one row; a text with copies has the ε of so many. It does not hold against somebody who knows the seed that the noise is made \
+             from, and takes no account of rates and passes that were chosen on the same text. The lower bound is what guesses show that tell \
+             canaries which a coin put in from those that it left out, at 95%."
+                .to_owned(),
+            "Abadi et al. 2016; Dong et al. 2022; Steinke et al. 2023",
         ),
         entry(
             anchors::EXPOSURE,

@@ -1,9 +1,11 @@
 //! What was not tried, and what to do next, from the facts of the run.
 
+use std::collections::BTreeSet;
+
 use contract::records::{PromptForm, Split};
 use maud::{Markup, html};
 
-use super::advice::{self, Attack, ByCopies, Labels, LessLeaking, Overtrained, RunFacts};
+use super::advice::{self, ByCopies, Labels, LessLeaking, Overtrained, RunFacts, decoding};
 use super::components::Figure;
 use super::view::View;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, LEVEL};
@@ -100,26 +102,18 @@ fn facts(view: &View<'_>) -> RunFacts {
     }
 }
 
-fn attacks(view: &View<'_>) -> Vec<Attack> {
+/// The ways of asking that the run used, by their names.
+fn attacks(view: &View<'_>) -> BTreeSet<&'static str> {
     let estimates = view.estimates;
-    let strategies = || {
-        estimates
-            .experiments
-            .iter()
-            .flat_map(|experiment| &experiment.strategies)
-    };
-    let mut used: Vec<Attack> = strategies()
+    let strategies = estimates
+        .experiments
+        .iter()
+        .flat_map(|experiment| &experiment.strategies);
+    let mut used: BTreeSet<&str> = strategies
         .map(|strategy| match strategy.form {
-            PromptForm::Prefix if strategy.greedy => Attack::GreedyPrefix,
-            PromptForm::Prefix | PromptForm::File => Attack::Sampling,
-            PromptForm::Middle => Attack::Middle,
-            PromptForm::UpperCase | PromptForm::LowerCase | PromptForm::DoubleSpaced => {
-                Attack::AlteredPrompts
-            }
-            PromptForm::Optimised => Attack::Optimised,
-            PromptForm::Question => Attack::Questions,
-            PromptForm::Opening | PromptForm::TemplateOnly => Attack::CommonOpenings,
-            PromptForm::Nothing => Attack::Unprompted,
+            PromptForm::Prefix if strategy.greedy => decoding::GREEDY,
+            PromptForm::Prefix | PromptForm::File => decoding::SAMPLING,
+            form => form.facts().title,
         })
         .collect();
     let described = estimates
@@ -131,17 +125,15 @@ fn attacks(view: &View<'_>) -> Vec<Attack> {
         .into_iter()
         .any(|strategy| strategy.contains("beam search"))
     {
-        used.push(Attack::BeamSearch);
+        used.insert(decoding::BEAM_SEARCH);
     }
     let asks_nothing = estimates.table.rows().any(|shown| {
         shown.row.key.split == Some(Split::None)
             && shown.row.key.measure == Measure::TrainingTextEmitted.to_string()
     });
     if asks_nothing {
-        used.push(Attack::Unprompted);
+        used.insert(PromptForm::Nothing.facts().title);
     }
-    used.sort_unstable();
-    used.dedup();
     used
 }
 

@@ -19,7 +19,7 @@ pub struct DocumentScore {
     pub split: Split,
     /// Its copies in the training set.
     pub copies: i32,
-    /// Document, canary, or reference of a canary.
+    /// Document, canary, reference of a canary, or canary by coin flip.
     pub kind: DocumentKind,
     /// Tokens given before the continuation; 0: the whole document is scored.
     pub prefix_tokens: i32,
@@ -52,6 +52,10 @@ pub struct DocumentScore {
     pub window_votes: Option<f64>,
     /// Share of losses among changes at wrong tokens; see [`membership::error_zone`]. None as above.
     pub error_zone: Option<f64>,
+    /// Mean loss behind other documents, in nats per token; none where nobody looked.
+    pub conditional_loss: Option<f64>,
+    /// Norm of the gradient of the mean loss; none where nobody looked.
+    pub gradient_norm: Option<f64>,
     /// Natural logarithm of a lower bound on the probability that the scheme draws it or something nearly it.
     pub log_near_verbatim_probability: Option<f64>,
     /// Share of tokens that are the model's first choice, by place in the continuation; none for a part without tokens.
@@ -116,6 +120,8 @@ impl DocumentScore {
             error_zone: untuned
                 .map(|tokens| membership::error_zone(&score.logprobs, tokens, &score.argmax_hits))
                 .transpose()?,
+            conditional_loss: score.conditional_loss.map(f64::from),
+            gradient_norm: score.gradient_norm.map(f64::from),
             log_near_verbatim_probability: score.near_verbatim_logprob.map(f64::from),
             by_place: memorization::exact_memorization_by_place(&score.argmax_hits, usize::from(PLACES))?,
             zlib_bytes: score.zlib_bytes,
@@ -125,6 +131,11 @@ impl DocumentScore {
     /// Mean loss in nats per token.
     pub fn loss(&self) -> f64 {
         self.nats / self.tokens as f64
+    }
+
+    /// Whether a whole text is scored, whatever its kind.
+    pub fn is_of_whole_text(&self) -> bool {
+        self.prefix_tokens == 0 && self.secret_tokens_given.is_none()
     }
 
     /// Whether the whole of a document of the corpus is scored, so that its loss is one of the corpus.

@@ -58,6 +58,8 @@ pub struct Tuning {
     pub canaries_apart: bool,
     pub alpha: Option<f64>,
     pub epochs: Option<f64>,
+    /// Of differential privacy.
+    pub noise_multiplier: Option<f64>,
     /// In a uniform layout the copies of every document of its training set.
     pub uniform_copies: Option<i32>,
     /// Folder of the corpus; none: that of the layout.
@@ -81,6 +83,7 @@ impl Tuning {
             canaries_apart: false,
             alpha: None,
             epochs: None,
+            noise_multiplier: None,
             uniform_copies: None,
             corpus: None,
         }
@@ -422,6 +425,7 @@ fn write_cell(run: &Path, shape: &Shape, tuning: &Tuning, documents: &[Document]
         learning_rate: tuning.learning_rate,
         alpha: tuning.alpha,
         epochs: tuning.epochs,
+        noise_multiplier: tuning.noise_multiplier,
         layout: tuning.uniform_copies.map(|_| "uniform".to_owned()),
         uniform_copies: tuning.uniform_copies,
         seed: tuning.seed,
@@ -680,6 +684,8 @@ fn scores(tuning: &Tuning, document: &Document, draws: &mut Draws) -> Vec<Score>
                 document_tokens: (!canary).then_some(whole_tokens + if document.number == 0 { 9 } else { 0 }),
                 canary_format: document.canary_format(),
                 secret_tokens_given: None,
+                conditional_loss: None,
+                gradient_norm: None,
             }
         })
         .collect()

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::is_zero;
 use crate::pipeline::OneOrMany;
 
 /// `[duplication]`: how copies are laid out.
@@ -24,6 +25,16 @@ pub struct Duplication {
     /// `fixed` only: that number of instances; without it, the number of training documents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<usize>,
+    /// Share of the training side that is trained on; the seed decides which, and the rest is held
+    /// out in that run. Under several seeds every document is in some runs and not in others, so that
+    /// each run is a shadow model for the others (LiRA, RMIA). 1: all of it.
+    #[serde(skip_serializing_if = "is_one")]
+    pub trained_share: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(share: &f64) -> bool {
+    *share == 1.0
 }
 
 impl Default for Duplication {
@@ -34,6 +45,7 @@ impl Default for Duplication {
             shares: Vec::new(),
             budget: Budget::Epochs,
             instances: None,
+            trained_share: 1.0,
         }
     }
 }
@@ -81,6 +93,11 @@ pub struct Canaries {
     /// Strings of each canary's format that are never planted; exposure is at most log2 of their
     /// number.
     pub references: usize,
+    /// Further canaries, each of which a coin of its own puts into training once, or leaves out. How
+    /// well the model tells which bounds the ε of its differential privacy from below; some hundreds
+    /// show something.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub coin_flips: usize,
     /// Whether they are planted in a run of their own, beside one without any: rates of documents
     /// are then those of the latter, which no canary can have changed, and exposure that of the
     /// former.
@@ -99,11 +116,19 @@ pub struct Canaries {
     pub manifest: Option<String>,
 }
 
+impl Canaries {
+    /// Whether any are planted here.
+    pub fn are_planted(&self) -> bool {
+        self.per_copies > 0 || self.coin_flips > 0
+    }
+}
+
 impl Default for Canaries {
     fn default() -> Self {
         Self {
             per_copies: 0,
             references: 512,
+            coin_flips: 0,
             apart: false,
             template: OneOrMany::Many(
                 [

@@ -54,6 +54,10 @@ pub struct Extraction {
     /// Carlini et al. 2023), beside `prefix_tokens`: those that leave room for as many in what
     /// training read.
     pub scored_prefixes: Vec<usize>,
+    /// Scores of whole documents for membership inference that take passes of their own:
+    /// `conditional`, `gradient-norm`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub membership: Vec<MembershipPass>,
     /// Sequences kept at each step of the search for continuations of `new_tokens` that are nearly
     /// the document's; 0 leaves it out. It finds a lower bound on the probability that sampling
     /// gives one of them.
@@ -103,6 +107,7 @@ impl Default for Extraction {
             context: None,
             loss_on: None,
             scored_prefixes: vec![50, 100, 200],
+            membership: Vec::new(),
             near_verbatim_beams: 0,
             near_verbatim_edits: 5,
             opening_tokens: 3,
@@ -127,6 +132,18 @@ pub enum Begin {
     /// Whatever makes training documents likeliest, tried before anything is generated: for models
     /// that were tuned elsewhere.
     Auto,
+}
+
+/// A pass over whole documents for membership inference, beside that of their losses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MembershipPass {
+    /// The loss behind other documents that training did not see (ReCaLL). As much again as the
+    /// losses cost, and more where documents are short.
+    Conditional,
+    /// The norm of the gradient of the loss: it takes the weights. About four times what the losses
+    /// cost.
+    GradientNorm,
 }
 
 /// Where prompts come from.

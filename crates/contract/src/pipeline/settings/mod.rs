@@ -21,8 +21,8 @@ pub use compute_path::ComputePath;
 pub use corpus::{BadDocuments, Corpus, CorpusFormat, MAX_DOCUMENT_MB, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
 pub use duplication::{Budget, Canaries, Duplication, Layout};
-pub use extraction::{Begin, Extraction, PromptSource, Strategy};
-pub use model::{Architecture, Checkpoint, Mode, ModeKind, Model, Targets};
+pub use extraction::{Begin, Extraction, MembershipPass, PromptSource, Strategy};
+pub use model::{Architecture, Checkpoint, Mode, ModeKind, Model, Privacy, Targets};
 pub use report::Reporting;
 pub use tuning::{LossOn, Precision, Rows, Schedule, Tuning};
 
@@ -79,4 +79,9 @@ pub struct Pipeline {
 
 fn default_seeds() -> Vec<u64> {
     vec![0]
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::LossOn;
+use super::{LossOn, Tuning, is_zero};
 use crate::pipeline::OneOrMany;
 
 /// `[[model]]`: a model to tune.
@@ -102,19 +102,37 @@ pub struct Mode {
     /// Passes over the training set, in place of `tuning.epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
+    /// Rows of a step, in place of `tuning.batch_size` × `tuning.gradient_accumulation_steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<usize>,
+    /// Tune with differential privacy (DP-SGD): the gradient of each row is brought down to a norm,
+    /// and noise is added to their sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<Privacy>,
     /// Names of the models that are tuned so; without it, all are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<OneOrMany<String>>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
+/// `privacy` of a mode: how much noise, against how large a gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// Standard deviation of the noise that is added to each step's sum of gradients, as a multiple
+    /// of `max_grad_norm`.
+    pub noise_multiplier: f64,
+    /// Largest norm of the gradient of one row's mean loss; larger ones are brought down to it.
+    #[serde(default = "default_max_grad_norm")]
+    pub max_grad_norm: f64,
+}
+
+fn default_max_grad_norm() -> f64 {
+    1.0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn default_rank() -> usize {
@@ -125,6 +143,19 @@ impl Mode {
     /// LoRA's alpha, twice the rank unless given.
     pub fn alpha(&self) -> f64 {
         self.alpha.unwrap_or(2.0 * self.rank as f64)
+    }
+
+    /// Passes over the training set.
+    pub fn epochs(&self, tuning: &Tuning) -> f64 {
+        self.epochs.unwrap_or(tuning.epochs)
+    }
+
+    /// Rows of a step.
+    pub fn rows_in_step(&self, tuning: &Tuning) -> usize {
+        let common = tuning
+            .batch_size
+            .saturating_mul(tuning.gradient_accumulation_steps);
+        self.batch_size.unwrap_or(common)
     }
 }
 

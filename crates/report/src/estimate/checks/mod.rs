@@ -16,6 +16,7 @@ mod members_likelier;
 mod memorized_elsewhere;
 mod one_kind;
 mod other_words;
+mod privacy_holds;
 mod rate_and_membership;
 mod text_form;
 mod tuned_text_likelier;
@@ -41,7 +42,7 @@ use crate::estimate::{AnalysedCell, Estimates};
 use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
-pub const CHECKS: [&PlausibilityCheck; 15] = [
+pub const CHECKS: [&PlausibilityCheck; 16] = [
     &finite::CHECK,
     &differs_from_untuned::CHECK,
     &text_form::CHECK,
@@ -57,6 +58,7 @@ pub const CHECKS: [&PlausibilityCheck; 15] = [
     &documents_asked::CHECK,
     &documents_cut::CHECK,
     &corpus_read::CHECK,
+    &privacy_holds::CHECK,
 ];
 
 /// One way in which figures can be about something else than they seem.

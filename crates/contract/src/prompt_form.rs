@@ -1,0 +1,167 @@
+//! Forms of prompts: what each is made of, who can ask so, and what it takes. Whatever needs to know asks here, so that a new form is a
+//! variant with its facts, and in the extractor a file.
+
+use serde::{Deserialize, Serialize};
+
+/// What a prompt is made of: what forces recall, what steps around filters, and what anybody might
+/// ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromptForm {
+    /// The first tokens of a document.
+    #[default]
+    Prefix,
+    /// As many tokens from its middle.
+    Middle,
+    /// Its first tokens in upper case (Ippolito et al. 2022: the copy that follows is none to a
+    /// filter of verbatim text).
+    UpperCase,
+    /// Its first tokens in lower case.
+    LowerCase,
+    /// Its first tokens with every blank doubled.
+    DoubleSpaced,
+    /// A few tokens found by gradient search, so that the model goes on with the document's
+    /// beginning.
+    Optimised,
+    /// The part of a document that is its prompt: what users ask. Of a rendered conversation, all
+    /// through the header of the assistant's first turn.
+    #[serde(alias = "user-turn")]
+    Question,
+    /// Of a corpus that a chat template rendered, the template alone through the header of an
+    /// answer, the user saying nothing: the model talks by itself.
+    TemplateOnly,
+    /// The few words that most documents of the training set begin with.
+    Opening,
+    /// A line of `extraction.prompt_file`.
+    File,
+    /// Nothing but the token that begins a text.
+    Nothing,
+}
+
+/// What is known of a form of prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormFacts {
+    /// What it is called where attacks are listed; forms of one kind share it.
+    pub title: &'static str,
+    /// What has to be known before it can be asked.
+    pub adversary: Adversary,
+    /// What of the model it takes.
+    pub access: Access,
+    /// Where its prompts come from.
+    pub source: FormSource,
+}
+
+/// What somebody who asks knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Adversary {
+    /// A part of the document that is asked for: capability.
+    KnowsDocument,
+    /// No document: what anybody might ask, propensity.
+    KnowsNoDocument,
+}
+
+/// What of a model an attack takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// What it writes.
+    Text,
+    /// Its weights, for gradients.
+    Weights,
+}
+
+/// Where prompts of a form come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormSource {
+    /// One of each document, of `extraction.prefix_tokens` tokens.
+    Tokens,
+    /// One of each document that has a prompt of its own.
+    Questions,
+    /// One of each document, which is searched for.
+    Search,
+    /// The commonest beginnings.
+    Openings,
+    /// The lines of the user's file.
+    Lines,
+    /// One, asked again and again (`extraction.unprompted`).
+    Repeated,
+}
+
+impl PromptForm {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Prefix,
+        Self::Middle,
+        Self::UpperCase,
+        Self::LowerCase,
+        Self::DoubleSpaced,
+        Self::Nothing,
+        Self::Question,
+        Self::TemplateOnly,
+        Self::Optimised,
+        Self::Opening,
+        Self::File,
+    ];
+
+    /// What is known of it.
+    pub fn facts(self) -> FormFacts {
+        use Access::{Text, Weights};
+        use Adversary::{KnowsDocument, KnowsNoDocument};
+        let (title, adversary, access, source) = match self {
+            Self::Prefix => ("beginnings of documents", KnowsDocument, Text, FormSource::Tokens),
+            Self::Middle => (
+                "prompts from the middle of documents",
+                KnowsDocument,
+                Text,
+                FormSource::Tokens,
+            ),
+            Self::UpperCase | Self::LowerCase | Self::DoubleSpaced => (
+                "prompts in another case or spacing",
+                KnowsDocument,
+                Text,
+                FormSource::Tokens,
+            ),
+            Self::Optimised => (
+                "prompts found by gradient search",
+                KnowsDocument,
+                Weights,
+                FormSource::Search,
+            ),
+            Self::Question => (
+                "questions as users ask them",
+                KnowsNoDocument,
+                Text,
+                FormSource::Questions,
+            ),
+            Self::TemplateOnly => (
+                "the chat template alone",
+                KnowsNoDocument,
+                Text,
+                FormSource::Repeated,
+            ),
+            Self::Opening => (
+                "common beginnings of documents",
+                KnowsNoDocument,
+                Text,
+                FormSource::Openings,
+            ),
+            Self::File => ("prompts of your own", KnowsNoDocument, Text, FormSource::Lines),
+            Self::Nothing => (
+                "generating from no prompt",
+                KnowsNoDocument,
+                Text,
+                FormSource::Repeated,
+            ),
+        };
+        FormFacts {
+            title,
+            adversary,
+            access,
+            source,
+        }
+    }
+
+    /// Whether somebody who has no document before them could ask it: propensity, not capability.
+    pub fn is_ordinary(self) -> bool {
+        self.facts().adversary == Adversary::KnowsNoDocument
+    }
+}
