@@ -635,7 +635,8 @@ class Checkpoint:
         """ε at δ = 1e-5 of a text with so many copies in each pass."""
         if self.cell.get("noise_multiplier") is None or self.cell.get("epochs") is None:
             return None
-        mu = math.sqrt(max(math.ceil(self.cell["epochs"]), 1)) * copies / self.cell["noise_multiplier"]
+        passes = max([self.cell["epochs"], *(row["epoch"] for row in self.metrics or ())])
+        mu = math.sqrt(max(math.ceil(passes), 1)) * copies / self.cell["noise_multiplier"]
 
         def delta(epsilon):
             above = lambda z: math.erfc(z / math.sqrt(2)) / 2  # noqa: E731
@@ -657,8 +658,8 @@ class Checkpoint:
         for side in sides:
             right = sum(ranked[:side]) + side - sum(ranked[-side:])
             found.append((*(coin_epsilon(len(ranked), 2 * side, count, 0.05 / len(sides)) for count in (right, 2 * side)), right, 2 * side))
-        shown, highest, right, guesses = max(found, key=lambda bound: bound[0])
-        return shown, right, guesses, highest
+        shown, _, right, guesses = max(found, key=lambda bound: bound[0])
+        return shown, right, guesses, max(highest for _, highest, *_ in found), len(ranked)
 
     # Asking.
 

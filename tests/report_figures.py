@@ -639,7 +639,7 @@ class Checks:
 
     def privacy_holds(self):
         promised, audit = self.cell.promised(1), self.cell.audit
-        if promised is None or audit is None:
+        if promised is None or audit is None or audit[3] <= promised:
             return None
         return "blocking" if audit[0] > promised else "passed", audit[2]
 
@@ -711,6 +711,8 @@ def add_membership(subject):
                 return of_runs([cell.separations[score, copies][place] for cell in cells if (score, copies) in cell.separations], (0.0, 1.0))
 
             estimate = figure(subject.documents)
+            if estimate and score in ("lira", "rmia") and len(subject.documents) > 1:
+                estimate = replace(estimate, ends=None, interval=None)
             if estimate:
                 untuned = figure(untuned_of(subject.documents))
                 subject.put(Place(name, "train", None, copies), Row(estimate, unit, untuned))
@@ -733,10 +735,10 @@ def add_privacy(subject, cell):
             subject.put(Place("epsilon_at_delta_1e-5", "train", None, copies), Row(counted(promised, len(cell.corpus.training.get(copies, ()))), "nats"))
     if cell.audit is None:
         return
-    shown, right, guesses, highest = cell.audit
+    shown, right, guesses, highest, canaries = cell.audit
     untuned = cell.untuned and cell.untuned.audit and counted(cell.untuned.audit[0], cell.untuned.audit[2], "canaries")
-    subject.put(Place("epsilon_lower_bound_at_delta_1e-5", "train"), Row(replace(counted(shown, guesses, "canaries"), at_least=True, k=right), "nats", untuned))
-    subject.put(Place("epsilon_highest_at_delta_1e-5", "train"), Row(counted(highest, guesses, "canaries"), "nats"))
+    subject.put(Place("epsilon_lower_bound_at_delta_1e-5", "train", None, 1), Row(replace(counted(shown, guesses, "canaries"), at_least=True, k=right), "nats", untuned))
+    subject.put(Place("epsilon_highest_at_delta_1e-5", "train", None, 1), Row(counted(highest, canaries, "canaries"), "nats"))
 
 
 def add_of_one_cell(subject, cell):
@@ -1101,7 +1103,7 @@ def add_between_families(run, experiment, point, seen):
 def add_maxima(experiment, group):
     most = experiment.most(group)
     own = [(name, group.pooled.get("own_verbatim", "train", name, most)) for name in experiment.strategies]
-    areas = [(title, group.pooled.get(f"membership_auc_{score}", "train", None, most)) for score, title in SCORES.items() if score != "words"]
+    areas = [(title, group.pooled.get(f"membership_auc_{score}", "train", None, most)) for score, title in SCORES.items() if score not in ("words", "lira", "rmia")]
     for name, candidates in (("largest_own_verbatim", own), ("largest_membership_auc", areas)):
         candidates = [(of, row) for of, row in candidates if row]
         if not candidates:

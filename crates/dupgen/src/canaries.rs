@@ -463,7 +463,8 @@ fn formats(pipeline: &PipelineFile, planted: usize, seed: u64) -> Result<Vec<For
     }
     if planted > contexts::NUMBER {
         let problem = format!(
-            "per_copies: expected at most {} canaries in all, for so many different contexts there are, found {planted}",
+            "per_copies: expected at most {} canaries in all, those of coin_flips among them, for so many different contexts there are, found \
+             {planted}",
             contexts::NUMBER
         );
         return Err(wrong(pipeline, &problem));

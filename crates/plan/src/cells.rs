@@ -317,10 +317,15 @@ fn named_runs(modes: &[Mode]) -> Result<Vec<(String, Mode)>, String> {
 }
 
 fn label(mode: &Mode) -> String {
-    match mode.kind {
+    let kind = match mode.kind {
         ModeKind::Lora => format!("lora{}", mode.rank),
         kind => kind.name().to_owned(),
-    }
+    };
+    // Always: what a cell promises must not be taken for another's.
+    let noise = mode
+        .privacy
+        .map(|privacy| format!("-noise{}-norm{}", privacy.noise_multiplier, privacy.max_grad_norm));
+    kind + &noise.unwrap_or_default()
 }
 
 fn rate(mode: &Mode) -> String {
@@ -396,9 +401,6 @@ fn qualifiers(mode: &Mode) -> Vec<String> {
             .unwrap_or_default(),
         mode.batch_size
             .map(|rows| format!("rows{rows}"))
-            .unwrap_or_default(),
-        mode.privacy
-            .map(|privacy| format!("noise{}-norm{}", privacy.noise_multiplier, privacy.max_grad_norm))
             .unwrap_or_default(),
     ]
 }

@@ -27,6 +27,7 @@ fn run(noise_multiplier: Option<f64>, nats: impl Fn(bool, usize, bool) -> f32) -
         tunings: vec![
             Tuning::new("base", "base", None, 5.0, 0.0),
             Tuning {
+                // The log goes on to pass 5: what was done counts, not what was asked for.
                 epochs: Some(2.5),
                 noise_multiplier,
                 ..Tuning::new(PRIVATE, "lora", Some(1e-3), 4.0, 0.0)
@@ -113,14 +114,14 @@ fn all_told(is_in: bool, number: usize, is_tuned: bool) -> f32 {
 
 #[test]
 fn a_promise_that_canaries_break_is_no_promise() {
-    // Three passes at most, σ = 100: μ = √3 / 100.
+    // Five passes, σ = 100: μ = √5 / 100.
     let made = run(Some(100.0), all_told);
     let promised = row(&made, PROMISED, Some(1));
-    // δ = 1e-5 of μ = 0.01732 by scipy: 0.0500.
-    assert!((promised.value - 0.0500).abs() < 1e-4, "{}", promised.value);
+    // δ = 1e-5 of μ = 0.02236: worked out with Python's erfc.
+    assert!((promised.value - 0.0663).abs() < 1e-4, "{}", promised.value);
     let more = row(&made, PROMISED, Some(16));
     assert!(more.value > 16.0 * promised.value);
-    let shown = row(&made, SHOWN, None);
+    let shown = row(&made, SHOWN, Some(1));
     // 40 canaries, 20 guesses on a side; sides of 20, 10 and 5 were tried. Of the 24 that were put in 4 are guessed out with the 16.
     let by_sides = [(40, 36), (20, 20), (10, 10)]
         .map(|(guesses, right)| canary_epsilon(40, guesses, right, 1e-5, 0.05 / 3.0).unwrap());
@@ -131,7 +132,7 @@ fn a_promise_that_canaries_break_is_no_promise() {
         shown.value
     );
     assert_eq!(shown.untuned, Some(0.0));
-    assert!(row(&made, HIGHEST, None).value >= shown.value);
+    assert!(row(&made, HIGHEST, Some(1)).value >= shown.value);
     let (status, message) = check(&made).unwrap();
     assert_eq!(status, "failed", "{message}");
     assert!(
@@ -142,13 +143,14 @@ fn a_promise_that_canaries_break_is_no_promise() {
 
 #[test]
 fn a_promise_that_no_canary_contradicts_stands() {
-    // σ = ½ promises an ε of some 20, more than 40 canaries can speak against.
+    // σ = ½ promises an ε of some 20, more than 40 canaries can speak against: that is no test.
     let made = run(Some(0.5), all_told);
     let (status, message) = check(&made).unwrap();
-    assert_eq!(status, "passed", "{message}");
+    assert_eq!(status, "not made", "{message}");
+    assert!(message.contains("40 canaries by coin flip can show"), "{message}");
     // Nothing is told apart: no lower bound.
     let made = run(Some(100.0), |_, number, _| all_told(false, number, false));
-    assert_eq!(row(&made, SHOWN, None).value, 0.0);
+    assert_eq!(row(&made, SHOWN, Some(1)).value, 0.0);
     assert_eq!(check(&made).unwrap().0, "passed");
 }
 
@@ -156,6 +158,6 @@ fn a_promise_that_no_canary_contradicts_stands() {
 fn tuning_without_noise_promises_nothing_and_is_looked_at_all_the_same() {
     let made = run(None, all_told);
     assert!(made.rows.iter().all(|row| row.measure != PROMISED));
-    assert!(row(&made, SHOWN, None).value > 0.5);
+    assert!(row(&made, SHOWN, Some(1)).value > 0.5);
     assert_eq!(check(&made), None);
 }

@@ -51,6 +51,7 @@ use causal_lm::resolve;
 use contract::pipeline::Tuning;
 use contract::records::{TrainingInstance, TrainingMetric};
 use contract::{Error, Provenance, StageArguments, files, parquet};
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use device_cross_entropy::DevicePredictions;
 pub use difference::{Difference, DifferenceArguments, difference};
@@ -120,6 +121,7 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
         corpus,
         work: &work,
         checkpoints: &checkpoints,
+        noise_key: noise_key(&provenance),
     };
     let mut trainer = Trainer::new(prepared, &run, &instances, &held_out)?;
     // Checkpoints of a run that is stopped are not taken for those of a finished one with other settings.
@@ -129,6 +131,16 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     remove(&work)?;
     let evaluated = (held_out.len(), may_choose);
     Ok(Outcome::new(&stage.out, &recorded, &trainer, evaluated))
+}
+
+/// A digest of settings and inputs.
+fn noise_key(provenance: &Provenance) -> u64 {
+    let inputs = provenance.inputs.iter().flat_map(|(role, digest)| [role, digest]);
+    let facts: Vec<&str> = std::iter::once(&provenance.configuration)
+        .chain(inputs)
+        .map(String::as_str)
+        .collect();
+    xxh3_64(facts.join("\n").as_bytes())
 }
 
 /// Removes what only an unfinished run needs.

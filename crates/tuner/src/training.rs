@@ -1,6 +1,7 @@
 //! The training loop.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -39,6 +40,8 @@ pub(crate) struct Run<'a> {
     pub(crate) work: &'a Path,
     /// Where its checkpoints go.
     pub(crate) checkpoints: &'a CheckpointFolders,
+    /// A digest of all that it follows from.
+    pub(crate) noise_key: u64,
 }
 
 /// Steps whose numbers nobody has looked at, at most.
@@ -78,6 +81,8 @@ pub(crate) struct Trainer {
     peak: f64,
     seed: u64,
     privacy: Option<Privacy>,
+    /// What sets this run's noise apart from that of all others: two with the same noise would show, together, what it hides in each.
+    noise_key: u64,
     rows_in_step: usize,
     steps_per_epoch: usize,
     steps: usize,
@@ -166,6 +171,7 @@ impl Trainer {
             peak: run.learning_rate,
             seed: run.seed,
             privacy: run.mode.privacy,
+            noise_key: run.noise_key,
             rows_in_step,
             steps_per_epoch,
             steps,
@@ -390,7 +396,7 @@ impl Trainer {
                 sum = sum.add(loss.times(copies as f64)?)?;
             }
         }
-        let noise_seed = xxh3_64_with_seed(b"noise", seed);
+        let noise_seed = xxh3_64_with_seed(&self.noise_key.to_le_bytes(), seed);
         Ok((gradients.noisy_mean(self.backward.tensors(), noise_seed)?, sum))
     }
 
@@ -589,10 +595,14 @@ fn merged(rows: &[usize], twins: Option<&[usize]>) -> Vec<(usize, usize)> {
         return rows.iter().map(|&row| (row, 1)).collect();
     };
     let mut merged: Vec<(usize, usize)> = Vec::with_capacity(rows.len());
+    let mut places: HashMap<usize, usize> = HashMap::new();
     for &row in rows {
-        match merged.iter_mut().find(|(first, _)| twins[*first] == twins[row]) {
-            Some((_, copies)) => *copies += 1,
-            None => merged.push((row, 1)),
+        match places.entry(twins[row]) {
+            Entry::Occupied(place) => merged[*place.get()].1 += 1,
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push((row, 1));
+            }
         }
     }
     merged

@@ -27,7 +27,7 @@ pub(super) fn add(
     let mut rows = whole_documents(documents, scores);
     let mut progress = Progress::new("gradients", rows.len() as u64, "documents");
     for (document, score) in &mut rows {
-        score.gradient_norm = Some(norm(model, settings, document, &weights)? as f32);
+        score.gradient_norm = norm(model, settings, document, &weights)?.map(|norm| norm as f32);
         progress.advance(1, "");
     }
     for weight in weights {
@@ -50,13 +50,14 @@ fn watched(model: &mut LoadedModel) -> Result<Vec<Tensor>, Error> {
     Ok(watched.collect::<Result<_, TorchError>>()?)
 }
 
-/// The norm of the gradient of a document's mean loss over the tokens that training took loss on, in nats per token and unit of weight.
+/// The norm of the gradient of a document's mean loss over the tokens that training took loss on, in nats per token and unit of weight; none
+/// where nothing is predicted.
 fn norm(
     model: &LoadedModel,
     settings: &Extraction,
     document: &Document,
     weights: &[Tensor],
-) -> Result<f64, Error> {
+) -> Result<Option<f64>, Error> {
     let tokens = model.add_bos(&document.tokens);
     let before = tokens.len() - document.tokens.len();
     let spans = loss_spans(settings, document);
@@ -68,7 +69,7 @@ fn norm(
         .filter(|&place| place > 0)
         .collect();
     if targets.is_empty() {
-        return Ok(0.0);
+        return Ok(None);
     }
     let norm = || -> Result<f64, TorchError> {
         let device = model.model.device();
@@ -96,5 +97,5 @@ fn norm(
         }
         Ok(squares.sqrt())
     };
-    Ok(norm()?)
+    Ok(Some(norm()?))
 }

@@ -87,7 +87,9 @@ pub struct CanaryAudit {
     pub guesses: usize,
     /// Right guesses among them.
     pub correct: usize,
-    /// The most that could have been shown: with as many guesses, all of them right.
+    /// All canaries.
+    pub canaries: usize,
+    /// The most that could have been shown: by the best number of guesses, all of them right.
     pub highest: f64,
 }
 
@@ -111,23 +113,26 @@ pub fn canary_audit(canaries: &[(f64, bool)], delta: f64) -> Result<CanaryAudit>
         .take_while(|side| 2 * side >= MIN_GUESSES)
         .collect();
     let level = (1.0 - CONFIDENCE) / sides.len() as f64;
-    let mut best: Option<CanaryAudit> = None;
+    let (mut best, mut highest): (Option<CanaryAudit>, f64) = (None, 0.0);
     for side in sides {
         let (used, unused) = (&ranked[..side], &ranked[ranked.len() - side..]);
         let right = used.iter().filter(|(_, is_used)| *is_used).count()
             + unused.iter().filter(|(_, is_used)| !is_used).count();
         let bound = |correct| canary_epsilon(ranked.len(), 2 * side, correct, delta, level);
+        highest = highest.max(bound(2 * side)?);
         let audit = CanaryAudit {
             epsilon: bound(right)?,
             guesses: 2 * side,
             correct: right,
-            highest: bound(2 * side)?,
+            canaries: ranked.len(),
+            highest,
         };
         if best.is_none_or(|best| audit.epsilon > best.epsilon) {
             best = Some(audit);
         }
     }
-    best.ok_or(crate::MeasureError::NoVariation { what: "canaries" })
+    best.map(|best| CanaryAudit { highest, ..best })
+        .ok_or(crate::MeasureError::NoVariation { what: "canaries" })
 }
 
 #[cfg(test)]
@@ -190,7 +195,12 @@ mod tests {
         assert_eq!((audit.guesses, audit.correct), (20, 20));
         // Sides of 20, 10 and 5 were tried.
         let expected = canary_epsilon(40, 20, 20, 0.0, 0.05 / 3.0).unwrap();
-        assert_eq!((audit.epsilon, audit.highest), (expected, expected));
+        assert_eq!(audit.epsilon, expected);
+        // With all of forty right more would have been shown.
+        assert_eq!(
+            audit.highest,
+            canary_epsilon(40, 40, 40, 0.0, 0.05 / 3.0).unwrap()
+        );
 
         let reversed: Vec<(f64, bool)> = canaries.iter().map(|&(score, used)| (score, !used)).collect();
         assert_eq!(canary_audit(&reversed, 0.0).unwrap().epsilon, 0.0);

@@ -62,7 +62,7 @@ fn names_say_what_a_cell_does() {
                      { kind = 'lora', learning_rate = 1e-3 }]",
             vec![
                 "m-base-bucketed-s0",
-                "m-lora16-rows64-noise2-norm1-1e-3-bucketed-s0",
+                "m-lora16-noise2-norm1-1e-3-bucketed-s0",
                 "m-lora16-noise0.5-norm0.1-1e-3-bucketed-s0",
                 "m-lora16-1e-3-bucketed-s0",
             ],

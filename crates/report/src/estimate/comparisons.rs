@@ -284,7 +284,8 @@ fn maxima(estimates: &Estimates<'_>, experiment: &Experiment, group: &RunGroup) 
     });
     let scores = MembershipScore::ALL
         .into_iter()
-        .filter(|score| score.is_of_model())
+        // The untuned model has no shadow models: its maximum would be over fewer scores.
+        .filter(|score| score.is_of_model() && !score.takes_shadows())
         .filter_map(|score| {
             let shown = estimates
                 .table

@@ -77,6 +77,11 @@ impl MembershipScore {
         self != Self::Words
     }
 
+    /// Whether it compares with models of other seeds.
+    pub fn takes_shadows(self) -> bool {
+        matches!(self, Self::Lira | Self::Rmia)
+    }
+
     /// The name on the page.
     pub fn title(self) -> &'static str {
         match self {

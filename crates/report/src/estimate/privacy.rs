@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use contract::Cell;
 use contract::records::{DocumentKind, Split};
 use measures::privacy::{CanaryAudit, canary_audit, gaussian_epsilon, gaussian_mu};
 
 use super::AnalysedCell;
-use crate::read::DocumentScore;
+use crate::read::{CellData, DocumentScore};
 
 /// The δ at which every ε is given.
 pub const DELTA: f64 = 1e-5;
@@ -16,10 +15,12 @@ pub const DELTA: f64 = 1e-5;
 ///
 /// Each pass uses a text `copies` times, at worst all in one step. The worst case is what a promise is made of: copies that fall into
 /// different steps cost less.
-pub fn stated_epsilon(cell: &Cell, copies: i32) -> Option<f64> {
+pub fn stated_epsilon(cell: &CellData, copies: i32) -> Option<f64> {
+    let logged = cell.metrics.iter().flatten().map(|metric| metric.epoch);
+    let epochs = logged.fold(cell.cell.epochs?, f64::max);
     // Passes that were broken off may have begun with any row.
-    let passes = cell.epochs?.ceil().max(1.0) as usize;
-    let mu = gaussian_mu(cell.noise_multiplier?, &vec![f64::from(copies); passes]).ok()?;
+    let passes = epochs.ceil().max(1.0) as usize;
+    let mu = gaussian_mu(cell.cell.noise_multiplier?, &vec![f64::from(copies); passes]).ok()?;
     gaussian_epsilon(mu, DELTA).ok()
 }
 

@@ -209,9 +209,13 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
                 Estimate::of_runs(&found, Some((0.0, 1.0)))
             };
             let mut add = |name: String, unit, of: &dyn Fn(&Separation) -> Option<Estimate>| {
-                let Some(estimate) = over_runs(&cells, of) else {
+                let Some(mut estimate) = over_runs(&cells, of) else {
                     return;
                 };
+                // Each run's losses are the others' shadow models: runs are not independent then.
+                if score.takes_shadows() && cells.len() > 1 {
+                    estimate.interval = None;
+                }
                 rows.push(Row {
                     untuned: over_runs(&untuned, of),
                     ..Row::plain(self.key(name, TRAINED, copies), unit, estimate)
@@ -252,7 +256,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         let mut rows = Vec::new();
         let copies: BTreeSet<i32> = cell.corpus.training.keys().copied().chain([1]).collect();
         for copies in copies {
-            if let Some(epsilon) = privacy::stated_epsilon(&cell.data.cell, copies) {
+            if let Some(epsilon) = privacy::stated_epsilon(cell.data, copies) {
                 let key = Key::new(self.number, &EPSILON, TRAINED, Some(copies));
                 let documents = cell.corpus.training.get(&copies).map_or(0, |alike| alike.len());
                 let estimate = Estimate::exact(epsilon, documents, UnitOf::Documents);
@@ -266,24 +270,22 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         let untuned = cell
             .untuned
             .and_then(|untuned| privacy::audit(&self.cells[untuned]));
+        // Whatever the layout, these canaries occur once.
+        let key = |measure: &str| Key::new(self.number, &measure, TRAINED, Some(1));
+        let shown = Estimate {
+            at_least: true,
+            k: Some(audit.correct as f64),
+            ..estimate(audit.epsilon, audit.guesses)
+        };
         rows.push(Row {
             untuned: untuned.map(|audit| estimate(audit.epsilon, audit.guesses)),
-            ..self.plain(
-                EPSILON_AT_LEAST,
-                "nats",
-                TRAINED,
-                Estimate {
-                    at_least: true,
-                    k: Some(audit.correct as f64),
-                    ..estimate(audit.epsilon, audit.guesses)
-                },
-            )
+            ..Row::plain(key(EPSILON_AT_LEAST), "nats", shown)
         });
-        rows.push(self.plain(
-            EPSILON_HIGHEST,
+        let canaries = audit.canaries;
+        rows.push(Row::plain(
+            key(EPSILON_HIGHEST),
             "nats",
-            TRAINED,
-            estimate(audit.highest, audit.guesses),
+            estimate(audit.highest, canaries),
         ));
         rows
     }

@@ -14,7 +14,7 @@ use crate::estimate::measure::{CANARY_FALSE_POSITIVE_PERCENT, Secret};
 use crate::estimate::rows::{
     EPSILON, EPSILON_AT_LEAST, EPSILON_HIGHEST, EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST, NON_MEMBERS,
 };
-use crate::estimate::{Experiment, HELD_OUT, Measure, TRAINED};
+use crate::estimate::{Experiment, HELD_OUT, Key, Measure, TRAINED};
 use crate::findings::capital;
 use crate::format::{listing, number};
 
@@ -62,7 +62,7 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
     } else {
         entries.push((
             term(anchors::CANARY, "Planted canaries"),
-            html! { "None: this run has no positive control of its own." },
+            html! { "None that can be ranked: this run has no positive control of its own." },
         ));
     }
     entries.extend(privacy(view, &tuned));
@@ -84,13 +84,22 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
 
 /// The ε that was promised, and what canaries by coin flip show of it; none where there is neither.
 fn privacy(view: &View<'_>, tuned: &[usize]) -> Option<(Markup, Markup)> {
-    let of_each = |measure: &str, copies| -> Vec<(usize, Figure)> {
+    // Of a text that occurs once, whatever the layout.
+    let found = |group: usize, measure: &str| {
+        let subject = *view.group(group).run_subjects.first()?;
+        let shown = view
+            .estimates
+            .table
+            .get(&Key::new(subject, &measure, TRAINED, Some(1)))?;
+        Some(Figure::from(shown))
+    };
+    let of_each = |measure: &str| -> Vec<(usize, Figure)> {
         let figures = tuned
             .iter()
-            .filter_map(|group| Some((*group, view.figure_of_a_run(*group, measure, TRAINED, copies)?)));
+            .filter_map(|group| Some((*group, found(*group, measure)?)));
         figures.collect()
     };
-    let (promised, shown) = (of_each(EPSILON, Some(1)), of_each(EPSILON_AT_LEAST, None));
+    let (promised, shown) = (of_each(EPSILON), of_each(EPSILON_AT_LEAST));
     if promised.is_empty() && shown.is_empty() {
         return None;
     }
@@ -107,11 +116,11 @@ fn privacy(view: &View<'_>, tuned: &[usize]) -> Option<(Markup, Markup)> {
         .find_map(|group| view.figure_of_a_run(*group, EPSILON_HIGHEST, TRAINED, None));
     let told = html! {
         @if promised.is_empty() { "No tuning here is private. " }
-        @else { "ε promised to a text that occurs once, at δ = 10⁻⁵, against those who do not know the seed: " (listed(&promised)) ". " }
+        @else { "ε promised to a row, at δ = 10⁻⁵, against those who can neither know nor guess the seed of the noise: " (listed(&promised)) ". " }
         @if shown.is_empty() { "No canary by coin flip was planted to look at it (" code { "canaries.coin_flips" } ")." }
         @else {
             "ε that canaries by coin flip show it to be at least, at 95%: " (listed(&shown))
-            @if let Some(most) = most { "; the most that can be seen is about " (inline_main(&most, Form::Number(2))) }
+            @if let Some(most) = most { "; the most that these canaries can show is " (inline_main(&most, Form::Number(2))) }
             "."
         }
     };

@@ -297,10 +297,11 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
             "Differential privacy, ε",
             &["epsilon_*"],
             "Tuning brings the gradient of each row down to a norm and adds noise. Then whatever anybody computes from the model is at most \
-             e^ε times likelier with a text than without it, but for a probability of δ = 10⁻⁵. An ε of 1 is strong, of 10 weak. It holds for \
-             one row; a text with copies has the ε of so many. It does not hold against somebody who knows the seed that the noise is made \
-             from, and takes no account of rates and passes that were chosen on the same text. The lower bound is what guesses show that tell \
-             canaries which a coin put in from those that it left out, at 95%."
+             e^ε times likelier than if the row had given no gradient, but for a probability of δ = 10⁻⁵. An ε of 1 is strong, of 10 weak. It \
+             holds for one row of one run: a text with copies has the ε of so many rows, and several runs together promise less. The noise \
+             follows from the run’s seed, by a generator of 32 bits: whoever knows the seed, or tries all, takes it off again. So it is for \
+             measuring what noise does, not to protect a release. Rates and passes that were chosen on the same text are not counted. The lower \
+             bound is what guesses show that tell canaries which a coin put in from those that it left out, at 95%."
                 .to_owned(),
             "Abadi et al. 2016; Dong et al. 2022; Steinke et al. 2023",
         ),

@@ -129,7 +129,7 @@ fn columns<'v>(view: &'v View<'_>, experiment: &'v Experiment) -> Vec<Filled<'v>
             TRAINED,
             canary_copies,
             Form::Number(1),
-            "no canary was planted",
+            "no canary was planted that can be ranked",
         )),
     );
     let loss = move |group: usize| {

@@ -13,7 +13,7 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
 };
 
 fn find(evidence: &Evidence<'_>) -> Finding {
-    let Some(stated) = privacy::stated_epsilon(&evidence.cell.data.cell, 1) else {
+    let Some(stated) = privacy::stated_epsilon(evidence.cell.data, 1) else {
         return Finding::not_made("nobody recorded how many passes tuning made");
     };
     let Some(audit) = privacy::audit(evidence.cell) else {
@@ -28,10 +28,18 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         number(audit.epsilon, 2),
         number(stated, 2)
     );
+    if audit.highest <= stated {
+        return Finding::not_made(&format!(
+            "{} canaries by coin flip can show an ε of {} at most, and {} is promised: it would take more of them (`canaries.coin_flips`)",
+            count(audit.canaries as u64),
+            number(audit.highest, 2),
+            number(stated, 2)
+        ));
+    }
     if audit.epsilon <= stated {
         return Finding::passed(
             format!(
-                "Of{}; the most that as many guesses can show is {}.",
+                "Of{}; the most that these canaries can show is {}.",
                 &said[2..],
                 number(audit.highest, 2)
             ),
