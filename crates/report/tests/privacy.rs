@@ -68,13 +68,11 @@ fn run(noise_multiplier: Option<f64>, nats: impl Fn(bool, usize, bool) -> f32) -
 fn set_coins(cell: &Path, nats: impl Fn(bool, usize) -> f32) {
     edit(&cell.join("scores.parquet"), |scores: &mut Vec<Score>| {
         scores.retain(|score| score.kind == DocumentKind::Document || score.secret_tokens_given.is_none());
-        let mut number = 0;
-        for score in scores
+        let canaries = scores
             .iter_mut()
-            .filter(|score| score.kind != DocumentKind::Document)
-        {
+            .filter(|score| score.kind != DocumentKind::Document);
+        for (number, score) in canaries.enumerate() {
             let nats = nats(score.split == Split::Train, number);
-            number += 1;
             score.kind = DocumentKind::CoinCanary;
             score.suffix_tokens = 1;
             score.logprobs = vec![-nats];

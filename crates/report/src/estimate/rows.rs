@@ -258,7 +258,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         for copies in copies {
             if let Some(epsilon) = privacy::stated_epsilon(cell.data, copies) {
                 let key = Key::new(self.number, &EPSILON, TRAINED, Some(copies));
-                let documents = cell.corpus.training.get(&copies).map_or(0, |alike| alike.len());
+                let documents = cell.corpus.training.get(&copies).map_or(0, BTreeSet::len);
                 let estimate = Estimate::exact(epsilon, documents, UnitOf::Documents);
                 rows.push(Row::plain(key, "nats", estimate));
             }

@@ -110,8 +110,8 @@ pub(super) fn maker(form: PromptForm) -> Maker {
     match form {
         PromptForm::Prefix => Maker::OfDocuments(&prefix::Prefix),
         PromptForm::Middle => Maker::OfDocuments(&middle::Middle),
-        PromptForm::UpperCase => Maker::OfDocuments(&restyled::Restyled(|text| text.to_uppercase())),
-        PromptForm::LowerCase => Maker::OfDocuments(&restyled::Restyled(|text| text.to_lowercase())),
+        PromptForm::UpperCase => Maker::OfDocuments(&restyled::Restyled(str::to_uppercase)),
+        PromptForm::LowerCase => Maker::OfDocuments(&restyled::Restyled(str::to_lowercase)),
         PromptForm::DoubleSpaced => Maker::OfDocuments(&restyled::Restyled(|text| text.replace(' ', "  "))),
         PromptForm::Optimised => Maker::OfDocuments(&optimised::Optimised),
         PromptForm::Question => Maker::OfDocuments(&document_question::DocumentQuestion),
