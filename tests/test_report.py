@@ -357,6 +357,11 @@ class Report(unittest.TestCase):
         for row in summary:
             if row["measure"] == "epsilon_lower_bound_at_delta_1e-5" and "DP" in row["method"]:
                 self.assertLessEqual(row["value"], promised)
+        page = " ".join(re.sub(r"<[^>]*>", "", (self.shadows / "report/report.html").read_text()).split())
+        told = re.search(r"ε promised to a row, .*?: (.*?)\. ε that canaries by coin flip show it to be at least, at 95%: (.*?); the most that these canaries can show is ([0-9.]+)\.", page)
+        self.assertIn(f"{promised:.2f}", told[1])
+        [most] = {row["value"] for row in summary if row["measure"] == "epsilon_highest_at_delta_1e-5"}
+        self.assertEqual(told[3], f"{most:.2f}")
         # Every seed trains on another part, and no document is on both sides of one run.
         parts = []
         for seed in range(3):

@@ -111,9 +111,7 @@ fn privacy(view: &View<'_>, tuned: &[usize]) -> Option<(Markup, Markup)> {
             }
         }
     };
-    let most = tuned
-        .iter()
-        .find_map(|group| view.figure_of_a_run(*group, EPSILON_HIGHEST, TRAINED, None));
+    let most = tuned.iter().find_map(|group| found(*group, EPSILON_HIGHEST));
     let told = html! {
         @if promised.is_empty() { "No tuning here is private. " }
         @else { "ε promised to a row, at δ = 10⁻⁵, against those who can neither know nor guess the seed of the noise: " (listed(&promised)) ". " }
