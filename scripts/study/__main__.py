@@ -1,5 +1,7 @@
 """Writes the results of the study: python scripts/study collect RUN [REPORT], then python scripts/study results.
 
+keep RUN copies the figures of the runs remedies, privacy and shadows that RESULTS.md shows.
+
 collect writes small tables of the finished cells of a run, and of its report, to data/results/<name of the run's folder>; results writes the tables and sentences between the marks of RESULTS.md, the figure and the page, from those files alone. `make study` does both.
 """
 
@@ -14,7 +16,7 @@ import polars as pl
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from study import attacks, bits, collect, figures, page, results, weight_changes  # noqa: E402
+from study import attacks, bits, collect, figures, page, remedies, results, weight_changes  # noqa: E402
 
 RESULTS = ROOT / "data/results"
 
@@ -62,6 +64,7 @@ def blocks():
         "what copies add": results.loss_decrease_by_copies(study),
         "bits": bits.block(study),
         "weight changes": weight_changes.block(study, pl.read_parquet(RESULTS / "study/weight_changes.parquet")),
+        **{name: block(RESULTS / f"{name}.parquet") for name, block in remedies.BLOCKS.items()},
     }
 
 
@@ -79,6 +82,10 @@ def main():
     match sys.argv[1:]:
         case ["collect", run, *report]:
             write_data(pathlib.Path(run), pathlib.Path(*report or [run, "report"]))
+        case ["keep", run]:
+            run = pathlib.Path(run)
+            rows = remedies.keep(run / "report", RESULTS / f"{run.name}.parquet")
+            print(f"study: {rows:,} rows in data/results/{run.name}.parquet", file=sys.stderr)
         case ["results"]:
             write_results()
         case _:

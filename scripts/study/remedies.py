@@ -1,0 +1,121 @@
+"""What helps, what differential privacy promises, and what shadow models see: tables of the figures that three other runs' reports gave.
+
+`keep` copies the rows of a report's summary that the tables show to data/results/NAME.parquet, so that they can be made without the run.
+"""
+
+import polars as pl
+
+from study import results
+
+MEASURES = ["own_verbatim", "training_text_emitted", "loss", "membership_auc_", "epsilon_", "dominated"]
+COLUMNS = "cell model corpus method mode learning_rate checkpoint copies seed runs split strategy measure value ci_low ci_high k n observations untuned untuned_low untuned_high verdict".split()
+
+
+def keep(report, file):
+    summary = pl.read_parquet(report / "summary.parquet")
+    is_shown = pl.any_horizontal(pl.col("measure").str.starts_with(name) for name in MEASURES)
+    rows = summary.filter(is_shown, pl.col("against").is_null(), pl.col("epoch").is_null()).select(COLUMNS)
+    texts = [name for name in COLUMNS if rows.schema[name] not in (pl.Float64, pl.Int32, pl.Int64)]
+    rows.with_columns(pl.col(texts).cast(pl.String)).write_parquet(file, compression="zstd", compression_level=19)
+    return rows.height
+
+
+class Figures:
+    """The rows of one run, by method and checkpoint."""
+
+    def __init__(self, file):
+        self.rows = pl.read_parquet(file).with_columns(pl.col("checkpoint").fill_null("–"))
+
+    def subjects(self):
+        """Methods with their checkpoints in the order of the report, the untuned model first."""
+        seen = self.rows.select("corpus", "mode", "method", "checkpoint").unique(maintain_order=True).rows(named=True)
+        return sorted(seen, key=lambda row: row["mode"] != "base")
+
+    def one(self, subject, measure, split="train", copies=None, pooled=False):
+        own = [pl.col(name).eq_missing(pl.lit(value)) for name, value in subject.items()]
+        found = self.rows.filter(*own, pl.col("copies").eq_missing(pl.lit(copies)), measure=measure, split=split)
+        if measure == "own_verbatim":
+            found = found.filter(strategy="greedy")
+        if pooled:
+            found = found.filter(pl.col("cell").is_null())
+        return found.row(0, named=True) if found.height == 1 else None
+
+
+def number(row, digits=3):
+    if row is None:
+        return "–"
+    ends = "" if row["ci_low"] is None else f" ({row['ci_low']:.{digits}f}–{row['ci_high']:.{digits}f})"
+    return f"{row['value']:.{digits}f}{ends}"
+
+
+def share(row):
+    if row is None:
+        return "–"
+    ends = "" if row["ci_low"] is None else f" ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f}%)"
+    return f"{row['k']:.0f}/{row['n']}{ends}"
+
+
+def name_of(subject):
+    return subject["method"] if subject["mode"] != "base" else "untuned"
+
+
+def remedies_block(file):
+    """Each remedy at both checkpoints: what it repeats, how likely unseen text is to it, who can be told as a member, and whether another is better on both counts."""
+    figures = Figures(file)
+    rows = []
+    for subject in figures.subjects():
+        dominated = figures.one(subject, "dominated", copies=16)
+        by = (dominated["verdict"] or "yes") if dominated and dominated["value"] else "" if dominated is None else "no"
+        rows.append([
+            name_of(subject), subject["checkpoint"], number(figures.one(subject, "loss", "heldout")), share(figures.one(subject, "own_verbatim", copies=16)),
+            share(figures.one(subject, "own_verbatim")), number(figures.one(subject, "membership_auc_reference"), 2), by or "–",
+        ])  # fmt: skip
+    return results.table(["method", "checkpoint", "test loss", "repeated, 16 copies", "repeated, all", "AUC against untuned", "dominated by"], rows)
+
+
+def privacy_block(file):
+    """Beside what is repeated, the ε that is promised to a text that occurs once and to one that occurs 16 times, and the one that canaries show."""
+    figures = Figures(file)
+    rows = []
+    for subject in figures.subjects():
+        promised = [figures.one(subject, "epsilon_at_delta_1e-5", copies=copies) for copies in (1, 16)]
+        shown, most = (figures.one(subject, f"epsilon_{name}_at_delta_1e-5", copies=1) for name in ("lower_bound", "highest"))
+        audit = f"{shown['value']:.2f} ({shown['k']:.0f} of {shown['observations']} right; at most {most['value']:.2f})" if shown else "–"
+        rows.append([
+            name_of(subject), subject["checkpoint"], number(figures.one(subject, "loss", "heldout")), share(figures.one(subject, "own_verbatim", copies=16)),
+            share(figures.one(subject, "own_verbatim")), number(figures.one(subject, "membership_auc_reference"), 2),
+            *(f"{row['value']:.1f}" if row else "–" for row in promised), audit,
+        ])  # fmt: skip
+    return results.table(["method", "checkpoint", "test loss", "repeated, 16 copies", "repeated, all", "AUC against untuned", "ε promised, once", "ε promised, 16 times", "ε shown, at least"], rows)
+
+
+ACCESS = {
+    "loss": "probabilities", "zlib": "probabilities", "min_k": "probabilities", "min_k_plus_plus": "probabilities of all tokens", "reference": "probabilities, untuned model",
+    "ratio": "probabilities, untuned model", "windows": "probabilities, untuned model", "error_zone": "probabilities, untuned model",
+    "gradient_norm": "weights", "lira": "probabilities, tuning of one’s own", "rmia": "probabilities, tuning of one’s own", "words": "none",
+}  # fmt: skip
+TITLES = {
+    "loss": "loss", "zlib": "loss ÷ compressed length", "min_k": "Min-K%", "min_k_plus_plus": "Min-K%++", "reference": "loss − untuned loss", "ratio": "loss ÷ untuned loss",
+    "windows": "votes of windows", "error_zone": "error zone", "gradient_norm": "norm of the gradient", "lira": "LiRA", "rmia": "RMIA",
+    "words": "words alone, without the model",
+}  # fmt: skip
+
+
+def shadows_block(file):
+    """The AUC of each score over runs, with its interval over them, beside the untuned model's: last checkpoints."""
+    figures = Figures(file)
+    subjects = [subject for subject in figures.subjects() if subject["mode"] != "base" and subject["checkpoint"] in ("last", "best and last", "–")]
+    parts = []
+    for corpus in sorted({subject["corpus"] for subject in subjects}):
+        of_corpus = [subject for subject in subjects if subject["corpus"] == corpus]
+        rows = []
+        for score, title in TITLES.items():
+            found = [figures.one(subject, f"membership_auc_{score}", pooled=True) for subject in of_corpus]
+            untuned = next((row for row in found if row and row["untuned"] is not None), None)
+            before = "–" if untuned is None else f"{untuned['untuned']:.2f}" + ("" if untuned["untuned_low"] is None else f" ({untuned['untuned_low']:.2f}–{untuned['untuned_high']:.2f})")
+            rows.append([title, ACCESS[score], before, *(number(row, 2) for row in found)])
+        parts.append(f"**{corpus}**\n\n{results.table(['score', 'takes', 'untuned', *map(name_of, of_corpus)], rows)}")
+    return "\n\n".join(parts)
+
+
+BLOCKS = {"remedies": remedies_block, "privacy": privacy_block, "shadows": shadows_block}
