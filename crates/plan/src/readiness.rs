@@ -18,6 +18,9 @@ use crate::corpora::MAX_FILES;
 use crate::tokens::{TokenCounter, tokenizer_folder};
 use crate::{Plan, PlannedCorpus};
 
+/// Fewest seeds under which some documents have a shadow model on either side.
+const MIN_SEEDS_OF_SHADOW_MODELS: usize = 3;
+
 /// Refuses what would be refused later.
 ///
 /// # Errors
@@ -31,6 +34,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), Error> {
     }
     check_contexts(plan)?;
     check_questions(plan)?;
+    warn_of_few_shadow_models(plan.pipeline);
     for corpus in &plan.corpora {
         let texts: Vec<String> = corpus.first_documents()?.iter().map(prompted_text).collect();
         check_prompts(plan, &texts)?;
@@ -88,6 +92,18 @@ fn check_questions(plan: &Plan) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// A document takes a run that was trained with it and one that was not, beside the run that is asked.
+fn warn_of_few_shadow_models(pipeline: &PipelineFile) {
+    if pipeline.duplication.trained_share < 1.0 && pipeline.seeds.len() < MIN_SEEDS_OF_SHADOW_MODELS {
+        tracing::warn!(
+            "duplication.trained_share = {}: runs are shadow models for one another from {MIN_SEEDS_OF_SHADOW_MODELS} seeds on, found {}: \
+             there will be no LiRA and no RMIA",
+            pipeline.duplication.trained_share,
+            pipeline.seeds.len()
+        );
+    }
 }
 
 /// Files and folders that stages after tuning read.

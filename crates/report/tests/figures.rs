@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::{
     Made, Shape, Tuning, Wanted, edit, is_greedy, judge, make, number_of, quiet_run, repeats, repeats_own,
-    set_logprobs,
+    set_logprobs, set_nats,
 };
 use contract::parquet;
 use contract::records::{
@@ -662,12 +662,7 @@ fn set_exposures(cell: &Path) {
                 // Behind three of format 0; before all of format 1, and behind all of format 0.
                 _ => [3.5, 50.0][number],
             };
-            score.suffix_tokens = 1;
-            score.logprobs = vec![-nats];
-            score.scheme_logprobs = vec![-nats];
-            score.argmax_hits = vec![false];
-            score.vocab_mean = vec![-4.0];
-            score.vocab_std = vec![1.5];
+            set_nats(score, nats);
         }
     });
 }

@@ -92,6 +92,21 @@ fn plot(values: &[&[f64]], unit: Unit) -> Plot {
 }
 
 #[test]
+fn more_panels_than_anybody_looks_through_are_a_table() {
+    for (lines, is_drawn) in [(30, true), (31, false)] {
+        let values: Vec<&[f64]> = vec![&[1.0, 2.0]; lines];
+        let html = plot(&values, Unit::Number).draw().unwrap().into_string();
+        assert_eq!(
+            html.matches("class=\"plot small\"").count(),
+            if is_drawn { lines } else { 0 }
+        );
+        assert_eq!(html.contains("31 lines are too many to draw"), !is_drawn);
+        // Every point is in the table all the same.
+        assert_eq!(html.matches("<tr>").count(), 1 + 2 * lines);
+    }
+}
+
+#[test]
 fn tick_labels_are_distinct_at_any_range() {
     let ranges: [(&[f64], Unit); 11] = [
         (&[5.0, 5.05, 5.2], Unit::Number),

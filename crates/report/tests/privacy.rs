@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Made, Shape, Tuning, edit, make, write_run};
+use common::{Made, Shape, Tuning, edit, make, set_nats, write_run};
 use contract::records::{DocumentKind, HeldOutDocument, Score, Split, SummaryRow, TrainingInstance};
 use measures::privacy::canary_epsilon;
 
@@ -18,15 +18,28 @@ const HIGHEST: &str = "epsilon_highest_at_delta_1e-5";
 /// A run whose 24 canaries and 16 references are canaries by coin flip; by `nats` of whether one was put in and its number, under the tuned
 /// and under the untuned model.
 fn run(noise_multiplier: Option<f64>, nats: impl Fn(bool, usize, bool) -> f32) -> Made {
+    run_of_layout(None, noise_multiplier, nats).0
+}
+
+/// The same in a layout, bucketed or with so many copies of every document; beside it the text of the page.
+fn run_of_layout(
+    uniform_copies: Option<i32>,
+    noise_multiplier: Option<f64>,
+    nats: impl Fn(bool, usize, bool) -> f32,
+) -> (Made, String) {
     let shape = Shape {
         documents: 12,
-        canaries: 8,
+        canaries: if uniform_copies.is_some() { 24 } else { 8 },
         references: 16,
         samples: 1,
         best: false,
         tunings: vec![
-            Tuning::new("base", "base", None, 5.0, 0.0),
             Tuning {
+                uniform_copies,
+                ..Tuning::new("base", "base", None, 5.0, 0.0)
+            },
+            Tuning {
+                uniform_copies,
                 // The log goes on to pass 5: what was done counts, not what was asked for.
                 epochs: Some(2.5),
                 noise_multiplier,
@@ -37,7 +50,10 @@ fn run(noise_multiplier: Option<f64>, nats: impl Fn(bool, usize, bool) -> f32) -
     };
     let folder = tempfile::tempdir().unwrap();
     write_run(folder.path(), &shape);
-    let corpus = folder.path().join("corpus/bucketed");
+    let corpus = folder
+        .path()
+        .join("corpus")
+        .join(shape.tunings[0].corpus_folder());
     edit(
         &corpus.join("train.parquet"),
         |rows: &mut Vec<TrainingInstance>| {
@@ -62,7 +78,13 @@ fn run(noise_multiplier: Option<f64>, nats: impl Fn(bool, usize, bool) -> f32) -
             nats(is_in, number, is_tuned)
         });
     }
-    make(folder.path())
+    let made = make(folder.path());
+    let page = std::fs::read_to_string(folder.path().join("report/report.html")).unwrap();
+    let text = page
+        .split('<')
+        .filter_map(|part| part.split_once('>'))
+        .map(|(_, text)| text);
+    (made, text.collect())
 }
 
 fn set_coins(cell: &Path, nats: impl Fn(bool, usize) -> f32) {
@@ -74,12 +96,7 @@ fn set_coins(cell: &Path, nats: impl Fn(bool, usize) -> f32) {
         for (number, score) in canaries.enumerate() {
             let nats = nats(score.split == Split::Train, number);
             score.kind = DocumentKind::CoinCanary;
-            score.suffix_tokens = 1;
-            score.logprobs = vec![-nats];
-            score.scheme_logprobs = vec![-nats];
-            score.argmax_hits = vec![false];
-            score.vocab_mean = vec![-4.0];
-            score.vocab_std = vec![1.5];
+            set_nats(score, nats);
         }
     });
 }
@@ -146,10 +163,29 @@ fn a_promise_that_no_canary_contradicts_stands() {
     let (status, message) = check(&made).unwrap();
     assert_eq!(status, "not made", "{message}");
     assert!(message.contains("40 canaries by coin flip can show"), "{message}");
-    // Nothing is told apart: no lower bound.
+    // Nothing can be distinguished: no lower bound.
     let made = run(Some(100.0), |_, number, _| all_told(false, number, false));
     assert_eq!(row(&made, SHOWN, Some(1)).value, 0.0);
     assert_eq!(check(&made).unwrap().0, "passed");
+}
+
+/// Where every document occurs four times, what is promised to a row is not what is promised to a document; canaries are rows.
+#[test]
+fn a_row_is_promised_the_same_in_every_layout() {
+    let (bucketed, (uniform, page)) = (
+        run(Some(100.0), all_told),
+        run_of_layout(Some(4), Some(100.0), all_told),
+    );
+    let promised = |made, copies| row(made, PROMISED, Some(copies)).value;
+    assert_eq!(promised(&uniform, 1), promised(&bucketed, 1));
+    assert_eq!(promised(&uniform, 4), promised(&bucketed, 4));
+    assert!(promised(&uniform, 4) > 4.0 * promised(&uniform, 1));
+    assert!(row(&uniform, SHOWN, Some(1)).value > promised(&uniform, 4));
+    assert_eq!(check(&uniform).unwrap().0, "failed");
+    let (_, told) = page.split_once("ε promised to a row, at δ = 10⁻⁵").unwrap();
+    let (told, _) = told.split_once("ε that canaries by coin flip show").unwrap();
+    assert!(told.contains(&format!("{:.2}", promised(&uniform, 1))), "{told}");
+    assert!(!told.contains(&format!("{:.2}", promised(&uniform, 4))), "{told}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn references(folder: &Folder) -> Vec<HeldOutDocument> {
         .collect()
 }
 
-/// Canaries by coin flip: each stands in training once or is held out, none on both sides, and another seed tosses other coins. The other
+/// Canaries by coin flip: each occurs in training once or is held out, none on both sides, and another seed tosses other coins. The other
 /// canaries keep their digits.
 #[test]
 fn a_coin_puts_canaries_in_or_leaves_them_out() {

@@ -1,5 +1,5 @@
-//! ReCaLL (Xie et al. 2024): the loss of a document behind other documents that the model was not trained on. What a model has memorized it
-//! expects of its own accord, and other text before it disturbs.
+//! ReCaLL (Xie et al. 2024): the loss of a document behind other documents that the model was not trained on. A model that has memorized a
+//! text predicts it without other text, and worse behind it.
 
 use contract::pipeline::Extraction;
 use contract::records::Split;

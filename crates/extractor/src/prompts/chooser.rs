@@ -133,12 +133,14 @@ impl<'a> Chooser<'a> {
         } = self.material;
         let span = maker.span(&self.material, document)?;
         let plain = &document.tokens[span.clone()];
-        // What many documents begin with alike is left as training wrote it.
-        let shared = document.shared_tokens.clamp(span.start, span.end) - span.start;
-        let (preamble, own) = plain.split_at(shared);
-        let own_text = tokenizer.decode_keeping(own, &documents.special_tokens)?;
-        let tokens = match maker.restyled(&own_text) {
-            Some(text) => [preamble, &tokenizer.encode(&text)?].concat(),
+        let tokens = match maker.style() {
+            Some(restyle) => {
+                // What many documents begin with alike is left as training wrote it.
+                let shared = document.shared_tokens.clamp(span.start, span.end) - span.start;
+                let (preamble, own) = plain.split_at(shared);
+                let own = tokenizer.decode_keeping(own, &documents.special_tokens)?;
+                [preamble, &tokenizer.encode(&restyle(&own))?].concat()
+            }
             None => plain.to_vec(),
         };
         if 1 + tokens.len() + settings.new_tokens > self.context {

@@ -47,34 +47,18 @@ pub fn zlib_ratio(total_nats: f64, zlib_bytes: u64) -> Result<f64> {
 /// # Errors
 /// If a loss is not finite or the lower-case text has none (0: it is certain).
 pub fn lower_case_ratio(loss: f64, lower_case_loss: f64) -> Result<f64> {
-    require_loss("loss", loss)?;
-    require_loss("lower_case_loss", lower_case_loss)?;
-    require(
-        lower_case_loss > 0.0,
-        "lower_case_loss",
-        "above 0",
-        lower_case_loss,
-    )?;
-    Ok(loss / lower_case_loss)
+    ratio(loss, "lower_case_loss", lower_case_loss)
 }
 
-/// Loss of a document ÷ loss of the same tokens behind other documents that are known not to be members: low where other text disturbs what the
-/// model expects of its own accord.
+/// Loss of a document ÷ loss of the same tokens behind other documents that are known not to be members: low where a memorized text
+/// is predicted worse behind them.
 ///
 /// Without unit, 0 and up. The inverse of the source's ratio of log-likelihoods, so that lower = member. Source: ReCaLL, Xie et al. 2024.
 ///
 /// # Errors
 /// If a loss is not finite or that behind other documents is none (0: it is certain).
 pub fn conditional_ratio(loss: f64, conditional_loss: f64) -> Result<f64> {
-    require_loss("loss", loss)?;
-    require_loss("conditional_loss", conditional_loss)?;
-    require(
-        conditional_loss > 0.0,
-        "conditional_loss",
-        "above 0",
-        conditional_loss,
-    )?;
-    Ok(loss / conditional_loss)
+    ratio(loss, "conditional_loss", conditional_loss)
 }
 
 /// Min-K%: the mean surprise of a document's least likely tokens, −mean of the lowest share of
@@ -137,6 +121,14 @@ fn mean_of_lowest(mut values: Vec<f64>, share: f64) -> Result<f64> {
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = values.len() as f64;
     values.sum::<f64>() / count
+}
+
+/// A loss ÷ another, which has to be something.
+fn ratio(loss: f64, what: &'static str, other: f64) -> Result<f64> {
+    require_loss("loss", loss)?;
+    require_loss(what, other)?;
+    require(other > 0.0, what, "above 0", other)?;
+    Ok(loss / other)
 }
 
 fn require_loss(what: &'static str, loss: f64) -> Result<()> {

@@ -208,7 +208,7 @@ mod tests {
         assert!(canary_audit(&vec![(f64::NAN, true); 40], 0.0).is_err());
     }
 
-    /// Equal scores are told apart by the order alone, which owes nothing to the coins: nothing is learned from them.
+    /// Equal scores are ordered by their names alone, which owe nothing to the coins: nothing is learned from them.
     #[test]
     fn equal_scores_show_nothing() {
         let canaries: Vec<(f64, bool)> = (0..200).map(|number| (1.0, number * 7919 % 13 < 6)).collect();

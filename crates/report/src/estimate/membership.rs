@@ -77,6 +77,11 @@ impl MembershipScore {
         self != Self::Words
     }
 
+    /// Whether it takes the model's weights, and not its probabilities alone.
+    pub fn takes_weights(self) -> bool {
+        self == Self::GradientNorm
+    }
+
     /// Whether it compares with models of other seeds.
     pub fn takes_shadows(self) -> bool {
         matches!(self, Self::Lira | Self::Rmia)

@@ -37,8 +37,11 @@ impl<'run> Shadows<'run> {
             return shadows;
         }
         for other in cells.iter().filter(|other| {
+            // Most cells differ in these, which cost little to compare.
             other.cell.seed != own.cell.seed
                 && other.checkpoint == own.checkpoint
+                && (&other.cell.model, &other.cell.mode) == (&own.cell.model, &own.cell.mode)
+                && other.cell.learning_rate == own.cell.learning_rate
                 && way_of_tuning(&other.cell) == way
         }) {
             let scores = other.scores.iter().flatten();

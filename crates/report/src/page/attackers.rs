@@ -1,5 +1,6 @@
 //! What was tried and found, by what an attacker has: text alone, probabilities, or the weights.
 
+use contract::prompt_form::{Access, PromptForm};
 use contract::records::Split;
 use maud::{Markup, html};
 
@@ -115,8 +116,8 @@ fn text_alone(view: &View<'_>, experiment: &Experiment) -> Table {
 }
 
 /// Whether a form of prompt takes the model's gradients.
-fn needs_weights(form: contract::records::PromptForm) -> bool {
-    form == contract::records::PromptForm::Optimised
+fn needs_weights(form: PromptForm) -> bool {
+    form.facts().access == Access::Weights
 }
 
 fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
@@ -133,7 +134,10 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
             form,
         });
     };
-    for score in MembershipScore::ALL {
+    for score in MembershipScore::ALL
+        .into_iter()
+        .filter(|score| !score.takes_weights())
+    {
         let rate = view
             .false_positive_rate(experiment, score)
             .unwrap_or(FALSE_POSITIVE_RATES[0]);
@@ -204,10 +208,27 @@ fn weights(view: &View<'_>, experiment: &Experiment) -> Table {
             });
         }
     }
+    let copies = experiment.most_copies();
+    for score in MembershipScore::ALL
+        .into_iter()
+        .filter(|score| score.takes_weights())
+    {
+        let of_copies = copies.map_or(String::new(), |copies| format!("; {}", copies_name(copies)));
+        asked.push(Asked {
+            column: Column::new("AUC")
+                .with_help(format!("by {}{of_copies}", score.title()))
+                .with_term(anchors::AUC),
+            measure: score.auc(),
+            split: Split::Train,
+            strategy: None,
+            copies,
+            form: Form::Number(2),
+        });
+    }
     table(
         view,
         experiment,
-        "What prompts found by gradient search bring out.",
+        "What prompts found by gradient search bring out, and what gradients give away of training documents.",
         asked,
     )
 }

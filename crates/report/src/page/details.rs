@@ -1,6 +1,6 @@
 //! Every figure of the table of estimates, folded: by measure, with a row for each model.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use contract::records::{CorpusFact, CorpusFactKind, Split};
 use maud::{Markup, html};
@@ -12,12 +12,6 @@ use crate::estimate::{Experiment, Key, Shown};
 use crate::findings::Sentence;
 use crate::format::count;
 use crate::plot::{Axis, Draw, Plot, Point, Series};
-
-/// Points of a plot over training, at most: a table of all of them stands behind it.
-const MOST_POINTS: usize = 300;
-
-/// And of each line, at least.
-const FEWEST_POINTS: usize = 5;
 
 /// Parts of the section: heading, and beginnings of the names of its measures. What begins like none of them stands in the last.
 const PARTS: [(&str, &[&str]); 8] = [
@@ -289,7 +283,6 @@ fn over_training(view: &View<'_>, experiment: &Experiment) -> Markup {
                 one.points
                     .sort_by(|left, right| left.x.unwrap_or(0.0).total_cmp(&right.x.unwrap_or(0.0)));
             }
-            let caption = thin(&mut series);
             let plot = Plot {
                 id: format!(
                     "plot-training-{}-{index}",
@@ -298,7 +291,7 @@ fn over_training(view: &View<'_>, experiment: &Experiment) -> Markup {
                         .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
                 ),
                 finding: Sentence::new(measure),
-                caption,
+                caption: "Over training, as logged.".to_owned(),
                 across: Axis {
                     label: "epochs".to_owned(),
                     ..Axis::default()
@@ -311,30 +304,6 @@ fn over_training(view: &View<'_>, experiment: &Experiment) -> Markup {
         });
     let plots: Vec<Markup> = plots.collect();
     html! { @if !plots.is_empty() { (details("Over training", &html! { div class="plots" { @for plot in &plots { (plot) } } })) } }
-}
-
-/// Leaves out points between others where lines have too many for a page, and gives the words under the plot, which say so.
-fn thin(series: &mut [Series]) -> String {
-    let all: usize = series.iter().map(|one| one.points.len()).sum();
-    if all <= MOST_POINTS {
-        return "Over training, as logged.".to_owned();
-    }
-    let of_each = (MOST_POINTS / series.len()).max(FEWEST_POINTS);
-    for one in &mut *series {
-        let last = one.points.len().saturating_sub(1);
-        let places: BTreeSet<usize> = (0..of_each).map(|number| number * last / (of_each - 1)).collect();
-        let points = std::mem::take(&mut one.points).into_iter().enumerate();
-        one.points = points
-            .filter(|(place, _)| places.contains(place))
-            .map(|(_, point)| point)
-            .collect();
-    }
-    let shown: usize = series.iter().map(|one| one.points.len()).sum();
-    format!(
-        "Over training: {} of the {} points that were logged, evenly over each line; all are in summary.parquet.",
-        count(shown as u64),
-        count(all as u64)
-    )
 }
 
 /// What reading left out, passed over, guessed, replaced or cut.

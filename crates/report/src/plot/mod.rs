@@ -20,6 +20,9 @@ use crate::page::components::{Cell, Column, Layout, Row, Table, details, figure,
 use marks::{Place, at, band, line, marker, polyline, text, whisker};
 use scale::{Scale, Tick, spread};
 
+/// Panels of a plot that anybody looks through; of more the table is shown alone.
+const MAX_PANELS: usize = 30;
+
 /// Series that share one panel; of more, each has its own.
 pub const MAX_TOGETHER: usize = 5;
 
@@ -198,6 +201,9 @@ impl Plot {
                     span class="plot-caption" { (self.caption) }
                 }
                 @match self.scales() {
+                    Some(_) if self.panel_series().len() > MAX_PANELS => p class="note" {
+                        (self.panel_series().len()) " lines are too many to draw one beside the other; the table has the figures."
+                    },
                     Some((across, up)) => (self.panels(across, up)),
                     None => p class="note" { "There is nothing to draw: no point has a finite value on both axes." },
                 }

@@ -841,6 +841,16 @@ pub const OWN: Wanted<'static> = Wanted {
     against: None,
 };
 
+/// Makes a row of scores that of one token with so many nats.
+pub fn set_nats(score: &mut Score, nats: f32) {
+    score.suffix_tokens = 1;
+    score.logprobs = vec![-nats];
+    score.scheme_logprobs = vec![-nats];
+    score.argmax_hits = vec![false];
+    score.vocab_mean = vec![-4.0];
+    score.vocab_std = vec![1.5];
+}
+
 /// Runs the stage.
 pub fn make(run: &Path) -> Made {
     let outcome = report::report(&arguments(run), run).unwrap();

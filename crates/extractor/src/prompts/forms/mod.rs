@@ -54,8 +54,8 @@ pub(super) trait OfDocuments {
     /// Which tokens of the document the prompt is; what is asked for begins behind them. Of a document that is long enough.
     fn span(&self, material: &Material<'_>, document: &Document) -> Result<Range<usize>, Error>;
 
-    /// What the document's own part of the prompt is changed to; none where it stays as it is.
-    fn restyled(&self, _own: &str) -> Option<String> {
+    /// What makes the document's own part of the prompt another text; none where it stays as it is.
+    fn style(&self) -> Option<fn(&str) -> String> {
         None
     }
 

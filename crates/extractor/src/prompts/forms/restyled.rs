@@ -21,8 +21,8 @@ impl OfDocuments for Restyled {
         Prefix.span(material, document)
     }
 
-    fn restyled(&self, own: &str) -> Option<String> {
-        Some((self.0)(own))
+    fn style(&self) -> Option<fn(&str) -> String> {
+        Some(self.0)
     }
 
     fn is_shortened(&self, material: &Material<'_>, document: &Document) -> Result<bool, Error> {

@@ -22,7 +22,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         );
     };
     let said = format!(
-        "of {} guesses which canaries a coin had put in, {} are right, which shows an ε of at least {} at 95% where {} is promised",
+        "Of {} guesses which canaries a coin had put in, {} are right, which shows an ε of at least {} at 95% where {} is promised",
         count(audit.guesses as u64),
         count(audit.correct as u64),
         number(audit.epsilon, 2),
@@ -39,8 +39,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     if audit.epsilon <= stated {
         return Finding::passed(
             format!(
-                "Of{}; the most that these canaries can show is {}.",
-                &said[2..],
+                "{said}; the most that these canaries can show is {}.",
                 number(audit.highest, 2)
             ),
             audit.guesses,
@@ -49,9 +48,8 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     Finding::failed(
         "canaries show less privacy than was promised",
         format!(
-            "Of{}: noise or clipping did not do what they should, or canaries were in the training set more often than once. The promise \
-             does not hold.",
-            &said[2..]
+            "{said}: noise or clipping did not do what they should, or canaries were in the training set more often than once. The promise \
+             does not hold."
         ),
         audit.guesses,
     )
