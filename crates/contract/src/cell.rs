@@ -51,6 +51,9 @@ pub struct Cell {
     /// Passes over the training set; none for the base model, and where tuning happened elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
+    /// Whether a pass read each text once, however many copies of it there are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub each_text_once: bool,
     /// With differential privacy, the noise of a step ÷ the largest norm of a row's gradient.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise_multiplier: Option<f64>,
@@ -97,6 +100,15 @@ impl Cell {
             .map_err(|error| Error::input(path, format!("cannot be read: {error}")))?;
         seal::check_text(&text).unbroken(path)?;
         toml::from_str(&text).map_err(|error| Error::input(path, error.message()))
+    }
+
+    /// How often one pass read a document that occurs so many times.
+    pub fn reads_of(&self, copies: i32) -> i32 {
+        if self.each_text_once {
+            copies.min(1)
+        } else {
+            copies
+        }
     }
 
     /// The facts as written in the file.

@@ -563,6 +563,47 @@ impl Record for WeightChange {
     ];
 }
 
+/// The Parquet file of `extractor details`: one row per personal detail of a document, with how
+/// probable a model finds it behind the text before it, beside others of its kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DetailScore {
+    /// Identity of the document.
+    pub doc_id: String,
+    /// Whether it was trained on.
+    pub split: Split,
+    /// How often it occurs in the training set; 0 where it was held out.
+    pub copies: i32,
+    /// What the detail is: `number`, `name`, `email` or `phone`.
+    pub detail: String,
+    /// Its place in the text, in characters (half-open).
+    pub start: i32,
+    /// See `start`.
+    pub end: i32,
+    /// Tokens before it that were read.
+    pub context_tokens: i32,
+    /// Details of other documents that it is ranked with.
+    pub candidates: Vec<String>,
+    /// −ln p behind that context of the detail, then of each candidate.
+    pub nats: Vec<f32>,
+    /// The same under the untuned model, where it was asked.
+    pub untuned_nats: Option<Vec<f32>>,
+}
+
+impl Record for DetailScore {
+    const COLUMNS: &'static [Column] = &[
+        column("doc_id", Text),
+        column("split", Text),
+        column("copies", Int32),
+        column("detail", Text),
+        column("start", Int32),
+        column("end", Int32),
+        column("context_tokens", Int32),
+        column("candidates", ListText),
+        column("nats", ListFloat32),
+        nullable("untuned_nats", ListFloat32),
+    ];
+}
+
 /// `decoded.parquet`: one row per document that the model's tokenizer does not give back as it was:
 /// decode(encode(text)). What a model can write is compared with this, and offsets are led back to
 /// the user's text.

@@ -29,6 +29,7 @@ mod beams;
 pub mod choice;
 pub mod course;
 pub mod decoded;
+mod details;
 mod device_memory;
 pub mod documents;
 mod endpoint;
@@ -53,6 +54,7 @@ use std::path::{Path, PathBuf};
 use contract::parts::Share;
 use contract::{Error, StageArguments};
 
+pub use details::{DetailsArguments, Ranked, rank_details};
 pub use loaded_model::LoadedModel;
 pub use outcome::Outcome;
 

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
 use contract::parts::{PartArguments, Share};
 use contract::stage_run::recorded;
+use extractor::{DetailsArguments, rank_details};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +20,10 @@ Examples:
       --checkpoint data/models/4m --out asked --rank 0 --world 2
   # Ask an adapter, and follow what the checkpoints before it remember
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
-      --checkpoint step-100 step-200 --out asked";
+      --checkpoint step-100 step-200 --out asked
+  # Does a model know which number, name or address belongs where? Among others of its kind
+  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint --untuned data/models/4m \\
+      --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
 
 /// Prompts a checkpoint with the beginnings of documents and records what it writes
 ///
@@ -64,9 +68,30 @@ struct Arguments {
     parts: PartArguments,
 }
 
+const DETAILS: &str = "details";
+
+const DETAILS_EXAMPLES: &str = "\
+Examples:
+  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint --untuned data/models/4m \\
+      --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
+
 fn main() -> ExitCode {
-    let arguments: Arguments = contract::arguments::start();
+    let details = DetailsArguments::augment_args(clap::Command::new(DETAILS)).after_help(DETAILS_EXAMPLES);
+    let command = Arguments::command()
+        .subcommand(details)
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true);
+    let matches = contract::arguments::start_command(command);
     torch_device::sharing::watch();
+    if let Some((_, chosen)) = matches.subcommand() {
+        let arguments = DetailsArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+        return exit_code(
+            rank_details(&arguments)
+                .map(contract::log::say)
+                .map_err(Into::into),
+        );
+    }
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     exit_code(run(&arguments).map(contract::log::say))
 }
 

@@ -111,6 +111,21 @@ pub fn find(text: &str) -> Vec<(DetailKind, Range<usize>)> {
     found.collect()
 }
 
+/// The same by place, without those that overlap an earlier one; of those that begin together the longest.
+pub fn find_apart(text: &str) -> Vec<(DetailKind, Range<usize>)> {
+    let mut found = find(text);
+    found.sort_by_key(|(_, range)| (range.start, std::cmp::Reverse(range.end)));
+    let mut end = 0;
+    found.retain(|(_, range)| {
+        let is_apart = range.start >= end;
+        if is_apart {
+            end = range.end;
+        }
+        is_apart
+    });
+    found
+}
+
 /// The kinds of personal details of a generated passage that occur in the document's passage too, in the order of
 /// [`DetailKind`]: what a paraphrase made up gives nothing away.
 pub fn shared_kinds(generated: &str, document: &str) -> Vec<String> {

@@ -396,6 +396,19 @@ fn qualifiers(mode: &Mode) -> Vec<String> {
         } else {
             String::new()
         },
+        if mode.without_copies {
+            "without-copies".to_owned()
+        } else {
+            String::new()
+        },
+        if mode.without_details {
+            "without-details".to_owned()
+        } else {
+            String::new()
+        },
+        mode.stop_at_ngrams
+            .map(|share| format!("ngrams{share}"))
+            .unwrap_or_default(),
         mode.epochs
             .map(|epochs| format!("epochs{epochs}"))
             .unwrap_or_default(),

@@ -276,6 +276,10 @@ impl Training {
         let epochs = epochs(plan, cell);
         let context = tuning.context as f64;
         let mode = cell.combination.mode.as_ref();
+        let once = mode
+            .is_some_and(|mode| mode.without_copies)
+            .then(|| extent.each_text_once());
+        let extent = once.as_ref().unwrap_or(extent);
         let rows_in_step = mode.map_or(1, |mode| mode.rows_in_step(tuning)).max(1) as f64;
         // A row predicts each token of its text, and the EOS behind it.
         let row = |length: f64| match tuning.rows {

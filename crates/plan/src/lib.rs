@@ -152,6 +152,7 @@ impl PlannedCell {
                 joined(patterns(ranks, alphas), &tuning.others)
             }),
             epochs: None,
+            each_text_once: false,
             noise_multiplier: None,
             layout: Some(combination.training_set.layout.name().to_owned()),
             uniform_copies: uniform_copies(combination),
@@ -384,6 +385,7 @@ fn facts(
             &mode.map(other_settings).unwrap_or_default(),
         ),
         epochs: mode.map(|mode| mode.epochs(tuning)),
+        each_text_once: mode.is_some_and(|mode| mode.without_copies),
         noise_multiplier: mode.and_then(|mode| Some(mode.privacy?.noise_multiplier)),
         layout: Some(combination.training_set.layout.name().to_owned()),
         uniform_copies: uniform_copies(combination),
@@ -422,6 +424,15 @@ fn other_settings(mode: &Mode) -> Vec<String> {
     }
     if mode.goldfish > 0 {
         settings.push(format!("goldfish loss 1 in {}", mode.goldfish));
+    }
+    if mode.without_copies {
+        settings.push("each text once".to_owned());
+    }
+    if mode.without_details {
+        settings.push("personal details replaced".to_owned());
+    }
+    if let Some(share) = mode.stop_at_ngrams {
+        settings.push(format!("stops over {share} of 5-grams memorized"));
     }
     if let Some(rows) = mode.batch_size {
         settings.push(format!("{rows} rows a step"));

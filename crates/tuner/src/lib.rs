@@ -33,6 +33,7 @@ mod hidden_states;
 mod memory;
 mod merge;
 pub mod modes;
+mod ngrams;
 mod optimizer;
 mod outcome;
 mod pass_limits;
@@ -43,6 +44,7 @@ pub mod schedule;
 mod speed;
 mod state;
 mod training;
+mod training_text;
 mod working_weights;
 
 use std::path::Path;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use contract::records::{Split, TrainingMetric};
 
 use crate::training::{CutDocuments, Trainer};
+use crate::training_text::TextChanges;
 
 /// How tuning went.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,7 @@ struct Figures {
     cut: Option<CutDocuments>,
     /// Training documents in whose text special tokens are written out, and all of them.
     special: (usize, usize),
+    changes: TextChanges,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,6 +78,7 @@ impl Outcome {
             held_out,
             cut: trainer.cut(),
             special: trainer.special(),
+            changes: trainer.changes(),
         };
         Self {
             folder: folder.to_path_buf(),
@@ -98,6 +101,7 @@ impl fmt::Display for Outcome {
             held_out,
             cut,
             special: (special, documents),
+            changes,
         } = figures;
         if let Some(cut) = cut {
             writeln!(formatter, "{cut}")?;
@@ -108,6 +112,7 @@ impl fmt::Display for Outcome {
                 "  special tokens {special} of {documents} training documents have some written out in their text, and were read so"
             )?;
         }
+        write!(formatter, "{changes}")?;
         write!(
             formatter,
             "tuner: {trainable} parameters trained in {steps} steps over {tokens} tokens in {seconds:.0} s"

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use causal_lm::Config;
 use contract::Error;
 use contract::pipeline::{LossOn, Rows as RowLayout, Tuning};
+use contract::records::{HeldOutDocument, TrainingInstance};
 use tch::{Device, Tensor};
 use text_tokens::TokenCache;
 use torch_device::ComputePath;
@@ -30,6 +31,28 @@ pub struct Document<'a> {
     pub prompt_chars: usize,
     /// Of a rendered conversation, the characters of the assistant's turns as the records have them.
     pub assistant_spans: Option<&'a [i32]>,
+}
+
+impl<'a> From<&'a TrainingInstance> for Document<'a> {
+    fn from(instance: &'a TrainingInstance) -> Self {
+        Self {
+            doc_id: &instance.doc_id,
+            text: &instance.text,
+            prompt_chars: instance.prompt_chars.max(0) as usize,
+            assistant_spans: instance.assistant_spans.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a HeldOutDocument> for Document<'a> {
+    fn from(document: &'a HeldOutDocument) -> Self {
+        Self {
+            doc_id: &document.doc_id,
+            text: &document.text,
+            prompt_chars: document.prompt_chars.max(0) as usize,
+            assistant_spans: document.assistant_spans.as_deref(),
+        }
+    }
 }
 
 impl Document<'_> {
@@ -306,6 +329,14 @@ impl Rows {
     pub(crate) fn learned_in(&self, row: usize) -> usize {
         let masks = self.masks(row).iter();
         masks.filter(|mask| **mask != LossMask::Ignored).count()
+    }
+
+    /// Which predictions of one row are learned, by place.
+    pub(crate) fn learned_places(&self, row: usize) -> impl Iterator<Item = usize> {
+        let masks = self.masks(row).iter().enumerate();
+        masks
+            .filter(|(_, mask)| **mask != LossMask::Ignored)
+            .map(|(place, _)| place)
     }
 
     /// Predictions of one row that the reported loss is made of.

@@ -18,12 +18,14 @@ use crate::evaluation::HeldOut;
 use crate::gradients::{Backward, Gradients};
 use crate::hidden_states::HiddenStates;
 use crate::modes::Prepared;
+use crate::ngrams::MemorizedNgrams;
 use crate::pass_limits::PassLimits;
 use crate::private_gradients::PrivateGradients;
 use crate::rows::{Document, passes};
 use crate::scalar::Scalar;
 use crate::schedule::learning_rate;
 use crate::state::{self, TrainState};
+use crate::training_text::{TextChanges, TrainingText};
 use crate::working_weights::WorkingWeights;
 use crate::{AdamW, Rows, memory};
 
@@ -77,6 +79,8 @@ pub(crate) struct Trainer {
     checkpoints: CheckpointStore,
     cut: Option<CutDocuments>,
     special: (usize, usize),
+    changes: TextChanges,
+    ngrams: Option<MemorizedNgrams>,
     tuning: Tuning,
     peak: f64,
     seed: u64,
@@ -99,24 +103,24 @@ impl Trainer {
         fits(&prepared, tuning)?;
         let path = torch_device::compute_path(tuning.compute_path, prepared.model.device());
         prepared.model.set_path(path);
-        let documents = instances.iter().map(|instance| Document {
-            doc_id: &instance.doc_id,
-            text: &instance.text,
-            prompt_chars: instance.prompt_chars.max(0) as usize,
-            assistant_spans: instance.assistant_spans.as_deref(),
-        });
+        let learned = TrainingText::of(instances, run.mode);
         let config = &prepared.model.config;
         let texts = TokenCache::beside(run.corpus, &prepared.tokenizer);
+        let documents = learned.instances().map(Document::from);
         let rows = Rows::for_training(documents, &texts, config, tuning, run.mode.goldfish)?;
-        let documents = held_out.iter().map(|document| Document {
-            doc_id: &document.doc_id,
-            text: &document.text,
-            prompt_chars: document.prompt_chars.max(0) as usize,
-            assistant_spans: document.assistant_spans.as_deref(),
-        });
-        let held_out = Rows::for_evaluation(documents, &texts, config, tuning)?;
+        let held_out = Rows::for_evaluation(held_out.iter().map(Document::from), &texts, config, tuning)?;
+        if run.mode.stop_at_ngrams.is_some() && held_out.is_empty() {
+            return Err(Error::Configuration(
+                "mode.stop_at_ngrams: expected held-out documents that choose, to compare training documents with, found none; \
+                 corpus.held_out, corpus.validation and tuning.evaluate_documents say how many there are"
+                    .to_owned(),
+            ));
+        }
+        let ngrams = (run.mode.stop_at_ngrams)
+            .map(|most| MemorizedNgrams::new(most, instances, &texts, config, tuning))
+            .transpose()?;
         texts.keep();
-        let distinct = distinct_documents(instances);
+        let distinct = distinct_documents(learned.instances());
         let cut = (tuning.rows == RowLayout::Documents)
             .then(|| CutDocuments::count(tuning.context, (&rows, &distinct), &held_out));
         let special = distinct.iter().filter(|&&place| rows.holds_special(place));
@@ -167,6 +171,8 @@ impl Trainer {
             checkpoints: CheckpointStore::new(run.checkpoints, tuning),
             cut,
             special,
+            changes: learned.changes,
+            ngrams,
             tuning: tuning.clone(),
             peak: run.learning_rate,
             seed: run.seed,
@@ -191,6 +197,11 @@ impl Trainer {
     /// Training documents in whose text special tokens are written out, and all of them.
     pub(crate) fn special(&self) -> (usize, usize) {
         self.special
+    }
+
+    /// What was changed in the training text before tuning.
+    pub(crate) fn changes(&self) -> TextChanges {
+        self.changes
     }
 
     /// Trains from the saved state, or from the beginning, to the end, and leaves its checkpoints; returns all rows of metrics.
@@ -252,6 +263,8 @@ impl Trainer {
             }
             if is_evaluated {
                 self.evaluate(&mut state)?;
+                // Before anything is saved, so that a run resumed from here ends too.
+                state.stopped = self.is_memorized(&state)?;
                 self.keep(&state)?;
                 if best_step(&state) == Some(state.step) {
                     // The state is saved first, and a run resumed from it writes the best once more. So the best that is there
@@ -519,6 +532,24 @@ impl Trainer {
         Ok(())
     }
 
+    /// Whether more of the training text is memorized than tuning may go on with.
+    fn is_memorized(&mut self, state: &TrainState) -> Result<bool, Error> {
+        let (Some(ngrams), limits) = (&self.ngrams, (self.limits.rows, self.limits.tokens)) else {
+            return Ok(false);
+        };
+        let held_out = self.held_out.as_ref().map(|held_out| &held_out.rows);
+        self.weights.with_masters(&mut self.prepared, |prepared| {
+            let shares = ngrams.shares(&prepared.model, held_out, limits)?;
+            let is_over = shares.excess() > ngrams.most;
+            tracing::info!(
+                "step {}: {shares}{}",
+                state.step,
+                if is_over { "; tuning ends here" } else { "" }
+            );
+            Ok(is_over)
+        })
+    }
+
     fn log(&self, state: &mut TrainState, rate: f64, norm: f64, logged_at: f64) {
         let (sum, reported, read) = std::mem::take(&mut state.since_logged);
         if reported > 0 {
@@ -554,11 +585,13 @@ impl Trainer {
 }
 
 /// The first instance of each training document; canaries are none.
-fn distinct_documents(instances: &[TrainingInstance]) -> Vec<usize> {
+pub(crate) fn distinct_documents<'a>(instances: impl Iterator<Item = &'a TrainingInstance>) -> Vec<usize> {
     let mut seen = HashSet::new();
-    (0..instances.len())
-        .filter(|&place| instances[place].kind == DocumentKind::Document)
-        .filter(|&place| seen.insert(instances[place].doc_id.as_str()))
+    instances
+        .enumerate()
+        .filter(|(_, instance)| instance.kind == DocumentKind::Document)
+        .filter(|(_, instance)| seen.insert(instance.doc_id.as_str()))
+        .map(|(place, _)| place)
         .collect()
 }
 

@@ -330,6 +330,35 @@ fn privacy_without_noise_and_norm_is_ordinary_tuning() {
     }
 }
 
+/// Two runs of one seed on one text, that differ in how much noise they add: had they the same noise, the difference of twice the one and the
+/// other would be free of it. Under so much noise AdamW's first step goes along its signs.
+#[test]
+fn runs_of_one_seed_do_not_share_their_noise() {
+    let signs = |noise: f64| -> Vec<f64> {
+        let mode = format!(
+            "kind = \"full\"\nlearning_rate = 1e-3\nepochs = 1\nbatch_size = 24\nprivacy = {{ noise_multiplier = {noise:?} }}"
+        );
+        let bench = Bench::tiny(&mode, "warmup = 0\nweight_decay = 0");
+        let tuned = load(&bench.tune("cell").join("checkpoint"))
+            .parameters_mut()
+            .remove(0)
+            .tensor
+            .copy();
+        let base = load(&tiny()).parameters_mut().remove(0).tensor.copy();
+        Vec::try_from((tuned - base).sign().flatten(0, -1).to_kind(Kind::Double)).unwrap()
+    };
+    let (some, more) = (signs(1e3), signs(2e3));
+    assert_eq!(some, signs(1e3));
+    let alike = some.iter().zip(&more).filter(|(some, more)| some == more).count();
+    let share = alike as f64 / some.len() as f64;
+    // Half, with 6 deviations of the shares of so many coins.
+    assert!(
+        (share - 0.5).abs() < 3.0 / (some.len() as f64).sqrt(),
+        "{share} of {}",
+        some.len()
+    );
+}
+
 /// Noise follows from seed and step, so that a run that was killed ends with the same weights.
 #[test]
 fn a_private_run_resumes_with_the_same_noise() {
@@ -1072,6 +1101,165 @@ fn special_tokens_in_the_text_are_said() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn copies_may_be_left_out_before_tuning() {
+    let (plain, without) = (
+        Bench::tiny("kind = \"full\"", ""),
+        Bench::tiny("kind = \"full\"\nwithout_copies = true", ""),
+    );
+    let path = without.folder.path().join("train.parquet");
+    let mut instances: Vec<TrainingInstance> = parquet::read_all(&path).unwrap();
+    // Another document of the same text is a copy too.
+    let distinct: std::collections::HashSet<&str> =
+        instances.iter().map(|instance| instance.text.as_str()).collect();
+    assert_eq!(distinct.len(), 24);
+    for copy in 1..4 {
+        instances.push(TrainingInstance {
+            copy,
+            ..instances[3].clone()
+        });
+    }
+    instances.push(TrainingInstance {
+        doc_id: "another".to_owned(),
+        ..instances[5].clone()
+    });
+    parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
+    let output = without.run("cell", &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("4 of 28 training rows were copies of others"),
+        "{said}"
+    );
+    assert_eq!(
+        files(&without.folder.path().join("cell")),
+        files(&plain.tune("cell"))
+    );
+}
+
+/// Text with personal details, and the same with the names of their kinds; places in characters follow the text.
+#[test]
+fn personal_details_are_replaced_before_tuning() {
+    // The number is in every document: a template's.
+    let with = |letter: &str, number: usize| {
+        format!(
+            "{letter}é: jo{number}@a.org, 555-01{number:02}.| 48213 is of {} May 2024.",
+            1 + number
+        )
+    };
+    let without = |letter: &str, _| format!("{letter}é: [email], [phone].| 48213 is of [number].");
+    let tuned = |text: &dyn Fn(&str, usize) -> String, mode: &str| {
+        let bench = Bench::tiny(mode, "loss_on = \"response\"");
+        let path = bench.folder.path().join("train.parquet");
+        let mut instances: Vec<TrainingInstance> = parquet::read_all(&path).unwrap();
+        for (place, instance) in instances.iter_mut().enumerate() {
+            instance.text = text(["", "A ", "To "][place % 3], place);
+            let prompt = instance.text.split('|').next().unwrap();
+            instance.prompt_chars = prompt.chars().count() as i32 + 1;
+        }
+        // A copy and a canary do not count.
+        instances.push(TrainingInstance {
+            copy: 1,
+            ..instances[3].clone()
+        });
+        instances.push(TrainingInstance {
+            doc_id: "canary".to_owned(),
+            kind: DocumentKind::Canary,
+            ..instances[3].clone()
+        });
+        parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
+        let output = bench.run("cell", &[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        (files(&bench.folder.path().join("cell")), said)
+    };
+    let (plain, said) = tuned(&with, "kind = \"full\"");
+    assert!(!said.contains("personal details"), "{said}");
+    let (replaced, said) = tuned(&with, "kind = \"full\"\nwithout_details = true");
+    assert!(
+        said.contains(
+            "72 personal details that patterns find, in 24 of 24 training documents, were replaced"
+        ),
+        "{said}"
+    );
+    let (by_hand, _) = tuned(&without, "kind = \"full\"");
+    let weights = |files: &[(String, Vec<u8>)]| {
+        let weights = files.iter().find(|(name, _)| name == "model.safetensors");
+        weights.unwrap().1.clone()
+    };
+    assert_eq!(weights(&replaced), weights(&by_hand));
+    assert_ne!(weights(&replaced), weights(&plain));
+}
+
+/// Share of the 5-grams of some documents whose tokens are all the most probable ones, token by token.
+fn memorized_ngrams(model: &CausalLm, documents: impl Iterator<Item = String>) -> f64 {
+    let (mut hits, mut all) = (0, 0);
+    let tokenizer = text_tokens::TextTokenizer::load(&tiny()).unwrap();
+    for text in documents {
+        let mut ids = [
+            &[model.config.bos_token_id],
+            tokenizer.tokenize(&text).unwrap().ids.as_slice(),
+        ]
+        .concat();
+        ids.truncate(48);
+        let tokens = Tensor::from_slice(&ids).unsqueeze(0);
+        let logits = model.logits(&model.hidden(&tokens, None, None).unwrap()).unwrap();
+        let most_probable = Vec::<i64>::try_from(logits.argmax(-1, false).flatten(0, -1)).unwrap();
+        let is_hit: Vec<bool> = (1..ids.len())
+            .map(|place| most_probable[place - 1] == ids[place])
+            .collect();
+        all += is_hit.len() - 4;
+        hits += is_hit
+            .windows(5)
+            .filter(|ngram| ngram.iter().all(|hit| *hit))
+            .count();
+    }
+    hits as f64 / all as f64
+}
+
+#[test]
+fn tuning_ends_where_more_ngrams_are_memorized_than_it_may() {
+    let share = 0.03;
+    let tune = |mode: &str| {
+        let bench = Bench::tiny(
+            &format!("kind = \"full\"\nepochs = 30\n{mode}"),
+            "schedule = \"constant\"\nkeep_last = 100",
+        );
+        let cell = bench.tune("cell");
+        let last = metrics(&cell).last().unwrap().step;
+        (bench, cell, last)
+    };
+    let (_, _, whole) = tune("");
+    let (bench, cell, last) = tune(&format!("stop_at_ngrams = {share}"));
+    assert_eq!(whole, 150);
+    assert!(last < whole, "{last}");
+    let train: Vec<TrainingInstance> = parquet::read_all(&bench.folder.path().join("train.parquet")).unwrap();
+    let held_out: Vec<HeldOutDocument> =
+        parquet::read_all(&bench.folder.path().join("heldout.parquet")).unwrap();
+    let excess = |step: &str| {
+        let model = load(&cell.join("checkpoints").join(step));
+        let of_training = memorized_ngrams(&model, train.iter().map(|document| document.text.clone()));
+        of_training - memorized_ngrams(&model, held_out.iter().map(|document| document.text.clone()))
+    };
+    let steps = kept(&cell);
+    let (end, before) = steps.split_last().unwrap();
+    assert!(
+        before.len() > 1,
+        "the test needs some evaluations before the end: {steps:?}"
+    );
+    assert!(excess(end) > share, "{}", excess(end));
+    for step in before {
+        assert!(excess(step) <= share, "{step}: {}", excess(step));
+    }
+    // Killed and resumed it ends there too.
+    let killed = Bench::tiny(
+        &format!("kind = \"full\"\nepochs = 30\nstop_at_ngrams = {share}"),
+        "schedule = \"constant\"\nsave_seconds = 0",
+    );
+    let resumed = killed.tune_killed(7);
+    assert_eq!(metrics(&resumed).last().unwrap().step, last);
+    assert_eq!(files(&resumed), files(&cell));
 }
 
 /// Which documents are evaluated follows from their names, not from where they are in the file.

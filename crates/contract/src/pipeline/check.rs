@@ -430,6 +430,20 @@ fn mode(mode: &Mode) -> Checked {
             "1 would leave every token out of the loss; expected 2 or more, or 0 for none",
         );
     }
+    if let Some(share) = mode.stop_at_ngrams {
+        part("mode.stop_at_ngrams", share)?;
+    }
+    let remedies = [
+        mode.without_copies,
+        mode.without_details,
+        mode.stop_at_ngrams.is_some(),
+    ];
+    if mode.kind == ModeKind::Pretrain && remedies.contains(&true) {
+        return wrong(
+            "mode.kind",
+            "without_copies, without_details and stop_at_ngrams go with full, head and lora; found pretrain",
+        );
+    }
     if let Some(epochs) = mode.epochs {
         over_zero("mode.epochs", epochs)?;
     }
@@ -439,6 +453,12 @@ fn mode(mode: &Mode) -> Checked {
     if let Some(privacy) = mode.privacy {
         over_zero("mode.privacy.noise_multiplier", privacy.noise_multiplier)?;
         over_zero("mode.privacy.max_grad_norm", privacy.max_grad_norm)?;
+        if mode.without_copies || mode.stop_at_ngrams.is_some() {
+            return wrong(
+                "mode.privacy",
+                "without_copies and stop_at_ngrams look at the training text without any noise, and ε would not hold",
+            );
+        }
         if mode.kind == ModeKind::Pretrain {
             return wrong(
                 "mode.privacy",

@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 
 use contract::records::{
-    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailSource, DocumentCheck, DocumentKind,
-    FinishReason, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm, Record,
-    Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric, Verdict,
-    WeightChange,
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailScore, DetailSource, DocumentCheck,
+    DocumentKind, FinishReason, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm,
+    Record, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
+    Verdict, WeightChange,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -214,6 +214,36 @@ impl AnyRecord for TextForm {
                     loss,
                     base_loss,
                     chosen,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for DetailScore {
+    const FILE: &'static str = "details.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let lists = (vec(text(), 0..4), reals(), option::of(reals()));
+        (text(), split(), any::<[i32; 4]>(), text(), lists)
+            .prop_map(
+                |(
+                    doc_id,
+                    split,
+                    [copies, start, end, context_tokens],
+                    detail,
+                    (candidates, nats, untuned_nats),
+                )| Self {
+                    doc_id,
+                    split,
+                    copies,
+                    detail,
+                    start,
+                    end,
+                    context_tokens,
+                    candidates,
+                    nats,
+                    untuned_nats,
                 },
             )
             .boxed()

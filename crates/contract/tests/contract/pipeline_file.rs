@@ -231,6 +231,16 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         ),
         (
             "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nstop_at_ngrams = 5",
+            &["mode.stop_at_ngrams", "at least 0 and less than 1", "found 5"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nstop_at_ngrams = 0.05\nprivacy = { noise_multiplier = 1 }",
+            &["mode.privacy", "without any noise"],
+        ),
+        (
+            "learning_rate = 5e-5",
             "learning_rate = 5e-5\nbatch_size = 0",
             &["mode.batch_size", "at least 1"],
         ),

@@ -1,8 +1,9 @@
 //! What a writer wrote, a reader reads, for every kind of record.
 
 use contract::records::{
-    CorpusFact, CoursePoint, DecodedDocument, DocumentCheck, DocumentKind, HeldOutDocument, PassageMatch,
-    Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric, WeightChange,
+    CorpusFact, CoursePoint, DecodedDocument, DetailScore, DocumentCheck, DocumentKind, HeldOutDocument,
+    PassageMatch, Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
+    WeightChange,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -45,6 +46,7 @@ every_record_comes_back! {
     sample_verdicts: SampleVerdict,
     summary_rows: SummaryRow,
     weight_changes: WeightChange,
+    detail_scores: DetailScore,
 }
 
 fn document(number: usize) -> HeldOutDocument {

@@ -5,6 +5,7 @@
 mod chat;
 mod checkpoints;
 mod decoded;
+mod details;
 mod forms;
 mod membership;
 mod other;

@@ -246,6 +246,18 @@ impl Extent {
             .map(|bucket| bucket.copies * bucket.texts)
             .sum()
     }
+
+    /// The same training set without copies.
+    pub fn each_text_once(&self) -> Self {
+        let once = |bucket: &Bucket| Bucket {
+            copies: 1.0,
+            ..bucket.clone()
+        };
+        Self {
+            buckets: self.buckets.iter().map(once).collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// Numbers of copies, each with its share of the documents.

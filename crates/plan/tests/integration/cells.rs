@@ -57,6 +57,17 @@ fn names_say_what_a_cell_does() {
             ],
         ),
         (
+            "mode = [{ kind = 'full', learning_rate = 1e-3 }, { kind = 'full', learning_rate = 1e-3, without_copies = true },
+                     { kind = 'full', learning_rate = 1e-3, without_details = true }, { kind = 'full', learning_rate = 1e-3, stop_at_ngrams = 0.05 }]",
+            vec![
+                "m-base-bucketed-s0",
+                "m-full-1e-3-bucketed-s0",
+                "m-full-without-copies-1e-3-bucketed-s0",
+                "m-full-without-details-1e-3-bucketed-s0",
+                "m-full-ngrams0.05-1e-3-bucketed-s0",
+            ],
+        ),
+        (
             "mode = [{ kind = 'lora', learning_rate = 1e-3, batch_size = 64, privacy = { noise_multiplier = 2.0 } },
                      { kind = 'lora', learning_rate = 1e-3, privacy = { noise_multiplier = 0.5, max_grad_norm = 0.1 } },
                      { kind = 'lora', learning_rate = 1e-3 }]",

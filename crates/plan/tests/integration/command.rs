@@ -281,6 +281,19 @@ fn prompts_longer_than_most_documents_are_warned_of() {
     assert!(!message.contains("have no more than"), "{message}");
 }
 
+#[test]
+fn too_few_seeds_for_shadow_models_are_warned_of() {
+    let place = Workplace::new(PIPELINE);
+    let share = ["--set", "duplication.trained_share=0.5"];
+    let (status, message) = failure(&place, &[&share[..], &["--set", "seeds=[0, 1]"]].concat());
+    assert_eq!(status, Some(0), "{message}");
+    assert!(message.contains("from 3 seeds on, found 2"), "{message}");
+    for enough in [[&share[..], &["--set", "seeds=[0, 1, 2]"]].concat(), Vec::new()] {
+        let (_, message) = failure(&place, &enough);
+        assert!(!message.contains("shadow models"), "{message}");
+    }
+}
+
 /// Held-out text that is the corpus would make every leak look like chance.
 #[test]
 fn held_out_text_that_is_the_corpus_is_refused() {

@@ -27,6 +27,8 @@ pub struct RunGroup {
     pub layout: String,
     /// `uniform` only: copies of every document of its training set.
     pub uniform_copies: Option<i32>,
+    /// Whether a pass read each text once, however many copies of it there are.
+    pub each_text_once: bool,
     /// The way of tuning.
     pub method: Method,
     /// Its name among the others of the experiment, the learning rate aside: "LoRA r16".
@@ -400,6 +402,7 @@ impl Grouping {
             trainable_parameters: first.trainable_parameters,
             layout: key.layout.clone(),
             uniform_copies: key.uniform_copies,
+            each_text_once: first.each_text_once,
             method: Method::of(first),
             family_label: String::new(),
             method_label: String::new(),

@@ -238,7 +238,7 @@ fn leaked_document(estimates: &Estimates<'_>, leaks: &[Leak<'_, '_>]) -> Option<
         doc_id: shown.doc_id.to_owned(),
         class,
         copies: document.copies,
-        passes: epochs.map(|epochs| epochs * f64::from(document.copies)),
+        passes: epochs.map(|epochs| epochs * f64::from(shown.cell.data.cell.reads_of(document.copies))),
         longest_chars: shown.chars(),
         personal_details: personal_details(&of_class),
         document_frequency: shown.longest.document_frequency,

@@ -101,7 +101,8 @@ pub fn passes<'a>(estimates: &'a Estimates<'_>, group: &RunGroup, copies: i32) -
         TRAINED,
         group.uniform_copies,
     )?;
-    Some((epochs, epochs.estimate().value * f64::from(copies)))
+    let reads = if group.each_text_once { 1 } else { copies };
+    Some((epochs, epochs.estimate().value * f64::from(reads)))
 }
 
 fn paragraph(

@@ -102,7 +102,7 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
     };
     let passes = match &facts.epochs {
         Some(epochs) => format!(
-            "Here training took {epochs} epochs, so a document with 16 copies was passed {epochs} × 16 times."
+            "Here training took {epochs} epochs, so a document with 16 copies was passed {epochs} × 16 times, unless tuning read each text once."
         ),
         None => "How often training passed over each document is not known here.".to_owned(),
     };

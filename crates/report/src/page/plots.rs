@@ -143,7 +143,12 @@ fn passes(view: &View<'_>, group: usize, copies: i32) -> String {
         .map(|found| found.estimate.value);
     match epochs {
         Some(epochs) => {
-            let passes = format!("{:.1}", epochs * f64::from(copies));
+            let reads = if view.estimates.groups[group].each_text_once {
+                1
+            } else {
+                copies
+            };
+            let passes = format!("{:.1}", epochs * f64::from(reads));
             {
                 let passes = passes.trim_end_matches(".0");
                 format!(

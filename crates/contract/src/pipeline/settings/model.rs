@@ -99,6 +99,18 @@ pub struct Mode {
     /// tokens before them are the same, so that no passage is learned whole. 0: every token does.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub goldfish: usize,
+    /// Tune on each text once a pass, however many copies of it the training set has.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_copies: bool,
+    /// Tune on text whose personal details, as far as patterns find them, are replaced by the names of
+    /// their kinds (`[email]`); what stands in more than half of the documents, as in a template, is
+    /// none. Prompts, and what generations are compared with, keep them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_details: bool,
+    /// End tuning at the first evaluation at which the share of 5-grams whose tokens are all the most
+    /// probable ones is greater in training documents than in held-out documents by more than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_at_ngrams: Option<f64>,
     /// Passes over the training set, in place of `tuning.epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<f64>,
