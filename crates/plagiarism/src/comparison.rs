@@ -76,13 +76,15 @@ pub struct DocumentSide<'run> {
 }
 
 impl<'run> DocumentSide<'run> {
+    /// Indexes the documents, beside the indexes of so many bytes of other text.
     fn new(
         documents: &'run [Document],
+        bytes_beside: usize,
         detection: &Detection,
         indexes: &IndexCache,
         own: fn(&Generation) -> Option<usize>,
     ) -> Result<Self, Error> {
-        let corpus = CorpusName::of(documents);
+        let corpus = CorpusName::of(documents).beside(bytes_beside);
         let (exact, ranked) = corpus.both(
             || ExactSearch::named(documents, indexes, &corpus),
             || RankedSearch::named(documents, indexes, &corpus),
@@ -183,13 +185,18 @@ pub fn compare_rounds(
     clock.lap("corpus sentences");
     let indexes = &tools.indexes;
     let indexing = Progress::of_task("indexing the corpus");
+    let training_bytes = sources.training.iter().map(|document| document.text.len()).sum();
     let searches = Sides {
-        training: DocumentSide::new(&sources.training, detection, indexes, |generation| {
+        training: DocumentSide::new(&sources.training, 0, detection, indexes, |generation| {
             generation.own_training
         })?,
-        held_out: DocumentSide::new(&sources.held_out, detection, indexes, |generation| {
-            generation.own_held_out
-        })?,
+        held_out: DocumentSide::new(
+            &sources.held_out,
+            training_bytes,
+            detection,
+            indexes,
+            |generation| generation.own_held_out,
+        )?,
     };
     drop(indexing);
     clock.lap("indexing");

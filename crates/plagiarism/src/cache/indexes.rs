@@ -26,6 +26,8 @@ pub(crate) struct CorpusName {
     digest: u128,
     /// Bytes of text.
     pub(crate) bytes: usize,
+    /// Bytes of other text whose indexes are open beside these.
+    pub(crate) bytes_beside: usize,
 }
 
 impl CorpusName {
@@ -39,7 +41,16 @@ impl CorpusName {
         } else {
             ExactIndex::digest_of(texts)
         };
-        Self { digest, bytes }
+        Self {
+            digest,
+            bytes,
+            bytes_beside: 0,
+        }
+    }
+
+    /// The same where indexes of so many bytes of other text are open beside.
+    pub(crate) fn beside(self, bytes_beside: usize) -> Self {
+        Self { bytes_beside, ..self }
     }
 
     /// The name of the index of a kind.

@@ -33,8 +33,8 @@ pub const MAX_COUNTED: usize = 1000;
 /// Bytes of text that are sorted at once for the character index, by all threads together, in 5.3 times as much memory.
 const SORTED_BYTES: usize = 384 << 20;
 
-/// From so many bytes of documents on, half of [`SORTED_BYTES`] are sorted at once: what is kept of each document grows with
-/// the corpus, by about 0.23 bytes a byte, and has to find room beside it.
+/// From so many bytes of documents on, those beside included, half of [`SORTED_BYTES`] are sorted at once: what is kept of each document
+/// grows with the corpus, by about 0.23 bytes a byte, and has to find room beside it.
 const LARGE_CORPUS: usize = 2 << 30;
 
 /// Words that are sorted at once for the word index, by all threads together, in 8.3 bytes each.
@@ -425,7 +425,7 @@ fn character_index(
 
 /// Bytes of text that are sorted at once for a corpus.
 fn sorted_bytes(corpus: &CorpusName) -> usize {
-    if corpus.bytes < LARGE_CORPUS {
+    if corpus.bytes + corpus.bytes_beside < LARGE_CORPUS {
         SORTED_BYTES
     } else {
         SORTED_BYTES / 2
