@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from study import __main__ as study  # noqa: E402
-from study import inference, page  # noqa: E402
+from study import capacity, collect, inference, page  # noqa: E402
 
 
 class Results(unittest.TestCase):
@@ -86,6 +86,40 @@ class Results(unittest.TestCase):
         # Ranks 1, 2.5, 2.5, 4 against 1, 3, 2, 4: 4.5 / √(4.5 · 5).
         self.assertAlmostEqual(inference.spearman([1, 5, 5, 9], [0, 3, 2, 7]), 4.5 / (4.5 * 5) ** 0.5)
         self.assertIsNone(inference.spearman([1, 1], [2, 3]))
+
+    def test_bits_that_adapters_hold_are_those_of_the_texts(self):
+        """Of each size and method once more: what is saved of eleven bits a word."""
+        data = pl.read_parquet(ROOT / "data/results/capacity.parquet").filter(checkpoint="last", split="train")
+        text = (ROOT / "RESULTS.md").read_text()
+        lines = text[text.index("<!-- capacity -->") : text.index("<!-- end of capacity -->")].splitlines()
+        looked_at = 0
+        for (mode, rank, corpus), rows in data.group_by("mode", "rank", "corpus"):
+            saved = (11 * 64 - rows["nats"] / pl.Series([2.0]).log()).clip(0).sum()
+            name, words = f"LoRA r{rank}" if mode == "lora" else mode, f"{64 * rows.height:,}"
+            [line] = [line.split(" | ") for line in lines if line.startswith(f"| {name} | ") and line.split(" | ")[3] == words]
+            self.assertEqual(line[4], f"{saved / 1000:.1f}", line)
+            self.assertEqual(line[7], f"{saved / rows['trainable_parameters'][0]:.2f}", line)
+            looked_at += 1
+        self.assertGreater(looked_at, 10)
+
+    def test_law_is_found_where_there_is_one(self):
+        sizes = [(rank, length) for rank in (1, 4, 16, 64) for length in (1024, 4096, 16384)]
+        found = capacity.law([(rank, length, 3 * rank**0.6 * length**-0.4 + 0.7) for rank, length in sizes])
+        for value, expected in zip(found, (3, 0.6, 0.4, 0.7, 1)):
+            self.assertAlmostEqual(value, expected, places=2)
+        # Learned whole, whatever the rank, or not at all: nothing of that form.
+        self.assertIsNone(capacity.law([(rank, length, min(7, 3000 * rank / length)) for rank, length in sizes]))
+        self.assertIsNone(capacity.law([(*size, 2.0) for size in sizes]))
+
+    def test_a_run_renews_its_own_cells_and_leaves_the_others(self):
+        def frame(*rows):
+            settings = dict.fromkeys(collect.SETTINGS) | {"corpus": "c", "model": "m", "mode": "lora"}
+            return pl.DataFrame([settings | {"rank": rank, "seed": seed, "value": value} for rank, seed, value in rows], schema_overrides=collect.TYPES | {"rank": pl.Int32})
+
+        earlier, later = frame((4, 0, 1.0), (4, 1, 2.0), (None, 0, 3.0)), frame((4, 1, 20.0), (None, 0, 30.0), (8, 0, 40.0))
+        added = collect.added({"cells": earlier}, {"cells": later})["cells"]
+        self.assertEqual(sorted(added["value"].to_list()), [1.0, 20.0, 30.0, 40.0])
+        self.assertEqual(collect.added({}, {"cells": later})["cells"].rows(), later.rows())
 
     def test_intervals_of_shares_over_seeds_cover(self):
         """Documents that a model knows by 0.3, each asked in three runs that agree: the interval must count documents, not runs."""

@@ -1,44 +1,39 @@
 """Writes the results of the study: python scripts/study collect RUN [REPORT], then python scripts/study results.
 
-keep RUN copies the figures of the runs remedies, privacy and shadows that RESULTS.md shows.
+keep RUN [RUN] copies the figures of the runs remedies, privacy, shadows and capacity that RESULTS.md shows, those of several runs together.
 
-collect writes small tables of the finished cells of a run, and of its report, to data/results/<name of the run's folder>; results writes the tables and sentences between the marks of RESULTS.md, the figure and the page, from those files alone. `make study` does both.
+collect writes small tables of the finished cells of a run, and of its report, to data/results/study, where those of other runs stay: each seed may have a run folder of its own, on a machine of its own. results writes the tables and sentences between the marks of RESULTS.md, the figure and the page, from those files alone. `make study` does both.
 """
 
-import json
 import pathlib
 import re
 import sys
-import tomllib
 
 import polars as pl
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from study import attacks, bits, collect, figures, page, remedies, results, weight_changes  # noqa: E402
+from study import attacks, bits, capacity, collect, figures, page, remedies, results, weight_changes  # noqa: E402
 
 RESULTS = ROOT / "data/results"
 
 
-def core_hours(run):
-    """Processor hours of a run, by the records of its stages."""
-    records = [tomllib.loads(path.read_text()) for path in run.rglob(".done-*")]
-    return sum(record.get("cpu_seconds", 0.0) for record in records) / 3600
-
-
 def write_data(run, report):
-    folder = RESULTS / run.name
+    """Writes the tables of a run. Of cells that it does not have, what the tables hold of earlier runs stays: a run folder may be gone long before
+    the study is done."""
+    folder = RESULTS / "study"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cost.json").write_text(json.dumps({"core_hours": round(core_hours(run), 2)}) + "\n")
+    cells = collect.cells(run)
     tables = {
-        "documents": collect.documents(run), "cells": collect.cells(run), "followed": collect.followed(run), "generations": attacks.generations(run),
-        "memberships": attacks.memberships(report), "weight_changes": weight_changes.measure(run),
+        "documents": collect.documents(run), "cells": cells, "followed": collect.followed(run), "generations": attacks.generations(run),
+        "memberships": attacks.memberships(report, cells), "weight_changes": weight_changes.measure(run),
     }  # fmt: skip
-    for name, frame in tables.items():
+    earlier = {name: pl.read_parquet(file) for name in tables if (file := folder / f"{name}.parquet").exists()}
+    for name, frame in collect.added(earlier, tables).items():
         file = folder / f"{name}.parquet"
         frame.write_parquet(file, compression="zstd", compression_level=19)
-        print(f"study: {frame.height:,} rows in {file.relative_to(ROOT)}", file=sys.stderr)
+        print(f"study: {frame.height:,} rows in {file.relative_to(ROOT)}, {tables[name].height:,} of them of this run", file=sys.stderr)
 
 
 def replace_block(text, name, content):
@@ -52,9 +47,8 @@ def blocks():
     """The generated blocks of RESULTS.md, by name."""
     study = results.Study.read(RESULTS / "study")
     generations = pl.read_parquet(RESULTS / "study/generations.parquet")
-    cost = json.loads((RESULTS / "study/cost.json").read_text())
     return {
-        "setup": results.setup(study, cost["core_hours"]),
+        "setup": results.setup(study),
         "claims": results.claims(study),
         "methods": results.method_tables(study),
         "prompts": attacks.prompts_block(study, generations),
@@ -64,6 +58,7 @@ def blocks():
         "what copies add": results.loss_decrease_by_copies(study),
         "bits": bits.block(study),
         "weight changes": weight_changes.block(study, pl.read_parquet(RESULTS / "study/weight_changes.parquet")),
+        "capacity": capacity.block(RESULTS / "capacity.parquet"),
         **{name: block(RESULTS / f"{name}.parquet") for name, block in remedies.BLOCKS.items()},
     }
 
@@ -82,10 +77,11 @@ def main():
     match sys.argv[1:]:
         case ["collect", run, *report]:
             write_data(pathlib.Path(run), pathlib.Path(*report or [run, "report"]))
-        case ["keep", run]:
-            run = pathlib.Path(run)
-            rows = remedies.keep(run / "report", RESULTS / f"{run.name}.parquet")
-            print(f"study: {rows:,} rows in data/results/{run.name}.parquet", file=sys.stderr)
+        case ["keep", run, *others]:
+            runs = [pathlib.Path(run), *map(pathlib.Path, others)]
+            name = runs[0].name
+            rows = (capacity if name == "capacity" else remedies).keep(runs, RESULTS / f"{name}.parquet")
+            print(f"study: {rows:,} rows in data/results/{name}.parquet", file=sys.stderr)
         case ["results"]:
             write_results()
         case _:

@@ -34,12 +34,14 @@ def generations(run):
     return pl.concat(frames)
 
 
-def memberships(report):
+def memberships(report, cells):
     """A row for each cell, checkpoint and score of membership, over all training documents: the AUC with its interval, from the report's summary."""
     summary = pl.read_parquet(report / "summary.parquet")
     areas = summary.filter(pl.col("measure").str.starts_with("membership_auc_"), pl.col("copies").is_null(), pl.col("seed").is_not_null(), pl.col("runs") == 1)
     checkpoint = pl.when(pl.col("mode") == "base").then(pl.lit("untuned")).otherwise(pl.col("checkpoint").cast(pl.String))
-    return areas.select("cell", checkpoint=checkpoint, score=pl.col("measure").str.strip_prefix("membership_auc_"), auc="value", low="ci_low", high="ci_high", observations="observations")
+    rows = areas.select("cell", checkpoint=checkpoint, score=pl.col("measure").str.strip_prefix("membership_auc_"), auc="value", low="ci_low", high="ci_high", observations="observations")
+    settings = cells.select(*collect.SETTINGS, "seed", "cell").unique()
+    return settings.join(rows, on="cell").select(*collect.SETTINGS, "seed", *rows.columns)
 
 
 def asked(generations, method, checkpoint, strategy):

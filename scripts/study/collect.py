@@ -83,9 +83,26 @@ def cells(run):
             row["epochs"] = validation["epoch"].to_list()
             row["seconds"], row["peak_bytes"] = logged["seconds"].max(), logged["peak_rss_bytes"].max()
             row["last_training_loss"] = logged.filter(pl.col("split").cast(pl.String) == "train").sort("step")["loss"].last()
+        if checkpoint != "best":
+            row["cpu_seconds"] = processor_seconds(run / "cells" / cell["name"])
         rows.append(row)
     floats = {name: pl.List(pl.Float64) for name in ("validation_losses", "epochs")}
-    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=TYPES | floats | {"peak_bytes": pl.Int64, "seconds": pl.Float64})
+    return pl.DataFrame(rows, infer_schema_length=None, schema_overrides=TYPES | floats | {"peak_bytes": pl.Int64, "seconds": pl.Float64, "cpu_seconds": pl.Float64})
+
+
+def processor_seconds(folder):
+    """Of the stages of a cell, by their records; of a stage that was interrupted, its last process alone."""
+    return sum(tomllib.loads(path.read_text()).get("cpu_seconds", 0.0) for path in folder.rglob(".done-*"))
+
+
+def added(earlier, tables):
+    """The tables of a run, after those rows of earlier tables that are of other cells."""
+    key = [*SETTINGS, "seed"]
+    if not earlier:
+        return tables
+    renewed = tables["cells"].select(key).unique()
+    others = {name: earlier[name].join(renewed, on=key, how="anti", nulls_equal=True) for name in tables}
+    return {name: pl.concat([others[name].match_to_schema(frame.schema), frame]) for name, frame in tables.items()}
 
 
 def followed(run):

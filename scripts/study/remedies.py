@@ -1,6 +1,6 @@
 """What helps, what differential privacy promises, and what shadow models see: tables of the figures that three other runs' reports gave.
 
-`keep` copies the rows of a report's summary that the tables show to data/results/NAME.parquet, so that they can be made without the run.
+`keep` copies the rows of the summaries of one or several reports that the tables show to data/results/NAME.parquet, so that they can be made without the runs.
 """
 
 import polars as pl
@@ -11,13 +11,17 @@ MEASURES = ["own_verbatim", "training_text_emitted", "loss", "membership_auc_", 
 COLUMNS = "cell model corpus method mode learning_rate checkpoint copies seed runs split strategy measure value ci_low ci_high k n observations untuned untuned_low untuned_high verdict".split()
 
 
-def keep(report, file):
-    summary = pl.read_parquet(report / "summary.parquet")
+def keep(runs, file):
+    rows = pl.concat([shown(pl.read_parquet(run / "report/summary.parquet")) for run in runs])
+    rows.write_parquet(file, compression="zstd", compression_level=19)
+    return rows.height
+
+
+def shown(summary):
     is_shown = pl.any_horizontal(pl.col("measure").str.starts_with(name) for name in MEASURES)
     rows = summary.filter(is_shown, pl.col("against").is_null(), pl.col("epoch").is_null()).select(COLUMNS)
     texts = [name for name in COLUMNS if rows.schema[name] not in (pl.Float64, pl.Int32, pl.Int64)]
-    rows.with_columns(pl.col(texts).cast(pl.String)).write_parquet(file, compression="zstd", compression_level=19)
-    return rows.height
+    return rows.with_columns(pl.col(texts).cast(pl.String))
 
 
 class Figures:
@@ -38,7 +42,9 @@ class Figures:
             found = found.filter(strategy="greedy")
         if pooled:
             found = found.filter(pl.col("cell").is_null())
-        return found.row(0, named=True) if found.height == 1 else None
+        if found.height > 1:
+            raise ValueError(f"{found.height} rows of {measure} for {subject}: keep takes one run of each corpus")
+        return found.row(0, named=True) if found.height else None
 
 
 def number(row, digits=3):
@@ -60,10 +66,17 @@ def name_of(subject):
 
 
 def remedies_block(file):
-    """Each remedy at both checkpoints: what it repeats, how likely unseen text is to it, who can be told as a member, and whether another is better on both counts."""
+    """Each remedy at both checkpoints: what it repeats, how likely unseen text is to it, who can be recognised as a member, and whether another is better on both counts."""
     figures = Figures(file)
+    subjects = figures.subjects()
+    corpora = sorted({subject["corpus"] or "" for subject in subjects})
+    tables = {corpus: remedies_table(figures, [subject for subject in subjects if (subject["corpus"] or "") == corpus]) for corpus in corpora}
+    return "\n\n".join(f"**{corpus}**\n\n{table}" if corpus else table for corpus, table in tables.items())
+
+
+def remedies_table(figures, subjects):
     rows = []
-    for subject in figures.subjects():
+    for subject in subjects:
         dominated = figures.one(subject, "dominated", copies=16)
         by = (dominated["verdict"] or "yes") if dominated and dominated["value"] else "" if dominated is None else "no"
         rows.append([

@@ -473,8 +473,9 @@ def claims(study):
     return "\n\n".join(lines)
 
 
-def setup(study, hours):
+def setup(study):
     cells = study.cells.filter(pl.col("checkpoint") != "best")
+    hours = cells["cpu_seconds"].sum() / 3600
     rows = []
     for corpus, model in study.pairs:
         of_pair = cells.filter(corpus=corpus, model=model)

@@ -22,8 +22,8 @@ Examples:
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
       --checkpoint step-100 step-200 --out asked
   # Does a model know which number, name or address belongs where? Among others of its kind
-  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint --untuned data/models/4m \\
-      --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
+  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint \\
+      --untuned data/models/4m --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
 
 /// Prompts a checkpoint with the beginnings of documents and records what it writes
 ///
@@ -72,8 +72,8 @@ const DETAILS: &str = "details";
 
 const DETAILS_EXAMPLES: &str = "\
 Examples:
-  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint --untuned data/models/4m \\
-      --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
+  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint \\
+      --untuned data/models/4m --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
 
 fn main() -> ExitCode {
     let details = DetailsArguments::augment_args(clap::Command::new(DETAILS)).after_help(DETAILS_EXAMPLES);
