@@ -2,6 +2,8 @@
 
 keep RUN [RUN] copies the figures of the runs remedies, privacy, shadows and capacity that RESULTS.md shows, those of several runs together.
 
+details RUN CELL [CELL] asks the last checkpoints of cells for personal details (extractor details).
+
 collect writes small tables of the finished cells of a run, and of its report, to data/results/study, where those of other runs stay: each seed may have a run folder of its own, on a machine of its own. results writes the tables and sentences between the marks of RESULTS.md, the figure and the page, from those files alone. `make study` does both.
 """
 
@@ -14,7 +16,7 @@ import polars as pl
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from study import attacks, bits, capacity, collect, figures, page, remedies, results, weight_changes  # noqa: E402
+from study import attacks, bits, capacity, collect, details, figures, page, remedies, results, weight_changes  # noqa: E402
 
 RESULTS = ROOT / "data/results"
 
@@ -58,6 +60,7 @@ def blocks():
         "what copies add": results.loss_decrease_by_copies(study),
         "bits": bits.block(study),
         "weight changes": weight_changes.block(study, pl.read_parquet(RESULTS / "study/weight_changes.parquet")),
+        "details": details.block(RESULTS / "details.parquet"),
         "capacity": capacity.block(RESULTS / "capacity.parquet"),
         **{name: block(RESULTS / f"{name}.parquet") for name, block in remedies.BLOCKS.items()},
     }
@@ -82,6 +85,8 @@ def main():
             name = runs[0].name
             rows = (capacity if name == "capacity" else remedies).keep(runs, RESULTS / f"{name}.parquet")
             print(f"study: {rows:,} rows in data/results/{name}.parquet", file=sys.stderr)
+        case ["details", run, *cells] if cells:
+            details.measure(pathlib.Path(run), cells).write_parquet(RESULTS / "details.parquet", compression="zstd", compression_level=19)
         case ["results"]:
             write_results()
         case _:

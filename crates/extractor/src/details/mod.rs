@@ -8,7 +8,7 @@ mod probes;
 
 use std::path::PathBuf;
 
-use causal_lm::load_checkpoint;
+use causal_lm::{KvCache, load_checkpoint};
 use clap::Args;
 use contract::pipeline::Begin;
 use contract::records::DetailScore;
@@ -20,7 +20,7 @@ use outcome::LeftOut;
 pub use outcome::Ranked;
 
 use crate::LoadedModel;
-use crate::scoring::logprobs_behind;
+use crate::batch::{Batch, Room};
 use probes::{Probe, Probes, probes};
 
 /// Ranks personal details of documents among others of their kind, each in its own context
@@ -156,11 +156,10 @@ fn ask(
     let device = torch_device::device(&arguments.device)?;
     let (model, folder) = load_checkpoint(folder, base.map(PathBuf::as_path), Kind::Float, device)?;
     let tokenizer = TextTokenizer::load(&folder)?;
-    let path = torch_device::compute_path(None, model.device());
     let mut loaded = LoadedModel::new(model, tokenizer, Begin::Model)?;
     let bos = loaded.bos.clone();
     let mut progress = Progress::new("ranking personal details", probes.len() as u64, "details");
-    let mut asked = Vec::with_capacity(probes.len());
+    let (mut asked, mut cache) = (Vec::with_capacity(probes.len()), loaded.model.cache(0));
     for probe in probes {
         // A conversation that a chat template rendered is complete as it is.
         loaded.bos = if probe.is_rendered {
@@ -168,17 +167,17 @@ fn ask(
         } else {
             bos.clone()
         };
-        asked.push(ask_one(&loaded, path, probe, arguments)?);
+        asked.push(ask_one(&loaded, &mut cache, probe, arguments)?);
         progress.advance(1, "");
     }
     Ok(asked)
 }
 
 /// Each candidate is written behind the context and read as a tokenizer reads the whole: what begins before the detail and ends within
-/// it belongs to the detail.
+/// it belongs to the detail. What all of them begin with is read once.
 fn ask_one(
     loaded: &LoadedModel,
-    path: torch_device::ComputePath,
+    cache: &mut KvCache,
     probe: &Probe,
     arguments: &DetailsArguments,
 ) -> Result<Asked, Error> {
@@ -197,20 +196,73 @@ fn ask_one(
         end.get_or_insert(length);
         let own = (length - first).min(room.saturating_sub(1));
         let start = first.saturating_sub(arguments.context_tokens.unwrap_or(room).min(room - own));
-        texts.push((text.ids[start..first + own].to_vec(), first - start));
+        texts.push(Text {
+            tokens: text.ids[start..first + own].to_vec(),
+            context: first - start,
+        });
     }
-    let read: Vec<&[i64]> = texts.iter().map(|(ids, _)| ids.as_slice()).collect();
-    let logprobs = logprobs_behind(loaded, path, &[], &read)?;
-    let nats = logprobs.iter().zip(&texts).map(|(logprobs, (_, context))| {
-        let nats: f64 = logprobs[*context..]
-            .iter()
-            .map(|&logprob| -f64::from(logprob))
-            .sum();
-        nats as f32
-    });
     Ok(Asked {
-        context_tokens: texts.first().map_or(0, |(_, context)| *context),
-        nats: nats.collect(),
+        context_tokens: texts.first().map_or(0, |text| text.context),
+        nats: nats(loaded, cache, &texts)?,
         is_read: end.is_some_and(|end| end <= trained),
     })
+}
+
+/// A detail behind its context.
+struct Text {
+    tokens: Vec<i64>,
+    /// How many of them are context.
+    context: usize,
+}
+
+/// −ln p of the details of some texts.
+fn nats(loaded: &LoadedModel, cache: &mut KvCache, texts: &[Text]) -> Result<Vec<f32>, Error> {
+    let longest = texts.iter().map(|text| text.tokens.len()).max().unwrap_or(0);
+    let shared = shared_beginning(texts);
+    let Some(beginning) = texts.first().map(|text| &text.tokens[..shared]) else {
+        return Ok(Vec::new());
+    };
+    let room = Room {
+        rows: texts.len(),
+        new_tokens: longest - shared,
+    };
+    let mut batch = Batch::read(loaded, cache, &[beginning], room)?;
+    batch.select(&vec![0; texts.len()])?;
+    let mut nats = vec![0.0; texts.len()];
+    for place in shared..longest {
+        let logits = batch.host_logits()?;
+        for (row, (text, nats)) in texts.iter().zip(&mut nats).enumerate() {
+            if let Some(&token) = text.tokens.get(place).filter(|_| place >= text.context) {
+                *nats -= f64::from(logits.logprob(row, token as usize));
+            }
+        }
+        if place + 1 < longest {
+            // What has ended is not looked at.
+            let end = loaded.model.config.eos_token_id();
+            let next = texts
+                .iter()
+                .map(|text| text.tokens.get(place).copied().unwrap_or(end));
+            batch.advance_by(&next.collect::<Vec<_>>())?;
+        }
+    }
+    Ok(nats.into_iter().map(|nats| nats as f32).collect())
+}
+
+/// Tokens of the context that all texts begin with, but for the last of the shortest.
+fn shared_beginning(texts: &[Text]) -> usize {
+    let Some((first, others)) = texts.split_first() else {
+        return 0;
+    };
+    // What belongs to a detail is scored, though all should begin alike.
+    let most = texts
+        .iter()
+        .map(|text| text.context.min(text.tokens.len().saturating_sub(1)))
+        .min();
+    (0..most.unwrap_or(0))
+        .take_while(|&place| {
+            others
+                .iter()
+                .all(|other| other.tokens[place] == first.tokens[place])
+        })
+        .count()
 }
