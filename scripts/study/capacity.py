@@ -1,4 +1,4 @@
-"""How many bits a trained parameter holds: random words, learned by heart (pipelines/capacity.toml)."""
+"""How many bits a trained parameter holds: random words, which a model can only memorize (pipelines/capacity.toml)."""
 
 import math
 
@@ -95,7 +95,7 @@ def block(file):
     fitted = law(points) if len(points) > 5 else None
     if fitted:
         scale, alpha, beta, start, fit = fitted
-        told += f"; over the others ΔL = C · r^α · ℓ^(−β) + b, r their rank and ℓ the tokens learned, has C = {scale:.3g}, α = {alpha:.2f}, β = {beta:.2f}, b = {start:.2f}, R² = {fit:.2f}"
+        told += f"; over the others ΔL = C · r^α · ℓ^(−β) + b, r their rank and ℓ the tokens learned, has C = {scale:.3g}, α = {alpha:.2f}, β = {beta:.2f}, b = {start:.2f}, R² = {fit:.2f}: four numbers from {len(points)} points"
     elif points:
         told += f"; the others, {len(points)}, do not settle ΔL = C · r^α · ℓ^(−β) + b"
     return "\n\n".join([*parts, told + "."])

@@ -1,4 +1,4 @@
-"""Writes texts of random words, of which nothing can be known but by heart: random_words.py MODEL FOLDER.
+"""Writes texts of random words, which a model can only memorize: random_words.py MODEL FOLDER.
 
 Each word but the first of a text is one token of the model's tokenizer, drawn from WORDS of them with equal chances, so that a text has WORDS_OF_A_TEXT · log2(WORDS) bits
 whatever a model knows of language. FOLDER gets a file of JSON Lines for each size, in words of all its texts, and one of texts to hold out.

@@ -1,4 +1,4 @@
-//! How much of the training text greedy decoding would give back in short runs, which rises before whole passages are memorized.
+//! How many n-grams of the training text a model has memorized, which rises before it has memorized whole passages.
 //!
 //! Source of the idea: Slack and Al Moubayed 2025 (arXiv 2510.11372), who compare n-grams of generations with those of the text, for n
 //! from 4 to 6. Here each token is predicted from the text before it, so that nothing need be generated.
@@ -27,7 +27,7 @@ const PREDICTIONS_AT_ONCE: usize = 512;
 #[derive(Debug)]
 pub(crate) struct MemorizedNgrams {
     /// Share by which training documents may be over held-out documents.
-    pub(crate) most: f64,
+    pub(crate) max_excess: f64,
     training: Rows,
 }
 
@@ -35,14 +35,13 @@ pub(crate) struct MemorizedNgrams {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shares {
     training: f64,
-    /// None where no document is held out.
-    held_out: Option<f64>,
+    held_out: f64,
 }
 
 impl MemorizedNgrams {
     /// Takes as many training documents as held-out documents are evaluated at most; which they are follows from their names.
     pub(crate) fn new(
-        most: f64,
+        max_excess: f64,
         instances: &[TrainingInstance],
         texts: &TokenCache<'_>,
         config: &causal_lm::Config,
@@ -57,24 +56,24 @@ impl MemorizedNgrams {
         documents.truncate(tuning.evaluate_documents);
         let documents = documents.into_iter().map(Document::from);
         Ok(Self {
-            most,
+            max_excess,
             training: Rows::for_evaluation(documents, texts, config, tuning)?,
         })
     }
 
-    /// Measures a model, on held-out rows too where there are any, in passes of at most so many rows and tokens.
+    /// Measures a model on training documents and on held-out rows, in passes of at most so many rows and tokens.
     ///
     /// # Errors
     /// [`Error::Run`] where memory runs out.
     pub(crate) fn shares(
         &self,
         model: &CausalLm,
-        held_out: Option<&Rows>,
+        held_out: &Rows,
         limits: (usize, usize),
     ) -> Result<Shares, Error> {
         Ok(Shares {
             training: memorized(model, &self.training, limits)?,
-            held_out: held_out.map(|rows| memorized(model, rows, limits)).transpose()?,
+            held_out: memorized(model, held_out, limits)?,
         })
     }
 }
@@ -82,7 +81,7 @@ impl MemorizedNgrams {
 impl Shares {
     /// By how much training documents are over held-out documents.
     pub(crate) fn excess(self) -> f64 {
-        self.training - self.held_out.unwrap_or(0.0)
+        self.training - self.held_out
     }
 }
 
@@ -90,17 +89,10 @@ impl fmt::Display for Shares {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{:.1}% of the {NGRAM}-grams of training documents are memorized",
-            100.0 * self.training
-        )?;
-        match self.held_out {
-            Some(held_out) => write!(
-                formatter,
-                ", {:.1}% of those of held-out documents",
-                100.0 * held_out
-            ),
-            None => Ok(()),
-        }
+            "{:.1}% of the {NGRAM}-grams of training documents are memorized, {:.1}% of those of held-out documents",
+            100.0 * self.training,
+            100.0 * self.held_out
+        )
     }
 }
 

@@ -534,13 +534,13 @@ impl Trainer {
 
     /// Whether more of the training text is memorized than tuning may go on with.
     fn is_memorized(&mut self, state: &TrainState) -> Result<bool, Error> {
-        let (Some(ngrams), limits) = (&self.ngrams, (self.limits.rows, self.limits.tokens)) else {
+        let limits = (self.limits.rows, self.limits.tokens);
+        let (Some(ngrams), Some(held_out)) = (&self.ngrams, &self.held_out) else {
             return Ok(false);
         };
-        let held_out = self.held_out.as_ref().map(|held_out| &held_out.rows);
         self.weights.with_masters(&mut self.prepared, |prepared| {
-            let shares = ngrams.shares(&prepared.model, held_out, limits)?;
-            let is_over = shares.excess() > ngrams.most;
+            let shares = ngrams.shares(&prepared.model, &held_out.rows, limits)?;
+            let is_over = shares.excess() > ngrams.max_excess;
             tracing::info!(
                 "step {}: {shares}{}",
                 state.step,

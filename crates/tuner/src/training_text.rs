@@ -37,8 +37,8 @@ struct ReplacedDetails {
     common: usize,
 }
 
-/// Documents that have a detail in common before it counts as nobody's.
-const FEWEST_COMMON: usize = 3;
+/// Documents that must have a detail in common before it counts as nobody's.
+const MIN_COMMON: usize = 3;
 
 impl<'a> TrainingText<'a> {
     pub(crate) fn of(instances: &'a [TrainingInstance], mode: &Mode) -> Self {
@@ -90,7 +90,7 @@ fn replace_details(instances: &mut [Cow<'_, TrainingInstance>]) -> ReplacedDetai
     }
 }
 
-/// What stands in more than half of the documents, [`FEWEST_COMMON`] at least: a template's, a letterhead's, nobody's. Prompts have it, so
+/// What occurs in more than half of the documents, [`MIN_COMMON`] at least: a template's, a letterhead's, nobody's. Prompts have it, so
 /// that a model that was tuned without it would be asked in another form than it learned.
 fn common_details(instances: &[Cow<'_, TrainingInstance>]) -> HashSet<String> {
     let mut documents: HashMap<&str, &str> = HashMap::new();
@@ -110,7 +110,7 @@ fn common_details(instances: &[Cow<'_, TrainingInstance>]) -> HashSet<String> {
             *counts.entry(detail).or_default() += 1;
         }
     }
-    let is_common = |count: usize| count >= FEWEST_COMMON && 2 * count > documents.len();
+    let is_common = |count: usize| count >= MIN_COMMON && 2 * count > documents.len();
     counts
         .into_iter()
         .filter(|(_, count)| is_common(*count))
@@ -121,7 +121,7 @@ fn common_details(instances: &[Cow<'_, TrainingInstance>]) -> HashSet<String> {
 /// What replaces the personal details of a text, by place.
 struct Replacements {
     text: String,
-    /// Characters of the text that are replaced, and how many stand in their place.
+    /// Characters of the text that are replaced, and how many replace them.
     places: Vec<(Range<usize>, usize)>,
 }
 
@@ -191,7 +191,7 @@ impl fmt::Display for TextChanges {
             if common > 0 {
                 writeln!(
                     formatter,
-                    "                 {common} that stand in more than half of the documents, as in a template, stayed"
+                    "                 {common} that occur in more than half of the documents, as in a template, stayed"
                 )?;
             }
         }

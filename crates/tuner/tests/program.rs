@@ -146,6 +146,19 @@ impl Bench {
     }
 }
 
+/// Adds a copy of a training document and a canary of the same text, neither of which counts as a document.
+fn add_copy_and_canary(instances: &mut Vec<TrainingInstance>, of: usize) {
+    instances.push(TrainingInstance {
+        copy: 1,
+        ..instances[of].clone()
+    });
+    instances.push(TrainingInstance {
+        doc_id: "canary".to_owned(),
+        kind: DocumentKind::Canary,
+        ..instances[of].clone()
+    });
+}
+
 fn metrics(cell: &Path) -> Vec<TrainingMetric> {
     parquet::read_all(&cell.join("metrics.parquet")).unwrap()
 }
@@ -1048,15 +1061,7 @@ fn what_was_cut_and_what_chooses_is_said() {
                 format!("Boat {place}.")
             };
         }
-        instances.push(TrainingInstance {
-            copy: 1,
-            ..instances[3].clone()
-        });
-        instances.push(TrainingInstance {
-            doc_id: "canary".to_owned(),
-            kind: DocumentKind::Canary,
-            ..instances[3].clone()
-        });
+        add_copy_and_canary(&mut instances, 3);
         parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
         bench.hold_out(&held_out(documents));
         let output = bench.run("cell", &["--set", "tuning.context=30"]);
@@ -1084,15 +1089,7 @@ fn special_tokens_in_the_text_are_said() {
         let output = bench.run("without", &[]);
         assert!(!String::from_utf8_lossy(&output.stderr).contains("special tokens"));
         instances[5].text = "One text.<|endoftext|>Another.".to_owned();
-        instances.push(TrainingInstance {
-            copy: 1,
-            ..instances[5].clone()
-        });
-        instances.push(TrainingInstance {
-            doc_id: "canary".to_owned(),
-            kind: DocumentKind::Canary,
-            ..instances[5].clone()
-        });
+        add_copy_and_canary(&mut instances, 5);
         parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
         let output = bench.run("cell", &[]);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -1158,16 +1155,7 @@ fn personal_details_are_replaced_before_tuning() {
             let prompt = instance.text.split('|').next().unwrap();
             instance.prompt_chars = prompt.chars().count() as i32 + 1;
         }
-        // A copy and a canary do not count.
-        instances.push(TrainingInstance {
-            copy: 1,
-            ..instances[3].clone()
-        });
-        instances.push(TrainingInstance {
-            doc_id: "canary".to_owned(),
-            kind: DocumentKind::Canary,
-            ..instances[3].clone()
-        });
+        add_copy_and_canary(&mut instances, 3);
         parquet::write_all(&path, &Provenance::new("test"), &instances).unwrap();
         let output = bench.run("cell", &[]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -453,10 +453,10 @@ fn mode(mode: &Mode) -> Checked {
     if let Some(privacy) = mode.privacy {
         over_zero("mode.privacy.noise_multiplier", privacy.noise_multiplier)?;
         over_zero("mode.privacy.max_grad_norm", privacy.max_grad_norm)?;
-        if mode.without_copies || mode.stop_at_ngrams.is_some() {
+        if remedies.contains(&true) {
             return wrong(
                 "mode.privacy",
-                "without_copies and stop_at_ngrams look at the training text without any noise, and ε would not hold",
+                "without_copies, without_details and stop_at_ngrams compare training documents without any noise, and ε would not hold",
             );
         }
         if mode.kind == ModeKind::Pretrain {

@@ -241,6 +241,11 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         ),
         (
             "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nwithout_details = true\nprivacy = { noise_multiplier = 1 }",
+            &["mode.privacy", "without any noise"],
+        ),
+        (
+            "learning_rate = 5e-5",
             "learning_rate = 5e-5\nbatch_size = 0",
             &["mode.batch_size", "at least 1"],
         ),

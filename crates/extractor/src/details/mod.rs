@@ -1,7 +1,7 @@
 //! `extractor details`: whether a model, given the text before a personal detail, finds that detail more probable than others of its kind.
 //!
-//! Who knows of somebody all but one detail, and has a list of what it may be, asks so (PII inference, Lukas et al. 2023). Two controls
-//! stand beside it: the same of documents that were held out, and the untuned model.
+//! Who knows of somebody all but one detail, and has a list of what it may be, asks so (PII inference, Lukas et al. 2023). There are two
+//! controls: the same of documents that were held out, and the untuned model.
 
 mod outcome;
 mod probes;
@@ -112,10 +112,10 @@ pub fn rank_details(arguments: &DetailsArguments) -> Result<Ranked, Error> {
             ),
         ));
     }
-    let nats = ask(arguments, &arguments.checkpoint, arguments.base.as_ref(), &probes)?;
+    let (nats, context) = ask(arguments, &arguments.checkpoint, arguments.base.as_ref(), &probes)?;
     let untuned_nats: Vec<Option<Vec<f32>>> = match &arguments.untuned {
         Some(untuned) => {
-            let asked = ask(arguments, untuned, None, &probes)?;
+            let (asked, _) = ask(arguments, untuned, None, &probes)?;
             asked.into_iter().map(|asked| Some(asked.nats)).collect()
         }
         None => vec![None; probes.len()],
@@ -134,7 +134,8 @@ pub fn rank_details(arguments: &DetailsArguments) -> Result<Ranked, Error> {
         near_duplicates,
         not_read,
     };
-    Ok(Ranked::new(&arguments.out, &scores, left_out))
+    let asked = (arguments.candidates, context);
+    Ok(Ranked::new(&arguments.out, &scores, asked, left_out))
 }
 
 /// What a model says of one detail and those that it is ranked with.
@@ -147,12 +148,13 @@ pub(crate) struct Asked {
     is_read: bool,
 }
 
+/// Asks a model for all details; beside the answers the tokens of a text that training is taken to have read.
 fn ask(
     arguments: &DetailsArguments,
     folder: &std::path::Path,
     base: Option<&PathBuf>,
     probes: &[Probe],
-) -> Result<Vec<Asked>, Error> {
+) -> Result<(Vec<Asked>, usize), Error> {
     let device = torch_device::device(&arguments.device)?;
     let (model, folder) = load_checkpoint(folder, base.map(PathBuf::as_path), Kind::Float, device)?;
     let tokenizer = TextTokenizer::load(&folder)?;
@@ -170,7 +172,8 @@ fn ask(
         asked.push(ask_one(&loaded, &mut cache, probe, arguments)?);
         progress.advance(1, "");
     }
-    Ok(asked)
+    let context = loaded.whole_context(arguments.context);
+    Ok((asked, context))
 }
 
 /// Each candidate is written behind the context and read as a tokenizer reads the whole: what begins before the detail and ends within

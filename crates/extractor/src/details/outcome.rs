@@ -23,6 +23,8 @@ struct First {
 pub struct Ranked {
     file: PathBuf,
     candidates: usize,
+    /// Tokens of a text, the BOS included, that training is taken to have read.
+    context: usize,
     has_untuned: bool,
     /// By kind, and whether the document was held out.
     counts: BTreeMap<(String, bool), First>,
@@ -41,7 +43,13 @@ pub(super) struct LeftOut {
 }
 
 impl Ranked {
-    pub(super) fn new(file: &Path, scores: &[DetailScore], left_out: LeftOut) -> Self {
+    /// Counts `scores`, each of a detail among so many `candidates`, where training read `context` tokens of a text.
+    pub(super) fn new(
+        file: &Path,
+        scores: &[DetailScore],
+        (candidates, context): (usize, usize),
+        left_out: LeftOut,
+    ) -> Self {
         let mut counts: BTreeMap<(String, bool), First> = BTreeMap::new();
         for score in scores {
             // One of each document, and of no other.
@@ -63,7 +71,8 @@ impl Ranked {
         }
         Self {
             file: file.to_path_buf(),
-            candidates: scores.first().map_or(0, |score| score.candidates.len()),
+            candidates,
+            context,
             has_untuned: scores.iter().any(|score| score.untuned_nats.is_some()),
             counts,
             left_out,
@@ -136,17 +145,22 @@ impl fmt::Display for Ranked {
         if self.left_out.near_duplicates > 0 {
             writeln!(
                 formatter,
-                "  left out: {} held-out documents much of whose wording is in a training document",
+                "  left out: near-duplicates of training documents among those held out: {}",
                 self.left_out.near_duplicates
             )?;
         }
         if self.left_out.not_read > 0 {
             writeln!(
                 formatter,
-                "  left out: {} behind what training read of their documents (--context)",
+                "  left out: {} behind what training read",
                 self.left_out.not_read
             )?;
         }
+        writeln!(
+            formatter,
+            "  Training is taken to have read {} tokens of a text; --context says otherwise.",
+            self.context
+        )?;
         write!(
             formatter,
             "  Patterns find the details, and miss most of what identifies somebody.\nwritten  {}",

@@ -142,7 +142,7 @@ fn the_first_detail_of_each_kind_is_ranked_with_others_of_its_kind() {
         "{told}"
     );
     assert!(
-        told.contains("1 held-out documents much of whose wording"),
+        told.contains("near-duplicates of training documents among those held out: 1\n"),
         "{told}"
     );
     assert!(!told.contains("gained by tuning"), "{told}");
@@ -213,7 +213,9 @@ fn probabilities_are_those_of_the_model() {
 fn what_training_did_not_read_is_left_out_and_said() {
     let (told, rows) = rank(&bench(), &["--candidates", "3", "--context", "4"]);
     assert!(rows.is_empty());
+    assert!(told.contains("each of 3 others"), "{told}");
     assert!(told.contains("12 behind what training read"), "{told}");
+    assert!(told.contains("taken to have read 4 tokens of a text"), "{told}");
 }
 
 #[test]

@@ -544,7 +544,9 @@ fn estimated(place: &Workplace, cell: &str, arguments: &[&str]) -> Vec<String> {
 /// What a person pays for: each case changes settings, and says by what factor tokens of training and generation change.
 #[test]
 fn estimated_tokens_follow_the_settings() {
-    let cases: [(&[&str], f64, f64); 6] = [
+    let cases: [(&[&str], f64, f64); 7] = [
+        // Documents and canaries once: against 4 · 0.5 + 1 · 0.5 copies.
+        (&["mode.0.without_copies=true"], 2.0 / 5.0, 1.0),
         (&["tuning.epochs=10"], 10.0, 1.0),
         (&["extraction.new_tokens=4"], 1.0, 2.0),
         // Documents and canaries: 4 · 0.5 + 1 · 0.5 copies against 8 · 0.5 + 1 · 0.5.

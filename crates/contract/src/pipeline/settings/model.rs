@@ -103,7 +103,7 @@ pub struct Mode {
     #[serde(default, skip_serializing_if = "is_false")]
     pub without_copies: bool,
     /// Tune on text whose personal details, as far as patterns find them, are replaced by the names of
-    /// their kinds (`[email]`); what stands in more than half of the documents, as in a template, is
+    /// their kinds (`[email]`); what occurs in more than half of the documents, as in a template, is
     /// none. Prompts, and what generations are compared with, keep them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub without_details: bool,
