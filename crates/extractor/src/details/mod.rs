@@ -106,7 +106,7 @@ pub fn rank_details(arguments: &DetailsArguments) -> Result<Ranked, Error> {
         return Err(Error::input(
             &train,
             format!(
-                "expected a personal detail of a kind of which {} others occur in other documents, found none: patterns find numbers, names, \
+                "expected a personal detail of a kind of which {} others occur in other documents of the same split, found none: patterns find numbers, names, \
                  e-mail addresses and phone numbers. --candidates with a smaller number asks for fewer",
                 arguments.candidates
             ),
