@@ -58,7 +58,7 @@ pub(crate) fn rows(estimates: &Estimates<'_>, experiment: &Experiment) -> Vec<Ve
     );
     headings.extend(["any text, unseen prompts", "membership AUC", "loss, unseen text"].map(str::to_owned));
     let mut rows = vec![headings];
-    for group in experiment.shown() {
+    for group in estimates.shown(experiment) {
         rows.push(row(estimates, experiment, group));
     }
     rows

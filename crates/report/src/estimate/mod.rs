@@ -192,6 +192,23 @@ impl<'run> Estimates<'run> {
         self.table.find(found.subject, measure, at, copies)
     }
 
+    /// The groups that a reader must see: those at the chosen learning rates, and whatever leaks at another one, which its loss on unseen
+    /// text does not excuse.
+    pub fn shown(&self, experiment: &Experiment) -> Vec<usize> {
+        let mut shown = experiment.shown();
+        let leaks = |group: &usize| {
+            let verdict = self.verdicts.get(group);
+            verdict.is_some_and(|verdict| verdict.verdict == Verdict::Leaks)
+        };
+        let others: Vec<usize> = experiment
+            .every_group()
+            .into_iter()
+            .filter(|group| leaks(group) && !shown.contains(group))
+            .collect();
+        shown.extend(others);
+        shown
+    }
+
     /// The held-out loss that says how useful a group's model is: over the held-out documents that chose nothing, or over all of
     /// them where none were kept for that.
     pub fn held_out_loss(&self, group: usize) -> Option<Shown<'_>> {

@@ -46,8 +46,8 @@ impl fmt::Display for ModelAnswer {
 
 /// The answer for an experiment.
 pub fn answer(estimates: &Estimates<'_>, experiment: &Experiment) -> Answer {
-    let mut models: Vec<ModelAnswer> = experiment
-        .shown()
+    let mut models: Vec<ModelAnswer> = estimates
+        .shown(experiment)
         .into_iter()
         .filter_map(|group| {
             let verdict = estimates.verdicts.get(&group)?;

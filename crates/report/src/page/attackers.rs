@@ -44,7 +44,7 @@ struct Asked {
 }
 
 fn table(view: &View<'_>, experiment: &Experiment, caption: &str, asked: Vec<Asked>) -> Table {
-    let rows = experiment.shown().into_iter().map(|group| Row {
+    let rows = view.estimates.shown(experiment).into_iter().map(|group| Row {
         head: view.row_head(group),
         cells: asked
             .iter()

@@ -24,17 +24,22 @@ struct Filled<'v> {
 
 fn table(view: &View<'_>, experiment: &Experiment) -> Table {
     let filled = columns(view, experiment);
-    let rows = experiment.shown().into_iter().map(|group| Row {
+    let rows = view.estimates.shown(experiment).into_iter().map(|group| Row {
         head: view.row_head(group),
         cells: filled.iter().map(|column| (column.cell)(group)).collect(),
     });
     let rows = rows.collect();
     Table {
         caption: format!(
-            "What decides, by “{}”. Counts with 95% intervals; the untuned model first, then each method{}.",
+            "What decides, by “{}”. Counts with 95% intervals; the untuned model first, then each method{}{}.",
             experiment.strategy,
             if experiment.checkpoints().len() > 1 {
                 " at its best checkpoint and at the end of training"
+            } else {
+                ""
+            },
+            if experiment.has_sweep() {
+                ", at its chosen learning rate and at every other one where it leaks"
             } else {
                 ""
             }
