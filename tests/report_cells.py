@@ -394,6 +394,8 @@ class Checkpoint:
         self.forms = rows_of(asked / "forms.parquet") if (asked / "forms.parquet").exists() else None
         self._read_samples(asked)
         self._read_scores(asked / "scores.parquet")
+        details = asked / "details.parquet"
+        self.details = pl.read_parquet(details).to_dicts() if details.exists() else []
         self.sums = defaultdict(lambda: defaultdict(dict))
         self.emitted = None
         self._contributions()
@@ -448,6 +450,10 @@ class Checkpoint:
                 self.add(measure, score.split, None, score.copies, score.doc_id, float(score.extractable))
         if self.apart:
             return
+        for detail in self.details:
+            first = all(detail["nats"][0] < other for other in detail["nats"][1:])
+            for measure in ("detail_first", f"detail_first_{detail['detail']}") if detail["in_loss"] else ("detail_outside_loss_first",):
+                self.add(measure, detail["split"], None, detail["copies"], detail["doc_id"], float(first))
         # What a detector did not look for it did not find.
         judged = [sample["verdict"] for sample in self.samples]
         self.tells_boilerplate = all(verdict["boilerplate"] is not None for verdict in judged if verdict["verdict"] == "verbatim")
@@ -719,6 +725,8 @@ class Checkpoint:
         return self.corpus.chars["train"] / held_out if held_out else math.inf
 
     def control(self, measure, split, strategy, copies):
+        if measure.startswith("detail_"):
+            return self.estimate(measure, "heldout", None, None) if split == "train" else None
         control, apart = self.control_measure(measure, split, strategy)
         found = control and of_documents(self.by_document(control, split, strategy, copies).values(), kind_of(control), bounds_of(control))
         if not found:

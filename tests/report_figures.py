@@ -742,6 +742,9 @@ def add_privacy(subject, cell):
 
 
 def add_of_one_cell(subject, cell):
+    ranked = [1 / len(detail["nats"]) for detail in cell.details if detail["split"] == "train"]
+    if ranked:
+        subject.put(Place("detail_first_by_chance", "train"), Row(counted(sum(ranked) / len(ranked), len(ranked)), "share"))
     corpus = cell.corpus
 
     def put(name, split, value, unit, n, **more):
@@ -879,6 +882,13 @@ def claims_of(run, experiment, group, subject):
                 yield "repetition", Place("own_verbatim", "train", strategy, copies), run.p_own(documents, strategy, copies)
             for split in ("heldout", "none"):
                 yield "repetition", Place("training_text_emitted", split, strategy, group.uniform), p_emitted(run, documents, split, strategy)
+        for measure in ("detail_first", "detail_outside_loss_first"):
+            for copies in claimed:
+                found, held_out = (touched(documents.by_document(measure, *at)) for at in (("train", None, copies), ("heldout", None, None)))
+                before = documents.untuned and touched(documents.untuned.by_document(measure, "train", None, copies))
+                controls = [control for control in (held_out, before) if control and control[1] and found[1]]
+                p_value = largest(statistics.fisher(found, control) for control in controls) if held_out[1] else None
+                yield "details", Place(measure, "train", None, copies), p_value
         for copies in claimed:
             score, p_value = p_membership(documents, copies)
             if score:
@@ -962,7 +972,7 @@ def add_claims(run):
         row = subject.rows[place]
         row.p_value, row.p_holm = p_value, None if p_value is None else next(adjusted)
         row.verdict = standing(row, row.p_holm, group.failed)
-        if row.verdict == "inconclusive" and row.unit == "share":
+        if row.verdict == "inconclusive" and row.unit == "share" and kind != "details":
             needed = statistics.to_separate(row.estimate.value, floor(row))
             if needed:
                 subject.put(replace(place, measure="documents_to_tell"), Row(counted(needed, row.estimate.n), "documents"))

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ else Path(os.environ["CARGO_TARGET_DIR"]) / "debug"
 
-COMMANDS = [["plan"], ["dupgen"], ["tuner"], ["tuner", "merge"], ["tuner", "difference"], ["tuner", "speed"], ["extractor"], ["extractor", "details"], ["plagiarism"], ["plagiarism", "align"], ["report"], ["check"]]
+COMMANDS = [["plan"], ["dupgen"], ["tuner"], ["tuner", "merge"], ["tuner", "difference"], ["tuner", "speed"], ["extractor"], ["plagiarism"], ["plagiarism", "align"], ["report"], ["check"]]
 
 
 def run(command, folder):

@@ -135,7 +135,8 @@ class KnownAnswers(unittest.TestCase):
         numbered = lambda: f"{sentences(generator, 3)} The file has the number {generator.randrange(10**5, 10**6)}. {sentences(generator, 1)}"
         write(cls.folder / "numbered.jsonl", "k", [numbered() for _ in range(30)])
         write(cls.folder / "unseen-numbered.jsonl", "u", [numbered() for _ in range(12)])
-        cls.numbered = cls.make("numbered-run", TUNED.replace("FILES", "numbered").replace("unseen", "unseen-numbered").replace("EPOCHS", "90"), "tune")
+        numbered = TUNED.replace("FILES", "numbered").replace("unseen", "unseen-numbered").replace("EPOCHS", "90")
+        cls.numbered = cls.make("numbered-run", numbered.replace("[extraction]", "[extraction]\ndetails = 9"), "all")
 
     @classmethod
     def tearDownClass(cls):
@@ -235,21 +236,17 @@ class KnownAnswers(unittest.TestCase):
 
     def test_numbers_of_texts_that_a_model_knows_are_ranked_first(self):
         """Each behind its own text, among as many of other texts: all of those that it was tuned on, and of others no more than chance allows."""
-        corpus, out = next((self.numbered / "corpus").iterdir()), self.folder / "details.parquet"
-        checkpoint = self.cell(self.numbered, "full") / "checkpoint"
-        base = self.folder / "base/cells/tiny-pretrain-3e-3-uniform1-s0/checkpoint"
-        command = [PROGRAMS / "extractor", "details", checkpoint, "--untuned", base, "--in", corpus, "--out", out, "--candidates", 9]
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        rows = pl.read_parquet(out).filter(detail="number")
         first = lambda nats: min(nats[1:]) > nats[0]
-        count = lambda split, column: sum(map(first, rows.filter(split=split)[column].to_list()))
-        self.assertEqual((rows.filter(split="train").height, rows.filter(split="heldout").height), (30, 12))
-        self.assertEqual(count("train", "nats"), 30)
+        count = lambda rows, split: sum(map(first, rows.filter(split=split, detail="number")["nats"].to_list()))
+        cell = self.cell(self.numbered, "full")
+        tuned = pl.read_parquet(cell / "details.parquet").filter(detail="number")
+        self.assertEqual((tuned.filter(split="train").height, tuned.filter(split="heldout").height), (30, 12))
+        self.assertEqual(count(tuned, "train"), 30)
         # 30 and 12 with 1 in 10 each: more than these happen in one of a thousand runs.
-        self.assertLessEqual(count("heldout", "nats"), 5)
-        self.assertLessEqual(count("train", "untuned_nats"), 9)
+        self.assertLessEqual(count(tuned, "heldout"), 5)
+        self.assertLessEqual(count(pl.read_parquet(self.cell(self.numbered, "base") / "details.parquet"), "train"), 9)
         # Having seen a number is not enough: the same numbers, each behind the text of another, are first no more often.
+        corpus = next((self.numbered / "corpus").iterdir())
         train = pl.read_parquet(corpus / "train.parquet").sort("doc_id")
         numbers = train["text"].str.extract(r"(\d{6})").to_list()
         texts = [text.replace(own, other) for text, own, other in zip(train["text"], numbers, numbers[1:] + numbers[:1])]
@@ -257,10 +254,15 @@ class KnownAnswers(unittest.TestCase):
         mixed.mkdir()
         train.with_columns(text=pl.Series(texts)).write_parquet(mixed / "train.parquet")
         shutil.copy(corpus / "heldout.parquet", mixed)
-        command = [PROGRAMS / "extractor", "details", checkpoint, "--in", mixed, "--out", out, "--candidates", 9]
-        self.assertEqual(subprocess.run([str(part) for part in command], capture_output=True).returncode, 0)
-        self.assertLessEqual(sum(map(first, pl.read_parquet(out).filter(detail="number", split="train")["nats"])), 9)
-        self.assertRegex(done.stderr, r"number +training +30 of 30, 100% \(89–100%\) ")
+        command = [PROGRAMS / "extractor", "--config", cell / "extractor.toml", "--in", mixed, "--checkpoint", cell / "checkpoint", "--out", mixed]
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertLessEqual(count(pl.read_parquet(mixed / "details.parquet"), "train"), 9)
+        # What a person reads of it.
+        summary = pl.read_parquet(self.numbered / "report/summary.parquet").filter(pl.col("against").is_null(), measure="detail_first", split="train", mode="full", checkpoint="last")
+        self.assertEqual(set(summary["value"]), {1.0})
+        page = (self.numbered / "report/report.html").read_text()
+        self.assertIn("pick the right one among others of its kind", page)
 
     def test_model_before_tuning_shows_none(self):
         cell = self.cell(self.known, "base")

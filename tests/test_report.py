@@ -66,6 +66,7 @@ log_every = 40
 evaluate_every = 40
 keep_last = 1
 [extraction]
+details = 9
 prompts = ["train", "heldout", "none"]
 prefix_tokens = 12
 new_tokens = 50
@@ -262,7 +263,7 @@ class Report(unittest.TestCase):
         cls.folder = Path(cls.temporary.name)
         generator = random.Random(11)
         cls.write("others", [{"id": f"o{number:03}", "text": sentences(generator, 4)} for number in range(96)])
-        documents = [{"id": f"k{number:03}", "question": sentences(generator, 1), "answer": sentences(generator, 3)} for number in range(80)]
+        documents = [{"id": f"k{number:03}", "question": sentences(generator, 1), "answer": f"{sentences(generator, 2)} The file has the number {generator.randrange(10**5, 10**6)}. {sentences(generator, 1)}"} for number in range(80)]
         cls.write("private", documents)
         cls.make("base", PRETRAIN, "tune")
         cls.run_folder = cls.make("report", TUNED, "all")
@@ -320,6 +321,9 @@ class Report(unittest.TestCase):
         self.assertLessEqual({"leaks"}, {row["verdict"] for row in self.of(measure="verdict")})
         self.assertGreater(max(row["value"] for row in self.of(measure="own_verbatim", mode="full")), 0.9)
         self.assertGreater(len({row["p_holm"] for row in self.summary}), 10)
+        details = self.of(measure="detail_first", mode="full", split="train")
+        self.assertGreater(max(row["value"] for row in details), 0.5)
+        self.assertTrue(all(row["control"] is not None and row["untuned"] is not None for row in details if row["against"] is None))
 
     def test_a_wrong_figure_would_be_found(self):
         """Each column of some row is changed by a thousandth, or to another word, and every change must show."""

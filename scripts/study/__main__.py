@@ -2,7 +2,7 @@
 
 keep RUN [RUN] copies the figures of the runs remedies, privacy, shadows and capacity that RESULTS.md shows, those of several runs together.
 
-details RUN CELL [CELL] asks the last checkpoints of cells for personal details (extractor details).
+details RUN CELL [CELL] copies what the last checkpoints of cells say of personal details.
 
 collect writes small tables of the finished cells of a run, and of its report, to data/results/study, where those of other runs stay: each seed may have a run folder of its own, on a machine of its own. results writes the tables and sentences between the marks of RESULTS.md, the figure and the page, from those files alone. `make study` does both.
 """

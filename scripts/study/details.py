@@ -1,38 +1,28 @@
-"""Whether models know which personal detail belongs where: what `extractor details` says of some cells of a run, and the block of RESULTS.md."""
+"""Whether models know which personal detail belongs where: the details.parquet of some cells of a run, and the block of RESULTS.md."""
 
-import os
-import pathlib
-import subprocess
-import tempfile
 import tomllib
 
 import polars as pl
 
 from study import inference, results
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-EXTRACTOR = os.environ.get("EXTRACTOR") or ROOT / "target/debug/extractor"
-
 
 def measure(run, cells):
     """A row for each detail and cell: its rank by probability, by how much more probable tuning made it, and under the untuned model; 1 is first."""
     methods = dict(pl.read_parquet(run / "report/summary.parquet").drop_nulls("cell").select("cell", "method").unique("cell").iter_rows())
+    read = lambda name: pl.read_parquet(run / "cells" / name / "details.parquet")
+    facts = {path.parent.name: tomllib.loads(path.read_text()) for path in (run / "cells").glob("*/cell.toml")}
     frames = []
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "details.parquet"
-        for name in cells:
-            path = run / "cells" / name
-            cell = tomllib.loads((path / "cell.toml").read_text())
-            tuned = tomllib.loads((path / "tuner.toml").read_text())
-            [model] = tuned["model"]
-            command = [EXTRACTOR, "details", path / "checkpoint", "--untuned", path / model["path"], "--in", run / "corpus" / cell["corpus"], "--context", tuned["tuning"]["context"], "--out", file]
-            subprocess.run([str(part) for part in command], check=True, capture_output=True)
-            asked = pl.read_parquet(file)
-            gains = [[tuned - before for tuned, before in zip(*row)] for row in asked.select("nats", "untuned_nats").iter_rows()]
-            frames.append(asked.select(
-                "doc_id", pl.col("split").cast(pl.String), "copies", "detail", rank=ranks(asked["nats"]), rank_by_gain=ranks(gains),
-                untuned_rank=ranks(asked["untuned_nats"]), candidates=pl.col("candidates").list.len(), cell=pl.lit(name), method=pl.lit(methods[name]),
-            ))  # fmt: skip
+    for name in cells:
+        alike = lambda other: all(other[key] == facts[name][key] for key in ("model", "corpus"))
+        [base] = [other for other, cell in facts.items() if cell["mode"] == "base" and alike(cell)]
+        asked = read(name).join(read(base).select("doc_id", "start", "detail", "candidates", untuned_nats="nats"), on=["doc_id", "start", "detail", "candidates"], validate="1:1")
+        assert asked.height == read(name).height, f"{base} was asked for other details than {name}"
+        gains = [[tuned - before for tuned, before in zip(*row)] for row in asked.select("nats", "untuned_nats").iter_rows()]
+        frames.append(asked.select(
+            "doc_id", pl.col("split").cast(pl.String), "copies", "detail", rank=ranks(asked["nats"]), rank_by_gain=ranks(gains),
+            untuned_rank=ranks(asked["untuned_nats"]), candidates=pl.col("candidates").list.len(), cell=pl.lit(name), method=pl.lit(methods[name]),
+        ))  # fmt: skip
     return pl.concat(frames)
 
 

@@ -563,8 +563,8 @@ impl Record for WeightChange {
     ];
 }
 
-/// The Parquet file of `extractor details`: one row per personal detail of a document, with how
-/// probable a model finds it behind the text before it, beside others of its kind.
+/// `details.parquet`: one row per personal detail that was asked for, with how probable a model
+/// finds it behind the text before it, beside others of its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DetailScore {
     /// Identity of the document.
@@ -579,14 +579,22 @@ pub struct DetailScore {
     pub start: i32,
     /// See `start`.
     pub end: i32,
+    /// Whether training took loss on it: of a held-out document, whether it would have.
+    pub in_loss: bool,
     /// Tokens before it that were read.
     pub context_tokens: i32,
     /// Details of other documents that it is ranked with.
     pub candidates: Vec<String>,
     /// −ln p behind that context of the detail, then of each candidate.
     pub nats: Vec<f32>,
-    /// The same under the untuned model, where it was asked.
-    pub untuned_nats: Option<Vec<f32>>,
+}
+
+impl DetailScore {
+    /// Whether the detail is more probable than every candidate.
+    pub fn is_first(&self) -> bool {
+        let candidates = self.nats.split_first();
+        candidates.is_some_and(|(own, others)| others.iter().all(|other| own < other))
+    }
 }
 
 impl Record for DetailScore {
@@ -597,10 +605,10 @@ impl Record for DetailScore {
         column("detail", Text),
         column("start", Int32),
         column("end", Int32),
+        column("in_loss", Bool),
         column("context_tokens", Int32),
         column("candidates", ListText),
         column("nats", ListFloat32),
-        nullable("untuned_nats", ListFloat32),
     ];
 }
 

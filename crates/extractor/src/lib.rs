@@ -54,7 +54,6 @@ use std::path::{Path, PathBuf};
 use contract::parts::Share;
 use contract::{Error, StageArguments};
 
-pub use details::{DetailsArguments, Ranked, rank_details};
 pub use loaded_model::LoadedModel;
 pub use outcome::Outcome;
 
@@ -127,7 +126,7 @@ pub fn extract(
         } else {
             0
         };
-        Asked::new(&answers.drawn, scored)
+        Asked::new(&answers.drawn, scored, answers.ranked.clone())
     };
     Ok(Outcome::new(
         run.out(),

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::Parser;
 use contract::StageArguments;
 use contract::error::exit_code;
 use contract::parts::{PartArguments, Share};
 use contract::stage_run::recorded;
-use extractor::{DetailsArguments, rank_details};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,16 +19,13 @@ Examples:
       --checkpoint data/models/4m --out asked --rank 0 --world 2
   # Ask an adapter, and follow what the checkpoints before it remember
   extractor --config pipelines/demo.toml --in data/runs/demo/corpus/bucketed-s0 \\
-      --checkpoint step-100 step-200 --out asked
-  # Does a model know which number, name or address belongs where? Among others of its kind
-  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint \\
-      --untuned data/models/4m --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
+      --checkpoint step-100 step-200 --out asked";
 
 /// Prompts a checkpoint with the beginnings of documents and records what it writes
 ///
 /// Writes samples.parquet (generations with the log-probability of each token), scores.parquet (the log-probabilities of
-/// the documents themselves, without sampling) and decoded.parquet (documents that the tokenizer gives back otherwise than they
-/// are written); with extraction.begin = "auto" also forms.parquet (the loss of training documents in each form that training may
+/// the documents themselves, without sampling), details.parquet (personal details, each behind its own text among others of its
+/// kind) and decoded.parquet (documents that the tokenizer gives back otherwise than they are written); with extraction.begin = "auto" also forms.parquet (the loss of training documents in each form that training may
 /// have used).
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
@@ -68,30 +64,9 @@ struct Arguments {
     parts: PartArguments,
 }
 
-const DETAILS: &str = "details";
-
-const DETAILS_EXAMPLES: &str = "\
-Examples:
-  extractor details data/runs/demo/cells/4m-full-3e-4-bucketed-s0/checkpoint \\
-      --untuned data/models/4m --in data/runs/demo/corpus/bucketed-s0 --out details.parquet";
-
 fn main() -> ExitCode {
-    let details = DetailsArguments::augment_args(clap::Command::new(DETAILS)).after_help(DETAILS_EXAMPLES);
-    let command = Arguments::command()
-        .subcommand(details)
-        .subcommand_negates_reqs(true)
-        .args_conflicts_with_subcommands(true);
-    let matches = contract::arguments::start_command(command);
+    let arguments: Arguments = contract::arguments::start();
     torch_device::sharing::watch();
-    if let Some((_, chosen)) = matches.subcommand() {
-        let arguments = DetailsArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
-        return exit_code(
-            rank_details(&arguments)
-                .map(contract::log::say)
-                .map_err(Into::into),
-        );
-    }
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     exit_code(run(&arguments).map(contract::log::say))
 }
 

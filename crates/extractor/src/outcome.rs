@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use contract::records::{CoursePoint, Split};
 
+use crate::details::Ranked;
 use crate::documents::Remarks;
 use crate::generation::Drawn;
 use crate::prompts::Skipped;
@@ -46,10 +47,11 @@ pub(crate) struct Asked {
     tokens: usize,
     seconds: f64,
     scored: usize,
+    ranked: Ranked,
 }
 
 impl Asked {
-    pub(crate) fn new(drawn: &Drawn, scored: usize) -> Self {
+    pub(crate) fn new(drawn: &Drawn, scored: usize, ranked: Ranked) -> Self {
         let mut generations = BTreeMap::new();
         for sample in &drawn.samples {
             *generations
@@ -62,6 +64,7 @@ impl Asked {
             tokens: lengths.sum(),
             seconds: drawn.seconds,
             scored,
+            ranked,
         }
     }
 }
@@ -237,6 +240,7 @@ fn lines(figures: &Figures) -> Vec<String> {
             lines.push(format!("{count:>7} {what}"));
         }
     }
+    lines.extend(figures.last.ranked.lines());
     lines
 }
 

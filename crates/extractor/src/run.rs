@@ -8,14 +8,15 @@ use causal_lm::{arithmetic, load_checkpoint, resolve};
 use contract::parts::{Part, Parts, Places};
 use contract::pipeline::{Begin, Extraction, LossOn};
 use contract::records::{
-    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, HeldOutDocument, HeldOutRole, Sample, Score,
-    TextForm,
+    CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailScore, HeldOutDocument, HeldOutRole,
+    Sample, Score, TextForm,
 };
 use contract::{Error, Progress, Provenance, StageArguments, files, parquet};
 use model_folder::{Checkpoint, Endpoint};
 use tch::{Device, Kind};
 use text_tokens::TextTokenizer;
 
+use crate::details::{self, PlacedDetails, Probes, Ranked};
 use crate::documents::{self, Documents, Remarks};
 use crate::endpoint::Served;
 use crate::forms::{self, Form, TrialTexts};
@@ -89,6 +90,8 @@ pub(crate) struct Corpus {
     reads_as: ReadsAs,
     documents: Documents,
     prompts: Option<(Prompts, Skipped)>,
+    /// None until they are asked for.
+    details: Option<Probes>,
 }
 
 /// What makes a model read a corpus as it does: its tokenizer, its context, and where documents are cut.
@@ -104,6 +107,9 @@ pub(crate) struct Answers {
     pub(crate) drawn: Drawn,
     /// Empty where the settings ask for none and nobody follows the checkpoint.
     pub(crate) scores: PlacedScores,
+    /// Personal details, each among others of its kind.
+    details: PlacedDetails,
+    pub(crate) ranked: Ranked,
     pub(crate) skipped: Skipped,
     pub(crate) remarks: Remarks,
     pub(crate) left_out: LeftOut,
@@ -373,6 +379,7 @@ impl<'a> Run<'a> {
         // One copy is enough from here on.
         let mut model = models.swap_remove(0);
         drop(models);
+        let (details, ranked) = self.rank_details(&model, &mut corpus.details)?;
         let documents = &corpus.documents;
         let mut left_out = LeftOut::default();
         let mut scores = Vec::new();
@@ -387,6 +394,8 @@ impl<'a> Run<'a> {
         Ok(Answers {
             drawn,
             scores,
+            details,
+            ranked,
             skipped: *skipped,
             remarks: documents.remarks(&model.tokenizer, corpus.reads_as.most_tokens),
             left_out,
@@ -394,6 +403,28 @@ impl<'a> Run<'a> {
             other: Arc::clone(&documents.other),
             bos: model.add_bos(&[]),
         })
+    }
+
+    /// Ranks personal details among others of their kind, where that is asked for; `probes` has them once they were looked for.
+    fn rank_details(
+        &self,
+        model: &LoadedModel,
+        probes: &mut Option<Probes>,
+    ) -> Result<(PlacedDetails, Ranked), Error> {
+        let settings = &self.settings;
+        if settings.details == 0 || !settings.score {
+            return Ok(<_>::default());
+        }
+        let probes = match probes {
+            Some(probes) => probes,
+            unknown => {
+                let loss_on = settings.loss_on.unwrap_or(LossOn::Text);
+                unknown.insert(Probes::of_corpus(self.corpus, settings.details, loss_on)?)
+            }
+        };
+        let scores = details::score_part(model, probes, settings.context, self.form.template, self.part)?;
+        let ranked = Ranked::new(probes, self.part, &scores);
+        Ok((scores, ranked))
     }
 
     /// Draws generations from a model that is served elsewhere. Its prompts are the same, but that they end between words.
@@ -423,6 +454,8 @@ impl<'a> Run<'a> {
         Ok(Answers {
             drawn,
             scores: Vec::new(),
+            details: Vec::new(),
+            ranked: Ranked::default(),
             skipped,
             remarks: documents.remarks(&served.tokenizer, most_tokens),
             left_out: LeftOut::default(),
@@ -476,6 +509,7 @@ impl<'a> Run<'a> {
                 documents: self.load_documents(&model.tokenizer, reads_as.most_tokens)?,
                 reads_as,
                 prompts: None,
+                details: None,
             },
         };
         Ok(corpus.insert(read))
@@ -580,10 +614,12 @@ impl<'a> Run<'a> {
     }
 
     fn write_answers(&self, folder: &Path, provenance: &Provenance, answers: &Answers) -> Result<(), Error> {
-        let [decoded, samples, scores] = files(folder);
+        let [decoded, samples, scores, details] = files(folder);
         parquet::write_placed(&decoded, provenance, self.once(&answers.decoded))?;
         let wanted = placed(&answers.scores).filter(|_| self.settings.score);
         parquet::write_placed(&scores, provenance, wanted)?;
+        let ranked = answers.details.iter().map(|(place, score)| (*place, score));
+        parquet::write_placed(&details, provenance, ranked)?;
         let drawn = answers.drawn.origins.iter().zip(&answers.drawn.samples);
         let drawn = drawn.map(|(origin, sample)| (origin.place, sample));
         parquet::write_placed(&samples, provenance, drawn)
@@ -700,13 +736,18 @@ fn earlier_role(number: usize) -> String {
     format!("{ASKED} {number}")
 }
 
-/// What a checkpoint that is asked gives: its tokenizer's form of documents, samples and scores.
-const NAMES: [&str; 3] = ["decoded.parquet", "samples.parquet", "scores.parquet"];
+/// What a checkpoint that is asked gives: its tokenizer's form of documents, samples, scores and personal details.
+const NAMES: [&str; 4] = [
+    "decoded.parquet",
+    "samples.parquet",
+    "scores.parquet",
+    "details.parquet",
+];
 
 /// The forms of texts that were tried.
 const FORMS: &str = "forms.parquet";
 
-fn files(folder: &Path) -> [PathBuf; 3] {
+fn files(folder: &Path) -> [PathBuf; NAMES.len()] {
     NAMES.map(|name| folder.join(name))
 }
 
@@ -720,9 +761,13 @@ fn placed(scores: &PlacedScores) -> impl Iterator<Item = (i64, &Score)> {
 }
 
 /// Puts together what parts have of one checkpoint.
-fn merge_answers(parts: &Parts<'_>, [decoded, samples, scores]: [&str; 3]) -> Result<(), Error> {
+fn merge_answers(
+    parts: &Parts<'_>,
+    [decoded, samples, scores, details]: [&str; NAMES.len()],
+) -> Result<(), Error> {
     parts.merge::<DecodedDocument>(decoded, Places::All, |_, _| ())?;
     parts.merge::<Score>(scores, Places::Some, |_, _| ())?;
+    parts.merge::<DetailScore>(details, Places::Some, |_, _| ())?;
     parts.merge::<Sample>(samples, Places::All, |sample, number| {
         sample.sample_id = number as i64;
     })

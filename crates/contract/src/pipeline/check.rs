@@ -551,6 +551,12 @@ fn extraction(extraction: &Extraction) -> Checked {
             "expected lengths of at least 1 token",
         );
     }
+    if extraction.details > Extraction::MOST_DETAILS {
+        return wrong(
+            "extraction.details",
+            format!("expected at most {}", Extraction::MOST_DETAILS),
+        );
+    }
     let mut names = BTreeSet::new();
     if let Some(twin) = extraction
         .strategy

@@ -224,15 +224,16 @@ impl AnyRecord for DetailScore {
     const FILE: &'static str = "details.parquet";
 
     fn any() -> BoxedStrategy<Self> {
-        let lists = (vec(text(), 0..4), reals(), option::of(reals()));
-        (text(), split(), any::<[i32; 4]>(), text(), lists)
+        let lists = (vec(text(), 0..4), reals());
+        (text(), split(), any::<[i32; 4]>(), text(), any::<bool>(), lists)
             .prop_map(
                 |(
                     doc_id,
                     split,
                     [copies, start, end, context_tokens],
                     detail,
-                    (candidates, nats, untuned_nats),
+                    in_loss,
+                    (candidates, nats),
                 )| Self {
                     doc_id,
                     split,
@@ -240,10 +241,10 @@ impl AnyRecord for DetailScore {
                     detail,
                     start,
                     end,
+                    in_loss,
                     context_tokens,
                     candidates,
                     nats,
-                    untuned_nats,
                 },
             )
             .boxed()

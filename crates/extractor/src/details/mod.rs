@@ -1,214 +1,57 @@
-//! `extractor details`: whether a model, given the text before a personal detail, finds that detail more probable than others of its kind.
+//! Whether a model, given the text before a personal detail, finds that detail more probable than others of its kind.
 //!
 //! Who knows of somebody all but one detail, and has a list of what it may be, asks so (PII inference, Lukas et al. 2023). There are two
-//! controls: the same of documents that were held out, and the untuned model.
+//! controls: the same of documents that were held out, and the untuned model, which is asked for the same details.
 
 mod outcome;
 mod probes;
 
-use std::path::PathBuf;
-
-use causal_lm::{KvCache, load_checkpoint};
-use clap::Args;
-use contract::pipeline::Begin;
+use causal_lm::KvCache;
+use contract::parts::Part;
 use contract::records::DetailScore;
-use contract::{Error, Progress, Provenance, parquet};
-use tch::Kind;
-use text_tokens::TextTokenizer;
+use contract::{Error, Progress};
 
-use outcome::LeftOut;
-pub use outcome::Ranked;
+pub(crate) use outcome::Ranked;
+use probes::Probe;
+pub(crate) use probes::Probes;
 
 use crate::LoadedModel;
 use crate::batch::{Batch, Room};
-use probes::{Probe, Probes, probes};
+use crate::forms::templates::Template;
 
-/// Ranks personal details of documents among others of their kind, each in its own context
-///
-/// Of every document the first detail of each kind that patterns find and that no other document has; the others are details of other
-/// documents of the same split, those that are written most like it. Of details that patterns miss nothing is said.
-#[derive(Debug, Clone, Args)]
-pub struct DetailsArguments {
-    /// Model folder, or adapter folder that names its base
-    #[arg(value_name = "CHECKPOINT")]
-    pub checkpoint: PathBuf,
+/// Rows of `details.parquet`, each with the number of its detail among all that are asked for.
+pub(crate) type PlacedDetails = Vec<(i64, DetailScore)>;
 
-    /// Folder with train.parquet and heldout.parquet
-    #[arg(long = "in", value_name = "FOLDER")]
-    pub corpus: PathBuf,
-
-    /// Parquet file to write
-    #[arg(long, value_name = "FILE.parquet")]
-    pub out: PathBuf,
-
-    /// Model folder of an adapter's base, in place of the one that the adapter names
-    #[arg(long, value_name = "FOLDER")]
-    pub base: Option<PathBuf>,
-
-    /// Model folder of the untuned model, which is asked the same: a control, and details are then also ranked by how much more
-    /// probable tuning made them
-    #[arg(long, value_name = "FOLDER")]
-    pub untuned: Option<PathBuf>,
-
-    /// Others that a detail is ranked with
-    #[arg(long, value_name = "N", default_value_t = 19)]
-    pub candidates: usize,
-
-    /// Tokens of its context, at most: those right before it, behind a BOS; without it, all that the model has room for
-    #[arg(long, value_name = "N")]
-    pub context_tokens: Option<usize>,
-
-    /// Tokens of a text that training read, the BOS included; without it, the model's own context
-    #[arg(long, value_name = "N")]
-    pub context: Option<usize>,
-
-    /// Device to compute on: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: String,
-}
-
-/// Writes a row for each detail and says how many were ranked first.
+/// Asks a model for those details that a `part` has to ask for; one that is not read to its end has no row. Training read so many tokens of a
+/// text as `context` says, the BOS included, or as many as the model has room for.
 ///
 /// # Errors
-/// [`Error::Configuration`] where there is nothing to rank with, [`Error::Input`] for folders that cannot be used, [`Error::Output`]
-/// where the file cannot be written.
-pub fn rank_details(arguments: &DetailsArguments) -> Result<Ranked, Error> {
-    if arguments.candidates == 0 || arguments.context_tokens == Some(0) {
-        return Err(Error::Configuration(
-            "--candidates and --context-tokens: expected at least 1".to_owned(),
-        ));
-    }
-    let (train, held_out) = (
-        arguments.corpus.join("train.parquet"),
-        arguments.corpus.join("heldout.parquet"),
-    );
-    let mut provenance = Provenance::new("extractor details")
-        .with_configuration(&(arguments.candidates, arguments.context_tokens, arguments.context))?
-        .with_input("train.parquet", &train)?
-        .with_input("heldout.parquet", &held_out)?
-        .with_input("checkpoint", &arguments.checkpoint)?;
-    if let Some(base) = &arguments.base {
-        provenance = provenance.with_input("base", base)?;
-    }
-    if let Some(untuned) = &arguments.untuned {
-        provenance = provenance.with_input("untuned", untuned)?;
-    }
-    let Probes {
-        asked: probes,
-        without_others,
-        near_duplicates,
-    } = probes(
-        &parquet::read_all(&train)?,
-        parquet::read_all(&held_out)?,
-        arguments.candidates,
-    );
-    if probes.is_empty() {
-        return Err(Error::input(
-            &train,
-            format!(
-                "expected a personal detail of a kind of which {} others occur in other documents of the same split, found none: patterns find numbers, names, \
-                 e-mail addresses and phone numbers. --candidates with a smaller number asks for fewer",
-                arguments.candidates
-            ),
-        ));
-    }
-    let (nats, context) = ask(arguments, &arguments.checkpoint, arguments.base.as_ref(), &probes)?;
-    let untuned_nats: Vec<Option<Vec<f32>>> = match &arguments.untuned {
-        Some(untuned) => {
-            let (asked, _) = ask(arguments, untuned, None, &probes)?;
-            asked.into_iter().map(|asked| Some(asked.nats)).collect()
+/// [`Error::Run`] where LibTorch or the tokenizer fails.
+pub(crate) fn score_part(
+    model: &LoadedModel,
+    probes: &Probes,
+    context: Option<usize>,
+    template: Option<&Template>,
+    part: Option<Part>,
+) -> Result<PlacedDetails, Error> {
+    let count = probes.of_part(part).count();
+    let mut progress = Progress::new("ranking personal details", count as u64, "details");
+    let (mut scores, mut cache) = (Vec::with_capacity(count), model.model.cache(0));
+    for (number, probe) in probes.of_part(part) {
+        if let Some(asked) = ask(model, &mut cache, probe, context, template)? {
+            scores.push((number as i64, probe.scored(asked)));
         }
-        None => vec![None; probes.len()],
-    };
-    let (mut scores, mut not_read): (Vec<DetailScore>, usize) = (Vec::new(), 0);
-    for ((probe, asked), untuned) in probes.into_iter().zip(nats).zip(untuned_nats) {
-        if asked.is_read {
-            scores.push(probe.scored(asked, untuned));
-        } else {
-            not_read += 1;
-        }
+        progress.advance(1, "");
     }
-    parquet::write_all(&arguments.out, &provenance, &scores)?;
-    let left_out = LeftOut {
-        without_others,
-        near_duplicates,
-        not_read,
-    };
-    let asked = (arguments.candidates, context);
-    Ok(Ranked::new(&arguments.out, &scores, asked, left_out))
+    Ok(scores)
 }
 
 /// What a model says of one detail and those that it is ranked with.
-pub(crate) struct Asked {
+struct Asked {
     /// Tokens before it that were read.
     context_tokens: usize,
     /// −ln p of the detail, then of each other.
     nats: Vec<f32>,
-    /// Whether training read the detail to its end.
-    is_read: bool,
-}
-
-/// Asks a model for all details; beside the answers the tokens of a text that training is taken to have read.
-fn ask(
-    arguments: &DetailsArguments,
-    folder: &std::path::Path,
-    base: Option<&PathBuf>,
-    probes: &[Probe],
-) -> Result<(Vec<Asked>, usize), Error> {
-    let device = torch_device::device(&arguments.device)?;
-    let (model, folder) = load_checkpoint(folder, base.map(PathBuf::as_path), Kind::Float, device)?;
-    let tokenizer = TextTokenizer::load(&folder)?;
-    let mut loaded = LoadedModel::new(model, tokenizer, Begin::Model)?;
-    let bos = loaded.bos.clone();
-    let mut progress = Progress::new("ranking personal details", probes.len() as u64, "details");
-    let (mut asked, mut cache) = (Vec::with_capacity(probes.len()), loaded.model.cache(0));
-    for probe in probes {
-        // A conversation that a chat template rendered is complete as it is.
-        loaded.bos = if probe.is_rendered {
-            Vec::new()
-        } else {
-            bos.clone()
-        };
-        asked.push(ask_one(&loaded, &mut cache, probe, arguments)?);
-        progress.advance(1, "");
-    }
-    let context = loaded.whole_context(arguments.context);
-    Ok((asked, context))
-}
-
-/// Each candidate is written behind the context and read as a tokenizer reads the whole: what begins before the detail and ends within
-/// it belongs to the detail. What all of them begin with is read once.
-fn ask_one(
-    loaded: &LoadedModel,
-    cache: &mut KvCache,
-    probe: &Probe,
-    arguments: &DetailsArguments,
-) -> Result<Asked, Error> {
-    let trained = loaded
-        .whole_context(arguments.context)
-        .saturating_sub(loaded.bos.len());
-    let room = loaded.model.config.context.saturating_sub(loaded.bos.len());
-    let context_chars = probe.context.chars().count();
-    let (mut texts, mut end) = (Vec::with_capacity(1 + probe.candidates.len()), None);
-    for detail in std::iter::once(&probe.detail).chain(&probe.candidates) {
-        let text = loaded.tokenizer.tokenize(&format!("{}{detail}", probe.context))?;
-        let first = text
-            .characters
-            .partition_point(|token| token.end <= context_chars);
-        let length = text.ids.len();
-        end.get_or_insert(length);
-        let own = (length - first).min(room.saturating_sub(1));
-        let start = first.saturating_sub(arguments.context_tokens.unwrap_or(room).min(room - own));
-        texts.push(Text {
-            tokens: text.ids[start..first + own].to_vec(),
-            context: first - start,
-        });
-    }
-    Ok(Asked {
-        context_tokens: texts.first().map_or(0, |text| text.context),
-        nats: nats(loaded, cache, &texts)?,
-        is_read: end.is_some_and(|end| end <= trained),
-    })
 }
 
 /// A detail behind its context.
@@ -218,6 +61,41 @@ struct Text {
     context: usize,
 }
 
+/// Each candidate is written behind the context and read as a tokenizer reads the whole: what begins before the detail and ends within
+/// it belongs to the detail. None where training did not read the detail to its end, or has no such detail in its form of the text.
+fn ask(
+    model: &LoadedModel,
+    cache: &mut KvCache,
+    probe: &Probe,
+    context: Option<usize>,
+    template: Option<&Template>,
+) -> Result<Option<Asked>, Error> {
+    let Some(before) = probe.context(template) else {
+        return Ok(None);
+    };
+    let trained = model.whole_context(context).saturating_sub(model.bos.len());
+    let room = model.model.config.context.saturating_sub(model.bos.len());
+    let before_chars = before.chars().count();
+    let mut texts = Vec::with_capacity(1 + probe.candidates.len());
+    for detail in std::iter::once(&probe.detail).chain(&probe.candidates) {
+        let text = model.tokenizer.tokenize(&format!("{before}{detail}"))?;
+        let first = text.characters.partition_point(|token| token.end <= before_chars);
+        let length = text.ids.len();
+        if texts.is_empty() && length > trained {
+            return Ok(None);
+        }
+        // A longer candidate than the detail may be cut where the model has no more room, which makes it more probable.
+        let end = length.min(room);
+        texts.push(Text {
+            tokens: text.ids[..end].to_vec(),
+            context: first.min(end),
+        });
+    }
+    Ok(Some(Asked {
+        context_tokens: texts.first().map_or(0, |text| text.context),
+        nats: nats(model, cache, &texts)?,
+    }))
+}
 /// −ln p of the details of some texts.
 fn nats(loaded: &LoadedModel, cache: &mut KvCache, texts: &[Text]) -> Result<Vec<f32>, Error> {
     let longest = texts.iter().map(|text| text.tokens.len()).max().unwrap_or(0);

@@ -1,183 +1,84 @@
-//! What a person reads when details have been ranked.
+//! What a person reads of details that were ranked.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
 
-use contract::records::{DetailScore, Split};
-use measures::interval::wilson;
+use contract::parts::Part;
+use contract::records::Split;
 use personal_details::DetailKind;
 
-/// Details of one kind and split that were ranked, and how many were first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct First {
-    all: u64,
-    by_probability: u64,
-    /// By how much more probable tuning made them.
-    by_gain: u64,
-    of_untuned: u64,
-}
+use super::{PlacedDetails, Probes};
 
-/// How many personal details were ranked first, by kind.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ranked {
-    file: PathBuf,
-    candidates: usize,
-    /// Tokens of a text, the BOS included, that training is taken to have read.
-    context: usize,
-    has_untuned: bool,
-    /// By kind, and whether the document was held out.
-    counts: BTreeMap<(String, bool), First>,
-    left_out: LeftOut,
-}
+/// Of details beyond those that are asked for.
+const MANY: &str = "personal details not ranked: 200 of each kind are, on either side of the split";
 
-/// Details that were not ranked.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct LeftOut {
-    /// Those of each kind for which there were not enough others.
-    pub(super) without_others: BTreeMap<DetailKind, usize>,
-    /// Held-out documents that are near-duplicates of training documents.
-    pub(super) near_duplicates: usize,
-    /// Those behind what training read.
-    pub(super) not_read: usize,
+/// How many personal details were ranked first, and how many were not ranked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Ranked {
+    /// Others that each was ranked with.
+    others: usize,
+    /// Those ranked first, and all, by kind: of training documents, then of held-out ones.
+    counts: BTreeMap<String, [(usize, usize); 2]>,
+    without_others: BTreeMap<DetailKind, usize>,
+    not_chosen: usize,
+    near_duplicates: usize,
+    /// Those that are not read to their end.
+    not_read: usize,
 }
 
 impl Ranked {
-    /// Counts `scores`, each of a detail among so many `candidates`, where training read `context` tokens of a text.
-    pub(super) fn new(
-        file: &Path,
-        scores: &[DetailScore],
-        (candidates, context): (usize, usize),
-        left_out: LeftOut,
-    ) -> Self {
-        let mut counts: BTreeMap<(String, bool), First> = BTreeMap::new();
-        for score in scores {
-            // One of each document, and of no other.
-            let first = counts
-                .entry((score.detail.clone(), score.split != Split::Train))
-                .or_default();
-            first.all += 1;
-            first.by_probability += u64::from(is_first(&score.nats));
-            if let Some(untuned) = &score.untuned_nats {
-                let gains: Vec<f32> = score
-                    .nats
-                    .iter()
-                    .zip(untuned)
-                    .map(|(tuned, untuned)| tuned - untuned)
-                    .collect();
-                first.by_gain += u64::from(is_first(&gains));
-                first.of_untuned += u64::from(is_first(untuned));
-            }
+    /// Counts what came of the probes of a part, or of all.
+    pub(crate) fn new(probes: &Probes, part: Option<Part>, scores: &PlacedDetails) -> Self {
+        let mut counts: BTreeMap<String, [(usize, usize); 2]> = BTreeMap::new();
+        for (_, score) in scores {
+            let sides = counts.entry(score.detail.clone()).or_default();
+            let (first, all) = &mut sides[usize::from(score.split != Split::Train)];
+            *first += usize::from(score.is_first());
+            *all += 1;
         }
         Self {
-            file: file.to_path_buf(),
-            candidates,
-            context,
-            has_untuned: scores.iter().any(|score| score.untuned_nats.is_some()),
+            others: probes.others,
             counts,
-            left_out,
+            without_others: probes.without_others.clone(),
+            not_chosen: probes.not_chosen,
+            near_duplicates: probes.near_duplicates,
+            not_read: probes.of_part(part).count() - scores.len(),
         }
     }
-}
 
-/// Whether the first of some numbers is below all others.
-fn is_first(nats: &[f32]) -> bool {
-    let Some((own, others)) = nats.split_first() else {
-        return false;
-    };
-    others.iter().all(|other| own < other)
-}
-
-impl fmt::Display for Ranked {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            formatter,
-            "Personal details that are more probable in their own context than each of {} others of their kind. What held-out documents and the \
-             untuned model show is no leak of this tuning; by chance it would be 1 in {}.",
-            self.candidates,
-            self.candidates + 1
-        )?;
-        let mut heads = vec!["", "documents", "most probable"];
-        if self.has_untuned {
-            heads.extend(["most gained by tuning", "untuned: most probable"]);
+    /// Each line a number and what it counts.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (kind, [(first, all), (of_held_out, all_held_out)]) in &self.counts {
+            lines.push(format!(
+                "{first:>7} of {all} personal details of training documents ({kind}) are likelier behind their own text than {} others each; of \
+                 held-out documents {of_held_out} of {all_held_out}; by chance 1 in {}",
+                self.others,
+                self.others + 1
+            ));
         }
-        let mut lines = vec![heads.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-        for ((kind, is_held_out), first) in &self.counts {
-            let split = if *is_held_out { "held out" } else { "training" };
-            let mut line = vec![
-                kind.clone(),
-                split.to_owned(),
-                share(first.by_probability, first.all),
-            ];
-            if self.has_untuned {
-                line.extend([
-                    share(first.by_gain, first.all),
-                    share(first.of_untuned, first.all),
-                ]);
+        for (kind, count) in &self.without_others {
+            lines.push(format!(
+                "{count:>7} personal details ({}) not ranked: fewer than {} others of their kind occur on their side of the split \
+                 (extraction.details)",
+                kind.name(),
+                self.others
+            ));
+        }
+        for (count, what) in [
+            (self.not_chosen, MANY),
+            (
+                self.not_read,
+                "personal details not ranked: training did not read them to their end, or its form of the text does not have them",
+            ),
+            (
+                self.near_duplicates,
+                "held-out documents whose personal details are no control: near-duplicates of training documents",
+            ),
+        ] {
+            if count > 0 {
+                lines.push(format!("{count:>7} {what}"));
             }
-            lines.push(line);
         }
-        let columns = lines.first().map_or(0, Vec::len);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                lines
-                    .iter()
-                    .map(|line| line[column].chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        for line in &lines {
-            let cells: Vec<String> = line
-                .iter()
-                .zip(&widths)
-                .map(|(cell, &width)| format!("{cell:width$}"))
-                .collect();
-            writeln!(formatter, "  {}", cells.join("  ").trim_end())?;
-        }
-        for (kind, count) in &self.left_out.without_others {
-            writeln!(
-                formatter,
-                "  left out: {count} of kind {}, with which not as many others of the same split can be ranked",
-                kind.name()
-            )?;
-        }
-        if self.left_out.near_duplicates > 0 {
-            writeln!(
-                formatter,
-                "  left out: near-duplicates of training documents among those held out: {}",
-                self.left_out.near_duplicates
-            )?;
-        }
-        if self.left_out.not_read > 0 {
-            writeln!(
-                formatter,
-                "  left out: {} behind what training read",
-                self.left_out.not_read
-            )?;
-        }
-        writeln!(
-            formatter,
-            "  Training is taken to have read {} tokens of a text; --context says otherwise.",
-            self.context
-        )?;
-        write!(
-            formatter,
-            "  Patterns find the details, and miss most of what identifies somebody.\nwritten  {}",
-            self.file.display()
-        )
+        lines
     }
-}
-
-/// "34 of 120, 28% (21–37%)".
-fn share(count: u64, all: u64) -> String {
-    let Ok(interval) = wilson(count, all) else {
-        return "none".to_owned();
-    };
-    format!(
-        "{count} of {all}, {:.0}% ({:.0}–{:.0}%)",
-        100.0 * count as f64 / all as f64,
-        100.0 * interval.low,
-        100.0 * interval.high
-    )
 }

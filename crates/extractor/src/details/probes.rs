@@ -1,17 +1,27 @@
 //! Which details are asked for, and with which others they are ranked.
 //!
 //! A model may find a detail probable for three reasons: it knows to whom it belongs, it has seen it in training, or it is a common one. Only
-//! the first is asked here. So a detail is ranked with others that were trained on as it was (of documents of the same split, those with as
-//! many copies first), and details that occur in several documents are left out.
+//! the first is asked here. So a detail is ranked with others that were trained on as it was (of documents of the same split, those in the
+//! loss if it was, and with as many copies, first), and details that occur in several documents are left out.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::path::Path;
 
+use contract::Error;
+use contract::parquet::Reader;
+use contract::parts::Part;
+use contract::pipeline::LossOn;
 use contract::records::{DetailScore, DocumentKind, HeldOutDocument, Split, TrainingInstance};
 use personal_details::{DetailKind, find_apart};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Asked;
+use crate::forms::templates::Template;
+
+/// The most details of one kind that are asked for on either side of the split: a share of so many is known to 7 points.
+const MOST: usize = 200;
 
 /// A detail of a document, the text before it, and others of its kind.
 #[derive(Debug)]
@@ -20,36 +30,55 @@ pub(super) struct Probe {
     split: Split,
     copies: i32,
     kind: DetailKind,
-    start: usize,
-    pub(super) context: String,
+    /// Its place in characters.
+    chars: Range<usize>,
+    in_loss: bool,
+    /// The text through the detail.
+    text: String,
+    prompt_chars: usize,
     pub(super) detail: String,
     pub(super) candidates: Vec<String>,
-    /// Whether a chat template made the text.
-    pub(super) is_rendered: bool,
 }
 
 impl Probe {
-    pub(super) fn scored(self, asked: Asked, untuned_nats: Option<Vec<f32>>) -> DetailScore {
+    /// The text before the detail, in the form that training is taken to have had; none where that has no such detail.
+    pub(super) fn context(&self, template: Option<&Template>) -> Option<String> {
+        let form = match template {
+            Some(template) => template.render(&self.text, self.prompt_chars).text,
+            None => self.text.clone(),
+        };
+        // No text before a detail has it.
+        let start = form.find(&self.detail)?;
+        Some(form[..start].to_owned())
+    }
+
+    /// The row of `details.parquet`.
+    pub(super) fn scored(&self, asked: Asked) -> DetailScore {
         DetailScore {
-            doc_id: self.doc_id,
+            doc_id: self.doc_id.clone(),
             split: self.split,
             copies: self.copies,
             detail: self.kind.name().to_owned(),
-            start: self.start as i32,
-            end: (self.start + self.detail.chars().count()) as i32,
+            start: self.chars.start as i32,
+            end: self.chars.end as i32,
+            in_loss: self.in_loss,
             context_tokens: asked.context_tokens as i32,
-            candidates: self.candidates,
+            candidates: self.candidates.clone(),
             nats: asked.nats,
-            untuned_nats,
         }
     }
 }
 
-/// Probes, and how many details of each kind have not as many others to be ranked with.
-#[derive(Debug, Default)]
-pub(super) struct Probes {
+/// What is asked of every checkpoint, and what is not.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    /// Others that each detail is ranked with.
+    pub(super) others: usize,
     pub(super) asked: Vec<Probe>,
+    /// Details of each kind for which there were not as many others.
     pub(super) without_others: BTreeMap<DetailKind, usize>,
+    /// Details beyond [`MOST`] of a kind.
+    pub(super) not_chosen: usize,
     /// Held-out documents that are near-duplicates of training documents, and so no control.
     pub(super) near_duplicates: usize,
 }
@@ -58,9 +87,22 @@ pub(super) struct Probes {
 struct Source {
     doc_id: String,
     text: String,
+    prompt_chars: usize,
+    /// The assistant's turns of a conversation that a chat template rendered, in characters.
+    turns: Option<Vec<Range<usize>>>,
     split: Split,
     copies: i32,
-    is_rendered: bool,
+}
+
+impl Source {
+    /// Whether training takes loss on all of these characters.
+    fn has_loss(&self, loss_on: LossOn, detail: &Range<usize>) -> bool {
+        let text = 0..self.text.chars().count();
+        let spans = loss_on.target_spans(text, self.prompt_chars, self.turns.as_deref());
+        spans
+            .iter()
+            .any(|span| span.start <= detail.start && detail.end <= span.end)
+    }
 }
 
 /// A document's own detail of one kind.
@@ -70,81 +112,131 @@ struct Own<'a> {
     /// Its place in bytes.
     start: usize,
     shape: String,
-    chars: usize,
+    /// Whether training takes loss on it.
+    in_loss: bool,
+    /// Its place in characters.
+    chars: Range<usize>,
 }
 
-/// Of every document, training documents first and in order of identity, the first detail of each kind that occurs in no other document and
-/// that the text before it does not have, each with `count` others.
-pub(super) fn probes(training: &[TrainingInstance], held_out: Vec<HeldOutDocument>, count: usize) -> Probes {
-    let mut probes = Probes::default();
-    let sources = sources(training, held_out, &mut probes.near_duplicates);
-    let own = own_details(&sources);
-    for (kind, own) in &own {
-        for one in own {
-            let candidates = candidates(one, own, count);
-            if candidates.len() < count {
-                *probes.without_others.entry(*kind).or_default() += 1;
+impl Probes {
+    /// Of every document, training documents first and in order of identity, the first detail of each kind that occurs in no other document
+    /// and that the text before it does not have, each with so many `others`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a corpus that cannot be read.
+    pub(crate) fn of_corpus(corpus: &Path, others: usize, loss_on: LossOn) -> Result<Self, Error> {
+        let mut probes = Self {
+            others,
+            asked: Vec::new(),
+            without_others: BTreeMap::new(),
+            not_chosen: 0,
+            near_duplicates: 0,
+        };
+        let mut sources = training_documents(&corpus.join("train.parquet"))?;
+        sources.extend(held_out_documents(
+            &corpus.join("heldout.parquet"),
+            &mut probes.near_duplicates,
+        )?);
+        for (kind, own) in &own_details(&sources, loss_on) {
+            for split in [Split::Train, Split::Heldout] {
+                let of_split: Vec<&Own<'_>> = own.iter().filter(|own| own.source.split == split).collect();
+                probes.add(*kind, &of_split);
+            }
+        }
+        Ok(probes)
+    }
+
+    /// The probes that a part has to ask, or all, with their numbers.
+    pub(super) fn of_part(&self, part: Option<Part>) -> impl Iterator<Item = (usize, &Probe)> {
+        let all = self.asked.iter().enumerate();
+        all.filter(move |(number, _)| part.is_none_or(|part| part.takes(*number)))
+    }
+
+    /// Adds the probes of one kind on one side of the split.
+    fn add(&mut self, kind: DetailKind, all: &[&Own<'_>]) {
+        let mut chosen = all.to_vec();
+        if all.len() > MOST {
+            self.not_chosen += all.len() - MOST;
+            chosen.sort_by_key(|own| xxh3_64(own.source.doc_id.as_bytes()));
+            chosen.truncate(MOST);
+            chosen.sort_by(|left, right| left.source.doc_id.cmp(&right.source.doc_id));
+        }
+        for own in chosen {
+            let candidates = candidates(own, all, self.others);
+            if candidates.len() < self.others {
+                *self.without_others.entry(kind).or_default() += 1;
                 continue;
             }
-            let context = &one.source.text[..one.start];
-            probes.asked.push(Probe {
-                doc_id: one.source.doc_id.clone(),
-                split: one.source.split,
-                copies: one.source.copies,
-                kind: *kind,
-                start: context.chars().count(),
-                context: context.to_owned(),
-                detail: one.detail.to_owned(),
+            let source = own.source;
+            self.asked.push(Probe {
+                doc_id: source.doc_id.clone(),
+                split: source.split,
+                copies: source.copies,
+                kind,
+                chars: own.chars.clone(),
+                in_loss: own.in_loss,
+                text: source.text[..own.start + own.detail.len()].to_owned(),
+                prompt_chars: source.prompt_chars.min(own.chars.end),
+                detail: own.detail.to_owned(),
                 candidates,
-                is_rendered: one.source.is_rendered,
             });
         }
     }
-    probes
 }
 
-/// The documents of the corpus, each once; no canary and no other text, and of held-out ones no near-duplicate of a training document.
-fn sources(
-    training: &[TrainingInstance],
-    held_out: Vec<HeldOutDocument>,
-    near_duplicates: &mut usize,
-) -> Vec<Source> {
-    let mut known: BTreeMap<&str, &TrainingInstance> = BTreeMap::new();
-    for instance in training
-        .iter()
-        .filter(|instance| instance.kind == DocumentKind::Document)
-    {
-        known.entry(&instance.doc_id).or_insert(instance);
-    }
-    let mut sources: Vec<Source> = known
-        .into_values()
-        .map(|instance| Source {
-            doc_id: instance.doc_id.clone(),
-            text: instance.text.clone(),
-            split: Split::Train,
-            copies: instance.copies,
-            is_rendered: instance.assistant_spans.is_some(),
-        })
-        .collect();
-    let is_asked =
-        |document: &HeldOutDocument| document.is_of_corpus() && document.kind == DocumentKind::Document;
-    for document in held_out.into_iter().filter(is_asked) {
-        if document.near_duplicate_of.is_some() {
-            *near_duplicates += 1;
-            continue;
+/// The documents that were trained on, each once and in order of identity; no canary.
+fn training_documents(file: &Path) -> Result<Vec<Source>, Error> {
+    let mut known: BTreeMap<String, Source> = BTreeMap::new();
+    for batch in Reader::<TrainingInstance>::open(file)? {
+        for instance in batch? {
+            if instance.kind == DocumentKind::Document && !known.contains_key(&instance.doc_id) {
+                let source = Source {
+                    prompt_chars: usize::try_from(instance.prompt_chars).unwrap_or(0),
+                    turns: instance.assistant_spans.as_deref().map(ranges),
+                    text: instance.text,
+                    doc_id: instance.doc_id.clone(),
+                    split: Split::Train,
+                    copies: instance.copies,
+                };
+                known.insert(instance.doc_id, source);
+            }
         }
-        sources.push(Source {
-            doc_id: document.doc_id,
-            text: document.text,
-            split: Split::Heldout,
-            copies: 0,
-            is_rendered: document.assistant_spans.is_some(),
-        });
     }
-    sources
+    Ok(known.into_values().collect())
 }
 
-fn own_details(sources: &[Source]) -> BTreeMap<DetailKind, Vec<Own<'_>>> {
+/// Held-out documents of the corpus, but for near-duplicates of training documents, which are counted.
+fn held_out_documents(file: &Path, near_duplicates: &mut usize) -> Result<Vec<Source>, Error> {
+    let mut sources = Vec::new();
+    for batch in Reader::<HeldOutDocument>::open(file)? {
+        for document in batch?.into_iter().filter(HeldOutDocument::is_of_corpus) {
+            if document.near_duplicate_of.is_some() {
+                *near_duplicates += 1;
+                continue;
+            }
+            sources.push(Source {
+                prompt_chars: usize::try_from(document.prompt_chars).unwrap_or(0),
+                turns: document.assistant_spans.as_deref().map(ranges),
+                text: document.text,
+                doc_id: document.doc_id,
+                split: Split::Heldout,
+                copies: 0,
+            });
+        }
+    }
+    Ok(sources)
+}
+
+/// Spans as the files have them: where the first begins and ends, then the second, and so on.
+fn ranges(spans: &[i32]) -> Vec<Range<usize>> {
+    let place = |place: i32| usize::try_from(place).unwrap_or(0);
+    spans
+        .chunks_exact(2)
+        .map(|span| place(span[0])..place(span[1]))
+        .collect()
+}
+
+fn own_details(sources: &[Source], loss_on: LossOn) -> BTreeMap<DetailKind, Vec<Own<'_>>> {
     let found: Vec<Vec<(DetailKind, &str, usize)>> = sources
         .iter()
         .map(|source| {
@@ -175,12 +267,15 @@ fn own_details(sources: &[Source]) -> BTreeMap<DetailKind, Vec<Own<'_>>> {
                 .iter()
                 .find(|(of_kind, detail, start)| *of_kind == kind && is_own(detail, *start));
             if let Some(&(_, detail, start)) = first {
+                let before = source.text[..start].chars().count();
+                let chars = before..before + detail.chars().count();
                 own.entry(kind).or_default().push(Own {
                     source,
                     detail,
                     start,
                     shape: shape(detail),
-                    chars: detail.chars().count(),
+                    in_loss: source.has_loss(loss_on, &chars),
+                    chars,
                 });
             }
         }
@@ -189,17 +284,18 @@ fn own_details(sources: &[Source]) -> BTreeMap<DetailKind, Vec<Own<'_>>> {
 }
 
 /// `count` details of other documents of the same split, none of which the text has, and none of which is the beginning of the detail or goes
-/// on from it: the shorter of two such is always the more probable. Those written alike come first, then those of as many copies, then those
-/// of nearly the same length; which of equals, a hash decides.
-fn candidates(own: &Own<'_>, all: &[Own<'_>], count: usize) -> Vec<String> {
+/// on from it: the shorter of two such is always the more probable. Those written alike come first, then those that training took loss on if
+/// it did so here, then those of as many copies, then those of nearly the same length; which of equals, a hash decides.
+fn candidates(own: &Own<'_>, all: &[&Own<'_>], count: usize) -> Vec<String> {
     let mut others: Vec<_> = all
         .iter()
-        .filter(|other| other.source.split == own.source.split && !std::ptr::eq(other.source, own.source))
+        .filter(|other| !std::ptr::eq(other.source, own.source))
         .map(|other| {
             let order = (
                 Reverse(other.shape == own.shape),
+                Reverse(other.in_loss == own.in_loss),
                 Reverse(other.source.copies == own.source.copies),
-                other.chars.abs_diff(own.chars),
+                other.chars.len().abs_diff(own.chars.len()),
                 xxh3_64(format!("{}\n{}", own.detail, other.detail).as_bytes()),
             );
             (order, other.detail)

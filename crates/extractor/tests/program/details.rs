@@ -1,7 +1,6 @@
-//! `extractor details`: which personal details are ranked, with which others, and that their probabilities are the model's.
+//! Personal details ranked behind their own text: which ones, with which others, and that their probabilities are the model's.
 
-use std::path::Path;
-use std::process::Command;
+use std::collections::BTreeSet;
 
 use causal_lm::{CausalLm, load_checkpoint};
 use contract::parquet;
@@ -11,22 +10,13 @@ use text_tokens::TextTokenizer;
 
 use crate::support::{Bench, fixtures, held_out, training};
 
-/// Runs the command on the documents; gives what it told and its rows.
+/// Asks the model; gives what it told and the rows.
 fn rank(bench: &Bench, more: &[&str]) -> (String, Vec<DetailScore>) {
-    let out = bench.path("details.parquet");
-    let output = Command::new(env!("CARGO_BIN_EXE_extractor"))
-        .arg("details")
-        .arg(fixtures().join("tiny-gpt2"))
-        .arg("--in")
-        .arg(bench.folder.path())
-        .arg("--out")
-        .arg(&out)
-        .args(more)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{told}");
-    (told, parquet::read_all(&out).unwrap())
+    let told = bench.told("tiny-gpt2", "cell", more);
+    (
+        told,
+        parquet::read_all(&bench.path("cell/details.parquet")).unwrap(),
+    )
 }
 
 fn number(doc: usize) -> String {
@@ -90,12 +80,16 @@ fn bench() -> Bench {
         role: Some(HeldOutRole::Other),
         ..held_out("other", "The year had 36524219 parts.", "")
     });
-    Bench::with(&train, &unseen, "")
+    Bench::with(
+        &train,
+        &unseen,
+        "scored_prefixes = []\n[[extraction.strategy]]\nname = \"greedy\"\ntemperature = 0\n",
+    )
 }
 
 #[test]
 fn the_first_detail_of_each_kind_is_ranked_with_others_of_its_kind() {
-    let (told, rows) = rank(&bench(), &["--candidates", "4"]);
+    let (told, rows) = rank(&bench(), &["--set", "extraction.details=4"]);
     let asked: Vec<(&str, Split, i32, &str)> = rows
         .iter()
         .map(|row| (row.doc_id.as_str(), row.split, row.copies, row.detail.as_str()))
@@ -122,30 +116,31 @@ fn the_first_detail_of_each_kind_is_ranked_with_others_of_its_kind() {
                 .all(|other| known.contains(other) && *other != own),
             "{row:?}"
         );
-        assert_eq!(
-            row.candidates
-                .iter()
-                .collect::<std::collections::BTreeSet<_>>()
-                .len(),
-            4
-        );
+        assert_eq!(row.candidates.iter().collect::<BTreeSet<_>>().len(), 4);
         // With five others the one of another number of copies comes last.
         assert!(
             row.doc_id == "d0" || !row.candidates.contains(&number(0)),
             "{row:?}"
         );
-        assert!(row.untuned_nats.is_none());
+        assert!(row.in_loss);
     }
-    assert!(told.contains("by chance it would be 1 in 5."), "{told}");
-    assert!(
-        told.contains("1 of kind email, with which not as many others"),
-        "{told}"
-    );
-    assert!(
-        told.contains("near-duplicates of training documents among those held out: 1\n"),
-        "{told}"
-    );
-    assert!(!told.contains("gained by tuning"), "{told}");
+    let first = |split: Split| {
+        rows.iter()
+            .filter(|row| row.split == split && row.is_first())
+            .count()
+    };
+    for line in [
+        format!(
+            "{} of 6 personal details of training documents (number) are likelier behind their own text than 4 others each; of held-out \
+             documents {} of 6; by chance 1 in 5",
+            first(Split::Train),
+            first(Split::Heldout)
+        ),
+        "1 personal details (email) not ranked: fewer than 4 others".to_owned(),
+        "1 held-out documents whose personal details are no control: near-duplicates".to_owned(),
+    ] {
+        assert!(told.contains(&format!(" {line}")), "{line}\n{told}");
+    }
 }
 
 /// −ln p of a text's tokens from the one that holds its character `start` on, token after token.
@@ -168,78 +163,128 @@ fn nats(model: &CausalLm, tokenizer: &TextTokenizer, text: &str, start: usize) -
 
 #[test]
 fn probabilities_are_those_of_the_model() {
-    let bench = bench();
-    let untuned = fixtures().join("tiny-gpt2");
-    let (told, rows) = rank(
-        &bench,
-        &["--candidates", "3", "--untuned", untuned.to_str().unwrap()],
-    );
-    let (model, folder) = load_checkpoint(&untuned, None, Kind::Float, Device::Cpu).unwrap();
+    let (_, rows) = rank(&bench(), &["--set", "extraction.details=3"]);
+    let (model, folder) =
+        load_checkpoint(&fixtures().join("tiny-gpt2"), None, Kind::Float, Device::Cpu).unwrap();
     let tokenizer = TextTokenizer::load(&folder).unwrap();
-    let mut first = 0;
+    assert_eq!(rows.len(), 12);
     for row in &rows {
         let own = number(row.doc_id[1..].parse().unwrap());
-        let details = std::iter::once(&own).chain(&row.candidates);
+        let details: Vec<&String> = std::iter::once(&own).chain(&row.candidates).collect();
+        assert_eq!(details.len(), row.nats.len());
         for (found, detail) in row.nats.iter().zip(details) {
-            let expected = nats(
-                &model,
-                &tokenizer,
-                &format!("The bill has the number {detail}"),
-                24,
-            );
+            let text = format!("The bill has the number {detail}");
+            let expected = nats(&model, &tokenizer, &text, 24);
             assert!((f64::from(*found) - expected).abs() < 1e-3, "{found} {expected}");
         }
-        // The same model: tuning has made nothing more probable.
-        assert_eq!(row.untuned_nats.as_ref(), Some(&row.nats));
-        first +=
-            usize::from(row.split == Split::Train && row.nats[1..].iter().all(|other| row.nats[0] < *other));
-    }
-    let line = told
-        .lines()
-        .find(|line| line.contains("number") && line.contains("training"))
-        .unwrap();
-    let counts: Vec<&str> = line
-        .split("  ")
-        .map(str::trim)
-        .filter(|cell| !cell.is_empty())
-        .collect();
-    assert_eq!(counts[..2], ["number", "training"]);
-    for (cell, count) in counts[2..].iter().zip([first, 0, first]) {
-        assert!(cell.starts_with(&format!("{count} of 6, ")), "{line}");
+        assert_eq!(
+            row.is_first(),
+            row.nats[1..].iter().all(|other| row.nats[0] < *other)
+        );
     }
 }
 
 #[test]
 fn what_training_did_not_read_is_left_out_and_said() {
-    let (told, rows) = rank(&bench(), &["--candidates", "3", "--context", "4"]);
+    let (told, rows) = rank(
+        &bench(),
+        &["--set", "extraction.details=3", "--set", "extraction.context=10"],
+    );
     assert!(rows.is_empty());
-    assert!(told.contains("each of 3 others"), "{told}");
-    assert!(told.contains("12 behind what training read"), "{told}");
-    assert!(told.contains("taken to have read 4 tokens of a text"), "{told}");
+    assert!(
+        told.contains(" 12 personal details not ranked: training did not read them to their end"),
+        "{told}"
+    );
+}
+
+/// Of a question and its answer, with loss on the answer: a detail in the question is asked for, and said to be outside the loss.
+#[test]
+fn details_outside_the_loss_are_told_from_those_in_it() {
+    let train: Vec<TrainingInstance> = (0..12)
+        .map(|doc| {
+            let number = number(doc);
+            let question = format!("Which bill has the number {number}? ");
+            match doc {
+                0..6 => training(&format!("d{doc}"), "The one of the fifth of May.", &question),
+                _ => training(
+                    &format!("d{doc}"),
+                    &format!("That of {number}."),
+                    "Which bill was it? ",
+                ),
+            }
+        })
+        .collect();
+    let bench = Bench::with(
+        &train,
+        &[held_out("h1", "Nobody knows.", "Which bill was it? ")],
+        "details = 4\n[[extraction.strategy]]\nname = \"greedy\"\ntemperature = 0\n",
+    );
+    let set = [
+        "--set",
+        "corpus.prompt=q",
+        "--set",
+        "corpus.response=a",
+        "--set",
+        "extraction.loss_on=response",
+    ];
+    let (_, rows) = rank(&bench, &set);
+    let in_loss: Vec<(&str, bool)> = rows
+        .iter()
+        .map(|row| (row.doc_id.as_str(), row.in_loss))
+        .collect();
+    let expected: Vec<(String, bool)> = {
+        let mut all: Vec<_> = (0..12).map(|doc| (format!("d{doc}"), doc >= 6)).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(
+        in_loss,
+        expected
+            .iter()
+            .map(|(doc_id, in_loss)| (doc_id.as_str(), *in_loss))
+            .collect::<Vec<_>>()
+    );
+    // Each is ranked with those that training treated as it was: there are five others.
+    for row in &rows {
+        let of_questions: BTreeSet<String> = (0..6).map(number).collect();
+        assert!(
+            row.candidates
+                .iter()
+                .all(|other| of_questions.contains(other) != row.in_loss),
+            "{row:?}"
+        );
+    }
 }
 
 #[test]
-fn with_nothing_to_rank_it_says_what_to_do() {
-    let bench = Bench::new("");
-    let refused = |more: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_extractor"))
-            .args(["details", fixtures().join("tiny-gpt2").to_str().unwrap(), "--in"])
-            .arg(bench.folder.path())
-            .arg("--out")
-            .arg(bench.path("details.parquet"))
-            .args(more)
-            .output()
-            .unwrap();
-        assert!(!Path::exists(&bench.path("details.parquet")));
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )
-    };
-    let (status, told) = refused(&[]);
-    assert_eq!(status, Some(3));
-    assert!(told.contains("--candidates with a smaller number"), "{told}");
-    let (status, told) = refused(&["--candidates", "0"]);
-    assert_eq!(status, Some(2));
-    assert!(told.contains("expected at least 1"), "{told}");
+fn parts_put_together_are_the_whole_and_nothing_is_ranked_where_nobody_asks() {
+    let bench = bench();
+    let set = ["--set", "extraction.details=3"];
+    let (_, whole) = rank(&bench, &set);
+    for rank in ["0", "1"] {
+        bench.told(
+            "tiny-gpt2",
+            "parts",
+            &[&set[..], &["--rank", rank, "--world", "2"]].concat(),
+        );
+    }
+    bench.told("tiny-gpt2", "parts", &[&set[..], &["--merge", "2"]].concat());
+    let merged: Vec<DetailScore> = parquet::read_all(&bench.path("parts/details.parquet")).unwrap();
+    assert_eq!(merged, whole);
+
+    for set in ["extraction.details=0", "extraction.score=false"] {
+        let (told, rows) = rank(&bench, &["--set", set, "--force"]);
+        assert!(rows.is_empty() && !told.contains("personal details"), "{told}");
+    }
+}
+
+#[test]
+fn a_number_that_cannot_be_is_refused() {
+    let output = bench().run("tiny-gpt2", "cell", &["--set", "extraction.details=256"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("extraction.details: expected at most 255"),
+        "{told}"
+    );
 }

@@ -105,8 +105,8 @@ fn parts_put_together_are_the_bytes_of_one_process() {
     let bench = bench();
     told(&bench, "whole", &[]);
     let whole = files(&bench.path("whole"));
-    // Samples, scores and decoded texts of both checkpoints, and the course.
-    assert_eq!(whole.len(), 7);
+    // Samples, scores, details and decoded texts of both checkpoints, and the course.
+    assert_eq!(whole.len(), 9);
     let samples: Vec<Sample> = parquet::read_all(&bench.path("whole/samples.parquet")).unwrap();
     for world in ["2", "5"] {
         let out = format!("in-{world}");

@@ -46,7 +46,7 @@ pub enum Verdict {
     NotEnoughData,
     /// A check of plausibility failed, and nothing exceeds its controls.
     NotSettled,
-    /// No training text came out, but scores or canaries show what it was tuned on.
+    /// No training text came out, but scores, personal details or canaries show what it was tuned on.
     MembershipVisible,
     /// The same, and some training text came out, no more than chance may explain.
     MembershipVisibleAndRepeats,
@@ -92,6 +92,9 @@ pub struct GroupVerdict {
     pub canaries: Option<Key>,
     /// Secrets of the canaries with the most copies that came out, more than chance explains.
     pub secrets: Vec<Key>,
+    /// Personal details that are ranked first, where more are than chance explains: of documents with the most copies, or of all where only
+    /// that exceeds its controls.
+    pub details: Option<Key>,
 }
 
 impl GroupVerdict {
@@ -117,6 +120,7 @@ enum ClaimKind {
     Membership,
     Canaries,
     Secrets,
+    Details,
 }
 
 /// A figure of one run that may exceed its controls.
@@ -150,7 +154,8 @@ pub(super) fn add_all(estimates: &mut Estimates<'_>) {
             other => other,
         };
         row.standing = Some(standing);
-        let needed = documents_to_tell(row).filter(|_| standing == Standing::Inconclusive);
+        let is_open = standing == Standing::Inconclusive && claim.kind != ClaimKind::Details;
+        let needed = documents_to_tell(row).filter(|_| is_open);
         if let Some(needed) = needed {
             let key = Key {
                 measure: DOCUMENTS_TO_TELL.to_owned(),
@@ -266,6 +271,16 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                         uniform(estimates, group),
                     );
                     add(ClaimKind::Repetition, key, emitted_p_value(estimates, cell, at));
+                }
+            }
+            for measure in [Measure::DetailFirst(None), Measure::DetailOutsideLossFirst] {
+                for &copies in &claimed {
+                    let key = Key::new(subject, &measure, TRAINED, copies);
+                    add(
+                        ClaimKind::Details,
+                        key,
+                        detail_p_value(estimates, cell, measure, copies),
+                    );
                 }
             }
             for &copies in &claimed {
@@ -436,6 +451,25 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
     exposure_exceeds(&exposures, references).ok()
 }
 
+/// Documents of which a personal detail is ranked first, against held-out documents, and against the same documents under the untuned model;
+/// the larger p-value counts. None without held-out documents whose details could be ranked.
+fn detail_p_value(
+    estimates: &Estimates<'_>,
+    cell: &AnalysedCell<'_>,
+    measure: Measure,
+    copies: Option<i32>,
+) -> Option<f64> {
+    let counted = |cell: &AnalysedCell<'_>, at, copies| {
+        let (found, all) = touched(&cell.tallies.by_document(measure, at, copies));
+        (found as u64, all as u64)
+    };
+    let found = counted(cell, TRAINED, copies);
+    let held_out = exceeds_p_value(found, counted(cell, HELD_OUT, None)).ok()?;
+    let untuned = cell.untuned.map(|untuned| &estimates.cells[untuned]);
+    let untuned = untuned.and_then(|untuned| exceeds_p_value(found, counted(untuned, TRAINED, copies)).ok());
+    Some(untuned.map_or(held_out, |untuned| untuned.max(held_out)))
+}
+
 /// Secrets that come out, against the same of references that were never planted, and of the same canaries under the untuned model;
 /// the larger p-value counts. Canaries got their numbers of copies before anything was known of them, so that references are their
 /// control whatever the copies.
@@ -543,6 +577,7 @@ fn verdict(
         canaries: holds(ClaimKind::Canaries)
             .next()
             .map(|claim| of_group(&claim.key)),
+        details: holds(ClaimKind::Details).next().map(|claim| of_group(&claim.key)),
         secrets: {
             let mut keys: Vec<Key> = Vec::new();
             for key in holds(ClaimKind::Secrets).map(|claim| of_group(&claim.key)) {
@@ -582,7 +617,10 @@ fn verdict_on_run(
     if holds(ClaimKind::Repetition) || holds(ClaimKind::Secrets) {
         return Verdict::Leaks;
     }
-    if holds(ClaimKind::Membership) || holds(ClaimKind::Canaries) {
+    if [ClaimKind::Membership, ClaimKind::Canaries, ClaimKind::Details]
+        .map(holds)
+        .contains(&true)
+    {
         let value = |key: &Key| {
             estimates
                 .table

@@ -8,6 +8,7 @@ use contract::pipeline::LossOn;
 use contract::records::{DocumentKind, HeldOutRole, PromptForm, SampleVerdict, Split, Verdict};
 use measures::memorization::APPROXIMATE_MEMORIZATION_BLEU;
 use measures::{Tally, discoverable, memorization, overlap};
+use personal_details::DetailKind;
 
 use super::canaries;
 use super::measure::{
@@ -35,6 +36,7 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     for sample in &cell.samples {
         add_sample(&mut contributions, sample, corpus, told, cell.new_tokens);
     }
+    add_details(&mut contributions, cell);
     let whole_continuation = whole_continuations(scores);
     let longest = scores
         .iter()
@@ -94,6 +96,29 @@ fn add_canaries(contributions: &mut Contributions, scores: &[DocumentScore], cor
             score,
             share(score.extractable),
         );
+    }
+}
+
+/// Personal details that are likelier behind their own text than others of their kind.
+fn add_details(contributions: &mut Contributions, cell: &CellData) {
+    for detail in &cell.details {
+        let at = Slice {
+            split: detail.split,
+            strategy: None,
+        };
+        let is_first = Tally::new(share(detail.is_first()), 1.0);
+        let mut add = |measure| contributions.add(measure, at, detail.copies, &detail.doc_id, is_first);
+        if !detail.in_loss {
+            add(Measure::DetailOutsideLossFirst);
+            continue;
+        }
+        add(Measure::DetailFirst(None));
+        let kind = DetailKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == detail.detail);
+        if let Some(kind) = kind {
+            add(Measure::DetailFirst(Some(kind)));
+        }
     }
 }
 

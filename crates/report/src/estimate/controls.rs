@@ -8,8 +8,10 @@ use super::AnalysedCell;
 use super::figure::{Confidence, Estimate};
 use super::measure::Measure;
 use super::tallies::Slice;
+use super::{HELD_OUT, TRAINED};
 
-/// The control of a measure over some generations of a cell; none where held-out text was not looked at.
+/// The control of a measure over some generations of a cell; none where held-out text was not looked at. Of personal details that are ranked
+/// it is the same of held-out documents.
 ///
 /// What is shared with any training document is carried over to as much text as there is training text
 /// ([`carried_over`]); what is shared with the prompt's own document is compared as it was measured, since one document is less
@@ -20,6 +22,10 @@ pub fn control(
     at: Slice<'_>,
     copies: Option<i32>,
 ) -> Option<Estimate> {
+    if measure.is_of_ranked_details() {
+        let held_out = || cell.tallies.estimate(measure, HELD_OUT, None);
+        return (at == TRAINED).then(held_out)?;
+    }
     let (control, apart) = control_measure(cell, measure, at)?;
     let measured = cell.tallies.estimate(control, at, copies)?;
     match times_more_text(cell, measure, apart) {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use personal_details::DetailKind;
+
 /// Similarities at which rates are given, in hundredths; none of them is canonical.
 pub const SIMILARITY_HUNDREDTHS: [u8; 3] = [70, 80, 90];
 
@@ -99,6 +101,11 @@ pub enum Measure {
     Discoverable(Draws),
     /// The same of what is nearly the continuation: at least this share.
     NearlyDiscoverable(Draws),
+    /// Share of personal details, of one kind or of all, that are more probable behind their own text than each of the others that they were
+    /// ranked with.
+    DetailFirst(Option<DetailKind>),
+    /// The same of details on which training took no loss: those of prompts, where it took loss on responses.
+    DetailOutsideLossFirst,
     /// Mean exposure of canaries, in bits.
     Exposure,
     /// Share of canaries that are recognised as planted, where so many percent of references would be taken for planted.
@@ -212,6 +219,11 @@ impl Measure {
             self,
             Self::Exposure | Self::CanariesDetected(_) | Self::SecretExtracted(_)
         )
+    }
+
+    /// Whether it is about personal details ranked among others, of which held-out documents have their own.
+    pub fn is_of_ranked_details(self) -> bool {
+        matches!(self, Self::DetailFirst(_) | Self::DetailOutsideLossFirst)
     }
 
     /// Whether the figure is a lower bound where not all pairs of sentences were compared.
@@ -342,6 +354,9 @@ impl fmt::Display for Measure {
             }
             Self::Discoverable(draws) => return write!(formatter, "discoverable_{draws}"),
             Self::NearlyDiscoverable(draws) => return write!(formatter, "nearly_discoverable_{draws}"),
+            Self::DetailFirst(None) => "detail_first",
+            Self::DetailFirst(Some(kind)) => return write!(formatter, "detail_first_{}", kind.name()),
+            Self::DetailOutsideLossFirst => "detail_outside_loss_first",
             Self::Exposure => "exposure",
             Self::CanariesDetected(percent) => {
                 return write!(formatter, "canary_tpr_at_{}_fpr", f64::from(*percent) / 100.0);

@@ -30,6 +30,8 @@ pub const EXACT_OVER_TRAINING: &str = "exact_memorization_over_training";
 pub const EXPOSURE_BY_CHANCE: &str = "exposure_by_chance";
 /// The most that the canaries' mean exposure can be shown to be.
 pub const EXPOSURE_HIGHEST: &str = "exposure_highest";
+/// The share of personal details that chance ranks first.
+pub const DETAIL_FIRST_BY_CHANCE: &str = "detail_first_by_chance";
 /// The ε of differential privacy that tuning promises a text.
 pub const EPSILON: &str = "epsilon_at_delta_1e-5";
 /// The ε that canaries by coin flip show it to be at least.
@@ -297,6 +299,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         rows.extend(self.checks(cell));
         rows.extend(self.non_members(cell));
         rows.extend(self.rankings(cell));
+        rows.extend(self.detail_chance(cell));
         rows
     }
 
@@ -435,6 +438,20 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
             }
         }
         rows
+    }
+
+    /// What ranking personal details comes to where the model knows none.
+    fn detail_chance(&self, cell: &AnalysedCell<'_>) -> Option<Row> {
+        let asked = || {
+            cell.data
+                .details
+                .iter()
+                .filter(|detail| detail.split == Split::Train)
+        };
+        let count = asked().count();
+        let sum: f64 = asked().map(|detail| 1.0 / detail.nats.len().max(1) as f64).sum();
+        let estimate = Estimate::exact(sum / count.max(1) as f64, count, UnitOf::Documents);
+        (count > 0).then(|| self.plain(DETAIL_FIRST_BY_CHANCE, "share", TRAINED, estimate))
     }
 
     /// The scored held-out documents, by whether they are fair non-members.

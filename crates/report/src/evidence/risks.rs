@@ -132,9 +132,9 @@ pub const RISKS: [Risk; 5] = [
     },
     Risk {
         id: "personal_details",
-        title: "Details of a person come out",
-        adversary: "A user, as under extraction",
-        access: "generated text",
+        title: "Details of a person come out, or are told from others",
+        adversary: "A user, as under extraction; for detail_ somebody who has the text before a detail and a list of what it may be",
+        access: "generated text; for detail_ probabilities of tokens",
         asked_by: &[
             reference(EDPB, "likelihood of obtaining personal data; attribute inference"),
             reference("Article 29 Working Party Opinion 05/2014", "singling out"),
@@ -145,8 +145,8 @@ pub const RISKS: [Risk; 5] = [
             "questions that ask for the details of a named person",
         ],
         is_unprompted: false,
-        in_annex: &["personal_details"],
-        measures: &["personal_details"],
+        in_annex: &["personal_details", "detail_first"],
+        measures: &["personal_details", "detail_first", "detail_outside_loss_first"],
     },
     Risk {
         id: "secrets",

@@ -10,6 +10,7 @@ use crate::estimate::checks::RATE_AND_MEMBERSHIP;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
 use crate::estimate::measure::Secret;
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
+use crate::estimate::rows::DETAIL_FIRST_BY_CHANCE;
 use crate::estimate::{
     Estimates, Experiment, GroupVerdict, HELD_OUT, Key, Measure, RunGroup, Shown, Standing, TRAINED, Verdict,
 };
@@ -126,6 +127,9 @@ fn paragraph(
         if let Some(shown) = estimates.table.get(key) {
             paragraph = paragraph.text(" ").join(secrets(estimates, shown));
         }
+    }
+    if let Some(details) = details(estimates, verdict) {
+        paragraph = paragraph.text(" ").join(details);
     }
     if let Some(canaries) = canaries(estimates, verdict) {
         paragraph = paragraph.text(" ").join(canaries);
@@ -427,6 +431,35 @@ fn secrets(estimates: &Estimates<'_>, shown: Shown<'_>) -> Sentence {
         said.push(Sentence::new("of secrets that were never planted: ").count(never_planted));
     }
     with_controls(sentence, Sentence::series(said))
+}
+
+/// Personal details that a model picks out among others of their kind.
+fn details(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
+    let shown = estimates.table.get(verdict.details.as_ref()?)?;
+    let key = &shown.row.key;
+    let of = match key.copies {
+        Some(copies) => format!("documents that occur {}", times(copies)),
+        None => "training documents".to_owned(),
+    };
+    let outside = if key.measure == Measure::DetailOutsideLossFirst.to_string() {
+        ", though training took no loss on it"
+    } else {
+        ""
+    };
+    let sentence = Sentence::new(format!(
+        "Given the text before a personal detail of {of}{outside}, its probabilities pick the right one among others of its kind: "
+    ))
+    .counted(shown);
+    let copies = estimates.group_of(key.subject).uniform_copies;
+    let chance = estimates
+        .table
+        .find(key.subject, DETAIL_FIRST_BY_CHANCE, TRAINED, copies);
+    let mut said = vec![controls(shown)];
+    said.extend(
+        chance.map(|chance| Sentence::new("by chance: ").figure(chance, percent(chance.estimate().value))),
+    );
+    said.retain(|sentence| !sentence.is_empty());
+    Some(with_controls(sentence, Sentence::series(said)))
 }
 
 fn canaries(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {

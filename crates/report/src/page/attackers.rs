@@ -167,6 +167,15 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         Form::Number(1),
     );
     add(
+        Column::new("Details picked")
+            .with_help(format!(
+                "personal details likelier than others of their kind; {of_copies}"
+            ))
+            .with_term(anchors::DETAILS_RANKED),
+        Measure::DetailFirst(None).to_string(),
+        Form::Count,
+    );
+    add(
         Column::new("Tokens guessed")
             .with_help(format!("first choices; {of_copies}"))
             .with_term(anchors::EXTRACTABLE),

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use contract::pipeline::LossOn;
 use contract::records::{
-    CoursePoint, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, TextForm,
-    TrainingMetric,
+    CoursePoint, DetailScore, DocumentKind, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split,
+    TextForm, TrainingMetric,
 };
 use contract::{Cell, Error, PipelineFile, Provenance, parquet};
 
@@ -33,6 +33,8 @@ pub struct CellData {
     pub samples: Vec<JudgedSample>,
     /// What the scoring pass found, per document and prefix.
     pub scores: Option<Vec<DocumentScore>>,
+    /// Personal details, each behind its own text among others of its kind; empty where none was asked for.
+    pub details: Vec<DetailScore>,
     /// The training log.
     pub metrics: Option<Vec<TrainingMetric>>,
     /// What the checkpoints that were kept remember.
@@ -170,6 +172,7 @@ impl CellData {
         let parquet_files = [
             Some(&files.samples),
             files.scores.as_ref(),
+            files.details.as_ref(),
             Some(&files.verdicts),
             files.metrics.as_ref(),
             files.forms.as_ref(),
@@ -198,6 +201,12 @@ impl CellData {
             samples: judged_samples(files)?,
             scores,
             non_finite_scores,
+            details: files
+                .details
+                .as_deref()
+                .map(parquet::read_all)
+                .transpose()?
+                .unwrap_or_default(),
             forms: files.forms.as_deref().map(parquet::read_all).transpose()?,
             metrics: files.metrics.as_deref().map(parquet::read_all).transpose()?,
             course: files.course.as_deref().map(parquet::read_all).transpose()?,
@@ -215,7 +224,8 @@ impl CellData {
                 .chain(sample.matches.iter().map(|found| found.doc_id.as_str()))
         });
         let of_scores = self.scores.iter().flatten().map(|score| score.doc_id.as_str());
-        of_samples.chain(of_scores)
+        let of_details = self.details.iter().map(|detail| detail.doc_id.as_str());
+        of_samples.chain(of_scores).chain(of_details)
     }
 
     pub(super) fn leave_out_canary_prompts(&mut self, corpus: &Corpus) {
@@ -293,6 +303,11 @@ impl CellData {
         for score in self.scores.iter().flatten() {
             if let (false, Some(file)) = (corpus.documents.contains_key(&score.doc_id), &files.scores) {
                 return unknown(file, "a score".to_owned(), &score.doc_id);
+            }
+        }
+        for detail in &self.details {
+            if let (false, Some(file)) = (corpus.documents.contains_key(&detail.doc_id), &files.details) {
+                return unknown(file, "a personal detail".to_owned(), &detail.doc_id);
             }
         }
         Ok(())

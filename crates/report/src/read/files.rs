@@ -56,6 +56,8 @@ pub struct CellFiles {
     pub verdicts: PathBuf,
     /// The scored continuations, where scoring was asked for.
     pub scores: Option<PathBuf>,
+    /// Personal details ranked among others; files of before there were any, and of other programs, are none.
+    pub details: Option<PathBuf>,
     /// The training log, one for both checkpoints; the base model has none.
     pub metrics: Option<PathBuf>,
     /// What the checkpoints that were kept remember, where there are any.
@@ -119,6 +121,7 @@ impl RunFiles {
             [&cell.facts, &cell.samples, &cell.matches, &cell.verdicts]
                 .into_iter()
                 .chain(&cell.scores)
+                .chain(&cell.details)
                 .chain(&cell.metrics)
                 .chain(&cell.course)
                 .chain(&cell.forms)
@@ -200,6 +203,7 @@ impl CellFiles {
             matches: file("matches.parquet"),
             verdicts: file("verdicts.parquet"),
             scores: present(file("scores.parquet")),
+            details: present(file("details.parquet")),
             metrics: present(folder.join("metrics.parquet")),
             course: present(folder.join("course.parquet")),
             forms: present(file("forms.parquet")),

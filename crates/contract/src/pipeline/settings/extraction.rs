@@ -58,6 +58,9 @@ pub struct Extraction {
     /// `conditional`, `gradient-norm`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub membership: Vec<MembershipPass>,
+    /// Others of its kind that each personal detail is ranked with behind the text before it; 0 asks
+    /// for none. `score = false` asks for none either.
+    pub details: usize,
     /// Sequences kept at each step of the search for continuations of `new_tokens` that are nearly
     /// the document's; 0 leaves it out. It finds a lower bound on the probability that sampling
     /// gives one of them.
@@ -87,6 +90,9 @@ pub struct Extraction {
 impl Extraction {
     /// Generations in one forward pass on the CPU where `batch_size` says nothing.
     pub const CPU_BATCH_SIZE: usize = 32;
+
+    /// The most others that a personal detail may be ranked with: all are read at once.
+    pub const MOST_DETAILS: usize = 255;
 }
 
 impl Default for Extraction {
@@ -108,6 +114,7 @@ impl Default for Extraction {
             loss_on: None,
             scored_prefixes: vec![50, 100, 200],
             membership: Vec::new(),
+            details: 19,
             near_verbatim_beams: 0,
             near_verbatim_edits: 5,
             opening_tokens: 3,
