@@ -180,7 +180,7 @@ fn details_of_another_corpus_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     write_run(folder.path(), &shape());
     write_details(folder.path(), "full-1e-3", [1, 1, 1], |row| {
-        row.doc_id = "elsewhere".to_owned()
+        row.doc_id = "elsewhere".to_owned();
     });
     let error = report::report(&arguments(folder.path()), folder.path()).unwrap_err();
     assert!(

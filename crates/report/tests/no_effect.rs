@@ -270,6 +270,7 @@ fn cell(mode: &str, checkpoint: Option<WhichCheckpoint>, draws: &mut Draws, effe
         prefix_tokens: None,
         most_documents: BTreeMap::new(),
         samples: samples(draws, own),
+        details: Vec::new(),
         scores: Some(scores(draws, if is_base { 5.0 } else { 4.0 }, lower)),
         metrics: None,
         course: None,
