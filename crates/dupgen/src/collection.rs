@@ -1,7 +1,7 @@
 //! The usable documents of a corpus: their texts in the spool, and some facts about each in memory.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use contract::pipeline::{BadDocuments, Corpus, Layout, Shortage};
@@ -119,6 +119,18 @@ impl Side {
             Self::HeldOut | Self::Other => Split::Heldout,
         }
     }
+}
+
+/// The most documents of other text that are there to be trained on.
+const MOST_MIXED: usize = 10_000;
+
+/// Documents of text of another kind, by their numbers.
+#[derive(Debug)]
+pub(crate) struct OtherText {
+    /// Those that are scored.
+    pub(crate) scored: Vec<usize>,
+    /// Those that modes may train on.
+    pub(crate) mixed: Vec<usize>,
 }
 
 /// The files of a corpus: those to train on, then those with held-out text, then those with text of another kind.
@@ -297,23 +309,23 @@ impl Collection {
         Ok(())
     }
 
-    /// Keeps `most` documents of other text, chosen by the hash of their texts alone, so that every run scores the same.
-    pub(crate) fn limit_other(&mut self, most: usize) {
-        let numbers = self.other();
-        let others: Vec<Facts> = numbers.iter().map(|&number| self.documents[number]).collect();
-        let digests: Vec<Digest> = others.iter().map(|document| document.digest).collect();
-        let chosen = split::lowest(&digests, most);
-        self.tally
-            .leave_out(Reason::OverLimit, Some(Side::Other), others.len() - chosen.len());
-        self.documents.truncate(self.documents.len() - others.len());
-        self.documents
-            .extend(chosen.into_iter().map(|document| others[document]));
-    }
-
-    /// The numbers of the documents of other text: the last ones.
-    pub(crate) fn other(&self) -> Vec<usize> {
+    /// The documents of other text, by their numbers: `most` to score, chosen by the hash of their texts alone, so that every run scores the
+    /// same; and of the others those that modes may train on, in the order of their digests.
+    pub(crate) fn share_out_other(&mut self, most: usize) -> OtherText {
         let is_other = |number: &usize| self.documents[*number].side == Some(Side::Other);
-        (0..self.documents.len()).filter(is_other).collect()
+        let all: Vec<usize> = (0..self.documents.len()).filter(is_other).collect();
+        let digests: Vec<Digest> = all.iter().map(|&number| self.documents[number].digest).collect();
+        let scored: BTreeSet<usize> = split::lowest(&digests, most).into_iter().collect();
+        self.tally
+            .leave_out(Reason::OverLimit, Some(Side::Other), all.len() - scored.len());
+        let mut beyond: Vec<usize> = (0..all.len()).filter(|number| !scored.contains(number)).collect();
+        beyond.sort_unstable_by_key(|&number| digests[number]);
+        beyond.truncate(MOST_MIXED);
+        let numbers = |chosen: &mut dyn Iterator<Item = usize>| chosen.map(|number| all[number]).collect();
+        OtherText {
+            scored: numbers(&mut scored.into_iter()),
+            mixed: numbers(&mut beyond.into_iter()),
+        }
     }
 
     /// The digests of the texts, in the order of the corpus, and whether each comes from a file of held-out text. Other text, which

@@ -12,12 +12,13 @@
 //! 4. [`canaries`] adds random strings that a model can know from nowhere else, and refuses those it could never learn. Of a model
 //!    that is tuned already, a manifest names those that were planted before; where they are among the corpus they are no
 //!    documents of it.
-//! 5. Text of another kind (`corpus.other`) is added to the held-out file with the role `other`: it is scored and nothing else.
+//! 5. Text of another kind (`corpus.other`) is added to the held-out file with the role `other`: it is scored and nothing else. What there
+//!    is of it beyond `corpus.max_other` goes to `other.parquet`: a mode may train on it.
 //! 6. Held-out documents that share much of their wording with a training document are marked as near-duplicates, and what
 //!    `tuning.context` cuts off is counted.
 //!
 //! Texts go through a temporary file; what stays in memory is some hundred bytes a document, so a corpus may be larger than
-//! the memory. The results are `train.parquet`, `heldout.parquet` and `corpus.parquet` of [`contract::records`].
+//! the memory. The results are `train.parquet`, `heldout.parquet`, `corpus.parquet` and `other.parquet` of [`contract::records`].
 //!
 //! ```
 //! use clap::Parser;
@@ -119,7 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
 
     let folder = &arguments.stage.out;
     let (train_file, held_out_file) = (folder.join("train.parquet"), folder.join("heldout.parquet"));
-    let facts_file = folder.join("corpus.parquet");
+    let (facts_file, other_file) = (folder.join("corpus.parquet"), folder.join("other.parquet"));
     let settings = Settings {
         corpus: without_folders(&corpus),
         files: files.counts(),
@@ -144,7 +145,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
             .collect(),
         without_tokenizer: &without_tokenizer,
     })?;
-    let results_are_done = !arguments.stage.force && provenance.is_done(&[&train_file, &held_out_file]);
+    let mut results = vec![train_file.as_path(), &held_out_file];
+    results.extend(corpus.other.as_ref().map(|_| other_file.as_path()));
+    let results_are_done = !arguments.stage.force && provenance.is_done(&results);
     if results_are_done && provenance_of_facts.is_done(&[&facts_file]) {
         // A run killed after its results were whole may have left the waiting texts behind.
         drop(spool::Spool::create(folder)?);
@@ -156,7 +159,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let mut collection = Collection::read(&corpus, &columns, plan.layout(), &files, &canaries, folder)?;
     check_one_kind(&collection.tally)?;
     collection.limit(corpus.documents, corpus.shortage, &pipeline.path)?;
-    collection.limit_other(corpus.max_other);
+    let other_text = collection.share_out_other(corpus.max_other);
     let mut sides = split::by_text(collection.digests(), corpus.held_out);
     check_sides(&sides, &corpus, &pipeline.path)?;
     warn_without_control(&collection, &sides, &corpus);
@@ -167,7 +170,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         &pipeline,
         seed,
     )?;
-    let other = other_documents(&collection, &corpus);
+    let other = other_documents(&other_text.scored, &collection, &corpus);
     let training = collection.digests_of(&sides.training);
     let found = collection.found(&sides.training);
     let placements = plan.lay_out(&training, &found, canaries.instances(), corpus.shortage, seed)?;
@@ -233,6 +236,10 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
         )?;
         // What an earlier run said of its corpus is never beside the results of this one.
         files::remove_if_present(&facts_file)?;
+        files::remove_if_present(&other_file)?;
+        if corpus.other.is_some() {
+            output::other(&other_file, &provenance, &mut collection, &other_text.mixed)?.finish()?;
+        }
         held_out.finish()?;
         train.finish()?;
     }
@@ -436,8 +443,7 @@ fn warn_without_control(collection: &Collection, sides: &Sides, corpus: &Corpus)
 
 /// What the result says of documents of other text: they are there to be scored. It is said where files were given and none of their
 /// texts can be used.
-fn other_documents(collection: &Collection, corpus: &Corpus) -> Vec<HeldOut> {
-    let other = collection.other();
+fn other_documents(other: &[usize], collection: &Collection, corpus: &Corpus) -> Vec<HeldOut> {
     if corpus.other.is_some() && other.is_empty() {
         let found = match collection.tally.left_out_for(Reason::AlsoInCorpus) {
             0 => "none of the texts can be used".to_owned(),
@@ -448,8 +454,8 @@ fn other_documents(collection: &Collection, corpus: &Corpus) -> Vec<HeldOut> {
         tracing::warn!("OTHER (corpus.other): {found}: what tuning makes the model forget is not measured");
     }
     other
-        .into_iter()
-        .map(|document| HeldOut {
+        .iter()
+        .map(|&document| HeldOut {
             document,
             role: HeldOutRole::Other,
             overlap: Overlap::default(),

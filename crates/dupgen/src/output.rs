@@ -95,6 +95,35 @@ pub(crate) fn held_out(
     Ok(file)
 }
 
+/// Writes text of another kind that a mode may train on.
+pub(crate) fn other(
+    destination: &Path,
+    provenance: &Provenance,
+    collection: &mut Collection,
+    documents: &[usize],
+) -> Result<RecordFile<TrainingInstance>, Error> {
+    let mut file = RecordFile::create(destination, provenance)?;
+    for &document in documents {
+        let document = collection.document(document)?;
+        let bytes = document.text.len();
+        file.write(
+            &TrainingInstance {
+                doc_id: document.id,
+                text: document.text,
+                prompt_chars: document.prompt_chars,
+                kind: DocumentKind::Document,
+                copies: 1,
+                copy: 0,
+                canary_format: None,
+                assistant_spans: document.assistant_spans,
+                secret_span: None,
+            },
+            bytes,
+        )?;
+    }
+    Ok(file)
+}
+
 /// Writes the training instances in training order. `order` counts through the `placements` of the `training` documents and
 /// on through the planted canaries. Copies of a document are numbered as they come.
 pub(crate) fn training(

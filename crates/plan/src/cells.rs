@@ -406,6 +406,11 @@ fn qualifiers(mode: &Mode) -> Vec<String> {
         } else {
             String::new()
         },
+        if mode.other_share > 0.0 {
+            format!("other{}", mode.other_share)
+        } else {
+            String::new()
+        },
         mode.stop_at_ngrams
             .map(|share| format!("ngrams{share}"))
             .unwrap_or_default(),

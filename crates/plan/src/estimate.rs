@@ -292,16 +292,21 @@ impl Training {
                 .map(|bucket| bucket.texts * per_text(bucket) * bucket.lengths.mean(row))
                 .sum()
         };
-        let tokens = of_buckets(&|bucket| bucket.copies);
+        let with_other = |count: f64| mode.map_or(count, |mode| mode.with_other_text(count));
+        let own_tokens = of_buckets(&|bucket| bucket.copies);
+        let tokens = with_other(own_tokens);
         let rows = match tuning.rows {
-            Rows::Documents => extent.instances(),
+            Rows::Documents => with_other(extent.instances()),
             Rows::Packed => tokens / context,
         };
         let steps_of_epoch = (rows / rows_in_step).ceil().max(1.0);
         let computed = match tuning.rows {
-            Rows::Documents => of_buckets(&|bucket| {
-                steps_of_epoch * (1.0 - (1.0 - 1.0 / steps_of_epoch).powf(bucket.copies))
-            }),
+            Rows::Documents => {
+                let own = of_buckets(&|bucket| {
+                    steps_of_epoch * (1.0 - (1.0 - 1.0 / steps_of_epoch).powf(bucket.copies))
+                });
+                own + tokens - own_tokens
+            }
             Rows::Packed => tokens,
         };
         let steps = (epochs * steps_of_epoch).ceil();

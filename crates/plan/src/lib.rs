@@ -431,6 +431,9 @@ fn other_settings(mode: &Mode) -> Vec<String> {
     if mode.without_details {
         settings.push("personal details replaced".to_owned());
     }
+    if mode.other_share > 0.0 {
+        settings.push(format!("{}% other text", mode.other_share * 100.0));
+    }
     if let Some(share) = mode.stop_at_ngrams {
         settings.push(format!("stops over {share} of 5-grams memorized"));
     }

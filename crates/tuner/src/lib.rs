@@ -78,6 +78,7 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     let (model, mode, learning_rate) = pipeline.single_cell()?;
     let seed = stage.seed(&pipeline);
     let (train, held_out) = (corpus.join("train.parquet"), corpus.join("heldout.parquet"));
+    let other = (mode.other_share > 0.0).then(|| corpus.join("other.parquet"));
     // What `auto` means here is part of what was done.
     let tuning = Tuning {
         precision: resolve(
@@ -94,6 +95,9 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     if let Some(path) = &model.path {
         provenance = provenance.with_input("model", &pipeline.resolve(path))?;
     }
+    if let Some(other) = &other {
+        provenance = provenance.with_input("other.parquet", other)?;
+    }
     let (metrics, work) = (stage.out.join("metrics.parquet"), stage.out.join("training"));
     let checkpoints = CheckpointFolders::of_cell(&stage.out);
     if !stage.force && checkpoints.are_there(&tuning) && provenance.is_done(&[&metrics]) {
@@ -104,6 +108,7 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
 
     tch::set_num_threads(stage.threads() as i32);
     let instances: Vec<TrainingInstance> = parquet::read_all(&train)?;
+    let other = other.as_deref().map(other_text).transpose()?.unwrap_or_default();
     let choosing = evaluation::choosing(parquet::read_all(&held_out)?);
     let may_choose = choosing.len();
     let held_out = evaluation::sample(choosing, tuning.evaluate_documents);
@@ -125,7 +130,7 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
         checkpoints: &checkpoints,
         noise_key: noise_key(&provenance),
     };
-    let mut trainer = Trainer::new(prepared, &run, &instances, &held_out)?;
+    let mut trainer = Trainer::new(prepared, &run, &instances, &other, &held_out)?;
     // Checkpoints of a run that is stopped are not taken for those of a finished one with other settings.
     files::remove_if_present(&metrics)?;
     let recorded = trainer.run(&work.join("state.safetensors"), &provenance)?;
@@ -133,6 +138,19 @@ pub fn tune(stage: &StageArguments, corpus: &Path) -> Result<Outcome, Error> {
     remove(&work)?;
     let evaluated = (held_out.len(), may_choose);
     Ok(Outcome::new(&stage.out, &recorded, &trainer, evaluated))
+}
+
+/// Text of another kind to be learned beside the training set.
+fn other_text(file: &Path) -> Result<Vec<TrainingInstance>, Error> {
+    let other: Vec<TrainingInstance> = parquet::read_all(file)?;
+    if other.is_empty() {
+        return Err(Error::input(
+            file,
+            "mode.other_share: expected documents of corpus.other beyond the corpus.max_other that are scored, found none. Name more text \
+             there, or score fewer",
+        ));
+    }
+    Ok(other)
 }
 
 /// A digest of settings and inputs.

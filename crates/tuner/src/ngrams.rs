@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::hidden_states;
 use crate::rows::{Document, Rows, passes};
-use crate::training::distinct_documents;
+use crate::training_text::distinct_documents;
 
 /// Tokens of a run.
 const NGRAM: usize = 5;
@@ -47,7 +47,7 @@ impl MemorizedNgrams {
         config: &causal_lm::Config,
         tuning: &Tuning,
     ) -> Result<Self, Error> {
-        let mut documents: Vec<&TrainingInstance> = distinct_documents(instances.iter())
+        let mut documents: Vec<&TrainingInstance> = distinct_documents(instances.iter().enumerate())
             .into_iter()
             .map(|place| &instances[place])
             .collect();

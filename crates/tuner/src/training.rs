@@ -1,12 +1,12 @@
 //! The training loop.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
 use contract::pipeline::{Mode, Privacy, Rows as RowLayout, Tuning};
-use contract::records::{DocumentKind, HeldOutDocument, Split, TrainingInstance, TrainingMetric};
+use contract::records::{HeldOutDocument, Split, TrainingInstance, TrainingMetric};
 use contract::{Error, Progress, Provenance};
 use tch::{Device, Kind};
 use text_tokens::TokenCache;
@@ -97,16 +97,19 @@ impl Trainer {
         mut prepared: Prepared,
         run: &Run,
         instances: &[TrainingInstance],
+        other: &[TrainingInstance],
         held_out: &[HeldOutDocument],
     ) -> Result<Self, Error> {
         let tuning = run.tuning;
         fits(&prepared, tuning)?;
         let path = torch_device::compute_path(tuning.compute_path, prepared.model.device());
         prepared.model.set_path(path);
-        let learned = TrainingText::of(instances, run.mode);
+        let learned = TrainingText::of(instances, other, run.mode);
         let config = &prepared.model.config;
         let texts = TokenCache::beside(run.corpus, &prepared.tokenizer);
-        let documents = learned.instances().map(Document::from);
+        let documents = learned
+            .instances()
+            .map(|learned| Document::from(learned.instance));
         let rows = Rows::for_training(documents, &texts, config, tuning, run.mode.goldfish)?;
         let held_out = Rows::for_evaluation(held_out.iter().map(Document::from), &texts, config, tuning)?;
         if run.mode.stop_at_ngrams.is_some() && held_out.is_empty() {
@@ -120,7 +123,7 @@ impl Trainer {
             .map(|most| MemorizedNgrams::new(most, instances, &texts, config, tuning))
             .transpose()?;
         texts.keep();
-        let distinct = distinct_documents(learned.instances());
+        let distinct = learned.distinct_documents();
         let cut = (tuning.rows == RowLayout::Documents)
             .then(|| CutDocuments::count(tuning.context, (&rows, &distinct), &held_out));
         let special = distinct.iter().filter(|&&place| rows.holds_special(place));
@@ -582,17 +585,6 @@ impl Trainer {
             peak_device_bytes: peak_bytes(self.prepared.model.device()).map(|bytes| bytes as i64),
         }
     }
-}
-
-/// The first instance of each training document; canaries are none.
-pub(crate) fn distinct_documents<'a>(instances: impl Iterator<Item = &'a TrainingInstance>) -> Vec<usize> {
-    let mut seen = HashSet::new();
-    instances
-        .enumerate()
-        .filter(|(_, instance)| instance.kind == DocumentKind::Document)
-        .filter(|(_, instance)| seen.insert(instance.doc_id.as_str()))
-        .map(|(place, _)| place)
-        .collect()
 }
 
 /// How many documents were cut, of those that a row each was made of.

@@ -1,4 +1,4 @@
-//! What remedies leave out of the training text before a model sees it: copies, personal details.
+//! What remedies make of the training text before a model sees it: copies and personal details are left out, text of another kind is added.
 //!
 //! Personal details are what patterns find ([`personal_details`]): no promise that none is left.
 
@@ -14,7 +14,10 @@ use personal_details::find_apart;
 /// The training text that a mode learns from.
 #[derive(Debug)]
 pub(crate) struct TrainingText<'a> {
-    instances: Vec<Cow<'a, TrainingInstance>>,
+    /// Those of the training set.
+    own: Vec<Cow<'a, TrainingInstance>>,
+    /// Text of another kind, in the order in which it is added.
+    other: Vec<&'a TrainingInstance>,
     pub(crate) changes: TextChanges,
 }
 
@@ -24,6 +27,8 @@ pub(crate) struct TextChanges {
     /// Instances that were left out, as copies of others, and all of them.
     copies: Option<(usize, usize)>,
     details: Option<ReplacedDetails>,
+    /// Instances of other text, and how many texts they are of.
+    other: Option<(usize, usize)>,
 }
 
 /// How many personal details were replaced.
@@ -41,27 +46,82 @@ struct ReplacedDetails {
 const MIN_COMMON: usize = 3;
 
 impl<'a> TrainingText<'a> {
-    pub(crate) fn of(instances: &'a [TrainingInstance], mode: &Mode) -> Self {
-        let mut learned: Vec<Cow<'a, TrainingInstance>> = instances.iter().map(Cow::Borrowed).collect();
+    /// The text of a mode: `instances` of the training set, and as many of the `other` ones as it asks for, those of the beginning again
+    /// where there are fewer.
+    pub(crate) fn of(instances: &'a [TrainingInstance], other: &'a [TrainingInstance], mode: &Mode) -> Self {
+        let mut own: Vec<Cow<'a, TrainingInstance>> = instances.iter().map(Cow::Borrowed).collect();
         // First, since what they tell apart may be equal without them.
-        let details = mode.without_details.then(|| replace_details(&mut learned));
+        let details = mode.without_details.then(|| replace_details(&mut own));
         let copies = mode.without_copies.then(|| {
             let mut seen = HashSet::new();
-            learned.retain(|instance| {
+            own.retain(|instance| {
                 let spans = instance.assistant_spans.clone();
                 seen.insert((instance.text.clone(), instance.prompt_chars, spans))
             });
-            (instances.len() - learned.len(), instances.len())
+            (instances.len() - own.len(), instances.len())
         });
-        Self {
-            instances: learned,
-            changes: TextChanges { copies, details },
-        }
+        let added = (mode.with_other_text(own.len() as f64) - own.len() as f64).round() as usize;
+        let all = other;
+        let other: Vec<&TrainingInstance> = all.iter().cycle().take(added).collect();
+        let changes = TextChanges {
+            copies,
+            details,
+            other: (mode.other_share > 0.0).then(|| (other.len(), other.len().min(all.len()))),
+        };
+        Self { own, other, changes }
     }
 
-    pub(crate) fn instances(&self) -> impl Iterator<Item = &TrainingInstance> {
-        self.instances.iter().map(AsRef::as_ref)
+    /// Those of the training set.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &TrainingInstance> {
+        self.own.iter().map(AsRef::as_ref)
     }
+
+    /// All in the order of training: other text is spread evenly among the training set's.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = Learned<'_>> {
+        let (own, other) = (self.own.len(), self.other.len());
+        let until = move |place: usize| (place as u128 * other as u128 / own.max(1) as u128) as usize;
+        self.own().enumerate().flat_map(move |(place, instance)| {
+            let between = self.other[until(place)..until(place + 1)].iter();
+            let between = between.map(|instance| Learned {
+                instance,
+                is_other: true,
+            });
+            let own = Learned {
+                instance,
+                is_other: false,
+            };
+            std::iter::once(own).chain(between)
+        })
+    }
+
+    /// Places of the documents of the training set among [`TrainingText::instances`], each once.
+    pub(crate) fn distinct_documents(&self) -> Vec<usize> {
+        let own = self
+            .instances()
+            .enumerate()
+            .filter(|(_, learned)| !learned.is_other);
+        distinct_documents(own.map(|(place, learned)| (place, learned.instance)))
+    }
+}
+
+/// An instance that is learned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Learned<'t> {
+    pub(crate) instance: &'t TrainingInstance,
+    /// Whether it is text of another kind, which is no part of the training set.
+    is_other: bool,
+}
+
+/// Of instances with their places, the places of the documents among them, each once; no canaries.
+pub(crate) fn distinct_documents<'t>(
+    instances: impl Iterator<Item = (usize, &'t TrainingInstance)>,
+) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    instances
+        .filter(|(_, instance)| instance.kind == DocumentKind::Document)
+        .filter(|(_, instance)| seen.insert(instance.doc_id.as_str()))
+        .map(|(place, _)| place)
+        .collect()
 }
 
 /// Replaces the personal details of all instances by the names of their kinds.
@@ -172,6 +232,12 @@ impl Replacements {
 
 impl fmt::Display for TextChanges {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((rows, texts)) = self.other {
+            writeln!(
+                formatter,
+                "  other text     {rows} rows of {texts} documents of corpus.other were added to the training set"
+            )?;
+        }
         if let Some((left_out, all)) = self.copies {
             writeln!(
                 formatter,

@@ -1135,6 +1135,57 @@ fn copies_may_be_left_out_before_tuning() {
     );
 }
 
+/// Half of what is learned is of another kind: one such text behind each of the training set's, from the beginning again where they run out.
+#[test]
+fn other_text_is_spread_among_the_training_set() {
+    let (mixed, plain) = (
+        Bench::tiny("kind = \"full\"\nother_share = 0.5", ""),
+        Bench::tiny("kind = \"full\"", ""),
+    );
+    let instances: Vec<TrainingInstance> =
+        parquet::read_all(&mixed.folder.path().join("train.parquet")).unwrap();
+    let other: Vec<TrainingInstance> = (0..10)
+        .map(|number| TrainingInstance {
+            doc_id: format!("o{number}"),
+            text: format!("Nobody's text, number {number}, of a kind of its own."),
+            prompt_chars: 0,
+            ..instances[0].clone()
+        })
+        .collect();
+    let write = |bench: &Bench, name: &str, instances: &[TrainingInstance]| {
+        let path = bench.folder.path().join(name);
+        parquet::write_all(&path, &Provenance::new("test"), instances).unwrap();
+    };
+    let refused = mixed.run("cell", &[]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("other.parquet"));
+    write(&mixed, "other.parquet", &[]);
+    let refused = mixed.run("cell", &[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("mode.other_share: expected documents of corpus.other"),
+        "{said}"
+    );
+
+    write(&mixed, "other.parquet", &other);
+    let output = mixed.run("cell", &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("24 rows of 10 documents of corpus.other were added"),
+        "{said}"
+    );
+    let woven: Vec<TrainingInstance> = instances
+        .iter()
+        .enumerate()
+        .flat_map(|(place, own)| [own.clone(), other[place % 10].clone()])
+        .collect();
+    write(&plain, "train.parquet", &woven);
+    assert_eq!(
+        files(&mixed.folder.path().join("cell")),
+        files(&plain.tune("cell"))
+    );
+}
+
 /// Text with personal details, and the same with the names of their kinds; places in characters follow the text.
 #[test]
 fn personal_details_are_replaced_before_tuning() {

@@ -96,6 +96,13 @@ pub(super) fn whole(pipeline: &Pipeline) -> Checked {
             "expected at least one file, folder or glob, found none",
         );
     }
+    let takes_other = pipeline.mode.iter().any(|mode| mode.other_share > 0.0);
+    if takes_other && corpora.iter().any(|corpus| corpus.other.is_none()) {
+        return wrong(
+            "mode.other_share",
+            "expected files of text of another kind in corpus.other, found none",
+        );
+    }
     // What the rows of other shapes hold their files say: `plan` looks there.
     let may_have_prompts = |corpus: &Corpus| corpus.prompt.is_some() || corpus.shape != RowShape::Text;
     if corpora.iter().any(may_have_prompts) {
@@ -398,6 +405,12 @@ fn checkpoints(pipeline: &Pipeline) -> Checked {
     Ok(())
 }
 
+/// The largest share of other text: nine times as much as there is of the training set.
+const MOST_OTHER: f64 = 0.9;
+
+/// Settings of a mode that change which text is learned.
+const REMEDIES: &str = "without_copies, without_details, other_share and stop_at_ngrams";
+
 fn mode(mode: &Mode) -> Checked {
     let rates = mode.learning_rate.as_slice();
     if rates.is_empty() || rates.iter().any(|rate| !rate.is_finite() || *rate <= 0.0) {
@@ -433,15 +446,22 @@ fn mode(mode: &Mode) -> Checked {
     if let Some(share) = mode.stop_at_ngrams {
         part("mode.stop_at_ngrams", share)?;
     }
+    if !(0.0..=MOST_OTHER).contains(&mode.other_share) {
+        return wrong(
+            "mode.other_share",
+            format!("expected a share from 0 to {MOST_OTHER}"),
+        );
+    }
     let remedies = [
         mode.without_copies,
         mode.without_details,
         mode.stop_at_ngrams.is_some(),
+        mode.other_share > 0.0,
     ];
     if mode.kind == ModeKind::Pretrain && remedies.contains(&true) {
         return wrong(
             "mode.kind",
-            "without_copies, without_details and stop_at_ngrams go with full, head and lora; found pretrain",
+            format!("{REMEDIES} go with full, head and lora; found pretrain"),
         );
     }
     if let Some(epochs) = mode.epochs {
@@ -456,7 +476,9 @@ fn mode(mode: &Mode) -> Checked {
         if remedies.contains(&true) {
             return wrong(
                 "mode.privacy",
-                "without_copies, without_details and stop_at_ngrams compare training documents without any noise, and ε would not hold",
+                format!(
+                    "{REMEDIES} look at training documents without any noise or change what a row is one of, and ε would not hold"
+                ),
             );
         }
         if mode.kind == ModeKind::Pretrain {

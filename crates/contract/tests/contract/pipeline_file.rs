@@ -246,6 +246,16 @@ fn mistakes_in_the_file_are_told_with_line_key_and_nearest_name() {
         ),
         (
             "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nother_share = 0.95",
+            &["mode.other_share", "from 0 to 0.9"],
+        ),
+        (
+            "learning_rate = 5e-5",
+            "learning_rate = 5e-5\nother_share = 0.5\nprivacy = { noise_multiplier = 1 }",
+            &["mode.privacy", "ε would not hold"],
+        ),
+        (
+            "learning_rate = 5e-5",
             "learning_rate = 5e-5\nbatch_size = 0",
             &["mode.batch_size", "at least 1"],
         ),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use contract::records::{CorpusFactKind, HeldOutDocument, HeldOutRole};
+use contract::parquet;
+use contract::records::{CorpusFactKind, HeldOutDocument, HeldOutRole, TrainingInstance};
 
 use crate::support::{Folder, numbered};
 
@@ -137,6 +138,11 @@ fn other_text_is_a_sample_that_no_seed_changes_and_a_larger_one_holds() {
             over.and_then(|fact| fact.documents),
             Some(500 - texts.len() as i64)
         );
+        // The others are there for modes to train on.
+        let mixed: Vec<TrainingInstance> = parquet::read_all(&folder.path("corpus/other.parquet")).unwrap();
+        let mixed: BTreeSet<String> = mixed.into_iter().map(|row| row.text).collect();
+        assert!(mixed.is_disjoint(&texts) && mixed.iter().all(|text| text.starts_with("Sheet ")));
+        assert_eq!(mixed.len(), 500 - texts.len());
         texts
     };
     let (few, usual) = (texts(", max_other = 50", &[]), texts("", &[]));

@@ -58,13 +58,15 @@ fn names_say_what_a_cell_does() {
         ),
         (
             "mode = [{ kind = 'full', learning_rate = 1e-3 }, { kind = 'full', learning_rate = 1e-3, without_copies = true },
-                     { kind = 'full', learning_rate = 1e-3, without_details = true }, { kind = 'full', learning_rate = 1e-3, stop_at_ngrams = 0.05 }]",
+                     { kind = 'full', learning_rate = 1e-3, without_details = true }, { kind = 'full', learning_rate = 1e-3, stop_at_ngrams = 0.05 },
+                     { kind = 'full', learning_rate = 1e-3, other_share = 0.5 }]\ncorpus.other = 'text/a.txt'",
             vec![
                 "m-base-bucketed-s0",
                 "m-full-1e-3-bucketed-s0",
                 "m-full-without-copies-1e-3-bucketed-s0",
                 "m-full-without-details-1e-3-bucketed-s0",
                 "m-full-ngrams0.05-1e-3-bucketed-s0",
+                "m-full-other0.5-1e-3-bucketed-s0",
             ],
         ),
         (

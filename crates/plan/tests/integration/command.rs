@@ -541,10 +541,28 @@ fn estimated(place: &Workplace, cell: &str, arguments: &[&str]) -> Vec<String> {
     columns.map(str::to_owned).collect()
 }
 
+#[test]
+fn other_text_that_is_not_there_is_refused() {
+    let place = Workplace::new(PIPELINE);
+    let output = place.plan(&["--set", "mode.0.other_share=0.5"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("mode.other_share: expected files of text of another kind in corpus.other"),
+        "{said}"
+    );
+}
+
 /// What a person pays for: each case changes settings, and says by what factor tokens of training and generation change.
 #[test]
 fn estimated_tokens_follow_the_settings() {
-    let cases: [(&[&str], f64, f64); 7] = [
+    let cases: [(&[&str], f64, f64); 8] = [
+        // Three times as much other text as there is of the training set.
+        (
+            &["mode.0.other_share=0.75", "corpus.other=../text/other.txt"],
+            4.0,
+            1.0,
+        ),
         // Documents and canaries once: against 4 · 0.5 + 1 · 0.5 copies.
         (&["mode.0.without_copies=true"], 2.0 / 5.0, 1.0),
         (&["tuning.epochs=10"], 10.0, 1.0),
@@ -564,6 +582,7 @@ fn estimated_tokens_follow_the_settings() {
         "[extraction]",
         "[tuning]\nepochs = 1\n[extraction]\nstrategy = [{ name = \"a\", temperature = 0 }]",
     ));
+    std::fs::write(place.path("text/other.txt"), "Nobody's text.\n\nAnother one.\n").unwrap();
     let tokens = |settings: &[&str]| {
         let settings: Vec<&str> = settings.iter().flat_map(|&set| ["--set", set]).collect();
         let template = ["--set", "canaries.template={digits} is it."];

@@ -107,6 +107,10 @@ pub struct Mode {
     /// none. Prompts, and what generations are compared with, keep them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub without_details: bool,
+    /// Share of what is learned that is text of another kind, anybody's (`corpus.other`): documents
+    /// beyond those that are scored, spread evenly among the training set's. 0: none.
+    #[serde(default, skip_serializing_if = "is_zero_share")]
+    pub other_share: f64,
     /// End tuning at the first evaluation at which the share of 5-grams whose tokens are all the most
     /// probable ones is greater in training documents than in held-out documents by more than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,6 +151,11 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero_share(share: &f64) -> bool {
+    *share == 0.0
+}
+
 fn default_rank() -> usize {
     16
 }
@@ -155,6 +164,11 @@ impl Mode {
     /// LoRA's alpha, twice the rank unless given.
     pub fn alpha(&self) -> f64 {
         self.alpha.unwrap_or(2.0 * self.rank as f64)
+    }
+
+    /// Training instances in all, of so many of the training set: with those of other text.
+    pub fn with_other_text(&self, instances: f64) -> f64 {
+        instances / (1.0 - self.other_share)
     }
 
     /// Passes over the training set.
