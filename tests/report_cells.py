@@ -103,6 +103,10 @@ NOT_BY_COPIES = re.compile(
 OF_CANARIES = re.compile(r"exposure|canary_tpr_at_.*|secret_extracted.*")
 
 
+def picked_measure(detail):
+    return f"detail_picked_{detail['detail']}" + ("" if detail["in_loss"] else "_outside_loss")
+
+
 def plain(measure):
     """The name without the length that it is about: rouge_l_60_tokens is ROUGE-L."""
     return re.sub(r"^(rouge_l|bleu|bleu_over_0\.75|edit_similarity)_\d+_tokens$", r"\1", measure)
@@ -451,9 +455,8 @@ class Checkpoint:
         if self.apart:
             return
         for detail in self.details:
-            first = all(detail["nats"][0] < other for other in detail["nats"][1:])
-            for measure in ("detail_first", f"detail_first_{detail['detail']}") if detail["in_loss"] else ("detail_outside_loss_first",):
-                self.add(measure, detail["split"], None, detail["copies"], detail["doc_id"], float(first))
+            if detail["not_ranked"] is None:
+                self.add(picked_measure(detail), detail["split"], None, detail["copies"], detail["doc_id"], float(all(detail["nats"][0] < other for other in detail["nats"][1:])))
         # What a detector did not look for it did not find.
         judged = [sample["verdict"] for sample in self.samples]
         self.tells_boilerplate = all(verdict["boilerplate"] is not None for verdict in judged if verdict["verdict"] == "verbatim")

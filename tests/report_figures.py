@@ -26,6 +26,7 @@ from report_cells import (
     of_documents,
     of_runs,
     of_share,
+    picked_measure,
     plain_mean_of_runs,
     unit_of,
     NOT_BY_COPIES,
@@ -742,9 +743,16 @@ def add_privacy(subject, cell):
 
 
 def add_of_one_cell(subject, cell):
-    ranked = [1 / len(detail["nats"]) for detail in cell.details if detail["split"] == "train"]
-    if ranked:
-        subject.put(Place("detail_first_by_chance", "train"), Row(counted(sum(ranked) / len(ranked), len(ranked)), "share"))
+    ranked = defaultdict(list)
+    for detail in cell.details:
+        if detail["split"] == "train" and detail["not_ranked"] is None:
+            ranked[picked_measure(detail)].append(1 / len(detail["nats"]))
+    for measure, chances in ranked.items():
+        subject.put(Place(f"{measure}_by_chance", "train"), Row(counted(sum(chances) / len(chances), len(chances)), "share"))
+    for split in ("train", "heldout"):
+        found = [detail for detail in cell.details if detail["split"] == split]
+        if found:
+            subject.put(Place("details_not_ranked", split), Row(counted(sum(detail["not_ranked"] is not None for detail in found), len(found)), "details"))
     corpus = cell.corpus
 
     def put(name, split, value, unit, n, **more):
@@ -882,13 +890,9 @@ def claims_of(run, experiment, group, subject):
                 yield "repetition", Place("own_verbatim", "train", strategy, copies), run.p_own(documents, strategy, copies)
             for split in ("heldout", "none"):
                 yield "repetition", Place("training_text_emitted", split, strategy, group.uniform), p_emitted(run, documents, split, strategy)
-        for measure in ("detail_first", "detail_outside_loss_first"):
+        for measure in (f"detail_picked_{kind}{loss}" for loss in ("", "_outside_loss") for kind in ("number", "name", "email", "phone")):
             for copies in claimed:
-                found, held_out = (touched(documents.by_document(measure, *at)) for at in (("train", None, copies), ("heldout", None, None)))
-                before = documents.untuned and touched(documents.untuned.by_document(measure, "train", None, copies))
-                controls = [control for control in (held_out, before) if control and control[1] and found[1]]
-                p_value = largest(statistics.fisher(found, control) for control in controls) if held_out[1] else None
-                yield "details", Place(measure, "train", None, copies), p_value
+                yield "details", Place(measure, "train", None, copies), p_detail(run, documents, measure, copies)
         for copies in claimed:
             score, p_value = p_membership(documents, copies)
             if score:
@@ -917,6 +921,18 @@ def p_emitted(run, cell, split, strategy):
     control, apart = cell.control_measure("training_text_emitted", split, strategy)
     times = cell.times_more_text("training_text_emitted", apart)
     p_values.append(statistics.exceeds_carried(touched(found), touched(cell.by_document(control, *place)), times) if math.isfinite(times) else None)
+    return largest(p_values)
+
+
+def p_detail(run, cell, measure, copies):
+    found = cell.by_document(measure, "train", None, copies)
+    held_out = cell.by_document(measure, "heldout", None, None)
+    p_values = [statistics.fisher(touched(found), touched(held_out))] if found and held_out else []
+    if cell.untuned:
+        before = cell.untuned.by_document(measure, "train", None, copies)
+        if not found.keys() & before.keys():
+            return None
+        p_values.append(run.p_paired(found, before))
     return largest(p_values)
 
 
@@ -997,6 +1013,13 @@ def add_verdict(experiment, group, claims):
         repetition = [(place, row) for kind, place, row in own if kind == "repetition"]
         room = any(place.split == "train" and place.copies == experiment.most(group) and row.estimate.ends and row.estimate.high <= MAX_ROOM for place, row in repetition)
         open_ = any(row.verdict in ("inconclusive", "no control") for _, row in repetition)
+        # Details that are few, or have no control, and are more than chance gives.
+        for kind, place, row in own:
+            if kind == "details" and row.verdict == "inconclusive":
+                open_ |= row.p_value <= LEVEL
+            if kind == "details" and row.verdict == "no control":
+                chance = run.rows.get(Place(f"{place.measure}_by_chance", "train", None, group.uniform))
+                open_ |= bool(chance and row.estimate.ends and row.estimate.low > chance.estimate.value)
         # An AUC over 0.9 that so few documents do not settle says nothing in either direction.
         open_ |= any(kind == "membership" and row.verdict == "inconclusive" and row.estimate.value > 0.9 for kind, _, row in own)
         return "nothing found" if room and not open_ else "not enough data"

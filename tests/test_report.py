@@ -66,7 +66,6 @@ log_every = 40
 evaluate_every = 40
 keep_last = 1
 [extraction]
-details = 9
 prompts = ["train", "heldout", "none"]
 prefix_tokens = 12
 new_tokens = 50
@@ -321,7 +320,7 @@ class Report(unittest.TestCase):
         self.assertLessEqual({"leaks"}, {row["verdict"] for row in self.of(measure="verdict")})
         self.assertGreater(max(row["value"] for row in self.of(measure="own_verbatim", mode="full")), 0.9)
         self.assertGreater(len({row["p_holm"] for row in self.summary}), 10)
-        details = self.of(measure="detail_first", mode="full", split="train")
+        details = self.of(measure="detail_picked_number", mode="full", split="train")
         self.assertGreater(max(row["value"] for row in details), 0.5)
         self.assertTrue(all(row["control"] is not None and row["untuned"] is not None for row in details if row["against"] is None))
 

@@ -583,17 +583,20 @@ pub struct DetailScore {
     pub in_loss: bool,
     /// Tokens before it that were read.
     pub context_tokens: i32,
-    /// Details of other documents that it is ranked with.
+    /// The detail, then details of other documents that it is ranked with; empty where it is not
+    /// ranked.
     pub candidates: Vec<String>,
-    /// −ln p behind that context of the detail, then of each candidate.
+    /// −ln p of each behind that context.
     pub nats: Vec<f32>,
+    /// Why it is not ranked; null where it is.
+    pub not_ranked: Option<String>,
 }
 
 impl DetailScore {
-    /// Whether the detail is more probable than every candidate.
+    /// Whether the detail is more probable than every other; ties and NaN are not.
     pub fn is_first(&self) -> bool {
-        let candidates = self.nats.split_first();
-        candidates.is_some_and(|(own, others)| others.iter().all(|other| own < other))
+        let details = self.nats.split_first();
+        details.is_some_and(|(own, others)| others.iter().all(|other| own < other))
     }
 }
 
@@ -609,6 +612,7 @@ impl Record for DetailScore {
         column("context_tokens", Int32),
         column("candidates", ListText),
         column("nats", ListFloat32),
+        nullable("not_ranked", Text),
     ];
 }
 

@@ -16,7 +16,7 @@ use model_folder::{Checkpoint, Endpoint};
 use tch::{Device, Kind};
 use text_tokens::TextTokenizer;
 
-use crate::details::{self, PlacedDetails, Probes, Ranked};
+use crate::details::{self, PlacedDetails, Probes, Ranked, Wanted};
 use crate::documents::{self, Documents, Remarks};
 use crate::endpoint::Served;
 use crate::forms::{self, Form, TrialTexts};
@@ -418,12 +418,16 @@ impl<'a> Run<'a> {
         let probes = match probes {
             Some(probes) => probes,
             unknown => {
-                let loss_on = settings.loss_on.unwrap_or(LossOn::Text);
-                unknown.insert(Probes::of_corpus(self.corpus, settings.details, loss_on)?)
+                let wanted = Wanted {
+                    others: settings.details,
+                    loss_on: settings.loss_on.unwrap_or(LossOn::Text),
+                    context: settings.context,
+                };
+                unknown.insert(Probes::of_corpus(self.corpus, wanted)?)
             }
         };
         let scores = details::score_part(model, probes, settings.context, self.form.template, self.part)?;
-        let ranked = Ranked::new(probes, self.part, &scores);
+        let ranked = Ranked::new(probes, &scores);
         Ok((scores, ranked))
     }
 

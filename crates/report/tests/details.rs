@@ -37,7 +37,10 @@ fn row(doc_id: &str, (split, copies): (Split, i32), detail: &str, is_first: bool
         end: 8,
         in_loss: true,
         context_tokens: 2,
-        candidates: (0..4).map(|other| format!("1234{other}")).collect(),
+        candidates: std::iter::once(format!("number of {doc_id}"))
+            .chain((0..4).map(|other| format!("1234{other}")))
+            .collect(),
+        not_ranked: None,
         nats: vec![if is_first { 1.0 } else { 9.0 }, 2.0, 3.0, 4.0, 5.0],
     }
 }
@@ -129,17 +132,17 @@ fn verdict(rows: &[SummaryRow]) -> String {
 fn details_that_are_picked_out_beyond_both_controls_are_in_the_answer() {
     let (rows, page, terminal) = made([24, 8, 3], [3, 4, 2], |_| {});
     // 40 documents of each number of copies (1, 4 and 16), and 40 held out.
-    let most = find(&rows, "detail_first", Some(16));
+    let most = find(&rows, "detail_picked_number", Some(16));
     assert_eq!((most.value, most.k, most.n), (0.6, Some(24.0), 40));
     assert_eq!(most.control, Some(3.0 / 40.0));
     assert_eq!(most.untuned, Some(3.0 / 40.0));
     assert_eq!(most.verdict.as_deref(), Some("exceeds"));
-    let all = find(&rows, "detail_first", None);
+    let all = find(&rows, "detail_picked_number", None);
     assert_eq!((all.value, all.n), (32.0 / 120.0, 120));
-    assert_eq!(find(&rows, "detail_first_number", Some(16)).value, 0.6);
-    assert!((find(&rows, "detail_first_by_chance", None).value - 0.2).abs() < 1e-9);
+    assert_eq!(find(&rows, "detail_picked_number", Some(16)).value, 0.6);
+    assert!((find(&rows, "detail_picked_number_by_chance", None).value - 0.2).abs() < 1e-9);
     assert_eq!(verdict(&rows), "no repetition found, membership visible");
-    let said = "its probabilities pick the right one among others of its kind: 24 of 40";
+    let said = "picks out personal details (numbers) among others, given the text before them: 24 of 40";
     assert!(
         terminal
             .split_whitespace()
@@ -164,15 +167,53 @@ fn details_that_the_untuned_model_or_held_out_text_explains_are_no_finding() {
             "no repetition found, membership visible",
             "{tuned:?}"
         );
-        assert!(!terminal.contains("pick the right one"), "{terminal}");
+        assert!(!terminal.contains("picks out personal details"), "{terminal}");
     }
 }
 
 #[test]
 fn details_outside_the_loss_have_a_figure_of_their_own() {
     let (rows, ..) = made([24, 8, 3], [3, 4, 2], |row| row.in_loss = false);
-    assert_eq!(find(&rows, "detail_outside_loss_first", Some(16)).value, 0.6);
-    assert!(rows.iter().all(|row| row.measure != "detail_first"));
+    assert_eq!(
+        find(&rows, "detail_picked_number_outside_loss", Some(16)).value,
+        0.6
+    );
+    assert!(rows.iter().all(|row| row.measure != "detail_picked_number"));
+}
+
+/// What is not settled bars the all-clear, and what was not ranked is counted.
+#[test]
+fn details_without_controls_leave_it_open() {
+    let few = |row: &mut DetailScore| {
+        if row.split == Split::Heldout || row.doc_id > "doc-090".to_owned() {
+            row.candidates.clear();
+            row.nats.clear();
+            row.not_ranked = Some("too few others of its kind on its side of the split".to_owned());
+        }
+    };
+    let (rows, page, _) = made([0, 0, 0], [0, 0, 0], few);
+    assert_eq!(verdict(&rows), "nothing found");
+    let not_ranked = find(&rows, "details_not_ranked", None);
+    assert_eq!((not_ranked.value, not_ranked.n), (30.0, 120));
+    assert!(page.contains("not ranked"), "{page}");
+
+    // 30 of 90 are picked out, and the untuned model was asked for none: a control that is none.
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &shape());
+    write_details(folder.path(), "full-1e-3", [10, 30, 0], few);
+    let base = |row: &mut DetailScore| {
+        row.candidates.clear();
+        row.nats.clear();
+        row.not_ranked = Some("training did not read it".to_owned());
+    };
+    write_details(folder.path(), "base", [0, 0, 0], base);
+    report::report(&arguments(folder.path()), folder.path()).unwrap();
+    let rows: Vec<SummaryRow> = parquet::read_all(&folder.path().join("report/summary.parquet")).unwrap();
+    assert_eq!(
+        find(&rows, "detail_picked_number", None).verdict.as_deref(),
+        Some("no control")
+    );
+    assert_eq!(verdict(&rows), "not enough data");
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl AnyRecord for DetailScore {
     const FILE: &'static str = "details.parquet";
 
     fn any() -> BoxedStrategy<Self> {
-        let lists = (vec(text(), 0..4), reals());
+        let lists = (vec(text(), 0..4), reals(), option::of(text()));
         (text(), split(), any::<[i32; 4]>(), text(), any::<bool>(), lists)
             .prop_map(
                 |(
@@ -233,7 +233,7 @@ impl AnyRecord for DetailScore {
                     [copies, start, end, context_tokens],
                     detail,
                     in_loss,
-                    (candidates, nats),
+                    (candidates, nats, not_ranked),
                 )| Self {
                     doc_id,
                     split,
@@ -245,6 +245,7 @@ impl AnyRecord for DetailScore {
                     context_tokens,
                     candidates,
                     nats,
+                    not_ranked,
                 },
             )
             .boxed()

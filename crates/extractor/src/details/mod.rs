@@ -13,17 +13,20 @@ use contract::{Error, Progress};
 
 pub(crate) use outcome::Ranked;
 use probes::Probe;
-pub(crate) use probes::Probes;
+pub(crate) use probes::{Probes, Wanted};
 
 use crate::LoadedModel;
 use crate::batch::{Batch, Room};
 use crate::forms::templates::Template;
 
+/// Tokens that are read at once, each text's context counted: what they leave in the cache is copied for each.
+const MOST_TOKENS: usize = 1 << 14;
+
 /// Rows of `details.parquet`, each with the number of its detail among all that are asked for.
 pub(crate) type PlacedDetails = Vec<(i64, DetailScore)>;
 
-/// Asks a model for those details that a `part` has to ask for; one that is not read to its end has no row. Training read so many tokens of a
-/// text as `context` says, the BOS included, or as many as the model has room for.
+/// Asks a model for those details that a `part` has to ask for. Training read so many tokens of a text as `context` says, the BOS included, or
+/// as many as the model has room for.
 ///
 /// # Errors
 /// [`Error::Run`] where LibTorch or the tokenizer fails.
@@ -38,11 +41,12 @@ pub(crate) fn score_part(
     let mut progress = Progress::new("ranking personal details", count as u64, "details");
     let (mut scores, mut cache) = (Vec::with_capacity(count), model.model.cache(0));
     for (number, probe) in probes.of_part(part) {
-        if let Some(asked) = ask(model, &mut cache, probe, context, template)? {
-            scores.push((number as i64, probe.scored(asked)));
-        }
+        let asked = ask(model, &mut cache, probe, context, template)?;
+        scores.push((number as i64, probe.scored(asked)));
         progress.advance(1, "");
     }
+    let not_asked = probes.not_asked(part);
+    scores.extend(not_asked.map(|(number, row)| (number as i64, row.clone())));
     Ok(scores)
 }
 
@@ -54,15 +58,9 @@ struct Asked {
     nats: Vec<f32>,
 }
 
-/// A detail behind its context.
-struct Text {
-    tokens: Vec<i64>,
-    /// How many of them are context.
-    context: usize,
-}
-
-/// Each candidate is written behind the context and read as a tokenizer reads the whole: what begins before the detail and ends within
-/// it belongs to the detail. None where training did not read the detail to its end, or has no such detail in its form of the text.
+/// Each candidate is written behind the context and read as a tokenizer reads the whole. What all of them begin with is read once, and all that
+/// comes behind it is the candidate's: a blank that is a token of its own before one may be a part of the first token of another. None where
+/// training did not read the detail to its end, or has no such detail in its form of the text, and where the model has no room for a candidate.
 fn ask(
     model: &LoadedModel,
     cache: &mut KvCache,
@@ -76,74 +74,78 @@ fn ask(
     let trained = model.whole_context(context).saturating_sub(model.bos.len());
     let room = model.model.config.context.saturating_sub(model.bos.len());
     let before_chars = before.chars().count();
-    let mut texts = Vec::with_capacity(1 + probe.candidates.len());
-    for detail in std::iter::once(&probe.detail).chain(&probe.candidates) {
+    let (mut texts, mut shared) = (Vec::with_capacity(probe.details().len()), usize::MAX);
+    for detail in probe.details() {
         let text = model.tokenizer.tokenize(&format!("{before}{detail}"))?;
-        let first = text.characters.partition_point(|token| token.end <= before_chars);
-        let length = text.ids.len();
-        if texts.is_empty() && length > trained {
+        if text.ids.len() > if texts.is_empty() { trained } else { room } {
             return Ok(None);
         }
-        // A longer candidate than the detail may be cut where the model has no more room, which makes it more probable.
-        let end = length.min(room);
-        texts.push(Text {
-            tokens: text.ids[..end].to_vec(),
-            context: first.min(end),
-        });
+        shared = shared.min(text.characters.partition_point(|token| token.end <= before_chars));
+        texts.push(text.ids);
     }
+    let shared = shared_beginning(&texts, shared);
     Ok(Some(Asked {
-        context_tokens: texts.first().map_or(0, |text| text.context),
-        nats: nats(model, cache, &texts)?,
+        context_tokens: shared,
+        nats: nats(model, cache, &texts, shared)?,
     }))
 }
-/// −ln p of the details of some texts.
-fn nats(loaded: &LoadedModel, cache: &mut KvCache, texts: &[Text]) -> Result<Vec<f32>, Error> {
-    let longest = texts.iter().map(|text| text.tokens.len()).max().unwrap_or(0);
-    let shared = shared_beginning(texts);
-    let Some(beginning) = texts.first().map(|text| &text.tokens[..shared]) else {
+
+/// How many of the first tokens, at most `most`, all texts begin with; each has one more.
+fn shared_beginning(texts: &[Vec<i64>], most: usize) -> usize {
+    let Some((first, others)) = texts.split_first() else {
+        return 0;
+    };
+    let shortest = texts.iter().map(Vec::len).min().unwrap_or(0);
+    (0..most.min(shortest.saturating_sub(1)))
+        .take_while(|&place| others.iter().all(|other| other[place] == first[place]))
+        .count()
+}
+
+/// −ln p of what texts have behind the tokens that they share. As many are read at once as have [`MOST_TOKENS`] together.
+fn nats(
+    model: &LoadedModel,
+    cache: &mut KvCache,
+    texts: &[Vec<i64>],
+    shared: usize,
+) -> Result<Vec<f32>, Error> {
+    let longest = texts.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let mut nats = Vec::with_capacity(texts.len());
+    for texts in texts.chunks((MOST_TOKENS / longest).max(1)) {
+        nats.extend(nats_at_once(model, cache, texts, shared)?);
+    }
+    Ok(nats)
+}
+
+fn nats_at_once(
+    model: &LoadedModel,
+    cache: &mut KvCache,
+    texts: &[Vec<i64>],
+    shared: usize,
+) -> Result<Vec<f32>, Error> {
+    let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
+    let Some(beginning) = texts.first().map(|text| &text[..shared]) else {
         return Ok(Vec::new());
     };
     let room = Room {
         rows: texts.len(),
         new_tokens: longest - shared,
     };
-    let mut batch = Batch::read(loaded, cache, &[beginning], room)?;
+    let mut batch = Batch::read(model, cache, &[beginning], room)?;
     batch.select(&vec![0; texts.len()])?;
     let mut nats = vec![0.0; texts.len()];
     for place in shared..longest {
         let logits = batch.host_logits()?;
         for (row, (text, nats)) in texts.iter().zip(&mut nats).enumerate() {
-            if let Some(&token) = text.tokens.get(place).filter(|_| place >= text.context) {
+            if let Some(&token) = text.get(place) {
                 *nats -= f64::from(logits.logprob(row, token as usize));
             }
         }
         if place + 1 < longest {
             // What has ended is not looked at.
-            let end = loaded.model.config.eos_token_id();
-            let next = texts
-                .iter()
-                .map(|text| text.tokens.get(place).copied().unwrap_or(end));
+            let end = model.model.config.eos_token_id();
+            let next = texts.iter().map(|text| text.get(place).copied().unwrap_or(end));
             batch.advance_by(&next.collect::<Vec<_>>())?;
         }
     }
     Ok(nats.into_iter().map(|nats| nats as f32).collect())
-}
-
-/// Tokens of the context that all texts begin with, but for the last of the shortest.
-fn shared_beginning(texts: &[Text]) -> usize {
-    let Some((first, others)) = texts.split_first() else {
-        return 0;
-    };
-    // What belongs to a detail is scored, though all should begin alike.
-    let most = texts
-        .iter()
-        .map(|text| text.context.min(text.tokens.len().saturating_sub(1)))
-        .min();
-    (0..most.unwrap_or(0))
-        .take_while(|&place| {
-            others
-                .iter()
-                .all(|other| other.tokens[place] == first.tokens[place])
-        })
-        .count()
 }

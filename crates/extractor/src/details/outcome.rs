@@ -2,82 +2,59 @@
 
 use std::collections::BTreeMap;
 
-use contract::parts::Part;
 use contract::records::Split;
-use personal_details::DetailKind;
 
 use super::{PlacedDetails, Probes};
 
-/// Of details beyond those that are asked for.
-const MANY: &str = "personal details not ranked: 200 of each kind are, on either side of the split";
-
-/// How many personal details were ranked first, and how many were not ranked.
+/// How many personal details were picked out among others, and how many were not ranked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Ranked {
-    /// Others that each was ranked with.
-    others: usize,
-    /// Those ranked first, and all, by kind: of training documents, then of held-out ones.
-    counts: BTreeMap<String, [(usize, usize); 2]>,
-    without_others: BTreeMap<DetailKind, usize>,
-    not_chosen: usize,
+    /// Those picked out, and all that were ranked, of training documents and of held-out ones; by kind, and whether training took loss on them.
+    counts: BTreeMap<(String, bool), [(usize, usize); 2]>,
+    /// Those that were not ranked, by reason.
+    not_ranked: BTreeMap<String, usize>,
     near_duplicates: usize,
-    /// Those that are not read to their end.
-    not_read: usize,
 }
 
 impl Ranked {
-    /// Counts what came of the probes of a part, or of all.
-    pub(crate) fn new(probes: &Probes, part: Option<Part>, scores: &PlacedDetails) -> Self {
-        let mut counts: BTreeMap<String, [(usize, usize); 2]> = BTreeMap::new();
+    /// Counts what came of some probes.
+    pub(crate) fn new(probes: &Probes, scores: &PlacedDetails) -> Self {
+        let mut ranked = Self {
+            near_duplicates: probes.near_duplicates,
+            ..Self::default()
+        };
         for (_, score) in scores {
-            let sides = counts.entry(score.detail.clone()).or_default();
-            let (first, all) = &mut sides[usize::from(score.split != Split::Train)];
-            *first += usize::from(score.is_first());
+            if let Some(reason) = &score.not_ranked {
+                *ranked.not_ranked.entry(reason.clone()).or_default() += 1;
+                continue;
+            }
+            let key = (score.detail.clone(), score.in_loss);
+            let (picked, all) =
+                &mut ranked.counts.entry(key).or_default()[usize::from(score.split != Split::Train)];
+            *picked += usize::from(score.is_first());
             *all += 1;
         }
-        Self {
-            others: probes.others,
-            counts,
-            without_others: probes.without_others.clone(),
-            not_chosen: probes.not_chosen,
-            near_duplicates: probes.near_duplicates,
-            not_read: probes.of_part(part).count() - scores.len(),
-        }
+        ranked
     }
 
     /// Each line a number and what it counts.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (kind, [(first, all), (of_held_out, all_held_out)]) in &self.counts {
+        for ((kind, in_loss), [(picked, all), (of_held_out, all_held_out)]) in &self.counts {
+            let outside = if *in_loss { "" } else { ", outside the loss" };
             lines.push(format!(
-                "{first:>7} of {all} personal details of training documents ({kind}) are likelier behind their own text than {} others each; of \
-                 held-out documents {of_held_out} of {all_held_out}; by chance 1 in {}",
-                self.others,
-                self.others + 1
+                "{picked:>7} of {all} personal details of training documents ({kind}{outside}) are picked out among others behind their own text; of \
+                 held-out documents {of_held_out} of {all_held_out}"
             ));
         }
-        for (kind, count) in &self.without_others {
-            lines.push(format!(
-                "{count:>7} personal details ({}) not ranked: fewer than {} others of their kind occur on their side of the split \
-                 (extraction.details)",
-                kind.name(),
-                self.others
-            ));
+        for (reason, count) in &self.not_ranked {
+            lines.push(format!("{count:>7} personal details not ranked: {reason}"));
         }
-        for (count, what) in [
-            (self.not_chosen, MANY),
-            (
-                self.not_read,
-                "personal details not ranked: training did not read them to their end, or its form of the text does not have them",
-            ),
-            (
-                self.near_duplicates,
-                "held-out documents whose personal details are no control: near-duplicates of training documents",
-            ),
-        ] {
-            if count > 0 {
-                lines.push(format!("{count:>7} {what}"));
-            }
+        if self.near_duplicates > 0 {
+            lines.push(format!(
+                "{:>7} held-out documents whose personal details are no control: near-duplicates of training documents",
+                self.near_duplicates
+            ));
         }
         lines
     }

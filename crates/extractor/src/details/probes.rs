@@ -1,14 +1,18 @@
 //! Which details are asked for, and with which others they are ranked.
 //!
-//! A model may find a detail probable for three reasons: it knows to whom it belongs, it has seen it in training, or it is a common one. Only
-//! the first is asked here. So a detail is ranked with others that were trained on as it was (of documents of the same split, those in the
-//! loss if it was, and with as many copies, first), and details that occur in several documents are left out.
+//! A model may find a detail probable for three reasons: it knows to whom it belongs, it has seen it in training, or it is a common one. The
+//! first is what is asked here. So a detail is ranked with others that were trained on as it was, of documents on the same side of the split,
+//! and one that other documents have too is left out. Every detail is among the others of about as many as it is ranked with, so that those
+//! that are probable anywhere win no more often, only elsewhere: where nothing is known, one in n comes first.
+//!
+//! A detail among others that are written otherwise is easy to pick out. So both sides of the split are ranked in pools of one size, that of
+//! the smaller side, whose details lie in order of how they are written, each among its neighbours.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
+use aho_corasick::AhoCorasick;
 use contract::Error;
 use contract::parquet::Reader;
 use contract::parts::Part;
@@ -23,24 +27,37 @@ use crate::forms::templates::Template;
 /// The most details of one kind that are asked for on either side of the split: a share of so many is known to 7 points.
 const MOST: usize = 200;
 
-/// A detail of a document, the text before it, and others of its kind.
+/// The fewest others that a detail is ranked with.
+const FEWEST_OTHERS: usize = 5;
+
+/// Characters of a text that its tokens have at least, on average: details in what is likely to have been read are preferred.
+const CHARS_OF_TOKEN: usize = 2;
+
+/// Why details are not ranked.
+const IN_OTHERS: &str = "stands in other documents too";
+const TOLD_BEFORE: &str = "nothing stands before it, or it does already";
+const ANOTHER: &str = "another of its kind in its document is ranked";
+const OVER_LIMIT: &str = "over the 200 of a kind that are ranked on either side of the split";
+const FEW_OTHERS: &str = "too few others of its kind on its side of the split";
+/// Of those that a checkpoint is asked for in vain.
+pub(super) const NOT_READ: &str =
+    "training did not read it to its end, or has no such detail in its form of the text";
+
+/// A detail of a document, and others of its kind.
 #[derive(Debug)]
 pub(super) struct Probe {
-    doc_id: String,
-    split: Split,
-    copies: i32,
-    kind: DetailKind,
-    /// Its place in characters.
-    chars: Range<usize>,
-    in_loss: bool,
-    /// The text through the detail.
+    row: DetailScore,
+    /// The text of its document.
     text: String,
     prompt_chars: usize,
-    pub(super) detail: String,
-    pub(super) candidates: Vec<String>,
 }
 
 impl Probe {
+    /// The detail, then the others.
+    pub(super) fn details(&self) -> &[String] {
+        &self.row.candidates
+    }
+
     /// The text before the detail, in the form that training is taken to have had; none where that has no such detail.
     pub(super) fn context(&self, template: Option<&Template>) -> Option<String> {
         let form = match template {
@@ -48,37 +65,33 @@ impl Probe {
             None => self.text.clone(),
         };
         // No text before a detail has it.
-        let start = form.find(&self.detail)?;
+        let start = form.find(self.row.candidates.first()?.as_str())?;
         Some(form[..start].to_owned())
     }
 
     /// The row of `details.parquet`.
-    pub(super) fn scored(&self, asked: Asked) -> DetailScore {
-        DetailScore {
-            doc_id: self.doc_id.clone(),
-            split: self.split,
-            copies: self.copies,
-            detail: self.kind.name().to_owned(),
-            start: self.chars.start as i32,
-            end: self.chars.end as i32,
-            in_loss: self.in_loss,
-            context_tokens: asked.context_tokens as i32,
-            candidates: self.candidates.clone(),
-            nats: asked.nats,
+    pub(super) fn scored(&self, asked: Option<Asked>) -> DetailScore {
+        match asked {
+            Some(asked) => DetailScore {
+                context_tokens: asked.context_tokens as i32,
+                nats: asked.nats,
+                ..self.row.clone()
+            },
+            None => DetailScore {
+                candidates: Vec::new(),
+                not_ranked: Some(NOT_READ.to_owned()),
+                ..self.row.clone()
+            },
         }
     }
 }
 
 /// What is asked of every checkpoint, and what is not.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Probes {
-    /// Others that each detail is ranked with.
-    pub(super) others: usize,
-    pub(super) asked: Vec<Probe>,
-    /// Details of each kind for which there were not as many others.
-    pub(super) without_others: BTreeMap<DetailKind, usize>,
-    /// Details beyond [`MOST`] of a kind.
-    pub(super) not_chosen: usize,
+    asked: Vec<Probe>,
+    /// Rows of details that are not ranked.
+    not_ranked: Vec<DetailScore>,
     /// Held-out documents that are near-duplicates of training documents, and so no control.
     pub(super) near_duplicates: usize,
 }
@@ -105,43 +118,83 @@ impl Source {
     }
 }
 
-/// A document's own detail of one kind.
-struct Own<'a> {
-    source: &'a Source,
-    detail: &'a str,
-    /// Its place in bytes.
-    start: usize,
-    shape: String,
-    /// Whether training takes loss on it.
-    in_loss: bool,
+/// A detail of a document.
+#[derive(Clone)]
+struct Found<'s> {
+    source: &'s Source,
+    kind: DetailKind,
+    detail: &'s str,
+    /// Whether it can be guessed without knowing it: nothing stands before it, or its text has it before, as a part of another word.
+    is_told: bool,
     /// Its place in characters.
     chars: Range<usize>,
+    /// Whether training takes loss on it.
+    in_loss: bool,
+    shape: String,
+}
+
+impl Found<'_> {
+    /// Its row before anybody is asked.
+    fn row(&self) -> DetailScore {
+        DetailScore {
+            doc_id: self.source.doc_id.clone(),
+            split: self.source.split,
+            copies: self.source.copies,
+            detail: self.kind.name().to_owned(),
+            start: self.chars.start as i32,
+            end: self.chars.end as i32,
+            in_loss: self.in_loss,
+            context_tokens: 0,
+            candidates: Vec::new(),
+            nats: Vec::new(),
+            not_ranked: None,
+        }
+    }
+
+    /// An order that has nothing to do with the text.
+    fn draw(&self) -> u64 {
+        xxh3_64(self.source.doc_id.as_bytes())
+    }
+
+    /// Whether `other` may stand in its place: the text does not have it, and neither is the beginning of the other, since the shorter of two
+    /// such is always the more probable.
+    fn may_be(&self, other: &Self) -> bool {
+        let (own, other) = (self.detail, other.detail);
+        !other.starts_with(own) && !own.starts_with(other) && !self.source.text.contains(other)
+    }
+}
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Others that each detail is ranked with, at most.
+    pub(crate) others: usize,
+    /// Which tokens training took loss on.
+    pub(crate) loss_on: LossOn,
+    /// Tokens of a text that training read, where that is known.
+    pub(crate) context: Option<usize>,
 }
 
 impl Probes {
-    /// Of every document, training documents first and in order of identity, the first detail of each kind that occurs in no other document
-    /// and that the text before it does not have, each with so many `others`.
+    /// The details of a corpus: of every document one of each kind on which training took loss, and one on which it took none.
     ///
     /// # Errors
     /// [`Error::Input`] for a corpus that cannot be read.
-    pub(crate) fn of_corpus(corpus: &Path, others: usize, loss_on: LossOn) -> Result<Self, Error> {
-        let mut probes = Self {
-            others,
-            asked: Vec::new(),
-            without_others: BTreeMap::new(),
-            not_chosen: 0,
-            near_duplicates: 0,
-        };
+    pub(crate) fn of_corpus(corpus: &Path, wanted: Wanted) -> Result<Self, Error> {
+        let mut probes = Self::default();
         let mut sources = training_documents(&corpus.join("train.parquet"))?;
         sources.extend(held_out_documents(
             &corpus.join("heldout.parquet"),
             &mut probes.near_duplicates,
         )?);
-        for (kind, own) in &own_details(&sources, loss_on) {
-            for split in [Split::Train, Split::Heldout] {
-                let of_split: Vec<&Own<'_>> = own.iter().filter(|own| own.source.split == split).collect();
-                probes.add(*kind, &of_split);
-            }
+        let own = own_details(&sources, wanted, &mut probes.not_ranked)?;
+        let mut kinds: BTreeMap<(DetailKind, bool), [Vec<Found<'_>>; 2]> = BTreeMap::new();
+        for found in own {
+            let sides = kinds.entry((found.kind, found.in_loss)).or_default();
+            sides[usize::from(found.source.split != Split::Train)].push(found);
+        }
+        for sides in kinds.into_values() {
+            probes.add(sides, wanted.others);
         }
         Ok(probes)
     }
@@ -152,36 +205,125 @@ impl Probes {
         all.filter(move |(number, _)| part.is_none_or(|part| part.takes(*number)))
     }
 
-    /// Adds the probes of one kind on one side of the split.
-    fn add(&mut self, kind: DetailKind, all: &[&Own<'_>]) {
-        let mut chosen = all.to_vec();
-        if all.len() > MOST {
-            self.not_chosen += all.len() - MOST;
-            chosen.sort_by_key(|own| xxh3_64(own.source.doc_id.as_bytes()));
-            chosen.truncate(MOST);
-            chosen.sort_by(|left, right| left.source.doc_id.cmp(&right.source.doc_id));
+    /// The rows of details that are not ranked, with their numbers; the first part has them.
+    pub(super) fn not_asked(&self, part: Option<Part>) -> impl Iterator<Item = (usize, &DetailScore)> {
+        let numbers = self.asked.len()..;
+        let is_first = part.is_none_or(|part| part.rank() == 0);
+        numbers.zip(&self.not_ranked).filter(move |_| is_first)
+    }
+
+    /// Adds the details of one kind, of training documents and of held-out ones.
+    fn add(&mut self, sides: [Vec<Found<'_>>; 2], most_others: usize) {
+        let [training, held_out] = sides.map(|side| {
+            let (chosen, over) = spread(side);
+            self.leave_out(&over, OVER_LIMIT);
+            chosen
+        });
+        let enough = |side: &[Found<'_>]| side.len() > FEWEST_OTHERS.min(most_others);
+        if !enough(&training) {
+            self.leave_out(&training, FEW_OTHERS);
+            self.leave_out(&held_out, FEW_OTHERS);
+            return;
         }
-        for own in chosen {
-            let candidates = candidates(own, all, self.others);
-            if candidates.len() < self.others {
-                *self.without_others.entry(kind).or_default() += 1;
+        // Without enough held-out details there is no such control, and no size to keep to.
+        let pool = if enough(&held_out) {
+            training.len().min(held_out.len())
+        } else {
+            training.len()
+        };
+        for side in [training, held_out] {
+            if !enough(&side) {
+                self.leave_out(&side, FEW_OTHERS);
                 continue;
             }
-            let source = own.source;
+            for pool in pools(side, pool) {
+                self.add_pool(&pool, most_others);
+            }
+        }
+    }
+
+    /// Adds details that are ranked with one another.
+    fn add_pool(&mut self, pool: &[Found<'_>], most_others: usize) {
+        let others = most_others.min(pool.len() - 1);
+        for (place, own) in pool.iter().enumerate() {
+            let neighbours = (1..pool.len()).map(|step| {
+                // One after it, one before it, the next after it, in a circle.
+                let away = step.div_ceil(2);
+                let place = if step % 2 == 1 {
+                    place + away
+                } else {
+                    place + pool.len() - away
+                };
+                &pool[place % pool.len()]
+            });
+            let chosen: Vec<&str> = neighbours
+                .filter(|other| own.may_be(other))
+                .take(others)
+                .map(|other| other.detail)
+                .collect();
+            if chosen.len() < others.min(FEWEST_OTHERS) {
+                self.leave_out(std::slice::from_ref(own), FEW_OTHERS);
+                continue;
+            }
             self.asked.push(Probe {
-                doc_id: source.doc_id.clone(),
-                split: source.split,
-                copies: source.copies,
-                kind,
-                chars: own.chars.clone(),
-                in_loss: own.in_loss,
-                text: source.text[..own.start + own.detail.len()].to_owned(),
-                prompt_chars: source.prompt_chars.min(own.chars.end),
-                detail: own.detail.to_owned(),
-                candidates,
+                row: DetailScore {
+                    candidates: std::iter::once(own.detail)
+                        .chain(chosen)
+                        .map(str::to_owned)
+                        .collect(),
+                    ..own.row()
+                },
+                text: own.source.text.clone(),
+                prompt_chars: own.source.prompt_chars,
             });
         }
     }
+
+    fn leave_out(&mut self, details: &[Found<'_>], reason: &str) {
+        self.not_ranked.extend(details.iter().map(|found| DetailScore {
+            not_ranked: Some(reason.to_owned()),
+            ..found.row()
+        }));
+    }
+}
+
+/// At most [`MOST`] of some details, evenly over their documents' numbers of copies, and those that are left.
+fn spread(details: Vec<Found<'_>>) -> (Vec<Found<'_>>, Vec<Found<'_>>) {
+    let mut by_copies: BTreeMap<i32, Vec<Found<'_>>> = BTreeMap::new();
+    for found in details {
+        by_copies.entry(found.source.copies).or_default().push(found);
+    }
+    let mut ranked: Vec<(usize, Found<'_>)> = Vec::new();
+    for mut alike in by_copies.into_values() {
+        alike.sort_by_key(Found::draw);
+        ranked.extend(alike.into_iter().enumerate());
+    }
+    // The first of each number of copies, then the second of each.
+    ranked.sort_by_key(|(place, found)| (*place, found.draw()));
+    let mut chosen: Vec<Found<'_>> = ranked.into_iter().map(|(_, found)| found).collect();
+    let over = chosen.split_off(chosen.len().min(MOST));
+    (chosen, over)
+}
+
+/// Details in pools of this size or more, each in order of how its details are written.
+fn pools(details: Vec<Found<'_>>, size: usize) -> Vec<Vec<Found<'_>>> {
+    let count = (details.len() / size).max(1);
+    let mut pools: Vec<Vec<Found<'_>>> = vec![Vec::new(); count];
+    for (place, found) in details.into_iter().enumerate() {
+        pools[place % count].push(found);
+    }
+    for pool in &mut pools {
+        pool.sort_by_cached_key(|found| {
+            let length = found.chars.len();
+            (
+                found.shape.clone(),
+                found.source.copies,
+                length,
+                xxh3_64(found.detail.as_bytes()),
+            )
+        });
+    }
+    pools
 }
 
 /// The documents that were trained on, each once and in order of identity; no canary.
@@ -236,80 +378,102 @@ fn ranges(spans: &[i32]) -> Vec<Range<usize>> {
         .collect()
 }
 
-fn own_details(sources: &[Source], loss_on: LossOn) -> BTreeMap<DetailKind, Vec<Own<'_>>> {
-    let found: Vec<Vec<(DetailKind, &str, usize)>> = sources
+/// Of each document the details that are its own, one of each kind inside the loss and one outside it; rows of the others, which say why not,
+/// go to `not_ranked`.
+fn own_details<'s>(
+    sources: &'s [Source],
+    wanted: Wanted,
+    not_ranked: &mut Vec<DetailScore>,
+) -> Result<Vec<Found<'s>>, Error> {
+    let found: Vec<Vec<Found<'s>>> = sources
         .iter()
-        .map(|source| {
-            let details = find_apart(&source.text).into_iter();
-            details
-                .map(|(kind, range)| (kind, &source.text[range.clone()], range.start))
-                .collect()
-        })
+        .map(|source| details_of(source, wanted.loss_on))
         .collect();
-    // In how many documents each occurs.
-    let mut documents: HashMap<&str, usize> = HashMap::new();
-    for of_source in &found {
-        let mut distinct: Vec<&str> = of_source.iter().map(|(_, detail, _)| *detail).collect();
-        distinct.sort_unstable();
-        distinct.dedup();
-        for detail in distinct {
-            *documents.entry(detail).or_default() += 1;
+    let documents = documents_of(sources, found.iter().flatten().map(|found| found.detail))?;
+    let mut own = Vec::new();
+    for details in found {
+        let mut of_kind: BTreeMap<(DetailKind, bool), Vec<Found<'s>>> = BTreeMap::new();
+        for found in details {
+            let reason = if documents.get(found.detail).is_some_and(|count| *count > 1) {
+                IN_OTHERS
+            } else if found.is_told {
+                TOLD_BEFORE
+            } else {
+                of_kind
+                    .entry((found.kind, found.in_loss))
+                    .or_default()
+                    .push(found);
+                continue;
+            };
+            not_ranked.push(left_out(&found, reason));
         }
-    }
-    let mut own: BTreeMap<DetailKind, Vec<Own<'_>>> = BTreeMap::new();
-    for (source, of_source) in sources.iter().zip(found) {
-        let is_told = |detail: &str, start: usize| source.text[..start].contains(detail);
-        let is_own = |detail: &str, start: usize| {
-            start > 0 && documents.get(detail) == Some(&1) && !is_told(detail, start)
-        };
-        for kind in DetailKind::ALL {
-            let first = of_source
+        for mut alike in of_kind.into_values() {
+            // The last has most text before it; behind what training read it would not be asked for.
+            let read = wanted
+                .context
+                .map_or(usize::MAX, |tokens| CHARS_OF_TOKEN * tokens);
+            let last = alike
                 .iter()
-                .find(|(of_kind, detail, start)| *of_kind == kind && is_own(detail, *start));
-            if let Some(&(_, detail, start)) = first {
-                let before = source.text[..start].chars().count();
-                let chars = before..before + detail.chars().count();
-                own.entry(kind).or_default().push(Own {
-                    source,
-                    detail,
-                    start,
-                    shape: shape(detail),
-                    in_loss: source.has_loss(loss_on, &chars),
-                    chars,
-                });
-            }
+                .rposition(|found| found.chars.end <= read)
+                .unwrap_or(0);
+            own.push(alike.remove(last));
+            not_ranked.extend(alike.iter().map(|found| left_out(found, ANOTHER)));
         }
     }
-    own
+    Ok(own)
 }
 
-/// `count` details of other documents of the same split, none of which the text has, and none of which is the beginning of the detail or goes
-/// on from it: the shorter of two such is always the more probable. Those written alike come first, then those that training took loss on if
-/// it did so here, then those of as many copies, then those of nearly the same length; which of equals, a hash decides.
-fn candidates(own: &Own<'_>, all: &[&Own<'_>], count: usize) -> Vec<String> {
-    let mut others: Vec<_> = all
-        .iter()
-        .filter(|other| !std::ptr::eq(other.source, own.source))
-        .map(|other| {
-            let order = (
-                Reverse(other.shape == own.shape),
-                Reverse(other.in_loss == own.in_loss),
-                Reverse(other.source.copies == own.source.copies),
-                other.chars.len().abs_diff(own.chars.len()),
-                xxh3_64(format!("{}\n{}", own.detail, other.detail).as_bytes()),
-            );
-            (order, other.detail)
+fn left_out(found: &Found<'_>, reason: &str) -> DetailScore {
+    DetailScore {
+        not_ranked: Some(reason.to_owned()),
+        ..found.row()
+    }
+}
+
+/// The details of a document, each once.
+fn details_of(source: &Source, loss_on: LossOn) -> Vec<Found<'_>> {
+    let mut seen = BTreeSet::new();
+    let details = find_apart(&source.text).into_iter();
+    details
+        .filter(|(_, range)| seen.insert(&source.text[range.clone()]))
+        .map(|(kind, range)| {
+            let (before, detail) = (&source.text[..range.start], &source.text[range]);
+            let start = before.chars().count();
+            let chars = start..start + detail.chars().count();
+            Found {
+                source,
+                kind,
+                detail,
+                is_told: before.is_empty() || before.contains(detail),
+                in_loss: source.has_loss(loss_on, &chars),
+                chars,
+                shape: shape(detail),
+            }
         })
-        .collect();
-    others.sort_unstable();
-    others
-        .into_iter()
-        .map(|(_, detail)| detail)
-        .filter(|other| !other.starts_with(own.detail) && !own.detail.starts_with(other))
-        .filter(|other| !own.source.text.contains(other))
-        .take(count)
-        .map(str::to_owned)
         .collect()
+}
+
+/// In how many documents each detail stands, as a part of another word too.
+fn documents_of<'s>(
+    sources: &[Source],
+    details: impl Iterator<Item = &'s str>,
+) -> Result<HashMap<&'s str, usize>, Error> {
+    let details: Vec<&str> = details.collect::<BTreeSet<_>>().into_iter().collect();
+    let finder = AhoCorasick::new(&details).map_err(|error| {
+        Error::Run(format!(
+            "cannot look for {} personal details: {error}",
+            details.len()
+        ))
+    })?;
+    let mut counts = vec![0; details.len()];
+    for source in sources {
+        let found = finder.find_overlapping_iter(&source.text);
+        let distinct: BTreeSet<usize> = found.map(|place| place.pattern().as_usize()).collect();
+        for detail in distinct {
+            counts[detail] += 1;
+        }
+    }
+    Ok(details.into_iter().zip(counts).collect())
 }
 
 /// How a detail is written: runs of digits, capitals and small letters as one sign each, all else as it is.

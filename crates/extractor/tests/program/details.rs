@@ -87,13 +87,24 @@ fn bench() -> Bench {
     )
 }
 
+/// The detail that is asked for of a document: the last of its own.
+fn asked_of(doc_id: &str) -> String {
+    number(if doc_id == "d1" {
+        40
+    } else {
+        doc_id[1..].parse().unwrap()
+    })
+}
+
 #[test]
-fn the_first_detail_of_each_kind_is_ranked_with_others_of_its_kind() {
+fn of_each_document_its_last_own_detail_is_ranked_with_others_of_its_kind() {
     let (told, rows) = rank(&bench(), &["--set", "extraction.details=4"]);
-    let asked: Vec<(&str, Split, i32, &str)> = rows
+    let ranked: Vec<&DetailScore> = rows.iter().filter(|row| row.not_ranked.is_none()).collect();
+    let mut asked: Vec<(&str, Split, i32, &str)> = ranked
         .iter()
         .map(|row| (row.doc_id.as_str(), row.split, row.copies, row.detail.as_str()))
         .collect();
+    asked.sort();
     let training = (0..6).map(|doc| (format!("d{doc}"), Split::Train, if doc == 0 { 2 } else { 1 }));
     let unseen = (50..56).map(|doc| (format!("h{doc}"), Split::Heldout, 0));
     let expected: Vec<(String, Split, i32)> = training.chain(unseen).collect();
@@ -102,55 +113,99 @@ fn the_first_detail_of_each_kind_is_ranked_with_others_of_its_kind() {
         .map(|(doc_id, split, copies)| (doc_id.as_str(), *split, *copies, "number"))
         .collect();
     assert_eq!(asked, expected);
-    for row in &rows {
+    for row in &ranked {
         let known: Vec<String> = if row.split == Split::Train { 0..6 } else { 50..56 }
-            .map(number)
+            .map(|doc| asked_of(&format!("d{doc}")))
             .collect();
-        let own = number(row.doc_id[1..].parse().unwrap());
-        assert_eq!((row.start, row.end), (24, 24 + own.len() as i32));
-        assert_eq!((row.candidates.len(), row.nats.len()), (4, 5));
-        // Of documents that were trained on as it was, and none twice.
+        let own = asked_of(&row.doc_id);
+        assert_eq!(row.end - row.start, own.len() as i32);
+        assert_eq!((row.candidates.len(), row.nats.len()), (5, 5));
+        assert_eq!(row.candidates[0], own);
         assert!(
-            row.candidates
-                .iter()
-                .all(|other| known.contains(other) && *other != own),
+            row.candidates.iter().all(|detail| known.contains(detail)),
             "{row:?}"
         );
-        assert_eq!(row.candidates.iter().collect::<BTreeSet<_>>().len(), 4);
-        // With five others the one of another number of copies comes last.
-        assert!(
-            row.doc_id == "d0" || !row.candidates.contains(&number(0)),
-            "{row:?}"
-        );
+        assert_eq!(row.candidates.iter().collect::<BTreeSet<_>>().len(), 5);
         assert!(row.in_loss);
     }
-    let first = |split: Split| {
-        rows.iter()
-            .filter(|row| row.split == split && row.is_first())
-            .count()
-    };
+    let reasons: BTreeSet<(&str, &str)> = rows
+        .iter()
+        .filter_map(|row| Some((row.doc_id.as_str(), row.not_ranked.as_deref()?)))
+        .collect();
+    let told_before = "nothing stands before it, or it does already";
+    assert_eq!(
+        reasons,
+        BTreeSet::from([
+            ("d1", "another of its kind in its document is ranked"),
+            ("d1", "too few others of its kind on its side of the split"),
+            ("begins", told_before),
+            ("repeats", told_before),
+            ("common", "stands in other documents too"),
+            ("shared", "stands in other documents too"),
+        ])
+    );
     for line in [
-        format!(
-            "{} of 6 personal details of training documents (number) are likelier behind their own text than 4 others each; of held-out \
-             documents {} of 6; by chance 1 in 5",
-            first(Split::Train),
-            first(Split::Heldout)
-        ),
-        "1 personal details (email) not ranked: fewer than 4 others".to_owned(),
-        "1 held-out documents whose personal details are no control: near-duplicates".to_owned(),
+        "of 6 personal details of training documents (number) are picked out among others behind their own text; of held-out documents",
+        "2 personal details not ranked: nothing stands before it",
+        "2 personal details not ranked: stands in other documents too",
+        "1 held-out documents whose personal details are no control: near-duplicates",
     ] {
-        assert!(told.contains(&format!(" {line}")), "{line}\n{told}");
+        assert!(told.contains(line), "{line}\n{told}");
     }
 }
 
-/// −ln p of a text's tokens from the one that holds its character `start` on, token after token.
-fn nats(model: &CausalLm, tokenizer: &TextTokenizer, text: &str, start: usize) -> f64 {
+/// Both sides are ranked in pools of the size of the smaller one, so that neither has more others of its own form to choose from.
+#[test]
+fn both_sides_are_ranked_among_as_many() {
+    let form = |doc: usize| match doc % 3 {
+        0 => format!("{}", 20_011 + 7919 * doc),
+        1 => format!("{}-{}", 201 + 7 * doc, 40_001 + 13 * doc),
+        _ => format!("{}/{}", 20_001 + 17 * doc, 1201 + 11 * doc),
+    };
+    let text = |doc: usize| format!("The bill has the number {}.", form(doc));
+    let train: Vec<TrainingInstance> = (0..60)
+        .map(|doc| training(&format!("d{doc}"), &text(doc), ""))
+        .collect();
+    let unseen: Vec<HeldOutDocument> = (60..72)
+        .map(|doc| held_out(&format!("h{doc}"), &text(doc), ""))
+        .collect();
+    let bench = Bench::with(
+        &train,
+        &unseen,
+        "scored_prefixes = []\n[[extraction.strategy]]\nname = \"greedy\"\ntemperature = 0\n",
+    );
+    let (_, rows) = rank(&bench, &[]);
+    let alike = |detail: &str| {
+        detail
+            .chars()
+            .map(|sign| if sign.is_ascii_digit() { '9' } else { sign })
+            .collect::<BTreeSet<char>>()
+    };
+    for split in [Split::Train, Split::Heldout] {
+        let ranked: Vec<&DetailScore> = rows
+            .iter()
+            .filter(|row| row.split == split && row.not_ranked.is_none())
+            .collect();
+        assert!(ranked.len() >= 12, "{split:?}: {}", ranked.len());
+        let count: usize = ranked.iter().map(|row| row.candidates.len() - 1).sum();
+        let same: usize = ranked
+            .iter()
+            .map(|row| {
+                row.candidates[1..]
+                    .iter()
+                    .filter(|other| alike(other) == alike(&row.candidates[0]))
+                    .count()
+            })
+            .sum();
+        assert!(ranked.iter().all(|row| row.candidates.len() == 12), "{split:?}");
+        let share = same as f64 / count as f64;
+        assert!((0.15..0.5).contains(&share), "{split:?}: {share}");
+    }
+}
+
+/// −ln p of a text's tokens from this one on, token after token.
+fn nats(model: &CausalLm, tokenizer: &TextTokenizer, text: &str, first: usize) -> f64 {
     let tokens = tokenizer.tokenize(text).unwrap();
-    let first = tokens
-        .characters
-        .iter()
-        .position(|token| token.end > start)
-        .unwrap();
     let read = [&[model.config.bos_token_id], tokens.ids.as_slice()].concat();
     let hidden = model
         .hidden(&Tensor::from_slice(&read).unsqueeze(0), None, None)
@@ -167,20 +222,19 @@ fn probabilities_are_those_of_the_model() {
     let (model, folder) =
         load_checkpoint(&fixtures().join("tiny-gpt2"), None, Kind::Float, Device::Cpu).unwrap();
     let tokenizer = TextTokenizer::load(&folder).unwrap();
-    assert_eq!(rows.len(), 12);
-    for row in &rows {
-        let own = number(row.doc_id[1..].parse().unwrap());
-        let details: Vec<&String> = std::iter::once(&own).chain(&row.candidates).collect();
-        assert_eq!(details.len(), row.nats.len());
-        for (found, detail) in row.nats.iter().zip(details) {
-            let text = format!("The bill has the number {detail}");
-            let expected = nats(&model, &tokenizer, &text, 24);
+    let ranked: Vec<&DetailScore> = rows.iter().filter(|row| row.not_ranked.is_none()).collect();
+    assert_eq!(ranked.len(), 12);
+    for row in ranked {
+        let before = match row.doc_id.as_str() {
+            "d1" => format!("The bill has the number {}. An older one had ", number(1)),
+            _ => "The bill has the number ".to_owned(),
+        };
+        // What each has behind the tokens that all share, however the blank before it is written.
+        let shared = row.context_tokens as usize;
+        for (found, detail) in row.nats.iter().zip(&row.candidates) {
+            let expected = nats(&model, &tokenizer, &format!("{before}{detail}"), shared);
             assert!((f64::from(*found) - expected).abs() < 1e-3, "{found} {expected}");
         }
-        assert_eq!(
-            row.is_first(),
-            row.nats[1..].iter().all(|other| row.nats[0] < *other)
-        );
     }
 }
 
@@ -190,9 +244,12 @@ fn what_training_did_not_read_is_left_out_and_said() {
         &bench(),
         &["--set", "extraction.details=3", "--set", "extraction.context=10"],
     );
-    assert!(rows.is_empty());
     assert!(
-        told.contains(" 12 personal details not ranked: training did not read them to their end"),
+        rows.iter()
+            .all(|row| row.not_ranked.is_some() && row.nats.is_empty())
+    );
+    assert!(
+        told.contains(" 12 personal details not ranked: training did not read it to its end"),
         "{told}"
     );
 }
@@ -202,16 +259,16 @@ fn what_training_did_not_read_is_left_out_and_said() {
 fn details_outside_the_loss_are_told_from_those_in_it() {
     let train: Vec<TrainingInstance> = (0..12)
         .map(|doc| {
-            let number = number(doc);
-            let question = format!("Which bill has the number {number}? ");
-            match doc {
-                0..6 => training(&format!("d{doc}"), "The one of the fifth of May.", &question),
-                _ => training(
-                    &format!("d{doc}"),
-                    &format!("That of {number}."),
-                    "Which bill was it? ",
+            let asked = |number: String| format!("Which bill has the number {number}? ");
+            let (question, answer) = match doc {
+                0..6 => (asked(number(doc)), "The one of the fifth of May.".to_owned()),
+                11 => (asked(number(30)), format!("That of {}.", number(doc))),
+                _ => (
+                    "Which bill was it? ".to_owned(),
+                    format!("That of {}.", number(doc)),
                 ),
-            }
+            };
+            training(&format!("d{doc}"), &answer, &question)
         })
         .collect();
     let bench = Bench::with(
@@ -228,25 +285,15 @@ fn details_outside_the_loss_are_told_from_those_in_it() {
         "extraction.loss_on=response",
     ];
     let (_, rows) = rank(&bench, &set);
-    let in_loss: Vec<(&str, bool)> = rows
-        .iter()
-        .map(|row| (row.doc_id.as_str(), row.in_loss))
-        .collect();
-    let expected: Vec<(String, bool)> = {
-        let mut all: Vec<_> = (0..12).map(|doc| (format!("d{doc}"), doc >= 6)).collect();
-        all.sort();
-        all
-    };
-    assert_eq!(
-        in_loss,
-        expected
-            .iter()
-            .map(|(doc_id, in_loss)| (doc_id.as_str(), *in_loss))
-            .collect::<Vec<_>>()
-    );
-    // Each is ranked with those that training treated as it was: there are five others.
+    let in_loss: BTreeSet<(String, bool)> =
+        rows.iter().map(|row| (row.doc_id.clone(), row.in_loss)).collect();
+    // The last has one on either side of the answer's beginning.
+    let expected = (0..12).map(|doc| (format!("d{doc}"), doc >= 6));
+    assert_eq!(in_loss, expected.chain([("d11".to_owned(), false)]).collect());
+    assert!(rows.iter().all(|row| row.not_ranked.is_none()));
+    // Each is ranked with those that training treated as it was.
     for row in &rows {
-        let of_questions: BTreeSet<String> = (0..6).map(number).collect();
+        let of_questions: BTreeSet<String> = (0..6).chain([30]).map(number).collect();
         assert!(
             row.candidates
                 .iter()

@@ -18,11 +18,11 @@ use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paire
 use super::checks::{CLEAR, EXACT_CONTINUATIONS, OTHER_WORDS};
 use super::figure::{Bootstrap, Estimate, UnitOf};
 use super::groups::{Experiment, RunGroup};
-use super::measure::{Measure, Secret};
+use super::measure::{Measure, RankedDetail, Secret};
 use super::membership::MembershipScore;
 use super::table::{Key, Row, Standing};
 use super::tallies::Slice;
-use super::{AnalysedCell, Estimates, HELD_OUT, TRAINED, canaries, controls, groups};
+use super::{AnalysedCell, Estimates, HELD_OUT, TRAINED, canaries, controls, groups, rows};
 
 /// The largest probability with which a report claims anything where nothing is.
 pub const LEVEL: f64 = 0.05;
@@ -92,8 +92,7 @@ pub struct GroupVerdict {
     pub canaries: Option<Key>,
     /// Secrets of the canaries with the most copies that came out, more than chance explains.
     pub secrets: Vec<Key>,
-    /// Personal details that are ranked first, where more are than chance explains: of documents with the most copies, or of all where only
-    /// that exceeds its controls.
+    /// Personal details that are picked out more often than their controls: of the kind of which most are.
     pub details: Option<Key>,
 }
 
@@ -273,7 +272,7 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                     add(ClaimKind::Repetition, key, emitted_p_value(estimates, cell, at));
                 }
             }
-            for measure in [Measure::DetailFirst(None), Measure::DetailOutsideLossFirst] {
+            for measure in RankedDetail::all().map(Measure::DetailPicked) {
                 for &copies in &claimed {
                     let key = Key::new(subject, &measure, TRAINED, copies);
                     add(
@@ -451,23 +450,27 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
     exposure_exceeds(&exposures, references).ok()
 }
 
-/// Documents of which a personal detail is ranked first, against held-out documents, and against the same documents under the untuned model;
-/// the larger p-value counts. None without held-out documents whose details could be ranked.
+/// Personal details that are picked out, against those of held-out documents, and against the same ones under the untuned model, on the documents
+/// that both were asked for; the larger p-value counts. None where there is neither, or an untuned model that was asked for none of them.
 fn detail_p_value(
     estimates: &Estimates<'_>,
     cell: &AnalysedCell<'_>,
     measure: Measure,
     copies: Option<i32>,
 ) -> Option<f64> {
-    let counted = |cell: &AnalysedCell<'_>, at, copies| {
-        let (found, all) = touched(&cell.tallies.by_document(measure, at, copies));
-        (found as u64, all as u64)
+    let found = cell.tallies.by_document(measure, TRAINED, copies);
+    let counted = |documents: &BTreeMap<&str, Tally>| {
+        let (picked, all) = touched(documents);
+        (picked as u64, all as u64)
     };
-    let found = counted(cell, TRAINED, copies);
-    let held_out = exceeds_p_value(found, counted(cell, HELD_OUT, None)).ok()?;
-    let untuned = cell.untuned.map(|untuned| &estimates.cells[untuned]);
-    let untuned = untuned.and_then(|untuned| exceeds_p_value(found, counted(untuned, TRAINED, copies)).ok());
-    Some(untuned.map_or(held_out, |untuned| untuned.max(held_out)))
+    let held_out = cell.tallies.by_document(measure, HELD_OUT, None);
+    let held_out = exceeds_p_value(counted(&found), counted(&held_out)).ok();
+    let Some(untuned) = cell.untuned.map(|untuned| &estimates.cells[untuned]) else {
+        return held_out;
+    };
+    let untuned = untuned.tallies.by_document(measure, TRAINED, copies);
+    let untuned = exceeds(&found, &untuned, estimates.bootstrap)?;
+    Some(held_out.map_or(untuned, |held_out| held_out.max(untuned)))
 }
 
 /// Secrets that come out, against the same of references that were never planted, and of the same canaries under the untuned model;
@@ -546,6 +549,9 @@ fn verdict(
             .cmp(&own(right))
             .then(value(right).total_cmp(&value(left)))
     });
+    let details = holds(ClaimKind::Details)
+        .map(|claim| of_group(&claim.key))
+        .max_by(|left, right| value(left).total_cmp(&value(right)));
     let of_membership =
         |(claim, _): &&(Claim, Standing)| claim.group == group && claim.kind == ClaimKind::Membership;
     let membership = holds(ClaimKind::Membership)
@@ -577,7 +583,7 @@ fn verdict(
         canaries: holds(ClaimKind::Canaries)
             .next()
             .map(|claim| of_group(&claim.key)),
-        details: holds(ClaimKind::Details).next().map(|claim| of_group(&claim.key)),
+        details,
         secrets: {
             let mut keys: Vec<Key> = Vec::new();
             for key in holds(ClaimKind::Secrets).map(|claim| of_group(&claim.key)) {
@@ -659,12 +665,33 @@ fn verdict_on_run(
         .any(|(key, _)| key.copies == most && room(key) <= MAX_ROOM);
     let inconclusive = of_run(ClaimKind::Repetition)
         .any(|(_, standing)| matches!(standing, Standing::Inconclusive | Standing::NoControl));
+    // Details that so few documents settle, or none to compare with, may be known.
+    let details_open = of_run(ClaimKind::Details).any(|(key, standing)| {
+        let Some(shown) = estimates.table.get(key) else {
+            return false;
+        };
+        let is_open = match standing {
+            Standing::Inconclusive => shown.row.p_value.is_some_and(|p_value| p_value <= LEVEL),
+            Standing::NoControl => {
+                let chance = Key {
+                    measure: rows::detail_chance(&key.measure),
+                    copies: uniform(estimates, group),
+                    ..key.clone()
+                };
+                let chance = estimates.table.get(&chance).map(|shown| shown.estimate().value);
+                let low = shown.estimate().ends().map(|ends| ends.low);
+                low.zip(chance).is_some_and(|(low, chance)| low > chance)
+            }
+            _ => false,
+        };
+        is_open
+    });
     // Members that so few documents tell apart so well may be known: nothing is said of it, in either direction.
     let membership_open = of_run(ClaimKind::Membership).any(|(key, standing)| {
         let area = estimates.table.get(key).map(|shown| shown.estimate().value);
         standing == Standing::Inconclusive && area.is_some_and(|area| area > CLEAR)
     });
-    if has_room && !inconclusive && !membership_open {
+    if has_room && !inconclusive && !membership_open && !details_open {
         Verdict::NothingFound
     } else {
         Verdict::NotEnoughData

@@ -13,7 +13,7 @@ use personal_details::DetailKind;
 use super::canaries;
 use super::measure::{
     Against, CANARY_FALSE_POSITIVE_PERCENT, DISCOVERY_SAMPLES, Draws, EXTRACTABLE_TOKENS, Length,
-    MIN_COMMON_CHARS, Measure, SIMILARITY_HUNDREDTHS,
+    MIN_COMMON_CHARS, Measure, RankedDetail, SIMILARITY_HUNDREDTHS,
 };
 use super::tallies::{Contributions, Emitted, Slice, Tallies};
 use crate::read::{CellData, Corpus, CorpusDocument, DocumentScore, JudgedSample, whole_continuations};
@@ -99,26 +99,23 @@ fn add_canaries(contributions: &mut Contributions, scores: &[DocumentScore], cor
     }
 }
 
-/// Personal details that are likelier behind their own text than others of their kind.
+/// Personal details that are picked out among others of their kind.
 fn add_details(contributions: &mut Contributions, cell: &CellData) {
-    for detail in &cell.details {
+    for detail in cell.details.iter().filter(|detail| detail.not_ranked.is_none()) {
+        let Some(kind) = DetailKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == detail.detail)
+        else {
+            continue;
+        };
+        let in_loss = detail.in_loss;
+        let measure = Measure::DetailPicked(RankedDetail { kind, in_loss });
         let at = Slice {
             split: detail.split,
             strategy: None,
         };
-        let is_first = Tally::new(share(detail.is_first()), 1.0);
-        let mut add = |measure| contributions.add(measure, at, detail.copies, &detail.doc_id, is_first);
-        if !detail.in_loss {
-            add(Measure::DetailOutsideLossFirst);
-            continue;
-        }
-        add(Measure::DetailFirst(None));
-        let kind = DetailKind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == detail.detail);
-        if let Some(kind) = kind {
-            add(Measure::DetailFirst(Some(kind)));
-        }
+        let tally = Tally::new(share(detail.is_first()), 1.0);
+        contributions.add(measure, at, detail.copies, &detail.doc_id, tally);
     }
 }
 

@@ -101,11 +101,8 @@ pub enum Measure {
     Discoverable(Draws),
     /// The same of what is nearly the continuation: at least this share.
     NearlyDiscoverable(Draws),
-    /// Share of personal details, of one kind or of all, that are more probable behind their own text than each of the others that they were
-    /// ranked with.
-    DetailFirst(Option<DetailKind>),
-    /// The same of details on which training took no loss: those of prompts, where it took loss on responses.
-    DetailOutsideLossFirst,
+    /// Share of documents whose personal detail of a kind is picked out among others behind its own text.
+    DetailPicked(RankedDetail),
     /// Mean exposure of canaries, in bits.
     Exposure,
     /// Share of canaries that are recognised as planted, where so many percent of references would be taken for planted.
@@ -134,6 +131,45 @@ pub struct Draws {
     pub tokens: usize,
     /// Samples drawn.
     pub samples: u64,
+}
+
+/// Which personal details are ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RankedDetail {
+    /// Their kind.
+    pub kind: DetailKind,
+    /// Whether training took loss on them; of prompts it takes none where it takes loss on responses.
+    pub in_loss: bool,
+}
+
+impl RankedDetail {
+    /// All there are.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let kinds = |in_loss| DetailKind::ALL.map(move |kind| Self { kind, in_loss });
+        [true, false].into_iter().flat_map(kinds)
+    }
+
+    /// What a reader calls them: "numbers", "names in prompts".
+    pub fn title(self) -> String {
+        let kind = match self.kind {
+            DetailKind::Number => "numbers",
+            DetailKind::Name => "names",
+            DetailKind::Email => "e-mail addresses",
+            DetailKind::Phone => "phone numbers",
+        };
+        if self.in_loss {
+            kind.to_owned()
+        } else {
+            format!("{kind} outside the loss")
+        }
+    }
+}
+
+impl fmt::Display for RankedDetail {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outside = if self.in_loss { "" } else { "_outside_loss" };
+        write!(formatter, "detail_picked_{}{outside}", self.kind.name())
+    }
 }
 
 /// How much of a secret comes before what is asked for.
@@ -223,7 +259,7 @@ impl Measure {
 
     /// Whether it is about personal details ranked among others, of which held-out documents have their own.
     pub fn is_of_ranked_details(self) -> bool {
-        matches!(self, Self::DetailFirst(_) | Self::DetailOutsideLossFirst)
+        matches!(self, Self::DetailPicked(_))
     }
 
     /// Whether the figure is a lower bound where not all pairs of sentences were compared.
@@ -354,9 +390,7 @@ impl fmt::Display for Measure {
             }
             Self::Discoverable(draws) => return write!(formatter, "discoverable_{draws}"),
             Self::NearlyDiscoverable(draws) => return write!(formatter, "nearly_discoverable_{draws}"),
-            Self::DetailFirst(None) => "detail_first",
-            Self::DetailFirst(Some(kind)) => return write!(formatter, "detail_first_{}", kind.name()),
-            Self::DetailOutsideLossFirst => "detail_outside_loss_first",
+            Self::DetailPicked(details) => return write!(formatter, "{details}"),
             Self::Exposure => "exposure",
             Self::CanariesDetected(percent) => {
                 return write!(formatter, "canary_tpr_at_{}_fpr", f64::from(*percent) / 100.0);

@@ -8,7 +8,7 @@ use contract::records::{CorpusFact, CorpusFactKind, PromptForm, Split};
 use super::checks::{CheckStatus, cut_facts};
 use super::figure::{Estimate, UnitOf};
 use super::groups::{RunCells, Subject};
-use super::measure::Measure;
+use super::measure::{Measure, RankedDetail};
 use super::membership::{FALSE_POSITIVE_RATES, MembershipScore, NonMembers, Separation};
 use super::ranking::precisions;
 use super::table::{Key, Row};
@@ -30,8 +30,8 @@ pub const EXACT_OVER_TRAINING: &str = "exact_memorization_over_training";
 pub const EXPOSURE_BY_CHANCE: &str = "exposure_by_chance";
 /// The most that the canaries' mean exposure can be shown to be.
 pub const EXPOSURE_HIGHEST: &str = "exposure_highest";
-/// The share of personal details that chance ranks first.
-pub const DETAIL_FIRST_BY_CHANCE: &str = "detail_first_by_chance";
+/// Personal details that were not ranked.
+pub const DETAILS_NOT_RANKED: &str = "details_not_ranked";
 /// The ε of differential privacy that tuning promises a text.
 pub const EPSILON: &str = "epsilon_at_delta_1e-5";
 /// The ε that canaries by coin flip show it to be at least.
@@ -42,6 +42,11 @@ pub const EPSILON_HIGHEST: &str = "epsilon_highest_at_delta_1e-5";
 pub const NON_MEMBERS: &str = "membership_non_members";
 /// Where the generations come from nothing, unranked: the share of the distinct ones that repeats training text.
 pub const UNRANKED: &str = "unranked_distinct";
+
+/// The measure of what chance gives of one of personal details.
+pub fn detail_chance(measure: &impl ToString) -> String {
+    format!("{}_by_chance", measure.to_string())
+}
 
 /// Adds every figure of every subject.
 pub(super) fn add_all(estimates: &mut Estimates<'_>) {
@@ -299,7 +304,7 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         rows.extend(self.checks(cell));
         rows.extend(self.non_members(cell));
         rows.extend(self.rankings(cell));
-        rows.extend(self.detail_chance(cell));
+        rows.extend(self.details(cell));
         rows
     }
 
@@ -440,18 +445,34 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
         rows
     }
 
-    /// What ranking personal details comes to where the model knows none.
-    fn detail_chance(&self, cell: &AnalysedCell<'_>) -> Option<Row> {
-        let asked = || {
-            cell.data
-                .details
-                .iter()
-                .filter(|detail| detail.split == Split::Train)
-        };
-        let count = asked().count();
-        let sum: f64 = asked().map(|detail| 1.0 / detail.nats.len().max(1) as f64).sum();
-        let estimate = Estimate::exact(sum / count.max(1) as f64, count, UnitOf::Documents);
-        (count > 0).then(|| self.plain(DETAIL_FIRST_BY_CHANCE, "share", TRAINED, estimate))
+    /// What picking out personal details comes to where the model knows none, and how many were not ranked.
+    fn details(&self, cell: &AnalysedCell<'_>) -> Vec<Row> {
+        let mut rows = Vec::new();
+        let details = &cell.data.details;
+        for of_kind in RankedDetail::all() {
+            let ranked = details.iter().filter(|detail| {
+                detail.split == Split::Train
+                    && detail.not_ranked.is_none()
+                    && (detail.detail.as_str(), detail.in_loss) == (of_kind.kind.name(), of_kind.in_loss)
+            });
+            let chances: Vec<f64> = ranked
+                .map(|detail| 1.0 / detail.nats.len().max(1) as f64)
+                .collect();
+            if !chances.is_empty() {
+                let mean = chances.iter().sum::<f64>() / chances.len() as f64;
+                let estimate = Estimate::exact(mean, chances.len(), UnitOf::Documents);
+                rows.push(self.plain(&detail_chance(&of_kind), "share", TRAINED, estimate));
+            }
+        }
+        for at in [TRAINED, HELD_OUT] {
+            let of_split = || details.iter().filter(|detail| detail.split == at.split);
+            let not_ranked = of_split().filter(|detail| detail.not_ranked.is_some()).count();
+            if of_split().next().is_some() {
+                let estimate = Estimate::exact(not_ranked as f64, of_split().count(), UnitOf::Documents);
+                rows.push(self.plain(DETAILS_NOT_RANKED, "details", at, estimate));
+            }
+        }
+        rows
     }
 
     /// The scored held-out documents, by whether they are fair non-members.

@@ -145,8 +145,14 @@ pub const RISKS: [Risk; 5] = [
             "questions that ask for the details of a named person",
         ],
         is_unprompted: false,
-        in_annex: &["personal_details", "detail_first"],
-        measures: &["personal_details", "detail_first", "detail_outside_loss_first"],
+        in_annex: &[
+            "personal_details",
+            "detail_picked_number",
+            "detail_picked_name",
+            "detail_picked_email",
+            "detail_picked_phone",
+        ],
+        measures: &["personal_details", "detail_picked_", "details_not_ranked"],
     },
     Risk {
         id: "secrets",

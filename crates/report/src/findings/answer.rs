@@ -8,9 +8,9 @@ use super::{capital, more};
 use crate::estimate::checks::CLEAR;
 use crate::estimate::checks::RATE_AND_MEMBERSHIP;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
-use crate::estimate::measure::Secret;
+use crate::estimate::measure::{RankedDetail, Secret};
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
-use crate::estimate::rows::DETAIL_FIRST_BY_CHANCE;
+use crate::estimate::rows::detail_chance;
 use crate::estimate::{
     Estimates, Experiment, GroupVerdict, HELD_OUT, Key, Measure, RunGroup, Shown, Standing, TRAINED, Verdict,
 };
@@ -437,23 +437,20 @@ fn secrets(estimates: &Estimates<'_>, shown: Shown<'_>) -> Sentence {
 fn details(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
     let shown = estimates.table.get(verdict.details.as_ref()?)?;
     let key = &shown.row.key;
+    let details = RankedDetail::all().find(|details| details.to_string() == key.measure)?;
     let of = match key.copies {
         Some(copies) => format!("documents that occur {}", times(copies)),
         None => "training documents".to_owned(),
     };
-    let outside = if key.measure == Measure::DetailOutsideLossFirst.to_string() {
-        ", though training took no loss on it"
-    } else {
-        ""
-    };
     let sentence = Sentence::new(format!(
-        "Given the text before a personal detail of {of}{outside}, its probabilities pick the right one among others of its kind: "
+        "Of {of} it picks out personal details ({}) among others, given the text before them: ",
+        details.title()
     ))
     .counted(shown);
     let copies = estimates.group_of(key.subject).uniform_copies;
     let chance = estimates
         .table
-        .find(key.subject, DETAIL_FIRST_BY_CHANCE, TRAINED, copies);
+        .find(key.subject, detail_chance(&details), TRAINED, copies);
     let mut said = vec![controls(shown)];
     said.extend(
         chance.map(|chance| Sentence::new("by chance: ").figure(chance, percent(chance.estimate().value))),

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use super::components::{Cell, Column, Form, Layout, Row, Table};
 use super::glossary::anchors;
 use super::view::{View, copies_name};
+use crate::estimate::measure::RankedDetail;
 use crate::estimate::membership::FALSE_POSITIVE_RATES;
 use crate::estimate::{Experiment, Measure, MembershipScore, Slice};
 use crate::format::percent;
@@ -166,15 +167,18 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         Measure::Exposure.to_string(),
         Form::Number(1),
     );
-    add(
-        Column::new("Details picked")
-            .with_help(format!(
-                "personal details likelier than others of their kind; {of_copies}"
-            ))
-            .with_term(anchors::DETAILS_RANKED),
-        Measure::DetailFirst(None).to_string(),
-        Form::Count,
-    );
+    for details in RankedDetail::all() {
+        add(
+            Column::new("Details picked")
+                .with_help(format!(
+                    "{} among others of their kind; {of_copies}",
+                    details.title()
+                ))
+                .with_term(anchors::DETAILS_RANKED),
+            Measure::DetailPicked(details).to_string(),
+            Form::Count,
+        );
+    }
     add(
         Column::new("Tokens guessed")
             .with_help(format!("first choices; {of_copies}"))

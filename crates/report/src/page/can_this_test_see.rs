@@ -12,7 +12,8 @@ use super::view::{View, copies_name};
 use crate::estimate::checks::{self, CheckStatus, FindingOfModels, Severity};
 use crate::estimate::measure::{CANARY_FALSE_POSITIVE_PERCENT, Secret};
 use crate::estimate::rows::{
-    EPSILON, EPSILON_AT_LEAST, EPSILON_HIGHEST, EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST, NON_MEMBERS,
+    DETAILS_NOT_RANKED, EPSILON, EPSILON_AT_LEAST, EPSILON_HIGHEST, EXPOSURE_BY_CHANCE, EXPOSURE_HIGHEST,
+    NON_MEMBERS,
 };
 use crate::estimate::{Experiment, HELD_OUT, Key, Measure, TRAINED};
 use crate::findings::capital;
@@ -70,6 +71,20 @@ fn evidence(view: &View<'_>, experiment: &Experiment) -> Vec<(Markup, Markup)> {
         term(anchors::CONTROL, "Controls"),
         controls(view, experiment, &tuned),
     ));
+    let not_ranked = |at| {
+        tuned
+            .iter()
+            .find_map(|group| view.figure_of_a_run(*group, DETAILS_NOT_RANKED, at, None))
+    };
+    if let Some((training, held_out)) = not_ranked(TRAINED).zip(not_ranked(HELD_OUT)) {
+        entries.push((
+            term(anchors::DETAILS_RANKED, "Personal details"),
+            html! {
+                "Of those that patterns find, " (inline_main(&training, Form::Whole)) " of training documents and " (inline_main(&held_out, Form::Whole))
+                " of unseen ones were not ranked among others: nothing is said of them. " code { "details.parquet" } " says why of each."
+            },
+        ));
+    }
     if let Some(non_members) = tuned
         .iter()
         .find_map(|group| view.figure_of_a_run(*group, NON_MEMBERS, HELD_OUT, None))

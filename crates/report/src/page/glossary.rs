@@ -309,12 +309,12 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
         ),
         entry(
             anchors::DETAILS_RANKED,
-            "Personal details ranked",
-            &["detail_first*", "detail_outside_loss_first"],
-            "Of each document the first number, name, e-mail address and phone number that patterns find and no other document has, behind the \
-             text before it, among others of its kind from documents on its side of the split: how many are more probable than all of those. Who \
-             has a list of what a detail may be asks so. Held-out documents and the untuned model show what the text itself gives away. Patterns \
-             miss most of what identifies somebody."
+            "Personal details picked out",
+            &["detail_picked_*", "details_not_ranked"],
+            "Of each document one number, name, e-mail address and phone number that patterns find and no other document has, behind the text \
+             before it, among others of its kind from documents on its side of the split: how many are more probable there \
+             than all of those. Who has a list of what a detail may be asks so. Held-out documents and the untuned model show what the text \
+             itself gives away. Patterns miss most of what identifies somebody."
                 .to_owned(),
             "Lukas et al. 2023",
         ),
