@@ -185,7 +185,7 @@ fn details_outside_the_loss_have_a_figure_of_their_own() {
 #[test]
 fn details_without_controls_leave_it_open() {
     let few = |row: &mut DetailScore| {
-        if row.split == Split::Heldout || row.doc_id > "doc-090".to_owned() {
+        if row.split == Split::Heldout || row.doc_id.as_str() > "doc-090" {
             row.candidates.clear();
             row.nats.clear();
             row.not_ranked = Some("too few others of its kind on its side of the split".to_owned());

@@ -12,7 +12,7 @@ pub(crate) struct Ranked {
     /// Those picked out, and all that were ranked, of training documents and of held-out ones; by kind, and whether training took loss on them.
     counts: BTreeMap<(String, bool), [(usize, usize); 2]>,
     /// Those that were not ranked, by reason.
-    not_ranked: BTreeMap<String, usize>,
+    left_out: BTreeMap<String, usize>,
     near_duplicates: usize,
 }
 
@@ -25,7 +25,7 @@ impl Ranked {
         };
         for (_, score) in scores {
             if let Some(reason) = &score.not_ranked {
-                *ranked.not_ranked.entry(reason.clone()).or_default() += 1;
+                *ranked.left_out.entry(reason.clone()).or_default() += 1;
                 continue;
             }
             let key = (score.detail.clone(), score.in_loss);
@@ -47,7 +47,7 @@ impl Ranked {
                  held-out documents {of_held_out} of {all_held_out}"
             ));
         }
-        for (reason, count) in &self.not_ranked {
+        for (reason, count) in &self.left_out {
             lines.push(format!("{count:>7} personal details not ranked: {reason}"));
         }
         if self.near_duplicates > 0 {

@@ -236,15 +236,15 @@ impl Probes {
                 self.leave_out(&side, FEW_OTHERS);
                 continue;
             }
+            let others = most_others.min(pool - 1);
             for pool in pools(side, pool) {
-                self.add_pool(&pool, most_others);
+                self.add_pool(&pool, others);
             }
         }
     }
 
-    /// Adds details that are ranked with one another.
-    fn add_pool(&mut self, pool: &[Found<'_>], most_others: usize) {
-        let others = most_others.min(pool.len() - 1);
+    /// Adds details that are ranked with one another, each with so many `others`.
+    fn add_pool(&mut self, pool: &[Found<'_>], others: usize) {
         for (place, own) in pool.iter().enumerate() {
             let neighbours = (1..pool.len()).map(|step| {
                 // One after it, one before it, the next after it, in a circle.

@@ -670,7 +670,7 @@ fn verdict_on_run(
         let Some(shown) = estimates.table.get(key) else {
             return false;
         };
-        let is_open = match standing {
+        match standing {
             Standing::Inconclusive => shown.row.p_value.is_some_and(|p_value| p_value <= LEVEL),
             Standing::NoControl => {
                 let chance = Key {
@@ -683,8 +683,7 @@ fn verdict_on_run(
                 low.zip(chance).is_some_and(|(low, chance)| low > chance)
             }
             _ => false,
-        };
-        is_open
+        }
     });
     // Members that so few documents tell apart so well may be known: nothing is said of it, in either direction.
     let membership_open = of_run(ClaimKind::Membership).any(|(key, standing)| {
