@@ -10,18 +10,19 @@ from study import inference, results
 def measure(run, cells):
     """A row for each detail and cell: its rank by probability, by how much more probable tuning made it, and under the untuned model; 1 is first."""
     methods = dict(pl.read_parquet(run / "report/summary.parquet").drop_nulls("cell").select("cell", "method").unique("cell").iter_rows())
-    read = lambda name: pl.read_parquet(run / "cells" / name / "details.parquet")
+    read = lambda name: pl.read_parquet(run / "cells" / name / "details.parquet").filter(pl.col("not_ranked").is_null(), "in_loss")
     facts = {path.parent.name: tomllib.loads(path.read_text()) for path in (run / "cells").glob("*/cell.toml")}
     frames = []
     for name in cells:
         alike = lambda other: all(other[key] == facts[name][key] for key in ("model", "corpus"))
         [base] = [other for other, cell in facts.items() if cell["mode"] == "base" and alike(cell)]
-        asked = read(name).join(read(base).select("doc_id", "start", "detail", "candidates", untuned_nats="nats"), on=["doc_id", "start", "detail", "candidates"], validate="1:1")
-        assert asked.height == read(name).height, f"{base} was asked for other details than {name}"
+        before = read(base).select("doc_id", "start", "detail", "candidates", untuned_nats="nats")
+        asked = read(name).join(before, on=["doc_id", "start", "detail"], validate="1:1", suffix="_before")
+        assert asked.height == read(name).height and (asked["candidates"] == asked["candidates_before"]).all(), f"{base} was asked for other details than {name}"
         gains = [[tuned - before for tuned, before in zip(*row)] for row in asked.select("nats", "untuned_nats").iter_rows()]
         frames.append(asked.select(
             "doc_id", pl.col("split").cast(pl.String), "copies", "detail", rank=ranks(asked["nats"]), rank_by_gain=ranks(gains),
-            untuned_rank=ranks(asked["untuned_nats"]), candidates=pl.col("candidates").list.len(), cell=pl.lit(name), method=pl.lit(methods[name]),
+            untuned_rank=ranks(asked["untuned_nats"]), candidates=pl.col("candidates").list.len() - 1, cell=pl.lit(name), method=pl.lit(methods[name]),
         ))  # fmt: skip
     return pl.concat(frames)
 

@@ -102,6 +102,11 @@ def privacy_block(file):
     return results.table(["method", "checkpoint", "test loss", "repeated, 16 copies", "repeated, all", "AUC against untuned", "ε promised, once", "ε promised, 16 times", "ε shown, at least"], rows)
 
 
+SHADOW_PASSES = "1 pass, and tuning of five models"
+COST = {
+    "loss": "1 pass", "zlib": "1 pass", "min_k": "1 pass", "min_k_plus_plus": "1 pass", "reference": "2 passes", "ratio": "2 passes", "windows": "2 passes",
+    "error_zone": "2 passes", "gradient_norm": "1 pass and its gradient", "lira": SHADOW_PASSES, "rmia": SHADOW_PASSES, "words": "none",
+}  # fmt: skip
 ACCESS = {
     "loss": "probabilities", "zlib": "probabilities", "min_k": "probabilities", "min_k_plus_plus": "probabilities of all tokens", "reference": "probabilities, untuned model",
     "ratio": "probabilities, untuned model", "windows": "probabilities, untuned model", "error_zone": "probabilities, untuned model",
@@ -126,8 +131,8 @@ def shadows_block(file):
             found = [figures.one(subject, f"membership_auc_{score}", pooled=True) for subject in of_corpus]
             untuned = next((row for row in found if row and row["untuned"] is not None), None)
             before = "–" if untuned is None else f"{untuned['untuned']:.2f}" + ("" if untuned["untuned_low"] is None else f" ({untuned['untuned_low']:.2f}–{untuned['untuned_high']:.2f})")
-            rows.append([title, ACCESS[score], before, *(number(row, 2) for row in found)])
-        parts.append(f"**{corpus}**\n\n{results.table(['score', 'takes', 'untuned', *map(name_of, of_corpus)], rows)}")
+            rows.append([title, ACCESS[score], COST[score], before, *(number(row, 2) for row in found)])
+        parts.append(f"**{corpus}**\n\n{results.table(['score', 'takes', 'cost for a document', 'untuned', *map(name_of, of_corpus)], rows)}")
     return "\n\n".join(parts)
 
 
