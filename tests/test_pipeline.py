@@ -24,6 +24,7 @@ PROGRAMS = ROOT / "target" / "debug" if "CARGO_TARGET_DIR" not in os.environ els
 COLUMNS = {
     "corpus": "fact reason file split documents detail",
     "decoded": "doc_id text origins",
+    "details": "doc_id split copies detail start end in_loss context_tokens candidates nats not_ranked",
     "train": "doc_id text prompt_chars kind copies copy canary_format assistant_spans secret_span",
     "heldout": "doc_id text prompt_chars kind role near_duplicate_of shared_8grams canary_format assistant_spans secret_span",
     "metrics": "step epoch split loss tokens learning_rate grad_norm tokens_per_second seconds peak_rss_bytes peak_device_bytes",
@@ -82,7 +83,7 @@ class Pipeline(unittest.TestCase):
         for path in parquet_files(self.run_folder):
             frame = pl.read_parquet(path)
             self.assertEqual(frame.columns, COLUMNS[path.stem].split(), path)
-            self.assertTrue(frame.height > 0 or path.stem in ("matches", "decoded"), path)
+            self.assertTrue(frame.height > 0 or path.stem in ("matches", "decoded", "details"), path)
             kinds.add(path.stem)
         self.assertEqual(kinds, set(COLUMNS))
         cells = {path.name for path in (self.run_folder / "cells").iterdir()}
@@ -147,7 +148,7 @@ class Pipeline(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
             shutil.copytree(self.run_folder, run)
-            stages = ("decoded", "samples", "scores", "matches", "verdicts")
+            stages = ("decoded", "samples", "scores", "details", "matches", "verdicts")
             for path in parquet_files(run):
                 if path.stem in stages:
                     path.unlink()

@@ -154,7 +154,7 @@ class Bench:
         below = lambda folder, *ends: [name for name in files if folder in name.parents and name.name.endswith(ends)]
         checkpoints = [cell / "checkpoint", cell / "best" / "checkpoint"]
         names = lambda folder, *stems: [folder / f"{stem}.parquet" for stem in stems]
-        answers = ("decoded", "samples", "scores")
+        answers = ("decoded", "samples", "scores", "details")
         program = lambda name: PROGRAMS / name
         threads = ("--threads", "1")
         stages = [

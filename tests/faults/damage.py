@@ -23,6 +23,7 @@ KINDS = {
     "samples": ("cells/*/samples.parquet", ["plagiarism", "report"]),
     "scores": ("cells/*/scores.parquet", ["report"]),
     "decoded": ("cells/*/decoded.parquet", ["plagiarism"]),
+    "details": ("cells/*/details.parquet", ["report"]),
     "matches": ("cells/*/matches.parquet", ["report"]),
     "verdicts": ("cells/*/verdicts.parquet", ["report"]),
     "settings of tuning": ("cells/*/tuner.toml", ["tuner"]),
