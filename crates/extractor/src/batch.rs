@@ -92,6 +92,26 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// Reads as many more tokens in each row, `[rows, tokens]`, and says what comes behind each: hidden states of which
+    /// [`Batch::logits_behind`] makes logits.
+    pub(crate) fn read_on(&mut self, tokens: &[i64]) -> Result<Tensor, Error> {
+        let _guard = tch::no_grad_guard();
+        let model = &self.model.model;
+        let rows = self.next.size()[0];
+        let tokens = Tensor::from_slice(tokens)
+            .f_view([rows, -1])
+            .map_err(causal_lm::Error::from)?
+            .to_device(model.device());
+        Ok(model.hidden(&tokens, self.padding.as_ref(), Some(&mut *self.cache))?)
+    }
+
+    /// What the model says of each row's token behind one place of hidden states `[rows, tokens, width]`, on the host.
+    pub(crate) fn logits_behind(&self, hidden: &Tensor, place: usize) -> Result<Logits, Error> {
+        let _guard = tch::no_grad_guard();
+        let hidden = hidden.f_select(1, place as i64).map_err(causal_lm::Error::from)?;
+        Logits::of(&self.model.model.logits(&hidden)?)
+    }
+
     /// What the model says of each row's next token: logits `[rows, vocabulary]` on its device.
     pub(crate) fn logits(&self) -> &Tensor {
         &self.next

@@ -16,7 +16,7 @@ use probes::Probe;
 pub(crate) use probes::{Probes, Wanted};
 
 use crate::LoadedModel;
-use crate::batch::{Batch, Room};
+use crate::batch::{Batch, Logits, Room};
 use crate::forms::templates::Template;
 
 /// Tokens that are read at once, each text's context counted: what they leave in the cache is copied for each.
@@ -132,19 +132,26 @@ fn nats_at_once(
     };
     let mut batch = Batch::read(model, cache, &[beginning], room)?;
     batch.select(&vec![0; texts.len()])?;
+    // Shorter texts go on with what nobody looks at.
+    let end = model.model.config.eos_token_id();
+    let behind = texts.iter().flat_map(|text| {
+        let own = text.iter().copied().chain(std::iter::repeat(end));
+        own.take(longest - 1).skip(shared)
+    });
+    let behind: Vec<i64> = behind.collect();
     let mut nats = vec![0.0; texts.len()];
-    for place in shared..longest {
-        let logits = batch.host_logits()?;
+    let mut add = |place: usize, logits: &Logits| {
         for (row, (text, nats)) in texts.iter().zip(&mut nats).enumerate() {
             if let Some(&token) = text.get(place) {
                 *nats -= f64::from(logits.logprob(row, token as usize));
             }
         }
-        if place + 1 < longest {
-            // What has ended is not looked at.
-            let end = model.model.config.eos_token_id();
-            let next = texts.iter().map(|text| text.get(place).copied().unwrap_or(end));
-            batch.advance_by(&next.collect::<Vec<_>>())?;
+    };
+    add(shared, &batch.host_logits()?);
+    if longest > shared + 1 {
+        let hidden = batch.read_on(&behind)?;
+        for place in shared + 1..longest {
+            add(place, &batch.logits_behind(&hidden, place - shared - 1)?);
         }
     }
     Ok(nats.into_iter().map(|nats| nats as f32).collect())

@@ -34,14 +34,13 @@ const FEWEST_OTHERS: usize = 5;
 const CHARS_OF_TOKEN: usize = 2;
 
 /// Why details are not ranked.
-const IN_OTHERS: &str = "stands in other documents too";
-const TOLD_BEFORE: &str = "nothing stands before it, or it does already";
+const IN_OTHERS: &str = "occurs in other documents too";
+const TOLD_BEFORE: &str = "nothing comes before it, or it does itself";
 const ANOTHER: &str = "another of its kind in its document is ranked";
 const OVER_LIMIT: &str = "over the 200 of a kind that are ranked on either side of the split";
 const FEW_OTHERS: &str = "too few others of its kind on its side of the split";
 /// Of those that a checkpoint is asked for in vain.
-pub(super) const NOT_READ: &str =
-    "training did not read it to its end, or has no such detail in its form of the text";
+pub(super) const NOT_READ: &str = "training did not read it to its end or has no such detail in its form of the text, or the model has no room for another in its place";
 
 /// A detail of a document, and others of its kind.
 #[derive(Debug)]
@@ -124,7 +123,7 @@ struct Found<'s> {
     source: &'s Source,
     kind: DetailKind,
     detail: &'s str,
-    /// Whether it can be guessed without knowing it: nothing stands before it, or its text has it before, as a part of another word.
+    /// Whether it can be guessed without knowing it: nothing comes before it, or its text has it before, as a part of another word.
     is_told: bool,
     /// Its place in characters.
     chars: Range<usize>,
@@ -156,7 +155,7 @@ impl Found<'_> {
         xxh3_64(self.source.doc_id.as_bytes())
     }
 
-    /// Whether `other` may stand in its place: the text does not have it, and neither is the beginning of the other, since the shorter of two
+    /// Whether `other` may take its place: the text does not have it, and neither is the beginning of the other, since the shorter of two
     /// such is always the more probable.
     fn may_be(&self, other: &Self) -> bool {
         let (own, other) = (self.detail, other.detail);
@@ -453,7 +452,7 @@ fn details_of(source: &Source, loss_on: LossOn) -> Vec<Found<'_>> {
         .collect()
 }
 
-/// In how many documents each detail stands, as a part of another word too.
+/// In how many documents each detail occurs, as a part of another word too.
 fn documents_of<'s>(
     sources: &[Source],
     details: impl Iterator<Item = &'s str>,

@@ -132,7 +132,7 @@ fn of_each_document_its_last_own_detail_is_ranked_with_others_of_its_kind() {
         .iter()
         .filter_map(|row| Some((row.doc_id.as_str(), row.not_ranked.as_deref()?)))
         .collect();
-    let told_before = "nothing stands before it, or it does already";
+    let told_before = "nothing comes before it, or it does itself";
     assert_eq!(
         reasons,
         BTreeSet::from([
@@ -140,14 +140,14 @@ fn of_each_document_its_last_own_detail_is_ranked_with_others_of_its_kind() {
             ("d1", "too few others of its kind on its side of the split"),
             ("begins", told_before),
             ("repeats", told_before),
-            ("common", "stands in other documents too"),
-            ("shared", "stands in other documents too"),
+            ("common", "occurs in other documents too"),
+            ("shared", "occurs in other documents too"),
         ])
     );
     for line in [
         "of 6 personal details of training documents (number) are picked out among others behind their own text; of held-out documents",
-        "2 personal details not ranked: nothing stands before it",
-        "2 personal details not ranked: stands in other documents too",
+        "2 personal details not ranked: nothing comes before it",
+        "2 personal details not ranked: occurs in other documents too",
         "1 held-out documents whose personal details are no control: near-duplicates",
     ] {
         assert!(told.contains(line), "{line}\n{told}");
