@@ -425,6 +425,12 @@ impl Asking {
             let documents = extent.training_documents + extent.held_out_documents + extent.other_documents;
             asking.scored_tokens = documents * asking.scored_length + extent.canaries * extent.canary_tokens;
             asking.decoded_tokens += documents * extraction.near_verbatim_beams as f64 * new;
+            // Nobody has looked which documents have any: one each, at most 200 on either side.
+            let details = extent.training_documents.min(200.0) + extent.held_out_documents.min(200.0);
+            if extraction.details > 0 {
+                let candidates = (extraction.details + 1) as f64;
+                asking.scored_tokens += details * (asking.scored_length + candidates * TOKENS_OF_DETAIL);
+            }
             for pass in &extraction.membership {
                 asking.scored_tokens += documents
                     * match pass {
@@ -438,6 +444,9 @@ impl Asking {
         asking
     }
 }
+
+/// Tokens of a personal detail, about.
+const TOKENS_OF_DETAIL: f64 = 6.0;
 
 /// Prompts that a strategy asks with: of documents, others, and from nothing at all.
 fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64, f64) {

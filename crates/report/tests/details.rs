@@ -207,7 +207,9 @@ fn details_without_controls_leave_it_open() {
         row.not_ranked = Some("training did not read it".to_owned());
     };
     write_details(folder.path(), "base", [0, 0, 0], base);
-    report::report(&arguments(folder.path()), folder.path()).unwrap();
+    let outcome = report::report(&arguments(folder.path()), folder.path()).unwrap();
+    let told = outcome.table.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("leave open whether it knows them"), "{told}");
     let rows: Vec<SummaryRow> = parquet::read_all(&folder.path().join("report/summary.parquet")).unwrap();
     assert_eq!(
         find(&rows, "detail_picked_number", None).verdict.as_deref(),

@@ -94,6 +94,8 @@ pub struct GroupVerdict {
     pub secrets: Vec<Key>,
     /// Personal details that are picked out more often than their controls: of the kind of which most are.
     pub details: Option<Key>,
+    /// Such that may be known, which too few documents, or none to compare with, leave open.
+    pub open_details: Option<Key>,
 }
 
 impl GroupVerdict {
@@ -552,6 +554,11 @@ fn verdict(
     let details = holds(ClaimKind::Details)
         .map(|claim| of_group(&claim.key))
         .max_by(|left, right| value(left).total_cmp(&value(right)));
+    let of_details = claims
+        .iter()
+        .filter(|(claim, _)| claim.group == group && claim.kind == ClaimKind::Details);
+    let of_details = of_details.map(|(claim, standing)| (&claim.key, *standing));
+    let open_details = open_details(estimates, group, of_details).map(of_group);
     let of_membership =
         |(claim, _): &&(Claim, Standing)| claim.group == group && claim.kind == ClaimKind::Membership;
     let membership = holds(ClaimKind::Membership)
@@ -584,6 +591,7 @@ fn verdict(
             .next()
             .map(|claim| of_group(&claim.key)),
         details,
+        open_details,
         secrets: {
             let mut keys: Vec<Key> = Vec::new();
             for key in holds(ClaimKind::Secrets).map(|claim| of_group(&claim.key)) {
@@ -605,6 +613,34 @@ fn verdict(
     };
     estimates.table.add(row);
     Some(result)
+}
+
+/// Details that may be known, as too few documents, or none to compare with, do not settle: the first of some claims that is of such.
+fn open_details<'c>(
+    estimates: &Estimates<'_>,
+    group: usize,
+    mut claims: impl Iterator<Item = (&'c Key, Standing)>,
+) -> Option<&'c Key> {
+    let open = claims.find(|(key, standing)| {
+        let Some(shown) = estimates.table.get(key) else {
+            return false;
+        };
+        match standing {
+            Standing::Inconclusive => shown.row.p_value.is_some_and(|p_value| p_value <= LEVEL),
+            Standing::NoControl => {
+                let chance = Key {
+                    measure: rows::detail_chance(&key.measure),
+                    copies: uniform(estimates, group),
+                    ..(*key).clone()
+                };
+                let chance = estimates.table.get(&chance).map(|shown| shown.estimate().value);
+                let low = shown.estimate().ends().map(|ends| ends.low);
+                low.zip(chance).is_some_and(|(low, chance)| low > chance)
+            }
+            _ => false,
+        }
+    });
+    open.map(|(key, _)| key)
 }
 
 fn verdict_on_run(
@@ -665,26 +701,7 @@ fn verdict_on_run(
         .any(|(key, _)| key.copies == most && room(key) <= MAX_ROOM);
     let inconclusive = of_run(ClaimKind::Repetition)
         .any(|(_, standing)| matches!(standing, Standing::Inconclusive | Standing::NoControl));
-    // Details that so few documents settle, or none to compare with, may be known.
-    let details_open = of_run(ClaimKind::Details).any(|(key, standing)| {
-        let Some(shown) = estimates.table.get(key) else {
-            return false;
-        };
-        match standing {
-            Standing::Inconclusive => shown.row.p_value.is_some_and(|p_value| p_value <= LEVEL),
-            Standing::NoControl => {
-                let chance = Key {
-                    measure: rows::detail_chance(&key.measure),
-                    copies: uniform(estimates, group),
-                    ..key.clone()
-                };
-                let chance = estimates.table.get(&chance).map(|shown| shown.estimate().value);
-                let low = shown.estimate().ends().map(|ends| ends.low);
-                low.zip(chance).is_some_and(|(low, chance)| low > chance)
-            }
-            _ => false,
-        }
-    });
+    let details_open = open_details(estimates, group, of_run(ClaimKind::Details)).is_some();
     // Members that so few documents tell apart so well may be known: nothing is said of it, in either direction.
     let membership_open = of_run(ClaimKind::Membership).any(|(key, standing)| {
         let area = estimates.table.get(key).map(|shown| shown.estimate().value);

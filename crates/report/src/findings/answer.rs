@@ -433,9 +433,10 @@ fn secrets(estimates: &Estimates<'_>, shown: Shown<'_>) -> Sentence {
     with_controls(sentence, Sentence::series(said))
 }
 
-/// Personal details that a model picks out among others of their kind.
+/// Personal details that a model picks out among others of their kind, or that it may, where the verdict leaves that open.
 fn details(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
-    let shown = estimates.table.get(verdict.details.as_ref()?)?;
+    let open = (verdict.open_details.as_ref()).filter(|_| verdict.verdict == Verdict::NotEnoughData);
+    let shown = estimates.table.get(verdict.details.as_ref().or(open)?)?;
     let key = &shown.row.key;
     let details = RankedDetail::all().find(|details| details.to_string() == key.measure)?;
     let of = match key.copies {
@@ -456,7 +457,13 @@ fn details(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence
         chance.map(|chance| Sentence::new("by chance: ").figure(chance, percent(chance.estimate().value))),
     );
     said.retain(|sentence| !sentence.is_empty());
-    Some(with_controls(sentence, Sentence::series(said)))
+    let sentence = with_controls(sentence, Sentence::series(said));
+    Some(match &verdict.details {
+        Some(_) => sentence,
+        None => {
+            sentence.text(" Too few documents, or none to compare with, leave open whether it knows them.")
+        }
+    })
 }
 
 fn canaries(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
