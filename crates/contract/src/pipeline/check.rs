@@ -449,7 +449,10 @@ fn mode(mode: &Mode) -> Checked {
     if !(0.0..=MOST_OTHER).contains(&mode.other_share) {
         return wrong(
             "mode.other_share",
-            format!("expected a share from 0 to {MOST_OTHER}"),
+            format!(
+                "expected a share from 0 to {MOST_OTHER}, found {}",
+                mode.other_share
+            ),
         );
     }
     let remedies = [
@@ -576,7 +579,11 @@ fn extraction(extraction: &Extraction) -> Checked {
     if extraction.details > Extraction::MOST_DETAILS {
         return wrong(
             "extraction.details",
-            format!("expected at most {}", Extraction::MOST_DETAILS),
+            format!(
+                "expected at most {}, found {}",
+                Extraction::MOST_DETAILS,
+                extraction.details
+            ),
         );
     }
     let mut names = BTreeSet::new();

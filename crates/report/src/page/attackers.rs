@@ -9,7 +9,7 @@ use super::glossary::anchors;
 use super::view::{View, copies_name};
 use crate::estimate::measure::RankedDetail;
 use crate::estimate::membership::FALSE_POSITIVE_RATES;
-use crate::estimate::{Experiment, Measure, MembershipScore, Slice};
+use crate::estimate::{Experiment, Measure, MembershipScore, Slice, TRAINED};
 use crate::format::percent;
 
 pub(super) fn section(view: &View<'_>) -> Markup {
@@ -167,7 +167,14 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         Measure::Exposure.to_string(),
         Form::Number(1),
     );
-    for details in RankedDetail::all() {
+    let groups = view.estimates.shown(experiment);
+    // Where training took loss on all of the text, there are none outside it.
+    let is_there = |details: &RankedDetail| {
+        let measure = Measure::DetailPicked(*details);
+        let mut groups = groups.iter();
+        details.in_loss || groups.any(|&group| view.figure(group, measure, TRAINED, copies).is_some())
+    };
+    for details in RankedDetail::all().filter(is_there) {
         add(
             Column::new("Details picked")
                 .with_help(format!(

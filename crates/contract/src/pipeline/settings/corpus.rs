@@ -100,9 +100,9 @@ pub struct Corpus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_files: Option<OneOrMany<String>>,
     /// Files of text of another kind: no control, and not trained on unless a mode asks for it
-    /// (`other_share`), only scored, so that one sees what tuning made the model forget. Their format goes by name and content. Columns are
-    /// those of this table where a file has them; else `text`, else `prompt` and `response`. Plain
-    /// text has none.
+    /// (`other_share`), only scored, so that one sees what tuning made the model forget. Their
+    /// format goes by name and content. Columns are those of this table where a file has them; else
+    /// `text`, else `prompt` and `response`. Plain text has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<OneOrMany<String>>,
     /// Score this many documents of other text, chosen by hash: the same in every run. What is
