@@ -134,7 +134,10 @@ def measure(command, limit):
     """Runs a command; returns its seconds, its peaks of anonymous and all memory, its status and its errors."""
     set_limit = lambda: resource.setrlimit(resource.RLIMIT_DATA, (int(limit * 1e9),) * 2) if limit else None
     start = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True, preexec_fn=set_limit)
+    # The seconds of its phases are told at this level.
+    environment = {**os.environ, "RUST_LOG": "info,plagiarism=debug"}
+    command = [str(part) for part in command]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=set_limit, env=environment)
     peaks = {"RssAnon": 0, "VmHWM": 0}
     ended = threading.Event()
 
@@ -173,8 +176,8 @@ def run(folder, gigabytes, samples, limit):
         if prepare:
             prepare()
         found = measure(command, limit)
-        phases = re.search(r"^seconds: (.*)$", found["errors"], re.M)
-        row = {"gigabytes": gigabytes, "stage": name, **found, "disk": bytes_in(folder), "phases": phases.group(1) if phases else ""}
+        phases = ", ".join(re.findall(r"debug plagiarism\S*: ([a-z ]+: [\d.]+ s)$", found["errors"], re.M))
+        row = {"gigabytes": gigabytes, "stage": name, **found, "disk": bytes_in(folder), "phases": phases}
         print(json.dumps({key: value for key, value in row.items() if key != "errors"}), file=sys.stderr)
         return row
 

@@ -204,40 +204,53 @@ pub fn compare_rounds(
     let classifier = Classifier::new(detection, &searches, method.scope());
     let minimum = DetectorPolicy::of(detection).parameters.verbatim_minimum;
     let mut comparisons = Vec::new();
-    for round in rounds {
-        let round = &samples[round.clone()];
-        let generations = parallel::map("reading", "generations", round, |sample| {
-            Ok(Generation::new(sample, sources))
-        })?;
+    for together in searched_together(rounds) {
+        let (Some(first), Some(last)) = (together.first(), together.last()) else {
+            continue;
+        };
+        let generations = parallel::map(
+            "reading",
+            "generations",
+            &samples[first.start..last.end],
+            |sample| Ok(Generation::new(sample, sources)),
+        )?;
         let shared = Sides {
-            training: shared(&searches.training, &generations, minimum)?,
-            held_out: shared(&searches.held_out, &generations, minimum)?,
+            training: searches.training.exact.shared(&generations, minimum),
+            held_out: searches.held_out.exact.shared(&generations, minimum),
         };
         clock.lap("exact search");
-        let evidence = method.evidence(&generations, &shared, &searches, clock)?;
-        tools
-            .classifier
-            .as_ref()
-            .map_or(Ok(()), ParaphraseClassifier::check)?;
-        let gathered: Vec<_> = generations
-            .iter()
-            .zip(&shared.training)
-            .zip(&shared.held_out)
-            .zip(evidence)
-            .collect();
-        comparisons.extend(parallel::map(
-            "classifying",
-            "generations",
-            &gathered,
-            |(((generation, training), held_out), evidence)| {
-                let shared = Sides {
-                    training: *training,
-                    held_out: *held_out,
-                };
-                Ok(classifier.comparison(generation, shared, evidence.clone()))
-            },
-        )?);
-        clock.lap("classifying");
+        for round in together {
+            let round = round.start - first.start..round.end - first.start;
+            let generations = &generations[round.clone()];
+            let shared = Sides {
+                training: &shared.training[round.clone()],
+                held_out: &shared.held_out[round],
+            };
+            let evidence = method.evidence(generations, shared, &searches, clock)?;
+            tools
+                .classifier
+                .as_ref()
+                .map_or(Ok(()), ParaphraseClassifier::check)?;
+            let gathered: Vec<_> = generations
+                .iter()
+                .zip(shared.training)
+                .zip(shared.held_out)
+                .zip(evidence)
+                .collect();
+            comparisons.extend(parallel::map(
+                "classifying",
+                "generations",
+                &gathered,
+                |(((generation, training), held_out), evidence)| {
+                    let shared = Sides {
+                        training: *training,
+                        held_out: *held_out,
+                    };
+                    Ok(classifier.comparison(generation, shared, evidence.clone()))
+                },
+            )?);
+            clock.lap("classifying");
+        }
     }
     Ok(Comparisons {
         comparisons,
@@ -245,15 +258,20 @@ pub fn compare_rounds(
     })
 }
 
-/// What each generation has in common with the documents of one side word for word.
-fn shared<'run>(
-    search: &'run DocumentSide,
-    generations: &'run [Generation<'run>],
-    minimum: usize,
-) -> Result<Vec<Shared<'run>>, Error> {
-    parallel::map("exact search", "generations", generations, |generation| {
-        Ok(search.exact.shared(generation, minimum))
-    })
+/// Rounds whose generations are searched for word for word together, up to as many as one round may have: of a large corpus each such
+/// search reads all of the index.
+fn searched_together(rounds: &[Range<usize>]) -> Vec<&[Range<usize>]> {
+    let mut groups = Vec::new();
+    let mut rest = rounds;
+    while let Some(first) = rest.first() {
+        let fits = rest
+            .iter()
+            .take_while(|round| round.end - first.start <= MAX_ROUND);
+        let (together, others) = rest.split_at(fits.count().max(1));
+        groups.push(together);
+        rest = others;
+    }
+    groups
 }
 
 /// How evidence is gathered.
@@ -273,7 +291,7 @@ impl Method<'_> {
     fn evidence(
         &self,
         generations: &[Generation],
-        shared: &Sides<Vec<Shared>>,
+        shared: Sides<&[Shared]>,
         searches: &Sides<DocumentSide>,
         clock: &mut Clock,
     ) -> Result<Vec<Evidence>, Error> {

@@ -104,7 +104,7 @@ proptest! {
         let sample = sample(&generation, &prompt, own);
         let read = Generation::new(&sample, &sources);
         let search = ExactSearch::new(&sources.training, &IndexCache::default()).unwrap();
-        let shared = search.shared(&read, MINIMUM);
+        let shared = &search.shared(std::slice::from_ref(&read), MINIMUM)[0];
         let longest = shared.longest(Some(own));
         for passage in shared.passages(Some(own), MINIMUM) {
             let generated = cut(&generation, read.original(passage.generated));

@@ -1,9 +1,8 @@
 //! A whole corpus in one or more shards, and the answers that do not depend on how many there are.
 
-use crate::search::Search;
+use crate::Place;
 use crate::shard::Shard;
 use crate::symbol::Symbol;
-use crate::{Match, Place};
 
 pub(crate) struct Corpus<S> {
     /// Each continues the numbers of the documents where the last one ends.
@@ -24,29 +23,6 @@ impl<S: Symbol> Corpus<S> {
             .partition_point(|shard| shard.documents().end <= document);
         let shard = self.shards.get(after)?;
         Some(&shard.suffixes.text[shard.span(document - shard.first_document)])
-    }
-
-    pub(crate) fn longest_match(&self, query: &[S]) -> Option<Match> {
-        let shards: Vec<&Shard<S>> = self.shards.iter().collect();
-        let search = Search::new(&shards, query);
-        let mut longest = None;
-        search.for_each_passage(1, |passage| {
-            let length = passage.len();
-            longest = Some(passage);
-            length + 1
-        });
-        search.locate(longest?)
-    }
-
-    pub(crate) fn matches_at_least(&self, query: &[S], minimum: usize) -> Vec<Match> {
-        let shards: Vec<&Shard<S>> = self.shards.iter().collect();
-        let search = Search::new(&shards, query);
-        let mut found = Vec::new();
-        search.for_each_passage(minimum, |passage| {
-            found.extend(search.locate(passage));
-            minimum
-        });
-        found
     }
 
     pub(crate) fn places(&self, pattern: &[S], limit: usize) -> Vec<Place> {

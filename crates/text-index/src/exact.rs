@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::builder::{self, CorpusBuilder, CorpusDigest};
 use crate::corpus::Corpus;
 use crate::repeats::repeats;
@@ -80,7 +82,14 @@ impl ExactIndex {
     /// they have no character in common. Of several the first in `text`, and its first place in the
     /// first document that holds it.
     pub fn longest_match(&self, text: &str) -> Option<Match> {
-        self.corpus.longest_match(text.as_bytes())
+        let found = self.longest_match_of_each(&[text], || ());
+        found.into_iter().next().flatten()
+    }
+
+    /// The same of each of `texts`, together and on the threads of the current rayon pool: the files of a large corpus are read once for
+    /// all of them. `after_shard` is called for each of [`Self::shards`].
+    pub fn longest_match_of_each(&self, texts: &[&str], after_shard: impl FnMut()) -> Vec<Option<Match>> {
+        self.corpus.longest_match_of_each(&bytes_of(texts), after_shard)
     }
 
     /// All passages of `text` with at least `minimum_characters` that occur anywhere in the corpus,
@@ -88,7 +97,40 @@ impl ExactIndex {
     /// overlap. Each comes with its first place in the first document that holds it;
     /// [`Self::places`] finds the others.
     pub fn matches_at_least(&self, text: &str, minimum_characters: usize) -> Vec<Match> {
-        self.corpus.matches_at_least(text.as_bytes(), minimum_characters)
+        let found = self.matches_of_each(&[text], minimum_characters, || ());
+        found.into_iter().next().unwrap_or_default()
+    }
+
+    /// The same of each of `texts`, together and on the threads of the current rayon pool: the files of a large corpus are read once for
+    /// all of them. `after_shard` is called for each of [`Self::shards`].
+    pub fn matches_of_each(
+        &self,
+        texts: &[&str],
+        minimum_characters: usize,
+        after_shard: impl FnMut(),
+    ) -> Vec<Vec<Match>> {
+        self.corpus
+            .matches_of_each(&bytes_of(texts), minimum_characters, after_shard)
+    }
+
+    /// What `work` makes of the text of each document, on the threads of the current rayon pool.
+    pub fn map_texts<Made: Send>(&self, work: impl Fn(&str) -> Made + Sync) -> Vec<Made> {
+        let mut made = Vec::with_capacity(self.documents());
+        for shard in &self.corpus.shards {
+            shard.suffixes.text.prefetch();
+            let text = |local| {
+                let bytes = &shard.suffixes.text[shard.span(local)];
+                std::str::from_utf8(bytes).unwrap_or_default()
+            };
+            let documents = (0..shard.starts.len()).into_par_iter();
+            made.par_extend(documents.map(|local| work(text(local))));
+        }
+        made
+    }
+
+    /// How many shards the corpus is cut into.
+    pub fn shards(&self) -> usize {
+        self.corpus.shards.len()
     }
 
     /// The first `limit` places of `substring`, by document and place within it, in characters. The
@@ -120,6 +162,10 @@ impl ExactIndex {
     pub fn repeats(&self, minimum_characters: usize) -> Vec<Place> {
         repeats(&self.corpus, minimum_characters)
     }
+}
+
+fn bytes_of<'text>(texts: &[&'text str]) -> Vec<&'text [u8]> {
+    texts.iter().map(|text| text.as_bytes()).collect()
 }
 
 /// Builds an [`ExactIndex`] in a folder from documents that need not fit in memory together.

@@ -56,6 +56,7 @@
 //! same corpus and the same query give the same result on every run, and ties go to the earliest
 //! place.
 
+mod batch;
 mod builder;
 mod candidates;
 mod character_counts;

@@ -20,6 +20,24 @@ pub(crate) enum Section<T> {
     },
 }
 
+/// Bytes that the system is asked to read ahead at a time: what it does of one request is bounded by its settings, by default at 128 KiB.
+const READ_AHEAD: usize = 128 << 10;
+
+impl<T> Section<T> {
+    /// Says that all of it is about to be used, so that the system reads it in the background, in the order of the file. What lies in
+    /// memory needs nothing.
+    pub(crate) fn prefetch(&self) {
+        let Self::Mapped { file, bytes } = self else {
+            return;
+        };
+        for start in bytes.clone().step_by(READ_AHEAD) {
+            let length = READ_AHEAD.min(bytes.end - start);
+            // Without the advice all is as right, and slower.
+            _ = file.advise_range(memmap2::Advice::WillNeed, start, length);
+        }
+    }
+}
+
 impl<T: Pod> Deref for Section<T> {
     type Target = [T];
 

@@ -46,6 +46,17 @@ impl<S: Symbol> Shard<S> {
         })
     }
 
+    /// Says that much of it is about to be looked at.
+    pub(crate) fn prefetch(&self) {
+        let suffixes = &self.suffixes;
+        suffixes.text.prefetch();
+        suffixes.positions.prefetch();
+        suffixes.first_in_block.prefetch();
+        suffixes.sampled_keys.prefetch();
+        self.starts.prefetch();
+        self.counts.before_stride.prefetch();
+    }
+
     /// Numbers of its documents in the whole corpus.
     pub(crate) fn documents(&self) -> Range<usize> {
         self.first_document..self.first_document + self.starts.len()

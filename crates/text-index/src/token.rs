@@ -74,15 +74,37 @@ impl TokenIndex {
     /// token in common. Of several the first in `tokens`, and its first place in the first document
     /// that holds it.
     pub fn longest_match(&self, tokens: &[u32]) -> Option<Match> {
-        self.corpus.longest_match(&self.vocabulary.numbers(tokens))
+        let found = self.longest_match_of_each(&[tokens], || ());
+        found.into_iter().next().flatten()
+    }
+
+    /// The same of each of `sequences`, together and on the threads of the current rayon pool: the files of a large corpus are read once
+    /// for all of them. `after_shard` is called for each of [`Self::shards`].
+    pub fn longest_match_of_each(
+        &self,
+        sequences: &[&[u32]],
+        after_shard: impl FnMut(),
+    ) -> Vec<Option<Match>> {
+        let numbers: Vec<Vec<i32>> = sequences
+            .iter()
+            .map(|tokens| self.vocabulary.numbers(tokens))
+            .collect();
+        let numbers: Vec<&[i32]> = numbers.iter().map(Vec::as_slice).collect();
+        self.corpus.longest_match_of_each(&numbers, after_shard)
+    }
+
+    /// How many shards the corpus is cut into.
+    pub fn shards(&self) -> usize {
+        self.corpus.shards.len()
     }
 
     /// All passages of `tokens` with at least `minimum_tokens` that occur anywhere in the corpus,
     /// by their place in `tokens`. Only maximal ones: none lies within another, though they may
     /// overlap.
     pub fn matches_at_least(&self, tokens: &[u32], minimum_tokens: usize) -> Vec<Match> {
-        self.corpus
-            .matches_at_least(&self.vocabulary.numbers(tokens), minimum_tokens)
+        let numbers = self.vocabulary.numbers(tokens);
+        let found = self.corpus.matches_of_each(&[&numbers], minimum_tokens, || ());
+        found.into_iter().next().unwrap_or_default()
     }
 
     /// The first `limit` places of `sequence`, by document and place within it. The empty sequence

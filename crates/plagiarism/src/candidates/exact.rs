@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::path::Path;
 
-use contract::Error;
+use contract::{Error, Progress};
 use rayon::prelude::*;
 use text_align::Span;
 use text_index::{ExactIndex, ExactIndexBuilder, IndexError, Match, TokenIndex, TokenIndexBuilder};
@@ -117,19 +117,39 @@ impl<'sources> ExactSearch<'sources> {
         self.characters.text(document).unwrap_or_default()
     }
 
-    /// The passages of `generation` that occur in a document: all that are as long as what makes a candidate or as
-    /// `minimum` characters, whichever is shorter, and the longest in any case. The index is walked once, and what is asked
-    /// of the result costs little.
+    /// The passages of each generation that occur in a document: all that are as long as what makes a candidate or as `minimum`
+    /// characters, whichever is shorter, and the longest in any case. The indexes are walked once for all generations, and what
+    /// is asked of the result costs little.
     pub fn shared<'search>(
         &'search self,
-        generation: &'search Generation<'search>,
+        generations: &'search [Generation<'search>],
         minimum: usize,
-    ) -> Shared<'search> {
-        let form = generation.folded();
-        let letters: Vec<char> = form.text().chars().collect();
+    ) -> Vec<Shared<'search>> {
+        let parts = self.characters.shards() + self.words.index.shards();
+        let mut progress = Progress::new("exact search", parts as u64, "parts of the index");
+        let texts: Vec<&str> = generations
+            .iter()
+            .map(|generation| generation.folded().text())
+            .collect();
         let minimum = minimum.min(CANDIDATE_MINIMUM);
-        let found = self.characters.matches_at_least(form.text(), minimum);
-        let passages = found
+        let matches = self
+            .characters
+            .matches_of_each(&texts, minimum, || progress.advance(1, ""));
+        let words = self.words.longest(generations, || progress.advance(1, ""));
+        let found = generations.par_iter().zip(matches).zip(words);
+        found
+            .map(|((generation, matches), longest_words)| self.shared_of(generation, matches, longest_words))
+            .collect()
+    }
+
+    fn shared_of<'search>(
+        &'search self,
+        generation: &'search Generation<'search>,
+        matches: Vec<Match>,
+        longest_words: usize,
+    ) -> Shared<'search> {
+        let letters: Vec<char> = generation.folded().text().chars().collect();
+        let passages = matches
             .iter()
             .filter_map(|found| Passage::of(found, &letters, generation.echoed()));
         let passages: Vec<Passage> = passages.collect();
@@ -140,11 +160,12 @@ impl<'sources> ExactSearch<'sources> {
         };
         Shared {
             search: self,
-            generation,
             letters,
-            matches: found,
+            matches,
             passages,
             short,
+            longest_words,
+            generation,
         }
     }
 
@@ -240,16 +261,14 @@ pub struct Shared<'search> {
     passages: Vec<Passage>,
     /// Where none counts, the length of the longest shorter one and its document.
     short: Option<(usize, usize)>,
+    /// Words of the longest run that a document holds, without what repeats the prompt.
+    longest_words: usize,
 }
 
 impl Shared<'_> {
     /// The longest passages that occur anywhere; `own` is the prompt's document.
     pub fn longest(&self, own: Option<usize>) -> LongestMatch {
-        let parts = self.generation.new_parts().into_iter();
-        let words = parts
-            .map(|part| self.search.words.longest(part))
-            .max()
-            .unwrap_or(0);
+        let words = self.longest_words;
         // Of equally long ones the first.
         let Some(found) = self.passages.iter().min_by_key(|found| Reverse(found.new)) else {
             let (characters, document) = self.short.unzip();
@@ -353,13 +372,8 @@ impl Shared<'_> {
 
 /// For each document the first one of equal folded text.
 fn originals(index: &ExactIndex) -> Vec<u32> {
-    let documents = (0..index.documents()).into_par_iter();
-    let mut by_text: Vec<(u128, u32)> = documents
-        .map(|document| {
-            let text = index.text(document).unwrap_or_default();
-            (xxh3_128(text.as_bytes()), document as u32)
-        })
-        .collect();
+    let digests = index.map_texts(|text| xxh3_128(text.as_bytes()));
+    let mut by_text: Vec<(u128, u32)> = digests.into_iter().zip(0..).collect();
     by_text.par_sort_unstable();
     let mut originals = vec![0; by_text.len()];
     for equal in by_text.chunk_by(|left, right| left.0 == right.0) {
@@ -470,10 +484,23 @@ impl WordIndex {
         cache.index(&corpus.index_of(&format!("words-{FOLDED}")), corpus.bytes, &ways)
     }
 
-    /// Length of the longest run of words of `generation` that occurs in a document.
-    fn longest(&self, generation: &str) -> usize {
-        let numbers = self.vocabulary.numbers(generation);
-        self.index.longest_match(&numbers).map_or(0, |found| found.len())
+    /// Length of the longest run of words of each generation that occurs in a document, without what repeats the prompt.
+    fn longest(&self, generations: &[Generation], after_shard: impl FnMut()) -> Vec<usize> {
+        let parts: Vec<(usize, Vec<u32>)> = generations
+            .par_iter()
+            .enumerate()
+            .flat_map_iter(|(number, generation)| {
+                let parts = generation.new_parts().into_iter();
+                parts.map(move |part| (number, self.vocabulary.numbers(part)))
+            })
+            .collect();
+        let sequences: Vec<&[u32]> = parts.iter().map(|(_, words)| words.as_slice()).collect();
+        let found = self.index.longest_match_of_each(&sequences, after_shard);
+        let mut longest = vec![0; generations.len()];
+        for ((number, _), found) in parts.iter().zip(found) {
+            longest[*number] = longest[*number].max(found.map_or(0, |found| found.len()));
+        }
+        longest
     }
 }
 

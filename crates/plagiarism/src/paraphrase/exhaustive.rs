@@ -85,7 +85,7 @@ impl<'run> Exhaustive<'run> {
     pub fn evidence(
         &self,
         generations: &[Generation],
-        shared: &Sides<Vec<Shared>>,
+        shared: Sides<&[Shared]>,
         searches: &Sides<DocumentSide>,
         clock: &mut Clock,
     ) -> Result<Vec<Evidence>, Error> {
@@ -103,14 +103,14 @@ impl<'run> Exhaustive<'run> {
             &round,
             (&self.training, &self.sentences.training),
             &in_training,
-            &shared.training,
+            shared.training,
             &searches.training,
         )?;
         let held_out = self.findings(
             &round,
             (&self.held_out, &self.sentences.held_out),
             &in_held_out,
-            &shared.held_out,
+            shared.held_out,
             &searches.held_out,
         )?;
         clock.lap("aligning");

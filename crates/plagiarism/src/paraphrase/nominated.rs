@@ -72,13 +72,13 @@ impl<'run> Nominated<'run> {
     pub fn evidence(
         &self,
         generations: &[Generation],
-        shared: &Sides<Vec<Shared>>,
+        shared: Sides<&[Shared]>,
         searches: &Sides<DocumentSide>,
         clock: &mut Clock,
     ) -> Result<Vec<Evidence>, Error> {
         let mut round = Round::read(generations)?;
-        let training = self.look(&mut round, &shared.training, &searches.training)?;
-        let held_out = self.look(&mut round, &shared.held_out, &searches.held_out)?;
+        let training = self.look(&mut round, shared.training, &searches.training)?;
+        let held_out = self.look(&mut round, shared.held_out, &searches.held_out)?;
         clock.lap("aligning");
 
         let mut cosines: Vec<[Option<Cosine>; 4]> = Vec::with_capacity(generations.len());
