@@ -265,6 +265,28 @@ class KnownAnswers(unittest.TestCase):
         page = (self.numbered / "report/report.html").read_text()
         self.assertIn("picks out personal details", page)
 
+    def test_a_model_that_makes_up_its_own_prompts_tells_what_it_knows(self):
+        """Without any document: its beginnings are of the texts that it knows, and of none where it knows none."""
+        texts = pl.read_parquet(next((self.known / "corpus").iterdir()) / "train.parquet")["text"].to_list()
+        told = {}
+        for kind in ("full", "base"):
+            cell = self.cell(self.known, kind)
+            out = self.folder / f"made-up-{kind}"
+            made_up = 'extraction.strategy=[{name="made up",prompt="self-made",temperature=0.0}]'
+            command = [PROGRAMS / "extractor", "--config", cell / "extractor.toml", "--in", next((self.known / "corpus").iterdir()), "--out", out]
+            command += ["--checkpoint", cell / "checkpoint" if kind == "full" else self.folder / "base/cells/tiny-pretrain-3e-3-uniform1-s0/checkpoint"]
+            command += ["--set", made_up, "--set", "extraction.unprompted=40"]
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            samples = pl.read_parquet(out / "samples.parquet")
+            self.assertEqual(set(samples["prompt_form"]), {"self-made"})
+            self.assertEqual((samples.height, samples["doc_id"].null_count(), set(samples["split"])), (40, 40, {"none"}))
+            self.assertGreater(len(set(samples["prompt"])), 10, "each is drawn")
+            self.assertLessEqual(samples["prompt_tokens"].list.len().max(), 20)
+            told[kind] = {text for text in texts for generation in samples["generation"] if longest_common(folded(generation), folded(text)) >= 50}
+        self.assertGreaterEqual(len(told["full"]), 15, "of 30")
+        self.assertEqual(told["base"], set())
+
     def test_model_before_tuning_shows_none(self):
         cell = self.cell(self.known, "base")
         self.assertEqual(self.own(cell), (0, 30))

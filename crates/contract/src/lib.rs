@@ -38,6 +38,7 @@
 
 pub mod arguments;
 pub mod cell;
+pub mod decoding;
 pub mod error;
 pub mod files;
 pub mod foreign;

@@ -32,6 +32,12 @@ pub enum PromptForm {
     TemplateOnly,
     /// The few words that most documents of the training set begin with.
     Opening,
+    /// One word again and again, until the model leaves off and writes something else (divergence,
+    /// Nasr et al. 2023).
+    RepeatedWord,
+    /// The beginning of a text that the model makes up from nothing: prompts of its own genre, for
+    /// whoever has none.
+    SelfMade,
     /// A line of `extraction.prompt_file`.
     File,
     /// Nothing but the token that begins a text.
@@ -65,6 +71,8 @@ pub enum Adversary {
 pub enum Access {
     /// What it writes.
     Text,
+    /// The probability of each token that it could write.
+    Probabilities,
     /// Its weights, for gradients.
     Weights,
 }
@@ -78,17 +86,28 @@ pub enum FormSource {
     Questions,
     /// One of each document, which is searched for.
     Search,
-    /// The commonest beginnings.
-    Openings,
+    /// Some that are the same for all documents, at most so many.
+    Few(usize),
     /// The lines of the user's file.
     Lines,
     /// One, asked again and again (`extraction.unprompted`).
     Repeated,
+    /// As many as are asked from nothing (`extraction.unprompted`), each begun by the model itself.
+    Model,
 }
+
+/// The commonest beginnings that are asked with, at most.
+pub const OPENINGS: usize = 10;
+
+/// Words that are repeated, each a prompt.
+pub const REPEATED_WORDS: [&str; 20] = [
+    "water", "letter", "number", "house", "company", "reason", "sentence", "morning", "paper", "music",
+    "river", "teacher", "window", "answer", "record", "patient", "method", "result", "street", "yes",
+];
 
 impl PromptForm {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Prefix,
         Self::Middle,
         Self::UpperCase,
@@ -99,6 +118,8 @@ impl PromptForm {
         Self::TemplateOnly,
         Self::Optimised,
         Self::Opening,
+        Self::RepeatedWord,
+        Self::SelfMade,
         Self::File,
     ];
 
@@ -142,7 +163,19 @@ impl PromptForm {
                 "common beginnings of documents",
                 KnowsNoDocument,
                 Text,
-                FormSource::Openings,
+                FormSource::Few(OPENINGS),
+            ),
+            Self::RepeatedWord => (
+                "one word again and again",
+                KnowsNoDocument,
+                Text,
+                FormSource::Few(REPEATED_WORDS.len()),
+            ),
+            Self::SelfMade => (
+                "beginnings that the model makes up",
+                KnowsNoDocument,
+                Text,
+                FormSource::Model,
             ),
             Self::File => ("prompts of your own", KnowsNoDocument, Text, FormSource::Lines),
             Self::Nothing => (

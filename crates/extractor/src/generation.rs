@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use causal_lm::KvCache;
+use contract::decoding::Decoding;
 use contract::parts::Part;
 use contract::pipeline::{Extraction, Strategy};
 use contract::records::{FinishReason, PromptForm, Sample};
@@ -236,9 +237,10 @@ impl<'a> Job<'a> {
 fn jobs(requests: Vec<Request<'_>>, batch_size: usize) -> Vec<Job<'_>> {
     let (searches, rest): (Vec<_>, Vec<_>) = requests
         .into_iter()
-        .partition(|request| request.strategy.prompt == PromptForm::Optimised);
-    let (beams, mut draws): (Vec<_>, Vec<_>) =
-        rest.into_iter().partition(|request| request.strategy.beams > 0);
+        .partition(|request| request.strategy.decoding() == Decoding::Search);
+    let (beams, mut draws): (Vec<_>, Vec<_>) = rest
+        .into_iter()
+        .partition(|request| request.strategy.decoding() == Decoding::Beams);
     // Like lengths together; prompts of one length need no padding at all.
     draws.sort_by_key(|request| {
         (
@@ -262,8 +264,7 @@ fn jobs(requests: Vec<Request<'_>>, batch_size: usize) -> Vec<Job<'_>> {
 pub(crate) fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], seed: u64) -> Vec<Request<'a>> {
     let mut requests = Vec::new();
     for (strategy_index, strategy) in strategies.iter().enumerate() {
-        let is_search = strategy.beams > 0 || strategy.prompt == PromptForm::Optimised;
-        let is_draw = !SamplingParams::from(strategy).is_greedy() && !is_search;
+        let is_draw = strategy.decoding() == Decoding::Draws;
         let mut begun_from_nothing = false;
         for &prompt_index in &prompts.of_strategy[strategy_index] {
             let prompt = &prompts.all[prompt_index];

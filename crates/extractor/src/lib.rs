@@ -47,6 +47,7 @@ mod ranking;
 mod run;
 pub mod sampling;
 pub mod scoring;
+mod self_made;
 mod token_scores;
 
 use std::path::{Path, PathBuf};

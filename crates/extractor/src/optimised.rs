@@ -7,6 +7,7 @@
 
 use causal_lm::KvCache;
 use contract::Error;
+use contract::decoding::SEARCH_TRIALS;
 use contract::records::FinishReason;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,9 +17,6 @@ use crate::LoadedModel;
 use crate::batch::{Batch, Room, floats};
 use crate::generation::{Generation, Request};
 use crate::sampling::most_probable;
-
-/// Exchanges tried in one step.
-const TRIALS: usize = 64;
 
 /// Tokens considered for each place, those whose gradient promises most.
 const PROMISING: i64 = 128;
@@ -128,7 +126,7 @@ impl Goal<'_> {
         while *steps > 0 && !found.succeeds {
             *steps -= 1;
             let promising = self.promising(&found.prompt, read)?;
-            let trials: Vec<Vec<i64>> = (0..TRIALS)
+            let trials: Vec<Vec<i64>> = (0..SEARCH_TRIALS)
                 .map(|_| {
                     let place = random.random_range(0..found.prompt.len());
                     let choices = &promising[place];

@@ -23,7 +23,7 @@ use crate::forms::{self, Form, TrialTexts};
 use crate::generation::{self, Drawn};
 use crate::prompts::{self, Prompts, Skipped};
 use crate::scoring::{self, LeftOut, PlacedScores};
-use crate::{Checkpoints, LoadedModel, course, membership, new_tokens, ranking};
+use crate::{Checkpoints, LoadedModel, course, membership, new_tokens, ranking, self_made};
 
 /// Lets generations go on past end tokens that stand within documents, and says so.
 fn go_on_past_inner_ends(models: &mut [LoadedModel], documents: &Documents) -> Result<(), Error> {
@@ -360,7 +360,7 @@ impl<'a> Run<'a> {
         let mut models = LoadedModel::side_by_side(self.threads, || self.load(folder))?;
         let corpus = self.read_corpus(&models[0], corpus)?;
         go_on_past_inner_ends(&mut models, &corpus.documents)?;
-        let (prompts, skipped) = match &mut corpus.prompts {
+        let prompts = match &mut corpus.prompts {
             Some(chosen) => chosen,
             unchosen => {
                 let LoadedModel { model, tokenizer, .. } = &models[0];
@@ -375,6 +375,8 @@ impl<'a> Run<'a> {
                 )?)
             }
         };
+        self_made::begin(&mut models, settings, &mut prompts.0, self.seed)?;
+        let (prompts, skipped) = prompts;
         let mut drawn = generation::generate_part(&mut models, settings, prompts, self.seed, self.part)?;
         // One copy is enough from here on.
         let mut model = models.swap_remove(0);

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use causal_lm::CausalLm;
 use contract::pipeline::{Begin, Extraction, Strategy};
+use contract::prompt_form::REPEATED_WORDS;
 use contract::records::{DocumentKind, PromptForm, Sample, Split};
 use extractor::LoadedModel;
 use extractor::agreement::agreement;
@@ -596,4 +597,20 @@ fn prompts_take_the_form_that_their_strategy_asks_for() {
         [tokenizer.decode(&documents.all[0].tokens[..2]).unwrap()]
     );
     assert_eq!(of(PromptForm::File).0, ["Who had seen it?"]);
+    let (repeated, prompts, _) = of(PromptForm::RepeatedWord);
+    assert_eq!(repeated.len(), REPEATED_WORDS.len());
+    for (text, word) in repeated.iter().zip(REPEATED_WORDS) {
+        let pieces: Vec<&str> = text.split(' ').collect();
+        let (last, whole) = pieces.split_last().unwrap();
+        assert!(
+            whole.iter().all(|piece| *piece == word) && word.starts_with(last),
+            "{text}"
+        );
+    }
+    assert!(
+        prompts
+            .all
+            .iter()
+            .all(|prompt| prompt.tokens.len() == PREFIX && prompt.doc_id.is_none())
+    );
 }

@@ -20,6 +20,7 @@ use std::fmt;
 use std::path::Path;
 
 use contract::Error;
+use contract::decoding::Decoding;
 use contract::pipeline::{MembershipPass, ModeKind, PromptSource, Rows, Strategy};
 use contract::prompt_form::FormSource;
 use contract::records::PromptForm;
@@ -400,26 +401,18 @@ impl Asking {
                 _ => (of_documents * long_enough, prefix),
             };
             let prompts = prompts + others;
-            let samples = if strategy.temperature == 0.0 || strategy.prompt == PromptForm::Optimised {
-                1.0
-            } else {
-                strategy.samples as f64
-            };
-            let nothing = if strategy.temperature == 0.0 {
-                nothing.min(1.0)
-            } else {
-                nothing
-            };
-            let generations = prompts * samples + nothing;
+            let is_drawn = strategy.decoding() == Decoding::Draws;
+            // From nothing, what always gives the same is asked once.
+            let nothing = if is_drawn { nothing } else { nothing.min(1.0) };
+            let generations = prompts * strategy.generations_of_prompt() as f64 + nothing;
             asking.generations += generations;
             asking.generated_tokens += generations * new;
             asking.read_tokens += prompts * (length + 1.0);
-            asking.decoded_tokens += if strategy.prompt == PromptForm::Optimised {
-                // Each step tries 64 exchanges.
-                prompts * strategy.steps as f64 * 65.0 * (strategy.prompt_tokens as f64 + new)
-            } else {
-                generations * new * strategy.beams.max(1) as f64
-            };
+            asking.decoded_tokens +=
+                prompts * strategy.tokens_of_prompt(extraction.new_tokens) as f64 + nothing * new;
+            if strategy.prompt.facts().source == FormSource::Model {
+                asking.decoded_tokens += prompts * prefix;
+            }
         }
         if extraction.score {
             let documents = extent.training_documents + extent.held_out_documents + extent.other_documents;
@@ -463,7 +456,8 @@ fn prompts(plan: &Plan, extent: &Extent, strategy: &Strategy) -> (f64, f64, f64)
     };
     let unprompted = extraction.unprompted as f64;
     match strategy.prompt.facts().source {
-        FormSource::Openings => (0.0, 10.0, 0.0),
+        FormSource::Few(prompts) => (0.0, prompts as f64, 0.0),
+        FormSource::Model => (0.0, unprompted, 0.0),
         FormSource::Lines => {
             let file = extraction.prompt_file.as_ref();
             let lines = file.map_or(0.0, |file| lines(&plan.pipeline.resolve(file)));

@@ -28,6 +28,17 @@ proptest! {
         reference::check(&builder.finish().unwrap(), &documents, &query, minimum, limit);
         let opened = ExactIndex::open(folder.path()).unwrap();
         reference::check(&opened, &documents, &query, minimum, limit);
+        // Many texts looked up together get the answers of each alone, whatever is found in which shard.
+        let together: Vec<&str> = texts.iter().copied().chain([query.as_str(), ""]).collect();
+        let mut shards = 0;
+        let longest = opened.longest_match_of_each(&together, || shards += 1);
+        prop_assert_eq!(shards, opened.shards());
+        let matches = opened.matches_of_each(&together, minimum, || ());
+        for ((text, longest), matches) in together.iter().zip(longest).zip(matches) {
+            prop_assert_eq!(longest, index.longest_match(text));
+            prop_assert_eq!(matches, index.matches_at_least(text, minimum));
+        }
+        prop_assert_eq!(opened.map_texts(str::to_owned), &documents[..]);
         prop_assert_eq!(opened.documents(), documents.len());
         for (number, document) in documents.iter().enumerate() {
             prop_assert_eq!(opened.text(number), Some(document.as_str()));
@@ -59,6 +70,13 @@ proptest! {
         let repeats = reference::repeats(&documents, minimum);
         for index in [&built, &opened, &in_memory] {
             prop_assert_eq!(index.matches_at_least(&query, minimum), matches.clone());
+            let together: Vec<&[u32]> = documents.iter().map(Vec::as_slice).chain([query.as_slice()]).collect();
+            let longest = index.longest_match_of_each(&together, || ());
+            for (text, longest) in together.iter().zip(longest) {
+                let all = reference::matches_at_least(&documents, text, 1);
+                let length = all.iter().map(text_index::Match::len).max();
+                prop_assert_eq!(longest.as_ref(), all.iter().find(|found| Some(found.len()) == length));
+            }
             prop_assert_eq!(index.repeats(minimum), repeats.clone());
             prop_assert_eq!(index.corpus_digest(), in_memory.corpus_digest());
             for found in matches.iter().take(3) {

@@ -653,6 +653,9 @@ fn strategy(strategy: &Strategy, extraction: &Extraction) -> Checked {
             format!("\"{name}\": expected steps and prompt_tokens of at least 1"),
         );
     }
+    if strategy.prompt == PromptForm::SelfMade {
+        at_least("extraction.unprompted", extraction.unprompted, 1)?;
+    }
     if strategy.prompt == PromptForm::Opening {
         at_least("extraction.opening_tokens", extraction.opening_tokens, 1)?;
     }

@@ -57,13 +57,7 @@ fn finish() -> BoxedStrategy<FinishReason> {
 }
 
 fn prompt_form() -> BoxedStrategy<PromptForm> {
-    prop_oneof![
-        Just(PromptForm::Prefix),
-        Just(PromptForm::UpperCase),
-        Just(PromptForm::DoubleSpaced),
-        Just(PromptForm::Nothing)
-    ]
-    .boxed()
+    proptest::sample::select(PromptForm::ALL.to_vec()).boxed()
 }
 
 fn verdict() -> BoxedStrategy<Verdict> {

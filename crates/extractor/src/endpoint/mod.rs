@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use contract::parts::Part;
 use contract::pipeline::{Begin, Extraction, Strategy};
+use contract::prompt_form::Access;
 use contract::records::{FinishReason, PromptForm, Split};
 use contract::{Error, Progress};
 use model_folder::endpoint::Api;
@@ -98,10 +99,12 @@ impl Served {
             )));
         }
         for strategy in strategies {
-            let problem = if strategy.beams > 0 {
+            let problem = if strategy.access() == Access::Probabilities {
                 "beams: a search needs the model itself"
-            } else if strategy.prompt == PromptForm::Optimised {
+            } else if strategy.access() == Access::Weights {
                 "prompt = \"optimised\": a search for prompts needs the model's gradients"
+            } else if strategy.prompt == PromptForm::SelfMade {
+                "prompt = \"self-made\": its beginnings are drawn from the model itself"
             } else if strategy.top_k > 0 && !self.endpoint.takes_top_k {
                 "top_k: this server takes none (takes_top_k = false). Use top_p in its place"
             } else {

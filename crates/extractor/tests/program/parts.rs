@@ -52,6 +52,14 @@ fn bench() -> Bench {
         beams = 4
         samples = 2
         documents = 5
+        [[extraction.strategy]]
+        name = "made up"
+        prompt = "self-made"
+        temperature = 0
+        [[extraction.strategy]]
+        name = "again and again"
+        prompt = "repeated-word"
+        samples = 2
     "#;
     Bench::with(&train, &control, settings)
 }

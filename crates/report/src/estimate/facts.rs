@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use contract::Provenance;
+use contract::decoding::Decoding;
+use contract::pipeline::Strategy;
 use contract::records::{CorpusFact, TextForm};
 use serde_json::Value;
 use text_align::Parameters;
@@ -265,32 +267,39 @@ impl DetectionFacts {
 /// A strategy in words: its name and how it decodes.
 fn strategy(settings: &Value) -> String {
     let name = settings["name"].as_str().unwrap_or("unnamed");
-    let number = |key: &str| settings[key].as_f64();
-    let decoding = if number("beams").is_some_and(|beams| beams > 1.0) {
-        format!("beam search with {} beams", number("beams").unwrap_or_default())
-    } else if number("temperature") == Some(0.0) {
-        "greedy decoding".to_owned()
-    } else {
-        let mut parts = vec![format!(
-            "sampling at temperature {}",
-            number("temperature").unwrap_or(1.0)
-        )];
-        if let Some(top_k) = number("top_k").filter(|top_k| *top_k > 0.0) {
-            parts.push(format!("top-k {top_k}"));
-        }
-        if let Some(top_p) = number("top_p").filter(|top_p| *top_p < 1.0) {
-            parts.push(format!("top-p {top_p}"));
-        }
-        if let Some(samples) = number("samples") {
-            let noun = if samples == 1.0 { "sample" } else { "samples" };
-            parts.push(format!("{samples} {noun} a prompt"));
-        }
-        parts.join(", ")
+    let Ok(strategy) = serde_json::from_value::<Strategy>(settings.clone()) else {
+        return name.to_owned();
+    };
+    let decoding = match strategy.decoding() {
+        Decoding::Greedy => "greedy decoding".to_owned(),
+        Decoding::Beams => format!("beam search with {} beams", strategy.beams),
+        Decoding::Search => format!(
+            "at most {} tokens, searched for in {} steps",
+            strategy.prompt_tokens, strategy.steps
+        ),
+        Decoding::Draws => draws(&strategy),
     };
     match settings["prompt"].as_str() {
         None | Some("prefix") => format!("{name} ({decoding})"),
         Some(form) => format!("{name} (prompt: {form}; {decoding})"),
     }
+}
+
+fn draws(strategy: &Strategy) -> String {
+    let mut parts = vec![format!("sampling at temperature {}", strategy.temperature)];
+    if strategy.top_k > 0 {
+        parts.push(format!("top-k {}", strategy.top_k));
+    }
+    if strategy.top_p < 1.0 {
+        parts.push(format!("top-p {}", strategy.top_p));
+    }
+    let noun = if strategy.samples == 1 {
+        "sample"
+    } else {
+        "samples"
+    };
+    parts.push(format!("{} {noun} a prompt", strategy.samples));
+    parts.join(", ")
 }
 
 /// A path as others may see it: one from the root of a machine is its last name alone.

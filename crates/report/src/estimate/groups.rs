@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use contract::prompt_form::Access;
 use contract::records::{PromptForm, Split};
 use contract::{Cell, Error};
 
@@ -144,6 +145,8 @@ pub struct Strategy {
     pub greedy: bool,
     /// Whether it was asked after held-out documents too.
     pub asks_held_out: bool,
+    /// What of a model it takes; of generations that say nothing of how they were decoded, what their prompts take.
+    pub access: Access,
 }
 
 impl Strategy {
@@ -572,7 +575,11 @@ fn model_sizes<'run>(cells: &[AnalysedCell<'run>]) -> BTreeMap<&'run str, i64> {
 /// The strategies of some cells in the order in which they appear.
 fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<Strategy> {
     let mut found: Vec<Strategy> = Vec::new();
-    for sample in members.iter().flat_map(|&index| &cells[index].data.samples) {
+    let samples = members.iter().flat_map(|&index| {
+        let samples = cells[index].data.samples.iter();
+        samples.map(move |sample| (index, sample))
+    });
+    for (index, sample) in samples {
         let held_out = sample.split == Split::Heldout;
         match found.iter_mut().find(|known| known.name == sample.strategy) {
             None => found.push(Strategy {
@@ -580,6 +587,8 @@ fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<Strategy> {
                 form: sample.form,
                 greedy: sample.greedy,
                 asks_held_out: held_out,
+                access: settings_of(&cells[index], &sample.strategy)
+                    .map_or(sample.form.facts().access, |settings| settings.access()),
             }),
             Some(known) => {
                 known.asks_held_out |= held_out;
@@ -591,6 +600,15 @@ fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<Strategy> {
         }
     }
     found
+}
+
+/// The settings of a strategy, where the extractor wrote them down.
+fn settings_of(cell: &AnalysedCell<'_>, name: &str) -> Option<contract::pipeline::Strategy> {
+    let origin = cell.data.origins.get("samples.parquet")?;
+    let settings: serde_json::Value = serde_json::from_str(&origin.configuration).ok()?;
+    let mut strategies = settings["strategy"].as_array()?.iter();
+    let found = strategies.find(|strategy| strategy["name"] == name)?;
+    serde_json::from_value(found.clone()).ok()
 }
 
 #[cfg(test)]

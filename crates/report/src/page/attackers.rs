@@ -1,12 +1,13 @@
 //! What was tried and found, by what an attacker has: text alone, probabilities, or the weights.
 
-use contract::prompt_form::{Access, PromptForm};
+use contract::prompt_form::Access;
 use contract::records::Split;
 use maud::{Markup, html};
 
 use super::components::{Cell, Column, Form, Layout, Row, Table};
 use super::glossary::anchors;
 use super::view::{View, copies_name};
+use crate::estimate::groups::Strategy;
 use crate::estimate::measure::RankedDetail;
 use crate::estimate::membership::FALSE_POSITIVE_RATES;
 use crate::estimate::{Experiment, Measure, MembershipScore, Slice, TRAINED};
@@ -75,56 +76,60 @@ fn table(view: &View<'_>, experiment: &Experiment, caption: &str, asked: Vec<Ask
 
 fn text_alone(view: &View<'_>, experiment: &Experiment) -> Table {
     let copies = experiment.most_copies();
-    let of_copies = copies.map_or(String::new(), |copies| format!(", {}", copies_name(copies)));
     let mut asked = Vec::new();
-    let strategies = experiment
-        .strategies
-        .iter()
-        .filter(|strategy| !needs_weights(strategy.form));
-    for strategy in strategies {
-        let mut add = |what: String, measure: Measure, split, copies| {
-            asked.push(Asked {
-                column: Column::new(format!("“{}”", strategy.name)).with_help(what),
-                measure: measure.to_string(),
-                split,
-                strategy: Some(strategy.name.clone()),
-                copies,
-                form: Form::Count,
-            });
-        };
-        add(
-            format!("own document{of_copies}"),
-            Measure::OwnVerbatim,
-            Split::Train,
-            copies,
-        );
-        add(
-            "any training text, unseen prompts".to_owned(),
-            Measure::TrainingTextEmitted,
-            Split::Heldout,
-            None,
-        );
-        add(
-            "any training text, no document's prompt".to_owned(),
-            Measure::TrainingTextEmitted,
-            Split::None,
-            None,
-        );
+    for strategy in taking(experiment, Access::Text) {
+        asked.extend(what_comes_out(strategy, copies));
     }
     let caption = "Training text that came out word for word, by strategy. An attacker who can choose takes the largest, so that a row's largest \
                    figure is a maximum over strategies.";
     table(view, experiment, caption, asked)
 }
 
-/// Whether a form of prompt takes the model's gradients.
-fn needs_weights(form: PromptForm) -> bool {
-    form.facts().access == Access::Weights
+/// The strategies that take so much of a model.
+fn taking(experiment: &Experiment, access: Access) -> impl Iterator<Item = &Strategy> {
+    let strategies = experiment.strategies.iter();
+    strategies.filter(move |strategy| strategy.access == access)
+}
+
+/// What a strategy brings out word for word: the documents asked for, and any training text.
+fn what_comes_out(strategy: &Strategy, copies: Option<i32>) -> [Asked; 3] {
+    let of_copies = copies.map_or(String::new(), |copies| format!(", {}", copies_name(copies)));
+    [
+        (
+            format!("own document{of_copies}"),
+            Measure::OwnVerbatim,
+            Split::Train,
+            copies,
+        ),
+        (
+            "any training text, unseen prompts".to_owned(),
+            Measure::TrainingTextEmitted,
+            Split::Heldout,
+            None,
+        ),
+        (
+            "any training text, no document's prompt".to_owned(),
+            Measure::TrainingTextEmitted,
+            Split::None,
+            None,
+        ),
+    ]
+    .map(|(what, measure, split, copies)| Asked {
+        column: Column::new(format!("“{}”", strategy.name)).with_help(what),
+        measure: measure.to_string(),
+        split,
+        strategy: Some(strategy.name.clone()),
+        copies,
+        form: Form::Count,
+    })
 }
 
 fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
     let copies = experiment.most_copies();
     let of_copies = copies.map_or(String::new(), copies_name);
-    let mut asked = Vec::new();
+    let mut asked: Vec<Asked> = taking(experiment, Access::Probabilities)
+        .flat_map(|strategy| what_comes_out(strategy, copies))
+        .collect();
     let mut add = |column: Column, measure: String, form: Form| {
         asked.push(Asked {
             column,
@@ -199,12 +204,8 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
 }
 
 fn weights(view: &View<'_>, experiment: &Experiment) -> Table {
-    let optimised = experiment
-        .strategies
-        .iter()
-        .filter(|strategy| needs_weights(strategy.form));
     let mut asked = Vec::new();
-    for strategy in optimised {
+    for strategy in taking(experiment, Access::Weights) {
         for (what, measure, form) in [
             (
                 "documents that a shorter prompt brings forth",

@@ -7,6 +7,7 @@ mod optimised;
 mod own_file;
 mod prefix;
 mod repeated;
+mod repeated_word;
 mod restyled;
 
 use std::collections::BTreeSet;
@@ -117,6 +118,9 @@ pub(super) fn maker(form: PromptForm) -> Maker {
         PromptForm::Question => Maker::OfDocuments(&document_question::DocumentQuestion),
         PromptForm::TemplateOnly => Maker::Alone(&repeated::Template),
         PromptForm::Opening => Maker::Alone(&opening::Opening),
+        PromptForm::RepeatedWord => Maker::Alone(&repeated_word::RepeatedWord),
+        // What the model makes up comes before it, as soon as there is one.
+        PromptForm::SelfMade => Maker::Alone(&repeated::Nothing),
         PromptForm::File => Maker::Alone(&own_file::OwnFile),
         PromptForm::Nothing => Maker::Alone(&repeated::Nothing),
     }

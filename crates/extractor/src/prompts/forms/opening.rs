@@ -4,12 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use contract::Error;
+use contract::prompt_form::OPENINGS;
 use contract::records::Split;
 
 use super::{Alone, Material};
-
-/// The commonest beginnings that are asked with, at most.
-const OPENINGS: usize = 10;
 
 pub(super) struct Opening;
 
