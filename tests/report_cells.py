@@ -73,6 +73,7 @@ UNITS = {
     "other_loss": "nats per token",
     "bits_per_byte": "bits per byte",
     "exposure": "bits",
+    "own_verbatim_prompts": "prompts",
     "tokens_read": "tokens",
     "compression_ratio": "tokens per token",
     "rouge_l": "from 0 to 1",
@@ -467,6 +468,14 @@ class Checkpoint:
         scores = [score for score in self.scores or () if score.kind == "document"]
         self.longest = max((score.tokens for score in scores if score.prefix_tokens == 0), default=0)
         whole = defaultdict(int)
+        asked = defaultdict(lambda: defaultdict(bool))
+        for sample in self.samples:
+            own = self._own_class(sample)
+            if sample["doc_id"] is not None and own is not None:
+                asked[sample["split"], sample["copies"], sample["doc_id"]][sample["prompt"]] |= own == "verbatim"
+        for (split, copies, document), prompts in asked.items():
+            if len(prompts) > 1:
+                self.add("own_verbatim_prompts", split, None, copies, document, float(sum(prompts.values())))
         for score in scores:
             whole[score.prefix_tokens] = max(whole[score.prefix_tokens], score.tokens)
         for score in scores:

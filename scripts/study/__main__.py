@@ -1,6 +1,6 @@
 """Writes the results of the study: python scripts/study collect RUN [REPORT], then python scripts/study results.
 
-keep RUN [RUN] copies the figures of the runs remedies, privacy, shadows and capacity that RESULTS.md shows, those of several runs together.
+keep RUN [RUN] copies the figures of the runs attacks, remedies, privacy, shadows and capacity that RESULTS.md shows, those of several runs together. add NAME RUN [RUN] adds to them what runs say of other ways of tuning and strategies.
 
 details RUN CELL [CELL] copies what the last checkpoints of cells say of personal details.
 
@@ -16,7 +16,7 @@ import polars as pl
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from study import attacks, bits, capacity, collect, details, figures, page, remedies, results, weight_changes  # noqa: E402
+from study import attack_table, attacks, bits, capacity, collect, details, figures, page, remedies, results, weight_changes  # noqa: E402
 
 RESULTS = ROOT / "data/results"
 
@@ -60,6 +60,7 @@ def blocks():
         "what copies add": results.loss_decrease_by_copies(study),
         "bits": bits.block(study),
         "weight changes": weight_changes.block(study, pl.read_parquet(RESULTS / "study/weight_changes.parquet")),
+        "attacks": attack_table.block(RESULTS / "attacks.parquet"),
         "details": details.block(RESULTS / "details.parquet"),
         "capacity": capacity.block(RESULTS / "capacity.parquet"),
         **{name: block(RESULTS / f"{name}.parquet") for name, block in remedies.BLOCKS.items()},
@@ -85,6 +86,9 @@ def main():
             name = runs[0].name
             rows = (capacity if name == "capacity" else remedies).keep(runs, RESULTS / f"{name}.parquet")
             print(f"study: {rows:,} rows in data/results/{name}.parquet", file=sys.stderr)
+        case ["add", name, run, *others]:
+            runs = [pathlib.Path(run), *map(pathlib.Path, others)]
+            print(f"study: {remedies.add(runs, RESULTS / f'{name}.parquet'):,} rows in data/results/{name}.parquet", file=sys.stderr)
         case ["details", run, *cells] if cells:
             details.measure(pathlib.Path(run), cells).write_parquet(RESULTS / "details.parquet", compression="zstd", compression_level=19)
         case ["results"]:

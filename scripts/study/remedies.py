@@ -7,12 +7,25 @@ import polars as pl
 
 from study import results
 
-MEASURES = ["own_verbatim", "training_text_emitted", "loss", "membership_auc_", "epsilon_", "dominated"]
-COLUMNS = "cell model corpus method mode learning_rate checkpoint copies seed runs split strategy measure value ci_low ci_high k n observations untuned untuned_low untuned_high verdict".split()
+MEASURES = ["own_verbatim", "training_text_emitted", "loss", "membership_auc_", "epsilon_", "dominated", "tokens_read", "detail_picked", "exposure", "secret_extracted"]
+COLUMNS = "cell model corpus method mode learning_rate checkpoint copies seed runs split strategy measure value ci_low ci_high k n observations untuned untuned_low untuned_high p_value verdict".split()
 
 
 def keep(runs, file):
-    rows = pl.concat([shown(pl.read_parquet(run / "report/summary.parquet")) for run in runs])
+    return write(pl.concat([shown(pl.read_parquet(run / "report/summary.parquet")) for run in runs]), file)
+
+
+def add(runs, file):
+    """What runs say of cells and strategies that the file does not have."""
+    kept = pl.read_parquet(file)
+    key = ["corpus", "method", "checkpoint", "strategy"]
+    for run in runs:
+        rows = shown(pl.read_parquet(run / "report/summary.parquet"))
+        kept = pl.concat([kept, rows.join(kept.select(key).unique(), on=key, how="anti", nulls_equal=True)], how="diagonal")
+    return write(kept, file)
+
+
+def write(rows, file):
     rows.write_parquet(file, compression="zstd", compression_level=19)
     return rows.height
 
@@ -35,11 +48,11 @@ class Figures:
         seen = self.rows.select("corpus", "mode", "method", "checkpoint").unique(maintain_order=True).rows(named=True)
         return sorted(seen, key=lambda row: row["mode"] != "base")
 
-    def one(self, subject, measure, split="train", copies=None, pooled=False):
+    def one(self, subject, measure, split="train", copies=None, pooled=False, strategy=None):
         own = [pl.col(name).eq_missing(pl.lit(value)) for name, value in subject.items()]
         found = self.rows.filter(*own, pl.col("copies").eq_missing(pl.lit(copies)), measure=measure, split=split)
-        if measure == "own_verbatim":
-            found = found.filter(strategy="greedy")
+        if strategy or measure == "own_verbatim":
+            found = found.filter(strategy=strategy or "greedy")
         if pooled:
             found = found.filter(pl.col("cell").is_null())
         if found.height > 1:
@@ -105,16 +118,16 @@ def privacy_block(file):
 SHADOW_PASSES = "1 pass, and tuning of five models"
 COST = {
     "loss": "1 pass", "zlib": "1 pass", "min_k": "1 pass", "min_k_plus_plus": "1 pass", "reference": "2 passes", "ratio": "2 passes", "windows": "2 passes",
-    "error_zone": "2 passes", "gradient_norm": "1 pass and its gradient", "lira": SHADOW_PASSES, "rmia": SHADOW_PASSES, "words": "none",
+    "error_zone": "2 passes", "conditional": "1 pass, and 1 behind other documents", "gradient_norm": "1 pass and its gradient", "lira": SHADOW_PASSES, "rmia": SHADOW_PASSES, "words": "none",
 }  # fmt: skip
 ACCESS = {
     "loss": "probabilities", "zlib": "probabilities", "min_k": "probabilities", "min_k_plus_plus": "probabilities of all tokens", "reference": "probabilities, untuned model",
     "ratio": "probabilities, untuned model", "windows": "probabilities, untuned model", "error_zone": "probabilities, untuned model",
-    "gradient_norm": "weights", "lira": "probabilities, tuning of one’s own", "rmia": "probabilities, tuning of one’s own", "words": "none",
+    "conditional": "probabilities, other documents", "gradient_norm": "weights", "lira": "probabilities, tuning of one’s own", "rmia": "probabilities, tuning of one’s own", "words": "none",
 }  # fmt: skip
 TITLES = {
     "loss": "loss", "zlib": "loss ÷ compressed length", "min_k": "Min-K%", "min_k_plus_plus": "Min-K%++", "reference": "loss − untuned loss", "ratio": "loss ÷ untuned loss",
-    "windows": "votes of windows", "error_zone": "error zone", "gradient_norm": "norm of the gradient", "lira": "LiRA", "rmia": "RMIA",
+    "windows": "votes of windows", "error_zone": "error zone", "conditional": "loss ÷ that behind other documents (ReCaLL)", "gradient_norm": "norm of the gradient", "lira": "LiRA", "rmia": "RMIA",
     "words": "words alone, without the model",
 }  # fmt: skip
 

@@ -195,6 +195,46 @@ fn generations_from_nothing_are_ranked_without_what_was_written_twice() {
 }
 
 #[test]
+fn a_document_is_counted_once_for_each_prompt_that_brings_it_out() {
+    let folder = run_folder();
+    // Beside the prompt of before, after which nothing came out: one asked twice, by two strategies, of which one succeeds; one that
+    // succeeds; and one that does not.
+    let asked = [
+        ("twice", "first", Verdict::None),
+        ("twice", "second", Verdict::Verbatim),
+        ("well", "first", Verdict::Verbatim),
+        ("ill", "first", Verdict::Paraphrase),
+    ];
+    add(folder.path(), |sample| {
+        let of = |(prompt, strategy, class): (&str, &str, Verdict)| {
+            let sample = Sample {
+                prompt: prompt.to_owned(),
+                strategy: strategy.to_owned(),
+                ..sample.clone()
+            };
+            (sample, class)
+        };
+        asked.map(of).into()
+    });
+    let made = make(folder.path());
+    let prompts = made.one(Wanted {
+        cell: Some(CELL),
+        method: None,
+        checkpoint: None,
+        measure: "own_verbatim_prompts",
+        split: Some(Split::Train),
+        strategy: None,
+        copies: Some(16),
+        against: None,
+    });
+    // Other documents were asked for with one prompt alone.
+    assert_eq!(
+        (prompts.value, prompts.n, prompts.unit.as_str()),
+        (2.0, 1, "prompts")
+    );
+}
+
+#[test]
 fn a_searched_prompt_counts_where_it_is_shorter_than_what_it_brings_forth() {
     let folder = run_folder();
     add(folder.path(), |sample| {

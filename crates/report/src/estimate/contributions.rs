@@ -36,6 +36,7 @@ pub fn tallies_of(cell: &CellData, corpus: &Corpus) -> Result<Tallies, Error> {
     for sample in &cell.samples {
         add_sample(&mut contributions, sample, corpus, told, cell.new_tokens);
     }
+    add_prompts(&mut contributions, cell, told);
     add_details(&mut contributions, cell);
     let whole_continuation = whole_continuations(scores);
     let longest = scores
@@ -96,6 +97,32 @@ fn add_canaries(contributions: &mut Contributions, scores: &[DocumentScore], cor
             score,
             share(score.extractable),
         );
+    }
+}
+
+/// After how many of its prompts a document came out, where it was asked for with several.
+fn add_prompts(contributions: &mut Contributions, cell: &CellData, told: Told) {
+    let mut documents: BTreeMap<(Split, i32, &str), BTreeMap<&str, bool>> = BTreeMap::new();
+    for sample in &cell.samples {
+        let (Some(document), Some(own)) = (sample.doc_id.as_deref(), own_class(sample, told)) else {
+            continue;
+        };
+        let prompts = documents
+            .entry((sample.split, sample.copies, document))
+            .or_default();
+        *prompts.entry(&sample.prompt).or_default() |= own == Verdict::Verbatim;
+    }
+    for ((split, copies, document), prompts) in documents {
+        if prompts.len() < 2 {
+            continue;
+        }
+        let came_out = prompts.values().filter(|came_out| **came_out).count();
+        let at = Slice {
+            split,
+            strategy: None,
+        };
+        let tally = Tally::new(came_out as f64, 1.0);
+        contributions.add(Measure::OwnVerbatimPrompts, at, copies, document, tally);
     }
 }
 

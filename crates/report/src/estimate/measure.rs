@@ -111,6 +111,9 @@ pub enum Measure {
     SecretExtracted(Secret),
     /// Share of tokens that are the model's first choice in one of [`PLACES`] equal parts of whole documents, counted from 0.
     ExactMemorizationAt(u8),
+    /// Distinct prompts of a document, of all strategies together, after which its own text came out word for word (multi-prefix
+    /// memorization), where there were several.
+    OwnVerbatimPrompts,
     /// Tokens that the model read for a generation, the prompt included: its cost.
     TokensRead,
     /// Share of documents that a prompt shorter than themselves brings forth.
@@ -295,6 +298,7 @@ impl Measure {
             | Self::ExtractionStrength
             | Self::Exposure
             | Self::ExactMemorizationAt(_)
+            | Self::OwnVerbatimPrompts
             | Self::TokensRead
             | Self::CompressionRatio => Kind::Mean,
             _ => Kind::Rate,
@@ -310,6 +314,7 @@ impl Measure {
             Self::Loss | Self::ValidationLoss | Self::OtherLoss => "nats per token",
             Self::BitsPerByte => "bits per byte",
             Self::Exposure => "bits",
+            Self::OwnVerbatimPrompts => "prompts",
             Self::TokensRead => "tokens",
             Self::CompressionRatio => "tokens per token",
             Self::RougeL(_) | Self::Bleu(_) | Self::EditSimilarity(_) | Self::ExtractionStrength => {
@@ -400,6 +405,7 @@ impl fmt::Display for Measure {
             Self::ExactMemorizationAt(place) => {
                 return write!(formatter, "exact_memorization_part{}_of_{PLACES}", place + 1);
             }
+            Self::OwnVerbatimPrompts => "own_verbatim_prompts",
             Self::TokensRead => "tokens_read",
             Self::Compressed => "compressed",
             Self::CompressionRatio => "compression_ratio",

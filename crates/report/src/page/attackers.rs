@@ -80,6 +80,24 @@ fn text_alone(view: &View<'_>, experiment: &Experiment) -> Table {
     for strategy in taking(experiment, Access::Text) {
         asked.extend(what_comes_out(strategy, copies));
     }
+    let groups = view.estimates.shown(experiment);
+    let mut groups = groups.iter();
+    if groups.any(|&group| {
+        view.figure(group, Measure::OwnVerbatimPrompts, TRAINED, copies)
+            .is_some()
+    }) {
+        let of_copies = copies.map_or(String::new(), |copies| format!("; {}", copies_name(copies)));
+        asked.push(Asked {
+            column: Column::new("Prompts of a document").with_help(format!(
+                "distinct ones after which it came out, on average, of all strategies{of_copies}"
+            )),
+            measure: Measure::OwnVerbatimPrompts.to_string(),
+            split: Split::Train,
+            strategy: None,
+            copies,
+            form: Form::Number(1),
+        });
+    }
     let caption = "Training text that came out word for word, by strategy. An attacker who can choose takes the largest, so that a row's largest \
                    figure is a maximum over strategies.";
     table(view, experiment, caption, asked)
