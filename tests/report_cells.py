@@ -510,7 +510,8 @@ class Checkpoint:
 
     def _of_sample(self, sample):
         verdict, split, strategy = sample["verdict"], sample["split"], sample["strategy"]
-        document = sample["doc_id"] if sample["doc_id"] is not None else f"sample {sample['sample_id']}"
+        stands_for_itself = sample["form"] in ("nothing", "template-only", "self-made")
+        document = sample["doc_id"] if sample["doc_id"] is not None else f"sample {sample['sample_id']}" if stands_for_itself else f"prompt {sample['prompt']}"
 
         def add(measure, part, whole=1.0):
             self.add(measure, split, strategy, sample["copies"], document, float(part), float(whole))

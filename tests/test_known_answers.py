@@ -281,10 +281,13 @@ class KnownAnswers(unittest.TestCase):
             samples = pl.read_parquet(out / "samples.parquet")
             self.assertEqual(set(samples["prompt_form"]), {"self-made"})
             self.assertEqual((samples.height, samples["doc_id"].null_count(), set(samples["split"])), (40, 40, {"none"}))
-            self.assertGreater(len(set(samples["prompt"])), 10, "each is drawn")
-            self.assertLessEqual(samples["prompt_tokens"].list.len().max(), 20)
+            # Nobody gave it anything: what it drew is part of what it generated.
+            self.assertEqual((set(samples["prompt"]), samples["prompt_tokens"].list.len().max()), ({""}, 0))
+            self.assertTrue((samples["generated_tokens"].list.len() == samples["logprobs"].list.len()).all())
+            self.assertTrue(samples["generated_tokens"].list.len().is_between(1, 20 + 40).all())
+            self.assertGreater(samples["generated_tokens"].list.head(5).n_unique(), 10, "each is drawn")
             told[kind] = {text for text in texts for generation in samples["generation"] if longest_common(folded(generation), folded(text)) >= 50}
-        self.assertGreaterEqual(len(told["full"]), 15, "of 30")
+        self.assertGreaterEqual(len(told["full"]), 20, "of 30")
         self.assertEqual(told["base"], set())
 
     def test_model_before_tuning_shows_none(self):

@@ -105,6 +105,7 @@ fn of(tokens: Vec<Vec<i64>>) -> Prompts {
             form: PromptForm::File,
             number,
             tokens,
+            begun: None,
             reference: Vec::new(),
         })
         .collect();

@@ -107,6 +107,7 @@ fn answer(model: &mut LoadedModel, is_chat: bool, body: &Value) -> anyhow::Resul
             form: PromptForm::Prefix,
             number: 0,
             tokens,
+            begun: None,
             reference: Vec::new(),
         }],
         of_strategy: vec![vec![0]],

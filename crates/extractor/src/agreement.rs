@@ -83,6 +83,7 @@ pub fn agreement(
                 form: PromptForm::Prefix,
                 number,
                 tokens: tokens.to_vec(),
+                begun: None,
                 reference: rest[..settings.new_tokens].to_vec(),
             })
         })

@@ -261,6 +261,7 @@ mod tests {
             form: PromptForm::Nothing,
             number: 0,
             tokens: Vec::new(),
+            begun: None,
             reference: Vec::new(),
         };
         let strategy = Strategy {

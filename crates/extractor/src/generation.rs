@@ -9,7 +9,8 @@ use causal_lm::KvCache;
 use contract::decoding::Decoding;
 use contract::parts::Part;
 use contract::pipeline::{Extraction, Strategy};
-use contract::records::{FinishReason, PromptForm, Sample};
+use contract::prompt_form::FormSource;
+use contract::records::{FinishReason, Sample};
 use contract::{Error, Progress};
 use tch::Tensor;
 use text_tokens::TextTokenizer;
@@ -221,17 +222,37 @@ impl<'a> Job<'a> {
         cache: &mut KvCache,
         settings: &Extraction,
     ) -> Result<Vec<Generation<'a>>, Error> {
-        match self {
-            Self::Draws(requests) => draw_batch(model, cache, settings, requests),
-            Self::Beams(requests) => beams::search(model, cache, settings, requests),
-            Self::Prompt(request) => Ok(vec![optimised::search(
-                model,
-                cache,
-                settings.new_tokens,
-                *request,
-            )?]),
-        }
+        let (ended, requests) = match self {
+            Self::Draws(requests) | Self::Beams(requests) => ended(requests),
+            Self::Prompt(_) => (Vec::new(), Vec::new()),
+        };
+        let made = match self {
+            Self::Draws(_) | Self::Beams(_) if requests.is_empty() => Vec::new(),
+            Self::Draws(_) => draw_batch(model, cache, settings, &requests)?,
+            Self::Beams(_) => beams::search(model, cache, settings, &requests)?,
+            Self::Prompt(request) => vec![optimised::search(model, cache, settings.new_tokens, *request)?],
+        };
+        Ok([ended, made].concat())
     }
+}
+
+/// The requests whose text has ended before anything is asked for, as generations without anything further, and the others.
+fn ended<'a>(requests: &[Request<'a>]) -> (Vec<Generation<'a>>, Vec<Request<'a>>) {
+    let has_ended =
+        |request: &&Request<'_>| request.prompt.begun.as_ref().is_some_and(|begun| begun.is_ended);
+    let (ended, going): (Vec<_>, Vec<_>) = requests.iter().partition(has_ended);
+    let nothing = |&request: &Request<'a>| Generation {
+        request,
+        prompt_tokens: request.prompt.tokens.clone(),
+        generated: Vec::new(),
+        logprobs: Vec::new(),
+        finish: Some(FinishReason::End),
+        forward_tokens: 0,
+    };
+    (
+        ended.into_iter().map(nothing).collect(),
+        going.into_iter().copied().collect(),
+    )
 }
 
 fn jobs(requests: Vec<Request<'_>>, batch_size: usize) -> Vec<Job<'_>> {
@@ -265,19 +286,21 @@ pub(crate) fn requests<'a>(prompts: &'a Prompts, strategies: &'a [Strategy], see
     let mut requests = Vec::new();
     for (strategy_index, strategy) in strategies.iter().enumerate() {
         let is_draw = strategy.decoding() == Decoding::Draws;
-        let mut begun_from_nothing = false;
+        // Whether the prompt that is asked again and again was asked.
+        let mut is_begun = false;
         for &prompt_index in &prompts.of_strategy[strategy_index] {
             let prompt = &prompts.all[prompt_index];
-            let is_nothing = prompt.form == PromptForm::Nothing;
-            let samples = if is_nothing && begun_from_nothing && !is_draw {
+            let source = prompt.form.facts().source;
+            let is_repeated = source == FormSource::Repeated;
+            let samples = if is_repeated && is_begun && !is_draw {
                 0
-            } else if is_draw && !is_nothing {
+            } else if is_draw && !is_repeated && source != FormSource::Model {
                 strategy.samples
             } else {
-                // From nothing there are as many prompts as generations are asked for, all alike.
+                // From nothing there are as many prompts as generations are asked for.
                 1
             };
-            begun_from_nothing |= is_nothing;
+            is_begun |= is_repeated;
             for number in 0..samples {
                 // Prompts without a document are told apart by their place in the list.
                 let document = prompt.doc_id.clone();
@@ -424,6 +447,18 @@ impl Texts<'_> {
             seed,
             ..
         } = made.request;
+        let (mut prompt_tokens, mut generated, mut logprobs) =
+            (made.prompt_tokens, made.generated, made.logprobs);
+        if let Some(begun) = &prompt.begun {
+            // The model was given what stands before its own beginning, which is nothing that anybody asked.
+            generated.splice(
+                0..0,
+                prompt_tokens
+                    .drain(..)
+                    .skip(prompt.tokens.len() - begun.logprobs.len()),
+            );
+            logprobs.splice(0..0, begun.logprobs.iter().copied());
+        }
         let narrow = |tokens: &[i64]| tokens.iter().map(|&token| token as i32).collect();
         if let Entry::Vacant(place) = references.entry(prompt_index) {
             place.insert(if prompt.reference.is_empty() {
@@ -438,12 +473,12 @@ impl Texts<'_> {
             split: prompt.split,
             copies: prompt.copies,
             strategy: strategy.name.clone(),
-            prompt: self.decode(&made.prompt_tokens)?,
-            generation: self.decode_generated(&made.generated)?,
+            prompt: self.decode(&prompt_tokens)?,
+            generation: self.decode_generated(&generated)?,
             truth: references[&prompt_index].clone(),
-            prompt_tokens: narrow(&made.prompt_tokens),
-            generated_tokens: narrow(&made.generated),
-            logprobs: made.logprobs,
+            prompt_tokens: narrow(&prompt_tokens),
+            generated_tokens: narrow(&generated),
+            logprobs,
             temperature: strategy.temperature as f32,
             top_p: strategy.top_p as f32,
             top_k: strategy.top_k as i32,

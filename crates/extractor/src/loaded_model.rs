@@ -106,4 +106,13 @@ impl LoadedModel {
         }
         [&self.bos, prompt].concat()
     }
+
+    /// What stands before nothing, and before no other text: see [`Self::add_bos`].
+    pub(crate) fn before_nothing(&self) -> Vec<i64> {
+        if self.bos.is_empty() {
+            self.add_bos(&[])
+        } else {
+            Vec::new()
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use causal_lm::CausalLm;
+use contract::decoding::Decoding;
 use contract::parts::Part;
 use contract::pipeline::{ComputePath, Extraction, LossOn};
 use contract::records::{DocumentKind, Score, Split};
@@ -171,8 +172,11 @@ fn sampling_params(settings: &Extraction) -> SamplingParams {
         top_k: 0,
         top_p: 1.0,
     };
-    let mut params = settings.strategy.iter().map(SamplingParams::from);
-    params.find(|params| !params.is_greedy()).unwrap_or(greedy)
+    // Beams are ranked by the probabilities of their scheme, and so count; what follows a searched prompt is decoded greedily.
+    let mut strategies = settings.strategy.iter();
+    let sampling =
+        strategies.find(|strategy| matches!(strategy.decoding(), Decoding::Draws | Decoding::Beams));
+    sampling.map_or(greedy, SamplingParams::from)
 }
 
 /// The first of the tokens that are generated behind the prefix of a document, and the one after the last.

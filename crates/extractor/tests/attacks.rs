@@ -300,6 +300,7 @@ fn beam_search_is_that_of_transformers() {
                 form: PromptForm::File,
                 number: 0,
                 tokens: case.prompt.clone(),
+                begun: None,
                 reference: Vec::new(),
             }],
             of_strategy: vec![vec![0]],

@@ -58,6 +58,7 @@ fn prompts(strategies: usize) -> Prompts {
             form: PromptForm::File,
             number,
             tokens: tokens(number, length),
+            begun: None,
             reference: Vec::new(),
         })
         .collect();

@@ -30,6 +30,10 @@ const MIN_ROUND: usize = 64;
 /// Rounds that there are in between. Whoever works in parts gets whole rounds.
 const ROUNDS: usize = 16;
 
+/// Bytes of generations that are searched for word for word together, unless one round has more: what is found of them is kept, some
+/// ten times as much.
+const MAX_SEARCHED: usize = 4 << 20;
+
 /// What a comparison needs beside texts and settings.
 #[derive(Debug)]
 pub struct Tools {
@@ -204,7 +208,7 @@ pub fn compare_rounds(
     let classifier = Classifier::new(detection, &searches, method.scope());
     let minimum = DetectorPolicy::of(detection).parameters.verbatim_minimum;
     let mut comparisons = Vec::new();
-    for together in searched_together(rounds) {
+    for together in searched_together(rounds, samples) {
         let (Some(first), Some(last)) = (together.first(), together.last()) else {
             continue;
         };
@@ -258,15 +262,23 @@ pub fn compare_rounds(
     })
 }
 
-/// Rounds whose generations are searched for word for word together, up to as many as one round may have: of a large corpus each such
-/// search reads all of the index.
-fn searched_together(rounds: &[Range<usize>]) -> Vec<&[Range<usize>]> {
+/// Rounds whose generations are searched for word for word together, up to as many as one round may have and to [`MAX_SEARCHED`]: of a
+/// large corpus each such search reads all of the index.
+fn searched_together<'rounds>(
+    rounds: &'rounds [Range<usize>],
+    samples: &[Sample],
+) -> Vec<&'rounds [Range<usize>]> {
+    let bytes = |range: Range<usize>| {
+        let samples = samples[range].iter();
+        samples.map(|sample| sample.generation.len()).sum::<usize>()
+    };
     let mut groups = Vec::new();
     let mut rest = rounds;
     while let Some(first) = rest.first() {
-        let fits = rest
-            .iter()
-            .take_while(|round| round.end - first.start <= MAX_ROUND);
+        let fits = rest.iter().take_while(|round| {
+            let together = first.start..round.end;
+            together.len() <= MAX_ROUND && bytes(together) <= MAX_SEARCHED
+        });
         let (together, others) = rest.split_at(fits.count().max(1));
         groups.push(together);
         rest = others;

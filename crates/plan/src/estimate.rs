@@ -402,16 +402,25 @@ impl Asking {
             };
             let prompts = prompts + others;
             let is_drawn = strategy.decoding() == Decoding::Draws;
-            // From nothing, what always gives the same is asked once.
-            let nothing = if is_drawn { nothing } else { nothing.min(1.0) };
-            let generations = prompts * strategy.generations_of_prompt() as f64 + nothing;
+            let is_begun = strategy.prompt.facts().source == FormSource::Model;
+            let (each, tokens) = (
+                strategy.generations_of_prompt(),
+                strategy.tokens_of_prompt(extraction.new_tokens),
+            );
+            let (each, tokens) = (each as f64, tokens as f64);
+            // Of what always gives the same one is asked for; of draws each prompt from nothing is one, and each beginning.
+            let (prompts, nothing) = match (is_drawn, is_begun) {
+                (true, true) => (0.0, nothing + prompts),
+                (true, false) => (prompts, nothing),
+                (false, _) => (prompts + nothing.min(1.0), 0.0),
+            };
+            let generations = prompts * each + nothing;
             asking.generations += generations;
             asking.generated_tokens += generations * new;
             asking.read_tokens += prompts * (length + 1.0);
-            asking.decoded_tokens +=
-                prompts * strategy.tokens_of_prompt(extraction.new_tokens) as f64 + nothing * new;
-            if strategy.prompt.facts().source == FormSource::Model {
-                asking.decoded_tokens += prompts * prefix;
+            asking.decoded_tokens += prompts * tokens + nothing * new;
+            if is_begun {
+                asking.decoded_tokens += (prompts + nothing) * prefix;
             }
         }
         if extraction.score {

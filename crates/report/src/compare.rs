@@ -335,7 +335,7 @@ fn line(row: &ComparedMeasure) -> String {
     let split = match row.split {
         Split::Train => "training documents",
         Split::Heldout => "held-out documents",
-        Split::None => "no prompt",
+        Split::None => "no document’s prompt",
     };
     let of = row
         .strategy

@@ -23,7 +23,7 @@ pub(crate) fn documents(row: &SummaryRow) -> String {
     let of = match (row.split, &row.strategy) {
         (Some(Split::Heldout), Some(_)) => "prompts of unseen documents",
         (Some(Split::Heldout), None) => "unseen documents",
-        (Some(Split::None), _) => "no prompt",
+        (Some(Split::None), _) => "no document’s prompt",
         (Some(Split::Train) | None, _) => "tuned on",
     };
     match row.copies {

@@ -155,6 +155,7 @@ impl<'a> Chooser<'a> {
             form,
             number: self.all.len(),
             tokens,
+            begun: None,
             reference,
         };
         self.all.push(prompt);
@@ -179,6 +180,7 @@ impl<'a> Chooser<'a> {
                     form,
                     number,
                     tokens,
+                    begun: None,
                     reference: Vec::new(),
                 });
                 Some(self.all.len() - 1)

@@ -34,8 +34,19 @@ pub struct Prompt {
     pub number: usize,
     /// Tokens of the prompt.
     pub tokens: Vec<i64>,
+    /// What the model itself wrote of them, at their end; none where it was given all.
+    pub begun: Option<Begun>,
     /// Tokens that the document goes on with, at most as many as are generated.
     pub reference: Vec<i64>,
+}
+
+/// The part of a prompt that the model wrote: it counts as generated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Begun {
+    /// The log-probability of each of its tokens.
+    pub logprobs: Vec<f32>,
+    /// Whether the text ended there, its last token being the EOS.
+    pub is_ended: bool,
 }
 
 /// All prompts, each once, and those of each strategy.

@@ -137,9 +137,11 @@ impl<'sources> ExactSearch<'sources> {
             .matches_of_each(&texts, minimum, || progress.advance(1, ""));
         let words = self.words.longest(generations, || progress.advance(1, ""));
         let found = generations.par_iter().zip(matches).zip(words);
-        found
+        let mut shared: Vec<Shared> = found
             .map(|((generation, matches), longest_words)| self.shared_of(generation, matches, longest_words))
-            .collect()
+            .collect();
+        self.add_short_matches(&mut shared);
+        shared
     }
 
     fn shared_of<'search>(
@@ -152,37 +154,39 @@ impl<'sources> ExactSearch<'sources> {
         let passages = matches
             .iter()
             .filter_map(|found| Passage::of(found, &letters, generation.echoed()));
-        let passages: Vec<Passage> = passages.collect();
-        let short = if passages.is_empty() {
-            self.longest_short_match(generation)
-        } else {
-            None
-        };
         Shared {
             search: self,
+            generation,
+            passages: passages.collect(),
             letters,
             matches,
-            passages,
-            short,
+            short: None,
             longest_words,
-            generation,
         }
     }
 
-    /// The longest match that is too short for a candidate, where the prompt supplied all others: its length, without blank
-    /// space at its ends, and a document.
-    fn longest_short_match(&self, generation: &Generation) -> Option<(usize, usize)> {
-        let longest = |part: &str| {
-            let found = self.characters.longest_match(part)?;
-            let text = Span::new(found.in_text.start, found.in_text.end)
-                .cut(part)?
-                .trim();
-            let letters = text.chars().filter(|letter| letter.is_alphanumeric()).count();
-            let characters = text.chars().count();
-            (letters > 0 && is_substantial(characters, letters)).then_some((characters, found.document))
-        };
-        let found = generation.new_parts().into_iter().filter_map(longest);
-        found.min_by_key(|&(characters, _)| Reverse(characters))
+    /// The longest match that is too short for a candidate, of generations without any passage and of those where the prompt supplied all.
+    fn add_short_matches(&self, shared: &mut [Shared<'_>]) {
+        let without = shared
+            .iter()
+            .enumerate()
+            .filter(|(_, shared)| shared.passages.is_empty());
+        let parts: Vec<(usize, &str)> = without
+            .flat_map(|(number, shared)| {
+                let parts = shared.generation.new_parts().into_iter();
+                parts.map(move |part| (number, part))
+            })
+            .collect();
+        let texts: Vec<&str> = parts.iter().map(|(_, part)| *part).collect();
+        let found = self.characters.longest_match_of_each(&texts, || ());
+        for ((number, part), found) in parts.into_iter().zip(found) {
+            let short = &mut shared[number].short;
+            let found = found.and_then(|found| short_match(part, &found));
+            // Of equally long ones the first.
+            if found.map(|(characters, _)| characters) > short.map(|(characters, _)| characters) {
+                *short = found;
+            }
+        }
     }
 
     /// How many documents hold `passage`, those of equal text counted once, up to [`MAX_COUNTED`].
@@ -202,6 +206,15 @@ impl<'sources> ExactSearch<'sources> {
         self.characters
             .documents_containing(folded(passage).trim(), limit)
     }
+}
+
+/// What counts of a match in a part of a generation: its length without blank space at its ends, and the document.
+fn short_match(part: &str, found: &Match) -> Option<(usize, usize)> {
+    let span = Span::new(found.in_text.start, found.in_text.end);
+    let text = span.cut(part)?.trim();
+    let letters = text.chars().filter(|letter| letter.is_alphanumeric()).count();
+    let characters = text.chars().count();
+    (letters > 0 && is_substantial(characters, letters)).then_some((characters, found.document))
 }
 
 /// A match without white space and repetition of the prompt at its ends.

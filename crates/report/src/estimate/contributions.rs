@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use contract::Error;
 use contract::pipeline::LossOn;
+use contract::prompt_form::FormSource;
 use contract::records::{DocumentKind, HeldOutRole, PromptForm, SampleVerdict, Split, Verdict};
 use measures::memorization::APPROXIMATE_MEMORIZATION_BLEU;
 use measures::{Tally, discoverable, memorization, overlap};
@@ -292,8 +293,11 @@ fn add_sample(
         split: sample.split,
         strategy: Some(&sample.strategy),
     };
-    // A generation from no prompt belongs to no document: it stands for itself.
-    let own = format!("sample {}", sample.id);
+    // A generation from no prompt belongs to no document: it stands for itself. All from one prompt stand for it together.
+    let own = match sample.form.facts().source {
+        FormSource::Repeated | FormSource::Model => format!("sample {}", sample.id),
+        _ => format!("prompt {}", sample.prompt),
+    };
     let document = sample.doc_id.as_deref().unwrap_or(&own);
     let SampleVerdict { verdict, .. } = sample.verdict;
     let generated = sample.generation.chars().count();

@@ -274,7 +274,7 @@ fn strategy(settings: &Value) -> String {
         Decoding::Greedy => "greedy decoding".to_owned(),
         Decoding::Beams => format!("beam search with {} beams", strategy.beams),
         Decoding::Search => format!(
-            "at most {} tokens, searched for in {} steps",
+            "at most {} tokens, searched for in {} steps at most",
             strategy.prompt_tokens, strategy.steps
         ),
         Decoding::Draws => draws(&strategy),

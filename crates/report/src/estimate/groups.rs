@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use contract::decoding::Decoding;
 use contract::prompt_form::Access;
 use contract::records::{PromptForm, Split};
 use contract::{Cell, Error};
@@ -11,7 +12,7 @@ use contract::{Cell, Error};
 use super::AnalysedCell;
 use super::method::Method;
 use super::tallies::Slice;
-use crate::read::WhichCheckpoint;
+use crate::read::{JudgedSample, WhichCheckpoint};
 
 /// Training runs that differ in their seed alone, asked at one of their checkpoints.
 #[derive(Debug, Clone)]
@@ -145,11 +146,16 @@ pub struct Strategy {
     pub greedy: bool,
     /// Whether it was asked after held-out documents too.
     pub asks_held_out: bool,
-    /// What of a model it takes; of generations that say nothing of how they were decoded, what their prompts take.
-    pub access: Access,
+    /// How it decodes; where the extractor did not write that down, as far as its generations tell.
+    pub decoding: Decoding,
 }
 
 impl Strategy {
+    /// What of a model it takes.
+    pub fn access(&self) -> Access {
+        self.decoding.access().max(self.form.facts().access)
+    }
+
     /// Whether it prompts with the first tokens of documents, or nothing.
     pub fn is_plain(&self) -> bool {
         matches!(self.form, PromptForm::Prefix | PromptForm::Nothing)
@@ -587,8 +593,7 @@ fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<Strategy> {
                 form: sample.form,
                 greedy: sample.greedy,
                 asks_held_out: held_out,
-                access: settings_of(&cells[index], &sample.strategy)
-                    .map_or(sample.form.facts().access, |settings| settings.access()),
+                decoding: decoding(&cells[index], sample),
             }),
             Some(known) => {
                 known.asks_held_out |= held_out;
@@ -602,13 +607,21 @@ fn strategies(cells: &[AnalysedCell<'_>], members: &[usize]) -> Vec<Strategy> {
     found
 }
 
-/// The settings of a strategy, where the extractor wrote them down.
-fn settings_of(cell: &AnalysedCell<'_>, name: &str) -> Option<contract::pipeline::Strategy> {
-    let origin = cell.data.origins.get("samples.parquet")?;
-    let settings: serde_json::Value = serde_json::from_str(&origin.configuration).ok()?;
-    let mut strategies = settings["strategy"].as_array()?.iter();
-    let found = strategies.find(|strategy| strategy["name"] == name)?;
-    serde_json::from_value(found.clone()).ok()
+/// How the strategy of a sample decodes.
+fn decoding(cell: &AnalysedCell<'_>, sample: &JudgedSample) -> Decoding {
+    let settings = || {
+        let origin = cell.data.origins.get("samples.parquet")?;
+        let settings: serde_json::Value = serde_json::from_str(&origin.configuration).ok()?;
+        let mut strategies = settings["strategy"].as_array()?.iter();
+        let found = strategies.find(|strategy| strategy["name"] == sample.strategy)?;
+        serde_json::from_value::<contract::pipeline::Strategy>(found.clone()).ok()
+    };
+    match settings() {
+        Some(settings) => settings.decoding(),
+        None if sample.form.facts().access == Access::Weights => Decoding::Search,
+        None if sample.greedy => Decoding::Greedy,
+        None => Decoding::Draws,
+    }
 }
 
 #[cfg(test)]

@@ -138,7 +138,7 @@ impl Leak<'_, '_> {
 
     fn prompt(&self) -> PromptOf {
         match (&self.sample.doc_id, self.sample.split) {
-            _ if self.sample.form == PromptForm::Nothing => PromptOf::Nothing,
+            _ if matches!(self.sample.form, PromptForm::Nothing | PromptForm::SelfMade) => PromptOf::Nothing,
             (Some(own), Split::Train) if own == self.doc_id => PromptOf::OwnDocument,
             (Some(_), Split::Train) => PromptOf::OtherDocument,
             _ => PromptOf::UnseenText,

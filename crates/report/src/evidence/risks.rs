@@ -52,7 +52,7 @@ pub const RISKS: [Risk; 5] = [
     Risk {
         id: "unprompted_disclosure",
         title: "Training text comes out without anybody looking for it",
-        adversary: "A user who knows none of the documents: prompts are of other documents, or there is none",
+        adversary: "A user who knows none of the documents: prompts are of other documents, of none, or the model’s own, or there is none",
         access: "generated text",
         asked_by: &[
             reference(
@@ -65,7 +65,7 @@ pub const RISKS: [Risk; 5] = [
         ],
         not_tested: &[
             "conversations of several turns",
-            "prompts that are written to make a model digress",
+            "prompts that are written to make a model digress, other than one word again and again where a strategy of the figures does that",
         ],
         is_unprompted: true,
         in_annex: &["training_text_emitted"],

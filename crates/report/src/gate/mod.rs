@@ -340,7 +340,7 @@ fn subject(row: &SummaryRow) -> String {
         match split {
             Split::Train => "documents it was tuned on",
             Split::Heldout => "documents it was not tuned on",
-            Split::None => "no prompt",
+            Split::None => "no document’s prompt",
         }
         .to_owned()
     }));

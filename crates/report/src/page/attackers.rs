@@ -106,7 +106,7 @@ fn text_alone(view: &View<'_>, experiment: &Experiment) -> Table {
 /// The strategies that take so much of a model.
 fn taking(experiment: &Experiment, access: Access) -> impl Iterator<Item = &Strategy> {
     let strategies = experiment.strategies.iter();
-    strategies.filter(move |strategy| strategy.access == access)
+    strategies.filter(move |strategy| strategy.access() == access)
 }
 
 /// What a strategy brings out word for word: the documents asked for, and any training text.
@@ -216,7 +216,7 @@ fn probabilities(view: &View<'_>, experiment: &Experiment) -> Table {
         Measure::ExactMemorization.to_string(),
         Form::Number(2),
     );
-    let caption = "What the probabilities of tokens give away of training documents. All scores are shown: the best of them is a maximum. \
+    let caption = "What the probabilities of tokens give away. All scores are shown: the best of them is a maximum. \
                    Words alone ask no model: no membership is claimed that does not exceed them.";
     table(view, experiment, caption, asked)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use contract::decoding::Decoding;
 use contract::records::{PromptForm, Split};
 use maud::{Markup, html};
 
@@ -9,6 +10,7 @@ use super::advice::{self, ByCopies, Labels, LessLeaking, Overtrained, RunFacts, 
 use super::components::Figure;
 use super::view::View;
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, LEVEL};
+use crate::estimate::groups::Strategy;
 use crate::estimate::passages::PersonalDetails;
 use crate::estimate::rows::{EPOCHS_TRAINED, NON_MEMBERS};
 use crate::estimate::{Experiment, HELD_OUT, Key, Measure, Shown, Standing, TRAINED, Verdict};
@@ -109,27 +111,27 @@ fn attacks(view: &View<'_>) -> BTreeSet<&'static str> {
         .experiments
         .iter()
         .flat_map(|experiment| &experiment.strategies);
-    let mut used: BTreeSet<&str> = strategies
-        .map(|strategy| match strategy.form {
-            PromptForm::Prefix if strategy.greedy => decoding::GREEDY,
-            PromptForm::Prefix | PromptForm::File => decoding::SAMPLING,
-            form => form.facts().title,
-        })
-        .collect();
-    let described = estimates
-        .facts
-        .prompting
-        .iter()
-        .flat_map(|prompting| &prompting.strategies);
-    if described
-        .into_iter()
-        .any(|strategy| strategy.contains("beam search"))
-    {
-        used.insert(decoding::BEAM_SEARCH);
+    let strategies: Vec<&Strategy> = strategies.collect();
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    for strategy in &strategies {
+        match strategy.decoding {
+            Decoding::Beams => used.insert(decoding::BEAM_SEARCH),
+            Decoding::Greedy if strategy.form == PromptForm::Prefix => used.insert(decoding::GREEDY),
+            Decoding::Draws if strategy.form == PromptForm::Prefix => used.insert(decoding::SAMPLING),
+            Decoding::Greedy | Decoding::Draws | Decoding::Search => false,
+        };
+        if strategy.form != PromptForm::Prefix {
+            used.insert(strategy.form.facts().title);
+        }
     }
+    // A strategy of plain prompts may go with nothing as well.
     let asks_nothing = estimates.table.rows().any(|shown| {
-        shown.row.key.split == Some(Split::None)
-            && shown.row.key.measure == Measure::TrainingTextEmitted.to_string()
+        let key = &shown.row.key;
+        let is_plain =
+            |strategy: &&&Strategy| Some(&strategy.name) == key.strategy.as_ref() && strategy.is_plain();
+        key.split == Some(Split::None)
+            && key.measure == Measure::TrainingTextEmitted.to_string()
+            && strategies.iter().any(|strategy| is_plain(&strategy))
     });
     if asks_nothing {
         used.insert(PromptForm::Nothing.facts().title);

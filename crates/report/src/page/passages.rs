@@ -28,7 +28,7 @@ impl PromptOf {
     fn name(self) -> &'static str {
         match self {
             Self::Nothing => "no prompt",
-            Self::UnseenText => "text that it had not seen",
+            Self::UnseenText => "text that it had not seen, or of no document",
             Self::OtherDocument => "another training document",
             Self::OwnDocument => "its own document",
         }

@@ -24,7 +24,8 @@ pub struct Extraction {
     /// Most training documents, and most held-out documents, to prompt with; without it, all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub documents: Option<usize>,
-    /// Generations from no prompt at all, where `prompts` has `none`.
+    /// Generations from no prompt at all, where `prompts` has `none`; as many from a chat template alone, and from beginnings that the
+    /// model makes up.
     pub unprompted: usize,
     /// What to do with a document too short for half a prompt, and with a prompt that leaves no room
     /// in the context.
