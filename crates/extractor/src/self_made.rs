@@ -57,7 +57,7 @@ pub(crate) fn begin(
     let before = models[0].before_nothing();
     for (place, sample) in places.into_iter().zip(drawn.samples) {
         let prompt = &mut prompts.all[place];
-        prompt.tokens = before.clone();
+        prompt.tokens.clone_from(&before);
         prompt
             .tokens
             .extend(sample.generated_tokens.into_iter().map(i64::from));

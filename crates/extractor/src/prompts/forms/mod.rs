@@ -119,10 +119,9 @@ pub(super) fn maker(form: PromptForm) -> Maker {
         PromptForm::TemplateOnly => Maker::Alone(&repeated::Template),
         PromptForm::Opening => Maker::Alone(&opening::Opening),
         PromptForm::RepeatedWord => Maker::Alone(&repeated_word::RepeatedWord),
-        // What the model makes up comes before it, as soon as there is one.
-        PromptForm::SelfMade => Maker::Alone(&repeated::Nothing),
         PromptForm::File => Maker::Alone(&own_file::OwnFile),
-        PromptForm::Nothing => Maker::Alone(&repeated::Nothing),
+        // What the model makes up comes there as soon as there is one.
+        PromptForm::Nothing | PromptForm::SelfMade => Maker::Alone(&repeated::Nothing),
     }
 }
 
