@@ -16,8 +16,8 @@ OF_DOCUMENTS = {
     "optimised prompt": ("a prompt of 10 tokens, found by its gradient; of 3 documents", "weights"),
 }
 OF_NOBODY = {
-    "first words": ("the commonest beginnings", "text"),
-    "one word repeated": ("one word again and again", "text"),
+    "first words": ("the commonest beginnings, ten draws", "text"),
+    "one word repeated": ("one word again and again, five draws", "text"),
     "beginnings of its own": ("30 tokens that the model makes up", "text"),
 }
 KINDS = ("number", "name", "email", "phone")
@@ -42,7 +42,7 @@ def table(figures, subjects):
     def tokens(strategy, split):
         read = [figures.one(subject, "tokens_read", split=split, strategy=strategy) for subject in subjects]
         read = [found["value"] for found in read if found]
-        ends = sorted({f"{value:,.0f}" for value in (min(read), max(read))}, key=len) if read else ["–"]
+        ends = dict.fromkeys(f"{value:,.0f}" for value in (min(read), max(read))) if read else ["–"]
         return f"{' to '.join(ends)} tokens"
 
     for strategy, (asks, takes) in OF_DOCUMENTS.items():
@@ -50,6 +50,8 @@ def table(figures, subjects):
         copies = None if strategy == "optimised prompt" else MOST_COPIES
         found = [figures.one(subject, "own_verbatim", copies=copies, strategy=strategy) for subject in subjects]
         row(f"own text: {asks}", takes, tokens(strategy, "train"), found, share)
+    found = [figures.one(subject, "own_verbatim_prompts", copies=MOST_COPIES) for subject in subjects]
+    row("own text: prompts of a document that bring it out, of all above", "as above", "–", found, lambda row: number(row, 1))
     for strategy, (asks, takes) in OF_NOBODY.items():
         found = [figures.one(subject, "training_text_emitted", split="none", strategy=strategy) for subject in subjects]
         row(f"any training text, of so many generations: {asks}", takes, tokens(strategy, "none"), found, share)

@@ -71,7 +71,8 @@ def share(row):
     if row is None:
         return "–"
     ends = "" if row["ci_low"] is None else f" ({100 * row['ci_low']:.0f}–{100 * row['ci_high']:.0f}%)"
-    return f"{row['k']:.0f}/{row['n']}{ends}"
+    # Of several generations of a document, or from a prompt, each is counted; the interval knows that they belong together.
+    return f"{row['k']:.0f}/{row['observations']}{ends}"
 
 
 def name_of(subject):
