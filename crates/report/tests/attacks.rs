@@ -195,6 +195,37 @@ fn generations_from_nothing_are_ranked_without_what_was_written_twice() {
 }
 
 #[test]
+fn generations_from_one_prompt_are_no_independent_ones() {
+    let folder = run_folder();
+    // All five draws of the first of two prompts give the same training text.
+    add(folder.path(), |sample| {
+        let of = |number: usize| Sample {
+            doc_id: None,
+            split: Split::None,
+            copies: 0,
+            strategy: "one word".into(),
+            prompt_form: Some(PromptForm::RepeatedWord),
+            prompt: if number < 5 { "a a a" } else { "b b b" }.to_owned(),
+            ..sample.clone()
+        };
+        let class = |number| {
+            if number < 5 {
+                Verdict::Verbatim
+            } else {
+                Verdict::None
+            }
+        };
+        (0..10).map(|number| (of(number), class(number))).collect()
+    });
+    let made = make(folder.path());
+    let copied = row(&made, "one word", "verbatim", None);
+    assert_eq!(
+        (copied.value, copied.k, copied.observations, copied.n),
+        (0.5, Some(5.0), 10, 2)
+    );
+}
+
+#[test]
 fn a_document_is_counted_once_for_each_prompt_that_brings_it_out() {
     let folder = run_folder();
     // Beside the prompt of before, after which nothing came out: one asked twice, by two strategies, of which one succeeds; one that

@@ -4,6 +4,7 @@
 
 mod any_record;
 mod damaged_files;
+mod decoding;
 mod exit_status;
 mod foreign_files;
 mod log;
