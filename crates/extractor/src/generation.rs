@@ -107,11 +107,14 @@ pub fn generate_part(
     part: Option<Part>,
 ) -> Result<Drawn, Error> {
     let requests = requests(prompts, &settings.strategy, seed);
-    let longest = requests.iter().map(|request| request.prompt.tokens.len()).max();
+    let longest = requests
+        .iter()
+        .map(|request| planned_tokens(request, settings))
+        .max();
     let longest = longest.unwrap_or(0) + models[0].add_bos(&[]).len();
     let batch_size = device_memory::batch_rows(&models[0].model, settings, longest, requests.len());
     // Batches are those of one process, so that a part rounds as the whole does.
-    let jobs: Vec<(usize, Job)> = jobs(requests, batch_size)
+    let jobs: Vec<(usize, Job)> = jobs(requests, settings, batch_size)
         .into_iter()
         .enumerate()
         .filter(|(number, _)| part.is_none_or(|part| part.takes(*number)))
@@ -247,7 +250,7 @@ fn ended<'a>(requests: &[Request<'a>]) -> (Vec<Generation<'a>>, Vec<Request<'a>>
         generated: Vec::new(),
         logprobs: Vec::new(),
         finish: Some(FinishReason::End),
-        forward_tokens: 0,
+        forward_tokens: request.prompt.tokens.len(),
     };
     (
         ended.into_iter().map(nothing).collect(),
@@ -255,7 +258,15 @@ fn ended<'a>(requests: &[Request<'a>]) -> (Vec<Generation<'a>>, Vec<Request<'a>>
     )
 }
 
-fn jobs(requests: Vec<Request<'_>>, batch_size: usize) -> Vec<Job<'_>> {
+/// Tokens of a request's prompt, as far as the settings and the documents say: who makes which batch must not depend on what was drawn.
+fn planned_tokens(request: &Request<'_>, settings: &Extraction) -> usize {
+    match request.prompt.form.facts().source {
+        FormSource::Model => settings.prefix_tokens,
+        _ => request.prompt.tokens.len(),
+    }
+}
+
+fn jobs<'a>(requests: Vec<Request<'a>>, settings: &Extraction, batch_size: usize) -> Vec<Job<'a>> {
     let (searches, rest): (Vec<_>, Vec<_>) = requests
         .into_iter()
         .partition(|request| request.strategy.decoding() == Decoding::Search);
@@ -265,7 +276,7 @@ fn jobs(requests: Vec<Request<'_>>, batch_size: usize) -> Vec<Job<'_>> {
     // Like lengths together; prompts of one length need no padding at all.
     draws.sort_by_key(|request| {
         (
-            request.prompt.tokens.len(),
+            planned_tokens(request, settings),
             request.prompt_index,
             request.strategy_index,
             request.number,
@@ -490,5 +501,59 @@ impl Texts<'_> {
             reference_loss: None,
             zlib_bytes: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contract::records::{PromptForm, Split};
+
+    use super::*;
+    use crate::prompts::Begun;
+
+    fn begun(number: usize, length: usize) -> Prompt {
+        Prompt {
+            doc_id: None,
+            split: Split::None,
+            copies: 0,
+            form: PromptForm::SelfMade,
+            number,
+            tokens: vec![7; length],
+            begun: Some(Begun {
+                logprobs: vec![-1.0; length],
+                is_ended: false,
+            }),
+            reference: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn batches_are_the_same_whatever_a_model_makes_up() {
+        let settings = Extraction::default();
+        let strategies = [Strategy {
+            prompt: PromptForm::SelfMade,
+            ..Strategy::default()
+        }];
+        let places = |lengths: [usize; 5]| -> Vec<Vec<i64>> {
+            let prompts = Prompts {
+                all: lengths
+                    .into_iter()
+                    .enumerate()
+                    .map(|(number, length)| begun(number, length))
+                    .collect(),
+                of_strategy: vec![(0..lengths.len()).collect()],
+                ..Prompts::default()
+            };
+            let jobs = jobs(requests(&prompts, &strategies, 0), &settings, 2);
+            let places = jobs.iter().map(|job| match job {
+                Job::Draws(requests) | Job::Beams(requests) => {
+                    requests.iter().map(|request| request.place).collect()
+                }
+                Job::Prompt(request) => vec![request.place],
+            });
+            places.collect()
+        };
+        assert_eq!(places([50, 50, 50, 50, 50]), places([50, 3, 50, 1, 20]));
+        assert_eq!(places([50, 50, 50, 50, 50]), [vec![0, 1], vec![2, 3], vec![4]]);
     }
 }
