@@ -65,6 +65,14 @@ fn add(run: &Path, made: impl Fn(&Sample) -> Vec<(Sample, Verdict)>) {
     parquet::write_all::<PassageMatch>(&cell.join("matches.parquet"), &provenance, &[]).unwrap();
 }
 
+fn verbatim_if(is_verbatim: bool) -> Verdict {
+    if is_verbatim {
+        Verdict::Verbatim
+    } else {
+        Verdict::None
+    }
+}
+
 /// The row of the cell by a strategy; from no document at all where there are no copies.
 #[track_caller]
 fn row<'a>(made: &'a Made, strategy: &str, measure: &str, copies: Option<i32>) -> &'a SummaryRow {
@@ -102,13 +110,7 @@ fn a_strategy_is_set_beside_sampling_with_what_it_costs() {
             generation: format!("{number}"),
             ..sample.clone()
         };
-        let class = |number| {
-            if number < 2 {
-                Verdict::Verbatim
-            } else {
-                Verdict::None
-            }
-        };
+        let class = |number| verbatim_if(number < 2);
         (0..8).map(|number| (of(number), class(number))).collect()
     });
     let made = make(folder.path());
@@ -169,13 +171,7 @@ fn generations_from_nothing_are_ranked_without_what_was_written_twice() {
             lower_case_loss: None,
             ..sample.clone()
         };
-        let class = |number| {
-            if number < 10 {
-                Verdict::Verbatim
-            } else {
-                Verdict::None
-            }
-        };
+        let class = |number| verbatim_if(number < 10);
         let once = (0..60).chain([0, 0]);
         once.map(|number| (of(number), class(number))).collect()
     });
@@ -208,13 +204,7 @@ fn generations_from_one_prompt_are_no_independent_ones() {
             prompt: if number < 5 { "a a a" } else { "b b b" }.to_owned(),
             ..sample.clone()
         };
-        let class = |number| {
-            if number < 5 {
-                Verdict::Verbatim
-            } else {
-                Verdict::None
-            }
-        };
+        let class = |number| verbatim_if(number < 5);
         (0..10).map(|number| (of(number), class(number))).collect()
     });
     let made = make(folder.path());

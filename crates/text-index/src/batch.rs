@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::Match;
 use crate::corpus::Corpus;
+use crate::maximal::drop_nested;
 use crate::search::Search;
 use crate::shard::Shard;
 use crate::symbol::Symbol;
@@ -43,7 +44,9 @@ impl<S: Symbol> Corpus<S> {
                 reach < passage.end
             });
             found.extend(passages.into_iter().filter_map(|passage| search.locate(passage)));
-            drop_nested(found);
+            // Of equal ones that of the earlier shard stays.
+            found.sort_by_key(|found| (found.in_text.start, Reverse(found.in_text.end)));
+            drop_nested(found, |found| &found.in_text);
         };
         self.in_each_shard(queries, look, after_shard)
     }
@@ -95,15 +98,4 @@ impl<S: Symbol> Corpus<S> {
         }
         found
     }
-}
-
-/// Sorts passages by their place in the text, and drops those within others; of equal ones the first remains.
-fn drop_nested(found: &mut Vec<Match>) {
-    found.sort_by_key(|found| (found.in_text.start, Reverse(found.in_text.end)));
-    let mut furthest = 0;
-    found.retain(|found| {
-        let reaches_further = found.in_text.end > furthest;
-        furthest = furthest.max(found.in_text.end);
-        reaches_further
-    });
 }

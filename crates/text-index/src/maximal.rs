@@ -57,6 +57,17 @@ pub(crate) fn maximal_passages(
     }
 }
 
+/// Drops the passages that lie within an earlier one; they ascend by their start, and of those with one start the longest comes first.
+pub(crate) fn drop_nested<Passage>(passages: &mut Vec<Passage>, span: impl Fn(&Passage) -> &Range<usize>) {
+    let mut furthest = 0;
+    passages.retain(|passage| {
+        let end = span(passage).end;
+        let reaches_further = end > furthest;
+        furthest = furthest.max(end);
+        reaches_further
+    });
+}
+
 /// A start after `short` from which `reach` comes to `target`, found by steps that double; `far` if
 /// none of them does.
 fn nearer(

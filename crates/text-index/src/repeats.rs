@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use crate::Place;
 use crate::character_counts::units;
 use crate::corpus::Corpus;
+use crate::maximal::drop_nested;
 use crate::search::Search;
 use crate::shard::Shard;
 use crate::suffix_array::common_prefix;
@@ -44,20 +45,10 @@ pub(crate) fn repeats<S: Symbol>(corpus: &Corpus<S>, minimum: usize) -> Vec<Plac
             passages.extend(in_other_shards(shard, &others, minimum));
             passages.sort_unstable_by_key(|passage| (passage.start, std::cmp::Reverse(passage.end)));
         }
-        drop_nested(&mut passages);
+        drop_nested(&mut passages, |passage| passage);
         places.par_extend(passages.into_par_iter().map(|passage| shard.place(passage)));
     }
     places
-}
-
-/// Drops the passages that lie within an earlier one; `passages` ascend by their start.
-fn drop_nested(passages: &mut Vec<Range<usize>>) {
-    let mut furthest = 0;
-    passages.retain(|passage| {
-        let reaches_further = passage.end > furthest;
-        furthest = furthest.max(passage.end);
-        reaches_further
-    });
 }
 
 /// The maximal passages of the documents of `shard` that occur in one of the `others`.
