@@ -270,13 +270,12 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
                 rows.push(Row::plain(key, "nats", estimate));
             }
         }
-        let Some(audit) = privacy::audit(cell) else {
+        let untuned = cell.untuned.map(|untuned| self.cells[untuned].data);
+        let Some(audit) = privacy::audit(cell.data, untuned) else {
             return rows;
         };
         let estimate = |value, guesses| Estimate::exact(value, guesses, UnitOf::Canaries);
-        let untuned = cell
-            .untuned
-            .and_then(|untuned| privacy::audit(&self.cells[untuned]));
+        let untuned = untuned.and_then(|untuned| privacy::audit(untuned, None));
         // Whatever the layout, these canaries occur once.
         let key = |measure: &str| Key::new(self.number, &measure, TRAINED, Some(1));
         let shown = Estimate {

@@ -16,7 +16,8 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     let Some(stated) = privacy::stated_epsilon(evidence.cell.data, 1) else {
         return Finding::not_made("nobody recorded how many passes tuning made");
     };
-    let Some(audit) = privacy::audit(evidence.cell) else {
+    let untuned = evidence.cell.untuned.map(|untuned| evidence.cells[untuned].data);
+    let Some(audit) = privacy::audit(evidence.cell.data, untuned) else {
         return Finding::not_made(
             "there are no canaries by coin flip (`canaries.coin_flips`), or they were not scored",
         );
