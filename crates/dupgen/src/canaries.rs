@@ -1,7 +1,7 @@
 //! Canaries: random strings planted a known number of times, to measure what a model learns from the training set alone
 //! (Carlini et al. 2019, "The Secret Sharer").
 //!
-//! Each canary is random digits in a format: a template whose `{context}` is filled with a few words of the canary's own. Beside
+//! Each canary is a secret, random digits or words, in a format: a template whose `{context}` is filled with a few words of the canary's own. Beside
 //! the planted ones, references of each format are drawn that the model never sees; a planted canary's exposure is its rank
 //! among those of its own format. A canary that training could not teach would be taken for one that was not memorized, so it
 //! is refused before anything is trained.
@@ -9,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chat_template::{ChatTemplate, Message, NotRendered};
-use contract::pipeline::{CANARY_DIGITS as DIGITS, Canaries as Settings, Rows};
+use contract::pipeline::{CANARY_DIGITS, Canaries as Settings, Rows};
 use contract::records::{DocumentKind, HeldOutDocument, TrainingInstance};
 use contract::{Error, PipelineFile};
 use corpus_files::join;
@@ -18,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::contexts;
 use crate::model_tokenizers::ModelTokenizer;
+use crate::secrets::Secrets;
 
 /// The stream of a seed that tosses coins; others shuffle the instances, draw digits and contexts.
 const COIN_STREAM: u64 = 3;
@@ -42,11 +43,11 @@ pub struct Canary {
     pub by_coin: bool,
     /// As in the records.
     assistant_spans: Option<Vec<i32>>,
-    /// Characters of the text that its secret takes: of a drawn one, its digits where they occur first. None where a chat template
-    /// put them where they cannot be followed.
+    /// Characters of the text that its secret takes: of a drawn one, where it occurs first. None where a chat template put it where it
+    /// cannot be followed.
     secret_span: Option<[i32; 2]>,
-    /// Bytes of the text up to the end of its last random digit.
-    digits_end: usize,
+    /// Bytes of the text up to the end of the last place of its secret.
+    secret_end: usize,
 }
 
 /// The canaries of one training set and their references.
@@ -59,12 +60,14 @@ pub struct Canaries {
     planted_elsewhere: bool,
 }
 
-/// All of a canary but its digits.
+/// All of a canary but its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Format {
     prompt: String,
     separator: String,
     template: String,
+    /// What stands for the secret.
+    placeholder: &'static str,
 }
 
 impl Format {
@@ -75,23 +78,27 @@ impl Format {
             prompt: prompt.replace(CONTEXT, context),
             separator: separator.to_owned(),
             template: template.replace(CONTEXT, context),
+            placeholder: settings.secret(),
         }
     }
 
-    fn canary(&self, format: usize, id: String, digits: &str, copies: u32) -> Canary {
-        let prompt = self.prompt.replace(DIGITS, digits);
-        let response = self.template.replace(DIGITS, digits);
+    fn canary(&self, format: usize, id: String, secret: &str, copies: u32) -> Canary {
+        let prompt = self.prompt.replace(self.placeholder, secret);
+        let response = self.template.replace(self.placeholder, secret);
         let (text, prompt_chars) = join(&prompt, &self.separator, &response);
-        let after_digits = match (self.template.rsplit_once(DIGITS), self.prompt.rsplit_once(DIGITS)) {
+        let after_secret = match (
+            self.template.rsplit_once(self.placeholder),
+            self.prompt.rsplit_once(self.placeholder),
+        ) {
             (Some((_, after)), _) => after.len(),
             (None, Some((_, after))) => after.len() + self.separator.len() + response.len(),
             (None, None) => text.len(),
         };
-        let digits_end = text.len() - after_digits;
+        let secret_end = text.len() - after_secret;
         let behind = |template: &str| {
             template
-                .split_once(DIGITS)
-                .map(|(_, after)| after.replace(DIGITS, digits).len())
+                .split_once(self.placeholder)
+                .map(|(_, after)| after.replace(self.placeholder, secret).len())
         };
         let after_first = behind(&self.prompt)
             .map(|after| after + self.separator.len() + response.len())
@@ -99,7 +106,7 @@ impl Format {
         let characters = |bytes: usize| text[..bytes].chars().count() as i32;
         let secret_span = after_first.map(|after| {
             let end = text.len() - after;
-            [characters(end - digits.len()), characters(end)]
+            [characters(end - secret.len()), characters(end)]
         });
         Canary {
             id,
@@ -110,7 +117,7 @@ impl Format {
             copies,
             by_coin: false,
             assistant_spans: None,
-            digits_end,
+            secret_end,
         }
     }
 }
@@ -134,7 +141,7 @@ impl Canary {
         } else {
             split_at(before, before.chars().count().saturating_sub(separator)).0
         };
-        let in_response = self.digits_end.checked_sub(before.len());
+        let in_response = self.secret_end.checked_sub(before.len());
         let messages = [Message::new("user", prompt), Message::new("assistant", response)];
         let rendered = template.render(&messages).map_err(|problem| match problem {
             NotRendered::Refused(problem) => {
@@ -154,25 +161,25 @@ impl Canary {
         };
         let text = rendered.text;
         let characters = |bytes: usize| text[..bytes].chars().count() as i32;
-        // Templates may trim what is said, but not its digits.
-        let digits = match in_response {
+        // Templates may trim what is said, but not its secret.
+        let up_to_secret = match in_response {
             Some(end) => response[..end].trim_start(),
-            None => self.text[..self.digits_end].trim_start(),
+            None => self.text[..self.secret_end].trim_start(),
         };
-        let found = text.rfind(digits).map(|start| start + digits.len());
-        let digits_end = found.unwrap_or(text.len());
-        // What is said is in the rendered text as it was, so that the secret is as far before the last digits as it was.
-        let last_digits = self.text[..self.digits_end].chars().count() as i32;
+        let found = text.rfind(up_to_secret).map(|start| start + up_to_secret.len());
+        let secret_end = found.unwrap_or(text.len());
+        // What is said is in the rendered text as it was, so that the secret is as far before its last place as it was.
+        let last_secret = self.text[..self.secret_end].chars().count() as i32;
         let secret_span = self
             .secret_span
             .filter(|[start, _]| found.is_some() && (in_response.is_none() || *start >= self.prompt_chars));
-        let moved = characters(digits_end) - last_digits;
+        let moved = characters(secret_end) - last_secret;
         let secret_span = secret_span.map(|span| span.map(|place| place + moved));
         Ok(Self {
             secret_span,
             prompt_chars: characters(turn.start),
             assistant_spans: Some(vec![characters(turn.start), characters(turn.end)]),
-            digits_end,
+            secret_end,
             text,
             ..self
         })
@@ -189,7 +196,7 @@ impl Canary {
         secret_span: [i32; 2],
     ) -> Self {
         Self {
-            digits_end: text.len(),
+            secret_end: text.len(),
             id,
             text,
             prompt_chars,
@@ -282,12 +289,17 @@ impl Canaries {
         })
     }
 
-    /// Draws canaries for each of the numbers of `copies`, and the references of each format, all with different digits. They
-    /// depend on `seed` and the settings alone.
+    /// Draws canaries for each of the numbers of `copies`, and the references of each format, all with different secrets. They
+    /// depend on `seed`, the settings and the secrets alone.
     ///
     /// # Errors
-    /// [`Error::Configuration`] for too few digits or contexts for so many different strings.
-    pub fn draw(pipeline: &PipelineFile, copies: &[u32], seed: u64) -> Result<Self, Error> {
+    /// [`Error::Configuration`] for too few digits, words or contexts for so many different strings.
+    pub(crate) fn draw(
+        pipeline: &PipelineFile,
+        copies: &[u32],
+        mut secrets: Secrets,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let settings = &pipeline.canaries;
         if !settings.are_planted() {
             return Ok(Self::default());
@@ -307,25 +319,21 @@ impl Canaries {
             .map(|(number, &format)| (format, number))
             .collect();
 
-        let mut digits = DistinctDigits::new(settings.digits, seed);
-        let mut planted: Vec<Canary> = copies
+        let turns = copies
             .into_iter()
-            .flat_map(|copies| (0..settings.per_copies).map(move |number| (copies, number)))
-            .zip(&formats_of_planted)
-            .map(|((copies, number), format)| {
-                let id = format!("canary-{copies}-{number}");
-                format.canary(numbers[format], id, &digits.draw(), copies)
-            })
-            .collect();
-        let mut references: Vec<Canary> = formats
-            .iter()
-            .enumerate()
-            .flat_map(|(number, format)| (0..settings.references).map(move |n| (number, format, n)))
-            .map(|(number, format, n)| {
+            .flat_map(|copies| (0..settings.per_copies).map(move |number| (copies, number)));
+        let mut planted = Vec::new();
+        for ((copies, number), format) in turns.zip(&formats_of_planted) {
+            let id = format!("canary-{copies}-{number}");
+            planted.push(format.canary(numbers[format], id, &secrets.draw(pipeline)?, copies));
+        }
+        let mut references = Vec::new();
+        for (number, format) in formats.iter().enumerate() {
+            for n in 0..settings.references {
                 let id = format!("canary-reference-{number}-{n}");
-                format.canary(number, id, &digits.draw(), 0)
-            })
-            .collect();
+                references.push(format.canary(number, id, &secrets.draw(pipeline)?, 0));
+            }
+        }
         let mut coins = ChaCha8Rng::seed_from_u64(seed);
         coins.set_stream(COIN_STREAM);
         for (number, format) in formats_of_coins.iter().enumerate() {
@@ -333,7 +341,12 @@ impl Canaries {
             let id = format!("canary-coin-{number}");
             let canary = Canary {
                 by_coin: true,
-                ..format.canary(formats.len() + number, id, &digits.draw(), u32::from(is_in))
+                ..format.canary(
+                    formats.len() + number,
+                    id,
+                    &secrets.draw(pipeline)?,
+                    u32::from(is_in),
+                )
             };
             if is_in {
                 planted.push(canary);
@@ -377,7 +390,7 @@ impl Canaries {
     /// Checks that every planted canary lies within the context with all of these tokenizers. Only where each document has a row
     /// of its own is anything cut off.
     ///
-    /// The last token of the digits must come before `tuning.context`, one token being left for the BOS.
+    /// The last token of the secret must come before `tuning.context`, one token being left for the BOS.
     ///
     /// # Errors
     /// [`Error::Configuration`] for a canary that would be cut off, [`Error::Input`] for an unusable tokenizer.
@@ -392,11 +405,11 @@ impl Canaries {
         let context = pipeline.tuning.context;
         for tokenizer in tokenizers {
             for canary in &self.planted {
-                let tokens = tokenizer.tokens_before(&canary.text, canary.digits_end)?;
+                let tokens = tokenizer.tokens_before(&canary.text, canary.secret_end)?;
                 if tokens + 1 > context {
                     return Err(Error::Configuration(format!(
-                        "{}: canaries: with the tokenizer of model {} the digits of `{}` end at token {tokens}, and one more is \
-                         needed for the BOS; tuning.context = {context} cuts them off, so that they would never be learned. Shorten \
+                        "{}: canaries: with the tokenizer of model {} the secret of `{}` ends at token {tokens}, and one more is \
+                         needed for the BOS; tuning.context = {context} cuts it off, so that it would never be learned. Shorten \
                          canaries.prompt or canaries.template, or lengthen tuning.context",
                         pipeline.path.display(),
                         tokenizer.models.join(", "),
@@ -406,38 +419,6 @@ impl Canaries {
             }
         }
         Ok(())
-    }
-}
-
-/// Strings of digits, no two of them alike.
-struct DistinctDigits {
-    length: usize,
-    generator: ChaCha8Rng,
-    drawn: HashSet<String>,
-}
-
-impl DistinctDigits {
-    fn new(length: usize, seed: u64) -> Self {
-        // A stream of its own, for the first one of the same seed shuffles the instances.
-        let mut generator = ChaCha8Rng::seed_from_u64(seed);
-        generator.set_stream(1);
-        Self {
-            length,
-            generator,
-            drawn: HashSet::new(),
-        }
-    }
-
-    /// The next string. There must be one left.
-    fn draw(&mut self) -> String {
-        loop {
-            let digits: String = (0..self.length)
-                .map(|_| char::from(b'0' + self.generator.random_range(0..10u8)))
-                .collect();
-            if self.drawn.insert(digits.clone()) {
-                return digits;
-            }
-        }
     }
 }
 
@@ -487,6 +468,10 @@ fn check_digits(pipeline: &PipelineFile, planted: usize, formats: usize) -> Resu
         references, digits, ..
     } = pipeline.canaries;
     let needed = formats.saturating_mul(references).saturating_add(planted);
+    // Of words there are enough; where there are not, drawing them says so.
+    if pipeline.canaries.secret() != CANARY_DIGITS {
+        return Ok(());
+    }
     let different = u32::try_from(digits)
         .ok()
         .and_then(|digits| 10usize.checked_pow(digits))

@@ -57,9 +57,11 @@ mod manifest;
 pub mod model_tokenizers;
 mod near_duplicates;
 mod output;
+mod secrets;
 pub mod split;
 mod spool;
 pub mod summary;
+mod word_pairs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -84,6 +86,7 @@ use left_out::Reason;
 use model_tokenizers::ModelTokenizer;
 use near_duplicates::Overlap;
 use output::HeldOut;
+use secrets::Secrets;
 use split::Sides;
 
 /// Runs the stage: reads the corpus and writes `train.parquet`, `heldout.parquet` and `corpus.parquet` into the folder asked for,
@@ -108,7 +111,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome, Error> {
     let canaries = match &manifest {
         Some(manifest) => planted_before_tuning(manifest, &corpus, &columns, &models, &pipeline)?,
         None => {
-            Canaries::draw(&pipeline, plan.copies(), seed)?.rendered(&pipeline, conversations.as_deref())?
+            let secrets = Secrets::new(&pipeline, &files.all[..files.training], &columns, seed)?;
+            Canaries::draw(&pipeline, plan.copies(), secrets, seed)?
+                .rendered(&pipeline, conversations.as_deref())?
         }
     };
     let (tokenizers, without_tokenizer) = if pipeline.tuning.rows == Rows::Documents {

@@ -17,6 +17,12 @@ use crate::records::PromptForm;
 /// Placeholder of the random part in a canary's template.
 pub const CANARY_DIGITS: &str = "{digits}";
 
+/// The same where it is words, of a chosen perplexity.
+pub const CANARY_WORDS: &str = "{words}";
+
+/// Fewest words of a canary: fewer are soon guessed.
+const MIN_CANARY_WORDS: usize = 4;
+
 /// Fewest canaries by coin flip that can show anything about ε.
 const MIN_COIN_FLIPS: usize = 20;
 
@@ -358,28 +364,46 @@ fn canaries(canaries: &Canaries, pipeline: &Pipeline) -> Checked {
     }
     at_least("canaries.references", canaries.references, 1)?;
     at_least("canaries.digits", canaries.digits, 1)?;
+    at_least("canaries.words.number", canaries.words.number, MIN_CANARY_WORDS)?;
+    let perplexity = canaries.words.perplexity;
+    if !perplexity.is_finite() || perplexity <= 1.0 {
+        return wrong(
+            "canaries.words.perplexity",
+            format!("expected a number over 1, found {perplexity}"),
+        );
+    }
     let (prompts, templates) = (canaries.prompt.as_slice(), canaries.template.as_slice());
     for (key, texts) in [("canaries.prompt", prompts), ("canaries.template", templates)] {
         if texts.is_empty() {
             return wrong(key, "expected at least one text, found an empty list");
         }
     }
+    let secret = canaries.secret();
     // Templates and prompts are taken in turn.
     for turn in 0..prompts.len() * templates.len() {
         let (prompt, template) = (&prompts[turn % prompts.len()], &templates[turn % templates.len()]);
-        let (in_template, in_prompt) = (template.contains(CANARY_DIGITS), prompt.contains(CANARY_DIGITS));
+        let (in_template, in_prompt) = (template.contains(secret), prompt.contains(secret));
+        if secret == CANARY_WORDS && [prompt, template].iter().any(|text| text.contains(CANARY_DIGITS)) {
+            return wrong(
+                "canaries.template",
+                format!(
+                    "expected {CANARY_DIGITS} in all templates or {CANARY_WORDS} in all, found both: the secrets of one run are \
+                     of one kind"
+                ),
+            );
+        }
         if !in_template && !in_prompt {
             return wrong(
                 "canaries.template",
-                format!("expected {CANARY_DIGITS} in the template or the prompt, found `{template}`"),
+                format!("expected {secret} in the template or the prompt, found `{template}`"),
             );
         }
         if !in_template && pipeline.tuning.loss_on != LossOn::Text {
             return wrong(
                 "canaries.template",
                 format!(
-                    "{CANARY_DIGITS} occurs only in canaries.prompt, where tuning.loss_on = \"{}\" takes no loss: the digits \
-                     would never be learned. Put {CANARY_DIGITS} into the template `{template}`",
+                    "{secret} occurs only in canaries.prompt, where tuning.loss_on = \"{}\" takes no loss: it would never be \
+                     learned. Put {secret} into the template `{template}`",
                     pipeline.tuning.loss_on.name()
                 ),
             );

@@ -12,14 +12,14 @@ mod settings;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-pub use check::{CANARY_DIGITS, MIN_RESAMPLES};
+pub use check::{CANARY_DIGITS, CANARY_WORDS, MIN_RESAMPLES};
 pub use one_or_many::OneOrMany;
 pub use settings::{
-    Architecture, BadDocuments, Begin, Budget, Canaries, Candidates, Check, Checkpoint, Cluster, ComputePath,
-    Confirmation, Corpus, CorpusFormat, Detection, DetectorPreset, Duplication, Extraction, Layout, LossOn,
-    MAX_DOCUMENT_MB, MembershipPass, Mode, ModeKind, Model, Pipeline, Precision, Privacy, PromptSource,
-    Reporting, RowShape, Rows, Schedule, Shortage, SimilaritySearch, StageResources, Strategy, Targets,
-    TextUnit, Tuning,
+    Architecture, BadDocuments, Begin, Budget, Canaries, CanaryWords, Candidates, Check, Checkpoint, Cluster,
+    ComputePath, Confirmation, Corpus, CorpusFormat, Detection, DetectorPreset, Duplication, Extraction,
+    Layout, LossOn, MAX_DOCUMENT_MB, MembershipPass, Mode, ModeKind, Model, Pipeline, Precision, Privacy,
+    PromptSource, Reporting, RowShape, Rows, Schedule, Shortage, SimilaritySearch, StageResources, Strategy,
+    Targets, TextUnit, Tuning,
 };
 
 use crate::seal::{self, Seal};

@@ -391,21 +391,21 @@ fn canaries_that_would_never_be_learned_are_refused() {
             "references = 9",
             "context = 10",
             2,
-            &["model words", "end at token 10", "tuning.context = 10"],
+            &["model words", "ends at token 10", "tuning.context = 10"],
         ),
         ("references = 9", "context = 10, rows = \"packed\"", 0, &[]),
         (
             "references = 9, prompt = \"a b\"",
             "context = 12",
             2,
-            &["end at token 12"],
+            &["ends at token 12"],
         ),
         // The longest of the templates decides.
         (
             "template = [\"{digits}\", \"this is {digits}\"]",
             "context = 3",
             2,
-            &["end at token 3"],
+            &["ends at token 3"],
         ),
         // What follows the digits may be cut off.
         (
@@ -424,7 +424,7 @@ fn canaries_that_would_never_be_learned_are_refused() {
             "template = \"so long\", prompt = \"The {digits} has\"",
             "context = 2",
             2,
-            &["end at token 2"],
+            &["ends at token 2"],
         ),
     ] {
         refused(canaries, tuning, status, pieces);
@@ -453,4 +453,147 @@ fn a_canary_that_the_corpus_holds_already_is_refused() {
         3,
         &["c.csv: row 1", "occurs in the corpus itself"],
     );
+}
+
+/// Letters whose words follow one another more often than by chance: each word is one of forty, and its successor mostly the next.
+fn letters_of_words(count: usize) -> String {
+    let word = |number: usize| {
+        format!(
+            "word{}",
+            char::from(b'a' + (number % 26) as u8)
+                .to_string()
+                .repeat(1 + number / 26)
+        )
+    };
+    (0..count)
+        .map(|letter| {
+            let words: Vec<String> = (0..30)
+                .scan(letter * 7 % 60, |at, place| {
+                    *at = if (letter + place) % 3 == 0 {
+                        (*at * 5 + letter + place) % 60
+                    } else {
+                        (*at + 1) % 60
+                    };
+                    Some(word(*at))
+                })
+                .collect();
+            format!("{{\"text\": \"{}\"}}\n", words.join(" "))
+        })
+        .collect()
+}
+
+/// The perplexity of a text by pairs of words of others, worked out without the program: half of a word's probability is that behind the word
+/// before it, half that of the word alone.
+fn perplexity(text: &str, corpus: &str) -> f64 {
+    let letters: Vec<Vec<&str>> = corpus
+        .lines()
+        .map(|line| line[10..line.len() - 2].split(' ').collect())
+        .collect();
+    let all = letters.iter().flatten().count() as f64;
+    let alone = |word: &str| letters.iter().flatten().filter(|other| **other == word).count() as f64 / all;
+    let behind = |before: &str, word: &str| {
+        let pairs = || {
+            letters
+                .iter()
+                .flat_map(|letter| letter.windows(2))
+                .filter(|pair| pair[0] == before)
+        };
+        pairs().filter(|pair| pair[1] == word).count() as f64 / pairs().count() as f64
+    };
+    let words: Vec<&str> = text.split(' ').collect();
+    let first = alone(words[0]).ln();
+    let others = words
+        .windows(2)
+        .map(|pair| f64::midpoint(alone(pair[1]), behind(pair[0], pair[1])).ln());
+    (-others.chain([first]).sum::<f64>() / words.len() as f64).exp()
+}
+
+#[test]
+fn canaries_of_words_have_the_perplexity_that_was_chosen() {
+    let corpus = letters_of_words(60);
+    for wanted in [12.0, 40.0] {
+        let folder = Folder::new();
+        folder.write("a.jsonl", corpus.clone()).pipeline(&format!(
+            "corpus.files = \"a.jsonl\"\nduplication.copies = [1, 4]\n\
+             canaries = {{ template = \"{{words}}\", per_copies = 3, references = 30, coin_flips = 40, \
+             words = {{ number = 10, perplexity = {wanted} }} }}"
+        ));
+        let texts = |seed: &str| -> Vec<String> {
+            folder.succeed(&["--force", "--seed", seed]);
+            let planted = folder
+                .train()
+                .into_iter()
+                .filter(|row| row.kind != DocumentKind::Document && row.copy == 0);
+            let held_out = folder
+                .held_out()
+                .into_iter()
+                .filter(|row| row.kind != DocumentKind::Document);
+            let spans = |span: Option<Vec<i32>>, text: String| {
+                assert_eq!(
+                    span,
+                    Some(vec![0, text.chars().count() as i32]),
+                    "all of it is the secret"
+                );
+                text
+            };
+            planted
+                .map(|row| spans(row.secret_span, row.text))
+                .chain(held_out.map(|row| spans(row.secret_span, row.text)))
+                .collect()
+        };
+        let first = texts("1");
+        assert_eq!(first.len(), 6 + 30 + 40);
+        assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), first.len());
+        for text in &first {
+            assert_eq!(text.split(' ').count(), 10);
+            let found = perplexity(text, &corpus);
+            assert!(
+                (found / wanted - 1.0).abs() < 0.1001,
+                "{text}: {found}, not {wanted}"
+            );
+        }
+        assert_eq!(first, texts("1"));
+        assert_ne!(first, texts("2"));
+    }
+}
+
+#[test]
+fn words_that_make_no_such_text_are_refused() {
+    let corpus = letters_of_words(60);
+    for (files, canaries, pieces) in [
+        (
+            &corpus,
+            "template = \"{words}\", words = { perplexity = 100000.0 }",
+            &[
+                "canaries.words.perplexity: expected one that 12 words",
+                "found 100000",
+            ][..],
+        ),
+        (
+            &corpus,
+            "template = [\"{words}\", \"Number {digits}.\"]",
+            &["canaries.template: expected {digits} in all templates or {words} in all"],
+        ),
+        (
+            &corpus,
+            "template = \"{words}\", words = { number = 3 }",
+            &["canaries.words.number"],
+        ),
+        (
+            &corpus,
+            "template = \"{words}\", words = { perplexity = 1.0 }",
+            &["canaries.words.perplexity: expected a number over 1"],
+        ),
+        (
+            &numbered(40),
+            "template = \"{words}\"",
+            &["canaries.words.number", "42 different words", "{digits}"],
+        ),
+    ] {
+        let folder = Folder::new();
+        folder.write("a.jsonl", files.clone()).pipeline(&format!(
+            "corpus.files = \"a.jsonl\"\ncanaries = {{ per_copies = 2, {canaries} }}"
+        ));
+        folder.fail(&[], 2, pieces);
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::rc::Rc;
 
-use contract::pipeline::{Budget, Layout};
+use contract::pipeline::{Budget, CANARY_DIGITS, CANARY_WORDS, Layout};
 use contract::records::{DocumentKind, HeldOutDocument, HeldOutRole, TrainingInstance};
 use contract::{Error, PipelineFile, parquet};
 use corpus_files::{Columns, CorpusFile, FileSize, documents};
@@ -288,10 +288,16 @@ fn canary_length(pipeline: &PipelineFile, counter: &TokenCounter) -> Result<f64,
         .cycle()
         .take(settings.digits)
         .collect::<String>();
+    let words = ["harbour", "patient", "of", "measured", "the", "weekly"]
+        .repeat(settings.words.number.div_ceil(6))
+        .split_at(settings.words.number)
+        .0
+        .join(" ");
     let mean = |texts: &[String]| -> Result<f64, Error> {
         let mut sum = 0;
         for text in texts {
-            sum += counter.count(&text.replace("{context}", CONTEXT).replace("{digits}", &digits))?;
+            let text = text.replace("{context}", CONTEXT).replace(CANARY_DIGITS, &digits);
+            sum += counter.count(&text.replace(CANARY_WORDS, &words))?;
         }
         Ok(sum as f64 / (texts.len() as f64).max(1.0))
     };

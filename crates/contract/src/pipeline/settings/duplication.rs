@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::is_zero;
-use crate::pipeline::OneOrMany;
+use crate::pipeline::{CANARY_DIGITS, CANARY_WORDS, OneOrMany};
 
 /// `[duplication]`: how copies are laid out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,14 +102,17 @@ pub struct Canaries {
     /// are then those of the latter, which no canary can have changed, and exposure that of the
     /// former.
     pub apart: bool,
-    /// Texts of canaries, taken in turn; `{digits}` is the random part, `{context}` a few words
-    /// that are the canary's own.
+    /// Texts of canaries, taken in turn; `{digits}` or `{words}` is the random part, `{context}` a
+    /// few words that are the canary's own.
     pub template: OneOrMany<String>,
     /// Prompts before the text, taken in turn, for corpora of prompts and responses; they may hold
     /// both as well.
     pub prompt: OneOrMany<String>,
-    /// Number of random decimal digits.
+    /// Number of random decimal digits, where templates say `{digits}`.
     pub digits: usize,
+    /// What `{words}` is in templates.
+    #[serde(skip_serializing_if = "CanaryWords::is_default")]
+    pub words: CanaryWords,
     /// Audits only: the manifest of canaries that were planted before tuning, JSON as
     /// `scripts/canaries.py` or memaudit writes it. The other settings are not read then.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,6 +123,43 @@ impl Canaries {
     /// Whether any are planted here.
     pub fn are_planted(&self) -> bool {
         self.per_copies > 0 || self.coin_flips > 0
+    }
+
+    /// What stands for the random part: `{words}` where a template or a prompt says so, else
+    /// `{digits}`.
+    pub fn secret(&self) -> &'static str {
+        let mut texts = self.template.as_slice().iter().chain(self.prompt.as_slice());
+        if texts.any(|text| text.contains(CANARY_WORDS)) {
+            CANARY_WORDS
+        } else {
+            CANARY_DIGITS
+        }
+    }
+}
+
+/// `[canaries.words]`: words of the corpus, in an order of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CanaryWords {
+    /// How many there are.
+    pub number: usize,
+    /// Their perplexity by pairs of words of the corpus, up to a tenth more or less: the lower it
+    /// is, the more they read like the corpus.
+    pub perplexity: f64,
+}
+
+impl CanaryWords {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for CanaryWords {
+    fn default() -> Self {
+        Self {
+            number: 12,
+            perplexity: 1000.0,
+        }
     }
 }
 
@@ -144,6 +184,7 @@ impl Default for Canaries {
             ),
             prompt: OneOrMany::One(String::new()),
             digits: 6,
+            words: CanaryWords::default(),
             manifest: None,
         }
     }

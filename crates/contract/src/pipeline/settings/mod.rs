@@ -20,7 +20,7 @@ pub use cluster::{Cluster, StageResources};
 pub use compute_path::ComputePath;
 pub use corpus::{BadDocuments, Corpus, CorpusFormat, MAX_DOCUMENT_MB, RowShape, Shortage, TextUnit};
 pub use detection::{Candidates, Confirmation, Detection, DetectorPreset, SimilaritySearch};
-pub use duplication::{Budget, Canaries, Duplication, Layout};
+pub use duplication::{Budget, Canaries, CanaryWords, Duplication, Layout};
 pub use extraction::{Begin, Extraction, MembershipPass, PromptSource, Strategy};
 pub use model::{Architecture, Checkpoint, Mode, ModeKind, Model, Privacy, Targets};
 pub use report::Reporting;
