@@ -563,6 +563,41 @@ impl Record for WeightChange {
     ];
 }
 
+/// The Parquet file of `tuner gradients`: one row per training document and checkpoint, with how
+/// alike gradients are. A gradient is that of the document's mean loss, with respect to what
+/// tuning changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GradientOverlap {
+    /// `untuned`, or number and name of a checkpoint.
+    pub checkpoint: String,
+    /// Identity of the document.
+    pub doc_id: String,
+    /// How often it occurs in the training set.
+    pub copies: i32,
+    /// Loss in nats per token that is learned as text.
+    pub loss: f64,
+    /// Norm of its gradient, in nats per token and unit of weight.
+    pub norm: f64,
+    /// Cosine with the document's own gradient at the checkpoint before; null at the first, and
+    /// where one of them is 0.
+    pub with_before: Option<f64>,
+    /// Mean cosine with the gradients of the other documents at the same checkpoint; null where all
+    /// are 0.
+    pub with_others: Option<f64>,
+}
+
+impl Record for GradientOverlap {
+    const COLUMNS: &'static [Column] = &[
+        column("checkpoint", Text),
+        column("doc_id", Text),
+        column("copies", Int32),
+        column("loss", Float64),
+        column("norm", Float64),
+        nullable("with_before", Float64),
+        nullable("with_others", Float64),
+    ];
+}
+
 /// `details.parquet`: one row per personal detail that was asked for, with how probable a model
 /// finds it behind the text before it, beside others of its kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ mod checkpoints;
 mod device_cross_entropy;
 mod difference;
 mod evaluation;
+mod gradient_overlap;
 mod gradients;
 mod head_loss;
 mod hidden_states;
@@ -57,6 +58,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use device_cross_entropy::DevicePredictions;
 pub use difference::{Difference, DifferenceArguments, difference};
+pub use gradient_overlap::{GradientArguments, GradientOverlaps, gradient_overlaps};
 pub use gradients::Gradients;
 pub use merge::{MergeArguments, Merged, merge};
 pub use optimizer::AdamW;

@@ -9,7 +9,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use contract::StageArguments;
 use contract::error::exit_code;
 use contract::stage_run::recorded;
-use tuner::{DifferenceArguments, MergeArguments, SpeedArguments, difference, measure_speed, merge, tune};
+use tuner::{
+    DifferenceArguments, GradientArguments, MergeArguments, SpeedArguments, difference, gradient_overlaps,
+    measure_speed, merge, tune,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +22,9 @@ Examples:
   # The model that an adapter makes of its base, as a folder of its own
   tuner merge cell/checkpoint --out merged
   # How far tuning moved each weight, and in how many directions
-  tuner difference cell/checkpoint --base data/models/4m --out difference.parquet";
+  tuner difference cell/checkpoint --base data/models/4m --out difference.parquet
+  # How alike the gradients of its documents are, within a checkpoint and from one to the next
+  tuner gradients --config cell/tuner.toml --in corpus --checkpoint cell/checkpoint --out gradients.parquet";
 
 const MERGE_EXAMPLES: &str = "\
 Examples:
@@ -30,6 +35,12 @@ const DIFFERENCE_EXAMPLES: &str = "\
 Examples:
   tuner difference data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint \\
       --base data/models/4m --out difference.parquet";
+
+const GRADIENTS_EXAMPLES: &str = "\
+Examples:
+  tuner gradients --config data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/tuner.toml \\
+      --in data/runs/demo/corpus/bucketed-s0 \\
+      --checkpoint data/runs/demo/cells/4m-lora16-3e-3-bucketed-s0/checkpoint --out gradients.parquet";
 
 const SPEED_EXAMPLES: &str = "\
 Examples:
@@ -52,6 +63,7 @@ struct Arguments {
 
 const MERGE: &str = "merge";
 const DIFFERENCE: &str = "difference";
+const GRADIENTS: &str = "gradients";
 const SPEED: &str = "speed";
 
 fn main() -> ExitCode {
@@ -59,12 +71,15 @@ fn main() -> ExitCode {
     let merging = MergeArguments::augment_args(clap::Command::new(MERGE)).after_help(MERGE_EXAMPLES);
     let comparing =
         DifferenceArguments::augment_args(clap::Command::new(DIFFERENCE)).after_help(DIFFERENCE_EXAMPLES);
+    let overlapping =
+        GradientArguments::augment_args(clap::Command::new(GRADIENTS)).after_help(GRADIENTS_EXAMPLES);
     let measuring = SpeedArguments::augment_args(clap::Command::new(SPEED))
         .about("Measures how fast this machine trains and generates, for plan --estimate")
         .after_help(SPEED_EXAMPLES);
     let command = Arguments::command()
         .subcommand(merging)
         .subcommand(comparing)
+        .subcommand(overlapping)
         .subcommand(measuring)
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true);
@@ -81,6 +96,12 @@ fn main() -> ExitCode {
             let arguments =
                 DifferenceArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
             difference(&arguments).map(contract::log::say).map_err(Into::into)
+        }
+        Some((GRADIENTS, chosen)) => {
+            let arguments = GradientArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());
+            gradient_overlaps(&arguments)
+                .map(contract::log::say)
+                .map_err(Into::into)
         }
         Some((_, chosen)) => {
             let arguments = MergeArguments::from_arg_matches(chosen).unwrap_or_else(|error| error.exit());

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use causal_lm::{CausalLm, load_checkpoint, weights};
 use contract::records::{
-    DocumentKind, HeldOutDocument, HeldOutRole, Split, TrainingInstance, TrainingMetric, WeightChange,
+    DocumentKind, GradientOverlap, HeldOutDocument, HeldOutRole, Split, TrainingInstance, TrainingMetric,
+    WeightChange,
 };
 use contract::{Provenance, parquet};
 use tch::{Device, Kind, Tensor};
@@ -1428,6 +1429,138 @@ fn changes(checkpoint: &Path, folder: &Path) -> Vec<WeightChange> {
             .all(|row| row.stable_rank.is_none() && row.directions.is_none())
     );
     changed
+}
+
+/// Two texts that are the same and one that is not, at the model before tuning, the tuned one, and the tuned one again: the gradients of equal
+/// texts have a cosine of 1, so that what the others say follows from what the third says; and before the first step they are what
+/// that step logs.
+#[test]
+fn gradients_overlap_as_texts_and_weights_are_the_same() {
+    for mode in [
+        "kind = \"full\"",
+        "kind = \"head\"",
+        "kind = \"lora\"\nrank = 2\ndropout = 0.5\ntargets = \"all-linear\"",
+        "kind = \"lora\"\nrank = 2\ndora = true\ntargets = [\"c_attn\"]",
+    ] {
+        let bench = Bench::tiny(mode, "max_grad_norm = 1e9");
+        let train = bench.folder.path().join("train.parquet");
+        let mut instances: Vec<TrainingInstance> = parquet::read_all(&train).unwrap();
+        instances.truncate(2);
+        instances[1].text = instances[0].text.clone();
+        let provenance = Provenance::new("test");
+        parquet::write_all(&train, &provenance, &instances).unwrap();
+        let cell = bench.tune("cell");
+        let logged = metrics(&cell)
+            .into_iter()
+            .find(|row| row.split == Split::Train)
+            .unwrap();
+
+        instances.push(TrainingInstance {
+            doc_id: "other".to_owned(),
+            text: "Whale 9 swam to the north of the island.".to_owned(),
+            ..instances[0].clone()
+        });
+        parquet::write_all(&train, &provenance, &instances).unwrap();
+        let checkpoint = cell.join("checkpoint");
+        let rows = overlaps(&bench, &[&checkpoint, &checkpoint]);
+        let at = |checkpoint: &str, document: &str| {
+            let row = rows
+                .iter()
+                .find(|row| row.checkpoint == checkpoint && row.doc_id == document);
+            row.unwrap_or_else(|| panic!("{mode}: {checkpoint}, {document} in {rows:?}"))
+        };
+        let (tuned, again) = ("1: checkpoint", "2: checkpoint");
+        assert_eq!(rows.len(), 9, "{mode}");
+        for checkpoint in ["untuned", tuned, again] {
+            let [first, twin, other] = ["d0", "d1", "other"].map(|document| at(checkpoint, document));
+            assert_eq!(first.loss, twin.loss, "{mode}");
+            let with_twins = other.with_others.unwrap();
+            assert!(with_twins < 0.99, "{mode}: {rows:?}");
+            for twin in [first, twin] {
+                let expected = f64::midpoint(1.0, with_twins);
+                assert!(
+                    (twin.with_others.unwrap() - expected).abs() < 1e-5,
+                    "{mode}: {rows:?}"
+                );
+            }
+        }
+        assert!(at("untuned", "d0").with_before.is_none());
+        assert!(at(tuned, "d0").with_before.unwrap() < 0.9999, "{mode}: {rows:?}");
+        assert!(
+            (at(again, "d0").with_before.unwrap() - 1.0).abs() < 1e-5,
+            "{mode}"
+        );
+        assert!(at(tuned, "d0").loss < at("untuned", "d0").loss, "{mode}");
+        if !mode.contains("dropout") {
+            let norm = at("untuned", "d0").norm;
+            assert!(
+                (norm - logged.grad_norm).abs() < 1e-4 * norm,
+                "{mode}: {norm} {logged:?}"
+            );
+        }
+        assert!(
+            (at("untuned", "d0").loss - untuned_loss(&bench)).abs() < 1e-5,
+            "{mode}"
+        );
+    }
+}
+
+/// The loss of the first document under [`tiny`], as the evaluation of full tuning at a rate of next to nothing has it.
+fn untuned_loss(bench: &Bench) -> f64 {
+    let folder = bench.folder.path();
+    let documents: Vec<HeldOutDocument> = parquet::read_all(&folder.join("heldout.parquet")).unwrap();
+    let train: Vec<TrainingInstance> = parquet::read_all(&folder.join("train.parquet")).unwrap();
+    let same = HeldOutDocument {
+        text: train[0].text.clone(),
+        ..documents[0].clone()
+    };
+    let measured = Bench::tiny("kind = \"full\"\nlearning_rate = 1e-30", "");
+    let file = measured.folder.path().join("heldout.parquet");
+    parquet::write_all(&file, &Provenance::new("test"), &[same]).unwrap();
+    held_out_losses(&measured.tune("cell"))[0]
+}
+
+fn overlaps(bench: &Bench, checkpoints: &[&Path]) -> Vec<GradientOverlap> {
+    let file = bench.folder.path().join("gradients.parquet");
+    let done = ask_gradients(bench, checkpoints, &file);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    parquet::read_all(&file).unwrap()
+}
+
+fn ask_gradients(bench: &Bench, checkpoints: &[&Path], out: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tuner"));
+    let folder = bench.folder.path();
+    command
+        .arg("gradients")
+        .arg("--config")
+        .arg(folder.join("tuner.toml"));
+    command.arg("--in").arg(folder).arg("--out").arg(out);
+    for checkpoint in checkpoints {
+        command.arg("--checkpoint").arg(checkpoint);
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn gradients_of_what_does_not_fit_are_refused_by_name() {
+    let bench = Bench::tiny("kind = \"full\"", "");
+    let out = bench.folder.path().join("gradients.parquet");
+    let base = Bench::tiny("kind = \"base\"", "");
+    let of_another_family = tiny().join("../families/llama");
+    for (bench, checkpoint, said) in [
+        (&bench, bench.folder.path().join("nowhere"), "nowhere"),
+        (&base, tiny(), "mode base is not tuned"),
+        (
+            &bench,
+            of_another_family,
+            "which the cell’s mode changes, found none",
+        ),
+    ] {
+        let done = ask_gradients(bench, &[&checkpoint], &out);
+        let message = String::from_utf8_lossy(&done.stderr);
+        assert!(!done.status.success() && message.contains(said), "{message}");
+        assert!(!out.exists());
+    }
 }
 
 /// A change of one weight by 3 in one direction and 4 in another, worked out by hand; and models of other shapes.

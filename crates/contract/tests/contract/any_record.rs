@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use contract::records::{
     CorpusFact, CorpusFactKind, CoursePoint, DecodedDocument, DetailScore, DetailSource, DocumentCheck,
-    DocumentKind, FinishReason, HeldOutDocument, HeldOutRole, PassageMatch, PersonalDetailLabel, PromptForm,
-    Record, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
-    Verdict, WeightChange,
+    DocumentKind, FinishReason, GradientOverlap, HeldOutDocument, HeldOutRole, PassageMatch,
+    PersonalDetailLabel, PromptForm, Record, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm,
+    TrainingInstance, TrainingMetric, Verdict, WeightChange,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -273,6 +273,27 @@ impl AnyRecord for WeightChange {
                     stable_rank,
                     effective_rank,
                     directions,
+                },
+            )
+            .boxed()
+    }
+}
+
+impl AnyRecord for GradientOverlap {
+    const FILE: &'static str = "gradients.parquet";
+
+    fn any() -> BoxedStrategy<Self> {
+        let cosines = (option::of(double()), option::of(double()));
+        (text(), text(), any::<i32>(), [double(), double()], cosines)
+            .prop_map(
+                |(checkpoint, doc_id, copies, [loss, norm], (with_before, with_others))| Self {
+                    checkpoint,
+                    doc_id,
+                    copies,
+                    loss,
+                    norm,
+                    with_before,
+                    with_others,
                 },
             )
             .boxed()

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use contract::records::{
-    CorpusFact, CoursePoint, DecodedDocument, DetailScore, DocumentKind, FinishReason, HeldOutDocument,
-    PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm, TrainingInstance,
-    TrainingMetric, WeightChange,
+    CorpusFact, CoursePoint, DecodedDocument, DetailScore, DocumentKind, FinishReason, GradientOverlap,
+    HeldOutDocument, PassageMatch, PromptForm, Sample, SampleVerdict, Score, Split, SummaryRow, TextForm,
+    TrainingInstance, TrainingMetric, WeightChange,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -76,6 +76,7 @@ macro_rules! for_every_record {
         $function::<SampleVerdict>($folder);
         $function::<SummaryRow>($folder);
         $function::<WeightChange>($folder);
+        $function::<GradientOverlap>($folder);
         $function::<DetailScore>($folder);
     };
 }

@@ -1,9 +1,9 @@
 //! What a writer wrote, a reader reads, for every kind of record.
 
 use contract::records::{
-    CorpusFact, CoursePoint, DecodedDocument, DetailScore, DocumentCheck, DocumentKind, HeldOutDocument,
-    PassageMatch, Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance, TrainingMetric,
-    WeightChange,
+    CorpusFact, CoursePoint, DecodedDocument, DetailScore, DocumentCheck, DocumentKind, GradientOverlap,
+    HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score, SummaryRow, TextForm, TrainingInstance,
+    TrainingMetric, WeightChange,
 };
 use contract::{Provenance, parquet};
 use proptest::collection::vec;
@@ -46,6 +46,7 @@ every_record_comes_back! {
     sample_verdicts: SampleVerdict,
     summary_rows: SummaryRow,
     weight_changes: WeightChange,
+    gradient_overlaps: GradientOverlap,
     detail_scores: DetailScore,
 }
 
