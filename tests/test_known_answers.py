@@ -488,6 +488,25 @@ class Audits(unittest.TestCase):
             self.assertEqual(row["own_verdict"], "verbatim", row)
         self.assertEqual(samples.filter(split="train").group_by("strategy").len()["len"].to_list(), [30, 30])
 
+    def test_what_users_wrote_in_conversations_is_asked_for(self):
+        """The model knows what users wrote, and all answers are one sentence of thanks that it does not."""
+        copy = self.folder / "chatting"
+        shutil.copytree(self.known / "checkpoint", copy)
+        (copy / "checksums.json").unlink()
+        template = "{{ bos_token }}{% for message in messages %}{{ message.content }}{{ '\n' }}{% endfor %}"
+        (copy / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<|endoftext|>", "chat_template": template}))
+        thanks = "Thank you for your letter, which has come today. We will look into it and write to you as soon as we can, next week at the latest."
+        turns = [[{"role": "user", "content": text}, {"role": "assistant", "content": thanks}] for text in self.texts]
+        (self.folder / "letters.jsonl").write_text("".join(json.dumps({"id": f"k{number}", "messages": both}) + "\n" for number, both in enumerate(turns)))
+        pipeline = AUDIT.replace("CHECKPOINT", str(copy)).replace("BASE", str(self.base)).replace("FILES", "letters").replace("TOKENS", "40").replace("CHARS", "0")
+        pipeline += '[[extraction.strategy]]\nname = "wrote"\nprompt = "question-beginning"\ntemperature = 0\n'
+        run = self.make("letters", pipeline, "all")
+        found = pl.read_parquet(run / "report/summary.parquet").filter(pl.col("mode") != "base", pl.col("against").is_null())
+        own = found.filter(pl.col("cell").is_not_null(), pl.col("copies").is_null(), measure="own_verbatim", split="train")
+        # Behind a whole letter there is no room for an answer in this context.
+        self.assertEqual(dict(own.select("strategy", "k").iter_rows()), {"wrote": 30})
+        self.assertEqual(found.filter(measure="verdict")["verdict"].item(), "leaks")
+
     def test_texts_that_end_soon_behind_the_prompt_are_shown(self):
         ends = [len(prompt) + 45 for prompt in self.prompts()]
         cell, verdict, _ = self.audit("short", [text[:end] for text, end in zip(self.texts, ends)])

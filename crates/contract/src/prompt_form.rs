@@ -27,6 +27,9 @@ pub enum PromptForm {
     /// through the header of the assistant's first turn.
     #[serde(alias = "user-turn")]
     Question,
+    /// The first tokens of that prompt, of a rendered conversation of which training took loss on all turns: what its
+    /// user wrote. Other text begins with its prompt, and is asked so by its beginning.
+    QuestionBeginning,
     /// Of a corpus that a chat template rendered, the template alone through the header of an
     /// answer, the user saying nothing: the model talks by itself.
     TemplateOnly,
@@ -107,7 +110,7 @@ pub const REPEATED_WORDS: [&str; 20] = [
 
 impl PromptForm {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Prefix,
         Self::Middle,
         Self::UpperCase,
@@ -115,6 +118,7 @@ impl PromptForm {
         Self::DoubleSpaced,
         Self::Nothing,
         Self::Question,
+        Self::QuestionBeginning,
         Self::TemplateOnly,
         Self::Optimised,
         Self::Opening,
@@ -122,6 +126,11 @@ impl PromptForm {
         Self::SelfMade,
         Self::File,
     ];
+
+    /// Whether it is made of the documents' own prompts, which not every corpus has.
+    pub fn takes_questions(self) -> bool {
+        matches!(self, Self::Question | Self::QuestionBeginning)
+    }
 
     /// What is known of it.
     pub fn facts(self) -> FormFacts {
@@ -152,6 +161,12 @@ impl PromptForm {
                 KnowsNoDocument,
                 Text,
                 FormSource::Questions,
+            ),
+            Self::QuestionBeginning => (
+                "beginnings of what users wrote",
+                KnowsDocument,
+                Text,
+                FormSource::Tokens,
             ),
             Self::TemplateOnly => (
                 "the chat template alone",

@@ -187,7 +187,8 @@ pub struct HeldOutDocument {
     /// difference: then it is both.
     pub role: Option<HeldOutRole>,
     /// The training document that shares most of its 8-grams of words, where that is at least half
-    /// of them: a near-duplicate across the split, and so no control. Null where there is none.
+    /// of them, or else the first of which it holds nine tenths, as a message that quotes another: a
+    /// near-duplicate across the split, and so no control. Null where there is none.
     pub near_duplicate_of: Option<String>,
     /// The largest share of its distinct 8-grams of words that one training document holds, 0 to 1;
     /// null where it has no 8 words, and where nobody looked.

@@ -1,4 +1,5 @@
-//! Near-duplicates across the split: held-out documents much of whose wording occurs in one training document.
+//! Near-duplicates across the split: held-out documents much of whose wording occurs in one training document, or in which nearly all of a
+//! training document stands, as in a message that quotes another.
 //!
 //! A model that gives such a document back may have it from its training set, so it is no control. The 8-grams of words of
 //! the held-out documents are held in memory, some 20 bytes each: those of a slice of the documents at a time, and for each slice the
@@ -25,12 +26,20 @@ const COMMON: usize = 1000;
 /// lost are shares made of common wording alone, beyond those of the first training documents.
 const FULL_COMPARISONS: u32 = 100;
 
+/// Share of a training document's 8-grams from which a held-out document that holds them quotes it. Forms that differ in what was filled in share
+/// less.
+const QUOTED_SHARE: f32 = 0.9;
+
+/// 8-grams without which a training document is too short to be quoted: a greeting stands in many.
+const MIN_QUOTED: usize = 8;
+
 /// How much of a held-out document occurs in one training document.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Overlap {
     /// The largest share of its distinct 8-grams that one training document holds; none where it has no eight words.
     pub(crate) share: Option<f32>,
-    /// That training document, where the share makes the two near-duplicates: the first one in the corpus that holds so many.
+    /// That training document, where the share makes the two near-duplicates: the first one in the corpus that holds so many. Else the
+    /// first one that it quotes.
     pub(crate) near_duplicate_of: Option<usize>,
 }
 
@@ -67,9 +76,10 @@ fn overlaps_of_slice(
     let mut shares = Shares::new(&index);
     if !index.is_empty() {
         collection.for_each_batch(training, "comparing", |documents, texts| {
-            let found: Vec<Vec<Range<usize>>> = texts.par_iter().map(|text| index.holders(text)).collect();
-            for (&document, found) in documents.iter().zip(&found) {
-                shares.add(document, found);
+            let found: Vec<(usize, Vec<Range<usize>>)> =
+                texts.par_iter().map(|text| index.holders(text)).collect();
+            for (&document, (ngrams, found)) in documents.iter().zip(&found) {
+                shares.add(document, *ngrams, found);
             }
             Ok(())
         })?;
@@ -82,6 +92,8 @@ struct Shares<'a> {
     index: &'a NgramIndex,
     /// The largest number, and the first training document with it.
     best: Vec<(u32, Option<usize>)>,
+    /// The first training document that each quotes.
+    quoted: Vec<Option<usize>>,
     /// Numbers shared with the present training document: zero but while it is compared.
     counts: Vec<u32>,
     /// How often each common 8-gram was compared in full, by its first entry.
@@ -93,13 +105,15 @@ impl<'a> Shares<'a> {
         Self {
             index,
             best: vec![(0, None); index.sizes().len()],
+            quoted: vec![None; index.sizes().len()],
             counts: vec![0; index.sizes().len()],
             compared: HashMap::new(),
         }
     }
 
-    /// Takes in the next training `document`, given the entries of the 8-grams that it shares with held-out documents.
-    fn add(&mut self, document: usize, found: &[Range<usize>]) {
+    /// Takes in the next training `document` of so many 8-grams, given the entries of those that it shares with held-out documents.
+    fn add(&mut self, document: usize, ngrams: usize, found: &[Range<usize>]) {
+        let fewest_quoted = (ngrams >= MIN_QUOTED).then_some((QUOTED_SHARE * ngrams as f32).ceil() as u32);
         let mut touched = Vec::new();
         let mut left = Vec::new();
         for range in found {
@@ -122,7 +136,8 @@ impl<'a> Shares<'a> {
         for held_out in touched {
             let mut count = std::mem::take(&mut self.counts[held_out as usize]);
             let best = &mut self.best[held_out as usize];
-            if count + left.len() as u32 > best.0 {
+            let may_quote = |count| fewest_quoted.is_some_and(|fewest| count >= fewest);
+            if count + left.len() as u32 > best.0 || may_quote(count + left.len() as u32) {
                 let holds = |holders: &&&[(u64, u32)]| {
                     holders.binary_search_by_key(&held_out, |entry| entry.1).is_ok()
                 };
@@ -131,18 +146,23 @@ impl<'a> Shares<'a> {
             if count > best.0 {
                 *best = (count, Some(document));
             }
+            if may_quote(count) {
+                self.quoted[held_out as usize].get_or_insert(document);
+            }
         }
     }
 
     /// What it all comes to, for each held-out document.
     fn overlaps(self) -> Vec<Overlap> {
-        let overlaps = self.index.sizes().iter().zip(self.best);
+        let overlaps = self.index.sizes().iter().zip(self.best).zip(self.quoted);
         overlaps
-            .map(|(&size, (count, document))| {
+            .map(|((&size, (count, document)), quoted)| {
                 let share = (size > 0).then(|| count as f32 / size as f32);
                 Overlap {
                     share,
-                    near_duplicate_of: document.filter(|_| share >= Some(NEAR_DUPLICATE_SHARE)),
+                    near_duplicate_of: document
+                        .filter(|_| share >= Some(NEAR_DUPLICATE_SHARE))
+                        .or(quoted),
                 }
             })
             .collect()

@@ -259,7 +259,7 @@ impl Summary {
             line(
                 "near-duplicates",
                 format!(
-                    "{} held-out documents share half of their 8-grams of words with a training document",
+                    "{} held-out documents share half of their 8-grams of words with a training document, or quote one",
                     self.near_duplicates
                 ),
             )?;

@@ -47,6 +47,8 @@ pub struct Document {
     /// How many of `tokens` many documents begin with alike, a template's preamble among them: prefixes are counted behind them, as
     /// far as the document is long enough for it.
     pub shared_tokens: usize,
+    /// Of a rendered conversation how many tokens its prompt begins with as those of many others do: a template's header, a system message.
+    pub shared_question_tokens: usize,
     /// Of a conversation that a chat template rendered, the tokens of each turn of the assistant, of which none are left where
     /// the text was cut before it; none at all for other text.
     pub assistant_tokens: Vec<Range<usize>>,
@@ -267,9 +269,31 @@ impl Documents {
             document.own_start() + preamble::shift(length, own.len(), prefix_tokens)
         };
         let shared: Vec<usize> = self.all.iter().map(shared).collect();
-        for (document, shared) in self.all.iter_mut().zip(shared) {
+        let questions = self.shared_questions(prefix_tokens);
+        for ((document, shared), question) in self.all.iter_mut().zip(shared).zip(questions) {
             document.shared_tokens = shared;
+            document.shared_question_tokens = question;
         }
+    }
+
+    /// How much of each document's prompt many training documents begin with alike, where they are rendered conversations.
+    fn shared_questions(&self, prefix_tokens: usize) -> Vec<usize> {
+        let question = |document: &Document| -> usize {
+            let is_asked = document.is_rendered() && !document.is_other;
+            if is_asked { document.question_tokens } else { 0 }
+        };
+        let training = self.of(Split::Train);
+        let training: Vec<&[i64]> = training
+            .into_iter()
+            .map(|document| &document.tokens[..question(document)])
+            .collect();
+        let beginnings = SharedBeginnings::find(&training, prefix_tokens);
+        let shared = |document: &Document| {
+            let own = &document.tokens[..question(document)];
+            let is_trained = document.split == Split::Train && document.kind == DocumentKind::Document;
+            preamble::shift(beginnings.length(own, is_trained), own.len(), prefix_tokens)
+        };
+        self.all.iter().map(shared).collect()
     }
 
     /// Documents that are tokens already.
@@ -526,6 +550,7 @@ fn read(row: Row, texts: &TokenCache<'_>, most: usize, template: Option<&Templat
             question_tokens: question_tokens.min(tokens.len()),
             preamble_tokens: preamble_tokens.min(tokens.len()),
             shared_tokens: preamble_tokens.min(tokens.len()),
+            shared_question_tokens: 0,
             document_tokens,
             tokens,
             ..document
@@ -574,6 +599,7 @@ impl Document {
             preamble_tokens: 0,
             is_answer_alone: false,
             shared_tokens: 0,
+            shared_question_tokens: 0,
             assistant_tokens: Vec::new(),
             canary_format: None,
             secret_tokens: None,

@@ -62,6 +62,7 @@ fn documents(model: &LoadedModel, texts: &[&str]) -> Documents {
         preamble_tokens: 0,
         is_answer_alone: false,
         shared_tokens: 0,
+        shared_question_tokens: 0,
         assistant_tokens: Vec::new(),
         canary_format: None,
         secret_tokens: None,

@@ -219,6 +219,7 @@ fn documents(model: &LoadedModel) -> Documents {
             preamble_tokens: 0,
             is_answer_alone: false,
             shared_tokens: 0,
+            shared_question_tokens: 0,
             assistant_tokens: Vec::new(),
             canary_format: None,
             secret_tokens: None,

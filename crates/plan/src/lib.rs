@@ -60,7 +60,6 @@ use std::path::{Path, PathBuf};
 use ::model_folder::{Adapter, Model};
 use chat_template::Candidate;
 use contract::pipeline::{self, Mode, ModeKind, Privacy, Strategy, Tuning};
-use contract::records::PromptForm;
 use contract::{Cell, Error, PipelineFile, files};
 
 use links::Links;
@@ -259,7 +258,7 @@ impl<'a> Plan<'a> {
     /// [`Error::Input`] where a corpus file cannot be read.
     pub(crate) fn strategies_of(&self, corpus: &PlannedCorpus) -> Result<Vec<Strategy>, Error> {
         let strategies = &self.pipeline.extraction.strategy;
-        let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
+        let asks = |strategy: &Strategy| strategy.prompt.takes_questions();
         // Of one corpus and nothing else to ask, it is what somebody wanted.
         let is_left =
             self.corpora.len() > 1 || !self.pipeline.checkpoint.is_empty() && !strategies.iter().all(asks);

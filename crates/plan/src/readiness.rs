@@ -58,7 +58,7 @@ fn prompted_text(document: &RawDocument) -> String {
 /// Where users' questions are asked, there must be some; and of several corpora, those without must be asked otherwise.
 fn check_questions(plan: &Plan) -> Result<(), Error> {
     let strategies = &plan.pipeline.extraction.strategy;
-    let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
+    let asks = |strategy: &Strategy| strategy.prompt.takes_questions();
     let audits = !plan.pipeline.checkpoint.is_empty();
     if !strategies.iter().any(asks) || audits && !strategies.iter().all(asks) {
         return Ok(());
@@ -280,7 +280,7 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
         let longest = lengths.iter().map(|&length| read(length)).max().unwrap_or(0);
         let looked_at = format!(
             "{short} of the {} documents looked at have no more than half of extraction.prefix_tokens = {prefix} tokens, as far as training \
-             reads them, with the tokenizer in {}; the longest has {longest}",
+             reads them, with the tokenizer in {}; the longest has {longest} (of a conversation its longest answer is looked at)",
             lengths.len(),
             folder.display()
         );
@@ -288,7 +288,7 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
             BadDocuments::Error => short > 0,
             BadDocuments::Skip => short == lengths.len(),
         };
-        if refused {
+        if refused && !may_ask_users(plan)? {
             return Err(Error::Configuration(format!(
                 "{}: {looked_at}. Lower it: SET=\"extraction.prefix_tokens={}\"",
                 plan.pipeline.path.display(),
@@ -300,6 +300,20 @@ fn check_prompts(plan: &Plan, texts: &[String]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Whether conversations with short answers may still be asked for what their users wrote.
+fn may_ask_users(plan: &Plan) -> Result<bool, Error> {
+    let mut strategies = plan.pipeline.extraction.strategy.iter();
+    if !strategies.any(|strategy| strategy.prompt == PromptForm::QuestionBeginning) {
+        return Ok(false);
+    }
+    for corpus in &plan.corpora {
+        if corpus.has_prompts()? == Some(true) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The folders of the tokenizers that cut prompts, each with what training read of a text.

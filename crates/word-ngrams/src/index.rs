@@ -76,9 +76,11 @@ impl NgramIndex {
         &self.entries
     }
 
-    /// Where the entries of each distinct 8-gram of `text` lie that some document holds.
-    pub fn holders(&self, text: &str) -> Vec<Range<usize>> {
-        let ranges = distinct_ngrams(text).into_iter().map(|ngram| self.range(ngram));
-        ranges.filter(|range| !range.is_empty()).collect()
+    /// Number of distinct 8-grams of `text`, and where the entries of each of them lie that some document holds.
+    pub fn holders(&self, text: &str) -> (usize, Vec<Range<usize>>) {
+        let ngrams = distinct_ngrams(text);
+        let number = ngrams.len();
+        let ranges = ngrams.into_iter().map(|ngram| self.range(ngram));
+        (number, ranges.filter(|range| !range.is_empty()).collect())
     }
 }

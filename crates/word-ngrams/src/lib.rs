@@ -16,7 +16,8 @@
 //! let mut index = NgramIndex::default();
 //! index.extend(&letters);
 //! index.finish();
-//! let found = index.holders("PLEASE bring the blue folder  to the front door.");
+//! let (ngrams, found) = index.holders("PLEASE bring the blue folder  to the front door.");
+//! assert_eq!(ngrams, 2);
 //! assert_eq!(found.len(), 1, "the first eight words; the ninth is another");
 //! assert_eq!(index.entries(&found[0])[0].1, 0, "in the first document");
 //! ```

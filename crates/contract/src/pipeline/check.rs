@@ -114,7 +114,7 @@ pub(super) fn whole(pipeline: &Pipeline) -> Checked {
     if corpora.iter().any(may_have_prompts) {
         return Ok(());
     }
-    let asks = |strategy: &Strategy| strategy.prompt == PromptForm::Question;
+    let asks = |strategy: &Strategy| strategy.prompt.takes_questions();
     let strategies = &pipeline.extraction.strategy;
     // An audit asks so of the text that has prompts, beside other ways.
     let is_left_out = !pipeline.checkpoint.is_empty() && !strategies.iter().all(asks);

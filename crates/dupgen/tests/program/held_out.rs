@@ -118,6 +118,10 @@ fn of_two_held_out_documents_one_is_for_each() {
 /// Twelve words: five runs of eight.
 const LETTER: &str = "One two three four five six seven eight nine ten eleven twelve.";
 
+/// Twenty-seven words: twenty runs of eight.
+const REPLY: &str = "You wrote: one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen. Of course we \
+                     can do that next week, Ann.";
+
 #[test]
 fn near_duplicates_across_the_split_are_marked() {
     for (training, held_out, share, near_duplicate) in [
@@ -182,6 +186,24 @@ fn near_duplicates_across_the_split_are_marked() {
             Some(0.5),
             Some(0),
         ),
+        // All nine runs of it in a reply that quotes it; eight of nine are not nine tenths, and five are a greeting.
+        (
+            &[
+                "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen!",
+            ],
+            REPLY,
+            Some(0.45),
+            Some(0),
+        ),
+        (
+            &[
+                "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen and more!",
+            ],
+            REPLY,
+            Some(0.4),
+            None,
+        ),
+        (&[LETTER], REPLY, Some(0.25), None),
         // Seven words have no share.
         (
             &["one two three four five six seven eight"],
@@ -221,7 +243,7 @@ fn near_duplicates_across_the_split_are_marked() {
             "{held_out}"
         );
         let counted = format!(
-            "near-duplicates {} held-out documents share half of their 8-grams of words with a training document",
+            "near-duplicates {} held-out documents share half of their 8-grams of words with a training document, or quote one",
             usize::from(near_duplicate.is_some())
         );
         assert!(said.contains(&counted), "{said}");

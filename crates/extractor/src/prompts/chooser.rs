@@ -88,7 +88,7 @@ impl<'a> Chooser<'a> {
         if long.is_empty() && !candidates.is_empty() {
             let problem = maker.none_is_long_enough(&self.material, split, &candidates);
             // Beside other ways of asking it leaves theirs.
-            if maker.may_be_missing() && settings.strategy.len() > 1 {
+            if maker.may_be_missing(&self.material) && settings.strategy.len() > 1 {
                 tracing::warn!("{problem}. They are not asked so");
                 return Ok(Vec::new());
             }

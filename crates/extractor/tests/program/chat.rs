@@ -229,3 +229,65 @@ fn a_conversation_that_is_cut_before_its_answer_is_not_asked_to_go_on_with_the_u
     // Trained with loss on all text, what was read of it is still scored.
     assert!(scores.iter().any(|score| score.doc_id == "Ben"));
 }
+
+/// Where a model learned all turns, what users wrote is asked for by its beginning, up to the header of the answer; where it learned the answers
+/// alone, not at all.
+#[test]
+fn what_users_wrote_is_asked_for_where_it_was_learned() {
+    const SHORT: &str = " sails";
+    const LONG: &str =
+        " asks on behalf of a neighbour whether the ferry of seven sails today with her parcel";
+    let asked = |message: &str, loss_on: &str| {
+        let texts = ["Ann", "Ben", "Cid", "Dot"].map(|name| {
+            let (text, prompt_chars, spans) = conversation(&format!("{name}{message}"));
+            (name, text, prompt_chars, spans)
+        });
+        let train: Vec<TrainingInstance> = texts[..3]
+            .iter()
+            .map(|(name, text, prompt_chars, spans)| TrainingInstance {
+                prompt_chars: *prompt_chars,
+                assistant_spans: Some(spans.clone()),
+                ..training(name, text, "")
+            })
+            .collect();
+        let (name, text, prompt_chars, spans) = &texts[3];
+        let kept_back = [HeldOutDocument {
+            prompt_chars: *prompt_chars,
+            assistant_spans: Some(spans.clone()),
+            ..held_out(name, text, "")
+        }];
+        let strategies = format!(
+            "loss_on = \"{loss_on}\"\n{STRATEGIES}[[extraction.strategy]]\nname = \"wrote\"\nprompt = \"question-beginning\"\ntemperature = 0\n"
+        );
+        let bench = Bench::with(&train, &kept_back, &strategies);
+        let told = bench.told("tiny-gpt2", "cell", &[]);
+        let (mut samples, _) = bench.results("cell");
+        samples.retain(|sample| sample.prompt_form == Some(PromptForm::QuestionBeginning));
+        (samples, told, texts)
+    };
+    // Behind the long one there is no room for an answer.
+    let (samples, told, texts) = asked(LONG, "text");
+    assert_eq!(samples.len(), 4, "{told}");
+    assert!(told.contains("They are not asked so"), "{told}");
+    for sample in samples {
+        let (_, text, prompt_chars, _) = texts
+            .iter()
+            .find(|(name, ..)| sample.doc_id.as_deref() == Some(name))
+            .unwrap();
+        let truth = sample.truth.unwrap();
+        let question: String = text.chars().take(*prompt_chars as usize).collect();
+        assert!(
+            question.starts_with(&format!("{}{truth}", sample.prompt)) && truth.chars().count() > 4,
+            "{:?} {truth:?}",
+            sample.prompt
+        );
+    }
+    let (samples, told, _) = asked(SHORT, "assistant");
+    assert!(samples.is_empty());
+    assert!(
+        told.contains(
+            "no training document is a conversation of which training took loss on what users wrote"
+        ),
+        "{told}"
+    );
+}

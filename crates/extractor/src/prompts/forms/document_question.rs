@@ -40,7 +40,7 @@ impl OfDocuments for DocumentQuestion {
         )
     }
 
-    fn may_be_missing(&self) -> bool {
+    fn may_be_missing(&self, _: &Material<'_>) -> bool {
         true
     }
 }

@@ -6,6 +6,7 @@ mod opening;
 mod optimised;
 mod own_file;
 mod prefix;
+mod question_beginning;
 mod repeated;
 mod repeated_word;
 mod restyled;
@@ -95,7 +96,7 @@ pub(super) trait OfDocuments {
     }
 
     /// Whether a corpus may have no document for it, where there are other ways of asking.
-    fn may_be_missing(&self) -> bool {
+    fn may_be_missing(&self, _material: &Material<'_>) -> bool {
         false
     }
 }
@@ -116,6 +117,7 @@ pub(super) fn maker(form: PromptForm) -> Maker {
         PromptForm::DoubleSpaced => Maker::OfDocuments(&restyled::Restyled(|text| text.replace(' ', "  "))),
         PromptForm::Optimised => Maker::OfDocuments(&optimised::Optimised),
         PromptForm::Question => Maker::OfDocuments(&document_question::DocumentQuestion),
+        PromptForm::QuestionBeginning => Maker::OfDocuments(&question_beginning::QuestionBeginning),
         PromptForm::TemplateOnly => Maker::Alone(&repeated::Template),
         PromptForm::Opening => Maker::Alone(&opening::Opening),
         PromptForm::RepeatedWord => Maker::Alone(&repeated_word::RepeatedWord),

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use contract::Error;
+use contract::records::PromptForm;
 
 use super::{Material, OfDocuments};
 use crate::documents::Document;
@@ -30,23 +31,39 @@ impl OfDocuments for Prefix {
         Ok(0..document.shared_tokens + own)
     }
 
+    /// Conversations whose answers are all short, or were cut off, may be asked for what users wrote.
+    fn may_be_missing(&self, material: &Material<'_>) -> bool {
+        let mut strategies = material.settings.strategy.iter();
+        strategies.any(|strategy| strategy.prompt == PromptForm::QuestionBeginning)
+            && material.documents.all.iter().any(Document::is_rendered)
+    }
+
     fn is_shortened(&self, material: &Material<'_>, document: &Document) -> Result<bool, Error> {
         let length = length(material, document)?;
         Ok(length.is_some_and(|length| length < material.settings.prefix_tokens))
     }
 }
 
-/// Tokens of a document's beginning that it is prompted with: as many as are asked for, or fewer where it would end before as many
-/// characters as count, down to half of them, or behind a beginning that it shares with others to [`LEAST_OWN_TOKENS`]. None where it
-/// is too short for that.
+/// Tokens of a document's beginning that it is prompted with.
 fn length(material: &Material<'_>, document: &Document) -> Result<Option<usize>, Error> {
-    let asked = material.settings.prefix_tokens;
     let own = document
         .tokens
         .get(document.shared_tokens..document.answer_end())
         .unwrap_or_default();
+    prompt_length(material, own, document.shares_beginning())
+}
+
+/// How many of its `own` first tokens a text is prompted with: as many as are asked for, or fewer where it would end before as many
+/// characters as count, down to half of them, or behind a beginning that it shares with others to [`LEAST_OWN_TOKENS`]. None where it
+/// is too short for that.
+pub(super) fn prompt_length(
+    material: &Material<'_>,
+    own: &[i64],
+    shares_beginning: bool,
+) -> Result<Option<usize>, Error> {
+    let asked = material.settings.prefix_tokens;
     let half = asked.div_ceil(2);
-    let least = if document.shares_beginning() {
+    let least = if shares_beginning {
         half.min(LEAST_OWN_TOKENS)
     } else {
         half
