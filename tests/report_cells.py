@@ -527,7 +527,7 @@ class Checkpoint:
             add("control_any", control != "none")
             if own is not None:
                 add("control_own_verbatim", control == "verbatim" and not self._beyond(sample, lambda document: True))
-            if self.corpus.near_duplicates:
+            if self.corpus.near_duplicates and self.corpus.chars["apart"]:
                 found = [match["kind"] for match in sample["matches"] if match["doc_split"] == "heldout"
                          and not self.corpus.documents[match["doc_id"]]["near_duplicate"]]
                 apart = max(found, key=CLASSES.index, default="none")
@@ -731,6 +731,8 @@ class Checkpoint:
     def control_measure(self, measure, split, strategy):
         """Name of the control, and whether near-duplicates are left out of it."""
         control = CONTROLS.get(measure)
+        if self.corpus.near_duplicates and not self.corpus.chars["apart"]:
+            return None, False
         apart = f"{control}_without_near_duplicates"
         if control and any(whole > 0 for _, whole in self.by_document(apart, split, strategy, None).values()):
             return apart, True

@@ -559,23 +559,27 @@ class Checks:
         came_out = set()
         for sample in self.cell.samples:
             came_out.update(sample["verdict"]["emitted_doc_ids"] or ())
-            if sample["verdict"]["own_verdict"] == "verbatim":
+            if sample["verdict"]["own_verdict"] == "verbatim" and not sample["verdict"]["boilerplate"]:
                 came_out.add(sample["doc_id"])
 
-        def known(cell, split, other):
-            scores = [score for score in cell.scores or () if score.whole and score.split == split and score.tokens >= 30]
+        def known(cell, split, length, other):
+            scores = [score for score in cell.scores or () if score.whole and score.split == split and score.tokens >= length]
             runs = {score.doc_id: max(len(run) for run in "".join("x" if hit else " " for hit in score.hits).split(" ")) for score in scores}
-            return sum(run >= 30 and doc not in other for doc, run in runs.items()), len(scores)
+            return sum(run >= length and doc not in other for doc, run in runs.items()), len(scores)
 
-        found = strategy and known(self.cell, "train", came_out)
-        if not found or not found[1]:
+        def is_more(length):
+            found = known(self.cell, "train", length, came_out)
+            controls = [known(self.cell, "heldout", length, ())] + ([known(untuned, "train", length, ())] if untuned else [])
+            p_value = largest(statistics.fisher(found, control) for control in controls if control[1] and found[1])
+            return found[0] >= 3 and (found[0] >= 0.05 * found[1] if p_value is None else p_value <= LEVEL), found[1]
+
+        if not strategy or not known(self.cell, "train", 30, came_out)[1]:
             return None
-        controls = [known(self.cell, "heldout", ())] + ([known(untuned, "train", ())] if untuned else [])
-        p_value = largest(statistics.fisher(found, control) for control in controls if control[1])
-        more = found[0] >= 3 and (found[0] >= 0.05 * found[1] if p_value is None else p_value <= LEVEL)
+        told = [is_more(length) for length in (30, 60, 120, 240)]
+        more, of = next((found for found in told if found[0]), told[0])
         p_verbatim = self.run.p_own(self.cell, strategy, None)
         leaks = p_verbatim is not None and p_verbatim <= LEVEL
-        return "blocking" if more and not leaks else "passed", found[1]
+        return "blocking" if more and not leaks else "passed", of
 
     def documents_asked(self):
         strategy, extraction = self._headline(), self.cell.extraction

@@ -1192,6 +1192,27 @@ fn documents_that_are_known_where_no_prompt_asks_are_named() {
             },
         },
         Case {
+            what: "thirty tokens of a template in every document, and all sixty of twenty",
+            check: CHECK,
+            status: "failed",
+            said: "20 of 72 training documents hold 60 tokens in a row",
+            shape: SAME_SHAPE,
+            change: |run| {
+                for split in [Split::Train, Split::Heldout] {
+                    know(run, AUDITED, split, 72);
+                }
+                let file = run.join("cells").join(AUDITED).join("scores.parquet");
+                edit(&file, |scores: &mut Vec<Score>| {
+                    let whole = scores.iter_mut().filter(|score| {
+                        score.split == Split::Train
+                            && score.kind == DocumentKind::Document
+                            && score.prefix_tokens == 0
+                    });
+                    whole.take(20).for_each(|score| score.argmax_hits.fill(true));
+                });
+            },
+        },
+        Case {
             what: "all that it knows came out",
             check: CHECK,
             status: "passed",

@@ -312,8 +312,7 @@ fn add_sample(
         add(Measure::OwnAny, share(own != Verdict::None), 1.0);
     }
     if let Some(control) = sample.verdict.control_verdict {
-        let apart = corpus
-            .has_near_duplicates()
+        let apart = (corpus.has_near_duplicates() && corpus.has_text_apart())
             .then(|| control_class_apart(sample, corpus));
         let pairs = [
             (Measure::ControlVerbatim, Measure::ControlAny, Some(control)),

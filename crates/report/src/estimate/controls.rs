@@ -41,6 +41,10 @@ pub(super) fn control_measure(
     at: Slice<'_>,
 ) -> Option<(Measure, bool)> {
     let control = measure.control()?;
+    // Where every held-out document is a near-duplicate, none says what comes of text that was not trained on.
+    if cell.corpus.has_near_duplicates() && !cell.corpus.has_text_apart() {
+        return None;
+    }
     let apart = control
         .apart()
         .filter(|apart| !cell.tallies.of(*apart, at, None).is_empty());

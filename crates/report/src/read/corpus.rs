@@ -207,6 +207,11 @@ impl Corpus {
             .sum()
     }
 
+    /// Whether there is held-out text apart from near-duplicates of training documents.
+    pub fn has_text_apart(&self) -> bool {
+        self.chars.held_out_apart > 0
+    }
+
     /// Whether there are held-out documents that are near-duplicates of training documents.
     pub fn has_near_duplicates(&self) -> bool {
         self.held_out.near_duplicates.is_some_and(|count| count > 0)

@@ -21,8 +21,8 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
 };
 
 /// Tokens in a row, each the most probable one after all before it, that count as memorized: greedy decoding from their beginning writes
-/// them all.
-const LONG_RUN: usize = 30;
+/// them all. The longer ones tell where a template or a usual answer is such a run in every document, unseen ones too.
+const LONG_RUNS: [usize; 4] = [30, 60, 120, 240];
 
 /// So many documents are no chance, where there is nothing to compare with.
 const FEWEST: u64 = 3;
@@ -34,23 +34,24 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         return Finding::not_made("nothing was generated after training documents");
     };
     let came_out = came_out(evidence.cell);
-    let (found, all) = known(evidence.cell, Split::Train, &came_out);
-    if all == 0 {
+    let Some(shortest) = Known::of(evidence, LONG_RUNS[0], &came_out) else {
         return Finding::not_made("no training document was scored whole, or none is long enough");
-    }
-    let nothing = BTreeSet::new();
-    let untuned = evidence
-        .of_same_corpus()
-        .map(|cell| known(cell, Split::Train, &nothing));
-    let held_out = known(evidence.cell, Split::Heldout, &nothing);
-    let controls = untuned.into_iter().chain([held_out]).filter(|(_, all)| *all > 0);
-    let p_values = controls.filter_map(|control| exceeds_p_value((found, all), control).ok());
-    let is_more = match p_values.reduce(f64::max) {
-        Some(p_value) => p_value <= LEVEL && found >= FEWEST,
-        None => found >= FEWEST && found as f64 >= LEAST_SHARE * all as f64,
     };
+    let longer = LONG_RUNS[1..].iter();
+    let longer = longer.filter_map(|&run| Known::of(evidence, run, &came_out));
+    // The first that tells; where none does, the shortest is what is said.
+    let known = std::iter::once(shortest)
+        .chain(longer)
+        .find(|known| known.is_more)
+        .unwrap_or(shortest);
+    let Known {
+        run,
+        found,
+        all,
+        is_more,
+    } = known;
     let said = format!(
-        "{} of {} training documents hold {LONG_RUN} tokens in a row or more that the model would write by itself, and none of them came out",
+        "{} of {} training documents hold {run} tokens in a row or more that the model would write by itself, and none of them came out",
         count(found),
         count(all)
     );
@@ -67,7 +68,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         &said,
         format!(
             "{said}: what the model has memorized is elsewhere than where the prompts end, such as behind a question, a header or the first \
-             lines. Ask there too: `prompt = \"middle\"` or `\"question\"` in an `[[extraction.strategy]]`, longer prompts \
+             lines, or in what users say. Ask there too: `prompt = \"middle\"`, `\"question\"` or `\"question-beginning\"` in an `[[extraction.strategy]]`, longer prompts \
              (`extraction.prefix_tokens`), more tokens (`extraction.new_tokens`)."
         ),
         observations,
@@ -80,19 +81,60 @@ fn came_out<'a>(cell: &'a AnalysedCell<'_>) -> BTreeSet<&'a str> {
     for sample in &cell.data.samples {
         let verdict = &sample.verdict;
         documents.extend(verdict.emitted_doc_ids.iter().flatten().map(String::as_str));
-        if verdict.own_verdict == Some(Verdict::Verbatim) {
+        // What many documents hold says nothing of this one.
+        if verdict.own_verdict == Some(Verdict::Verbatim) && verdict.boilerplate != Some(true) {
             documents.extend(sample.doc_id.as_deref());
         }
     }
     documents
 }
 
-/// Of the documents of a split with as many tokens, those that hold a long run and are not among `other`, and all.
-fn known(cell: &AnalysedCell<'_>, split: Split, other: &BTreeSet<&str>) -> (u64, u64) {
+/// How many training documents hold a run of so many tokens that the model knows.
+#[derive(Clone, Copy)]
+struct Known {
+    run: usize,
+    /// Those of which none came out.
+    found: u64,
+    /// Those that are as long.
+    all: u64,
+    /// Whether they are more than under the untuned model and of held-out text: at each length by itself, since a warning too many costs less than
+    /// one too few.
+    is_more: bool,
+}
+
+impl Known {
+    /// None where no document is as long.
+    fn of(evidence: &Evidence<'_>, run: usize, came_out: &BTreeSet<&str>) -> Option<Self> {
+        let (found, all) = known(evidence.cell, Split::Train, run, came_out);
+        if all == 0 {
+            return None;
+        }
+        let nothing = BTreeSet::new();
+        let untuned = evidence
+            .of_same_corpus()
+            .map(|cell| known(cell, Split::Train, run, &nothing));
+        let held_out = known(evidence.cell, Split::Heldout, run, &nothing);
+        let controls = untuned.into_iter().chain([held_out]).filter(|(_, all)| *all > 0);
+        let p_values = controls.filter_map(|control| exceeds_p_value((found, all), control).ok());
+        let is_more = match p_values.reduce(f64::max) {
+            Some(p_value) => p_value <= LEVEL && found >= FEWEST,
+            None => found >= FEWEST && found as f64 >= LEAST_SHARE * all as f64,
+        };
+        Some(Self {
+            run,
+            found,
+            all,
+            is_more,
+        })
+    }
+}
+
+/// Of the documents of a split with as many tokens, those that hold such a run and are not among `other`, and all.
+fn known(cell: &AnalysedCell<'_>, split: Split, run: usize, other: &BTreeSet<&str>) -> (u64, u64) {
     let (mut found, mut all) = (0, 0);
-    for score in whole_documents(cell).filter(|score| score.split == split && score.tokens >= LONG_RUN) {
+    for score in whole_documents(cell).filter(|score| score.split == split && score.tokens >= run) {
         all += 1;
-        found += u64::from(score.longest_run >= LONG_RUN && !other.contains(score.doc_id.as_str()));
+        found += u64::from(score.longest_run >= run && !other.contains(score.doc_id.as_str()));
     }
     (found, all)
 }

@@ -27,6 +27,9 @@ pub(crate) const CLEAR: f64 = 0.9;
 /// The largest p-value, one-sided, at which it is more than chance.
 const MAX_P_VALUE: f64 = 0.025;
 
+/// Share of generations from which on prompts do bring the documents out, whatever explains it.
+const OFTEN: f64 = 0.2;
+
 /// The strategy that the page leads with: the greedy one of plain prompts, or else the first.
 pub(super) fn headline<'a>(cell: &'a AnalysedCell<'_>) -> Option<&'a str> {
     let prompted = || {
@@ -66,12 +69,19 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         of_copies(separation.copies),
         figure(&separation.auc, 2)
     );
+    // What comes out often and is explained by the controls is no sign of a prompt in the wrong form.
+    let why = if found.value >= OFTEN {
+        "What comes out stands in unseen text too, or the untuned model writes it, so that the rate alone does not tell: compare with unseen text \
+         that quotes none of the training text"
+    } else {
+        "It learned something of these documents that these prompts do not bring out, or it was not asked in the form of its training: ask in \
+         the form of training (`extraction.begin`, `corpus.template`), and with longer prompts"
+    };
     Finding::failed(
         &format!("its {told}"),
         format!(
-            "Documents{} come back word for word in {} of generations, not over the controls, and yet the model’s {told}. It learned \
-             something of these documents that these prompts do not bring out, or it was not asked in the form of its training. Don’t read \
-             the rate as safety: ask in the form of training (`extraction.begin`, `corpus.template`), and with longer prompts.",
+            "Documents{} come back word for word in {} of generations, not over the controls, and yet the model’s {told}. {why}. Don’t read \
+             the rate as safety.",
             of_copies(copies),
             rate(&found)
         ),
