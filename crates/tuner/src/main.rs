@@ -24,7 +24,8 @@ Examples:
   # How far tuning moved each weight, and in how many directions
   tuner difference cell/checkpoint --base data/models/4m --out difference.parquet
   # How alike the gradients of its documents are, within a checkpoint and from one to the next
-  tuner gradients --config cell/tuner.toml --in corpus --checkpoint cell/checkpoint --out gradients.parquet";
+  tuner gradients --config cell/tuner.toml --in corpus --checkpoint cell/checkpoint \\
+      --out gradients.parquet";
 
 const MERGE_EXAMPLES: &str = "\
 Examples:
