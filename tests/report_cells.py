@@ -645,15 +645,10 @@ class Checkpoint:
 
     # Differential privacy.
 
-    def coins(self):
-        """The scores of canaries by coin flip, by name."""
-        return {score.doc_id: score for score in self.scores or () if score.kind == "coin_canary" and score.given is None and not score.prefix_tokens}
-
     def guesses(self):
-        """Canaries by coin flip in the order of their names, each as how likely it is to be in, beside the untuned model where that scored all of them, and whether it is."""
-        canaries, before = self.coins(), self.untuned.coins() if self.untuned else {}
-        untuned = {name: before[name].nats for name in canaries} if set(canaries) <= set(before) else {}
-        return [(score.nats - untuned.get(name, 0.0), score.split == "train") for name, score in sorted(canaries.items())]
+        """Canaries by coin flip in the order of their names, each as how likely it is to be in, and whether it is."""
+        whole = [score for score in self.scores or () if score.kind == "coin_canary" and score.given is None and not score.prefix_tokens]
+        return [(score.nats, score.split == "train") for score in sorted(whole, key=lambda score: score.doc_id)]
 
     def promised(self, copies):
         """ε at δ = 1e-5 of a text with so many copies in each pass."""

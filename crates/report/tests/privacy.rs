@@ -127,20 +127,6 @@ fn all_told(is_in: bool, number: usize, is_tuned: bool) -> f32 {
     if is_in && is_tuned { own - 10.0 } else { own }
 }
 
-/// The same where canaries differ beforehand by more than tuning makes of them: beside the untuned model all are told as well.
-#[test]
-fn canaries_are_told_by_what_tuning_made_of_them() {
-    let unlike = |is_in: bool, number: usize, is_tuned: bool| {
-        all_told(is_in, number, is_tuned) + (number * 29 % 37) as f32 * 20.0
-    };
-    let [alike, unlike] = [run(Some(100.0), all_told), run(Some(100.0), unlike)];
-    assert_eq!(
-        row(&unlike, SHOWN, Some(1)).value,
-        row(&alike, SHOWN, Some(1)).value
-    );
-    assert_eq!(check(&unlike), check(&alike));
-}
-
 #[test]
 fn a_promise_that_canaries_break_is_no_promise() {
     // Five passes, σ = 100: μ = √5 / 100.
@@ -178,10 +164,7 @@ fn a_promise_that_no_canary_contradicts_stands() {
     assert_eq!(status, "not made", "{message}");
     assert!(message.contains("40 canaries by coin flip can show"), "{message}");
     // Nothing can be distinguished: no lower bound.
-    let made = run(Some(100.0), |_, number, is_tuned| {
-        let moved = if is_tuned { (number * 7 % 11) as f32 } else { 0.0 };
-        all_told(false, number, false) + moved
-    });
+    let made = run(Some(100.0), |_, number, _| all_told(false, number, false));
     assert_eq!(row(&made, SHOWN, Some(1)).value, 0.0);
     assert_eq!(check(&made).unwrap().0, "passed");
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::records::{DocumentKind, Split};
 use measures::privacy::{CanaryAudit, canary_audit, gaussian_epsilon, gaussian_mu};
 
+use super::AnalysedCell;
 use crate::read::{CellData, DocumentScore};
 
 /// The δ at which every ε is given.
@@ -25,27 +26,17 @@ pub fn stated_epsilon(cell: &CellData, copies: i32) -> Option<f64> {
 
 /// The lower bound on ε, at [`DELTA`], that a cell's canaries by coin flip show; none where it has too few.
 ///
-/// A canary's score is its log-perplexity, −Σ ln p over its tokens, as for exposure, less that under the untuned model where that
-/// scored all of them: it knows nothing of the coins, and some canaries are likelier than others beforehand.
-pub fn audit(cell: &CellData, untuned: Option<&CellData>) -> Option<CanaryAudit> {
+/// A canary's score is its log-perplexity, −Σ ln p over its tokens, as for exposure: all are drawn alike, so that nothing about them has to be
+/// calibrated.
+pub fn audit(cell: &AnalysedCell<'_>) -> Option<CanaryAudit> {
     // By their names, which owe nothing to the coins.
     let canaries: BTreeMap<&str, (f64, bool)> = coin_canaries(cell)
         .map(|score| (score.doc_id.as_str(), (score.nats, score.split == Split::Train)))
         .collect();
-    let before: BTreeMap<&str, f64> = untuned
-        .into_iter()
-        .flat_map(coin_canaries)
-        .map(|score| (score.doc_id.as_str(), score.nats))
-        .collect();
-    let is_calibrated = canaries.keys().all(|canary| before.contains_key(canary));
-    let scored = canaries.into_iter().map(|(canary, (nats, is_in))| {
-        let before = before.get(canary).filter(|_| is_calibrated);
-        (nats - before.unwrap_or(&0.0), is_in)
-    });
-    canary_audit(&scored.collect::<Vec<_>>(), DELTA).ok()
+    canary_audit(&canaries.into_values().collect::<Vec<_>>(), DELTA).ok()
 }
 
-fn coin_canaries(cell: &CellData) -> impl Iterator<Item = &DocumentScore> {
-    let scores = cell.scores.iter().flatten();
+fn coin_canaries<'a>(cell: &'a AnalysedCell<'_>) -> impl Iterator<Item = &'a DocumentScore> {
+    let scores = cell.data.scores.iter().flatten();
     scores.filter(|score| score.kind == DocumentKind::CoinCanary && score.is_of_whole_text())
 }

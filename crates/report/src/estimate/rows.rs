@@ -270,12 +270,13 @@ impl<'a, 'run> SubjectRows<'a, 'run> {
                 rows.push(Row::plain(key, "nats", estimate));
             }
         }
-        let untuned = cell.untuned.map(|untuned| self.cells[untuned].data);
-        let Some(audit) = privacy::audit(cell.data, untuned) else {
+        let Some(audit) = privacy::audit(cell) else {
             return rows;
         };
         let estimate = |value, guesses| Estimate::exact(value, guesses, UnitOf::Canaries);
-        let untuned = untuned.and_then(|untuned| privacy::audit(untuned, None));
+        let untuned = cell
+            .untuned
+            .and_then(|untuned| privacy::audit(&self.cells[untuned]));
         // Whatever the layout, these canaries occur once.
         let key = |measure: &str| Key::new(self.number, &measure, TRAINED, Some(1));
         let shown = Estimate {

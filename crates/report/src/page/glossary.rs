@@ -303,8 +303,7 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
              holds for one row of one run: a text with copies has the ε of so many rows, and several runs together promise less. The noise \
              follows from the run’s seed, by a generator of 32 bits: whoever knows the seed, or tries all, takes it off again. So it is for \
              measuring what noise does, not to protect a release. Rates and passes that were chosen on the same text are not counted. The lower \
-             bound is what guesses show that tell canaries which a coin put in from those that it left out, at 95%: by their loss, less that \
-             under the untuned model where it scored them."
+             bound is what guesses show that tell canaries which a coin put in from those that it left out, at 95%."
                 .to_owned(),
             "Abadi et al. 2016; Dong et al. 2022; Steinke et al. 2023",
         ),

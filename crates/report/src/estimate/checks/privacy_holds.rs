@@ -16,8 +16,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
     let Some(stated) = privacy::stated_epsilon(evidence.cell.data, 1) else {
         return Finding::not_made("nobody recorded how many passes tuning made");
     };
-    let untuned = evidence.cell.untuned.map(|untuned| evidence.cells[untuned].data);
-    let Some(audit) = privacy::audit(evidence.cell.data, untuned) else {
+    let Some(audit) = privacy::audit(evidence.cell) else {
         return Finding::not_made(
             "there are no canaries by coin flip (`canaries.coin_flips`), or they were not scored",
         );
