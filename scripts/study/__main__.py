@@ -16,7 +16,7 @@ import polars as pl
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from study import attack_table, attacks, bits, capacity, collect, details, figures, page, remedies, results, weight_changes  # noqa: E402
+from study import attack_table, attacks, bits, capacity, collect, details, figures, gradient_overlaps, page, remedies, results, weight_changes  # noqa: E402
 
 RESULTS = ROOT / "data/results"
 
@@ -30,7 +30,9 @@ def write_data(run, report):
     tables = {
         "documents": collect.documents(run), "cells": cells, "followed": collect.followed(run), "generations": attacks.generations(run),
         "memberships": attacks.memberships(report, cells), "weight_changes": weight_changes.measure(run),
+        "gradient_overlaps": gradient_overlaps.measure(run),
     }  # fmt: skip
+    tables = {name: frame for name, frame in tables.items() if frame is not None}
     earlier = {name: pl.read_parquet(file) for name in tables if (file := folder / f"{name}.parquet").exists()}
     for name, frame in collect.added(earlier, tables).items():
         file = folder / f"{name}.parquet"
@@ -60,6 +62,7 @@ def blocks():
         "what copies add": results.loss_decrease_by_copies(study),
         "bits": bits.block(study),
         "weight changes": weight_changes.block(study, pl.read_parquet(RESULTS / "study/weight_changes.parquet")),
+        "gradient overlaps": gradient_overlaps.block(study, pl.read_parquet(RESULTS / "study/gradient_overlaps.parquet")),
         "attacks": attack_table.block(RESULTS / "attacks.parquet"),
         "details": details.block(RESULTS / "details.parquet"),
         "capacity": capacity.block(RESULTS / "capacity.parquet"),

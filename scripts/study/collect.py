@@ -101,8 +101,9 @@ def added(earlier, tables):
     if not earlier:
         return tables
     renewed = tables["cells"].select(key).unique()
-    others = {name: earlier[name].join(renewed, on=key, how="anti", nulls_equal=True) for name in tables}
-    return {name: pl.concat([others[name].match_to_schema(frame.schema), frame]) for name, frame in tables.items()}
+    others = {name: frame.join(renewed, on=key, how="anti", nulls_equal=True) for name, frame in earlier.items()}
+    # A table may be new, or a run have nothing of it.
+    return {name: pl.concat([others[name].match_to_schema(frame.schema), frame]) if name in others else frame for name, frame in tables.items()}
 
 
 def followed(run):

@@ -101,19 +101,23 @@ def remedies_table(figures, subjects):
 
 
 def privacy_block(file):
-    """Beside what is repeated, the ε that is promised to a text that occurs once and to one that occurs 16 times, and the one that canaries show."""
-    figures = Figures(file)
+    """Beside what is repeated, the ε that is promised to a text that occurs once and to one that occurs 16 times, and those that canaries of digits and of
+    words show, of a run each."""
+    figures, of_words = Figures(file), Figures(file.with_stem(f"{file.stem}-words"))
     rows = []
     for subject in figures.subjects():
         promised = [figures.one(subject, "epsilon_at_delta_1e-5", copies=copies) for copies in (1, 16)]
-        shown, most = (figures.one(subject, f"epsilon_{name}_at_delta_1e-5", copies=1) for name in ("lower_bound", "highest"))
-        audit = f"{shown['value']:.2f} ({shown['k']:.0f} of {shown['observations']} right; at most {most['value']:.2f})" if shown else "–"
         rows.append([
             name_of(subject), subject["checkpoint"], number(figures.one(subject, "loss", "heldout")), share(figures.one(subject, "own_verbatim", copies=16)),
             share(figures.one(subject, "own_verbatim")), number(figures.one(subject, "membership_auc_reference"), 2),
-            *(f"{row['value']:.1f}" if row else "–" for row in promised), audit,
+            *(f"{row['value']:.1f}" if row else "–" for row in promised), audit(figures, subject), audit(of_words, subject),
         ])  # fmt: skip
-    return results.table(["method", "checkpoint", "test loss", "repeated, 16 copies", "repeated, all", "AUC against untuned", "ε promised, once", "ε promised, 16 times", "ε shown, at least"], rows)
+    return results.table(["method", "checkpoint", "test loss", "repeated, 16 copies", "repeated, all", "AUC against untuned", "ε promised, once", "ε promised, 16 times", "ε shown by digits, at least", "ε shown by words"], rows)
+
+
+def audit(figures, subject):
+    shown, most = (figures.one(subject, f"epsilon_{name}_at_delta_1e-5", copies=1) for name in ("lower_bound", "highest"))
+    return f"{shown['value']:.2f} ({shown['k']:.0f} of {shown['observations']} right; at most {most['value']:.2f})" if shown else "–"
 
 
 SHADOW_PASSES = "1 pass, and tuning of five models"
