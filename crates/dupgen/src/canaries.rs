@@ -1,9 +1,9 @@
 //! Canaries: random strings planted a known number of times, to measure what a model learns from the training set alone
 //! (Carlini et al. 2019, "The Secret Sharer").
 //!
-//! Each canary is a secret, random digits or words, in a format: a template whose `{context}` is filled with a few words of the canary's own. Beside
-//! the planted ones, references of each format are drawn that the model never sees; a planted canary's exposure is its rank
-//! among those of its own format. A canary that training could not teach would be taken for one that was not memorized, so it
+//! Each canary is a secret, random digits or words, in a format: a template whose `{context}` is filled with a few words of the canary's
+//! own. Beside the planted ones, references of each format are drawn that the model never sees; a planted canary's exposure is its
+//! rank among those of its own format. A canary that training could not teach would be taken for one that was not memorized, so it
 //! is refused before anything is trained.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -13,6 +13,9 @@ use crate::word_pairs::{NoTexts, WordPairs, WordTexts};
 /// Documents of the corpus whose words are counted, at most: the first ones.
 const MOST_DOCUMENTS: usize = 2000;
 
+/// Bytes of their text that are counted, at most: documents may be whole books.
+const MOST_BYTES: usize = 16 << 20;
+
 /// Draws secrets, each once. They depend on the seed, the settings and, where they are words, the corpus.
 #[derive(Debug)]
 pub(crate) struct Secrets {
@@ -84,13 +87,21 @@ impl Secrets {
 
 /// The words of the first documents. What stands in the way of others is said where all are read.
 fn word_pairs(files: &[CorpusFile], columns: &Columns) -> WordPairs {
-    let texts: Vec<String> = files
+    let first = files
         .iter()
         .filter_map(|file| documents(file, columns).ok())
         .flat_map(|documents| documents.filter_map(Result::ok))
-        .take(MOST_DOCUMENTS)
-        .map(|document| own_text(&document))
-        .collect();
+        .take(MOST_DOCUMENTS);
+    let (mut texts, mut left) = (Vec::new(), MOST_BYTES);
+    for document in first {
+        let mut text = own_text(&document);
+        text.truncate(text.floor_char_boundary(left));
+        left -= text.len();
+        texts.push(text);
+        if left == 0 {
+            break;
+        }
+    }
     WordPairs::of(texts.iter().map(String::as_str))
 }
 

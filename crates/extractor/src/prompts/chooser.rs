@@ -89,7 +89,9 @@ impl<'a> Chooser<'a> {
             let problem = maker.none_is_long_enough(&self.material, split, &candidates);
             // Beside other ways of asking it leaves theirs.
             if maker.may_be_missing(&self.material) && settings.strategy.len() > 1 {
-                tracing::warn!("{problem}. They are not asked so");
+                if maker.concerns(&candidates) {
+                    tracing::warn!("{problem}. They are not asked so");
+                }
                 return Ok(Vec::new());
             }
             return Err(Error::Configuration(problem));

@@ -95,6 +95,11 @@ pub(super) trait OfDocuments {
         )
     }
 
+    /// Whether the form is about such documents at all; where it is not, nobody misses it.
+    fn concerns(&self, _documents: &[&Document]) -> bool {
+        true
+    }
+
     /// Whether a corpus may have no document for it, where there are other ways of asking.
     fn may_be_missing(&self, _material: &Material<'_>) -> bool {
         false

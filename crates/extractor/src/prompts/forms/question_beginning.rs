@@ -58,6 +58,10 @@ impl OfDocuments for QuestionBeginning {
         format!("extraction.strategy: prompt = \"question-beginning\": {problem}")
     }
 
+    fn concerns(&self, documents: &[&Document]) -> bool {
+        documents.iter().any(|document| document.is_rendered())
+    }
+
     fn may_be_missing(&self, _: &Material<'_>) -> bool {
         true
     }
