@@ -6,9 +6,9 @@
 //! types.
 
 mod columns;
-mod nesting;
+mod footer;
 
-pub use nesting::check_nesting;
+pub use footer::check_footer;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -250,7 +250,7 @@ impl<R: Record> Reader<R> {
     fn open_with(path: &Path, further: &[Column]) -> Result<Self, Error> {
         let file =
             File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-        check_nesting(path, &file)?;
+        check_footer(path, &file)?;
         let work = reading(path);
         let builder = work
             .run(|| ParquetRecordBatchReaderBuilder::try_new(file))?
@@ -418,7 +418,7 @@ pub fn check_seal(path: &Path) -> Result<Seal, Error> {
 /// A file whose footer was read.
 fn opened(path: &Path) -> Result<SerializedFileReader<File>, Error> {
     let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-    check_nesting(path, &file)?;
+    check_footer(path, &file)?;
     reading(path)
         .run(|| SerializedFileReader::new(file))?
         .map_err(|error| no_parquet(path, &error))

@@ -46,7 +46,7 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
         )
     };
     let (file, guesses) = input.into_file()?;
-    contract::parquet::check_nesting(&path, &file)?;
+    contract::parquet::check_footer(&path, &file)?;
     let builder = work
         .run(|| ParquetRecordBatchReaderBuilder::try_new(file))?
         .map_err(damaged)?;
@@ -84,7 +84,7 @@ fn size(file: &CorpusFile, columns: &Columns) -> Result<Option<FileSize>, Error>
     }
     let opened = File::open(&file.path)
         .map_err(|error| Error::input(&file.path, format!("cannot be opened: {error}")))?;
-    contract::parquet::check_nesting(&file.path, &opened)?;
+    contract::parquet::check_footer(&file.path, &opened)?;
     let work = rows_of(&file.path, file.max_document_bytes);
     let builder = work.run(|| ParquetRecordBatchReaderBuilder::try_new(opened))?;
     let schema = builder.map(|builder| builder.schema().clone()).ok();
