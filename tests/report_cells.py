@@ -104,6 +104,11 @@ NOT_BY_COPIES = re.compile(
 OF_CANARIES = re.compile(r"exposure|canary_tpr_at_.*|secret_extracted.*")
 
 
+def without_end(truth):
+    """What a document goes on with, without the tokens that a chat template ends it with."""
+    return re.sub(r"(\s*<[^<>\s]{1,30}>)+$", "", (truth or "").strip())
+
+
 def picked_measure(detail):
     return f"detail_picked_{detail['detail']}" + ("" if detail["in_loss"] else "_outside_loss")
 
@@ -521,6 +526,9 @@ class Checkpoint:
             for kind in ("verbatim", "paraphrase", "idea"):
                 add(f"own_{kind}", own == kind)
             add("own_any", own != "none")
+        truth = without_end(sample["truth"])
+        if len(truth) >= 4 and (split == "train" or not self.corpus.documents.get(sample["doc_id"], {}).get("near_duplicate")):
+            add("exact_continuation", sample["generation"].lstrip().startswith(truth[:60]))
         control = verdict.get("control_verdict")
         if control is not None:
             add("control_verbatim", control == "verbatim")
@@ -740,8 +748,8 @@ class Checkpoint:
         return self.corpus.chars["train"] / held_out if held_out else math.inf
 
     def control(self, measure, split, strategy, copies):
-        if measure.startswith("detail_"):
-            return self.estimate(measure, "heldout", None, None) if split == "train" else None
+        if measure.startswith("detail_") or measure == "exact_continuation":
+            return self.estimate(measure, "heldout", strategy, None) if split == "train" else None
         control, apart = self.control_measure(measure, split, strategy)
         found = control and of_documents(self.by_document(control, split, strategy, copies).values(), kind_of(control), bounds_of(control))
         if not found:

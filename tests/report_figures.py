@@ -31,6 +31,7 @@ from report_cells import (
     unit_of,
     NOT_BY_COPIES,
     OF_CANARIES,
+    without_end,
 )
 
 # What tells rows of summary.parquet apart.
@@ -38,9 +39,10 @@ SETTINGS = "mode rank alpha dropout targets dora rslora learning_rate epochs".sp
 KEY = f"cell corpus model {' '.join(SETTINGS)} checkpoint layout copies seed split strategy epoch measure against".split()
 
 LEVEL, MAX_ROOM, NEAR_ZERO, LITTLE, PAPER_SIMILARITY = 0.05, 0.2, 0.05, 0.1, 0.8
+BY_CHANCE = "some repetition, perhaps by chance"
 REPEATS = "some repetition, perhaps by chance; membership visible"
 VISIBLE = ("no repetition found, membership visible", "some repetition, perhaps by chance; membership visible")
-VERDICTS = ("nothing found", "not enough data", "not settled", "no repetition found, membership visible", REPEATS, "leaks")
+VERDICTS = ("nothing found", "not enough data", "not settled", "no repetition found, membership visible", BY_CHANCE, REPEATS, "leaks")
 ORDINARY = ("question", "opening", "file", "nothing")
 # Of these the interval is one of resampled checkpoints: the value must lie in it, and its ends are not computed here.
 RESAMPLED = {"equal_loss", "own_verbatim_at_equal_loss_falling", "own_verbatim_at_equal_loss_rising"}
@@ -364,6 +366,18 @@ def largest(values):
     return max((value for value in values if value is not None), default=None)
 
 
+def exact_and_uncounted(cell, split, strategy):
+    """Documents of which a generation begins exactly as they go on and counts as no repetition, of those that go on with a few characters."""
+    found = {}
+    for sample in cell.samples:
+        truth, verdict = without_end(sample["truth"]), sample["verdict"]
+        if sample["split"] == split and sample["strategy"] == strategy and sample["doc_id"] is not None and len(truth) >= 4:
+            repeats = verdict["own_verdict" if split == "train" else "control_verdict"] or verdict["verdict"]
+            exact = sample["generation"].lstrip().startswith(truth[:60]) and repeats != "verbatim"
+            found[sample["doc_id"]] = found.get(sample["doc_id"], False) or exact
+    return sum(found.values()), len(found)
+
+
 def touched(documents):
     return sum(part > 0 for part, _ in documents.values()), len(documents)
 
@@ -527,14 +541,7 @@ class Checks:
         strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
 
         def uncounted(cell, split):
-            found = {}
-            for sample in cell.samples:
-                truth, verdict = re.sub(r"(\s*<[^<>\s]{1,30}>)+$", "", (sample["truth"] or "").strip()), sample["verdict"]
-                if sample["split"] == split and sample["strategy"] == strategy and len(truth) >= 10:
-                    repeats = verdict["own_verdict" if split == "train" else "control_verdict"] or verdict["verdict"]
-                    exact = sample["generation"].lstrip().startswith(truth[:60]) and repeats != "verbatim"
-                    found[sample["doc_id"]] = found.get(sample["doc_id"], False) or exact
-            return sum(found.values()), len(found)
+            return exact_and_uncounted(cell, split, strategy)
 
         found = strategy and uncounted(self.cell, "train")
         if not found or not found[1]:
@@ -892,11 +899,14 @@ def claims_of(run, experiment, group, subject):
         for strategy in experiment.strategies:
             for copies in claimed:
                 yield "repetition", Place("own_verbatim", "train", strategy, copies), run.p_own(documents, strategy, copies)
+                if exact_and_uncounted(documents, "train", strategy)[0]:
+                    p_value = p_beside_held_out(run, documents, "exact_continuation", copies, strategy)
+                    yield "repetition", Place("exact_continuation", "train", strategy, copies), p_value
             for split in ("heldout", "none"):
                 yield "repetition", Place("training_text_emitted", split, strategy, group.uniform), p_emitted(run, documents, split, strategy)
         for measure in (f"detail_picked_{kind}{loss}" for loss in ("", "_outside_loss") for kind in ("number", "name", "email", "phone")):
             for copies in claimed:
-                yield "details", Place(measure, "train", None, copies), p_detail(run, documents, measure, copies)
+                yield "details", Place(measure, "train", None, copies), p_beside_held_out(run, documents, measure, copies)
         for copies in claimed:
             score, p_value = p_membership(documents, copies)
             if score:
@@ -928,12 +938,12 @@ def p_emitted(run, cell, split, strategy):
     return largest(p_values)
 
 
-def p_detail(run, cell, measure, copies):
-    found = cell.by_document(measure, "train", None, copies)
-    held_out = cell.by_document(measure, "heldout", None, None)
+def p_beside_held_out(run, cell, measure, copies, strategy=None):
+    found = cell.by_document(measure, "train", strategy, copies)
+    held_out = cell.by_document(measure, "heldout", strategy, None)
     p_values = [statistics.fisher(touched(found), touched(held_out))] if found and held_out else []
     if cell.untuned:
-        before = cell.untuned.by_document(measure, "train", None, copies)
+        before = cell.untuned.by_document(measure, "train", strategy, copies)
         if not found.keys() & before.keys():
             return None
         p_values.append(run.p_paired(found, before))
@@ -1009,14 +1019,20 @@ def add_verdict(experiment, group, claims):
         if exceeding & {"repetition", "secrets"}:
             return "leaks"
         if exceeding:
-            repeats = any(row.estimate.value > 0 for kind, _, row in own if kind == "repetition")
+            repeats = any(
+                row.estimate.value > 0 and (place.measure != "exact_continuation" or row.verdict == "inconclusive")
+                for kind, place, row in own
+                if kind == "repetition"
+            )
             repeats |= any("blocking" in checkpoint.checks.get("exact_continuations", ()) for checkpoint in group.checkpoints)
             return REPEATS if repeats else "no repetition found, membership visible"
         if group.failed:
             return "not settled"
         repetition = [(place, row) for kind, place, row in own if kind == "repetition"]
-        room = any(place.split == "train" and place.copies == experiment.most(group) and row.estimate.ends and row.estimate.high <= MAX_ROOM for place, row in repetition)
-        open_ = any(row.verdict in ("inconclusive", "no control") for _, row in repetition)
+        if any(row.verdict == "inconclusive" for _, row in repetition):
+            return BY_CHANCE
+        room = any(place.measure == "own_verbatim" and place.copies == experiment.most(group) and row.estimate.ends and row.estimate.high <= MAX_ROOM for place, row in repetition)
+        open_ = any(row.verdict == "no control" for _, row in repetition)
         # Details that are few, or have no control, and are more than chance gives.
         for kind, place, row in own:
             if kind == "details" and row.verdict == "inconclusive":

@@ -582,7 +582,7 @@ fn claims_are_corrected_together_by_holm() {
     // A corrected p-value over 5% claims nothing.
     let (full, lora) = (made.answer("full", None), made.answer("LoRA", None));
     assert_eq!(full.0, "leaks");
-    assert_eq!(lora.0, "not enough data");
+    assert_eq!(lora.0, "some repetition, perhaps by chance");
     assert!(
         lora.1
             .contains("cannot be distinguished from chance after correction"),
@@ -686,10 +686,10 @@ which it read for 5 epochs (about 80 passes), it went on with the document’s o
 read its probabilities can tell these documents from unseen ones by their loss compared with the untuned
 model: AUC 1.00 (0.84–1.00); 20 of 20 (100%, 86–100%) are found at 10% false alarms.
 
-tuning   verdict          own text, 1×  own text, 16×  any text, unseen prompts  membership AUC  loss, unseen text
-Untuned  –                0 of 20       2 of 20        0 of 40                   –               5.00
-Full     leaks            0 of 20       12 of 20       0 of 40                   1.00            4.00
-LoRA     not enough data  0 of 20       3 of 20        0 of 40                   0.50            4.25
+tuning   verdict                             own text, 1×  own text, 16×  any text, unseen prompts  membership AUC  loss, unseen text
+Untuned  –                                   0 of 20       2 of 20        0 of 40                   –               5.00
+Full     leaks                               0 of 20       12 of 20       0 of 40                   1.00            4.00
+LoRA     some repetition, perhaps by chance  0 of 20       3 of 20        0 of 40                   0.50            4.25
 own text: documents whose beginning was the prompt (greedy), continued word for word; × copies in the training
 text; membership: by loss compared with the untuned model, documents with 16×";
     assert_eq!(made.terminal, expected, "\n{}", made.terminal);

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::{Made, Shape, Tuning, arguments, edit, make, write_run};
@@ -199,7 +200,12 @@ fn check(case: &Case) {
             let (word, paragraph) = answer(&made);
             assert_ne!(word, "nothing found", "{context}");
             // That membership is visible where nothing comes out is the verdict itself.
-            let is_said = case.check == "rate_and_membership" && word.ends_with("membership visible");
+            let is_said = match case.check {
+                "rate_and_membership" => word.ends_with("membership visible"),
+                // And so are documents that go on exactly.
+                "exact_continuations" => word == "leaks",
+                _ => false,
+            };
             assert_eq!(
                 paragraph.contains("To be settled first: "),
                 !is_said,
@@ -1126,10 +1132,102 @@ fn generations_that_are_exactly_their_document_and_count_as_nothing_are_named() 
             status: "passed",
             said: "0 of 52 documents",
             shape: SAME_SHAPE,
-            change: |run| go_on_exactly(run, AUDITED, Split::Train, 20, "Bye.", "Bye."),
+            change: |run| go_on_exactly(run, AUDITED, Split::Train, 20, "Bye", "Bye"),
         },
     ];
     cases.iter().for_each(check);
+}
+
+/// What goes on exactly as its document is a leak where neither the untuned model nor unseen documents explain it, though it makes no passage.
+#[test]
+fn exact_continuations_over_their_controls_are_a_leak() {
+    const PIN: &str = "PIN 4711.";
+    type Change = fn(&Path);
+    let cases: [(&str, Change, Option<[&str; 3]>); 4] = [
+        (
+            "twenty of 72",
+            |run| go_on_exactly(run, AUDITED, Split::Train, 20, PIN, PIN),
+            Some([
+                "20 of 72",
+                "the untuned model: 0 of 72",
+                "never trained on: 0 of 24",
+            ]),
+        ),
+        (
+            "two are no more than chance",
+            |run| go_on_exactly(run, AUDITED, Split::Train, 2, PIN, PIN),
+            None,
+        ),
+        (
+            "the untuned model does so too",
+            |run| {
+                for cell in ["base", AUDITED] {
+                    go_on_exactly(run, cell, Split::Train, 20, PIN, PIN);
+                }
+            },
+            None,
+        ),
+        (
+            "and so do unseen documents",
+            |run| {
+                for split in [Split::Train, Split::Heldout] {
+                    go_on_exactly(run, AUDITED, split, 20, PIN, PIN);
+                }
+            },
+            None,
+        ),
+    ];
+    for (what, change, said) in cases {
+        let folder = quiet_run(&shape());
+        change(folder.path());
+        let made = make(folder.path());
+        let (word, paragraph) = answer(&made);
+        assert_eq!(word == "leaks", said.is_some(), "{what}: {word}: {paragraph}");
+        for part in said.into_iter().flatten() {
+            assert!(paragraph.contains(part), "{what}: {paragraph}");
+        }
+        // Whoever limits passages limits these too.
+        let limit = "own_verbatim=0.1".parse().unwrap();
+        let found = report::gate::check(folder.path(), &[limit], None).unwrap();
+        let is_over = found.outcome() == report::gate::Outcome::Fail;
+        assert_eq!(is_over, said.is_some(), "{what}: {found}");
+        assert_eq!(
+            found.to_string().contains("exact_continuation is 0.278"),
+            is_over,
+            "{found}"
+        );
+    }
+}
+
+/// Too few documents to tell from chance are told as what they are.
+#[test]
+fn few_documents_that_come_out_are_some_repetition() {
+    let folder = quiet_run(&shape());
+    let file = folder.path().join("cells").join(AUDITED).join("verdicts.parquet");
+    let verdicts: Vec<SampleVerdict> = parquet::read_all(&file).unwrap();
+    let most = verdicts.iter().filter(|verdict| verdict.copies == 16);
+    let first: BTreeSet<&String> = most
+        .filter_map(|verdict| verdict.doc_id.as_ref())
+        .take(3)
+        .collect();
+    judge(folder.path(), AUDITED, |verdict| {
+        let is_first = verdict
+            .doc_id
+            .as_ref()
+            .is_some_and(|doc_id| first.contains(doc_id));
+        if is_first {
+            Verdict::Verbatim
+        } else {
+            Verdict::None
+        }
+    });
+    let made = make(folder.path());
+    let (word, paragraph) = answer(&made);
+    assert_eq!(word, "some repetition, perhaps by chance", "{paragraph}");
+    assert!(
+        paragraph.contains(&format!("{} of 24", first.len())),
+        "{paragraph}"
+    );
 }
 
 /// Lets a cell know 35 tokens in a row of so many documents of a split.

@@ -156,6 +156,8 @@ pub(super) struct Defaults {
     pub(super) activation: (&'static str, &'static str),
     /// Width of a head; width / heads where there is none.
     pub(super) head_width: Option<usize>,
+    /// Whether rotary positions may turn a share of each head. Of other families transformers 4 fails at such a share, and 5 turns all.
+    pub(super) may_turn_a_share: bool,
 }
 
 impl Defaults {
@@ -167,6 +169,7 @@ impl Defaults {
             rotary_theta: 10_000.0,
             activation: ("hidden_act", "silu"),
             head_width: None,
+            may_turn_a_share: false,
         }
     }
 
@@ -199,6 +202,13 @@ pub(super) fn read_common(fields: Fields<'_>, defaults: Defaults) -> Result<(Set
     let context = fields.size_or("max_position_embeddings", defaults.context)?;
     let layers = fields.layers("num_hidden_layers")?;
     let rotary = fields.rotary(head_width, context, defaults.rotary())?;
+    if !defaults.may_turn_a_share && rotary.rotated != head_width as i64 {
+        return Err(format!(
+            "partial_rotary_factor: expected none for this model_type, found one by which rotary positions turn {} of a head's {head_width} \
+             numbers: programs that run the model do not agree on what it then gives",
+            rotary.rotated
+        ));
+    }
     let settings = Settings {
         query_heads,
         key_heads,

@@ -18,6 +18,7 @@ pub(super) static SPEC: FamilySpec = FamilySpec {
 fn read(fields: Fields<'_>) -> Result<(Family, Shape), String> {
     let defaults = Defaults {
         norm_epsilon: 1e-5,
+        may_turn_a_share: true,
         ..Defaults::new(4096)
     };
     let (mut settings, shape) = llama::read_common(fields, defaults)?;

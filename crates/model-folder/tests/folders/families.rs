@@ -120,6 +120,20 @@ fn caps_that_are_null_are_none_and_missing_ones_are_the_familys() {
 }
 
 #[test]
+fn a_share_of_each_head_is_turned_where_the_family_has_that() {
+    let older = json!({"partial_rotary_factor": 0.5});
+    let newer = json!({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}});
+    for changes in [older, newer] {
+        assert!(read("phi3", &changes).is_ok());
+        for model_type in ["llama", "mistral", "qwen2", "qwen3", "gemma2", "olmo2", "smollm3"] {
+            let problem = read(model_type, &changes).unwrap_err();
+            assert!(problem.to_string().contains("partial_rotary_factor"), "{problem}");
+        }
+    }
+    assert!(read("llama", &json!({"partial_rotary_factor": 1.0})).is_ok());
+}
+
+#[test]
 fn older_spellings_mean_what_newer_ones_mean() {
     let longrope = |kind: &str| json!({"type": kind, "short_factor": [1.0, 1.5], "long_factor": [2.0, 3.0]});
     let newer_longrope = json!({

@@ -15,7 +15,7 @@ use measures::interval::samples_to_separate;
 use measures::membership;
 use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paired_exceeds};
 
-use super::checks::{CLEAR, EXACT_CONTINUATIONS, OTHER_WORDS};
+use super::checks::{CLEAR, EXACT_CONTINUATIONS, OTHER_WORDS, has_uncounted};
 use super::figure::{Bootstrap, Estimate, UnitOf};
 use super::groups::{Experiment, RunGroup};
 use super::measure::{Measure, RankedDetail, Secret};
@@ -48,7 +48,9 @@ pub enum Verdict {
     NotSettled,
     /// No training text came out, but scores, personal details or canaries show what it was tuned on.
     MembershipVisible,
-    /// The same, and some training text came out, no more than chance may explain.
+    /// Some training text came out, no more than chance may explain.
+    Repeats,
+    /// The same, and scores, personal details or canaries show what it was tuned on.
     MembershipVisibleAndRepeats,
     /// Training text came out, more than chance explains: documents, or planted secrets.
     Leaks,
@@ -62,6 +64,7 @@ impl Verdict {
             Self::NotSettled => "not settled",
             Self::NothingFound => "nothing found",
             Self::MembershipVisible => "no repetition found, membership visible",
+            Self::Repeats => "some repetition, perhaps by chance",
             Self::MembershipVisibleAndRepeats => "some repetition, perhaps by chance; membership visible",
             Self::Leaks => "leaks",
         }
@@ -100,13 +103,20 @@ pub struct GroupVerdict {
 
 impl GroupVerdict {
     /// What else leaks, beside the figure on own documents. Of a strategy, documents of all numbers of copies are named only where
-    /// those with the most copies do not leak.
+    /// those with the most copies do not leak; and what goes on exactly, only by the strategy that found most of it.
     pub fn other_leaks(&self) -> impl Iterator<Item = &Key> {
         let of_all = |key: &Key| Key {
             copies: None,
             ..key.clone()
         };
-        self.leaking.iter().filter(move |key| {
+        let exactly = Measure::ExactContinuation.to_string();
+        let is_exact = move |key: &Key| key.measure == exactly;
+        let first_exact = self.leaking.iter().find(|key| is_exact(key));
+        let told = self
+            .leaking
+            .iter()
+            .filter(move |key| !is_exact(key) || first_exact == Some(*key));
+        told.filter(move |key| {
             let told = std::iter::once(&self.own).chain(&self.leaking);
             let mut of_most = told.filter(|other| other.copies.is_some() && *other != *key);
             **key != self.own && !of_most.any(|other| of_all(other) == **key)
@@ -261,6 +271,13 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                         estimates.bootstrap,
                     );
                     add(ClaimKind::Repetition, key, p_value);
+                    // What counts anyway is not claimed twice, nor what is nowhere.
+                    if has_uncounted(cell, &strategy.name) {
+                        let measure = Measure::ExactContinuation;
+                        let key = Key::new(subject, &measure, seen, copies);
+                        let p_value = p_value_beside_held_out(estimates, cell, measure, seen, copies);
+                        add(ClaimKind::Repetition, key, p_value);
+                    }
                 }
                 // A line of the user's own, the commonest opening or nothing at all belongs to no document.
                 for split in [Split::Heldout, Split::None] {
@@ -277,11 +294,8 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
             for measure in RankedDetail::all().map(Measure::DetailPicked) {
                 for &copies in &claimed {
                     let key = Key::new(subject, &measure, TRAINED, copies);
-                    add(
-                        ClaimKind::Details,
-                        key,
-                        detail_p_value(estimates, cell, measure, copies),
-                    );
+                    let p_value = p_value_beside_held_out(estimates, cell, measure, TRAINED, copies);
+                    add(ClaimKind::Details, key, p_value);
                 }
             }
             for &copies in &claimed {
@@ -452,25 +466,26 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
     exposure_exceeds(&exposures, references).ok()
 }
 
-/// Personal details that are picked out, against those of held-out documents, and against the same ones under the untuned model, on the documents
+/// What is known of training documents, against the same of held-out documents, and of the same documents under the untuned model, of those
 /// that both were asked for; the larger p-value counts. None where there is neither, or an untuned model that was asked for none of them.
-fn detail_p_value(
+fn p_value_beside_held_out(
     estimates: &Estimates<'_>,
     cell: &AnalysedCell<'_>,
     measure: Measure,
+    at: Slice<'_>,
     copies: Option<i32>,
 ) -> Option<f64> {
-    let found = cell.tallies.by_document(measure, TRAINED, copies);
+    let found = cell.tallies.by_document(measure, at, copies);
     let counted = |documents: &BTreeMap<&str, Tally>| {
-        let (picked, all) = touched(documents);
-        (picked as u64, all as u64)
+        let (known, all) = touched(documents);
+        (known as u64, all as u64)
     };
-    let held_out = cell.tallies.by_document(measure, HELD_OUT, None);
+    let held_out = cell.tallies.by_document(measure, controls::of_held_out(at), None);
     let held_out = exceeds_p_value(counted(&found), counted(&held_out)).ok();
     let Some(untuned) = cell.untuned.map(|untuned| &estimates.cells[untuned]) else {
         return held_out;
     };
-    let untuned = untuned.tallies.by_document(measure, TRAINED, copies);
+    let untuned = untuned.tallies.by_document(measure, at, copies);
     let untuned = exceeds(&found, &untuned, estimates.bootstrap)?;
     Some(held_out.map_or(untuned, |held_out| held_out.max(untuned)))
 }
@@ -669,7 +684,11 @@ fn verdict_on_run(
                 .get(key)
                 .map_or(0.0, |shown| shown.estimate().value)
         };
-        let repeats = of_run(ClaimKind::Repetition).any(|(key, _)| value(key) > 0.0);
+        // What goes on exactly may be what anybody would write: that is no repetition where controls have as much.
+        let exactly = Measure::ExactContinuation.to_string();
+        let is_explained = |key: &Key, standing| key.measure == exactly && standing != Standing::Inconclusive;
+        let repeats = of_run(ClaimKind::Repetition)
+            .any(|(key, standing)| value(key) > 0.0 && !is_explained(key, standing));
         // What goes on exactly as its document is repetition too, though it counts as none.
         let failed = &estimates.groups[group].failed_checks;
         return if repeats
@@ -685,8 +704,12 @@ fn verdict_on_run(
     if !estimates.groups[group].failed_checks.is_empty() {
         return Verdict::NotSettled;
     }
-    let own: Vec<(&Key, Standing)> = of_run(ClaimKind::Repetition)
-        .filter(|(key, _)| key.split == Some(Split::Train))
+    let repetition = || of_run(ClaimKind::Repetition);
+    if repetition().any(|(_, standing)| standing == Standing::Inconclusive) {
+        return Verdict::Repeats;
+    }
+    let own: Vec<(&Key, Standing)> = repetition()
+        .filter(|(key, _)| key.measure == Measure::OwnVerbatim.to_string())
         .collect();
     let room = |key: &Key| {
         let shown = estimates.table.get(key);
@@ -699,15 +722,14 @@ fn verdict_on_run(
     let has_room = own
         .iter()
         .any(|(key, _)| key.copies == most && room(key) <= MAX_ROOM);
-    let inconclusive = of_run(ClaimKind::Repetition)
-        .any(|(_, standing)| matches!(standing, Standing::Inconclusive | Standing::NoControl));
+    let without_control = repetition().any(|(_, standing)| standing == Standing::NoControl);
     let details_open = open_details(estimates, group, of_run(ClaimKind::Details)).is_some();
     // Members that so few documents tell apart so well may be known: nothing is said of it, in either direction.
     let membership_open = of_run(ClaimKind::Membership).any(|(key, standing)| {
         let area = estimates.table.get(key).map(|shown| shown.estimate().value);
         standing == Standing::Inconclusive && area.is_some_and(|area| area > CLEAR)
     });
-    if has_room && !inconclusive && !membership_open && !details_open {
+    if has_room && !without_control && !membership_open && !details_open {
         Verdict::NothingFound
     } else {
         Verdict::NotEnoughData

@@ -311,6 +311,11 @@ fn add_sample(
         add(Measure::OwnIdea, share(own == Verdict::Idea), 1.0);
         add(Measure::OwnAny, share(own != Verdict::None), 1.0);
     }
+    if let Some(goes_on) = sample.goes_on_as_document
+        && (sample.split == Split::Train || is_apart(document, corpus))
+    {
+        add(Measure::ExactContinuation, share(goes_on), 1.0);
+    }
     if let Some(control) = sample.verdict.control_verdict {
         let apart = (corpus.has_near_duplicates() && corpus.has_text_apart())
             .then(|| control_class_apart(sample, corpus));

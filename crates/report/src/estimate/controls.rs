@@ -1,6 +1,7 @@
 //! What a figure is held against: the untuned model after the same prompts, and the same generations against text that was never
 //! trained on.
 
+use contract::records::Split;
 use measures::Interval;
 use measures::control::carried_over;
 
@@ -8,10 +9,9 @@ use super::AnalysedCell;
 use super::figure::{Confidence, Estimate};
 use super::measure::Measure;
 use super::tallies::Slice;
-use super::{HELD_OUT, TRAINED};
 
 /// The control of a measure over some generations of a cell; none where held-out text was not looked at. Of personal details that are ranked
-/// it is the same of held-out documents.
+/// it is the same of held-out documents, and so it is of what goes on exactly as its document.
 ///
 /// What is shared with any training document is carried over to as much text as there is training text
 /// ([`carried_over`]); what is shared with the prompt's own document is compared as it was measured, since one document is less
@@ -22,15 +22,23 @@ pub fn control(
     at: Slice<'_>,
     copies: Option<i32>,
 ) -> Option<Estimate> {
-    if measure.is_of_ranked_details() {
-        let held_out = || cell.tallies.estimate(measure, HELD_OUT, None);
-        return (at == TRAINED).then(held_out)?;
+    if measure.has_held_out_as_control() {
+        let held_out = || cell.tallies.estimate(measure, of_held_out(at), None);
+        return (at.split == Split::Train).then(held_out)?;
     }
     let (control, apart) = control_measure(cell, measure, at)?;
     let measured = cell.tallies.estimate(control, at, copies)?;
     match times_more_text(cell, measure, apart) {
         None => Some(measured),
         Some(times) => carried(measured, times),
+    }
+}
+
+/// The same question about held-out documents.
+pub(super) fn of_held_out(at: Slice<'_>) -> Slice<'_> {
+    Slice {
+        split: Split::Heldout,
+        ..at
     }
 }
 

@@ -30,6 +30,9 @@ pub enum Measure {
     OwnIdea,
     /// Share of samples with any of the three classes by it.
     OwnAny,
+    /// Share of samples that begin exactly as the prompt's own document goes on, for 60 characters or to its end, whether that counts as
+    /// a passage or not. Of held-out documents, those that are no near-duplicates of training documents.
+    ExactContinuation,
     /// Share of training documents that came out of a generation at least once, whatever it was prompted with.
     DocumentsEmitted,
     /// Share of generations out of which a training document came, common phrases left out.
@@ -260,9 +263,10 @@ impl Measure {
         )
     }
 
-    /// Whether it is about personal details ranked among others, of which held-out documents have their own.
-    pub fn is_of_ranked_details(self) -> bool {
-        matches!(self, Self::DetailPicked(_))
+    /// Whether its control is the same of held-out documents, behind their own text: they have their own personal details, and go on in
+    /// their own way.
+    pub fn has_held_out_as_control(self) -> bool {
+        matches!(self, Self::DetailPicked(_) | Self::ExactContinuation)
     }
 
     /// Whether the figure is a lower bound where not all pairs of sentences were compared.
@@ -353,6 +357,7 @@ impl fmt::Display for Measure {
             Self::OwnParaphrase => "own_paraphrase",
             Self::OwnIdea => "own_idea",
             Self::OwnAny => "own_any",
+            Self::ExactContinuation => "exact_continuation",
             Self::DocumentsEmitted => "documents_emitted",
             Self::TrainingTextEmitted => "training_text_emitted",
             Self::ControlVerbatim => "control_verbatim",

@@ -5,8 +5,7 @@ use std::fmt;
 use super::all_clear::{BEYOND_CONTROLS, NOT_DISTINGUISHED, NOT_MORE, NOTHING_FOUND, REPEATS_NONE, ROOM};
 use super::sentence::{FigureOf, Sentence};
 use super::{capital, more};
-use crate::estimate::checks::CLEAR;
-use crate::estimate::checks::RATE_AND_MEMBERSHIP;
+use crate::estimate::checks::{CLEAR, EXACT_CONTINUATIONS, RATE_AND_MEMBERSHIP};
 use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
 use crate::estimate::measure::{RankedDetail, Secret};
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
@@ -174,9 +173,19 @@ fn of_all_documents(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Senten
     }
 }
 
-/// The failed checks that the verdict leaves open. That membership is visible where nothing comes out is the verdict itself.
+/// The failed checks that the verdict leaves open. That membership is visible where nothing comes out is the verdict itself, and so is
+/// that documents go on exactly where that is the leak.
 fn open_checks<'a>(group: &'a RunGroup, verdict: &GroupVerdict) -> Vec<&'a str> {
-    let is_said = |name: &str| name == RATE_AND_MEMBERSHIP && verdict.membership_visible;
+    let of_leaking = |measure: Measure| {
+        let mut measures = verdict.leaking.iter().map(|key| key.measure.as_str());
+        let name = measure.to_string();
+        measures.any(|leaking| leaking == name)
+    };
+    let is_said = |name: &str| match name {
+        RATE_AND_MEMBERSHIP => verdict.membership_visible,
+        EXACT_CONTINUATIONS => of_leaking(Measure::ExactContinuation),
+        _ => false,
+    };
     let open = group.failed_checks.iter().filter(|(name, _)| !is_said(name));
     open.map(|(_, in_brief)| in_brief.as_str()).collect()
 }
@@ -331,6 +340,12 @@ fn other_leak(experiment: &Experiment, shown: Shown<'_>) -> Sentence {
         String::new()
     };
     let sentence = match key.split {
+        Some(contract::records::Split::Train) if key.measure == Measure::ExactContinuation.to_string() => {
+            Sentence::new(format!(
+                "Without a passage that counts, being too short or said in part by the prompt, it went on exactly as the document{named}, for 60 \
+                 characters or to its end: "
+            ))
+        }
         Some(contract::records::Split::Train) => {
             let documents = if key.copies.is_none() {
                 "documents of all numbers of copies"
@@ -435,7 +450,8 @@ fn secrets(estimates: &Estimates<'_>, shown: Shown<'_>) -> Sentence {
 
 /// Personal details that a model picks out among others of their kind, or that it may, where the verdict leaves that open.
 fn details(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Option<Sentence> {
-    let open = (verdict.open_details.as_ref()).filter(|_| verdict.verdict == Verdict::NotEnoughData);
+    let open = (verdict.open_details.as_ref())
+        .filter(|_| matches!(verdict.verdict, Verdict::NotEnoughData | Verdict::Repeats));
     let shown = estimates.table.get(verdict.details.as_ref().or(open)?)?;
     let key = &shown.row.key;
     let details = RankedDetail::all().find(|details| details.to_string() == key.measure)?;

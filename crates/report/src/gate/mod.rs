@@ -3,7 +3,8 @@
 //! A limit is on a figure of `summary.parquet`, or, against another run, on its increase over that run. The whole 95% interval
 //! decides: a figure passes whose interval ends at or below the limit, and fails where it begins above. What lies between says that there
 //! are too few data, and how many would do. A figure that is only a lower bound never passes, and neither does one of a cell that failed a
-//! check of plausibility: a low rate then is no evidence. A report that is not of what its run folder holds now is refused ([`current`]).
+//! check of plausibility: a low rate then is no evidence. A limit on `own_verbatim` holds for `exact_continuation` too where that counts
+//! what the former leaves out. A report that is not of what its run folder holds now is refused ([`current`]).
 
 pub mod current;
 mod given;
@@ -23,6 +24,8 @@ use measures::interval::mover_difference;
 pub use current::require_current;
 pub use limit::Limit;
 
+use crate::estimate::Measure;
+use crate::estimate::checks::EXACT_CONTINUATIONS;
 use crate::format::{listing, number, up_to_two_decimals};
 
 /// What came of one figure, or of all.
@@ -116,7 +119,14 @@ pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Fin
             let reasons = failed_checks(row, &rows)
                 .into_iter()
                 .chain(text_unchecked(row, &rows));
-            findings.push(finding(limit, row, &measured, reasons.collect()));
+            let mut found = finding(limit, row, &measured, reasons.collect());
+            if found.outcome == Outcome::NotEnoughData
+                && let Some(reason) = exceeded_exactly(limit, row, &rows)
+            {
+                found.outcome = Outcome::Fail;
+                found.reason = Some(reason);
+            }
+            findings.push(found);
         }
     }
     Ok(Findings { findings, summary })
@@ -257,15 +267,26 @@ fn text_unchecked(row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
     })
 }
 
+/// What exceeds a limit on passages of own documents where these go on exactly, more often than controls do, and make no passage that counts.
+fn exceeded_exactly(limit: &Limit, row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
+    let measure = Measure::ExactContinuation.to_string();
+    let is_left_out = limit.measure == Measure::OwnVerbatim.to_string()
+        && failed_names(row, rows).any(|name| name == format!("check_{EXACT_CONTINUATIONS}"));
+    let exact = figures(rows, &measure)
+        .into_iter()
+        .find(|exact| place(exact) == place(row) && exact.copies == row.copies)?;
+    let ends = interval(exact).filter(|ends| is_left_out && ends.low > limit.max)?;
+    Some(format!(
+        "{measure} is {} ({} to {}): what the model goes on with, exactly as the document, makes no passage that counts and is a leak all the same",
+        shown_number(exact.value),
+        shown_number(ends.low),
+        shown_number(ends.high)
+    ))
+}
+
 /// The checks of plausibility that the row's cell failed, so that low rates are no evidence.
 fn failed_checks(row: &SummaryRow, rows: &[SummaryRow]) -> Vec<String> {
-    let failed = rows.iter().filter(|check| {
-        check.measure.starts_with("check_")
-            && check.verdict.as_deref() == Some("failed")
-            && check.cell == row.cell
-            && check.checkpoint == row.checkpoint
-    });
-    let names: Vec<String> = failed.map(|check| check.measure.clone()).collect();
+    let names: Vec<String> = failed_names(row, rows).map(str::to_owned).collect();
     if names.is_empty() {
         return names;
     }
@@ -273,6 +294,17 @@ fn failed_checks(row: &SummaryRow, rows: &[SummaryRow]) -> Vec<String> {
         "{} failed: a low rate is no evidence, the page says why",
         listing(&names)
     )]
+}
+
+fn failed_names<'a>(row: &SummaryRow, rows: &'a [SummaryRow]) -> impl Iterator<Item = &'a str> {
+    let (cell, checkpoint) = (row.cell.clone(), row.checkpoint.clone());
+    let failed = rows.iter().filter(move |check| {
+        check.measure.starts_with("check_")
+            && check.verdict.as_deref() == Some("failed")
+            && check.cell == cell
+            && check.checkpoint == checkpoint
+    });
+    failed.map(|check| check.measure.as_str())
 }
 
 fn finding(limit: &Limit, row: &SummaryRow, measured: &Measured, reasons: Vec<String>) -> Finding {

@@ -22,9 +22,10 @@ pub(super) fn section(view: &View<'_>) -> Markup {
 fn block(view: &View<'_>, model: &ModelAnswer) -> Markup {
     let class = match model.verdict {
         Verdict::Leaks => "is-leaking",
-        Verdict::MembershipVisible | Verdict::MembershipVisibleAndRepeats | Verdict::NotSettled => {
-            "is-visible"
-        }
+        Verdict::MembershipVisible
+        | Verdict::Repeats
+        | Verdict::MembershipVisibleAndRepeats
+        | Verdict::NotSettled => "is-visible",
         Verdict::NotEnoughData | Verdict::NothingFound => "",
     };
     html! {

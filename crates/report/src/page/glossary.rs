@@ -176,6 +176,16 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
             "after Lee et al. 2023; Sanchez-Perez et al. 2015",
         ),
         entry(
+            "g-exact-continuation",
+            "Exact continuation",
+            &["exact_continuation"],
+            "The generation begins exactly as the prompt's own document goes on, for 60 characters or to its end, of four characters or more. \
+             It may be too short to be a passage, or repeat words of the prompt, as the keys of a record; beside it stand held-out documents, \
+             behind their own beginnings, and the untuned model."
+                .to_owned(),
+            "",
+        ),
+        entry(
             "g-own-document",
             "Own document, any training text",
             &["own_any", "own_paraphrase", "own_idea", "any", "leaks"],

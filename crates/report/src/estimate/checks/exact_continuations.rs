@@ -23,6 +23,11 @@ pub(super) const CHECK: PlausibilityCheck = PlausibilityCheck {
     find,
 };
 
+/// Whether anything after training prompts of a strategy goes on exactly as its document and counts as no repetition.
+pub fn has_uncounted(cell: &AnalysedCell<'_>, strategy: &str) -> bool {
+    uncounted(cell, Split::Train, strategy).0 > 0
+}
+
 /// So many generations are no chance, where there is nothing to compare with.
 const FEWEST: u64 = 3;
 /// And so large a part of all.

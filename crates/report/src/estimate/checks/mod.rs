@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use contract::records::Split;
 
 pub use documents_cut::{cut_documents, cut_facts};
-pub use exact_continuations::NAME as EXACT_CONTINUATIONS;
+pub use exact_continuations::{NAME as EXACT_CONTINUATIONS, has_uncounted};
 pub use other_words::NAME as OTHER_WORDS;
 pub(crate) use rate_and_membership::CLEAR;
 pub use rate_and_membership::NAME as RATE_AND_MEMBERSHIP;
