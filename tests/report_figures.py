@@ -551,6 +551,10 @@ class Checks:
         more = found[0] >= 3 and found[0] >= 0.05 * found[1] if p_value is None else p_value <= LEVEL
         return "blocking" if more else "passed", found[1]
 
+    def goes_on_exactly(self, strategy):
+        p_value = p_beside_held_out(self.run, self.cell, "exact_continuation", None, strategy)
+        return p_value is not None and p_value <= LEVEL
+
     def other_words(self):
         strategy = self._headline()
         found, verbatim = (strategy and self.cell.estimate(measure, "train", strategy, None) for measure in ("own_any", "own_verbatim"))
@@ -585,7 +589,7 @@ class Checks:
         told = [is_more(length) for length in (30, 60, 120, 240)]
         more, of = next((found for found in told if found[0]), told[0])
         p_verbatim = self.run.p_own(self.cell, strategy, None)
-        leaks = p_verbatim is not None and p_verbatim <= LEVEL
+        leaks = (p_verbatim is not None and p_verbatim <= LEVEL) or self.goes_on_exactly(strategy)
         return "blocking" if more and not leaks else "passed", of
 
     def documents_asked(self):
@@ -635,7 +639,7 @@ class Checks:
         value, score, of = max(reversed(areas), key=lambda area: area[0])
         # Few documents may be apart altogether by chance; where they are, the interval has no width and says nothing.
         clear = value > 0.9 and statistics.mann_whitney(*cell.members_and_others(score, of)) <= 0.025
-        exceeds = any(p_value is not None and p_value <= LEVEL for p_value in p_values)
+        exceeds = any(p_value is not None and p_value <= LEVEL for p_value in p_values) or self.goes_on_exactly(strategy)
         return "passed" if exceeds or not clear else "blocking", found.n
 
     def documents_cut(self):

@@ -55,13 +55,18 @@ pub enum NotRendered {
     Unusable(#[from] Error),
 }
 
+/// The fields of a turn that calls tools.
+const TOOL_CALLS: [&str; 2] = ["tool_calls", "function_call"];
+
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Message {
     /// Who speaks: `system`, `user`, `assistant`, `tool`, or what else the template knows.
     pub role: String,
-    /// What is said.
+    /// What is said; empty where nothing is.
     pub content: String,
+    /// Whether the content is null, as of a turn that calls tools and says nothing: templates see that.
+    pub is_silent: bool,
     /// Further fields, which a template may ask for.
     pub further: Map<String, Value>,
 }
@@ -72,8 +77,21 @@ impl Message {
         Self {
             role: role.to_owned(),
             content: content.to_owned(),
+            is_silent: false,
             further: Map::new(),
         }
+    }
+
+    /// Whether it calls tools, in the fields that OpenAI's conversations have for that.
+    pub fn calls_tools(&self) -> bool {
+        let has_calls = |value: &Value| match value {
+            Value::Array(calls) => !calls.is_empty(),
+            Value::Object(call) => !call.is_empty(),
+            _ => false,
+        };
+        TOOL_CALLS
+            .iter()
+            .any(|key| self.further.get(*key).is_some_and(has_calls))
     }
 
     /// Whether the model writes this turn.
@@ -84,8 +102,12 @@ impl Message {
 
 impl Serialize for Message {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let own = [("role", &self.role), ("content", &self.content)];
-        let own = own.map(|(key, text)| (key, Value::from(text.as_str())));
+        let content = if self.is_silent {
+            Value::Null
+        } else {
+            Value::from(self.content.as_str())
+        };
+        let own = [("role", Value::from(self.role.as_str())), ("content", content)];
         let further = self
             .further
             .iter()
@@ -156,6 +178,11 @@ impl ChatTemplate {
     /// rendering the conversation turn by turn.
     pub fn marks_generation(&self) -> bool {
         jinja::marks_generation(&self.source)
+    }
+
+    /// Whether it writes the tools that a turn calls; of others it may write what is said alone.
+    pub fn writes_tool_calls(&self) -> bool {
+        TOOL_CALLS.iter().any(|key| self.source.contains(key))
     }
 
     /// A conversation as text, without a header for an answer to come.

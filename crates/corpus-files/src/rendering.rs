@@ -149,10 +149,37 @@ impl Rendering {
     /// A conversation as text; `answer` is the first message that is an answer to the ones before it.
     pub(crate) fn render(&self, messages: &[Message], answer: Option<usize>) -> Result<RenderedText, Flaw> {
         check_answers(messages, answer)?;
+        self.check_tool_calls(messages)?;
         match self {
             Self::Template(template) => by_template(template, messages, answer),
             Self::Turns { separator } => Ok(turns_alone(messages, answer, separator)),
             Self::Unknown(problem) => Err(Flaw::new(FlawKind::NoTemplate, problem.clone())),
+        }
+    }
+}
+
+impl Rendering {
+    /// Of turns that call tools and say nothing, something must be left.
+    fn check_tool_calls(&self, messages: &[Message]) -> Result<(), Flaw> {
+        let is_written = match self {
+            Self::Template(template) => template.writes_tool_calls(),
+            Self::Turns { .. } => false,
+            Self::Unknown(_) => true,
+        };
+        match messages.iter().position(|message| message.is_silent) {
+            Some(place) if !is_written => {
+                let problem = format!(
+                    "message {} calls tools and says nothing, and {} does not write tool calls. Name the template that training used \
+                     (corpus.template, corpus.chat_template)",
+                    place + 1,
+                    match self {
+                        Self::Template(template) => template.origin(),
+                        _ => "corpus.template = \"none\"",
+                    }
+                );
+                Err(Flaw::new(FlawKind::NotRendered, problem))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -174,7 +201,7 @@ fn check_answers(messages: &[Message], answer: Option<usize>) -> Result<(), Flaw
         );
         return Err(Flaw::new(FlawKind::NoAnswer, problem));
     }
-    if answers.all(|message| message.content.trim().is_empty()) {
+    if answers.all(|message| message.content.trim().is_empty() && !message.calls_tools()) {
         return Err(Flaw::new(
             FlawKind::Empty,
             "expected text of the assistant, found none",

@@ -366,7 +366,16 @@ fn message(turn: &Json, column: &str, number: usize) -> Result<Message, Flaw> {
         ));
     };
     let key = |names: [&'static str; 2]| names.into_iter().find(|name| turn.contains_key(*name));
-    let (Some(role_key), Some(content_key)) = (key(["role", "from"]), key(["content", "value"])) else {
+    let further = |keys: [&'static str; 2]| {
+        let further = turn
+            .iter()
+            .filter(|(key, value)| !keys.contains(&key.as_str()) && !value.is_null());
+        further.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let (role_key, content_key) = (key(["role", "from"]), key(["content", "value"]));
+    // A turn that calls tools need not say anything.
+    let content_key = content_key.or_else(|| turn.contains_key("tool_calls").then_some("content"));
+    let (Some(role_key), Some(content_key)) = (role_key, content_key) else {
         let found: Vec<&str> = turn.keys().map(String::as_str).collect();
         let problem = format!(
             "expected role and content, or from and value, found {}",
@@ -392,6 +401,14 @@ fn message(turn: &Json, column: &str, number: usize) -> Result<Message, Flaw> {
             flaw(FlawKind::WrongType, problem)
         })?,
         None | Some(Json::Null) => {
+            let message = Message {
+                is_silent: true,
+                further: further([role_key, content_key]),
+                ..Message::new(role, "")
+            };
+            if message.is_of_assistant() && message.calls_tools() {
+                return Ok(message);
+            }
             return Err(flaw(
                 FlawKind::NoValue,
                 format!("expected text in {content_key}, found none"),
@@ -399,13 +416,9 @@ fn message(turn: &Json, column: &str, number: usize) -> Result<Message, Flaw> {
         }
         Some(_) => return Err(flaw(FlawKind::WrongType, format!("{content_key}: expected text"))),
     };
-    let further = turn
-        .iter()
-        .filter(|(key, value)| *key != role_key && *key != content_key && !value.is_null());
     Ok(Message {
-        role: role.to_owned(),
-        content,
-        further: further.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        further: further([role_key, content_key]),
+        ..Message::new(role, &content)
     })
 }
 

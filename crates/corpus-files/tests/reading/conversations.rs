@@ -383,6 +383,39 @@ fn what_is_wrong_with_a_conversation_costs_that_document_and_is_named() {
     );
 }
 
+/// A turn that calls tools and says nothing is what the template makes of it, its content being null.
+#[test]
+fn turns_that_only_call_tools_are_read_where_the_template_writes_them() {
+    const TEMPLATE: &str = "{%- for m in messages %}[{{ m.role }}]{% if m.content is not none %}{{ m.content }}{% endif %}\
+        {% for call in m.tool_calls or [] %}<call>{{ call.function.arguments }}</call>{% endfor %}{% endfor %}\
+        {%- if add_generation_prompt %}[assistant]{% endif %}";
+    let folder = Folder::new();
+    folder.write("calls.jinja", TEMPLATE);
+    let call = r#""tool_calls": [{"function": {"name": "book", "arguments": "{\"to\": \"Ann\"}"}}]"#;
+    for (name, silent) in [("null", r#""content": null, "#), ("missing", "")] {
+        folder.write(
+            &format!("{name}.jsonl"),
+            format!(
+                r#"{{"messages": [{{"role": "user", "content": "Hi."}}, {{"role": "assistant", {silent}{call}}}, {{"role": "tool", "content": "ok"}}, {{"role": "assistant", "content": "Done."}}]}}"#
+            ),
+        );
+        let reading = folder
+            .read(&Corpus {
+                chat_template: Some(folder.path("calls.jinja").to_string_lossy().into_owned()),
+                ..corpus(&format!("{name}.jsonl"))
+            })
+            .unwrap();
+        let text = r#"[user]Hi.[assistant]<call>{"to": "Ann"}</call>[tool]ok[assistant]Done."#;
+        assert_eq!(reading.texts(), [text], "{name}");
+        let (spans, _) = answers(&reading.documents[0]);
+        assert_eq!(spans, [r#"<call>{"to": "Ann"}</call>"#, "Done."], "{name}");
+        // ChatML as it is here writes what is said alone.
+        let (texts, faults) = folder.read_skipping(&chatml(&format!("{name}.jsonl")));
+        assert_eq!(texts, [""; 0], "{name}");
+        assert!(faults[0].contains("does not write tool calls"), "{faults:?}");
+    }
+}
+
 #[test]
 fn half_a_surrogate_pair_in_a_message_is_replaced_and_reported() {
     let folder = Folder::new();

@@ -253,6 +253,9 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
             });
         }
     };
+    let beside_held_out = |cell: &AnalysedCell<'_>, measure, at, copies| {
+        p_value_beside_held_out(&estimates.cells, cell, measure, at, copies, estimates.bootstrap)
+    };
     for run in &estimates.subjects[subject].runs {
         if let Some(cell) = run.documents.map(|cell| &estimates.cells[cell]) {
             for strategy in &experiment.strategies {
@@ -275,7 +278,7 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                     if has_uncounted(cell, &strategy.name) {
                         let measure = Measure::ExactContinuation;
                         let key = Key::new(subject, &measure, seen, copies);
-                        let p_value = p_value_beside_held_out(estimates, cell, measure, seen, copies);
+                        let p_value = beside_held_out(cell, measure, seen, copies);
                         add(ClaimKind::Repetition, key, p_value);
                     }
                 }
@@ -294,7 +297,7 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
             for measure in RankedDetail::all().map(Measure::DetailPicked) {
                 for &copies in &claimed {
                     let key = Key::new(subject, &measure, TRAINED, copies);
-                    let p_value = p_value_beside_held_out(estimates, cell, measure, TRAINED, copies);
+                    let p_value = beside_held_out(cell, measure, TRAINED, copies);
                     add(ClaimKind::Details, key, p_value);
                 }
             }
@@ -468,12 +471,13 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
 
 /// What is known of training documents, against the same of held-out documents, and of the same documents under the untuned model, of those
 /// that both were asked for; the larger p-value counts. None where there is neither, or an untuned model that was asked for none of them.
-fn p_value_beside_held_out(
-    estimates: &Estimates<'_>,
+pub(super) fn p_value_beside_held_out(
+    cells: &[AnalysedCell<'_>],
     cell: &AnalysedCell<'_>,
     measure: Measure,
     at: Slice<'_>,
     copies: Option<i32>,
+    bootstrap: Bootstrap,
 ) -> Option<f64> {
     let found = cell.tallies.by_document(measure, at, copies);
     let counted = |documents: &BTreeMap<&str, Tally>| {
@@ -482,11 +486,11 @@ fn p_value_beside_held_out(
     };
     let held_out = cell.tallies.by_document(measure, controls::of_held_out(at), None);
     let held_out = exceeds_p_value(counted(&found), counted(&held_out)).ok();
-    let Some(untuned) = cell.untuned.map(|untuned| &estimates.cells[untuned]) else {
+    let Some(untuned) = cell.untuned.map(|untuned| &cells[untuned]) else {
         return held_out;
     };
     let untuned = untuned.tallies.by_document(measure, at, copies);
-    let untuned = exceeds(&found, &untuned, estimates.bootstrap)?;
+    let untuned = exceeds(&found, &untuned, bootstrap)?;
     Some(held_out.map_or(untuned, |held_out| held_out.max(untuned)))
 }
 

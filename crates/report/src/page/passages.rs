@@ -67,7 +67,7 @@ pub fn list(documents: &[LeakedDocument], names: &dyn Names, unfolded: usize, is
     let (verbatim, other) = sorted.split_at(word_for_word);
     html! {
         @if verbatim.is_empty() {
-            p { "No training document came out word for word of any tuned model." }
+            p { "No training document came out word for word, in a passage that counts, of any tuned model." }
         } @else {
             p {
                 (verbatim.len()) @if verbatim.len() == 1 { " training document" } @else { " training documents" }

@@ -61,7 +61,7 @@ fn find(evidence: &Evidence<'_>) -> Finding {
         strategy: Some(strategy),
     };
     // What leaks word for word is a finding already.
-    if !is_more || evidence.repeats_own(at, None) {
+    if !is_more || evidence.repeats_own(at, None) || evidence.goes_on_exactly(at) {
         return Finding::passed(format!("{said}."), observations);
     }
     Finding::failed(

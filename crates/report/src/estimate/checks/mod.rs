@@ -237,6 +237,14 @@ impl Evidence<'_> {
         p_value.is_some_and(|p_value| p_value <= claims::LEVEL)
     }
 
+    /// The same of documents that go on exactly, whether that counts as a passage or not.
+    fn goes_on_exactly(&self, at: Slice<'_>) -> bool {
+        let measure = Measure::ExactContinuation;
+        let p_value =
+            claims::p_value_beside_held_out(self.cells, self.cell, measure, at, None, self.bootstrap);
+        p_value.is_some_and(|p_value| p_value <= claims::LEVEL)
+    }
+
     /// How well a score distinguishes members with so many copies from held-out documents.
     fn separation(&self, score: MembershipScore, copies: Option<i32>) -> Option<&Separation> {
         separation(self.cell, score, copies)

@@ -102,7 +102,8 @@ fn headline_rate(evidence: &Evidence<'_>) -> Option<(Estimate, Option<i32>, bool
     let copies = evidence.cell.tallies.copies().into_iter().next_back();
     let found = evidence.cell.tallies.estimate(Measure::OwnVerbatim, at, copies)?;
     // A few documents with the most copies may exceed nothing where all together do.
-    let exceeds = evidence.repeats_own(at, copies) || evidence.repeats_own(at, None);
+    let exceeds =
+        evidence.repeats_own(at, copies) || evidence.repeats_own(at, None) || evidence.goes_on_exactly(at);
     Some((found, copies, exceeds))
 }
 
