@@ -6,9 +6,10 @@
 //! types.
 
 mod columns;
+mod file;
 mod footer;
 
-pub use footer::check_footer;
+pub use file::{EndingReader, ParquetFile};
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -58,7 +59,7 @@ const PLACE: Column = Column {
 /// them in seconds. Another program may write all rows as one group.
 const GROUP_MAX_BYTES: u64 = 4 << 30;
 const TIMES_IN_MEMORY: u64 = 8;
-const MAX_SECONDS: u64 = 3600;
+const MAX_SECONDS: u64 = 600;
 
 /// Writes records of one kind to a Parquet file that appears whole or not at all.
 pub struct Writer<R> {
@@ -250,7 +251,7 @@ impl<R: Record> Reader<R> {
     fn open_with(path: &Path, further: &[Column]) -> Result<Self, Error> {
         let file =
             File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-        check_footer(path, &file)?;
+        let file = ParquetFile::new(path, file)?;
         let work = reading(path);
         let builder = work
             .run(|| ParquetRecordBatchReaderBuilder::try_new(file))?
@@ -416,9 +417,9 @@ pub fn check_seal(path: &Path) -> Result<Seal, Error> {
 }
 
 /// A file whose footer was read.
-fn opened(path: &Path) -> Result<SerializedFileReader<File>, Error> {
+fn opened(path: &Path) -> Result<SerializedFileReader<ParquetFile>, Error> {
     let file = File::open(path).map_err(|error| Error::input(path, format!("cannot be opened: {error}")))?;
-    check_footer(path, &file)?;
+    let file = ParquetFile::new(path, file)?;
     reading(path)
         .run(|| SerializedFileReader::new(file))?
         .map_err(|error| no_parquet(path, &error))

@@ -23,7 +23,7 @@ const DOCUMENTS_IN_MEMORY: u64 = 4;
 const TIMES_IN_MEMORY: u64 = 8;
 
 /// Seconds that the next rows of a table may take.
-const MAX_SECONDS: u64 = 3600;
+const MAX_SECONDS: u64 = 600;
 
 /// What a compressed file may become.
 #[derive(Debug, Clone, Copy)]

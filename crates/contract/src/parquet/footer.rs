@@ -33,7 +33,7 @@ enum Flaw {
 ///
 /// # Errors
 /// [`Error::Input`] for such a file.
-pub fn check_footer(path: &Path, file: &File) -> Result<(), Error> {
+pub(super) fn check_footer(path: &Path, file: &File) -> Result<(), Error> {
     let footer = footer(file).unwrap_or_default();
     let problem = match check(&footer, MAX_DEPTH) {
         Ok(()) | Err(Flaw::Damage) => return Ok(()),

@@ -5,6 +5,7 @@ use std::fs::File;
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use contract::Error;
+use contract::parquet::ParquetFile;
 use contract::pipeline::CorpusFormat;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -46,7 +47,7 @@ fn open(input: Input, file: &CorpusFile, columns: &Columns) -> Result<Opened, Fa
         )
     };
     let (file, guesses) = input.into_file()?;
-    contract::parquet::check_footer(&path, &file)?;
+    let file = ParquetFile::new(&path, file)?;
     let builder = work
         .run(|| ParquetRecordBatchReaderBuilder::try_new(file))?
         .map_err(damaged)?;
@@ -84,7 +85,7 @@ fn size(file: &CorpusFile, columns: &Columns) -> Result<Option<FileSize>, Error>
     }
     let opened = File::open(&file.path)
         .map_err(|error| Error::input(&file.path, format!("cannot be opened: {error}")))?;
-    contract::parquet::check_footer(&file.path, &opened)?;
+    let opened = ParquetFile::new(&file.path, opened)?;
     let work = rows_of(&file.path, file.max_document_bytes);
     let builder = work.run(|| ParquetRecordBatchReaderBuilder::try_new(opened))?;
     let schema = builder.map(|builder| builder.schema().clone()).ok();
