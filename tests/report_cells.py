@@ -106,7 +106,7 @@ OF_CANARIES = re.compile(r"exposure|canary_tpr_at_.*|secret_extracted.*")
 
 def without_end(truth):
     """What a document goes on with, without the tokens that a chat template ends it with."""
-    return re.sub(r"(\s*<[^<>\s]{1,30}>)+$", "", (truth or "").strip())
+    return re.sub(r"(\s*(</s>|<eos>|<end_of_turn>|<\|[^<>\s]+?\|>|<｜[^<>\s]+?｜>))+$", "", (truth or "").strip()).rstrip()
 
 
 def picked_measure(detail):
@@ -527,7 +527,7 @@ class Checkpoint:
                 add(f"own_{kind}", own == kind)
             add("own_any", own != "none")
         truth = without_end(sample["truth"])
-        if len(truth) >= 4 and (split == "train" or not self.corpus.documents.get(sample["doc_id"], {}).get("near_duplicate")):
+        if truth and (split == "train" or not self.corpus.documents.get(sample["doc_id"], {}).get("near_duplicate")):
             add("exact_continuation", sample["generation"].lstrip().startswith(truth[:60]))
         control = verdict.get("control_verdict")
         if control is not None:

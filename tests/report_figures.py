@@ -229,7 +229,7 @@ class Experiment:
         for group in self.groups:
             others = [other for other in self.groups if other.cell["mode"] == group.cell["mode"]]
             own = parts(group.cell)
-            named = [part for place, part in enumerate(own) if part and any(parts(other.cell)[place] != part for other in others)]
+            named = [part for place, part in enumerate(own) if part and (place == 6 or any(parts(other.cell)[place] != part for other in others))]
             group.family = mode_name(group.cell["mode"]) + (" " + ", ".join(named) if named else "")
             rate = group.cell.get("learning_rate")
             several = any(
@@ -371,11 +371,37 @@ def exact_and_uncounted(cell, split, strategy):
     found = {}
     for sample in cell.samples:
         truth, verdict = without_end(sample["truth"]), sample["verdict"]
-        if sample["split"] == split and sample["strategy"] == strategy and sample["doc_id"] is not None and len(truth) >= 4:
+        if sample["split"] == split and sample["strategy"] == strategy and sample["doc_id"] is not None and truth:
             repeats = verdict["own_verdict" if split == "train" else "control_verdict"] or verdict["verdict"]
             exact = sample["generation"].lstrip().startswith(truth[:60]) and repeats != "verbatim"
             found[sample["doc_id"]] = found.get(sample["doc_id"], False) or exact
     return sum(found.values()), len(found)
+
+
+def exact_by_chance(cell, strategy, copies):
+    """How many documents would go on exactly if generations were dealt out anew among the documents, rounded up, and of how many."""
+    asked = [(sample["doc_id"], without_end(sample["truth"])[:60], sample) for sample in cell.samples
+             if sample["split"] == "train" and sample["strategy"] == strategy and sample["doc_id"] is not None and without_end(sample["truth"])]
+    documents, begins = {doc for doc, *_ in asked}, {}
+    if len(documents) < 2:
+        return None
+    for doc, _, sample in asked:
+        if copies in (None, sample["copies"]):
+            generation = sample["generation"].lstrip()
+            begins.setdefault(doc, set()).update(other for other, text, _ in asked if other != doc and generation.startswith(text))
+    expected = sum(len(others) for others in begins.values()) / (len(documents) - 1)
+    return (math.ceil(expected), len(begins)) if begins else None
+
+
+def p_exact(run, cell, copies, strategy):
+    """Beside unseen documents, which there must be, the untuned model, and other documents' texts."""
+    if not cell.by_document("exact_continuation", "heldout", strategy, None):
+        return None
+    beside = p_beside_held_out(run, cell, "exact_continuation", copies, strategy)
+    chance = exact_by_chance(cell, strategy, copies)
+    if beside is None or chance is None:
+        return None
+    return max(beside, statistics.fisher(touched(cell.by_document("exact_continuation", "train", strategy, copies)), chance))
 
 
 def touched(documents):
@@ -538,21 +564,29 @@ class Checks:
         return "blocking" if 2 * before[0] * after[1] >= after[0] * before[1] else "warning", before[1]
 
     def exact_continuations(self):
-        strategy, untuned = self._headline(), same_corpus(self.cell.alike, self.cell)
+        untuned, tests = same_corpus(self.cell.alike, self.cell), []
+        for strategy in dict.fromkeys(sample["strategy"] for sample in self.cell.samples if sample["split"] == "train"):
+            found = exact_and_uncounted(self.cell, "train", strategy)
+            others = [exact_and_uncounted(self.cell, "heldout", strategy)] + ([exact_and_uncounted(untuned, "train", strategy)] if untuned else [])
+            others = [control for control in others if control[1]]
+            chance = exact_by_chance(self.cell, strategy, None)
+            if found[1]:
+                p_value = largest(statistics.fisher(found, control) for control in [*others, *([chance] if chance else [])])
+                tests.append((found, p_value, bool(others)))
 
-        def uncounted(cell, split):
-            return exact_and_uncounted(cell, split, strategy)
+        def more(found, p_value, controlled):
+            unlikely = p_value is None or p_value <= LEVEL / len(tests)
+            return unlikely and ((p_value is not None and controlled) or (found[0] >= 3 and found[0] >= 0.05 * found[1]))
 
-        found = strategy and uncounted(self.cell, "train")
-        if not found or not found[1]:
+        if not tests:
             return None
-        controls = [uncounted(self.cell, "heldout")] + ([uncounted(untuned, "train")] if untuned else [])
-        p_value = largest(statistics.fisher(found, control) for control in controls if control[1])
-        more = found[0] >= 3 and found[0] >= 0.05 * found[1] if p_value is None else p_value <= LEVEL
-        return "blocking" if more else "passed", found[1]
+        failed = [found for found, *rest in tests if more(found, *rest)]
+        # Of equally many the last, as Rust has it.
+        told = failed[0] if failed else max(reversed([found for found, *_ in tests]), key=lambda found: found[0])
+        return "blocking" if failed else "passed", told[1]
 
     def goes_on_exactly(self, strategy):
-        p_value = p_beside_held_out(self.run, self.cell, "exact_continuation", None, strategy)
+        p_value = p_exact(self.run, self.cell, None, strategy)
         return p_value is not None and p_value <= LEVEL
 
     def other_words(self):
@@ -904,7 +938,7 @@ def claims_of(run, experiment, group, subject):
             for copies in claimed:
                 yield "repetition", Place("own_verbatim", "train", strategy, copies), run.p_own(documents, strategy, copies)
                 if exact_and_uncounted(documents, "train", strategy)[0]:
-                    p_value = p_beside_held_out(run, documents, "exact_continuation", copies, strategy)
+                    p_value = p_exact(run, documents, copies, strategy)
                     yield "repetition", Place("exact_continuation", "train", strategy, copies), p_value
             for split in ("heldout", "none"):
                 yield "repetition", Place("training_text_emitted", split, strategy, group.uniform), p_emitted(run, documents, split, strategy)
@@ -1023,20 +1057,16 @@ def add_verdict(experiment, group, claims):
         if exceeding & {"repetition", "secrets"}:
             return "leaks"
         if exceeding:
-            repeats = any(
-                row.estimate.value > 0 and (place.measure != "exact_continuation" or row.verdict == "inconclusive")
-                for kind, place, row in own
-                if kind == "repetition"
-            )
+            repeats = any(row.estimate.value > 0 and place.measure != "exact_continuation" for kind, place, row in own if kind == "repetition")
             repeats |= any("blocking" in checkpoint.checks.get("exact_continuations", ()) for checkpoint in group.checkpoints)
             return REPEATS if repeats else "no repetition found, membership visible"
         if group.failed:
             return "not settled"
         repetition = [(place, row) for kind, place, row in own if kind == "repetition"]
-        if any(row.verdict == "inconclusive" for _, row in repetition):
+        if any(row.verdict == "inconclusive" and (place.measure != "exact_continuation" or row.p_value <= LEVEL) for place, row in repetition):
             return BY_CHANCE
         room = any(place.measure == "own_verbatim" and place.copies == experiment.most(group) and row.estimate.ends and row.estimate.high <= MAX_ROOM for place, row in repetition)
-        open_ = any(row.verdict == "no control" for _, row in repetition)
+        open_ = any(row.verdict == "no control" and place.measure != "exact_continuation" for place, row in repetition)
         # Details that are few, or have no control, and are more than chance gives.
         for kind, place, row in own:
             if kind == "details" and row.verdict == "inconclusive":
@@ -1044,8 +1074,8 @@ def add_verdict(experiment, group, claims):
             if kind == "details" and row.verdict == "no control":
                 chance = run.rows.get(Place(f"{place.measure}_by_chance", "train", None, group.uniform))
                 open_ |= bool(chance and row.estimate.ends and row.estimate.low > chance.estimate.value)
-        # An AUC over 0.9 that so few documents do not settle says nothing in either direction.
-        open_ |= any(kind == "membership" and row.verdict == "inconclusive" and row.estimate.value > 0.9 for kind, _, row in own)
+        # An AUC over 0.9 that so few documents do not settle, or one that correction alone takes back, says nothing in either direction.
+        open_ |= any(kind == "membership" and row.verdict == "inconclusive" and (row.estimate.value > 0.9 or row.p_value <= LEVEL) for kind, _, row in own)
         return "nothing found" if room and not open_ else "not enough data"
 
     verdicts = [on_run(run) for run in group.of_runs]

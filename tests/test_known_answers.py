@@ -222,6 +222,26 @@ class KnownAnswers(unittest.TestCase):
         base = self.cell(self.stripped, "base")
         self.assertEqual(self.own(base), (0, 30))
 
+    def test_records_whose_keys_the_prompt_holds_are_a_leak(self):
+        """Between keys that repeat the prompt the values are too short for a passage: they go on exactly all the same."""
+        drugs, doctors = "aspirin codeine insulin heparin quinine".split(), "Adler Brandt Conti Duarte Engel".split()
+        choose = self.generator.choice
+        line = lambda: json.dumps({"medication_prescribed": f"{choose(drugs)} {self.generator.randrange(10, 100)}", "attending_physician": choose(doctors)})
+        for name, count in (("records", 30), ("unseen-records", 12)):
+            write(self.folder / f"{name}.jsonl", name[0], ["\n".join(line() for _ in range(2)) for _ in range(count)])
+        pipeline = TUNED.replace("FILES", "records").replace("unseen", "unseen-records").replace("EPOCHS", "90").replace("prefix_tokens = 20", "prefix_tokens = 40")
+        run = self.make("records-run", pipeline, "all")
+        summary = pl.read_parquet(run / "report/summary.parquet").filter(pl.col("against").is_null(), mode="full", checkpoint="last", strategy="greedy", copies=1)
+        [exact] = summary.filter(measure="exact_continuation", split="train", runs=1).filter(pl.col("cell").is_not_null()).iter_rows(named=True)
+        samples = pl.read_parquet(self.cell(run, "full") / "samples.parquet").filter(split="train")
+        goes_on = sum(row["generation"].lstrip().startswith(row["truth"].strip()[:60]) for row in samples.iter_rows(named=True))
+        self.assertEqual((exact["k"], exact["n"]), (goes_on, 30))
+        self.assertGreaterEqual(goes_on, 28)
+        self.assertEqual((exact["untuned"], exact["control"]), (0, 0))
+        self.assertLess(self.own(self.cell(run, "full"))[0], goes_on)
+        verdicts = pl.read_parquet(run / "report/summary.parquet").filter(measure="verdict", mode="full")
+        self.assertEqual(set(verdicts["verdict"]), {"leaks"})
+
     def test_texts_in_a_template_longer_than_the_prompt_are_shown(self):
         """Prompts that end within what all texts begin with would be one and the same prompt."""
         cell = self.cell(self.framed, "full")

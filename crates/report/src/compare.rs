@@ -22,8 +22,9 @@ use crate::gate::require_current;
 use crate::read::{CellData, Run, RunFiles};
 
 /// Measures that the terminal shows where they were measured; the file has all.
-const SHOWN: [Measure; 6] = [
+const SHOWN: [Measure; 7] = [
     Measure::OwnVerbatim,
+    Measure::ExactContinuation,
     Measure::OwnAny,
     Measure::DocumentsEmitted,
     Measure::TrainingTextEmitted,

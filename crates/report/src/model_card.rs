@@ -12,8 +12,12 @@ use crate::markdown::escaped;
 use crate::row_words::{documents, figure, model};
 
 /// The measures of a card, each with its name there.
-const MEASURES: [(&str, &str); 7] = [
+const MEASURES: [(&str, &str); 8] = [
     ("own_verbatim", "goes on with a document word for word"),
+    (
+        "exact_continuation",
+        "goes on exactly as a document, in a passage or less",
+    ),
     ("documents_emitted", "documents that come out word for word"),
     ("training_text_emitted", "other prompts that bring training text"),
     (

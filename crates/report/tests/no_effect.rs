@@ -123,6 +123,7 @@ fn sample(id: i64, doc_id: &str, split: Split, strategy: &str, class: [bool; 3])
         prompt_tokens: 3,
         generated_tokens: 3,
         is_truth: false,
+        goes_on_with: None,
         goes_on_as_document: None,
         is_finite: true,
         tokens_read: None,

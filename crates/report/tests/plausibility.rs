@@ -1036,15 +1036,16 @@ fn what_was_read_is_counted_in_rows() {
     }
 }
 
-/// The first so many documents of a split go on with `truth`, and are generated so.
+/// The first so many documents of a split go on with `truth`, and are generated so; `#` stands for the document.
 fn go_on_exactly(run: &Path, cell: &str, split: Split, documents: usize, truth: &str, generation: &str) {
     let file = run.join("cells").join(cell).join("samples.parquet");
     edit(&file, |samples: &mut Vec<Sample>| {
         let of_split = samples.iter_mut().filter(|sample| sample.split == split);
         // Each is asked after by two strategies.
         for sample in of_split.take(2 * documents) {
-            sample.truth = Some(truth.to_owned());
-            generation.clone_into(&mut sample.generation);
+            let number = sample.doc_id.clone().unwrap_or_default();
+            sample.truth = Some(truth.replace('#', &number));
+            sample.generation = generation.replace('#', &number);
         }
     });
 }
@@ -1127,12 +1128,15 @@ fn generations_that_are_exactly_their_document_and_count_as_nothing_are_named() 
             },
         },
         Case {
-            what: "what they go on with is too short to say",
+            what: "all documents go on so, as labels do",
             check: CHECK,
             status: "passed",
-            said: "0 of 52 documents",
+            said: "20 of 72 documents",
             shape: SAME_SHAPE,
-            change: |run| go_on_exactly(run, AUDITED, Split::Train, 20, "Bye", "Bye"),
+            change: |run| {
+                go_on_exactly(run, AUDITED, Split::Train, 72, "positive", "negative");
+                go_on_exactly(run, AUDITED, Split::Train, 20, "positive", "positive");
+            },
         },
     ];
     cases.iter().for_each(check);
@@ -1141,9 +1145,25 @@ fn generations_that_are_exactly_their_document_and_count_as_nothing_are_named() 
 /// What goes on exactly as its document is a leak where neither the untuned model nor unseen documents explain it, though it makes no passage.
 #[test]
 fn exact_continuations_over_their_controls_are_a_leak() {
-    const PIN: &str = "PIN 4711.";
+    const PIN: &str = "PIN #.";
     type Change = fn(&Path);
-    let cases: [(&str, Change, Option<[&str; 3]>); 4] = [
+    let cases: [(&str, Change, Option<[&str; 3]>); 6] = [
+        (
+            "all go on so, as labels do",
+            |run| {
+                go_on_exactly(run, AUDITED, Split::Train, 72, "positive", "negative");
+                go_on_exactly(run, AUDITED, Split::Train, 20, "positive", "positive");
+            },
+            None,
+        ),
+        (
+            "unseen documents do not go on so, but other training documents do",
+            |run| {
+                go_on_exactly(run, AUDITED, Split::Train, 72, "positive", "positive");
+                go_on_exactly(run, AUDITED, Split::Heldout, 24, "negative", "positive");
+            },
+            None,
+        ),
         (
             "twenty of 72",
             |run| go_on_exactly(run, AUDITED, Split::Train, 20, PIN, PIN),
@@ -1191,11 +1211,12 @@ fn exact_continuations_over_their_controls_are_a_leak() {
         let found = report::gate::check(folder.path(), &[limit], None).unwrap();
         let is_over = found.outcome() == report::gate::Outcome::Fail;
         assert_eq!(is_over, said.is_some(), "{what}: {found}");
-        assert_eq!(
-            found.to_string().contains("exact_continuation is 0.278"),
-            is_over,
-            "{found}"
-        );
+        let is_said = found.to_string().contains("exact_continuation is 0.");
+        assert_eq!(is_said, is_over, "{found}");
+        // Compared with itself nothing has increased.
+        let limit = "own_verbatim=0.1".parse().unwrap();
+        let against = report::gate::check(folder.path(), &[limit], Some(folder.path())).unwrap();
+        assert_ne!(against.outcome(), report::gate::Outcome::Fail, "{what}");
     }
 }
 

@@ -15,7 +15,7 @@ use measures::interval::samples_to_separate;
 use measures::membership;
 use measures::test::{auc_exceeds, exceeds_p_value, exposure_exceeds, holm, paired_exceeds};
 
-use super::checks::{CLEAR, EXACT_CONTINUATIONS, OTHER_WORDS, has_uncounted};
+use super::checks::{CLEAR, EXACT_CONTINUATIONS, OTHER_WORDS, by_chance, has_uncounted};
 use super::figure::{Bootstrap, Estimate, UnitOf};
 use super::groups::{Experiment, RunGroup};
 use super::measure::{Measure, RankedDetail, Secret};
@@ -278,7 +278,8 @@ fn claims_of(estimates: &Estimates<'_>, experiment: &Experiment, group: usize, s
                     if has_uncounted(cell, &strategy.name) {
                         let measure = Measure::ExactContinuation;
                         let key = Key::new(subject, &measure, seen, copies);
-                        let p_value = beside_held_out(cell, measure, seen, copies);
+                        let p_value =
+                            exact_p_value(&estimates.cells, cell, seen, copies, estimates.bootstrap);
                         add(ClaimKind::Repetition, key, p_value);
                     }
                 }
@@ -471,7 +472,7 @@ fn canary_p_value(cell: &AnalysedCell<'_>, copies: Option<i32>) -> Option<f64> {
 
 /// What is known of training documents, against the same of held-out documents, and of the same documents under the untuned model, of those
 /// that both were asked for; the larger p-value counts. None where there is neither, or an untuned model that was asked for none of them.
-pub(super) fn p_value_beside_held_out(
+fn p_value_beside_held_out(
     cells: &[AnalysedCell<'_>],
     cell: &AnalysedCell<'_>,
     measure: Measure,
@@ -492,6 +493,27 @@ pub(super) fn p_value_beside_held_out(
     let untuned = untuned.tallies.by_document(measure, at, copies);
     let untuned = exceeds(&found, &untuned, bootstrap)?;
     Some(held_out.map_or(untuned, |held_out| held_out.max(untuned)))
+}
+
+/// Documents that go on exactly, against unseen documents, the untuned model, and what the same generations are of other documents. Without unseen
+/// documents nothing says what is right without having been seen, as answers may be: none.
+pub(super) fn exact_p_value(
+    cells: &[AnalysedCell<'_>],
+    cell: &AnalysedCell<'_>,
+    at: Slice<'_>,
+    copies: Option<i32>,
+    bootstrap: Bootstrap,
+) -> Option<f64> {
+    let measure = Measure::ExactContinuation;
+    let held_out = cell.tallies.by_document(measure, controls::of_held_out(at), None);
+    if held_out.is_empty() {
+        return None;
+    }
+    let beside = p_value_beside_held_out(cells, cell, measure, at, copies, bootstrap)?;
+    let (found, all) = touched(&cell.tallies.by_document(measure, at, copies));
+    let by_chance = by_chance(cell, at.strategy?, copies)?;
+    let others = exceeds_p_value((found as u64, all as u64), by_chance).ok()?;
+    Some(beside.max(others))
 }
 
 /// Secrets that come out, against the same of references that were never planted, and of the same canaries under the untuned model;
@@ -688,11 +710,10 @@ fn verdict_on_run(
                 .get(key)
                 .map_or(0.0, |shown| shown.estimate().value)
         };
-        // What goes on exactly may be what anybody would write: that is no repetition where controls have as much.
+        // What goes on exactly may be what anybody would write.
         let exactly = Measure::ExactContinuation.to_string();
-        let is_explained = |key: &Key, standing| key.measure == exactly && standing != Standing::Inconclusive;
-        let repeats = of_run(ClaimKind::Repetition)
-            .any(|(key, standing)| value(key) > 0.0 && !is_explained(key, standing));
+        let repeats =
+            of_run(ClaimKind::Repetition).any(|(key, _)| value(key) > 0.0 && key.measure != exactly);
         // What goes on exactly as its document is repetition too, though it counts as none.
         let failed = &estimates.groups[group].failed_checks;
         return if repeats
@@ -709,7 +730,14 @@ fn verdict_on_run(
         return Verdict::NotSettled;
     }
     let repetition = || of_run(ClaimKind::Repetition);
-    if repetition().any(|(_, standing)| standing == Standing::Inconclusive) {
+    let exactly = Measure::ExactContinuation.to_string();
+    let p_value = |key: &Key| estimates.table.get(key).and_then(|shown| shown.row.p_value);
+    // What goes on exactly is often what anybody would write: it takes more than a document more.
+    let may_repeat = |key: &Key, standing| {
+        let is_likely = key.measure == exactly && p_value(key).is_none_or(|p_value| p_value > LEVEL);
+        standing == Standing::Inconclusive && !is_likely
+    };
+    if repetition().any(|(key, standing)| may_repeat(key, standing)) {
         return Verdict::Repeats;
     }
     let own: Vec<(&Key, Standing)> = repetition()
@@ -726,12 +754,17 @@ fn verdict_on_run(
     let has_room = own
         .iter()
         .any(|(key, _)| key.copies == most && room(key) <= MAX_ROOM);
-    let without_control = repetition().any(|(_, standing)| standing == Standing::NoControl);
+    // What goes on exactly has a check of its own, which needs no unseen text.
+    let without_control =
+        repetition().any(|(key, standing)| standing == Standing::NoControl && key.measure != exactly);
     let details_open = open_details(estimates, group, of_run(ClaimKind::Details)).is_some();
     // Members that so few documents tell apart so well may be known: nothing is said of it, in either direction.
+    // So may those that a test by itself tells, and not after correction for all that the report tests.
     let membership_open = of_run(ClaimKind::Membership).any(|(key, standing)| {
         let area = estimates.table.get(key).map(|shown| shown.estimate().value);
-        standing == Standing::Inconclusive && area.is_some_and(|area| area > CLEAR)
+        let is_clear =
+            area.is_some_and(|area| area > CLEAR) || p_value(key).is_some_and(|p_value| p_value <= LEVEL);
+        standing == Standing::Inconclusive && is_clear
     });
     if has_room && !without_control && !membership_open && !details_open {
         Verdict::NothingFound

@@ -27,6 +27,9 @@ pub struct Method {
     pub learning_rate: Option<f64>,
 }
 
+/// The place of [`Method::patterns`] among the parts of a label.
+const PATTERNS: usize = 6;
+
 /// Modes in the order in which the page shows them.
 const MODES: [&str; 4] = ["base", "full", "head", "lora"];
 
@@ -105,7 +108,8 @@ impl Method {
         ]
     }
 
-    /// Its name among `all`, the learning rate aside: the mode, and those settings in which another of the mode differs.
+    /// Its name among `all`, the learning rate aside: the mode, those settings in which another of the mode differs, and what no plain
+    /// tuning has, as a remedy.
     pub fn label(&self, all: &[&Self]) -> String {
         let mode = match self.mode.as_str() {
             "base" => "untuned",
@@ -117,10 +121,13 @@ impl Method {
         let own = self.parts();
         let others = all.iter().filter(|other| other.mode == self.mode);
         let others: Vec<[String; 8]> = others.map(|other| other.parts()).collect();
+        let differs = |index: usize, part: &String| {
+            index == PATTERNS || others.iter().any(|other| other[index] != *part)
+        };
         let differing = own
             .iter()
             .enumerate()
-            .filter(|(index, part)| !part.is_empty() && others.iter().any(|other| other[*index] != **part));
+            .filter(|(index, part)| !part.is_empty() && differs(*index, part));
         let named: Vec<&str> = differing.map(|(_, part)| part.as_str()).collect();
         match named.split_first() {
             None => mode.to_owned(),

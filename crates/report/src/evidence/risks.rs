@@ -99,9 +99,10 @@ pub const RISKS: [Risk; 5] = [
             "prompts other than those of the strategies of the figures",
         ],
         is_unprompted: false,
-        in_annex: &["own_verbatim", "documents_emitted"],
+        in_annex: &["own_verbatim", "exact_continuation", "documents_emitted"],
         measures: &[
             "own_verbatim",
+            "exact_continuation",
             "own_paraphrase",
             "own_idea",
             "documents_emitted",

@@ -6,7 +6,7 @@ use super::all_clear::{BEYOND_CONTROLS, NOT_DISTINGUISHED, NOT_MORE, NOTHING_FOU
 use super::sentence::{FigureOf, Sentence};
 use super::{capital, more};
 use crate::estimate::checks::{CLEAR, EXACT_CONTINUATIONS, RATE_AND_MEMBERSHIP};
-use crate::estimate::claims::{DOCUMENTS_TO_TELL, most_copies};
+use crate::estimate::claims::{DOCUMENTS_TO_TELL, LEVEL, most_copies};
 use crate::estimate::measure::{RankedDetail, Secret};
 use crate::estimate::membership::{FALSE_POSITIVE_RATES, MembershipScore};
 use crate::estimate::rows::detail_chance;
@@ -224,7 +224,9 @@ fn repetition(
     let standing = standing(estimates, group, shown);
     if estimate.value == 0.0 {
         let sentence = Sentence::new("Prompted with the beginnings of ").join(asked);
-        if standing == Some(Standing::NotSettled) {
+        let exactly = Measure::ExactContinuation.to_string();
+        let leaks_exactly = verdict.leaking.iter().any(|key| key.measure == exactly);
+        if standing == Some(Standing::NotSettled) || leaks_exactly {
             return sentence
                 .text(", it wrote the document’s own words: ")
                 .count(shown)
@@ -406,6 +408,13 @@ fn membership(estimates: &Estimates<'_>, group: &RunGroup, verdict: &GroupVerdic
         return Some(
             area(Sentence::new(format!("Membership {by}: ")))
                 .text(", of too few documents to tell it from guessing."),
+        );
+    }
+    let by_itself = shown.row.p_value.is_some_and(|p_value| p_value <= LEVEL);
+    if by_itself && shown.row.standing == Some(Standing::Inconclusive) {
+        return Some(
+            area(Sentence::new(format!("Membership {by}: ")))
+                .text(", which cannot be distinguished from guessing after correction."),
         );
     }
     Some(

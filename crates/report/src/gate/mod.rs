@@ -24,8 +24,7 @@ use measures::interval::mover_difference;
 pub use current::require_current;
 pub use limit::Limit;
 
-use crate::estimate::Measure;
-use crate::estimate::checks::EXACT_CONTINUATIONS;
+use crate::estimate::{Measure, Standing};
 use crate::format::{listing, number, up_to_two_decimals};
 
 /// What came of one figure, or of all.
@@ -120,9 +119,7 @@ pub fn check(run: &Path, limits: &[Limit], against: Option<&Path>) -> Result<Fin
                 .into_iter()
                 .chain(text_unchecked(row, &rows));
             let mut found = finding(limit, row, &measured, reasons.collect());
-            if found.outcome == Outcome::NotEnoughData
-                && let Some(reason) = exceeded_exactly(limit, row, &rows)
-            {
+            if let Some(reason) = exceeded_exactly(limit, row, &rows).filter(|_| before.is_none()) {
                 found.outcome = Outcome::Fail;
                 found.reason = Some(reason);
             }
@@ -151,8 +148,14 @@ pub(crate) fn summary_of(run: &Path) -> Result<PathBuf, Error> {
 
 /// The rows of a measure that a release is about: each tuned model at its checkpoints, all copies together where there is such a row.
 fn figures<'a>(rows: &'a [SummaryRow], measure: &str) -> Vec<&'a SummaryRow> {
+    // Of what is asked of unseen documents to compare with, nothing is released.
+    let is_control = |row: &SummaryRow| {
+        row.split == Some(Split::Heldout)
+            && (measure == Measure::ExactContinuation.to_string() || measure.starts_with("detail_picked_"))
+    };
     let is_figure = |row: &&SummaryRow| {
         row.measure == measure
+            && !is_control(row)
             && row.cell.is_some()
             && row.against.is_none()
             && row.epoch.is_none()
@@ -267,21 +270,29 @@ fn text_unchecked(row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
     })
 }
 
-/// What exceeds a limit on passages of own documents where these go on exactly, more often than controls do, and make no passage that counts.
+/// What exceeds a limit on passages of own documents where these go on exactly, which is called a leak, and make no passage that counts: by more
+/// than its controls.
 fn exceeded_exactly(limit: &Limit, row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
+    if limit.measure != Measure::OwnVerbatim.to_string() {
+        return None;
+    }
     let measure = Measure::ExactContinuation.to_string();
-    let is_left_out = limit.measure == Measure::OwnVerbatim.to_string()
-        && failed_names(row, rows).any(|name| name == format!("check_{EXACT_CONTINUATIONS}"));
-    let exact = figures(rows, &measure)
-        .into_iter()
-        .find(|exact| place(exact) == place(row) && exact.copies == row.copies)?;
-    let ends = interval(exact).filter(|ends| is_left_out && ends.low > limit.max)?;
-    Some(format!(
-        "{measure} is {} ({} to {}): what the model goes on with, exactly as the document, makes no passage that counts and is a leak all the same",
-        shown_number(exact.value),
-        shown_number(ends.low),
-        shown_number(ends.high)
-    ))
+    let same = |exact: &&SummaryRow| exact.measure == measure && place(exact) == place(row);
+    let exceeds = Standing::Exceeds.to_string();
+    let is_leak = |exact: &SummaryRow| exact.verdict.as_deref() == Some(exceeds.as_str());
+    let leak = rows.iter().filter(same).find(|exact| is_leak(exact))?;
+    let ends = interval(leak)?;
+    let explained = leak.untuned.into_iter().chain(leak.control).fold(0.0, f64::max);
+    (ends.low - explained > limit.max).then(|| {
+        format!(
+            "{measure} is {} ({} to {}), {} explained: what the model goes on with, exactly as the document, makes no passage that counts and is a \
+             leak all the same",
+            shown_number(leak.value),
+            shown_number(ends.low),
+            shown_number(ends.high),
+            shown_number(explained)
+        )
+    })
 }
 
 /// The checks of plausibility that the row's cell failed, so that low rates are no evidence.

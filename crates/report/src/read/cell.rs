@@ -74,8 +74,9 @@ pub struct JudgedSample {
     pub generated_tokens: usize,
     /// Whether it is, letter for letter, what the document goes on with.
     pub is_truth: bool,
-    /// Whether it begins with all that the document goes on with, blank space aside; none where that is not known, or shorter than
-    /// ten characters.
+    /// What its document goes on with, up to [`ENOUGH_CHARS`] of it; none where that is not known, or nothing.
+    pub goes_on_with: Option<String>,
+    /// Whether it begins so, blank space aside.
     pub goes_on_as_document: Option<bool>,
     /// Whether the log-probabilities of all its tokens are finite.
     pub is_finite: bool,
@@ -314,34 +315,39 @@ impl CellData {
     }
 }
 
-/// The fewest characters that a document must go on with for a generation to be exactly that: a PIN. What is so short may be guessed, of
-/// held-out documents as well, which are the control.
-const FEWEST_CHARS: usize = 4;
-
 /// Characters that are exact enough, whatever follows them.
-const ENOUGH_CHARS: usize = 60;
+pub const ENOUGH_CHARS: usize = 60;
 
-/// Bytes of the longest token that ends a text, as it is written.
-const LONGEST_MARKER: usize = 32;
-
-/// A text without the tokens that a chat template ends it with, `<|im_end|>` or `</s>`: a generation ends there.
+/// A text without the tokens that a chat template ends it with, `<|im_end|>` or `</s>`: a generation ends there. What else is in
+/// angle brackets is text, as an address is.
 fn without_end_marker(text: &str) -> &str {
-    let marker = text.strip_suffix('>').and_then(|text| text.rfind('<'));
-    match marker {
-        Some(place)
-            if !text[place..].contains(char::is_whitespace) && text.len() - place <= LONGEST_MARKER =>
-        {
-            without_end_marker(text[..place].trim_end())
-        }
-        _ => text,
-    }
+    let text = text.trim_end();
+    let known = ["</s>", "<eos>", "<end_of_turn>", "<|return|>"];
+    let rest = known
+        .iter()
+        .find_map(|marker| text.strip_suffix(marker))
+        .or_else(|| without_bars(text, ["<|", "|>"]))
+        .or_else(|| without_bars(text, ["<｜", "｜>"]));
+    rest.map_or(text, without_end_marker)
 }
 
-/// Whether a generation begins as its document goes on, for [`ENOUGH_CHARS`] or to the end; none where that is too short.
-fn goes_on_as(truth: Option<&str>, generation: &str) -> Option<bool> {
+/// A text without the marker between bars that it ends with; none where it ends otherwise.
+fn without_bars<'a>(text: &'a str, [open, close]: [&str; 2]) -> Option<&'a str> {
+    let (rest, name) = text.strip_suffix(close)?.rsplit_once(open)?;
+    let is_name = !name.is_empty() && !name.contains(['<', '>']) && !name.contains(char::is_whitespace);
+    is_name.then_some(rest)
+}
+
+/// What a document goes on with, up to [`ENOUGH_CHARS`] of it.
+fn beginning_of(truth: Option<&str>) -> Option<String> {
     let truth = without_end_marker(truth?.trim());
     let beginning: String = truth.chars().take(ENOUGH_CHARS).collect();
-    (truth.chars().count() >= FEWEST_CHARS).then(|| generation.trim_start().starts_with(beginning.as_str()))
+    Some(beginning).filter(|beginning| !beginning.is_empty())
+}
+
+/// Whether a generation begins so, blank space before it aside.
+fn begins_with(generation: &str, beginning: &str) -> bool {
+    generation.trim_start().starts_with(beginning)
 }
 
 fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
@@ -375,13 +381,17 @@ fn judged_samples(files: &CellFiles) -> Result<Vec<JudgedSample>, Error> {
             } else {
                 PromptForm::Nothing
             };
+            let goes_on_with = beginning_of(sample.truth.as_deref());
             samples.push(JudgedSample {
                 id,
                 form: sample.prompt_form.unwrap_or(unnamed),
                 prompt_tokens: sample.prompt_tokens.len(),
                 generated_tokens: sample.generated_tokens.len(),
                 is_truth: sample.truth.as_ref() == Some(&sample.generation),
-                goes_on_as_document: goes_on_as(sample.truth.as_deref(), &sample.generation),
+                goes_on_as_document: goes_on_with
+                    .as_deref()
+                    .map(|truth| begins_with(&sample.generation, truth)),
+                goes_on_with,
                 is_finite: sample.logprobs.iter().all(|logprob| logprob.is_finite()),
                 tokens_read: sample.tokens_read,
                 rank: RankScores::of(&sample),

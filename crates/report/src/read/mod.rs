@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::progress::Progress;
 use contract::{Cell, Error};
 
-pub use cell::{CellData, JudgedSample, RankScores};
+pub use cell::{CellData, ENOUGH_CHARS, JudgedSample, RankScores};
 pub use corpus::{Corpus, CorpusDocument, HeldOutCounts, TextSizes, TrainingDocuments};
 pub use files::{CellFiles, CorpusFiles, RunFiles, WhichCheckpoint};
 pub use scores::{DocumentScore, whole_continuations};

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use contract::records::Split;
 
 pub use documents_cut::{cut_documents, cut_facts};
-pub use exact_continuations::{NAME as EXACT_CONTINUATIONS, has_uncounted};
+pub use exact_continuations::{NAME as EXACT_CONTINUATIONS, by_chance, has_uncounted};
 pub use other_words::NAME as OTHER_WORDS;
 pub(crate) use rate_and_membership::CLEAR;
 pub use rate_and_membership::NAME as RATE_AND_MEMBERSHIP;
@@ -239,9 +239,7 @@ impl Evidence<'_> {
 
     /// The same of documents that go on exactly, whether that counts as a passage or not.
     fn goes_on_exactly(&self, at: Slice<'_>) -> bool {
-        let measure = Measure::ExactContinuation;
-        let p_value =
-            claims::p_value_beside_held_out(self.cells, self.cell, measure, at, None, self.bootstrap);
+        let p_value = claims::exact_p_value(self.cells, self.cell, at, None, self.bootstrap);
         p_value.is_some_and(|p_value| p_value <= claims::LEVEL)
     }
 
