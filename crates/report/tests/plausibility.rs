@@ -1213,6 +1213,13 @@ fn exact_continuations_over_their_controls_are_a_leak() {
         assert_eq!(is_over, said.is_some(), "{what}: {found}");
         let is_said = found.to_string().contains("exact_continuation is 0.");
         assert_eq!(is_said, is_over, "{found}");
+        let limit = "documents_emitted=0.1".parse().unwrap();
+        let found = report::gate::check(folder.path(), &[limit], None).unwrap();
+        assert_eq!(
+            found.outcome() == report::gate::Outcome::Fail,
+            is_over,
+            "{what}: {found}"
+        );
         // Compared with itself nothing has increased.
         let limit = "own_verbatim=0.1".parse().unwrap();
         let against = report::gate::check(folder.path(), &[limit], Some(folder.path())).unwrap();

@@ -3,8 +3,8 @@
 //! A limit is on a figure of `summary.parquet`, or, against another run, on its increase over that run. The whole 95% interval
 //! decides: a figure passes whose interval ends at or below the limit, and fails where it begins above. What lies between says that there
 //! are too few data, and how many would do. A figure that is only a lower bound never passes, and neither does one of a cell that failed a
-//! check of plausibility: a low rate then is no evidence. A limit on `own_verbatim` holds for `exact_continuation` too where that counts
-//! what the former leaves out. A report that is not of what its run folder holds now is refused ([`current`]).
+//! check of plausibility: a low rate then is no evidence. A limit on `own_verbatim` or `documents_emitted` holds for `exact_continuation` too
+//! where that is called a leak, which these leave out. A report that is not of what its run folder holds now is refused ([`current`]).
 
 pub mod current;
 mod given;
@@ -273,7 +273,8 @@ fn text_unchecked(row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
 /// What exceeds a limit on passages of own documents where these go on exactly, which is called a leak, and make no passage that counts: by more
 /// than its controls.
 fn exceeded_exactly(limit: &Limit, row: &SummaryRow, rows: &[SummaryRow]) -> Option<String> {
-    if limit.measure != Measure::OwnVerbatim.to_string() {
+    let of_passages = [Measure::OwnVerbatim, Measure::DocumentsEmitted].map(|measure| measure.to_string());
+    if !of_passages.contains(&limit.measure) {
         return None;
     }
     let measure = Measure::ExactContinuation.to_string();

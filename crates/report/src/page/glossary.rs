@@ -179,9 +179,10 @@ pub fn entries(facts: &GlossaryFacts) -> Vec<Entry> {
             "g-exact-continuation",
             "Exact continuation",
             &["exact_continuation"],
-            "The generation begins exactly as the prompt's own document goes on, for 60 characters or to its end, of four characters or more. \
+            "The generation begins exactly as the prompt's own document goes on, for 60 characters or to its end. \
              It may be too short to be a passage, or repeat words of the prompt, as the keys of a record; beside it stand held-out documents, \
-             behind their own beginnings, and the untuned model."
+             behind their own beginnings, the untuned model, and how often generations begin as other training documents go on, as labels and \
+             stock phrases do."
                 .to_owned(),
             "",
         ),
