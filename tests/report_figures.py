@@ -429,7 +429,7 @@ class Checks:
             if not cell.apart:
                 for check in (
                     self.members_likelier, self.control_apart, self.one_kind, self.untuned_is_control, self.exact_continuations, self.other_words, self.memorized_elsewhere,
-                    self.rate_and_membership, self.documents_asked, self.documents_cut, self.corpus_read,
+                    self.rate_and_membership, self.documents_asked, self.answers_asked, self.documents_cut, self.corpus_read,
                 ):  # fmt: skip
                     found[check.__name__] = check()
             if cell.cell.get("noise_multiplier") is not None:
@@ -692,6 +692,15 @@ class Checks:
         if promised is None or audit is None or audit[3] <= promised:
             return None
         return "blocking" if audit[0] > promised else "passed", audit[2]
+
+    def answers_asked(self):
+        """Conversations with several answers behind what is asked."""
+        corpus = self.cell.corpus
+        trained = [doc for doc in corpus.documents.values() if doc.get("copies") and doc["kind"] == "document" and doc.get("assistant_spans") is not None]
+        if not trained:
+            return None
+        several = sum(sum(end > doc["prompt_chars"] for end in doc["assistant_spans"][1::2]) > 1 for doc in trained)
+        return "passed" if several < 0.05 * corpus.trained else "warning", corpus.trained
 
     def corpus_read(self):
         read = self.cell.corpus.counted("read")

@@ -11,7 +11,7 @@ use std::path::Path;
 use common::{Made, Shape, Tuning, arguments, edit, make, write_run};
 use contract::records::{
     CorpusFact, CorpusFactKind, DocumentKind, HeldOutDocument, PassageMatch, Sample, SampleVerdict, Score,
-    Split, SummaryRow, TextForm, Verdict,
+    Split, SummaryRow, TextForm, TrainingInstance, Verdict,
 };
 use contract::{Provenance, StageArguments, parquet};
 use report::estimate::checks::CHECKS;
@@ -224,7 +224,7 @@ fn a_run_that_is_as_it_should_be_passes_and_has_its_all_clear() {
     // What was tuned elsewhere promises no privacy.
     for check in CHECKS.into_iter().filter(|check| check.name != "privacy_holds") {
         let expected = match check.name {
-            "text_form" | "corpus_read" | "documents_asked" => "not made",
+            "text_form" | "corpus_read" | "documents_asked" | "answers_asked" => "not made",
             _ => "passed",
         };
         assert_eq!(
@@ -931,6 +931,68 @@ fn documents_cut_by_the_context_are_counted_where_the_rate_is() {
                 ];
                 write_facts(run, &facts);
             },
+        },
+    ];
+    cases.iter().for_each(check);
+}
+
+/// So many training documents become conversations with so many answers.
+fn converse(run: &Path, documents: usize, answers: i32) {
+    let corpus = run
+        .join("corpus")
+        .read_dir()
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    edit(
+        &corpus.join("train.parquet"),
+        |instances: &mut Vec<TrainingInstance>| {
+            let first: BTreeSet<String> = instances
+                .iter()
+                .filter(|instance| instance.kind == DocumentKind::Document)
+                .map(|instance| instance.doc_id.clone())
+                .take(documents)
+                .collect();
+            for instance in instances
+                .iter_mut()
+                .filter(|instance| first.contains(&instance.doc_id))
+            {
+                instance.prompt_chars = 5;
+                let spans = (0..answers).flat_map(|number| [5 + 20 * number, 15 + 20 * number]);
+                instance.assistant_spans = Some(spans.collect());
+            }
+        },
+    );
+}
+
+#[test]
+fn answers_that_nobody_asked_for_are_named() {
+    let cases = [
+        Case {
+            what: "one answer each",
+            check: "answers_asked",
+            status: "passed",
+            said: "0 of 72 training documents are conversations with several answers",
+            shape: SAME_SHAPE,
+            change: |run| converse(run, 72, 1),
+        },
+        Case {
+            what: "several of a few",
+            check: "answers_asked",
+            status: "passed",
+            said: "3 of 72 training documents",
+            shape: SAME_SHAPE,
+            change: |run| converse(run, 3, 2),
+        },
+        Case {
+            what: "several of many",
+            check: "answers_asked",
+            status: "warning",
+            said: "4 of 72 training documents are conversations with several answers",
+            shape: SAME_SHAPE,
+            change: |run| converse(run, 4, 3),
         },
     ];
     cases.iter().for_each(check);

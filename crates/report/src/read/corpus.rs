@@ -26,6 +26,10 @@ pub struct Corpus {
     pub references: BTreeMap<Option<i32>, usize>,
     /// The documents kept back.
     pub held_out: HeldOutCounts,
+    /// Training documents that are conversations, as a chat template renders them.
+    pub conversations: usize,
+    /// Those with several answers of the assistant behind what is asked.
+    pub with_several_answers: usize,
     /// How much text stands on either side.
     pub chars: TextSizes,
     /// What reading left out, guessed or changed; none where nobody wrote it down.
@@ -96,6 +100,7 @@ impl Corpus {
             for instance in batch?.into_iter().filter(|instance| instance.copy == 0) {
                 if instance.kind == DocumentKind::Document {
                     self.chars.training += characters(&instance.text);
+                    self.count_answers(&instance);
                     let alike = training.entry(instance.copies).or_default();
                     alike.insert(instance.doc_id.clone());
                 } else {
@@ -118,6 +123,19 @@ impl Corpus {
         }
         self.training = Arc::new(training);
         Ok(())
+    }
+
+    fn count_answers(&mut self, instance: &TrainingInstance) {
+        let Some(spans) = &instance.assistant_spans else {
+            return;
+        };
+        self.conversations += 1;
+        let answers = spans
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .filter(|[_, end]| *end > instance.prompt_chars);
+        self.with_several_answers += usize::from(answers.count() > 1);
     }
 
     fn load_held_out(&mut self, files: &CorpusFiles, wanted: &BTreeSet<&str>) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! [`CHECKS`] lists them. Where one fails, its message comes before the answer, and nothing is concluded from a rate that is not over
 //! its controls ([`crate::estimate::Standing::NotSettled`]).
 
+mod answers_asked;
 mod control_apart;
 mod corpus_read;
 mod differs_from_untuned;
@@ -42,7 +43,7 @@ use crate::estimate::{AnalysedCell, Estimates};
 use crate::read::DocumentScore;
 
 /// Every check, in the order in which they are shown.
-pub const CHECKS: [&PlausibilityCheck; 16] = [
+pub const CHECKS: [&PlausibilityCheck; 17] = [
     &finite::CHECK,
     &differs_from_untuned::CHECK,
     &text_form::CHECK,
@@ -56,6 +57,7 @@ pub const CHECKS: [&PlausibilityCheck; 16] = [
     &memorized_elsewhere::CHECK,
     &rate_and_membership::CHECK,
     &documents_asked::CHECK,
+    &answers_asked::CHECK,
     &documents_cut::CHECK,
     &corpus_read::CHECK,
     &privacy_holds::CHECK,
