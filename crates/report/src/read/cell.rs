@@ -321,14 +321,19 @@ pub const ENOUGH_CHARS: usize = 60;
 /// A text without the tokens that a chat template ends it with, `<|im_end|>` or `</s>`: a generation ends there. What else is in
 /// angle brackets is text, as an address is.
 fn without_end_marker(text: &str) -> &str {
-    let text = text.trim_end();
     let known = ["</s>", "<eos>", "<end_of_turn>", "<|return|>"];
-    let rest = known
-        .iter()
-        .find_map(|marker| text.strip_suffix(marker))
-        .or_else(|| without_bars(text, ["<|", "|>"]))
-        .or_else(|| without_bars(text, ["<｜", "｜>"]));
-    rest.map_or(text, without_end_marker)
+    let mut text = text.trim_end();
+    loop {
+        let rest = known
+            .iter()
+            .find_map(|marker| text.strip_suffix(marker))
+            .or_else(|| without_bars(text, ["<|", "|>"]))
+            .or_else(|| without_bars(text, ["<｜", "｜>"]));
+        match rest {
+            Some(rest) => text = rest.trim_end(),
+            None => return text,
+        }
+    }
 }
 
 /// A text without the marker between bars that it ends with; none where it ends otherwise.
