@@ -102,6 +102,12 @@ pub struct GroupVerdict {
 }
 
 impl GroupVerdict {
+    /// Whether a figure of this measure exceeds its controls.
+    pub fn leaks_by(&self, measure: Measure) -> bool {
+        let name = measure.to_string();
+        self.leaking.iter().any(|key| key.measure == name)
+    }
+
     /// What else leaks, beside the figure on own documents. Of a strategy, documents of all numbers of copies are named only where
     /// those with the most copies do not leak; and what goes on exactly, only by the strategy that found most of it.
     pub fn other_leaks(&self) -> impl Iterator<Item = &Key> {

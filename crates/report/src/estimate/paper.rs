@@ -311,16 +311,9 @@ fn near_zero_claim(estimates: &Estimates<'_>) -> PaperClaim {
             if figures.iter().any(|(_, known)| *known == key) {
                 continue;
             }
-            let own = |verdict: &super::GroupVerdict| {
-                verdict
-                    .leaking
-                    .iter()
-                    .any(|leaking| leaking.measure == key.measure)
-            };
-            leaks |= estimates
-                .verdicts
-                .get(&group)
-                .is_some_and(|verdict| verdict.verdict == Verdict::Leaks && own(verdict));
+            leaks |= estimates.verdicts.get(&group).is_some_and(|verdict| {
+                verdict.verdict == Verdict::Leaks && verdict.leaks_by(Measure::OwnVerbatim)
+            });
             all_near_zero &= shown.estimate().ends().is_some_and(|ends| ends.high <= NEAR_ZERO);
             // Where only all documents together exceed their controls, that is the figure.
             let own = estimates.verdicts.get(&group).map(|verdict| &verdict.own);

@@ -176,14 +176,9 @@ fn of_all_documents(estimates: &Estimates<'_>, verdict: &GroupVerdict) -> Senten
 /// The failed checks that the verdict leaves open. That membership is visible where nothing comes out is the verdict itself, and so is
 /// that documents go on exactly where that is the leak.
 fn open_checks<'a>(group: &'a RunGroup, verdict: &GroupVerdict) -> Vec<&'a str> {
-    let of_leaking = |measure: Measure| {
-        let mut measures = verdict.leaking.iter().map(|key| key.measure.as_str());
-        let name = measure.to_string();
-        measures.any(|leaking| leaking == name)
-    };
     let is_said = |name: &str| match name {
         RATE_AND_MEMBERSHIP => verdict.membership_visible,
-        EXACT_CONTINUATIONS => of_leaking(Measure::ExactContinuation),
+        EXACT_CONTINUATIONS => verdict.leaks_by(Measure::ExactContinuation),
         _ => false,
     };
     let open = group.failed_checks.iter().filter(|(name, _)| !is_said(name));
@@ -224,9 +219,7 @@ fn repetition(
     let standing = standing(estimates, group, shown);
     if estimate.value == 0.0 {
         let sentence = Sentence::new("Prompted with the beginnings of ").join(asked);
-        let exactly = Measure::ExactContinuation.to_string();
-        let leaks_exactly = verdict.leaking.iter().any(|key| key.measure == exactly);
-        if standing == Some(Standing::NotSettled) || leaks_exactly {
+        if standing == Some(Standing::NotSettled) || verdict.leaks_by(Measure::ExactContinuation) {
             return sentence
                 .text(", it wrote the document’s own words: ")
                 .count(shown)
